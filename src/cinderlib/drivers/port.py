@@ -1,0 +1,147 @@
+"""The boundary to a driver: what the rooms above may ask, in plain records and values.
+
+Nothing here imports cinder, and no Cinder object and no driver object crosses this line, so that a
+driver can run in this process (:mod:`cinderlib.drivers.host`) or, one day, in one of its own. Each
+method is one call of the driver; the order in which they are made, what is stored between them and
+what is undone when one fails is :mod:`cinderlib.operations`'s business.
+
+Every method raises :class:`cinderlib.errors.DriverError` when the driver fails (with the driver's
+exception as ``__cause__``), :class:`cinderlib.errors.Unsupported` when it cannot do such a thing,
+and :class:`cinderlib.errors.InvalidConnector` when it refuses a connector.
+
+A method that returns a record returns the one it was given with what the driver changed folded in
+(``provider_*``, metadata, ...). What the driver wrote on its own through Cinder's database
+interface while the call ran is in the store already, and in the returned record, whose ``version``
+is then the store's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DriverInfo:
+    """What is known of a loaded driver.
+
+    :ivar driver: full path of its class.
+    :ivar version: as the driver gives it.
+    :ivar options: the options that were given, brought to their types, secret ones left out.
+    :ivar secrets: the secret ones.
+    :ivar multipath: whether attachments made by this host for this backend use multipath.
+    :ivar enforce_multipath: whether such an attachment fails when multipathd does not run.
+    :ivar scan_attempts: how often a host looks for a device to appear.
+    :ivar host_limited: whether what the driver exports can be used by this host alone.
+    """
+
+    driver: str
+    version: str
+    supported: bool
+    options: Mapping[str, Any]
+    secrets: Mapping[str, Any]
+    multipath: bool
+    enforce_multipath: bool
+    scan_attempts: int
+    host_limited: bool = False
+
+
+class Driver(Protocol):
+    """One loaded driver: one backend."""
+
+    @property
+    def info(self) -> DriverInfo: ...
+
+    # Volumes and snapshots. The record given is in the store already, with status 'creating'.
+    def create_volume(self, volume: VolumeRecord) -> VolumeRecord: ...
+
+    def create_volume_from_snapshot(
+        self, volume: VolumeRecord, snapshot: SnapshotRecord
+    ) -> VolumeRecord: ...
+
+    def create_cloned_volume(self, volume: VolumeRecord, source: VolumeRecord) -> VolumeRecord: ...
+
+    def delete_volume(self, volume: VolumeRecord) -> None:
+        """Also succeeds when the storage does not have the volume any more."""
+
+    def extend_volume(self, volume: VolumeRecord, new_size: int) -> VolumeRecord:
+        """:param new_size: in GiB. The size in the returned record is the new one."""
+
+    def create_snapshot(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> SnapshotRecord: ...
+
+    def delete_snapshot(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> None: ...
+
+    def revert_to_snapshot(
+        self, volume: VolumeRecord, snapshot: SnapshotRecord
+    ) -> VolumeRecord: ...
+
+    # Connections.
+    def validate_connector(self, connector: Mapping[str, Any]) -> None: ...
+
+    def create_export(self, volume: VolumeRecord, connector: Mapping[str, Any]) -> VolumeRecord: ...
+
+    def initialize_connection(
+        self, volume: VolumeRecord, connection: ConnectionRecord
+    ) -> dict[str, Any]:
+        """:returns: ``{'driver_volume_type': ..., 'data': {...}}`` with ``access_mode``, QoS and
+        the like added to the data, as Cinder's manager does."""
+
+    def attach_volume(self, volume: VolumeRecord, connection: ConnectionRecord) -> None:
+        """Tell the driver that the connection is in use (most do nothing)."""
+
+    def detach_volume(self, volume: VolumeRecord, connection: ConnectionRecord) -> None: ...
+
+    def terminate_connection(
+        self, volume: VolumeRecord, connection: ConnectionRecord, *, force: bool = False
+    ) -> bool:
+        """:returns: whether the host has other volumes through the same target, so that its
+        session has to stay."""
+
+    def remove_export(self, volume: VolumeRecord) -> VolumeRecord: ...
+
+    # The backend as a whole.
+    def stats(self, *, refresh: bool = False) -> dict[str, Any]:
+        """Capabilities and capacity, always with a ``pools`` list."""
+
+    def exists(self, volume: VolumeRecord) -> bool | None:
+        """Whether the storage has the volume; ``None`` when the driver has no way to tell."""
+
+    def snapshot_exists(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> bool | None: ...
+
+    def name_in_storage(self, record: VolumeRecord | SnapshotRecord) -> str: ...
+
+    def attribute(self, name: str) -> Any:
+        """An attribute of the driver by name: a plain value, or a callable for a method.
+
+        :raises AttributeError: the driver has none of that name.
+        """
+
+    def close(self) -> None:
+        """Stop what the driver started. Nothing on the storage changes."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """What a controller tells the driver host besides a backend's own options.
+
+    :ivar host: the name that stands before the ``@`` in a volume's ``host``.
+    :ivar state_path: folder for what drivers keep; exists and is private to the owner.
+    :ivar lock_path: folder for the locks that drivers take among themselves; shared by all
+        processes that use the same storage on this machine.
+    :ivar root_helper: the command that runs another as root, without its arguments.
+    :ivar cinder_options: options of Cinder that belong to no backend. Process-wide.
+    :ivar strict_options: an unknown option is an error, and a logged warning otherwise.
+    """
+
+    host: str
+    state_path: str
+    lock_path: str
+    root_helper: str = "sudo"
+    project_id: str | None = None
+    user_id: str | None = None
+    suppress_requests_ssl_warnings: bool = True
+    cinder_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    strict_options: bool = True

@@ -1,0 +1,283 @@
+"""The records: what is stored, serialized and sent between hosts.
+
+A record is plain data: immutable, comparable, no reference to a driver, a store or another record
+(others are named by id). The objects that users hold wrap one; the store keeps them; the driver
+host gets them and gives changed ones back. Times are timezone-aware and in UTC, sizes are GiB as
+in Cinder.
+
+Nested dicts are not to be changed in place: make a changed record with :func:`replace`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import typing
+import uuid
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
+
+import msgspec
+
+R = TypeVar("R", bound="Record")
+
+#: Makes a changed copy of a record: ``replace(record, status='available')``.
+replace = msgspec.structs.replace
+
+
+class Secret:
+    """A JSON value that must not be seen: never in a repr, a log line, an error or a listing.
+
+    Only :meth:`reveal` gives the value, so that every place that handles it in clear can be found.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: Any) -> None:
+        self._value: Any = value.reveal() if isinstance(value, Secret) else value
+
+    def reveal(self) -> Any:
+        """The value, in clear."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret('***')" if self else "Secret(None)"
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash(repr(self._value))
+
+
+class Record(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """What all records have.
+
+    :ivar id: identifies the record among those of its kind.
+    :ivar version: how often it was written; 0 means never. The store refuses to write over a
+        version that the writer has not seen.
+    :ivar created_at: when the record was first written.
+    """
+
+    kind: ClassVar[str]
+    #: Fields that a store must be able to search for equality.
+    indexed: ClassVar[tuple[str, ...]] = ()
+
+    id: str
+    version: int = 0
+    created_at: datetime.datetime | None = None
+    updated_at: datetime.datetime | None = None
+
+
+class VolumeRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
+    """A volume. The fields have the names and meanings of Cinder's volume."""
+
+    kind: ClassVar[str] = "volume"
+    indexed: ClassVar[tuple[str, ...]] = ("backend", "name")
+
+    backend: str
+    size: int
+    host: str
+    name: str = ""
+    description: str = ""
+    status: str = "creating"
+    attach_status: str = "detached"
+    previous_status: str | None = None
+    availability_zone: str | None = None
+    cluster_name: str | None = None
+    user_id: str | None = None
+    project_id: str | None = None
+    bootable: bool = False
+    multiattach: bool = False
+    metadata: dict[str, str] = {}
+    admin_metadata: dict[str, str] = {}
+    glance_metadata: dict[str, str] = {}
+    extra_specs: dict[str, str] = {}
+    qos_specs: dict[str, str] = {}
+    volume_type_id: str | None = None
+    source_volid: str | None = None
+    snapshot_id: str | None = None
+    group_id: str | None = None
+    name_id: str | None = None
+    encryption_key_id: str | None = None
+    migration_status: str | None = None
+    replication_status: str | None = None
+    replication_extended_status: str | None = None
+    replication_driver_data: str | None = None
+    provider_id: str | None = None
+    provider_location: str | None = None
+    provider_geometry: str | None = None
+    provider_auth: Secret | None = None
+    shared_targets: bool = False
+    launched_at: datetime.datetime | None = None
+
+
+class SnapshotRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
+    """A snapshot of a volume."""
+
+    kind: ClassVar[str] = "snapshot"
+    indexed: ClassVar[tuple[str, ...]] = ("backend", "name", "volume_id")
+
+    backend: str
+    volume_id: str
+    volume_size: int
+    name: str = ""
+    description: str = ""
+    status: str = "creating"
+    progress: str | None = None
+    user_id: str | None = None
+    project_id: str | None = None
+    metadata: dict[str, str] = {}
+    group_snapshot_id: str | None = None
+    encryption_key_id: str | None = None
+    provider_id: str | None = None
+    provider_location: str | None = None
+    provider_auth: Secret | None = None
+
+
+class ConnectionRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
+    """A volume made reachable for one host, and what that host made of it.
+
+    :ivar connector: what the host said of itself (initiator name, NQN, IP, ...).
+    :ivar conn_info: the driver's answer, ``{'driver_volume_type': ..., 'data': {...}}``; secret
+        because it can carry CHAP or cephx keys.
+    :ivar device: what the host's attach gave (``path``, ...); secret because a few connectors put
+        the connection's data into it; ``None`` while not attached.
+    :ivar status: ``'attaching'``, ``'attached'`` (mapped for the host) or ``'detaching'``.
+    :ivar use_multipath: how it was made, so that detach and extend do the same.
+    :ivar scan_attempts: how often the host looks for the device to appear.
+    """
+
+    kind: ClassVar[str] = "connection"
+    indexed: ClassVar[tuple[str, ...]] = ("backend", "volume_id", "attached_host")
+
+    backend: str
+    volume_id: str
+    connector: dict[str, Any]
+    conn_info: Secret | None = None
+    device: Secret | None = None
+    status: str = "attaching"
+    attach_mode: str = "rw"
+    attached_host: str | None = None
+    mountpoint: str | None = None
+    instance_uuid: str | None = None
+    use_multipath: bool = False
+    scan_attempts: int = 3
+    attached_at: datetime.datetime | None = None
+
+
+class KeyValueRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
+    """A text kept under a key; how nodes and controllers leave each other messages."""
+
+    kind: ClassVar[str] = "key_value"
+
+    value: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The key; the same as ``id``."""
+        return self.id
+
+
+class Owner(msgspec.Struct, kw_only=True, frozen=True):
+    """The process that works on an intent; enough to tell later whether it is still alive.
+
+    :ivar start_time: of the process, in clock ticks since boot (``/proc/<pid>/stat``), so that a
+        reused process id is not taken for the owner.
+    """
+
+    host: str
+    boot_id: str
+    pid: int
+    start_time: int
+
+
+class IntentRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
+    """An operation that was begun and has not ended: written before storage is touched, removed in
+    the same transaction that writes the result. One that is found later was interrupted.
+
+    :ivar operation: a name of ``cinderlib.operations`` (``'volume.create'``).
+    :ivar resource_id: the id of the volume, snapshot or connection it works on.
+    :ivar data: what recovery must know besides the resource's own record.
+    """
+
+    kind: ClassVar[str] = "intent"
+    indexed: ClassVar[tuple[str, ...]] = ("backend", "resource_id")
+
+    operation: str
+    backend: str
+    resource_id: str
+    owner: Owner
+    data: dict[str, Any] = {}
+
+
+AnyRecord = VolumeRecord | SnapshotRecord | ConnectionRecord | KeyValueRecord | IntentRecord
+KINDS: Mapping[str, type[Record]] = {k.kind: k for k in typing.get_args(AnyRecord)}
+
+
+def new_id() -> str:
+    """A fresh id for a volume, snapshot, connection or intent."""
+    return str(uuid.uuid4())
+
+
+def now() -> datetime.datetime:
+    """The time to write into a record."""
+    return datetime.datetime.now(datetime.UTC)
+
+
+def _encode_secret(value: Any) -> Any:
+    if isinstance(value, Secret):
+        return value.reveal()
+    raise NotImplementedError(f"records hold no {type(value).__name__}")
+
+
+def _decode_secret(kind: type, value: Any) -> Any:
+    return Secret(value)
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_encode_secret)
+_decoders: dict[type, msgspec.json.Decoder[Any]] = {}
+
+
+def encode(record: Record) -> bytes:
+    """A record as JSON, **secrets in clear**: for the store and for documents that a node needs."""
+    return _encoder.encode(record)
+
+
+def decode(kind: type[R], document: bytes | str) -> R:
+    """A record from its JSON.
+
+    Fields that this version does not know are passed over, so that rows written by a newer version
+    can be read.
+
+    :raises msgspec.ValidationError: a field is missing or of the wrong type.
+    :raises msgspec.DecodeError: it is not JSON.
+    """
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        decoder = _decoders[kind] = msgspec.json.Decoder(kind, dec_hook=_decode_secret)
+    return typing.cast(R, decoder.decode(document))
+
+
+def to_builtins(record: Record, *, secrets: bool = False) -> dict[str, Any]:
+    """A record as plain dicts, lists, texts and numbers.
+
+    :param secrets: whether secrets are in it in clear; without, they are ``'***'``.
+    """
+
+    def hook(value: Any) -> Any:
+        if isinstance(value, Secret):
+            return value.reveal() if secrets else "***"
+        return _encode_secret(value)
+
+    return typing.cast(dict[str, Any], msgspec.to_builtins(record, enc_hook=hook))
+
+
+def from_builtins(kind: type[R], data: Mapping[str, Any]) -> R:
+    """The opposite of :func:`to_builtins` with secrets.
+
+    :raises msgspec.ValidationError: a field is missing or of the wrong type.
+    """
+    return msgspec.convert(data, kind, dec_hook=_decode_secret)
