@@ -1,0 +1,304 @@
+"""What may be an id, a size, a name, a connector: the rules on what comes from outside, in one place.
+
+The objects, the operations and the readers of documents call the same functions, before anything is
+touched. Each returns the value in the form in which records have it, and raises
+:class:`cinderlib.errors.InvalidInput` (or the narrower class that its docstring names) with a
+message that can be shown to a person. Values are never repeated at full length in a message, and
+those that can carry secrets not at all.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import uuid
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from cinderlib.errors import ConfigurationError, InvalidConnector, InvalidInput
+
+#: Longest name, description, id, host or backend name, in characters, as in Cinder.
+MAX_TEXT = 255
+#: Longest value in metadata and specs, in characters.
+MAX_VALUE = 65535
+#: Largest volume in GiB, as in Cinder's database.
+MAX_SIZE = 2**31 - 1
+#: How deep lists and dicts in a connector or in connection information may be nested.
+MAX_DEPTH = 32
+#: Largest whole number in JSON data that every party reads exactly.
+_MAX_INT = 2**63 - 1
+
+# fmt: off
+VOLUME_STATUSES = frozenset({
+    "attaching", "available", "awaiting-transfer", "backing-up", "creating", "deleted", "deleting",
+    "detaching", "downloading", "error", "error_backing-up", "error_deleting", "error_extending",
+    "error_managing", "error_restoring", "extending", "in-use", "maintenance", "managing",
+    "reserved", "restoring-backup", "retyping", "reverting", "uploading",
+})
+SNAPSHOT_STATUSES = frozenset({
+    "available", "backing-up", "creating", "deleted", "deleting", "error", "error_deleting",
+    "restoring", "unmanaging", "updating",
+})
+ATTACH_STATUSES = frozenset({
+    "attached", "attaching", "deleted", "detached", "detaching", "error_attaching",
+    "error_detaching", "reserved",
+})
+ATTACH_MODES = frozenset({"rw", "ro"})
+
+#: Sections of Cinder's configuration, in lower case: a backend's own section would collide.
+_RESERVED_NAMES = frozenset({
+    "default", "backend_defaults", "barbican", "barbican_service_user", "brcd_fabric_example",
+    "cache", "cinder_sys_admin", "cisco_fabric_example", "coordination", "database",
+    "fc-zone-manager", "glance", "key_manager", "keystone_authtoken", "nova", "os_brick",
+    "oslo_concurrency", "oslo_messaging_metrics", "oslo_messaging_tracing", "oslo_middleware",
+    "oslo_policy", "oslo_reports", "oslo_versionedobjects", "privsep", "privsep_osbrick",
+    "profiler", "profiler_jaeger", "profiler_otlp", "service_user", "ssl", "vault",
+})
+# fmt: on
+
+_SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:=+-]{0,254}")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}")
+_NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
+_HOST_NAME = re.compile(r"[^\s@#/\x00-\x1f\x7f]+")
+_HOST = re.compile(
+    r"[^\s@#/\x00-\x1f\x7f]+@[^\s@#/\x00-\x1f\x7f][^@#/\x00-\x1f\x7f]*(#[^#\x00-\x1f\x7f]+)?"
+)
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: quoted, and cut when it is long."""
+    if isinstance(value, str):
+        return repr(value) if len(value) <= 80 else f"{value[:80]!r}..."
+    if value is None or isinstance(value, bool | float):
+        return repr(value)
+    if isinstance(value, int):
+        return str(value) if abs(value) <= _MAX_INT else f"a number of {value.bit_length()} bits"
+    return f"a {_type(value)}"
+
+
+def _type(value: Any) -> str:
+    return type(value).__name__
+
+
+def check_text(value: Any, what: str, *, longest: int = MAX_TEXT) -> str:
+    """Text that every store and every protocol can carry: valid Unicode, without NUL.
+
+    :param what: what the text is, for the message.
+    :param longest: in characters.
+    """
+    if not isinstance(value, str):
+        raise InvalidInput(f"The {what} must be text, not {shown(value)}.")
+    if len(value) > longest:
+        raise InvalidInput(
+            f"The {what} has {len(value)} characters; at the most {longest} are allowed."
+        )
+    if "\0" in value:
+        raise InvalidInput(f"The {what} has a NUL character in it, which cannot be stored.")
+    try:
+        value.encode()
+    except UnicodeEncodeError as exc:
+        raise InvalidInput(
+            f"The {what} is no valid Unicode text: character {exc.start + 1} is half of a "
+            "surrogate pair."
+        ) from None
+    return value
+
+
+def check_id(value: Any, what: str, *, non_uuid_ids: bool = False) -> str:
+    """The id of a volume, snapshot, connection, ...
+
+    Names on the storage follow from ids, so one can never be a path or look like an option.
+
+    :param what: whose id it is, for the message (``'volume'``).
+    :param non_uuid_ids: whether any safe text will do: letters, digits and ``_.:=+-`` with a letter
+        or digit first. Otherwise it must be a UUID, with or without hyphens.
+    :returns: the id, unchanged (a :class:`uuid.UUID` as its text).
+    """
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    if not isinstance(value, str):
+        raise InvalidInput(f"A {what} id must be text, not {shown(value)}.")
+    if _UUID.fullmatch(value):
+        return value
+    if not non_uuid_ids:
+        raise InvalidInput(
+            f"{shown(value)} is no {what} id: it must be a UUID. "
+            "setup(non_uuid_ids=True) allows others."
+        )
+    if not _SAFE_ID.fullmatch(value) or ".." in value:
+        raise InvalidInput(
+            f"{shown(value)} is no {what} id: it must have 1 to {MAX_TEXT} letters, digits or "
+            "characters of '_.:=+-', begin with a letter or digit, and have no '..' in it."
+        )
+    return value
+
+
+def check_size(value: Any, what: str = "size") -> int:
+    """A size in GiB.
+
+    :param value: a whole or fractional number above 0, or its text (``'5'``).
+    :returns: whole GiB; a fraction is rounded up.
+    """
+    number: int | float
+    if isinstance(value, str):
+        if not _NUMBER.fullmatch(value.strip()):
+            raise InvalidInput(f"The {what} must be a number of GiB above 0, not {shown(value)}.")
+        number = float(value) if "." in value else int(value)
+    elif isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidInput(f"The {what} must be a number of GiB, not {shown(value)}.")
+    else:
+        number = value
+    if isinstance(number, float) and not math.isfinite(number):
+        raise InvalidInput(f"The {what} must be a number of GiB, not {shown(value)}.")
+    if number <= 0:
+        raise InvalidInput(f"The {what} must be above 0 GiB, not {shown(value)}.")
+    if number > MAX_SIZE:
+        raise InvalidInput(f"The {what} must be at the most {MAX_SIZE} GiB.")
+    return math.ceil(number)
+
+
+def check_name(value: Any, what: str = "name") -> str:
+    """The name of a volume or snapshot; ``None`` stands for no name."""
+    return "" if value is None else check_text(value, what)
+
+
+def check_description(value: Any, what: str = "description") -> str:
+    """A description; ``None`` stands for none."""
+    return "" if value is None else check_text(value, what)
+
+
+def check_metadata(value: Any, what: str = "metadata") -> dict[str, str]:
+    """Text by text.
+
+    :param value: a mapping; numbers and booleans among its values are turned into text. ``None``
+        stands for an empty one.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise InvalidInput(f"The {what} must be a mapping of text to text, not {shown(value)}.")
+    result = {}
+    for key, item in value.items():
+        if check_text(key, f"{what} key") == "":
+            raise InvalidInput(f"The {what} has an empty key.")
+        if isinstance(item, float) or (isinstance(item, int) and abs(item) <= _MAX_INT):
+            item = str(item)
+        elif not isinstance(item, str):
+            raise InvalidInput(f"The {what} {shown(key)} must be text, not a {_type(item)}.")
+        result[key] = check_text(item, f"{what} {shown(key)}", longest=MAX_VALUE)
+    return result
+
+
+def check_specs(value: Any, what: str = "extra_specs") -> dict[str, str]:
+    """Extra specs or QoS specs: like :func:`check_metadata`."""
+    return check_metadata(value, what)
+
+
+def check_choice(value: Any, choices: Collection[str], what: str) -> str:
+    """One of a fixed vocabulary, such as :data:`VOLUME_STATUSES`."""
+    if not isinstance(value, str) or value not in choices:
+        raise InvalidInput(
+            f"The {what} cannot be {shown(value)}; it is one of: {', '.join(sorted(choices))}."
+        )
+    return value
+
+
+def check_host_name(value: Any, what: str = "host") -> str:
+    """The name by which this controller, or a host that attaches, is known."""
+    if not _HOST_NAME.fullmatch(check_text(value, what)):
+        raise InvalidInput(
+            f"The {what} cannot be {shown(value)}: a host's name has no spaces and none of '@#/'."
+        )
+    return str(value)
+
+
+def check_host(value: Any, what: str = "host") -> str:
+    """Where a volume is: ``host@backend`` or ``host@backend#pool``."""
+    if not _HOST.fullmatch(check_text(value, what)):
+        raise InvalidInput(f"The {what} must be like 'host@backend#pool', not {shown(value)}.")
+    return str(value)
+
+
+def check_backend_name(value: Any) -> str:
+    """The ``volume_backend_name``, which is part of each volume's host and names a section of
+    Cinder's configuration.
+
+    :raises ConfigurationError: it cannot be one.
+    """
+    try:
+        name = check_text(value, "volume_backend_name")
+    except InvalidInput as exc:
+        raise ConfigurationError(str(exc)) from None
+    if not name or name != name.strip() or not name.isprintable():
+        raise ConfigurationError(
+            f"The volume_backend_name cannot be {shown(value)}: it must be visible text without "
+            "spaces around it."
+        )
+    if set(name) & set("@#/") or name in {".", ".."}:
+        raise ConfigurationError(
+            f"The volume_backend_name cannot be {shown(value)}: '@', '#' and '/' separate the "
+            "parts of a volume's host."
+        )
+    if name.lower() in _RESERVED_NAMES:
+        raise ConfigurationError(
+            f"The volume_backend_name cannot be {shown(value)}: that is a section of Cinder's own "
+            "configuration. Choose another name."
+        )
+    return name
+
+
+def check_json(value: Any, what: str, *, depth: int = MAX_DEPTH) -> Any:
+    """Data that JSON can carry; tuples become lists. Never shown in messages: it can be secret.
+
+    :param depth: how deep it may be nested.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        if abs(value) > _MAX_INT:
+            raise InvalidInput(f"The {what} has a number in it with more than 63 bits.")
+        return value
+    if isinstance(value, str):
+        return check_text(value, f"text in the {what}", longest=2**20)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise InvalidInput(f"The {what} has a number in it that is infinite or none at all.")
+        return value
+    if depth <= 0:
+        raise InvalidInput(f"The {what} is nested more than {MAX_DEPTH} levels deep.")
+    if isinstance(value, Mapping):
+        return {
+            check_text(key, f"key in the {what}"): check_json(item, what, depth=depth - 1)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [check_json(item, what, depth=depth - 1) for item in value]
+    raise InvalidInput(
+        f"The {what} has a {_type(value)} in it; only what JSON can carry is allowed."
+    )
+
+
+def check_connector(value: Any) -> dict[str, Any]:
+    """The connector properties of a host, as its ``get_connector_properties()`` gives them.
+
+    Which of them a volume needs depends on its protocol, and the driver says when one is missing.
+
+    :returns: a copy.
+    :raises InvalidConnector: they are empty, or no mapping of text to what JSON can carry.
+    """
+    if not isinstance(value, Mapping):
+        raise InvalidConnector(
+            f"The connector must be a mapping with the properties of a host, not {shown(value)}; "
+            "get_connector_properties() on that host gives it."
+        )
+    if not value:
+        raise InvalidConnector(
+            "The connector is empty; get_connector_properties() on the host gives it."
+        )
+    try:
+        connector: dict[str, Any] = check_json(value, "connector")
+        if connector.get("host") is not None:
+            check_host_name(connector["host"], "host in the connector")
+    except InvalidInput as exc:
+        raise InvalidConnector(str(exc)) from None
+    return connector
