@@ -1,0 +1,49 @@
+# Everything here sets itself up: `make demo` and `make test` work on a fresh clone.
+
+VENV := .venv
+READY := $(VENV)/.ready
+
+# What `make test` installs on the host (Debian, Ubuntu) when it may: the servers that the tests start
+# for themselves, and the tools that they look at storage with.
+SERVERS := postgresql mariadb-server-core mariadb-client-core ceph-mon ceph-mgr ceph-osd ceph-common
+TOOLS := python3-rados python3-rbd lvm2 e2fsprogs xfsprogs btrfs-progs util-linux
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## What can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(READY) ## Watch real block storage work, on this machine, in half a minute
+	@$(VENV)/bin/python -m cinderlib.demo
+
+.PHONY: test
+test: $(READY) ## Run the tests, with real servers (ARGS='-k name' for some)
+	@scripts/host-packages $(SERVERS) $(TOOLS)
+	@scripts/ceph-modules $(VENV)
+	$(VENV)/bin/pytest $(ARGS)
+
+.PHONY: docs-test
+docs-test: $(READY) ## Run the code in README.md and docs/ only
+	$(VENV)/bin/pytest tests/docs $(ARGS)
+
+.PHONY: check
+check: $(READY) ## Formatting, lint and types
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/mypy
+
+.PHONY: matrix
+matrix: ## Python 3.11, 3.12, 3.13 and Cinder 28, 29 with today's packages
+	@"$$(scripts/find-python)" scripts/matrix $(ARGS)
+
+.PHONY: clean
+clean: ## Remove what was made, the environment too
+	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml constraints.txt scripts/venv
+	@scripts/venv $(VENV)
+	@touch $@
