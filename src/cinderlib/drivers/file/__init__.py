@@ -1,0 +1,1 @@
+"""The embedded driver: volumes are sparse files in a folder of this host."""

@@ -1,0 +1,103 @@
+"""Files that others put into the folder become volumes and snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from cinder import exception
+from cinder.volume import volume_utils
+
+from cinderlib.drivers.file import loop, sparse
+from cinderlib.drivers.file.folder import GIB, Folder, explained
+
+
+class Adoption:
+    """The part of the driver that Cinder calls manage and unmanage.
+
+    A reference is ``{'source-name': <file>}``, a raw disk image directly in the folder. It gets
+    the name that a volume has; what is unmanaged keeps its name and can be managed again.
+    """
+
+    _folder: Folder
+
+    def manage_existing(self, volume: Any, existing_ref: dict[str, Any]) -> None:
+        """Make a file a volume. It grows to a whole number of GiB."""
+        self._adopt(volume.name, existing_ref)
+        path = self._folder.path(volume.name)
+        with explained(f"extend {path}"):
+            sparse.extend(path, volume.size * GIB)
+
+    def manage_existing_get_size(self, volume: Any, existing_ref: dict[str, Any]) -> int:
+        return self._size_of(existing_ref)
+
+    def unmanage(self, volume: Any) -> None:
+        """Nothing to do: the file stays."""
+
+    def manage_existing_snapshot(self, snapshot: Any, existing_ref: dict[str, Any]) -> None:
+        """Make a file a snapshot."""
+        self._adopt(snapshot.name, existing_ref)
+
+    def manage_existing_snapshot_get_size(self, snapshot: Any, existing_ref: dict[str, Any]) -> int:
+        return self._size_of(existing_ref)
+
+    def unmanage_snapshot(self, snapshot: Any) -> None:
+        """Nothing to do: the file stays."""
+
+    def get_manageable_volumes(
+        self,
+        cinder_volumes: Iterable[Any],
+        marker: Any,
+        limit: int,
+        offset: int,
+        sort_keys: list[str],
+        sort_dirs: list[str],
+    ) -> list[dict[str, Any]]:
+        """Every file but snapshots; those in use are not safe to manage."""
+        managed = {volume.name: volume.id for volume in cinder_volumes}
+        entries = []
+        for name, size in self._folder.volumes():
+            reason = None
+            if name in managed:
+                reason = "already managed"
+            elif loop.devices_on(self._folder.path(name)):
+                reason = "in use by a loop device"
+            entries.append(
+                {
+                    "reference": {"source-name": name},
+                    "size": -(-size // GIB),
+                    "cinder_id": managed.get(name),
+                    "extra_info": None,
+                    "safe_to_manage": reason is None,
+                    "reason_not_safe": reason,
+                }
+            )
+        page: list[dict[str, Any]] = volume_utils.paginate_entries_list(
+            entries, marker, limit, offset, sort_keys, sort_dirs
+        )
+        return page
+
+    def _size_of(self, reference: dict[str, Any]) -> int:
+        return -(-self._folder.path(self._existing(reference)).stat().st_size // GIB)
+
+    def _existing(self, reference: dict[str, Any]) -> str:
+        name = reference.get("source-name")
+        if not isinstance(name, str):
+            raise exception.ManageExistingInvalidReference(
+                existing_ref=reference, reason="it has no 'source-name' with the name of a file"
+            )
+        path = self._folder.path(name)
+        if path.is_symlink() or not path.is_file():
+            raise exception.ManageExistingInvalidReference(
+                existing_ref=reference, reason=f"{path} is not a file"
+            )
+        return name
+
+    def _adopt(self, name: str, reference: dict[str, Any]) -> None:
+        target = self._folder.path(name)
+        if target.is_file():
+            return  # an earlier call did it
+        source = self._folder.free_path(self._existing(reference), "managed")
+        with explained(f"rename {source} to {name}"):
+            source.chmod(0o600)
+            sparse.rename(source, target)
