@@ -200,6 +200,7 @@ class IntentRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
 
     :ivar operation: a name of ``cinderlib.operations`` (``'volume.create'``).
     :ivar resource_id: the id of the volume, snapshot or connection it works on.
+    :ivar lock: the lock that the operation holds while it runs.
     :ivar data: what recovery must know besides the resource's own record.
     """
 
@@ -209,6 +210,7 @@ class IntentRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
     operation: str
     backend: str
     resource_id: str
+    lock: str
     owner: Owner
     data: dict[str, Any] = {}
 

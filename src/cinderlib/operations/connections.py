@@ -1,0 +1,381 @@
+"""Connections: connect and disconnect (the controller half), attach and detach (the host half).
+
+The controller half changes under the lock of the volume. A volume is exported when its first
+connection is made and unexported when its last one goes; a host has one connection to a volume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cinderlib import errors
+from cinderlib.drivers.port import Driver
+from cinderlib.operations import volumes
+from cinderlib.operations.journal import Journal, lost, recovers
+from cinderlib.operations.volumes import host_of
+from cinderlib.owner import this_host
+from cinderlib.persistence.base import Put, Remove
+from cinderlib.records import (
+    ConnectionRecord,
+    IntentRecord,
+    Secret,
+    VolumeRecord,
+    now,
+    replace,
+)
+
+TRANSITIONAL = frozenset({"attaching", "detaching"})
+#: What names a host, the surest first. Two connectors that agree in the first that both have are
+#: the same host's.
+IDENTITY = ("system uuid", "initiator", "nqn", "wwpns", "host")
+
+
+def connect(
+    journal: Journal, connection: ConnectionRecord, asked: Mapping[str, Any]
+) -> tuple[ConnectionRecord, bool]:
+    """Export and map a volume for the host that ``connection.connector`` describes.
+
+    :param connection: the record to make; not stored yet.
+    :param asked: the fields that the caller named; a connection of that host must agree in these.
+    :returns: the stored record, which for a host that is connected already is the one that is
+        there, and whether it was made now.
+    :raises InvalidVolume: the volume is connected to another host and is not multiattach, or is in
+        no state to be used.
+    :raises InvalidConnector: the driver needs more than the connector says.
+    :raises AlreadyExists: the host is connected in another way.
+    """
+    lock = volumes.lock_name(connection.volume_id)
+    with journal.locks.hold(lock):
+        volume = volumes.get(journal, connection.volume_id)
+        driver = journal.driver(volume.backend)
+        others = _of_volume(journal, volume.id)
+        there = _same(connection, others)
+        if there is not None and there.status == "attached":
+            _refuse_different(there, asked)
+            return there, False
+        if volume.status not in volumes.READABLE:
+            raise errors.InvalidVolume(
+                f"Volume {volume.id} cannot be connected: it is '{volume.status}'",
+                resource=volume.id,
+            )
+        others = [other for other in others if other is not there]
+        if others and not volume.multiattach:
+            raise errors.InvalidVolume(
+                f"Volume {volume.id} is connected to {host_of(others[0])} and was not created"
+                f" multiattach; disconnect it there before it is connected to"
+                f" {host_of(connection)}",
+                resource=volume.id,
+            )
+        driver.validate_connector(connection.connector)
+        if there is not None:
+            # A connect or disconnect of this host that failed: take its place.
+            connection = replace(
+                connection, id=there.id, version=there.version, created_at=there.created_at
+            )
+        intent, attaching = journal.begin(
+            "connection.connect", lock, replace(connection, status="attaching")
+        )
+        try:
+            exported = driver.create_export(volume, attaching.connector)
+            conn_info = driver.initialize_connection(exported, attaching)
+            driver.attach_volume(exported, attaching)
+        except BaseException as exc:
+            _undo_connect(journal, driver, intent, attaching, volume, others, exc)
+            raise
+        ready = replace(
+            attaching, status="attached", conn_info=Secret(conn_info), attached_at=now()
+        )
+        in_use = replace(exported, status="in-use", attach_status="attached")
+        done = f"Volume {volume.id} was connected to {host_of(ready)}"
+        journal.finish_with(intent, done, volume, in_use, Put(ready))
+        return _get(journal, ready.id), True
+
+
+def _of_volume(journal: Journal, volume_id: str) -> list[ConnectionRecord]:
+    """The connections of a volume, interrupted operations settled; its lock is held."""
+    found = journal.store.find(ConnectionRecord, {"volume_id": volume_id})
+    lock = volumes.lock_name(volume_id)
+    settled = [journal.settle(c.id, lock) for c in found if c.status in TRANSITIONAL]
+    if any(settled):
+        found = journal.store.find(ConnectionRecord, {"volume_id": volume_id})
+    return found
+
+
+def _same(
+    connection: ConnectionRecord, others: Sequence[ConnectionRecord]
+) -> ConnectionRecord | None:
+    for other in others:
+        if other.id == connection.id or same_host(other, connection):
+            return other
+    return None
+
+
+def same_host(one: ConnectionRecord, other: ConnectionRecord) -> bool:
+    """Whether two connections are for the same user of a volume: the same host, and on it the same
+    instance where instances are named."""
+    if one.instance_uuid != other.instance_uuid:
+        return False
+    if one.attached_host and other.attached_host:
+        return one.attached_host == other.attached_host
+    for key in IDENTITY:
+        mine, theirs = one.connector.get(key), other.connector.get(key)
+        if mine and theirs:
+            return bool(mine == theirs)
+    return False
+
+
+def _refuse_different(there: ConnectionRecord, asked: Mapping[str, Any]) -> None:
+    differ = {
+        field: (getattr(there, field), value)
+        for field, value in asked.items()
+        if getattr(there, field) != value
+    }
+    if differ:
+        told = ", ".join(f"{f} is {a!r}, not {b!r}" for f, (a, b) in sorted(differ.items()))
+        raise errors.AlreadyExists(
+            f"Volume {there.volume_id} is connected to {host_of(there)} in another way: {told}",
+            resource=there.id,
+            differences=differ,
+        )
+
+
+def _undo_connect(
+    journal: Journal,
+    driver: Driver,
+    intent: IntentRecord,
+    connection: ConnectionRecord,
+    volume: VolumeRecord,
+    others: Sequence[ConnectionRecord],
+    cause: BaseException,
+) -> None:
+    try:
+        _unmap(driver, volume, connection, last=not others, force=True)
+    except errors.CinderlibError as exc:
+        # It may be mapped or not: the row stays, so that it can be disconnected or tried again.
+        cause.add_note(f"Undoing it failed too: {exc}")
+        journal.fail(intent, connection, replace(connection, status="error_attaching"))
+        return
+    try:
+        journal.finish(
+            intent, "It was undone on the storage", Remove(ConnectionRecord, connection.id)
+        )
+    except errors.StoreError as exc:
+        cause.add_note(str(exc))
+
+
+def _unmap(
+    driver: Driver,
+    volume: VolumeRecord,
+    connection: ConnectionRecord,
+    *,
+    last: bool,
+    force: bool = False,
+) -> VolumeRecord:
+    """The order is the one of Cinder's manager."""
+    driver.terminate_connection(volume, connection, force=force)
+    driver.detach_volume(volume, connection)
+    return driver.remove_export(volume) if last else volume
+
+
+@recovers("connection.connect")
+def recover_connect(journal: Journal, intent: IntentRecord) -> str:
+    """Nobody was told of the connection: undo."""
+    _disconnected(journal, intent, "connect")
+    return "undone"
+
+
+def disconnect(journal: Journal, connection_id: str, *, force: bool = False) -> bool:
+    """Unmap a volume from a host, and remove the export with the last connection.
+
+    :param force: also when the driver says that it cannot.
+    :returns: whether there was such a connection.
+    :raises InvalidConnection: the volume is attached on this very host; detach it first.
+    """
+    found = journal.store.get(ConnectionRecord, connection_id)
+    if found is None:
+        return False
+    lock = volumes.lock_name(found.volume_id)
+    with journal.locks.hold(lock):
+        others = _of_volume(journal, found.volume_id)
+        connection = next((c for c in others if c.id == connection_id), None)
+        if connection is None:
+            return False
+        others.remove(connection)
+        if connection.device is not None and not force and connection.attached_host == this_host():
+            raise errors.InvalidConnection(
+                f"Volume {connection.volume_id} is attached here; detach it before it is"
+                " disconnected",
+                resource=connection_id,
+            )
+        volume = volumes.get(journal, connection.volume_id)
+        driver = journal.driver(volume.backend)
+        intent, detaching = journal.begin(
+            "connection.disconnect",
+            lock,
+            replace(connection, status="detaching"),
+            data={"force": force},
+        )
+        try:
+            after = _unmap(driver, volume, detaching, last=not others, force=force)
+        except errors.DriverError as exc:
+            if not force:
+                journal.fail(intent, detaching, replace(detaching, status="error_detaching"))
+                raise
+            after = _forced(driver, volume, detaching, last=not others, cause=exc)
+        except BaseException:
+            journal.fail(intent, detaching, replace(detaching, status="error_detaching"))
+            raise
+        done = f"Volume {volume.id} was disconnected from {host_of(connection)}"
+        gone = Remove(ConnectionRecord, connection_id)
+        journal.finish_with(intent, done, volume, _without(after, others), gone)
+        return True
+
+
+def _forced(
+    driver: Driver,
+    volume: VolumeRecord,
+    connection: ConnectionRecord,
+    *,
+    last: bool,
+    cause: errors.DriverError,
+) -> VolumeRecord:
+    """What can still be done of a disconnect whose driver fails."""
+    if not last:
+        return volume
+    try:
+        return driver.remove_export(volume)
+    except errors.DriverError:
+        return volume
+
+
+def _without(volume: VolumeRecord, others: Sequence[ConnectionRecord]) -> VolumeRecord:
+    if others:
+        return volume
+    return replace(volume, status="available", attach_status="detached")
+
+
+@recovers("connection.disconnect")
+def recover_disconnect(journal: Journal, intent: IntentRecord) -> str:
+    """The host may be cut off already: go on to the end."""
+    _disconnected(journal, intent, "disconnect")
+    return "finished"
+
+
+def _disconnected(journal: Journal, intent: IntentRecord, what: str) -> None:
+    connection = journal.store.get(ConnectionRecord, intent.resource_id)
+    volume = (
+        journal.store.get(VolumeRecord, connection.volume_id) if connection is not None else None
+    )
+    if connection is None or volume is None:
+        journal.finish(intent, "Nothing was done", Remove(ConnectionRecord, intent.resource_id))
+        return
+    others = [
+        c
+        for c in journal.store.find(ConnectionRecord, {"volume_id": volume.id})
+        if c.id != connection.id
+    ]
+    driver = journal.driver(intent.backend)
+    after = _unmap(driver, volume, connection, last=not others, force=True)
+    done = f"The interrupted {what} of volume {volume.id} was settled on the storage"
+    gone = Remove(ConnectionRecord, connection.id)
+    journal.finish_with(intent, done, volume, _without(after, others), gone)
+
+
+def attach(journal: Journal, connection_id: str) -> tuple[ConnectionRecord, bool]:
+    """Make a device of a connection on this host.
+
+    :returns: the record with its ``device``, and whether it was attached now.
+    :raises InvalidConnection: it is attached on another host already.
+    :raises NodeError: the host could not attach it; nothing of it is left.
+    """
+    lock = f"connection:{connection_id}"
+    with journal.locks.hold(lock):
+        journal.settle(connection_id, lock)
+        connection = _get(journal, connection_id)
+        if connection.conn_info is None or connection.status != "attached":
+            raise errors.InvalidConnection(
+                f"Connection {connection_id} cannot be attached: the volume is not mapped for the"
+                f" host, it is '{connection.status}'; connect it again",
+                resource=connection_id,
+            )
+        volume = journal.store.get(VolumeRecord, connection.volume_id)
+        already = connection.device is not None
+        intent, attaching = journal.begin("connection.attach", lock, connection)
+        try:
+            # Asked again of a host that has it, attach finds the device that is there; after a
+            # reboot there is none and it is made anew.
+            device = journal.host.attach(attaching, volume)
+        except BaseException:
+            journal.fail(intent, attaching, replace(attaching, device=None))
+            raise
+        done = f"Volume {connection.volume_id} was attached"
+        attached = replace(
+            attaching,
+            device=Secret(device),
+            attached_host=connection.attached_host or this_host(),
+        )
+        return journal.finish_with(intent, done, attaching, attached), not already
+
+
+def _get(journal: Journal, connection_id: str) -> ConnectionRecord:
+    connection = journal.store.get(ConnectionRecord, connection_id)
+    if connection is None:
+        lost(errors.ConnectionNotFound, "connection", connection_id)
+    return connection
+
+
+@recovers("connection.attach")
+def recover_attach(journal: Journal, intent: IntentRecord) -> str:
+    """There may be a device that nobody knows of: remove it."""
+    _detached(journal, intent)
+    return "undone"
+
+
+def detach(
+    journal: Journal, connection_id: str, *, force: bool = False, ignore_errors: bool = False
+) -> tuple[ConnectionRecord, bool]:
+    """Remove the device of a connection from this host; the volume stays mapped.
+
+    :param force: also when data that is not written yet is lost by it.
+    :param ignore_errors: with ``force``, whether errors are passed over.
+    :returns: the record without a device, and whether there was one.
+    :raises NodeError: something of it is still on this host.
+    """
+    lock = f"connection:{connection_id}"
+    with journal.locks.hold(lock):
+        journal.settle(connection_id, lock)
+        connection = _get(journal, connection_id)
+        if connection.device is None:
+            return connection, False
+        intent, detaching = journal.begin("connection.detach", lock, connection)
+        try:
+            journal.host.detach(detaching, force=force, ignore_errors=ignore_errors)
+        except BaseException:
+            # The device stays recorded, so that it can be tried again.
+            journal.fail(intent, detaching, detaching)
+            raise
+        done = f"Volume {connection.volume_id} was detached"
+        detached = replace(detaching, device=None)
+        return journal.finish_with(intent, done, detaching, detached), True
+
+
+@recovers("connection.detach")
+def recover_detach(journal: Journal, intent: IntentRecord) -> str:
+    """The device may be half gone: go on to the end."""
+    _detached(journal, intent)
+    return "finished"
+
+
+def _detached(journal: Journal, intent: IntentRecord) -> None:
+    connection = journal.store.get(ConnectionRecord, intent.resource_id)
+    if connection is None:
+        journal.finish(intent, "Nothing was done")
+        return
+    journal.host.detach(connection, force=True)
+    journal.finish_with(
+        intent,
+        f"Volume {connection.volume_id} was detached",
+        connection,
+        replace(connection, device=None),
+    )

@@ -1,0 +1,231 @@
+"""Intents: what makes every step one that can be the last before a crash.
+
+An operation writes an intent together with the resource's transitional status, works, and removes
+the intent in the same transaction that writes the result. So an intent in the store belongs either
+to an operation that runs now, and holds the resource's lock, or to one that was interrupted: by a
+crash, or by a store that failed when the result was to be recorded. Whoever finds an interrupted
+one while holding the lock calls the function that was registered for it with :func:`recovers`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn, Protocol, TypeVar
+
+import msgspec
+
+from cinderlib import errors, owner
+from cinderlib.drivers.port import Driver
+from cinderlib.locks import Locks
+from cinderlib.persistence.base import Change, Put, Remove, Store
+from cinderlib.records import ConnectionRecord, IntentRecord, Record, VolumeRecord, new_id, replace
+
+LOG = logging.getLogger(__name__)
+
+R = TypeVar("R", bound=Record)
+
+#: How often a result is brought onto a record that others change meanwhile.
+ATTEMPTS = 20
+
+
+class Host(Protocol):
+    """The host half of a connection, as far as operations need it."""
+
+    def attach(self, connection: ConnectionRecord, volume: VolumeRecord | None) -> dict[str, Any]:
+        """:returns: the device document."""
+
+    def detach(
+        self, connection: ConnectionRecord, *, force: bool = False, ignore_errors: bool = False
+    ) -> None: ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Recovered:
+    """What recovery did with one interrupted operation.
+
+    :ivar outcome: ``'finished'``, ``'undone'``, ``'failed'`` or ``'skipped'``.
+    :ivar reason: why it failed or was skipped.
+    """
+
+    operation: str
+    backend: str
+    resource_id: str
+    outcome: str
+    reason: str = ""
+
+
+Recovery = Callable[["Journal", IntentRecord], str]
+_recoveries: dict[str, Recovery] = {}
+
+
+def recovers(operation: str) -> Callable[[Recovery], Recovery]:
+    """Registers the function that settles an interrupted operation.
+
+    It is called with the resource's lock held, may be called again after a crash of its own, and
+    answers ``'finished'`` or ``'undone'``.
+    """
+
+    def register(function: Recovery) -> Recovery:
+        _recoveries[operation] = function
+        return function
+
+    return register
+
+
+class Journal:
+    """What every operation works with: the store, its locks, the drivers, this host.
+
+    :param driver: gives the driver of a backend by its name, or raises ``BackendNotFound``.
+    :param host: the half of this process that attaches.
+    """
+
+    def __init__(
+        self, store: Store, locks: Locks, driver: Callable[[str], Driver], host: Host
+    ) -> None:
+        self.store = store
+        self.locks = locks
+        self.driver = driver
+        self.host = host
+
+    def begin(
+        self,
+        operation: str,
+        lock: str,
+        record: R,
+        data: Mapping[str, Any] | None = None,
+    ) -> tuple[IntentRecord, R]:
+        """Record that an operation starts, and the record in its transitional state.
+
+        :param lock: the name of the lock that is held for it.
+        :raises StoreError: nothing was recorded and nothing may be done.
+        """
+        intent = IntentRecord(
+            id=new_id(),
+            operation=operation,
+            backend=record.backend,  # type: ignore[attr-defined]
+            resource_id=record.id,
+            lock=lock,
+            owner=owner.this_process(),
+            data=dict(data or {}),
+        )
+        written = self.store.apply(Put(intent), Put(record))
+        return intent, written[1]  # type: ignore[return-value]
+
+    def finish(self, intent: IntentRecord, done: str, *changes: Change) -> tuple[Record, ...]:
+        """Record the result and drop the intent.
+
+        :param done: what has been done by now, for the error when it cannot be recorded.
+        """
+        try:
+            return self.store.apply(*changes, Remove(IntentRecord, intent.id))
+        except errors.StaleRecord:
+            raise
+        except errors.StoreError as exc:
+            raise errors.StoreError(
+                f"{done}, but the store could not record it: {exc}. Nothing is lost: the intent is"
+                " in the store, and the same call again, or recover(), settles it",
+                resource=intent.resource_id,
+            ) from exc
+
+    def finish_with(
+        self, intent: IntentRecord, done: str, before: R, after: R, *others: Change
+    ) -> R:
+        """Record what an operation changed in a record, onto whatever others changed meanwhile.
+
+        :param others: changes to make together with it; nobody else may change those records.
+        :returns: the record as it was written.
+        """
+        changes = differences(before, after)
+        record = after
+        for _ in range(ATTEMPTS):
+            try:
+                return self.finish(intent, done, Put(record), *others)[0]  # type: ignore[return-value]
+            except errors.StaleRecord:
+                current = self.store.get(type(after), after.id)
+                if current is None:
+                    raise
+                record = replace(current, **changes)
+        raise errors.StaleRecord(f"{done}, but others keep changing the record", resource=after.id)
+
+    def fail(self, intent: IntentRecord, before: R, after: R, *others: Change) -> None:
+        """Record a failure while its exception is on the way; one of the store is only logged,
+        because the intent that stays says the same."""
+        try:
+            self.finish_with(intent, "It failed", before, after, *others)
+        except errors.StoreError as exc:
+            LOG.warning("%s of %s failed: %s", intent.operation, intent.resource_id, exc)
+
+    def settle(self, resource_id: str, lock: str) -> bool:
+        """Recover the interrupted operations of a resource.
+
+        :param lock: the lock that is held; operations under another are left alone.
+        :returns: whether there were any.
+        :raises Busy: the operation may still run where this lock does not reach.
+        """
+        found = [
+            intent
+            for intent in self.store.find(IntentRecord, {"resource_id": resource_id})
+            if intent.lock == lock
+        ]
+        for intent in found:
+            if self.may_run(intent):
+                raise errors.Busy(
+                    f"{intent.operation} of {resource_id} was begun by process {intent.owner.pid}"
+                    f" on {intent.owner.host} and may still run there",
+                    resource=resource_id,
+                )
+            self.recover(intent)
+        return bool(found)
+
+    def may_run(self, intent: IntentRecord) -> bool:
+        """Whether an operation can be under way although its lock is held here: on a host that
+        this store's locks don't reach."""
+        return self.store.lock_url is None and owner.is_alive(intent.owner) is None
+
+    def recover(self, intent: IntentRecord) -> str:
+        """Settle one interrupted operation; its resource's lock is held."""
+        recovery = _recoveries.get(intent.operation)
+        if recovery is None:
+            raise errors.Unsupported(
+                f"This version does not know the operation {intent.operation!r}; the version that"
+                f" began it on {intent.owner.host} can recover it",
+                resource=intent.resource_id,
+            )
+        outcome = recovery(self, intent)
+        LOG.info("%s of %s was interrupted: %s", intent.operation, intent.resource_id, outcome)
+        return outcome
+
+
+def differences(before: Record, after: Record) -> dict[str, Any]:
+    """The fields in which two records differ, with the second one's values."""
+    skip = ("id", "version", "created_at", "updated_at")
+    return {
+        name: value
+        for name, value in msgspec.structs.asdict(after).items()
+        if name not in skip and value != getattr(before, name)
+    }
+
+
+def refuse_differences(what: str, there: Record, asked: Mapping[str, Any]) -> None:
+    """An id that is taken is only the same thing when it is what was asked.
+
+    :raises AlreadyExists: it differs.
+    """
+    differ = {
+        field: (getattr(there, field), value)
+        for field, value in asked.items()
+        if getattr(there, field) != value
+    }
+    if differ:
+        told = ", ".join(f"{f} is {a!r}, not {b!r}" for f, (a, b) in sorted(differ.items()))
+        raise errors.AlreadyExists(
+            f"{what} {there.id} exists already and is another: {told}",
+            resource=there.id,
+            differences=differ,
+        )
+
+
+def lost(kind: type[errors.NotFound], what: str, id: str) -> NoReturn:
+    raise kind(f"There is no {what} with the id {id}", resource=id)

@@ -1,0 +1,123 @@
+"""Snapshots: create, delete. They change under the lock of their volume."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cinderlib import errors
+from cinderlib.operations import volumes
+from cinderlib.operations.journal import Journal, recovers, refuse_differences
+from cinderlib.persistence.base import Remove
+from cinderlib.records import IntentRecord, SnapshotRecord, VolumeRecord, replace
+
+TRANSITIONAL = frozenset({"creating", "deleting"})
+
+
+def create(
+    journal: Journal, snapshot: SnapshotRecord, asked: Mapping[str, Any]
+) -> tuple[SnapshotRecord, bool]:
+    """Take a snapshot of ``snapshot.volume_id``, attached or not.
+
+    :param asked: the fields that the caller named; a snapshot that has the id already must agree
+        in these.
+    :returns: the stored record, and whether it was taken now.
+    :raises AlreadyExists: another snapshot has the id.
+    :raises VolumeNotFound, InvalidVolume: the volume has no data to keep.
+    """
+    lock = volumes.lock_name(snapshot.volume_id)
+    with journal.locks.hold(lock):
+        there = _get(journal, snapshot.id, lock)
+        driver = journal.driver(snapshot.backend)
+        if there is not None:
+            refuse_differences("Snapshot", there, {**asked, "volume_id": snapshot.volume_id})
+            if there.status != "error":
+                return there, False
+        volume = volumes.get(journal, snapshot.volume_id)
+        if volume.status not in volumes.READABLE:
+            raise errors.InvalidVolume(
+                f"No snapshot can be taken of volume {volume.id}: it is '{volume.status}'",
+                resource=volume.id,
+            )
+        snapshot = replace(snapshot, volume_size=volume.size, status="creating")
+        if there is not None:
+            # What a failed creation left is removed before it is tried again.
+            driver.delete_snapshot(there, volume)
+            snapshot = replace(snapshot, version=there.version, created_at=there.created_at)
+        intent, creating = journal.begin("snapshot.create", lock, snapshot)
+        try:
+            ready = replace(
+                driver.create_snapshot(creating, volume), status="available", progress="100%"
+            )
+        except BaseException:
+            journal.fail(intent, creating, replace(creating, status="error"))
+            raise
+        done = f"Snapshot {snapshot.id} of volume {volume.id} was taken"
+        return journal.finish_with(intent, done, creating, ready), True
+
+
+def _get(journal: Journal, snapshot_id: str, lock: str) -> SnapshotRecord | None:
+    snapshot = journal.store.get(SnapshotRecord, snapshot_id)
+    if (
+        snapshot is not None
+        and snapshot.status in TRANSITIONAL
+        and journal.settle(snapshot_id, lock)
+    ):
+        snapshot = journal.store.get(SnapshotRecord, snapshot_id)
+    return snapshot
+
+
+@recovers("snapshot.create")
+def recover_create(journal: Journal, intent: IntentRecord) -> str:
+    """Nobody was told of the snapshot: undo."""
+    _remove(journal, intent)
+    return "undone"
+
+
+def delete(journal: Journal, snapshot_id: str) -> bool:
+    """Delete a snapshot.
+
+    :returns: whether there was one.
+    """
+    found = journal.store.get(SnapshotRecord, snapshot_id)
+    if found is None:
+        return False
+    lock = volumes.lock_name(found.volume_id)
+    with journal.locks.hold(lock):
+        snapshot = _get(journal, snapshot_id, lock)
+        if snapshot is None:
+            return False
+        driver = journal.driver(snapshot.backend)
+        volume = volumes.get(journal, snapshot.volume_id)
+        intent, deleting = journal.begin(
+            "snapshot.delete", lock, replace(snapshot, status="deleting")
+        )
+        try:
+            driver.delete_snapshot(deleting, volume)
+        except BaseException:
+            journal.fail(intent, deleting, replace(deleting, status="error_deleting"))
+            raise
+        journal.finish(
+            intent, f"Snapshot {snapshot_id} was deleted", Remove(SnapshotRecord, snapshot_id)
+        )
+        return True
+
+
+@recovers("snapshot.delete")
+def recover_delete(journal: Journal, intent: IntentRecord) -> str:
+    """Its data may be gone already: go on to the end."""
+    _remove(journal, intent)
+    return "finished"
+
+
+def _remove(journal: Journal, intent: IntentRecord) -> None:
+    snapshot = journal.store.get(SnapshotRecord, intent.resource_id)
+    if snapshot is not None:
+        volume = journal.store.get(VolumeRecord, snapshot.volume_id)
+        if volume is not None:
+            journal.driver(intent.backend).delete_snapshot(snapshot, volume)
+    journal.finish(
+        intent,
+        f"Snapshot {intent.resource_id} was deleted",
+        Remove(SnapshotRecord, intent.resource_id),
+    )

@@ -1,0 +1,336 @@
+"""Volumes: create (empty, from a snapshot, as a clone), delete, extend, revert."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cinderlib import errors
+from cinderlib.drivers.port import Driver
+from cinderlib.operations.journal import Journal, lost, recovers, refuse_differences
+from cinderlib.persistence.base import Remove
+from cinderlib.records import (
+    ConnectionRecord,
+    IntentRecord,
+    SnapshotRecord,
+    VolumeRecord,
+    now,
+    replace,
+)
+
+#: States that an operation leaves when it is interrupted.
+TRANSITIONAL = frozenset({"creating", "deleting", "extending", "reverting"})
+#: States in which a volume's data can be read.
+READABLE = frozenset({"available", "in-use", "error_extending"})
+
+
+def lock_name(volume_id: str) -> str:
+    """The lock under which a volume, its snapshots and its connections change."""
+    return f"volume:{volume_id}"
+
+
+def get(journal: Journal, volume_id: str) -> VolumeRecord:
+    """The volume as it is, interrupted operations settled; its lock is held.
+
+    :raises VolumeNotFound: there is none.
+    """
+    volume = journal.store.get(VolumeRecord, volume_id)
+    if (
+        volume is not None
+        and volume.status in TRANSITIONAL
+        and journal.settle(volume_id, lock_name(volume_id))
+    ):
+        volume = journal.store.get(VolumeRecord, volume_id)
+    if volume is None:
+        lost(errors.VolumeNotFound, "volume", volume_id)
+    return volume
+
+
+def create(
+    journal: Journal, volume: VolumeRecord, asked: Mapping[str, Any]
+) -> tuple[VolumeRecord, bool]:
+    """Create a volume: with the data of ``volume.snapshot_id`` or ``volume.source_volid``, if set.
+
+    :param volume: the record to create; not stored yet.
+    :param asked: the fields that the caller named; a volume that has the id already must agree in
+        these.
+    :returns: the stored record, and whether it was created now.
+    :raises AlreadyExists: another volume has the id.
+    :raises InvalidVolume, InvalidSnapshot, VolumeNotFound, SnapshotNotFound: the source is no
+        volume to read from.
+    """
+    driver = journal.driver(volume.backend)
+    source_id = volume.source_volid
+    if volume.snapshot_id is not None:
+        snapshot = journal.store.get(SnapshotRecord, volume.snapshot_id)
+        if snapshot is None:
+            lost(errors.SnapshotNotFound, "snapshot", volume.snapshot_id)
+        source_id = snapshot.volume_id
+    locks = {lock_name(volume.id)} | ({lock_name(source_id)} if source_id is not None else set())
+    with journal.locks.hold(*locks):
+        there = journal.store.get(VolumeRecord, volume.id)
+        if (
+            there is not None
+            and there.status in TRANSITIONAL
+            and journal.settle(there.id, lock_name(there.id))
+        ):
+            there = journal.store.get(VolumeRecord, volume.id)
+        if there is not None:
+            refuse_differences("Volume", there, {**asked, "backend": volume.backend})
+            if there.status != "error":
+                return there, False
+            # What a failed creation left is removed before it is tried again.
+            driver.delete_volume(there)
+            volume = replace(volume, version=there.version, created_at=there.created_at)
+        source = _source(journal, volume)
+        intent, creating = journal.begin(
+            "volume.create", lock_name(volume.id), replace(volume, status="creating")
+        )
+        try:
+            made = _make(driver, creating, source)
+            ready = replace(made, status="available", launched_at=now())
+        except BaseException:
+            journal.fail(intent, creating, replace(creating, status="error"))
+            raise
+        done = f"Volume {volume.id} was created on {volume.backend}"
+        return journal.finish_with(intent, done, creating, ready), True
+
+
+def _source(journal: Journal, volume: VolumeRecord) -> VolumeRecord | SnapshotRecord | None:
+    if volume.snapshot_id is not None:
+        snapshot = journal.store.get(SnapshotRecord, volume.snapshot_id)
+        if snapshot is None:
+            lost(errors.SnapshotNotFound, "snapshot", volume.snapshot_id)
+        if snapshot.status != "available":
+            raise errors.InvalidSnapshot(
+                f"No volume can be made from snapshot {snapshot.id}: it is '{snapshot.status}'",
+                resource=snapshot.id,
+            )
+        _refuse_smaller(volume, f"snapshot {snapshot.id}", snapshot.volume_size)
+        return snapshot
+    if volume.source_volid is not None:
+        source = get(journal, volume.source_volid)
+        if source.status not in READABLE:
+            raise errors.InvalidVolume(
+                f"Volume {source.id} cannot be cloned: it is '{source.status}'", resource=source.id
+            )
+        _refuse_smaller(volume, f"volume {source.id}", source.size)
+        return source
+    return None
+
+
+def _refuse_smaller(volume: VolumeRecord, source: str, size: int) -> None:
+    if volume.size < size:
+        raise errors.InvalidInput(
+            f"A volume of {volume.size} GiB cannot hold the data of {source}, which has {size} GiB",
+            resource=volume.id,
+        )
+
+
+def _make(
+    driver: Driver, volume: VolumeRecord, source: VolumeRecord | SnapshotRecord | None
+) -> VolumeRecord:
+    if isinstance(source, SnapshotRecord):
+        return driver.create_volume_from_snapshot(volume, source)
+    if source is not None:
+        return driver.create_cloned_volume(volume, source)
+    return driver.create_volume(volume)
+
+
+@recovers("volume.create")
+def recover_create(journal: Journal, intent: IntentRecord) -> str:
+    """Nobody was told of the volume, and whether its data is complete cannot be known: undo."""
+    volume = journal.store.get(VolumeRecord, intent.resource_id)
+    if volume is not None:
+        journal.driver(intent.backend).delete_volume(volume)
+        journal.finish(
+            intent, f"Volume {volume.id} was removed from storage", Remove(VolumeRecord, volume.id)
+        )
+    else:
+        journal.finish(intent, "Nothing was done")
+    return "undone"
+
+
+def delete(journal: Journal, volume_id: str) -> bool:
+    """Delete a volume.
+
+    :returns: whether there was one.
+    :raises InvalidVolume: it has snapshots or connections.
+    """
+    with journal.locks.hold(lock_name(volume_id)):
+        try:
+            volume = get(journal, volume_id)
+        except errors.VolumeNotFound:
+            return False
+        driver = journal.driver(volume.backend)
+        connections = journal.store.find(ConnectionRecord, {"volume_id": volume_id})
+        if connections:
+            hosts = ", ".join(sorted({host_of(c) for c in connections}))
+            raise errors.InvalidVolume(
+                f"Volume {volume_id} cannot be deleted: it is connected to {hosts}; disconnect it"
+                " first",
+                resource=volume_id,
+            )
+        snapshots = journal.store.count(SnapshotRecord, {"volume_id": volume_id})
+        if snapshots:
+            raise errors.InvalidVolume(
+                f"Volume {volume_id} cannot be deleted: it has {snapshots} snapshot(s); delete"
+                " them first",
+                resource=volume_id,
+            )
+        intent, deleting = journal.begin(
+            "volume.delete", lock_name(volume_id), replace(volume, status="deleting")
+        )
+        try:
+            driver.delete_volume(deleting)
+        except BaseException:
+            journal.fail(intent, deleting, replace(deleting, status="error_deleting"))
+            raise
+        journal.finish(intent, f"Volume {volume_id} was deleted", Remove(VolumeRecord, volume_id))
+        return True
+
+
+@recovers("volume.delete")
+def recover_delete(journal: Journal, intent: IntentRecord) -> str:
+    """Its data may be gone already: go on to the end."""
+    volume = journal.store.get(VolumeRecord, intent.resource_id)
+    if volume is not None:
+        journal.driver(intent.backend).delete_volume(volume)
+    journal.finish(
+        intent,
+        f"Volume {intent.resource_id} was deleted",
+        Remove(VolumeRecord, intent.resource_id),
+    )
+    return "finished"
+
+
+def extend(journal: Journal, volume_id: str, size: int) -> tuple[VolumeRecord, bool]:
+    """Grow a volume.
+
+    :param size: the new size in GiB.
+    :returns: the record, and whether it was smaller before.
+    :raises InvalidInput: the volume is larger already.
+    """
+    with journal.locks.hold(lock_name(volume_id)):
+        volume = get(journal, volume_id)
+        driver = journal.driver(volume.backend)
+        if size < volume.size:
+            raise errors.InvalidInput(
+                f"Volume {volume_id} has {volume.size} GiB and cannot be made smaller ({size} GiB)",
+                resource=volume_id,
+            )
+        if size == volume.size and volume.status != "error_extending":
+            return volume, False
+        if volume.status not in READABLE:
+            raise errors.InvalidVolume(
+                f"Volume {volume_id} cannot be extended: it is '{volume.status}'",
+                resource=volume_id,
+            )
+        settled = _settled_status(journal, volume_id)
+        intent, extending = journal.begin(
+            "volume.extend",
+            lock_name(volume_id),
+            replace(volume, status="extending", previous_status=settled),
+            data={"size": size},
+        )
+        try:
+            grown = driver.extend_volume(extending, size)
+        except BaseException:
+            failed = replace(extending, status="error_extending", previous_status=settled)
+            journal.fail(intent, extending, failed)
+            raise
+        ready = replace(grown, size=size, status=settled, previous_status=None)
+        done = f"Volume {volume_id} was extended to {size} GiB"
+        return journal.finish_with(intent, done, extending, ready), True
+
+
+@recovers("volume.extend")
+def recover_extend(journal: Journal, intent: IntentRecord) -> str:
+    """The storage may have grown: grow it, or say that it is not known."""
+    volume = journal.store.get(VolumeRecord, intent.resource_id)
+    if volume is None:
+        journal.finish(intent, "Nothing was done")
+        return "undone"
+    size = intent.data["size"]
+    settled = _settled_status(journal, volume.id)
+    try:
+        grown = journal.driver(intent.backend).extend_volume(volume, size)
+    except errors.DriverError:
+        failed = replace(volume, status="error_extending", previous_status=settled)
+        journal.fail(intent, volume, failed)
+        raise
+    ready = replace(grown, size=size, status=settled, previous_status=None)
+    journal.finish_with(intent, f"Volume {volume.id} was extended", volume, ready)
+    return "finished"
+
+
+def _settled_status(journal: Journal, volume_id: str) -> str:
+    connected = journal.store.count(ConnectionRecord, {"volume_id": volume_id})
+    return "in-use" if connected else "available"
+
+
+def revert(journal: Journal, volume_id: str, snapshot_id: str) -> VolumeRecord:
+    """Give a volume the data that it had when a snapshot was taken.
+
+    :raises InvalidVolume: it is connected, or has grown since.
+    :raises Unsupported: the driver has no such operation.
+    """
+    with journal.locks.hold(lock_name(volume_id)):
+        volume = get(journal, volume_id)
+        driver = journal.driver(volume.backend)
+        snapshot = journal.store.get(SnapshotRecord, snapshot_id)
+        if snapshot is None or snapshot.volume_id != volume_id:
+            lost(errors.SnapshotNotFound, f"snapshot of volume {volume_id}", snapshot_id)
+        # A volume in 'error' that has a snapshot is one whose last revert failed.
+        if volume.status not in ("available", "error") or snapshot.status != "available":
+            raise errors.InvalidVolume(
+                f"Volume {volume_id} cannot be reverted: it is '{volume.status}' and its snapshot"
+                f" '{snapshot.status}'; both have to be 'available'",
+                resource=volume_id,
+            )
+        if snapshot.volume_size != volume.size:
+            raise errors.InvalidVolume(
+                f"Volume {volume_id} cannot be reverted: it has {volume.size} GiB and the snapshot"
+                f" {snapshot.volume_size} GiB; make a volume from the snapshot instead",
+                resource=volume_id,
+            )
+        intent, reverting = journal.begin(
+            "volume.revert",
+            lock_name(volume_id),
+            replace(volume, status="reverting"),
+            data={"snapshot_id": snapshot_id},
+        )
+        try:
+            reverted = driver.revert_to_snapshot(reverting, snapshot)
+        except errors.Unsupported:
+            # The driver did nothing.
+            journal.fail(intent, reverting, replace(reverting, status="available"))
+            raise
+        except BaseException:
+            journal.fail(intent, reverting, replace(reverting, status="error"))
+            raise
+        done = f"Volume {volume_id} was reverted"
+        return journal.finish_with(intent, done, reverting, replace(reverted, status="available"))
+
+
+@recovers("volume.revert")
+def recover_revert(journal: Journal, intent: IntentRecord) -> str:
+    """Half of the data may be replaced: do it again."""
+    volume = journal.store.get(VolumeRecord, intent.resource_id)
+    snapshot = journal.store.get(SnapshotRecord, intent.data["snapshot_id"])
+    if volume is None or snapshot is None:
+        journal.finish(intent, "Nothing was done")
+        return "undone"
+    reverted = journal.driver(intent.backend).revert_to_snapshot(volume, snapshot)
+    journal.finish_with(
+        intent,
+        f"Volume {volume.id} was reverted",
+        volume,
+        replace(reverted, status="available"),
+    )
+    return "finished"
+
+
+def host_of(connection: ConnectionRecord) -> str:
+    """The name of the host that a connection is for, as well as it is known."""
+    return connection.attached_host or str(connection.connector.get("host") or "an unnamed host")

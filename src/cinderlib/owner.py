@@ -1,0 +1,54 @@
+"""Who works on something: this process, told apart from every other that was or will be."""
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+
+from cinderlib.records import Owner
+
+
+@functools.cache
+def _owner(pid: int) -> Owner:
+    return Owner(host=this_host(), boot_id=boot_id(), pid=pid, start_time=_start_time(pid) or 0)
+
+
+def this_host() -> str:
+    """The name by which this host is known to others."""
+    return socket.gethostname()
+
+
+def this_process() -> Owner:
+    """The calling process, right after a fork too."""
+    return _owner(os.getpid())
+
+
+@functools.cache
+def boot_id() -> str:
+    """Changes with each boot of this machine."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return file.read().strip()
+    except OSError:
+        return "unknown"
+
+
+def is_alive(owner: Owner) -> bool | None:
+    """Whether the process still runs; ``None`` when this host cannot tell (it is another's)."""
+    if owner.host != this_host():
+        return None
+    if owner.boot_id != boot_id():
+        return False
+    return _start_time(owner.pid) == owner.start_time
+
+
+def _start_time(pid: int) -> int | None:
+    """In clock ticks since boot: field 22 of ``/proc/<pid>/stat`` (proc(5)); ``None`` once dead."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            # The second field is the command in parentheses, which may hold blanks.
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])
