@@ -188,5 +188,11 @@ class DeviceUnavailable(NodeError):
     """The device did not appear, or is not the volume that was attached."""
 
 
+class DeviceInUse(NodeError):
+    """The device is mounted, or another device is built on it; nothing was touched."""
+
+    code = "FAILED_PRECONDITION"
+
+
 class LeftoverDevice(NodeError):
     """The volume was detached, but something of it is still on this host."""

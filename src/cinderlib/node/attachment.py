@@ -1,0 +1,34 @@
+"""What an attach gives."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Attachment:
+    """A volume attached to this host. Plain data: it closes nothing when it goes.
+
+    :ivar path: the device (or the plain file) as a text; a file-like object where the protocol
+        gives a handle of this process instead (RBD without the kernel's client).
+    :ivar device: for the controller to record, and to be given back for detach.
+    :ivar multipath_id: name of the multipath map, where there is one.
+    :ivar scsi_wwn: of the SCSI device, where there is one.
+    :ivar connection_info: the connection document with the device in it. Can carry keys in clear.
+    """
+
+    path: Any
+    device: dict[str, Any] = dataclasses.field(repr=False)
+    connection_info: dict[str, Any] = dataclasses.field(repr=False)
+    multipath_id: str | None = None
+    scsi_wwn: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it for JSON, **keys in clear**.
+
+        :raises TypeError: the path is a handle of this process.
+        """
+        if not isinstance(self.path, str):
+            raise TypeError("An attachment through a handle of this process is no JSON.")
+        return dataclasses.asdict(self)

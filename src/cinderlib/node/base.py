@@ -1,0 +1,115 @@
+"""What a protocol on this host can do; one subclass in a file of its own for each family."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import Any
+
+from cinderlib.errors import DeviceUnavailable
+from cinderlib.node import block
+from cinderlib.node.document import ConnectionDocument
+from cinderlib.node.state import Entry, State
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class HostSettings:
+    """How this host does things.
+
+    :ivar root_helper: the command that runs another as root, without its arguments.
+    :ivar state: what this host attached.
+    """
+
+    root_helper: str
+    state: State
+
+
+class Connector(abc.ABC):
+    """One volume's connection on this host.
+
+    Made for a document; checks its protocol's part of it.
+
+    :raises InvalidDocument: a field of the connection data is missing or of the wrong type.
+    """
+
+    def __init__(self, document: ConnectionDocument, settings: HostSettings) -> None:
+        self.document = document
+        self.settings = settings
+
+    @property
+    def key(self) -> str:
+        """Tells this attachment from all others on this host."""
+        return self.document.key()
+
+    def survey(self) -> dict[str, Any]:
+        """What is on this host of the volume before the attach: not ours, to be left alone."""
+        return {}
+
+    @abc.abstractmethod
+    def attach(self, before: dict[str, Any]) -> dict[str, Any]:
+        """Make the device. Asked again, it gives the one that is there.
+
+        :param before: what :meth:`survey` gave.
+        :returns: the device, its path as ``'path'``.
+        """
+
+    @abc.abstractmethod
+    def detach(
+        self, device: dict[str, Any] | None, entry: Entry | None, *, force: bool = False
+    ) -> None:
+        """Remove the device. Succeeds when it is not there.
+
+        :param device: what the attach gave, when it is known.
+        :param entry: what the state of this host says.
+        :param force: also when data that was not written yet is lost.
+        """
+
+    @abc.abstractmethod
+    def extend(self, device: dict[str, Any]) -> int:
+        """Let the host see the volume's new size; it is returned in bytes."""
+
+    def outlives_process(self, device: dict[str, Any]) -> bool:
+        """Whether the device stays when this process ends, so that others must know of it."""
+        return isinstance(device["path"], str)
+
+    def verify(self, device: dict[str, Any]) -> None:
+        """Look whether the device is the volume.
+
+        :raises DeviceUnavailable: it is not there, or it is another.
+        """
+        path = device["path"]
+        if not isinstance(path, str):
+            return
+        if not block.is_block(path):
+            raise DeviceUnavailable(f"There is no block device {path}.", resource=self.document.id)
+        self.verify_size(path)
+
+    def verify_size(self, path: str) -> None:
+        """Look whether the device can hold the volume. An array may make more than was asked.
+
+        :raises DeviceUnavailable: it is too small.
+        """
+        expected, actual = self.document.size, block.size(path)
+        if expected is not None and actual < expected:
+            raise DeviceUnavailable(
+                f"{path} has {actual} bytes, and the volume {expected}.",
+                resource=self.document.id,
+            )
+
+    def traces(self, device: dict[str, Any]) -> list[block.Trace]:
+        """The block devices that the attach made, to be looked for after the detach."""
+        path = device["path"]
+        return block.traces(path) if isinstance(path, str) and block.is_block(path) else []
+
+    def users(self, device: dict[str, Any]) -> list[str]:
+        """What uses the device, in words."""
+        path = device.get("path")
+        return block.users(path) if isinstance(path, str) and block.is_block(path) else []
+
+    def remains(self, entry: Entry) -> list[str]:
+        """What is still on this host of an attachment, in words."""
+        return [f"/dev/{trace.name}" for trace in entry.traces if trace.is_there()]
+
+    def find_interrupted(self, entry: Entry) -> dict[str, Any] | None:
+        """The device of an attach that was interrupted before it could be recorded."""
+        return entry.device

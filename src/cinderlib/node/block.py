@@ -1,0 +1,145 @@
+"""Block devices of this host as sysfs shows them. Nothing is opened, no program is run."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from cinderlib.errors import NodeError
+
+_SYS = Path("/sys")
+_BLKROSET = 0x125D
+
+
+class Trace(msgspec.Struct, frozen=True):
+    """A block device as it was seen at one time.
+
+    :ivar name: the kernel's name (``loop3``, ``dm-0``); reused for other devices later.
+    :ivar diskseq: never given twice before the next boot; 0 where the kernel has none.
+    """
+
+    name: str
+    diskseq: int = 0
+
+    def is_there(self) -> bool:
+        """Whether the device that was seen is still there (and not another of its name)."""
+        return (_SYS / "block" / self.name).exists() and _diskseq(self.name) == self.diskseq
+
+
+def read(path: Path | str) -> str | None:
+    """The text of a sysfs attribute, or ``None`` when it cannot be read."""
+    try:
+        return Path(path).read_text(errors="replace").strip()
+    except OSError:
+        return None
+
+
+def is_block(path: str) -> bool:
+    """Whether the path is (or leads to) a block device."""
+    try:
+        return stat.S_ISBLK(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
+def sysfs(path: str) -> Path:
+    """The sysfs folder of a block device.
+
+    :raises NodeError: the path is no block device.
+    """
+    try:
+        status = os.stat(path)
+    except OSError as exc:
+        raise NodeError(f"There is no device {path}: {exc.strerror}.") from exc
+    if not stat.S_ISBLK(status.st_mode):
+        raise NodeError(f"{path} is not a block device.")
+    number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+    return (_SYS / "dev" / "block" / number).resolve()
+
+
+def size(path: str) -> int:
+    """Size of a block device or a file in bytes."""
+    if not is_block(path):
+        try:
+            return os.stat(path).st_size
+        except OSError as exc:
+            raise NodeError(f"The size of {path} cannot be read: {exc.strerror}.") from exc
+    sectors = read(sysfs(path) / "size")
+    if sectors is None:
+        raise NodeError(f"The size of {path} cannot be read.")
+    return int(sectors) * 512
+
+
+def is_read_only(path: str) -> bool:
+    """Whether the kernel refuses writes to the block device."""
+    return read(sysfs(path) / "ro") == "1"
+
+
+def traces(path: str) -> list[Trace]:
+    """The block device and all those that it is made of (the paths of a multipath map)."""
+    found: dict[str, Trace] = {}
+
+    def visit(folder: Path) -> None:
+        found[folder.name] = Trace(folder.name, _diskseq(folder.name))
+        slaves = folder / "slaves"
+        for slave in sorted(slaves.iterdir()) if slaves.is_dir() else ():
+            visit(slave.resolve())
+
+    visit(sysfs(path))
+    return list(found.values())
+
+
+def users(path: str) -> list[str]:
+    """What uses the block device, in words: devices stacked on it, mounts, swap."""
+    folder = sysfs(path)
+    holders = folder / "holders"
+    found = [f"/dev/{holder.name}" for holder in holders.iterdir()] if holders.is_dir() else []
+    number = read(folder / "dev")
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
+        for line in mounts:
+            fields = line.split(" ")
+            if fields[2] == number:
+                found.append(f"the mount on {fields[4]}")
+    if not found and os.geteuid() == 0:
+        # Mounts of other namespaces, swap and md are seen by asking for the device alone.
+        try:
+            os.close(os.open(path, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
+        except OSError as exc:
+            if exc.errno == 16:
+                found.append("the kernel (a mount elsewhere, swap, or another device)")
+    return found
+
+
+def set_read_only(path: str) -> None:
+    """Make the kernel refuse writes to the block device. Needs root."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(handle, _BLKROSET, (1).to_bytes(4, "little"))
+    finally:
+        os.close(handle)
+
+
+def wait(condition: Callable[[], bool], *, timeout: float) -> bool:
+    """Look until the condition holds, at growing intervals.
+
+    :param timeout: in seconds.
+    :returns: whether it came to hold.
+    """
+    pause = 0.001
+    end = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() >= end:
+            return False
+        time.sleep(pause)
+        pause = min(pause * 2, 0.1)
+    return True
+
+
+def _diskseq(name: str) -> int:
+    return int(read(_SYS / "block" / name / "diskseq") or 0)

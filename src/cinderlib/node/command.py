@@ -1,0 +1,46 @@
+"""Running another program, as root where needed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import subprocess
+from collections.abc import Sequence
+
+from cinderlib.errors import MissingDependency, NodeError
+
+LOG = logging.getLogger(__name__)
+
+
+def run(argv: Sequence[str], *, root_helper: str | None = None, timeout: float = 60) -> str:
+    """What the program wrote.
+
+    :param root_helper: the command that runs it as root, used when this process is not root.
+    :param timeout: in seconds.
+    :raises MissingDependency: the program is not installed.
+    :raises NodeError: it failed or did not end in time. Arguments are not shown: they can be keys.
+    """
+    command = list(argv)
+    if root_helper and os.geteuid() != 0:
+        command = [*shlex.split(root_helper), *command]
+    LOG.debug("Running %s", argv[0])
+    try:
+        done = subprocess.run(
+            command,
+            check=True,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            timeout=timeout,
+            # Nothing is run in the child before the program, so the fast ways to start it work.
+            close_fds=True,
+        )
+    except FileNotFoundError as exc:
+        raise MissingDependency(f"The command {exc.filename!r} is not installed.") from exc
+    except subprocess.TimeoutExpired as exc:
+        raise NodeError(f"{argv[0]} did not end within {timeout:g} seconds.") from exc
+    except subprocess.CalledProcessError as exc:
+        reason = (exc.stderr or exc.stdout or "").strip()[-500:]
+        raise NodeError(f"{argv[0]} failed with status {exc.returncode}: {reason}") from None
+    return done.stdout

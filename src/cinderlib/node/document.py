@@ -1,0 +1,167 @@
+"""The connection document: what a node is given to attach, checked before anything is touched."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from cinderlib.errors import InvalidDocument
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+#: Part of the connection's data that say nothing about which volume it is.
+_NOT_IDENTITY = frozenset(
+    {"access_mode", "auth_method", "auth_password", "auth_username", "cacheable", "discard"}
+    | {"discovery_auth_method", "discovery_auth_password", "discovery_auth_username"}
+    | {"encrypted", "enforce_multipath", "keyring", "qos_specs", "secret_type", "secret_uuid"}
+)
+
+
+class Conn(msgspec.Struct, frozen=True):
+    """The driver's answer."""
+
+    driver_volume_type: str
+    data: dict[str, Any]
+
+
+class VolumeFacts(msgspec.Struct, frozen=True):
+    """What the controller knows of the volume, to compare the device with. Size in bytes."""
+
+    id: str | None = None
+    size: int | None = None
+
+
+class _Document(msgspec.Struct, frozen=True):
+    conn: Conn
+    connector: dict[str, Any] = {}
+    device: dict[str, Any] | None = None
+    use_multipath: bool | None = None
+    scan_attempts: int | None = None
+    attach_mode: Literal["rw", "ro"] | None = None
+    volume: VolumeFacts | None = None
+    id: str | None = None
+
+
+class ConnectionDocument:
+    """A checked connection document.
+
+    How the connection was made decides how it is attached, detached and extended: nothing here
+    depends on the present settings of the caller.
+
+    :ivar id: of the controller's connection, when the document has it.
+    :ivar protocol: the driver's ``driver_volume_type``, in lower case.
+    :ivar data: the driver's connection data; may carry keys in clear.
+    :ivar device: what an earlier attach gave, or ``None``.
+    :ivar multipath: whether all paths of the connection are used.
+    :ivar scan_attempts: how often to look for the device to appear.
+    :ivar mode: ``'rw'`` or ``'ro'``.
+    """
+
+    def __init__(self, connection_info: Mapping[str, Any]) -> None:
+        if not isinstance(connection_info, Mapping):
+            raise InvalidDocument(
+                f"A connection document is a mapping, not {type(connection_info).__name__}."
+            )
+        raw = dict(connection_info)
+        if "conn" not in raw and "driver_volume_type" in raw:
+            raw = {"conn": raw}
+        _refuse_misspelt(raw)
+        parsed = check(_Document, raw)
+        self._raw = raw
+        self.id = parsed.id
+        self.protocol = parsed.conn.driver_volume_type.lower()
+        self.data = parsed.conn.data
+        self.connector = parsed.connector
+        self.device = parsed.device
+        self.volume_id = parsed.volume.id if parsed.volume else None
+        self.size = parsed.volume.size if parsed.volume else None
+        self.scan_attempts = parsed.scan_attempts or 3
+        if self.scan_attempts < 1:
+            raise InvalidDocument("The connection document's scan_attempts must be at least 1.")
+        self.mode = parsed.attach_mode or _access_mode(self.data)
+        self.multipath = _multipath(parsed)
+
+    def key(self, identity: Mapping[str, Any] | None = None) -> str:
+        """What tells this attachment from others on this host.
+
+        :param identity: the part of the data that names the volume; by default all of it except
+            what is known to name nothing (keys, modes, QoS).
+        """
+        if identity is None:
+            identity = {k: v for k, v in self.data.items() if k not in _NOT_IDENTITY}
+        text = msgspec.json.encode([self.protocol, identity], order="deterministic")
+        return hashlib.sha256(text).hexdigest()[:32]
+
+    def with_device(self, device: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The document as a mapping, with this device and with how it was made spelt out."""
+        made = {
+            "use_multipath": self.multipath,
+            "scan_attempts": self.scan_attempts,
+            "attach_mode": self.mode,
+        }
+        document = copy.deepcopy({k: v for k, v in self._raw.items() if k != "device"})
+        document = {"connector": {}, **document, **made}
+        if device is not None:
+            document["device"] = dict(device)
+        return document
+
+    def __repr__(self) -> str:
+        return f"ConnectionDocument(id={self.id!r}, protocol={self.protocol!r})"
+
+
+def check(kind: type[T], data: Mapping[str, Any], *, where: str = "") -> T:
+    """The data as the given type.
+
+    :param where: the path of the data in the connection document, for the message.
+    :raises InvalidDocument: a field is missing or of the wrong type; the message names it.
+    """
+    try:
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError as exc:
+        reason = str(exc)
+        at = f"$.{where}" if where else "$"
+        reason = reason.replace("`$", f"`{at}") if "`$" in reason else f"{reason} - at `{at}`"
+        raise InvalidDocument(f"The connection document is not usable: {reason}.") from None
+
+
+def _refuse_misspelt(raw: Mapping[str, Any]) -> None:
+    # A misspelt option that is silently passed over has cost people their multipath before.
+    known = _Document.__struct_fields__
+    for name in raw:
+        if name in known:
+            continue
+        close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.8)
+        if close:
+            raise InvalidDocument(
+                f"The connection document has a field {name!r}; did you mean {close[0]!r}?"
+            )
+
+
+def _access_mode(data: Mapping[str, Any]) -> Literal["rw", "ro"]:
+    mode = data.get("access_mode") or "rw"
+    if mode not in ("rw", "ro"):
+        raise InvalidDocument(
+            "The connection document's conn.data.access_mode must be 'rw' or 'ro'."
+        )
+    return "ro" if mode == "ro" else "rw"
+
+
+def _multipath(parsed: _Document) -> bool:
+    if parsed.use_multipath is not None:
+        return parsed.use_multipath
+    if "multipath" in parsed.connector:
+        multipath = parsed.connector["multipath"]
+        if not isinstance(multipath, bool):
+            raise InvalidDocument(
+                "The connection document's connector.multipath must be true or false."
+            )
+        return multipath
+    data = parsed.conn.data
+    if data.get("target_iqns") and data.get("target_portals"):
+        return True
+    return isinstance(data.get("target_wwn"), list) or bool(data.get("target_wwns"))

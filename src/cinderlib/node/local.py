@@ -1,0 +1,104 @@
+"""Volumes that are a file or a block device of this host (``driver_volume_type`` 'local')."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import msgspec
+
+from cinderlib.errors import DeviceUnavailable
+from cinderlib.node import block, loop
+from cinderlib.node.base import Connector, HostSettings
+from cinderlib.node.document import ConnectionDocument, check
+from cinderlib.node.state import Entry
+
+
+class LocalData(msgspec.Struct, frozen=True):
+    """What the connection data must have."""
+
+    device_path: str
+
+
+class LocalConnector(Connector):
+    """A file becomes a loop device when this process is root, and is given as it is otherwise.
+
+    A block device is given as it is, except read-only: a flag on the device itself would hold for
+    everybody on this host, so that is a read-only loop device too.
+    """
+
+    def __init__(self, document: ConnectionDocument, settings: HostSettings) -> None:
+        super().__init__(document, settings)
+        self.source = check(LocalData, document.data, where="conn.data").device_path
+
+    @property
+    def key(self) -> str:
+        return self.document.key({"device_path": os.path.realpath(self.source)})
+
+    @property
+    def _read_only(self) -> bool:
+        return self.document.mode == "ro"
+
+    def survey(self) -> dict[str, Any]:
+        return {"loops": [[t.name, t.diskseq] for t in loop.devices_of(self.source)]}
+
+    def attach(self, before: dict[str, Any]) -> dict[str, Any]:
+        if not os.path.exists(self.source):
+            raise DeviceUnavailable(
+                f"There is no {self.source} on this host.", resource=self.document.id
+            )
+        if os.geteuid() != 0 or (block.is_block(self.source) and not self._read_only):
+            return {"type": "local", "path": self.source}
+        ours = self._ours(before)
+        path = ours[0] if ours else loop.create(self.source, read_only=self._read_only)
+        return {"type": "local", "path": path}
+
+    def detach(
+        self, device: dict[str, Any] | None, entry: Entry | None, *, force: bool = False
+    ) -> None:
+        path = device.get("path") if device else None
+        # The name may have been given to another loop device since, so the file decides.
+        if isinstance(path, str) and loop.backing_file(path) == os.path.realpath(self.source):
+            loop.remove(path)
+
+    def extend(self, device: dict[str, Any]) -> int:
+        path: str = device["path"]
+        if loop.backing_file(path) is not None:
+            loop.refresh(path)
+        return block.size(path)
+
+    def verify(self, device: dict[str, Any]) -> None:
+        path = device["path"]
+        real = os.path.realpath(self.source)
+        if os.path.realpath(path) != real:
+            if loop.backing_file(path) != real:
+                raise DeviceUnavailable(
+                    f"{path} is not a loop device of {self.source}.", resource=self.document.id
+                )
+            if block.is_read_only(path) != self._read_only:
+                raise DeviceUnavailable(
+                    f"{path} is {'writable' if self._read_only else 'read-only'}, and "
+                    f"{self.document.mode!r} was asked.",
+                    resource=self.document.id,
+                )
+        self.verify_size(path)
+
+    def traces(self, device: dict[str, Any]) -> list[block.Trace]:
+        if loop.backing_file(device["path"]) != os.path.realpath(self.source):
+            return []  # The volume itself, which was there before and stays.
+        return block.traces(device["path"])
+
+    def users(self, device: dict[str, Any]) -> list[str]:
+        return super().users(device) if self.traces(device) else []
+
+    def find_interrupted(self, entry: Entry) -> dict[str, Any] | None:
+        ours = self._ours(entry.before)
+        return {"type": "local", "path": ours[0]} if ours else None
+
+    def _ours(self, before: dict[str, Any]) -> list[str]:
+        others = [tuple(seen) for seen in before.get("loops", ())]
+        return [
+            f"/dev/{t.name}"
+            for t in loop.devices_of(self.source)
+            if (t.name, t.diskseq) not in others
+        ]

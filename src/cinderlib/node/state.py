@@ -1,0 +1,167 @@
+"""What this host attached, kept across processes and dropped when the host has been restarted.
+
+One small file per attachment in a folder named after the boot. It is written as an intent before
+the host is touched and completed after, so that whatever a crash leaves can be found. Nothing is
+flushed to the disk on purpose: the files matter only until the next boot, and until then the page
+cache keeps them even when every process here is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import platformdirs
+
+from cinderlib.errors import Busy, NodeError
+from cinderlib.node.block import Trace
+from cinderlib.owner import boot_id
+
+
+class Entry(msgspec.Struct, kw_only=True, frozen=True):
+    """One attachment of this host.
+
+    :ivar key: of the volume's connection, see :meth:`ConnectionDocument.key`.
+    :ivar document: the connection document, keys in clear.
+    :ivar status: ``'attaching'`` and ``'detaching'`` are intents, ``'attached'`` is a result.
+    :ivar before: what was on this host of the same volume before, and is therefore not ours.
+    :ivar device: what the attach gave.
+    :ivar traces: the block devices that the attach made.
+    """
+
+    key: str
+    document: dict[str, Any]
+    status: Literal["attaching", "attached", "detaching"] = "attaching"
+    before: dict[str, Any] = {}
+    device: dict[str, Any] | None = None
+    traces: list[Trace] = []
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Entry)
+
+
+class State:
+    """The state folder.
+
+    :param path: of the folder; it is made, private to the user, when it is first needed.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        self.path = Path(path) if path is not None else default_path()
+        self._ready: Path | None = None
+
+    def get(self, key: str) -> Entry | None:
+        """The entry of that key."""
+        try:
+            document = (self._folder() / f"{key}.json").read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            raise NodeError(f"The state of this host in {self.path} is unreadable: {exc}.") from exc
+        try:
+            return _decoder.decode(document)
+        except msgspec.DecodeError as exc:
+            raise NodeError(
+                f"The file {key}.json in {self.path} is damaged: {exc}. Remove it when you have "
+                "made sure that the volume is not attached."
+            ) from exc
+
+    def find(self, connection_id: str) -> Entry | None:
+        """The entry of the connection with that id."""
+        return next((e for e in self.entries() if e.document.get("id") == connection_id), None)
+
+    def entries(self) -> Iterator[Entry]:
+        """All entries of this boot."""
+        for file in sorted(self._folder().glob("*.json")):
+            if entry := self.get(file.stem):
+                yield entry
+
+    def put(self, entry: Entry) -> None:
+        """Write an entry; readers see the old one or the new one, never half of one."""
+        folder = self._folder()
+        draft = folder / f".{entry.key}.{os.getpid()}"
+        try:
+            handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(_encoder.encode(entry))
+            draft.rename(folder / f"{entry.key}.json")
+        except OSError as exc:
+            with contextlib.suppress(OSError):
+                draft.unlink()
+            raise NodeError(
+                f"The state of this host in {self.path} is not writable: {exc}."
+            ) from exc
+
+    def remove(self, key: str) -> None:
+        """Forget an entry; it does not need to be there."""
+        (self._folder() / f"{key}.json").unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def locked(self, key: str, *, wait: bool = True) -> Iterator[None]:
+        """Keep every other thread and process of this host off the attachment meanwhile.
+
+        The kernel gives the lock back when its holder dies, so an intent whose lock is free was
+        interrupted.
+
+        :param wait: for a holder to finish.
+        :raises Busy: another has it, and waiting was not asked for.
+        """
+        file = self._folder() / f"{key}.lock"
+        while True:
+            handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                except BlockingIOError:
+                    raise Busy("Another works on the same attachment.", resource=key) from None
+                # The one who had the lock may have removed its file: then this is no lock at all.
+                if _same_file(handle, file):
+                    try:
+                        yield
+                    finally:
+                        file.unlink(missing_ok=True)
+                        # A child forked meanwhile has a copy of the handle; closing is not enough.
+                        fcntl.flock(handle, fcntl.LOCK_UN)
+                    return
+            finally:
+                os.close(handle)
+
+    def _folder(self) -> Path:
+        if self._ready is None:
+            boot = boot_id()
+            folder = self.path / boot
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self.path.chmod(0o700)
+                # Another boot's devices are gone, and its entries say nothing any more.
+                for other in self.path.iterdir():
+                    if other.name != boot and other.is_dir():
+                        shutil.rmtree(other, ignore_errors=True)
+            except OSError as exc:
+                raise NodeError(
+                    f"The folder for the state of this host, {self.path}, cannot be used: "
+                    f"{exc.strerror}. Give another one as state_path."
+                ) from exc
+            self._ready = folder
+        return self._ready
+
+
+def default_path() -> Path:
+    """Where the state of this host is kept for this user."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/cinderlib/node")
+    return Path(platformdirs.user_state_dir("cinderlib", appauthor=False)) / "node"
+
+
+def _same_file(handle: int, file: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), file.stat())
+    except FileNotFoundError:
+        return False

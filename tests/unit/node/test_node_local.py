@@ -1,0 +1,194 @@
+"""Files attached as loop devices, for real."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cinderlib import errors
+from cinderlib.node import Node, loop
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 or not os.path.exists("/dev/loop-control"),
+    reason="needs root and the kernel's loop module (run as root, `modprobe loop`)",
+)
+Make = Callable[..., dict[str, Any]]
+
+
+def _write(path: str, data: bytes) -> None:
+    with open(path, "r+b") as device:
+        device.write(data)
+        device.flush()
+        os.fsync(device.fileno())
+
+
+def test_what_is_written_to_the_device_is_in_the_file(
+    node: Node, volume: Make, tmp_path: Path
+) -> None:
+    connection = volume()
+    attachment = node.attach(connection)
+    assert attachment.path.startswith("/dev/loop")
+    _write(attachment.path, b"hello")
+    node.detach(connection)
+    assert (tmp_path / "volume").read_bytes().startswith(b"hello")
+    assert not loop.devices_of(str(tmp_path / "volume"))
+
+
+def test_both_directions_can_be_asked_twice(node: Node, volume: Make) -> None:
+    connection = volume()
+    assert node.attach(connection) == node.attach(connection)
+    node.detach(connection)
+    node.detach(connection)
+
+
+def test_the_given_document_with_the_device_is_enough_to_detach(
+    node: Node, volume: Make, tmp_path: Path
+) -> None:
+    attachment = node.attach(volume())
+    elsewhere = Node(state_path=tmp_path / "another state")
+    elsewhere.detach(attachment.connection_info)
+    assert loop.backing_file(attachment.path) is None
+    node.detach(attachment.connection_info)
+
+
+def test_the_connection_id_is_enough_in_a_new_process(
+    node: Node, volume: Make, tmp_path: Path
+) -> None:
+    attachment = node.attach(volume(id="connection-1"))
+    Node(state_path=tmp_path / "state").detach("connection-1")
+    assert loop.backing_file(attachment.path) is None
+    with pytest.raises(errors.ConnectionNotFound):
+        node.detach("connection-1")
+
+
+def test_a_device_name_that_went_to_another_volume_is_left_alone(
+    node: Node, volume: Make, tmp_path: Path
+) -> None:
+    first, second = volume("first"), volume("second")
+    other = node.attach(second)
+    node.detach(first, device={"path": other.path, "type": "local"})
+    assert loop.backing_file(other.path) == str(tmp_path / "second")
+    node.detach(second)
+
+
+def test_read_only_refuses_writes(node: Node, volume: Make) -> None:
+    connection = volume(attach_mode="ro")
+    path = node.attach(connection).path
+    with pytest.raises(OSError, match=r"not permitted|Read-only|Permission"):
+        _write(path, b"x")
+    with pytest.raises(errors.AlreadyExists) as raised:
+        node.attach({**connection, "attach_mode": "rw"})
+    assert raised.value.differences == {"attach_mode": ("ro", "rw")}
+    node.detach(connection)
+
+
+def test_a_block_device_is_given_as_it_is_and_read_only_by_a_device_of_its_own(
+    node: Node, volume: Make
+) -> None:
+    below = volume()
+    path = node.attach(below).path
+    above = {"driver_volume_type": "local", "data": {"device_path": path}}
+    assert node.attach(above).path == path
+    node.detach(above)
+    read_only = node.attach({"conn": above, "attach_mode": "ro"})
+    assert read_only.path != path
+    with pytest.raises(OSError, match=r"not permitted|Read-only|Permission"):
+        _write(read_only.path, b"x")
+    _write(path, b"the device itself stays writable")
+    node.detach(read_only.connection_info)
+    assert loop.backing_file(path)
+    node.detach(below)
+
+
+def test_extend_while_attached(node: Node, volume: Make, tmp_path: Path) -> None:
+    connection = volume(id="grows", size=8 << 20)
+    node.attach(connection)
+    os.truncate(tmp_path / "volume", 16 << 20)
+    assert node.extend(connection) == 16 << 20
+    assert node.extend("grows") == 16 << 20
+    node.detach("grows")
+    with pytest.raises(errors.NotLocal):
+        node.extend(connection)
+
+
+def test_a_device_smaller_than_the_volume_is_not_handed_out(
+    node: Node, volume: Make, tmp_path: Path
+) -> None:
+    connection = volume(size=8 << 20, volume={"id": "v", "size": 16 << 20})
+    with pytest.raises(errors.DeviceUnavailable, match="8388608 bytes, and the volume 16777216"):
+        node.attach(connection)
+    assert not loop.devices_of(str(tmp_path / "volume"))
+    assert not node.leftovers()
+
+
+def test_a_mounted_device_is_not_removed(node: Node, volume: Make, tmp_path: Path) -> None:
+    connection = volume(size=16 << 20)
+    path = node.attach(connection).path
+    subprocess.run(["mke2fs", "-q", "-F", path], check=True)
+    mount = tmp_path / "mount"
+    mount.mkdir()
+    subprocess.run(["mount", path, mount], check=True)
+    try:
+        with pytest.raises(errors.DeviceInUse, match=str(mount)):
+            node.detach(connection)
+        assert os.path.ismount(mount)
+    finally:
+        subprocess.run(["umount", mount], check=True)
+    node.detach(connection)
+
+
+def test_ten_volumes_from_ten_threads(node: Node, volume: Make) -> None:
+    connections = [volume(f"volume-{number}") for number in range(10)]
+    with ThreadPoolExecutor(10) as pool:
+        attachments = list(pool.map(node.attach, connections))
+        assert len({attachment.path for attachment in attachments}) == 10
+        assert len(node.attachments()) == 10
+        list(pool.map(node.detach, connections))
+    assert not node.attachments()
+
+
+def test_one_volume_from_ten_threads_is_attached_once(node: Node, volume: Make) -> None:
+    connection = volume()
+    with ThreadPoolExecutor(10) as pool:
+        paths = {a.path for a in pool.map(node.attach, [connection] * 10)}
+    assert len(paths) == 1
+    node.detach(connection)
+
+
+def test_an_attach_runs_one_program_and_so_does_a_detach(
+    node: Node, volume: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs: list[str] = []
+    started = subprocess.Popen.__init__
+
+    def count(self: Any, args: Any, *rest: Any, **named: Any) -> None:
+        programs.append(args[0])
+        started(self, args, *rest, **named)
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", count)
+    connection = volume()
+    node.connector_properties("local")
+    assert programs == []
+    node.attach(connection)
+    assert programs == ["losetup"]
+    node.detach(connection)
+    assert programs == ["losetup", "losetup"]
+
+
+def test_nothing_of_an_attachment_stays_in_the_state(
+    node: Node, volume: Make, tmp_path: Path
+) -> None:
+    connection = volume()
+    node.attach(connection)
+    (boot,) = (tmp_path / "state").iterdir()
+    (entry,) = boot.iterdir()
+    assert entry.stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+    node.detach(connection)
+    assert not list(boot.iterdir())
