@@ -1,0 +1,224 @@
+"""A Ceph cluster of one monitor, one manager and one OSD, for as long as a test run needs it.
+
+It runs in the foreground as children of this process, on free ports of the loopback interface and
+in a folder of its own, and needs neither root nor the kernel's Ceph modules.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+POOL = "volumes"
+USER = "cinder"
+_START_TIMEOUT = 90.0
+_COMMANDS = {
+    "ceph-mon": "ceph-mon",
+    "ceph-mgr": "ceph-mgr",
+    "ceph-osd": "ceph-osd",
+    "ceph-authtool": "ceph-common",
+    "setpriv": "util-linux",
+}
+
+_CONFIGURATION = """
+[global]
+fsid = {fsid}
+mon host = v2:127.0.0.1:{port}
+keyring = {folder}/$name.keyring
+admin socket = {folder}/$name.asok
+log file = {folder}/$name.log
+pid file =
+run dir = {folder}
+crash dir = {folder}
+auth client required = cephx
+auth cluster required = cephx
+auth service required = cephx
+mon data = {folder}/mon
+mon allow pool size one = true
+mon warn on pool no redundancy = false
+mon warn on insecure global id reclaim allowed = false
+auth allow insecure global id reclaim = false
+mon data avail warn = 2
+mon data avail crit = 1
+mgr data = {folder}/mgr
+mgr initial modules =
+mgr stats period = 1
+mgr tick period = 1
+osd data = {folder}/osd
+osd objectstore = bluestore
+bluestore block size = 107374182400
+bluestore block create = true
+bluestore cache size = 134217728
+osd crush chooseleaf type = 0
+osd pool default size = 1
+osd pool default min size = 1
+osd pool default pg num = 8
+osd pool default pgp num = 8
+osd pool default pg autoscale mode = off
+ms bind ipv4 = true
+public addr = 127.0.0.1
+cluster addr = 127.0.0.1
+"""
+
+
+def missing() -> str | None:
+    """What this machine lacks for a cluster and how to get it; ``None`` when nothing."""
+    packages = sorted({p for command, p in _COMMANDS.items() if not shutil.which(command)})
+    if packages:
+        return f"no Ceph servers here: apt-get install {' '.join(packages)}"
+    if not all(importlib.util.find_spec(name) for name in ("rados", "rbd")):
+        return (
+            "no modules rados and rbd for Python {}.{}: apt-get install python3-rados python3-rbd, "
+            "then scripts/ceph-modules .venv; they serve the distribution's Python version only"
+        ).format(*sys.version_info)
+    return None
+
+
+class Cluster:
+    """A running cluster.
+
+    :ivar configuration: path of its ceph.conf, by which the user :data:`USER` finds its key too.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.configuration = folder / "ceph.conf"
+        self._fsid = str(uuid.uuid4())
+        self._daemons: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> None:
+        """Start it, and wait until volumes can be made in its pool."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.configuration.write_text(
+            _CONFIGURATION.format(fsid=self._fsid, folder=self.folder, port=port)
+        )
+        self._make_keys()
+        monmap = self.folder / "monmap"
+        address = f"[v2:127.0.0.1:{port}]"
+        self._run("monmaptool", "--create", "--fsid", self._fsid, "--addv", "a", address, monmap)
+        keys = self.folder / "mon.a.keyring"
+        self._run("ceph-mon", "-i", "a", "--mkfs", "--monmap", monmap, "--keyring", keys)
+        self._spawn("ceph-mon", "a")
+        (self.folder / "mgr").mkdir()
+        self._spawn("ceph-mgr", "a")
+        with self.connected() as cluster:
+            self._command(cluster, "osd new", uuid=self._osd_id)
+            (self.folder / "osd").mkdir()
+            self._run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", self._osd_id)
+            self._spawn("ceph-osd", "0")
+            self._command(cluster, "osd pool create", pool=POOL)
+            self._command(cluster, "osd pool application enable", pool=POOL, app="rbd")
+            self._wait_for_placement(cluster)
+
+    def stop(self) -> None:
+        """Stop it. Nothing in it is kept, so nothing needs to be written."""
+        for daemon in self._daemons:
+            daemon.kill()
+        for daemon in self._daemons:
+            daemon.wait()
+
+    @contextlib.contextmanager
+    def connected(self) -> Iterator[Any]:
+        """A connection of the administrator."""
+        import rados
+
+        cluster = rados.Rados(conffile=str(self.configuration), name="client.admin")
+        cluster.connect(timeout=_START_TIMEOUT)
+        try:
+            yield cluster
+        finally:
+            cluster.shutdown()
+
+    def images(self) -> list[str]:
+        """The names of all images in the pool, those in the trash too."""
+        import rbd
+
+        with self.connected() as cluster, cluster.open_ioctx(POOL) as pool:
+            trash = [image["name"] for image in rbd.RBD().trash_list(pool)]
+            return [*rbd.RBD().list(pool), *trash]
+
+    def _make_keys(self) -> None:
+        self._osd_id = str(uuid.uuid4())
+        grants = {
+            "mon.": {"mon": "allow *"},
+            "client.admin": {service: "allow *" for service in ("mon", "osd", "mgr", "mds")},
+            "mgr.a": {"mon": "allow profile mgr", "osd": "allow *", "mds": "allow *"},
+            "osd.0": {"mon": "allow profile osd", "mgr": "allow profile osd", "osd": "allow *"},
+            f"client.{USER}": {
+                "mon": "profile rbd",
+                "osd": f"profile rbd pool={POOL}",
+                "mgr": f"profile rbd pool={POOL}",
+            },
+        }
+        keys = self.folder / "mon.a.keyring"
+        for name, capabilities in grants.items():
+            own = self.folder / f"{name}.keyring"
+            caps = [word for grant in capabilities.items() for word in ("--cap", *grant)]
+            self._run("ceph-authtool", "-C", own, "-n", name, "--gen-key", *caps)
+            if name == "mon.":
+                own.rename(keys)
+            else:
+                self._run("ceph-authtool", keys, "--import-keyring", own)
+
+    def _run(self, command: str, *arguments: str | Path) -> None:
+        options = [] if command in ("ceph-authtool", "monmaptool") else ["-c", self.configuration]
+        done = subprocess.run(
+            [command, *options, *arguments], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise RuntimeError(f"{command} failed: {done.stderr[-2000:]}")
+
+    def _spawn(self, daemon: str, name: str) -> None:
+        self._daemons.append(
+            subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL"]
+                + [daemon, "-f", "-i", name, "-c", str(self.configuration)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        )
+
+    def _command(self, cluster: Any, prefix: str, **arguments: Any) -> Any:
+        code, output, told = cluster.mon_command(
+            json.dumps({"prefix": prefix, "format": "json", **arguments}), b""
+        )
+        if code:
+            raise RuntimeError(f"ceph {prefix} failed: {told}")
+        return json.loads(output) if output.strip() else None
+
+    def _wait_for_placement(self, cluster: Any) -> None:
+        until = time.monotonic() + _START_TIMEOUT
+        while time.monotonic() < until:
+            status = self._command(cluster, "status")["pgmap"]
+            states = {s["state_name"]: s["count"] for s in status["pgs_by_state"]}
+            if states and set(states) == {"active+clean"} and status.get("bytes_total"):
+                return
+            time.sleep(0.1)
+        raise RuntimeError(f"the placement groups are not clean after {_START_TIMEOUT} s: {status}")
+
+
+@contextlib.contextmanager
+def running() -> Iterator[Cluster]:
+    """A cluster for the block, and nothing of it afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="ceph-"))
+    cluster = Cluster(folder)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+        shutil.rmtree(folder)
