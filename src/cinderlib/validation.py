@@ -1,4 +1,4 @@
-"""What may be an id, a size, a name, a connector: the rules on what comes from outside, in one place.
+"""What may be an id, a size, a name, a connector: the rules on what comes from outside.
 
 The objects, the operations and the readers of documents call the same functions, before anything is
 touched. Each returns the value in the form in which records have it, and raises

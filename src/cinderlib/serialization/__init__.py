@@ -1,0 +1,46 @@
+"""Records ⇄ JSON with a version; also reads cinderlib 5's JSON.
+
+Knows records only: no objects, no store, no driver. :mod:`.documents` says what is written.
+"""
+
+from cinderlib.serialization.documents import (
+    FORMAT,
+    BackendDocument,
+    ConnectionDocument,
+    Document,
+    SnapshotDocument,
+    VolumeDocument,
+    backend_document,
+    connection_document,
+    snapshot_document,
+    to_builtins,
+    to_dict,
+    to_line,
+    to_text,
+    volume_document,
+    wire,
+)
+from cinderlib.serialization.reader import MAX_BYTES, read, read_lines
+from cinderlib.serialization.rules import check_record
+
+__all__ = [
+    "FORMAT",
+    "MAX_BYTES",
+    "BackendDocument",
+    "ConnectionDocument",
+    "Document",
+    "SnapshotDocument",
+    "VolumeDocument",
+    "backend_document",
+    "check_record",
+    "connection_document",
+    "read",
+    "read_lines",
+    "snapshot_document",
+    "to_builtins",
+    "to_dict",
+    "to_line",
+    "to_text",
+    "volume_document",
+    "wire",
+]

@@ -1,0 +1,201 @@
+"""Our documents: a JSON object that carries one resource, or one with all that belongs to it.
+
+Format 1::
+
+    {"class": "Volume", "format": 1, "backend": {"volume_backend_name": "lvm"},
+     "volume": {...}, "snapshots": [{...}], "connections": [{...}]}
+
+``class`` is ``Backend`` (with ``volumes``, which are Volume documents), ``Volume``, ``Snapshot``
+(with the ``volume`` it is of) or ``Connection`` (likewise). A list or a related resource that is
+left out, or ``null``, was not asked for: it says nothing about whether there are any. Records have
+the fields of :mod:`cinderlib.records`, without those that have their default value; times are
+ISO 8601 in UTC. Fields that a reader does not know are passed over, so that a field can be added;
+whatever an older reader would get wrong raises ``format``.
+
+**A document is as secret as the store**: it carries what the drivers and the nodes need in clear
+(CHAP and cephx keys), as otherwise a store could not be moved by it, and the options of a backend
+where they were asked for. :func:`to_dict` is for showing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from cinderlib import records
+from cinderlib.records import ConnectionRecord, Record, Secret, SnapshotRecord, VolumeRecord
+
+#: The format that is written, and the newest that is read.
+FORMAT = 1
+
+NAME = "volume_backend_name"
+
+
+class _Document(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, tag_field="class"):
+    """:ivar backend: ``volume_backend_name``, and the backend's options if they were asked for."""
+
+    format: int
+    backend: dict[str, Any]
+
+    @property
+    def backend_name(self) -> str:
+        return str(self.backend[NAME])
+
+    @property
+    def backend_options(self) -> dict[str, Any] | None:
+        """The backend's options without its name; ``None`` when the document has none."""
+        return {k: v for k, v in self.backend.items() if k != NAME} or None
+
+    def __repr__(self) -> str:  # the options of a backend can have its password among them
+        return f"{type(self).__name__}(backend={self.backend_name!r}, ...)"
+
+
+class VolumeDocument(_Document, kw_only=True, frozen=True, omit_defaults=True, tag="Volume"):
+    """A volume; ``None`` for what was not asked for."""
+
+    volume: VolumeRecord
+    snapshots: tuple[SnapshotRecord, ...] | None = None
+    connections: tuple[ConnectionRecord, ...] | None = None
+
+
+class SnapshotDocument(_Document, kw_only=True, frozen=True, omit_defaults=True, tag="Snapshot"):
+    """A snapshot, and the volume it is of."""
+
+    snapshot: SnapshotRecord
+    volume: VolumeRecord | None = None
+
+
+class ConnectionDocument(
+    _Document, kw_only=True, frozen=True, omit_defaults=True, tag="Connection"
+):
+    """A connection, and the volume that it makes reachable."""
+
+    connection: ConnectionRecord
+    volume: VolumeRecord | None = None
+
+
+class BackendDocument(_Document, kw_only=True, frozen=True, omit_defaults=True, tag="Backend"):
+    """A backend and its volumes."""
+
+    volumes: tuple[VolumeDocument, ...] | None = None
+
+
+Document = BackendDocument | VolumeDocument | SnapshotDocument | ConnectionDocument
+
+
+def _backend(name: str, options: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {**(options or {}), NAME: name}
+
+
+def volume_document(
+    volume: VolumeRecord,
+    *,
+    snapshots: Sequence[SnapshotRecord] | None = None,
+    connections: Sequence[ConnectionRecord] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> VolumeDocument:
+    """:param options: of the backend, in clear, if they are to be in the document."""
+    return VolumeDocument(
+        format=FORMAT,
+        backend=_backend(volume.backend, options),
+        volume=volume,
+        snapshots=None if snapshots is None else tuple(snapshots),
+        connections=None if connections is None else tuple(connections),
+    )
+
+
+def snapshot_document(
+    snapshot: SnapshotRecord,
+    *,
+    volume: VolumeRecord | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> SnapshotDocument:
+    """:param options: of the backend, in clear, if they are to be in the document."""
+    backend = _backend(snapshot.backend, options)
+    return SnapshotDocument(format=FORMAT, backend=backend, snapshot=snapshot, volume=volume)
+
+
+def connection_document(
+    connection: ConnectionRecord,
+    *,
+    volume: VolumeRecord | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> ConnectionDocument:
+    """:param options: of the backend, in clear, if they are to be in the document."""
+    backend = _backend(connection.backend, options)
+    return ConnectionDocument(format=FORMAT, backend=backend, connection=connection, volume=volume)
+
+
+def backend_document(
+    name: str,
+    *,
+    volumes: Sequence[VolumeDocument] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> BackendDocument:
+    """:param options: of the backend, in clear, if they are to be in the document."""
+    return BackendDocument(
+        format=FORMAT,
+        backend=_backend(name, options),
+        volumes=None if volumes is None else tuple(volumes),
+    )
+
+
+def _reveal(value: Any) -> Any:
+    if isinstance(value, Secret):
+        return value.reveal()
+    raise NotImplementedError(f"a document holds no {type(value).__name__}")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_reveal)
+
+
+def to_builtins(document: Document | Sequence[Document]) -> Any:
+    """The document as plain dicts, lists, texts and numbers: what ``json`` and ``dump`` give."""
+    return msgspec.to_builtins(document, enc_hook=_reveal)
+
+
+def to_text(document: Document | Sequence[Document]) -> str:
+    """The document as JSON text: what ``jsons`` and ``dumps`` give."""
+    return _encoder.encode(document).decode()
+
+
+def to_line(document: Document) -> bytes:
+    """The document as one line of a JSON Lines file."""
+    return _encoder.encode(document) + b"\n"
+
+
+def wire(connection: ConnectionRecord, volume: VolumeRecord | None = None) -> dict[str, Any]:
+    """What a controller sends to the node that attaches: ``{'conn', 'connector', 'device'}`` as
+    cinderlib 5 had it, with how the connection was made beside it. **Keys are in it in clear.**
+
+    :param volume: with it the node can compare the device with the volume's size (in bytes).
+    """
+    document: dict[str, Any] = {
+        "conn": connection.conn_info.reveal() if connection.conn_info else None,
+        "connector": connection.connector,
+        "id": connection.id,
+        "use_multipath": connection.use_multipath,
+        "scan_attempts": connection.scan_attempts,
+        "attach_mode": connection.attach_mode,
+    }
+    document["volume"] = {"id": connection.volume_id}
+    if volume is not None:
+        document["volume"]["size"] = volume.size * 2**30
+    if connection.device:
+        document["device"] = connection.device.reveal()
+    return document
+
+
+def to_dict(record: Record) -> dict[str, Any]:
+    """All fields of a record for showing, those with default values too; secrets are ``'***'``."""
+    shown = {name: getattr(record, name) for name in record.__struct_fields__}
+    plain: dict[str, Any] = msgspec.to_builtins(shown, enc_hook=_hide)
+    return plain
+
+
+def _hide(value: Any) -> Any:
+    if isinstance(value, Secret):
+        return "***" if value else None
+    return records.to_builtins(value)

@@ -1,0 +1,229 @@
+"""Reads documents, ours and cinderlib 5's. They can come from anywhere, so they are data and
+nothing else: what they name is neither imported nor made, sizes and depths are limited, and every
+field is checked before a record is given out.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from cinderlib.errors import InvalidDocument, InvalidInput
+from cinderlib.records import ConnectionRecord, Secret, SnapshotRecord, VolumeRecord
+from cinderlib.serialization import cinderlib5
+from cinderlib.serialization.documents import (
+    FORMAT,
+    NAME,
+    BackendDocument,
+    Document,
+    SnapshotDocument,
+    VolumeDocument,
+)
+from cinderlib.serialization.rules import check_record
+from cinderlib.validation import check_backend_name, check_json, check_text, shown
+
+#: Longest text that is read at once, in bytes. What is longer can be read line by line.
+MAX_BYTES = 64 * 2**20
+#: How deep a document may be nested when the interpreter's own limit gives no protection.
+_MAX_DEPTH = 1000
+
+_Resource = VolumeRecord | SnapshotRecord | ConnectionRecord
+
+
+class _Head(msgspec.Struct):
+    """What tells ours from cinderlib 5's; the rest is passed over."""
+
+    format: Any = msgspec.UNSET
+    kind: Any = msgspec.field(name="class", default=msgspec.UNSET)
+
+
+def _decode_secret(kind: type, value: Any) -> Any:
+    return Secret(value)
+
+
+_head = msgspec.json.Decoder(_Head)
+_list = msgspec.json.Decoder(list[msgspec.Raw])
+_anything = msgspec.json.Decoder()
+_document: msgspec.json.Decoder[Document] = msgspec.json.Decoder(
+    Document,
+    dec_hook=_decode_secret,
+)
+
+
+def read(
+    source: str | bytes | bytearray | Mapping[str, Any] | list[Any], *, max_bytes: int = MAX_BYTES
+) -> Document | list[Document]:
+    """The document that the source is; a list of them for a list.
+
+    :param source: JSON text in UTF-8, or what it says as plain dicts and lists.
+    :param max_bytes: longest JSON text that is read.
+    :raises InvalidDocument: it is too long, too deep, no JSON, of an unknown or newer format, or
+        holds what no resource can have.
+    """
+    data = _to_bytes(source, max_bytes)
+    try:
+        _refuse_deep(data)
+        if data[:64].lstrip(b" \t\r\n").startswith(b"["):
+            return [_read_one(bytes(item)) for item in _list.decode(data)]
+        return _read_one(data)
+    except RecursionError:
+        raise InvalidDocument("The document is nested too deep.") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        # The decoder's own error can have a piece of the text, hence a secret, as its object.
+        raise InvalidDocument(f"The document is not valid: {_reason(exc)}.") from None
+    except InvalidDocument:
+        raise
+    except InvalidInput as exc:
+        raise InvalidDocument(f"The document is not valid. {exc}") from None
+
+
+def read_lines(lines: Iterable[bytes], *, max_bytes: int = MAX_BYTES) -> Iterator[Document]:
+    """The documents of a JSON Lines file, one at a time, so that memory stays constant.
+
+    :param lines: a file opened in binary mode, or any other source of lines; empty ones are passed
+        over.
+    :param max_bytes: longest line that is read.
+    :raises InvalidDocument: a line is no document; the message has its number.
+    """
+    readline = getattr(lines, "readline", None)
+    source = iter(lambda: readline(max_bytes + 1), b"") if readline else iter(lines)
+    for number, line in enumerate(source, start=1):
+        if not line.strip():
+            continue
+        try:
+            document = read(line, max_bytes=max_bytes)
+            if isinstance(document, list):
+                raise InvalidDocument("A line must be one document, not a list of them.")
+        except InvalidDocument as exc:
+            raise InvalidDocument(f"Line {number}: {exc}") from None
+        yield document
+
+
+def _to_bytes(source: Any, max_bytes: int) -> bytes:
+    if isinstance(source, Mapping | list | tuple):
+        try:
+            source = msgspec.json.encode(dict(source) if isinstance(source, Mapping) else source)
+        except RecursionError:
+            raise InvalidDocument("The document is nested too deep.") from None
+        except (TypeError, ValueError, OverflowError) as exc:
+            raise InvalidDocument(
+                f"The document has something in it that JSON cannot carry: {_reason(exc)}."
+            ) from None
+    elif isinstance(source, str):
+        if len(source) <= max_bytes:
+            source = _encode(source)
+    elif not isinstance(source, bytes | bytearray):
+        raise InvalidDocument(f"A document is JSON text, a mapping or a list, not {shown(source)}.")
+    if len(source) > max_bytes:
+        raise InvalidDocument(
+            f"The document is longer than {max_bytes} bytes. Raise the limit, or write one "
+            "document a line and read them line by line."
+        )
+    return bytes(source)
+
+
+def _encode(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise InvalidDocument("The document is no valid Unicode text.") from None
+
+
+def _reason(exc: Exception) -> str:
+    if isinstance(exc, UnicodeError):
+        return "it is no valid Unicode text"
+    text = str(exc)
+    return text if len(text) <= 200 else text[:200] + "..."
+
+
+def _refuse_deep(data: bytes) -> None:
+    # The decoder counts its depth against the interpreter's recursion limit. A program that has
+    # raised that limit beyond what the stack can hold would be killed by 100,000 brackets.
+    limit = 10_000
+    if sys.getrecursionlimit() <= limit or data.count(b"[") + data.count(b"{") <= limit:
+        return
+    depth, in_text, escaped = 0, False, False
+    for byte in data:
+        if in_text:
+            if escaped:
+                escaped = False
+            elif byte == 0x5C:
+                escaped = True
+            elif byte == 0x22:
+                in_text = False
+        elif byte == 0x22:
+            in_text = True
+        elif byte in b"[{":
+            depth += 1
+            if depth > _MAX_DEPTH:
+                raise InvalidDocument("The document is nested too deep.")
+        elif byte in b"]}":
+            depth -= 1
+
+
+def _read_one(data: bytes) -> Document:
+    head = _head.decode(data)
+    if head.format is msgspec.UNSET:
+        document = cinderlib5.read(_anything.decode(data))
+    else:
+        _check_format(head.format)
+        document = _document.decode(data)
+    _check(document)
+    return document
+
+
+def _check_format(value: Any) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InvalidDocument(f"The document's format cannot be {shown(value)}.")
+    if value > FORMAT:
+        raise InvalidDocument(
+            f"The document has format {shown(value)}, and this version of cinderlib reads formats "
+            f"up to {FORMAT}. Read it with the version that wrote it, or with a newer one."
+        )
+
+
+def _check(document: Document) -> None:
+    name = check_backend_name(document.backend.get(NAME))
+    for option, value in document.backend.items():
+        check_text(option, "name of a backend option")
+        check_json(value, f"backend option {shown(option)}")
+    if isinstance(document, BackendDocument):
+        for volume in document.volumes or ():
+            _check_format(volume.format)
+            if volume.backend.get(NAME) != name:
+                raise InvalidDocument(f"A volume in the document is not of its backend {name!r}.")
+            _check(volume)
+    elif isinstance(document, VolumeDocument):
+        _check_one(document.volume, name)
+        for snapshot in document.snapshots or ():
+            _check_part(snapshot, document.volume, name)
+        for connection in document.connections or ():
+            _check_part(connection, document.volume, name)
+    else:
+        part = document.snapshot if isinstance(document, SnapshotDocument) else document.connection
+        _check_part(part, document.volume, name)
+        if document.volume is not None:
+            _check_one(document.volume, name)
+
+
+def _check_one(record: _Resource, backend: str) -> None:
+    check_record(record)
+    if record.backend != backend:
+        raise InvalidDocument(
+            f"The {record.kind} {record.id} is of backend {record.backend!r}, and the document of "
+            f"{backend!r}."
+        )
+
+
+def _check_part(
+    record: SnapshotRecord | ConnectionRecord, volume: VolumeRecord | None, backend: str
+) -> None:
+    _check_one(record, backend)
+    if volume is not None and record.volume_id != volume.id:
+        raise InvalidDocument(
+            f"The {record.kind} {record.id} is of volume {record.volume_id}, and the document of "
+            f"{volume.id}."
+        )
