@@ -1,0 +1,205 @@
+"""The rules between the rooms, read off the source and off a fresh process."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import graphlib
+import inspect
+import itertools
+import pathlib
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+import cinderlib
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "src"
+MODULES = {
+    ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted((SOURCE / "cinderlib").rglob("*.py"))
+}
+
+#: Who may import what: package -> rooms.
+ALLOWED = {
+    "cinder": ("cinderlib.drivers",),
+    "os_brick": ("cinderlib.node",),
+    "sqlalchemy": ("cinderlib.persistence.sql",),
+    "alembic": ("cinderlib.persistence.sql",),
+    "eventlet": ("cinderlib.drivers", "cinderlib.node"),
+    "oslo": ("cinderlib.drivers", "cinderlib.node"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Import:
+    importer: str
+    imported: str
+    line: int
+    when_loaded: bool  # at module level, so that loading the one loads the other
+
+    def __str__(self) -> str:
+        return f"{self.importer}:{self.line} imports {self.imported}"
+
+
+def _is_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def _walk(node: ast.AST, when_loaded: bool) -> Iterator[tuple[ast.AST, bool]]:
+    for child in ast.iter_child_nodes(node):
+        yield child, when_loaded
+        deferred = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        yield from _walk(child, when_loaded and not deferred and not _is_for_types(child))
+
+
+def _imports(module: str, tree: ast.AST, *, is_package: bool) -> Iterator[Import]:
+    package = module.split(".") if is_package else module.split(".")[:-1]
+    for node, when_loaded in _walk(tree, when_loaded=True):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*above, *filter(None, [node.module])])
+            names = [f"{source}.{alias.name}" for alias in node.names]
+        elif (
+            isinstance(node, ast.Call)
+            and ast.unparse(node.func).endswith(("import_module", "__import__"))
+            and node.args
+            and isinstance(node.args[0], ast.Constant)
+        ):
+            names = [str(node.args[0].value)]
+        for name in names:
+            yield Import(module, name, getattr(node, "lineno", 0), when_loaded)
+
+
+def _all_imports() -> list[Import]:
+    return [
+        found
+        for module, path in MODULES.items()
+        for found in _imports(
+            module, ast.parse(path.read_text()), is_package=path.name == "__init__.py"
+        )
+    ]
+
+
+def _room(module: str) -> str:
+    """What stands directly below ``cinderlib``: a package or a module of one file."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and f"cinderlib.{parts[1]}" in MODULES else "cinderlib"
+
+
+def test_the_scan_sees_every_way_to_import() -> None:
+    tree = ast.parse(
+        "import cinder.objects as o\n"
+        "from . import base\n"
+        "from ..records import Record\n"
+        "def late():\n    from cinder import db\n    importlib.import_module('os_brick.x')\n"
+        "if TYPE_CHECKING:\n    import sqlalchemy\n"
+    )
+    seen = {
+        (i.imported, i.when_loaded)
+        for i in _imports("cinderlib.drivers.host", tree, is_package=False)
+    }
+    assert seen == {
+        ("cinder.objects", True),
+        ("cinderlib.drivers.base", True),
+        ("cinderlib.records.Record", True),
+        ("cinder.db", False),
+        ("os_brick.x", False),
+        ("sqlalchemy", False),
+    }
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_only_its_room_imports_a_heavy_package(package: str) -> None:
+    rooms = ALLOWED[package]
+    strays = [
+        str(i)
+        for i in _all_imports()
+        if re.match(
+            rf"{package}(\.|_\w|$)" if package == "oslo" else rf"{package}(\.|$)", i.imported
+        )
+        and not any(i.importer == room or i.importer.startswith(f"{room}.") for room in rooms)
+    ]
+    assert not strays, f"only {' and '.join(rooms)} may import {package}"
+
+
+def test_rooms_load_each_other_in_no_circle() -> None:
+    graph: dict[str, set[str]] = {}
+    lines: dict[tuple[str, str], Import] = {}
+    for found in _all_imports():
+        if not found.when_loaded or found.imported.split(".")[0] != "cinderlib":
+            continue
+        edge = (_room(found.importer), _room(found.imported))
+        if edge[0] != edge[1]:
+            graph.setdefault(edge[0], set()).add(edge[1])
+            lines[edge] = found
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        circle = list(reversed(error.args[1]))
+        steps = [str(lines[edge]) for edge in itertools.pairwise(circle)]
+        pytest.fail("rooms need each other to load:\n  " + "\n  ".join(steps))
+
+
+def test_importing_the_library_loads_nothing_heavy() -> None:
+    program = "import cinderlib, sys; print(*sys.modules, sep='\\n')"
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout.split()
+    heavy = re.compile(r"(cinder|os_brick|sqlalchemy|alembic|eventlet|oslo_\w+|tooz)(\.|$)")
+    assert not [name for name in loaded if heavy.match(name)]
+
+
+def test_every_public_name_is_there_and_says_what_it_does() -> None:
+    silent = []
+    for name in cinderlib.__all__:
+        public = getattr(cinderlib, name)
+        if not callable(public):
+            continue
+        if not inspect.getdoc(public):
+            silent.append(name)
+        if not inspect.isclass(public):
+            continue
+        for attribute, value in inspect.getmembers_static(public):
+            if attribute.startswith("_"):
+                continue
+            method = value.__func__ if isinstance(value, classmethod | staticmethod) else value
+            if not inspect.isroutine(method) and not isinstance(method, property):
+                continue
+            if not inspect.getdoc(getattr(public, attribute, method) or method):
+                silent.append(f"{name}.{attribute}")
+    assert not silent, "without a docstring"
+
+
+def _project_files() -> list[pathlib.Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+    if listed.returncode:
+        pytest.skip("not a git work tree, so what belongs to the project is not known")
+    return [ROOT / name for name in listed.stdout.decode().split("\0") if name]
+
+
+def test_nothing_in_the_tree_names_a_place_of_one_machine() -> None:
+    places = [str(ROOT), "/" + "root/", "/" + r"home/\w", "index" + "-url", "find" + "-links"]
+    pattern = re.compile("|".join([*places, r"://[^\s\"'`]*/simple\b"]))
+    found = []
+    for path in _project_files():
+        try:
+            text = path.read_text()
+        except (UnicodeDecodeError, FileNotFoundError):
+            continue
+        for number, line in enumerate(text.splitlines(), start=1):
+            if pattern.search(line):
+                found.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()}")
+    assert not found
