@@ -1,1 +1,109 @@
-"""Metadata stores."""
+"""Metadata stores: where the records are kept.
+
+The contract is in :mod:`cinderlib.persistence.base`, the stores that come with the library are
+``memory``, ``memory_db`` and ``db``. Others are registered under the entry point group
+``cinderlib.persistence.storage``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from collections.abc import Mapping
+from typing import Any
+
+from cinderlib.errors import CinderlibError, InvalidPersistence, MissingDependency
+from cinderlib.persistence.base import Store
+
+GROUP = "cinderlib.persistence.storage"
+
+#: Our own entry points, known without reading the metadata of every installed package, which takes
+#: tens of milliseconds.
+_OURS = {
+    "memory": "cinderlib.persistence.memory:MemoryStore",
+    "memory_db": "cinderlib.persistence.sql:SQLMemoryStore",
+    "db": "cinderlib.persistence.sql:SQLStore",
+}
+
+
+def open_store(config: Any = None) -> Store:
+    """Open the store that a persistence configuration describes.
+
+    :param config: ``None`` for a store in memory; a dict with ``storage`` and the arguments of the
+        store; or ``storage`` alone. ``storage`` is a name (``memory``, ``memory_db``, ``db``, or
+        one that an installed package registers), ``'module:Class'``, a class, or an instance, of
+        :class:`~cinderlib.persistence.base.Store` or of cinderlib 5's ``PersistenceDriverBase``.
+    :raises InvalidPersistence: it describes no store; the message says what was given, and which
+        stores are known.
+    :raises MissingDependency: the store needs a package that is not installed.
+    :raises StoreError: the store cannot be opened.
+    """
+    if config is None:
+        config = {"storage": "memory"}
+    elif not isinstance(config, Mapping):
+        config = {"storage": config}
+    arguments = {str(name): value for name, value in config.items() if name != "storage"}
+    storage = config.get("storage", "memory")
+    found = _load(storage) if isinstance(storage, str) else storage
+    if isinstance(found, type):
+        found = _make(found, storage, arguments)
+    elif arguments:
+        raise InvalidPersistence(
+            f"The persistence {storage!r} is ready made and takes no {', '.join(arguments)}."
+        )
+    if isinstance(found, Store):
+        return found
+
+    from cinderlib.persistence.objects import ObjectStore, PersistenceDriverBase
+
+    if isinstance(found, PersistenceDriverBase):
+        return ObjectStore(found)
+    raise InvalidPersistence(
+        f"The persistence {storage!r} is neither a Store nor a PersistenceDriverBase. {_known()}"
+    )
+
+
+def _load(storage: str) -> Any:
+    """What a name or a path stands for."""
+    path = _OURS.get(storage)
+    if path is None and ":" in storage:
+        path = storage
+    if path is None:
+        for entry in importlib.metadata.entry_points(group=GROUP, name=storage):
+            path = entry.value
+    if path is None:
+        raise InvalidPersistence(f"There is no persistence {storage!r}. {_known()}")
+    module, _, attribute = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ImportError as exc:
+        missing = exc.name and exc.name.split(".")[0] != module.split(".")[0]
+        if missing:
+            raise MissingDependency(
+                f"The persistence {storage!r} needs the Python package {exc.name!r}. Install it."
+            ) from exc
+        raise InvalidPersistence(
+            f"The persistence {storage!r} cannot be imported: {exc}. {_known()}"
+        ) from exc
+    except (AttributeError, ValueError) as exc:
+        raise InvalidPersistence(
+            f"The module {module!r} has no persistence {attribute!r}. {_known()}"
+        ) from exc
+
+
+def _make(found: type, storage: Any, arguments: Mapping[str, Any]) -> Any:
+    try:
+        return found(**arguments)
+    except CinderlibError:
+        raise
+    except TypeError as exc:
+        # Values are not repeated: one may be a URL with a password.
+        given = ", ".join(arguments) or "nothing"
+        raise InvalidPersistence(
+            f"The persistence {storage!r} cannot be made of {given}: {exc}"
+        ) from exc
+
+
+def _known() -> str:
+    names = {entry.name for entry in importlib.metadata.entry_points(group=GROUP)} | set(_OURS)
+    return f"Known are {', '.join(sorted(names))}, 'module:Class', a class or an instance."

@@ -8,15 +8,105 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import datetime
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from cinderlib.errors import InvalidInput, StaleRecord
 from cinderlib.records import Record
+
+if TYPE_CHECKING:
+    from cinderlib.persistence.objects import DB as DB
+    from cinderlib.persistence.objects import PersistenceDriverBase as PersistenceDriverBase
 
 R = TypeVar("R", bound=Record)
 
 #: How many records a page has when records are streamed.
 PAGE = 500
+
+#: The longest id and the longest value of an indexed field, in characters.
+KEY_LENGTH = 255
+
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_MICROSECOND = datetime.timedelta(microseconds=1)
+
+
+def storable(value: str) -> bool:
+    """Whether a text can be an id or the value of an indexed field in every store: at most 255
+    characters, none of them NUL, and all of them Unicode."""
+    if len(value) > KEY_LENGTH or "\0" in value:
+        return False
+    if value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def keys(record: Record) -> tuple[str | None, ...]:
+    """The values of the record's indexed fields, after a check that they and the id can be stored.
+
+    :raises InvalidInput: one of them cannot.
+    """
+    values = tuple([getattr(record, field) for field in record.indexed])
+    if not record.id or not storable(record.id):
+        raise InvalidInput(_unstorable(record, "id", record.id), resource=record.id)
+    for field, value in zip(record.indexed, values, strict=True):
+        if value is not None and not storable(value):
+            raise InvalidInput(_unstorable(record, field, value), resource=record.id)
+    return values
+
+
+def _unstorable(record: Record, field: str, value: str) -> str:
+    return (
+        f"The {field} {value[:80]!r} of a {record.kind} cannot be stored: it must be text of "
+        f"{'1 to ' if field == 'id' else 'at most '}{KEY_LENGTH} characters without NUL or "
+        f"surrogates, and has {len(value)} characters."
+    )
+
+
+def check_where(kind: type[Record], where: Mapping[str, str] | None) -> Mapping[str, str]:
+    """The condition of a ``find``, ``{}`` for none.
+
+    :raises InvalidInput: it names a field that is not indexed.
+    """
+    for field in where or ():
+        if field not in kind.indexed:
+            known = ", ".join(kind.indexed) or "no field"
+            raise InvalidInput(f"A {kind.kind} cannot be searched by {field!r}, only by {known}.")
+    return where or {}
+
+
+def micros(time: datetime.datetime) -> int:
+    """A time as microseconds since 1970, exactly; one without a time zone is taken as UTC."""
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=datetime.UTC)
+    return (time - _EPOCH) // _MICROSECOND
+
+
+def from_micros(time: int) -> datetime.datetime:
+    """The opposite of :func:`micros`."""
+    return _EPOCH + time * _MICROSECOND
+
+
+def stale(change: Put | Remove, found: int | None) -> StaleRecord:
+    """The error for a change whose expected version is not the store's.
+
+    :param found: the store's version, ``None`` when it has no such record.
+    """
+    if isinstance(change, Put):
+        kind, id, expected = change.record.kind, change.record.id, change.record.version
+    else:
+        kind, id, expected = change.kind.kind, change.id, change.version or 0
+    if not expected:
+        problem = "exists already"
+    elif found is None:
+        problem = "has been removed by another"
+    else:
+        problem = f"has been changed by another (version {found}, not {expected})"
+    return StaleRecord(f"The {kind} {id!r} {problem}. Nothing was written.", resource=id)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -88,11 +178,13 @@ class Store(abc.ABC):
         """Make all changes or none, durably.
 
         A record put gets ``version`` one higher than the store's (1 for a new one), ``updated_at``
-        now, and ``created_at`` now where it has none.
+        now, and where it has no ``created_at``, the one that the store has, or now.
 
         :returns: the records as they were written, in the order of the ``Put`` changes.
         :raises StaleRecord: a version was not the expected one; ``resource`` is the id. Nothing
             was changed.
+        :raises InvalidInput: an id or an indexed field cannot be stored (see :func:`storable`).
+            Nothing was changed.
         """
 
     @abc.abstractmethod
@@ -115,3 +207,13 @@ class Store(abc.ABC):
 
     def __exit__(self, *exc: Any) -> None:
         self.close()
+
+
+def __getattr__(name: str) -> Any:
+    # Programs written for cinderlib 5 subclass base.PersistenceDriverBase. It is defined upon this
+    # module, so it is looked up when it is asked for.
+    if name in ("PersistenceDriverBase", "DB"):
+        from cinderlib.persistence import objects
+
+        return getattr(objects, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

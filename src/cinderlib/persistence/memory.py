@@ -1,0 +1,219 @@
+"""Records in this process's memory: gone when it ends."""
+
+from __future__ import annotations
+
+import bisect
+import threading
+from collections.abc import Iterator, Mapping
+from typing import TypeVar, cast
+
+from cinderlib.errors import StoreError
+from cinderlib.persistence.base import (
+    Change,
+    Put,
+    Remove,
+    Store,
+    check_where,
+    keys,
+    micros,
+    stale,
+)
+from cinderlib.records import KINDS, Record, now, replace
+
+R = TypeVar("R", bound=Record)
+
+#: A place in the order of creation.
+Place = tuple[int, str]
+
+
+class _Order:
+    """A set of ids in the order of creation.
+
+    Places are appended nearly always, since time goes on. A removed id leaves its place behind,
+    and the list is rebuilt when an eighth of it are such places: adding and removing are O(1)
+    amortized, where removing from the middle of a list is O(n).
+    """
+
+    __slots__ = ("_places", "members")
+
+    def __init__(self) -> None:
+        self._places: list[Place] = []
+        self.members: dict[str, int] = {}
+
+    def add(self, created: int, id: str) -> None:
+        places, place = self._places, (created, id)
+        if not places or places[-1] < place:
+            places.append(place)
+        else:
+            at = bisect.bisect_left(places, place)
+            if places[at] != place:
+                places.insert(at, place)
+        self.members[id] = created
+
+    def remove(self, id: str) -> None:
+        del self.members[id]
+        left = len(self._places) - len(self.members)
+        if left > 64 and left * 8 > len(self._places):
+            self._places = sorted((created, id) for id, created in self.members.items())
+
+    def ids(self, after: Place | None) -> Iterator[str]:
+        places, members = self._places, self.members
+        start = bisect.bisect_right(places, after) if after else 0
+        for at in range(start, len(places)):
+            created, id = places[at]
+            if members.get(id) == created:
+                yield id
+
+
+#: Names an index: a field and a value of it.
+Key = tuple[str, str]
+_ALL: Key = ("", "")
+
+
+class _Table:
+    """The records of one kind and the indexes on them."""
+
+    __slots__ = ("_fields", "_indexes", "records")
+
+    def __init__(self, kind: type[Record]) -> None:
+        self.records: dict[str, Record] = {}
+        self._fields = kind.indexed
+        self._indexes: dict[Key, _Order] = {}
+
+    def write(self, id: str, record: Record | None) -> Record | None:
+        """Put a record, or with ``None`` remove it, and give back what was there."""
+        old = self.records.get(id)
+        before, after = self._entries(old), self._entries(record)
+        if before != after:
+            for key, created in before:
+                if (key, created) not in after:
+                    order = self._indexes[key]
+                    order.remove(id)
+                    if not order.members:
+                        del self._indexes[key]
+            for key, created in after:
+                if (key, created) not in before:
+                    self._indexes.setdefault(key, _Order()).add(created, id)
+        if record is not None:
+            self.records[id] = record
+        else:
+            self.records.pop(id, None)
+        return old
+
+    def _entries(self, record: Record | None) -> list[tuple[Key, int]]:
+        """The indexes that the record is in, and its place in them."""
+        if record is None:
+            return []
+        created = _created(record)
+        entries = [(_ALL, created)]
+        for field in self._fields:
+            value = getattr(record, field)
+            if value is not None:
+                entries.append(((field, value), created))
+        return entries
+
+    def candidates(self, where: Mapping[str, str]) -> _Order:
+        """The smallest known set that holds all that match."""
+        orders = [self._indexes.get(key) or _Order() for key in (where.items() or (_ALL,))]
+        return min(orders, key=lambda order: len(order.members))
+
+
+class MemoryStore(Store):
+    """A store in memory; other processes do not see it. Records are shared, not copied."""
+
+    shared = False
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tables: dict[type[Record], _Table] | None = {
+            kind: _Table(kind) for kind in KINDS.values()
+        }
+
+    def __repr__(self) -> str:
+        return "MemoryStore()"
+
+    def _table(self, kind: type[Record]) -> _Table:
+        if self._tables is None:
+            raise StoreError("The memory store is closed.", retryable=False)
+        return self._tables[kind]
+
+    def get(self, kind: type[R], id: str) -> R | None:
+        with self._lock:
+            return cast("R | None", self._table(kind).records.get(id))
+
+    def find(
+        self,
+        kind: type[R],
+        where: Mapping[str, str] | None = None,
+        *,
+        after: R | None = None,
+        limit: int | None = None,
+    ) -> list[R]:
+        where = check_where(kind, where)
+        place = (_created(after), after.id) if after else None
+        found: list[Record] = []
+        with self._lock:
+            table = self._table(kind)
+            if limit is not None and limit <= 0:
+                return []
+            for id in table.candidates(where).ids(place):
+                record = table.records[id]
+                if len(where) < 2 or all(getattr(record, f) == v for f, v in where.items()):
+                    found.append(record)
+                    if len(found) == limit:
+                        break
+        return cast("list[R]", found)
+
+    def count(self, kind: type[Record], where: Mapping[str, str] | None = None) -> int:
+        where = check_where(kind, where)
+        if len(where) > 1:
+            return len(self.find(kind, where))
+        with self._lock:
+            table = self._table(kind)
+            return len(table.candidates(where).members)
+
+    def apply(self, *changes: Change) -> tuple[Record, ...]:
+        for change in changes:
+            if isinstance(change, Put):
+                keys(change.record)
+        written: list[Record] = []
+        undo: list[tuple[_Table, str, Record | None]] = []
+        with self._lock:
+            try:
+                for change in changes:
+                    if isinstance(change, Put):
+                        table, record = self._table(type(change.record)), change.record
+                        new = _written(change, table.records.get(record.id))
+                        undo.append((table, record.id, table.write(record.id, new)))
+                        written.append(new)
+                    else:
+                        table = self._table(change.kind)
+                        _check_removal(change, table.records.get(change.id))
+                        undo.append((table, change.id, table.write(change.id, None)))
+            except BaseException:
+                for table, id, old in reversed(undo):
+                    table.write(id, old)
+                raise
+        return tuple(written)
+
+    def close(self) -> None:
+        with self._lock:
+            self._tables = None
+
+
+def _created(record: Record) -> int:
+    return micros(record.created_at) if record.created_at else 0
+
+
+def _written(change: Put, old: Record | None) -> Record:
+    record, version = change.record, old.version if old else 0
+    if change.check and record.version != version:
+        raise stale(change, old.version if old else None)
+    time = now()
+    created = record.created_at or (old.created_at if old else None) or time
+    return replace(record, version=version + 1, created_at=created, updated_at=time)
+
+
+def _check_removal(change: Remove, old: Record | None) -> None:
+    if change.version is not None and (old is None or old.version != change.version):
+        raise stale(change, old.version if old else None)

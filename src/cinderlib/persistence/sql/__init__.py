@@ -1,0 +1,5 @@
+"""Records in a SQL database: SQLite, PostgreSQL, MariaDB, MySQL."""
+
+from cinderlib.persistence.sql.store import SQLMemoryStore, SQLStore
+
+__all__ = ["SQLMemoryStore", "SQLStore"]

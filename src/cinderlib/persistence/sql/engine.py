@@ -1,0 +1,170 @@
+"""Connections: which library speaks to the database, how many there are, how each is set up."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import pathlib
+import sqlite3
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import URL, make_url
+
+from cinderlib.errors import InvalidPersistence, MissingDependency, StoreError
+
+#: Python packages that speak to a database, best first: SQLAlchemy's name, the module.
+_DBAPIS: dict[str, list[tuple[str, str]]] = {
+    "postgresql": [("psycopg2", "psycopg2"), ("psycopg", "psycopg"), ("pg8000", "pg8000")],
+    "mysql": [("pymysql", "pymysql"), ("mysqldb", "MySQLdb"), ("mysqlconnector", "mysql")],
+    "mariadb": [("pymysql", "pymysql"), ("mysqldb", "MySQLdb"), ("mariadbconnector", "mariadb")],
+}
+_EXTRAS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
+
+#: Connections kept open, and those made above that while more threads want one at once.
+POOL_SIZE = 5
+POOL_OVERFLOW = 27
+
+
+def parse_url(connection: str | URL) -> URL:
+    """The URL with a DBAPI that is installed, and for SQLite with an absolute path, so that a later
+    change of the working directory makes no second database.
+
+    :raises InvalidPersistence: it is no database URL.
+    :raises MissingDependency: no package that speaks to that database is installed.
+    """
+    try:
+        url = make_url(connection)
+    except (sa.exc.ArgumentError, ValueError):
+        # What was given may hold a password, and is not repeated.
+        raise InvalidPersistence(
+            "The persistence 'connection' is not a database URL. Give one like "
+            "'sqlite:///file.sqlite' or 'postgresql://user:password@host/database'."
+        ) from None
+    if url.drivername == "postgres":
+        url = url.set(drivername="postgresql")
+    name = url.get_backend_name()
+    if "+" not in url.drivername and name in _DBAPIS:
+        for driver, module in _DBAPIS[name]:
+            if importlib.util.find_spec(module):
+                url = url.set(drivername=f"{name}+{driver}")
+                break
+        else:
+            raise _missing(name)
+    if name == "sqlite" and not in_memory(url) and not _is_uri(url):
+        url = url.set(database=os.path.abspath(url.database or ""))
+    return url
+
+
+def _missing(name: str) -> MissingDependency:
+    what = f"cinderlib[{_EXTRAS[name]}]" if name in _EXTRAS else f"a DBAPI package for {name}"
+    return MissingDependency(
+        f"No Python package that speaks to {name} is installed. Install one: pip install {what}"
+    )
+
+
+def in_memory(url: URL) -> bool:
+    return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
+
+
+def _is_uri(url: URL) -> bool:
+    return "uri" in url.query or (url.database or "").startswith("file:")
+
+
+def display_name(url: URL) -> str:
+    """The URL for people: without the password, and without the query, which can hold one too."""
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
+def secrets_in(url: URL) -> list[str]:
+    """What must never be seen of the URL."""
+    values = [url.password] if url.password else []
+    for name, value in url.query.items():
+        if "pass" in name.lower():
+            values += [value] if isinstance(value, str) else value
+    return [str(value) for value in values if value]
+
+
+def create(url: URL, timeout: float) -> sa.Engine:
+    """An engine whose connections are in autocommit mode: the store says BEGIN and COMMIT.
+
+    :param timeout: seconds to wait for a connection.
+    :raises InvalidPersistence: SQLAlchemy knows no such database.
+    :raises MissingDependency: the DBAPI that the URL names is not installed.
+    """
+    options: dict[str, Any] = {
+        "isolation_level": "AUTOCOMMIT",
+        # All transactions are ended by the store, so a returned connection needs no rollback.
+        "pool_reset_on_return": None,
+    }
+    if in_memory(url):
+        # One connection is the database; the store lets one thread at a time use it.
+        options["poolclass"] = sa.pool.StaticPool
+        options["connect_args"] = {"check_same_thread": False}
+    else:
+        options |= {
+            "poolclass": sa.pool.QueuePool,
+            "pool_size": POOL_SIZE,
+            "max_overflow": POOL_OVERFLOW,
+            "pool_timeout": timeout,
+            "pool_use_lifo": True,
+        }
+        if url.get_backend_name() == "sqlite":
+            # Waiting for a lock is the store's business (see SQLStore._persistently).
+            options["connect_args"] = {"check_same_thread": False, "timeout": 0}
+    try:
+        engine = sa.create_engine(url, **options)
+    except ImportError as exc:
+        raise _missing(url.get_backend_name()) from exc
+    except (sa.exc.ArgumentError, TypeError) as exc:
+        raise InvalidPersistence(f"{display_name(url)} cannot be used: {exc}") from None
+    if engine.dialect.is_async:
+        raise InvalidPersistence(
+            f"{display_name(url)} names a package for asyncio; give one that is not."
+        )
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _set_up_sqlite)
+    return engine
+
+
+def _set_up_sqlite(connection: sqlite3.Connection, _: Any) -> None:
+    # FULL: a transaction that was committed survives a power cut.
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def create_file(url: URL) -> None:
+    """Make the file of a SQLite database, and folders above it that are missing, for its owner
+    alone: it will hold secrets. What exists stays as it is.
+
+    :raises StoreError: the file cannot be made.
+    """
+    if url.get_backend_name() != "sqlite" or in_memory(url) or _is_uri(url):
+        return
+    path = pathlib.Path(url.database or "")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except OSError as exc:
+        raise StoreError(
+            f"{display_name(url)} cannot be made: {exc.strerror}.", retryable=False
+        ) from exc
+
+
+def lock_url(url: URL) -> str | None:
+    """The tooz URL of the same server; tooz speaks to PostgreSQL through psycopg2 and to MySQL and
+    MariaDB through PyMySQL."""
+    name = url.get_backend_name()
+    if name == "postgresql":
+        names = {"host": "host", "port": "port", "sslmode": "sslmode"}
+        return _tooz("postgresql", url, names)
+    if name in ("mysql", "mariadb"):
+        return _tooz("mysql", url, {"unix_socket": "unix_socket"})
+    return None
+
+
+def _tooz(scheme: str, url: URL, names: dict[str, str]) -> str:
+    query = {theirs: url.query[ours] for ours, theirs in names.items() if ours in url.query}
+    return url.set(drivername=scheme, query=query).render_as_string(hide_password=False)

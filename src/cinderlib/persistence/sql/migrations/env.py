@@ -1,0 +1,12 @@
+"""Run by Alembic: use the connection, and the transaction, of :mod:`..upgrade`."""
+
+from alembic import context
+
+from cinderlib.persistence.sql.schema import PREFIX
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    version_table=f"{PREFIX}alembic",
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,99 @@
+"""The tables: one for each kind of record.
+
+A row has the record's JSON document, and beside it what the database must search, compare or sort
+by: the indexed fields, the version, the id and the time of creation. The document is the truth
+about all other fields, so a field added to a record needs no migration.
+
+Other programs' tables may be in the same database (Cinder's own, for one): all names begin with
+``cinderlib_``.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+from sqlalchemy.ext.compiler import compiles
+
+from cinderlib.persistence.base import KEY_LENGTH
+from cinderlib.records import KINDS, Record
+
+#: What this version of the library writes. Goes up by one with every migration.
+VERSION = 1
+
+PREFIX = "cinderlib_"
+
+
+class Key(sa.String):
+    """Text that is compared exactly and sorted by code point: case, accents and trailing spaces
+    all count, in every database."""
+
+    cache_ok = True
+
+    def __init__(self) -> None:
+        super().__init__(KEY_LENGTH)
+
+
+@compiles(Key, "postgresql")
+def _key_in_postgresql(type_: Key, compiler: Any, **kwargs: Any) -> str:
+    return f'VARCHAR({KEY_LENGTH}) COLLATE "C"'
+
+
+@compiles(Key, "mysql", "mariadb")
+def _key_in_mysql(type_: Key, compiler: Any, **kwargs: Any) -> str:
+    collation = "utf8mb4_nopad_bin" if compiler.dialect.is_mariadb else "utf8mb4_0900_bin"
+    return f"VARCHAR({KEY_LENGTH}) CHARACTER SET utf8mb4 COLLATE {collation}"
+
+
+#: A whole document; MySQL's TEXT would end after 64 KiB.
+Document = sa.Text().with_variant(
+    mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
+)
+
+metadata = sa.MetaData()
+
+#: One row: the version of the schema, and the oldest library schema that can still read and write
+#: it. A migration that only adds leaves ``min_reader`` as it was.
+schema_table = sa.Table(
+    f"{PREFIX}schema",
+    metadata,
+    sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("min_reader", sa.Integer, nullable=False),
+)
+
+
+def _table(kind: type[Record]) -> sa.Table:
+    name = PREFIX + kind.kind
+    order = ("created_at", "id")
+    # Every listing is in the order of creation, so every index ends with it: a page is then one
+    # range of one index, however many records there are. With two equal values the key of an
+    # index is 3068 bytes long in MariaDB, where 3072 are allowed.
+    combinations = itertools.chain.from_iterable(
+        itertools.combinations(kind.indexed, size) for size in range(3)
+    )
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column("id", Key, primary_key=True),
+        sa.Column("version", sa.BigInteger, nullable=False),
+        # Microseconds since 1970, in UTC: exact, and the same in every database.
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        *[sa.Column(field, Key) for field in kind.indexed],
+        sa.Column("document", Document, nullable=False),
+        *[
+            sa.Index(f"{name}_by_{'_'.join(fields) or 'age'}", *fields, *order)
+            for fields in combinations
+        ],
+        mysql_engine="InnoDB",
+        mysql_charset="utf8mb4",
+        mysql_row_format="DYNAMIC",
+        mariadb_engine="InnoDB",
+        mariadb_charset="utf8mb4",
+        mariadb_row_format="DYNAMIC",
+    )
+
+
+TABLES: dict[type[Record], sa.Table] = {kind: _table(kind) for kind in KINDS.values()}
