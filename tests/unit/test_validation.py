@@ -1,0 +1,185 @@
+"""What comes from outside is refused before anything is touched, in words for people."""
+
+import contextlib
+import math
+import uuid
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cinderlib import validation as v
+from cinderlib.errors import ConfigurationError, InvalidConnector, InvalidInput
+
+UUID = "6b5e4c1e-4f6a-4d84-9c1e-0f3a7f1f2b3c"
+
+# fmt: off
+NO_IDS = [
+    "", ".", "..", "../../x", "a/b", "a..b", "-rf", ".hidden", "a b", "a\0b", "a\n", "ä", "x" * 256,
+    "volume-%s", "a;b", "$(id)", "\ud800", None, 7, True, b"abc", ["a"],
+]
+NO_SIZES = [
+    0, -1, 0.0, -0.5, "0", "-1", "", "x", "5GiB", "1e3", "\u0663", None, True, False, [], {}, b"1",
+    math.nan, math.inf, -math.inf, 2**31, 2**31 - 0.5, 10**6000, -(10**6000), "9" * 6000,
+]
+NO_METADATA = [
+    [("a", "b")], "a=b", {1: "a"}, {"": "a"}, {"a": None}, {"a": ["b"]}, {"a": {"b": "c"}},
+    {"k" * 256: "v"}, {"k": "v" * 65536}, {"a": 10**6000}, {"a": "\ud800"},
+]
+NO_BACKEND_NAMES = [
+    "", " ", " a", "a ", "a@b", "a#b", "a/b", ".", "..", "a\nb", "a\0b", "x" * 256, "\ud800",
+    "DEFAULT", "default", "database", "Coordination", "backend_defaults", None, 5,
+]
+# fmt: on
+
+
+def kind(value):
+    """Names a case; its own value could be too long for that."""
+    return type(value).__name__
+
+
+@pytest.mark.parametrize("value", [UUID, UUID.upper(), UUID.replace("-", "")])
+def test_an_id_is_kept_as_it_is(value):
+    assert v.check_id(value, "volume") == value
+
+
+def test_a_uuid_object_is_an_id():
+    assert v.check_id(uuid.UUID(UUID), "volume") == UUID
+
+
+def test_other_ids_need_the_option_and_the_message_says_so():
+    with pytest.raises(InvalidInput, match="non_uuid_ids"):
+        v.check_id("vol-1", "volume")
+    assert v.check_id("vol-1.a:b_c", "volume", non_uuid_ids=True) == "vol-1.a:b_c"
+
+
+@pytest.mark.parametrize("value", NO_IDS, ids=kind)
+def test_what_could_be_a_path_an_option_or_a_command_is_no_id(value):
+    with pytest.raises(InvalidInput, match="volume id"):
+        v.check_id(value, "volume", non_uuid_ids=True)
+
+
+@pytest.mark.parametrize(
+    ("value", "size"),
+    [(1, 1), (1.5, 2), (2.0, 2), (0.001, 1), ("5", 5), (" 5 ", 5), ("1.25", 2), (2**31 - 1,) * 2],
+)
+def test_a_size_is_whole_gib_rounded_up(value, size):
+    result = v.check_size(value)
+    assert (result, type(result)) == (size, int)
+
+
+@pytest.mark.parametrize("value", NO_SIZES, ids=kind)
+def test_anything_else_is_no_size(value):
+    with pytest.raises(InvalidInput, match="size") as error:
+        v.check_size(value)
+    assert len(str(error.value)) < 200
+
+
+@given(st.integers() | st.floats() | st.text() | st.booleans() | st.none() | st.binary())
+def test_a_size_is_in_range_or_refused(value):
+    with contextlib.suppress(InvalidInput):
+        assert 1 <= v.check_size(value) <= v.MAX_SIZE
+
+
+def test_no_name_is_the_empty_name():
+    assert v.check_name(None) == v.check_description(None) == ""
+    assert v.check_name("über") == "über"
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("x" * 256, "256 characters; at the most 255"),
+        ("a\0b", "NUL"),
+        ("ab\ud800", "character 3 is half of a surrogate pair"),
+        (5, "must be text"),
+    ],
+)
+def test_a_name_that_a_store_could_not_keep_is_refused(value, words):
+    with pytest.raises(InvalidInput, match=words):
+        v.check_name(value)
+
+
+def test_metadata_becomes_text_and_is_a_copy():
+    given = {"a": "b", "n": 5, "f": 1.5, "t": True}
+    assert v.check_metadata(given) == {"a": "b", "n": "5", "f": "1.5", "t": "True"}
+    assert v.check_metadata(given) is not given
+    assert v.check_metadata(None) == {}
+
+
+@pytest.mark.parametrize("value", NO_METADATA, ids=kind)
+def test_metadata_is_text_by_text(value):
+    with pytest.raises(InvalidInput, match="extra_specs"):
+        v.check_specs(value)
+
+
+def test_messages_do_not_show_the_values_of_specs():
+    with pytest.raises(InvalidInput) as error:
+        v.check_specs({"key": ["s3cret"]})
+    assert "s3cret" not in str(error.value)
+
+
+@pytest.mark.parametrize("value", ["lvm", "lvm_iscsi", "ceph-1", "Lager Süd", "a.b"])
+def test_backend_names(value):
+    assert v.check_backend_name(value) == value
+
+
+@pytest.mark.parametrize("value", NO_BACKEND_NAMES, ids=kind)
+def test_a_name_that_would_hide_volumes_or_change_cinder_is_no_backend_name(value):
+    with pytest.raises(ConfigurationError, match="volume_backend_name"):
+        v.check_backend_name(value)
+
+
+@pytest.mark.parametrize("value", ["h@b", "h@b#p", "h.example.com@lvm#lvm", "h@nfs#srv:/export/1"])
+def test_where_a_volume_is(value):
+    assert v.check_host(value) == value
+
+
+@pytest.mark.parametrize("value", ["", "h", "h@", "@b", "h@b#", "h b@c", "h@b@c", "a/b@c", None])
+def test_where_a_volume_cannot_be(value):
+    with pytest.raises(InvalidInput, match="host"):
+        v.check_host(value)
+
+
+@pytest.mark.parametrize("value", ["", "a b", "a@b", "a#b", "a/b", None])
+def test_what_no_host_is_called(value):
+    with pytest.raises(InvalidInput, match="host"):
+        v.check_host_name(value)
+
+
+def test_a_connector_is_copied_deeply():
+    given = {"host": "h", "initiator": "iqn.x", "wwpns": ["1", "2"], "multipath": True, "ip": None}
+    copy = v.check_connector(given)
+    assert copy == given
+    copy["wwpns"].append("3")
+    assert given["wwpns"] == ["1", "2"]
+
+
+@pytest.mark.parametrize("value", [None, {}, [], "host", {1: 2}, {"a": object()}, {"a": {1}}])
+def test_what_is_no_connector(value):
+    with pytest.raises(InvalidConnector):
+        v.check_connector(value)
+
+
+@pytest.mark.parametrize("value", [math.nan, 2**63, "\ud800", "\0", {"b": {"c": b""}}], ids=kind)
+def test_a_connector_has_only_what_json_can_carry(value):
+    with pytest.raises(InvalidConnector):
+        v.check_connector({"a": value})
+
+
+def test_a_connector_that_is_nested_without_end_is_refused():
+    connector = {}
+    connector["self"] = connector
+    with pytest.raises(InvalidConnector, match="levels deep"):
+        v.check_connector(connector)
+
+
+def test_a_choice_names_the_others():
+    with pytest.raises(InvalidInput, match="'sleeping'; it is one of: attached, attaching"):
+        v.check_choice("sleeping", v.ATTACH_STATUSES, "status")
+
+
+def test_long_values_are_cut_in_messages():
+    with pytest.raises(InvalidInput) as error:
+        v.check_id("x" * 10_000, "volume")
+    assert len(str(error.value)) < 250
