@@ -1,1 +1,12 @@
-"""Conformance suites."""
+"""Conformance suites: whether a driver or a store does what this library promises.
+
+They use pytest, and a driver's or store's author uses them in one short subclass.
+"""
+
+import pytest
+
+pytest.register_assert_rewrite("cinderlib.testing.driver")
+
+from cinderlib.testing.driver import DriverConformance  # noqa: E402
+
+__all__ = ["DriverConformance"]

@@ -1,0 +1,141 @@
+"""The drivers that can run on the machine that runs the tests, each against the same suite."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cinderlib.testing import DriverConformance
+
+ROOT = os.geteuid() == 0
+EVERYTHING = frozenset(
+    {
+        *("attach", "snapshot", "snapshot_attached", "clone", "independent_copies"),
+        *("extend", "extend_attached", "revert", "thin"),
+    }
+)
+
+
+class TestFile(DriverConformance):
+    """The embedded driver: loop devices for root, plain files for others."""
+
+    supports = EVERYTHING | ({"block_device"} if ROOT else set())
+
+    def backend_options(self, tmp_path):
+        return {"volume_driver": "file", "file_root": str(tmp_path / "volumes")}
+
+    def leftovers(self, tmp_path):
+        folder = tmp_path / "volumes"
+        if not folder.exists():
+            return []
+        loops = [
+            device.parts[3]
+            for device in Path("/sys/block").glob("loop*/loop/backing_file")
+            if device.read_text().startswith(str(folder))
+        ]
+        return [*loops, *os.listdir(folder)]
+
+
+@pytest.mark.skipif(not ROOT, reason="TestFile ran without root already")
+def test_file_driver_without_root(tmp_path):
+    """The whole suite once more, by a user who can do nothing special."""
+    tmp_path.chmod(0o777)
+    for parent in tmp_path.parents[:2]:
+        parent.chmod(parent.stat().st_mode | 0o011)
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable]
+    if subprocess.run([*nobody, "-c", "import cinderlib"], cwd="/", check=False).returncode:
+        pytest.skip(f"other users may not run {sys.executable}: make the environment elsewhere")
+    done = subprocess.run(
+        [
+            *(*nobody, "-B", "-m", "pytest", "-q", f"{__file__}::TestFile"),
+            *("-p", "no:cacheprovider", "-p", "no:xdist", f"--basetemp={tmp_path}/tests"),
+        ],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+
+
+class TestRBD(DriverConformance):
+    """Ceph, through librbd: this needs nothing of the kernel, and gives no block device."""
+
+    supports = EVERYTHING | {"multiattach"}
+
+    @pytest.fixture(autouse=True)
+    def _cluster(self, ceph, _capable):
+        type(self).cluster = ceph
+
+    def backend_options(self, tmp_path):
+        return {
+            "volume_driver": "rbd",
+            "rbd_pool": "volumes",
+            "rbd_user": "cinder",
+            "rbd_ceph_conf": str(self.cluster.configuration),
+        }
+
+    def leftovers(self, tmp_path):
+        return self.cluster.images()
+
+
+def lvm_missing():
+    """What this machine lacks for LVM and a target of its own kernel."""
+    if not ROOT:
+        return "LVM needs root"
+    if not shutil.which("vgcreate"):
+        return "vgcreate is missing: apt-get install lvm2"
+    if not Path("/dev/mapper/control").exists():
+        return "this kernel has no device-mapper: modprobe dm_mod dm_thin_pool"
+    if not Path("/sys/kernel/config/target").exists():
+        return "this kernel has no LIO: modprobe target_core_mod iscsi_target_mod"
+    if not shutil.which("iscsiadm"):
+        return "iscsiadm is missing: apt-get install open-iscsi"
+    return None
+
+
+@pytest.mark.skipif(bool(lvm_missing()), reason=str(lvm_missing()))
+class TestLVM(DriverConformance):
+    """Thin LVM on a loop device, attached through iSCSI from this host to itself."""
+
+    supports = EVERYTHING - {"extend_attached"} | {"block_device", "multiattach"}
+    group = f"cinderlib-test-{os.getpid()}"
+
+    @pytest.fixture(autouse=True, scope="class")
+    @staticmethod
+    def _group(tmp_path_factory):
+        image = tmp_path_factory.mktemp("lvm") / "image"
+        image.touch()
+        os.truncate(image, 20 << 30)
+        device = command("losetup", "--find", "--show", image)
+        try:
+            command("vgcreate", TestLVM.group, device)
+            yield
+            command("vgremove", "--force", TestLVM.group)
+        finally:
+            command("losetup", "--detach", device)
+
+    def backend_options(self, tmp_path):
+        return {
+            "volume_driver": "lvm",
+            "volume_group": self.group,
+            "lvm_type": "thin",
+            "target_helper": "lioadm",
+            "target_protocol": "iscsi",
+        }
+
+    def leftovers(self, tmp_path):
+        pool = f"{self.group}-pool"
+        volumes = command("lvs", "--noheadings", "-o", "lv_name", self.group).split()
+        sessions = subprocess.run(
+            ["iscsiadm", "-m", "session"], capture_output=True, text=True, check=False
+        )
+        return [name for name in volumes if name != pool] + sessions.stdout.splitlines()
+
+
+def command(*arguments):
+    return subprocess.run(arguments, check=True, capture_output=True, text=True).stdout.strip()
