@@ -1,1 +1,74 @@
-"""Drivers."""
+"""The only room that imports cinder: loading drivers, and what there is to load.
+
+Importing it imports no part of Cinder; loading the first driver does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from cinderlib.drivers.port import Driver, DriverInfo, Settings
+from cinderlib.persistence.base import Store
+
+__all__ = [
+    "Driver",
+    "DriverInfo",
+    "Settings",
+    "list_supported",
+    "load",
+    "prepare",
+    "short_names",
+]
+
+
+def prepare(settings: Settings) -> None:
+    """Import Cinder and set what is process-wide; :func:`load` does it too.
+
+    :raises ConfigurationError: an option of ``settings.cinder_options`` is unknown or its value
+        impossible, or this process runs with other process-wide values already.
+    """
+    from cinderlib.drivers import bootstrap
+
+    bootstrap.start(settings)
+
+
+def load(name: str, options: Mapping[str, Any], *, store: Store, settings: Settings) -> Driver:
+    """Load a driver for one backend.
+
+    :param name: the backend's; its records have it in ``backend``.
+    :param options: the driver's options, and ``volume_driver``: the class's full path, its name,
+        or a short name (see :func:`short_names`). Text is taken where a number or a boolean is
+        meant, and ``$my_ip`` or ``${backend_defaults.volume_backend_name}`` stand for the value of
+        that option, except within secrets. ``None`` means the default.
+    :param store: what the driver's questions are answered from.
+    :raises ConfigurationError: an option is unknown or its value impossible, there is no such
+        driver, or Cinder does not support it any more.
+    :raises MissingDependency: a package or command that the driver needs is not installed.
+    :raises DriverError: the driver could not set itself up.
+    """
+    prepare(settings)
+    from cinderlib.drivers import loading
+
+    return loading.load(name, options, store, settings)
+
+
+def list_supported(output_version: Literal[1, 2] = 1) -> dict[str, dict[str, Any]]:
+    """All volume drivers, by class name, with their options and whether they can be loaded here.
+
+    They are imported in another process, since all of them together take much memory.
+
+    :param output_version: 1 has each of the ``driver_options`` as a text, 2 as a dict.
+    :raises InvalidInput: there is no such version.
+    :raises MissingDependency: Cinder is not installed.
+    """
+    from cinderlib.drivers import catalog
+
+    return catalog.in_child(output_version)
+
+
+def short_names() -> dict[str, str]:
+    """Short name of a driver -> full path of its class."""
+    from cinderlib.drivers import names
+
+    return dict(names.short_names())

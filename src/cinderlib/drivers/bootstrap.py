@@ -1,0 +1,176 @@
+"""Bring Cinder's code to life in this process: once, and in an order that matters.
+
+What is process-wide in Cinder is process-wide here: the folders for state and locks, the root
+helper and the options that belong to no backend. Everything else is per driver.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+import warnings
+from typing import Any
+
+from cinderlib.drivers.port import Settings
+from cinderlib.errors import ConfigurationError
+
+_log = logging.getLogger(__name__)
+
+#: Held while oslo.config's global registry changes, which is not made for threads.
+LOCK = threading.RLock()
+_started: dict[str, Any] | None = None
+
+
+def start(settings: Settings) -> None:
+    """Import Cinder and set what is process-wide; again with the same values, do nothing.
+
+    :raises ConfigurationError: an option of Cinder is unknown or its value impossible, or this
+        process runs with other process-wide values already.
+    """
+    global _started
+    with LOCK:
+        wanted = {
+            "state_path": settings.state_path,
+            "file_locks_path": settings.lock_path,
+            "root_helper": settings.root_helper,
+            **settings.cinder_options,
+        }
+        if _started is None:
+            _start(settings)
+            _started = wanted
+            return
+        differing = sorted(
+            name for name in {*_started, *wanted} if _started.get(name) != wanted.get(name)
+        )
+        if differing:
+            loaded = ", ".join(f"{name}={_shown(name, _started.get(name))}" for name in differing)
+            asked = ", ".join(f"{name}={_shown(name, wanted.get(name))}" for name in differing)
+            raise ConfigurationError(
+                "Cinder's drivers share these settings with all others in a process, and this "
+                f"process runs with {loaded}; {asked} needs a process of its own"
+            )
+
+
+def _start(settings: Settings) -> None:
+    os.environ["EVENTLET_NO_GREENDNS"] = "yes"  # Cinder sets it too, later
+    sleep = time.sleep
+    try:
+        _import_eventlet()
+        _choose_threads()
+        from cinderlib.drivers import privileges, seam
+
+        privileges.replace_helpers(settings.root_helper)
+        seam.install()
+        _import_cinder()
+    finally:
+        time.sleep = sleep  # os-brick replaces it by a wrapper for its own tests
+    _declare_options()
+    _set_defaults(settings)
+    privileges.set_up_privsep(settings.root_helper)
+    from cinder import coordination
+
+    coordination.COORDINATOR.start()
+
+
+def _import_eventlet() -> None:
+    """Cinder imports eventlet, which warns of its own end: that is nothing a user could change."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import eventlet  # noqa: F401
+
+
+def _choose_threads() -> None:
+    """Native threads, unless the program runs on eventlet's green ones or has chosen already."""
+    patcher = sys.modules.get("eventlet.patcher")
+    if patcher is not None and patcher.is_monkey_patched("thread"):
+        return
+    from oslo_service import backend
+
+    if backend.get_backend_type() is None:
+        backend.init_backend(backend.BackendType.THREADING)
+
+
+def _import_cinder() -> None:
+    from oslo_config import cfg
+
+    try:
+        from cinder import objects
+
+        objects.register_all()
+        import cinder.common.config
+        import cinder.volume.driver  # noqa: F401
+    except cfg.Error as error:
+        raise ConfigurationError(
+            "this program uses oslo.config's global CONF in a way that Cinder's options do not fit "
+            f"into: {error}"
+        ) from error
+
+
+def _declare_options() -> None:
+    """Options that drivers read and that are declared in services which do not run here."""
+    from cinder.volume import configuration
+    from oslo_config import cfg
+
+    per_backend = [
+        cfg.StrOpt("volume_driver", help="The driver: its class, or a short name of it."),
+        cfg.StrOpt(
+            "extra_capabilities",
+            default="{}",
+            help="Capabilities to report besides the driver's own, as a JSON object.",
+        ),
+        cfg.BoolOpt("suppress_requests_ssl_warnings", default=False, help="Set at setup."),
+        cfg.IntOpt("backend_native_threads_pool_size", default=20, min=20, help="Not used."),
+        cfg.StrOpt("rbd_keyring_conf", help="The keyring file of rbd_user, sent to the node."),
+    ]
+    process_wide = [
+        cfg.StrOpt("zoning_mode", help="Fibre Channel zoning: 'fabric', or none."),
+        cfg.StrOpt(
+            "volume_name_template",
+            default="volume-%s",
+            help="A volume's name on the storage; %s is its id.",
+        ),
+        cfg.StrOpt(
+            "snapshot_name_template",
+            default="snapshot-%s",
+            help="A snapshot's name on the storage; %s is its id.",
+        ),
+        cfg.StrOpt("backup_name_template", default="backup-%s", help="Not used."),
+        cfg.BoolOpt("enable_new_services", default=True, help="Not used."),
+    ]
+    for opts, group in ((per_backend, configuration.SHARED_CONF_GROUP), (process_wide, None)):
+        for opt in opts:
+            try:
+                cfg.CONF.register_opt(opt, group=group)
+            except cfg.DuplicateOptError:
+                _log.debug("Cinder declares %s itself", opt.name)
+
+
+def _set_defaults(settings: Settings) -> None:
+    from oslo_config import cfg
+
+    from cinderlib.drivers import options
+
+    conf = cfg.CONF
+    if conf._namespace is None:  # the host program has not read its own configuration into it
+        conf(
+            [],
+            project="cinder",
+            default_config_files=[],
+            default_config_dirs=[],
+            use_env=False,
+        )
+    conf.set_default("state_path", settings.state_path)
+    conf.set_default("host", settings.host)
+    conf.set_default("lock_path", settings.lock_path, group="oslo_concurrency")
+    conf.set_default("lock_path", settings.lock_path, group="os_brick")
+    conf.set_default("backend_url", f"file://{settings.lock_path}", group="coordination")
+    options.set_process_wide(settings.cinder_options, strict=settings.strict_options)
+
+
+def _shown(name: str, value: Any) -> str:
+    from cinderlib.drivers import options
+
+    return "***" if options.is_secret(name) else repr(value)

@@ -1,0 +1,132 @@
+"""All volume drivers with their options and their state on this host.
+
+Importing them all takes half a second and 60 MB, so that is done in a child process:
+:func:`in_child` starts it, :func:`main` is what it runs.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+from cinderlib.errors import DriverError, InvalidInput, MissingDependency
+
+#: Options that are this library's to set, or that mean nothing without Cinder's services.
+_NOT_FOR_USERS = {"volume_backend_name", "volume_driver", "backend_native_threads_pool_size"}
+#: Attributes of an option that are of use to whoever fills in a form.
+_ATTRIBUTES = (
+    "name", "dest", "default", "help", "required", "secret", "sample_default", "advanced",
+    "deprecated_for_removal", "deprecated_reason", "deprecated_since", "metavar", "positional",
+    "short", "mutable",
+)  # fmt: skip
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from cinderlib.drivers import catalog; catalog.main()"
+)
+
+
+def in_child(output_version: int) -> dict[str, dict[str, Any]]:
+    """See :func:`cinderlib.drivers.list_supported`."""
+    if output_version not in (1, 2):
+        raise InvalidInput(f"output_version must be 1 or 2, and is {output_version!r}")
+    done = subprocess.run(
+        [sys.executable, "-c", _START, json.dumps(sys.path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    if done.returncode != 0:
+        error = done.stderr.strip().rpartition("\n")[2]
+        raise DriverError(f"Cinder's drivers could not be listed: {error}")
+    drivers: dict[str, dict[str, Any]] = json.loads(done.stdout)
+    if output_version == 1:
+        for driver in drivers.values():
+            driver["driver_options"] = [_text(option) for option in driver["driver_options"]]
+    return drivers
+
+
+def main() -> None:
+    """Write the listing as JSON to standard output."""
+    output = sys.stdout
+    sys.stdout = sys.stderr  # nothing that a driver prints gets into the JSON
+    with tempfile.TemporaryDirectory() as folder:
+        listing = everything(folder)
+    json.dump(listing, output)
+
+
+def everything(folder: str) -> dict[str, dict[str, Any]]:
+    """Import and describe all drivers, in this process.
+
+    :param folder: for what Cinder wants to write.
+    """
+    from cinderlib.drivers import bootstrap, names
+    from cinderlib.drivers.port import Settings
+
+    bootstrap.start(Settings(host="localhost", state_path=folder, lock_path=folder))
+    listing = {}
+    short = {path: name for name, path in sorted(names.short_names().items(), reverse=True)}
+    seen: set[str] = set()
+    for path in names.classes():
+        module, _, class_name = path.rpartition(".")
+        # Two products' drivers can have one class name; the second goes by its full path.
+        key = path if class_name in seen else class_name
+        seen.add(class_name)
+        listing[key] = {"name": key, "short_name": short.get(path), **_describe(path)}
+    return listing
+
+
+def _describe(path: str) -> dict[str, Any]:
+    from cinderlib.drivers import loading, options, requirements
+
+    entry: dict[str, Any] = {"class_name": path.rpartition(".")[2], "class_fqn": path}
+    try:
+        driver_class = loading.import_class(path)
+    except MissingDependency as error:
+        return {**entry, "supported": False, "state": str(error), "driver_options": []}
+    missing = requirements.missing(driver_class)
+    opts = {opt.dest: opt for opt in driver_class.get_driver_options()}
+    for name, opt in options.of_every_driver().items():
+        opts.setdefault(name, opt)
+    return {
+        **entry,
+        "version": str(getattr(driver_class, "VERSION", "N/A")),
+        "ci_wiki_name": getattr(driver_class, "CI_WIKI_NAME", None),
+        "supported": bool(driver_class.SUPPORTED),
+        "desc": inspect.getdoc(driver_class),
+        "state": f"needs {', '.join(missing)}" if missing else "loads here",
+        "missing": missing,
+        "driver_options": [
+            _option(opt) for name, opt in sorted(opts.items()) if name not in _NOT_FOR_USERS
+        ],
+    }
+
+
+def _option(opt: Any) -> dict[str, Any]:
+    described: dict[str, Any] = {name: getattr(opt, name, None) for name in _ATTRIBUTES}
+    described["type"] = {
+        "type_class": type(opt.type).__name__,
+        "type_name": getattr(opt.type, "type_name", ""),
+    }
+    choices = getattr(opt.type, "choices", None)
+    described["choices"] = list(choices) if choices else None
+    for limit in ("min", "max"):
+        described[limit] = getattr(opt.type, limit, None)
+    described["deprecated_opts"] = [old.name for old in opt.deprecated_opts if old.name]
+    return {name: _plain(value) for name, value in described.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
+
+
+def _text(option: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in option.items() if value is not None)

@@ -1,0 +1,74 @@
+"""Conditions and expressions as Cinder's code writes them, without an SQL database.
+
+``volume.conditional_update({'status': 'error', 'previous_status': volume.model.status},
+{'status': volume.Not('deleting')})`` is how a driver compares and swaps.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+try:
+    from cinder.db.utils import Case, Condition, Not
+except ImportError:  # Cinder 28 has them in the module that ours replaces
+
+    class Condition:  # type: ignore[no-redef]
+        """A value that a column must have, or a list of which it must have one."""
+
+        def __init__(self, value: Any, field: str | None = None) -> None:
+            self.value = value
+            self.field = field
+
+    class Not(Condition):  # type: ignore[misc, no-redef]
+        """A value that a column must not have."""
+
+        def __init__(self, value: Any, field: str | None = None, auto_none: bool = True) -> None:
+            super().__init__(value, field)
+            self.auto_none = auto_none
+
+    class Case:  # type: ignore[no-redef]
+        """A value that depends on conditions."""
+
+        def __init__(self, whens: Any, value: Any = None, else_: Any = None) -> None:
+            self.whens = whens
+            self.value = value
+            self.else_ = else_
+
+
+__all__ = ["Case", "Column", "Condition", "Model", "Not", "holds"]
+
+_FUNCTIONS = {"QualityOfServiceSpecs": "qos_specs", "ConsistencyGroup": "consistencygroup"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """The present value of a column, named where a value is expected."""
+
+    name: str
+
+
+class Model:
+    """What stands for a table of Cinder's database."""
+
+    def __init__(self, name: str) -> None:
+        self.__name__ = name
+        snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+        self.function_prefix = _FUNCTIONS.get(name, snake)
+
+    def __getattr__(self, name: str) -> Column:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Column(name)
+
+
+def holds(value: Any, wanted: Any) -> bool:
+    """Whether a column's value is as wanted: a value, several of them, or a :class:`Not`."""
+    if isinstance(wanted, Not):
+        return not holds(value, wanted.value)
+    if isinstance(wanted, Condition):
+        return holds(value, wanted.value)
+    if isinstance(wanted, list | tuple | set | frozenset):
+        return value in wanted
+    return bool(value == wanted)

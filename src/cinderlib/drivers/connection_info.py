@@ -1,0 +1,60 @@
+"""What a connection tells the node besides the driver's answer: modes, QoS, block sizes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cinderlib.records import ConnectionRecord, VolumeRecord
+
+#: Limits that can be given per GiB of the volume: ``read_iops_sec_per_gb``, with ``..._min`` and
+#: ``read_iops_sec_max``.
+_PER_GB = (
+    "read_iops_sec",
+    "read_bytes_sec",
+    "write_iops_sec",
+    "write_bytes_sec",
+    "total_iops_sec",
+    "total_bytes_sec",
+)
+#: Value of the option disk_geometry -> physical and logical block size.
+_GEOMETRIES = {"512": ("512", "512"), "512e": ("4096", "512"), "4k": ("4096", "4096")}
+
+
+def complete(
+    info: dict[str, Any], volume: VolumeRecord, connection: ConnectionRecord, configuration: Any
+) -> dict[str, Any]:
+    """The driver's answer with what Cinder's volume manager adds to its ``data``."""
+    data = info.setdefault("data", {})
+    data["qos_specs"] = _front_end_qos(volume)
+    data["access_mode"] = _access_mode(volume, connection)
+    if data.get("encrypted") is None:
+        data["encrypted"] = bool(volume.encryption_key_id)
+    cacheable = volume.extra_specs.get("cacheable") == "<is> True"
+    data["cacheable"] = cacheable and bool(data.get("cacheable", True))
+    if data.get("discard") is None and configuration.safe_get("report_discard_supported"):
+        data["discard"] = True
+    geometry = _GEOMETRIES.get(configuration.safe_get("disk_geometry") or "")
+    if geometry and not {"physical_block_size", "logical_block_size"} & set(data):
+        data["physical_block_size"], data["logical_block_size"] = geometry
+    data["enforce_multipath"] = connection.connector.get("enforce_multipath", False)
+    return info
+
+
+def _access_mode(volume: VolumeRecord, connection: ConnectionRecord) -> str:
+    asked = connection.attach_mode or volume.admin_metadata.get("attached_mode") or "rw"
+    return "ro" if volume.admin_metadata.get("readonly") == "True" else asked
+
+
+def _front_end_qos(volume: VolumeRecord) -> dict[str, Any] | None:
+    """The QoS specs that the node has to enforce, with limits per GiB worked out."""
+    specs: dict[str, Any] = dict(volume.qos_specs)
+    if specs.pop("consumer", "back-end") not in ("front-end", "both"):
+        return None
+    for limit in _PER_GB:
+        each = specs.pop(f"{limit}_per_gb", None)
+        if each is None:
+            continue
+        lowest = int(specs.pop(f"{limit}_per_gb_min", 0))
+        value = max(lowest, int(each) * volume.size)
+        specs[limit] = min(value, int(specs.pop(f"{limit}_max", value)))
+    return specs

@@ -1,0 +1,122 @@
+"""The rest of the database: volume types, QoS specs, and what drivers keep of initiators."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from cinder import exception
+
+from cinderlib.drivers import rows
+from cinderlib.drivers.rows import Row
+from cinderlib.drivers.scope import View
+from cinderlib.errors import StaleRecord
+from cinderlib.persistence.base import Put
+from cinderlib.records import KeyValueRecord, VolumeRecord, replace
+
+
+class TypesMixin:
+    """Functions of ``cinder.db.api`` that are not about a volume, snapshot or attachment itself."""
+
+    _view: View
+
+    # --- volume types and their QoS specs: each volume has its own, see rows.type_id
+
+    def volume_type_get(
+        self,
+        context: Any,
+        id: str,
+        inactive: bool = False,
+        expected_fields: Iterable[str] | None = None,
+    ) -> Row:
+        return rows.volume_type(self._of_type(id))
+
+    def volume_type_get_by_name(self, context: Any, name: str) -> Row:
+        record = self._view.get(VolumeRecord, name)
+        if record is None:
+            raise exception.VolumeTypeNotFoundByName(volume_type_name=name)
+        return rows.volume_type(record)
+
+    def volume_type_extra_specs_get(self, context: Any, volume_type_id: str) -> dict[str, str]:
+        return dict(self._of_type(volume_type_id).extra_specs)
+
+    def volume_type_qos_specs_get(self, context: Any, type_id: str) -> dict[str, Row | None]:
+        record = self._of_type(type_id)
+        return {"qos_specs": rows.qos_specs(record) if record.qos_specs else None}
+
+    def volume_type_encryption_get(self, context: Any, volume_type_id: str) -> None:
+        """Volumes are not encrypted by this library."""
+
+    def volume_type_access_get_all(self, context: Any, type_id: str) -> list[Row]:
+        return []
+
+    def project_default_volume_type_get(self, context: Any, project_id: str | None = None) -> None:
+        """No project has a default type."""
+
+    def qos_specs_get(self, context: Any, qos_specs_id: str, inactive: bool = False) -> Row:
+        record = self._view.get(VolumeRecord, qos_specs_id)
+        if record is None or not record.qos_specs:
+            raise exception.QoSSpecsNotFound(specs_id=qos_specs_id)
+        return rows.qos_specs(record)
+
+    def qos_specs_associations_get(self, context: Any, qos_specs_id: str) -> list[Row]:
+        record = self._view.get(VolumeRecord, qos_specs_id)
+        return [rows.volume_type(record)] if record is not None and record.qos_specs else []
+
+    def _of_type(self, id: str) -> VolumeRecord:
+        record = self._view.get(VolumeRecord, id)
+        if record is None:
+            raise exception.VolumeTypeNotFound(volume_type_id=id)
+        return record
+
+    # --- what drivers note of the initiators they have met: a key-value record for each initiator
+
+    def driver_initiator_data_get(
+        self, context: Any, initiator: str, namespace: str | None
+    ) -> list[Row]:
+        return [
+            Row({"initiator": initiator, "namespace": namespace, "key": key, "value": value})
+            for key, value in _notes(self._initiator(initiator, namespace)).items()
+        ]
+
+    def driver_initiator_data_insert_by_key(
+        self, context: Any, initiator: str, namespace: str | None, key: str, value: Any
+    ) -> Row:
+        store = self._view.scopes()[0].store
+        while True:
+            record = self._initiator(initiator, namespace)
+            notes = _notes(record)
+            if key in notes:
+                raise exception.DriverInitiatorDataExists(
+                    initiator=initiator, namespace=namespace, key=key
+                )
+            try:
+                store.apply(Put(replace(record, value=json.dumps({**notes, key: value}))))
+            except StaleRecord:
+                continue  # another thread met the same initiator: look at what it wrote
+            return Row({"initiator": initiator, "namespace": namespace, "key": key, "value": value})
+
+    def _initiator(self, initiator: str, namespace: str | None) -> KeyValueRecord:
+        key = f"cinder/initiator/{namespace or ''}/{initiator}"
+        store = self._view.scopes()[0].store
+        return store.get(KeyValueRecord, key) or KeyValueRecord(id=key)
+
+    # --- what this library does not keep, and drivers take 'none' for an answer
+
+    def image_volume_cache_get_by_volume_id(self, context: Any, volume_id: str) -> None:
+        """No volume is a cached image."""
+
+    def image_volume_cache_get_all(self, context: Any, **filters: Any) -> list[Row]:
+        return []
+
+    def service_get(self, context: Any, service_id: Any = None, **filters: Any) -> Row:
+        raise exception.ServiceNotFound(service_id=service_id, host=filters.get("host"))
+
+    def service_get_all(self, context: Any, **filters: Any) -> list[Row]:
+        return []
+
+
+def _notes(record: KeyValueRecord) -> dict[str, Any]:
+    notes = json.loads(record.value) if record.value else {}
+    return notes if isinstance(notes, dict) else {}

@@ -1,0 +1,49 @@
+"""Errors of drivers, said in this library's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from cinder import exception
+from oslo_utils import strutils
+
+from cinderlib import errors
+
+
+def explain(
+    error: Exception, task: str, resource: Any, secrets: Mapping[str, Any]
+) -> errors.CinderlibError:
+    """The error to raise for one that a driver raised.
+
+    :param task: who could not do what.
+    :param secrets: options whose values a driver may have put into its message.
+    """
+    message = f"{task}: {text(error, secrets)}"
+    if isinstance(error, NotImplementedError):
+        return errors.Unsupported(message, resource=resource)
+    if isinstance(error, exception.InvalidConnectorException):
+        return errors.InvalidConnector(message, resource=resource)
+    if isinstance(error, exception.VolumeIsBusy):
+        return errors.InvalidVolume(message, resource=resource)
+    if isinstance(error, exception.SnapshotIsBusy):
+        return errors.InvalidSnapshot(message, resource=resource)
+    return errors.DriverError(message, resource=resource)
+
+
+def text(error: BaseException, secrets: Mapping[str, Any]) -> str:
+    """What an error says, or its name if it says nothing; secrets are ``***``."""
+    said = strutils.mask_password(str(error)) or type(error).__name__
+    for secret in _texts(secrets.values()):
+        said = said.replace(secret, "***")
+    return said
+
+
+def _texts(values: Any) -> Iterator[str]:
+    for value in values:
+        if isinstance(value, Mapping):
+            yield from _texts(value.values())
+        elif isinstance(value, list | tuple):
+            yield from _texts(value)
+        elif value and isinstance(value, str):
+            yield value

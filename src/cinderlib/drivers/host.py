@@ -1,0 +1,243 @@
+"""A driver that runs in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from cinder import exception, utils
+
+from cinderlib.drivers import connection_info, failures, scope, stats, translate
+from cinderlib.drivers.port import DriverInfo
+from cinderlib.drivers.scope import Call, Scope
+from cinderlib.errors import CinderlibError, InvalidState
+from cinderlib.records import (
+    ConnectionRecord,
+    Record,
+    SnapshotRecord,
+    VolumeRecord,
+    replace,
+)
+
+_log = logging.getLogger(__name__)
+
+
+class LocalDriver:
+    """:class:`cinderlib.drivers.port.Driver` for a driver object of this process.
+
+    :param driver: the driver, set up.
+    :param context: a request context, which every call gets.
+    :param release: gives back what the load took.
+    """
+
+    def __init__(
+        self,
+        driver: Any,
+        scope: Scope,
+        info: DriverInfo,
+        context: Any,
+        release: Callable[[], None],
+    ) -> None:
+        self._driver = driver
+        self._scope = scope
+        self._info = info
+        self._context = context
+        self._release: Callable[[], None] | None = release
+
+    @property
+    def info(self) -> DriverInfo:
+        return self._info
+
+    # --- volumes
+
+    def create_volume(self, volume: VolumeRecord) -> VolumeRecord:
+        with self._calling("create volume", volume) as call:
+            made = translate.volume(self._context, volume)
+            update = self._driver.create_volume(made)
+            return translate.fold(call, volume, made, update)
+
+    def create_volume_from_snapshot(
+        self, volume: VolumeRecord, snapshot: SnapshotRecord
+    ) -> VolumeRecord:
+        with self._calling("create from a snapshot volume", volume, snapshot) as call:
+            made = translate.volume(self._context, volume)
+            source = translate.snapshot(self._context, snapshot)
+            update = self._driver.create_volume_from_snapshot(made, source)
+            return translate.fold(call, volume, made, update)
+
+    def create_cloned_volume(self, volume: VolumeRecord, source: VolumeRecord) -> VolumeRecord:
+        with self._calling("clone into volume", volume, source) as call:
+            made = translate.volume(self._context, volume)
+            update = self._driver.create_cloned_volume(
+                made, translate.volume(self._context, source)
+            )
+            return translate.fold(call, volume, made, update)
+
+    def delete_volume(self, volume: VolumeRecord) -> None:
+        with self._calling("delete volume", volume):
+            with contextlib.suppress(exception.VolumeNotFound):
+                self._driver.delete_volume(translate.volume(self._context, volume))
+            utils.clean_volume_file_locks(volume.id, self._driver)
+
+    def extend_volume(self, volume: VolumeRecord, new_size: int) -> VolumeRecord:
+        with self._calling("extend volume", volume) as call:
+            made = translate.volume(self._context, volume)
+            self._driver.extend_volume(made, new_size)
+            return replace(translate.fold(call, volume, made), size=new_size)
+
+    # --- snapshots
+
+    def create_snapshot(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> SnapshotRecord:
+        with self._calling("create snapshot", snapshot, volume) as call:
+            made = self._snapshot(snapshot, volume)
+            update = self._driver.create_snapshot(made)
+            return translate.fold(call, snapshot, made, update)
+
+    def delete_snapshot(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> None:
+        with self._calling("delete snapshot", snapshot, volume):
+            with contextlib.suppress(exception.SnapshotNotFound):
+                self._driver.delete_snapshot(self._snapshot(snapshot, volume))
+            utils.clean_snapshot_file_locks(snapshot.id, self._driver)
+
+    def revert_to_snapshot(self, volume: VolumeRecord, snapshot: SnapshotRecord) -> VolumeRecord:
+        with self._calling("revert volume", volume, snapshot) as call:
+            made = translate.volume(self._context, volume)
+            source = translate.snapshot(self._context, snapshot, made)
+            self._driver.revert_to_snapshot(self._context, made, source)
+            return translate.fold(call, volume, made)
+
+    # --- connections
+
+    def validate_connector(self, connector: Mapping[str, Any]) -> None:
+        with self._calling("accept a connector"):
+            self._driver.validate_connector(translate.plain(connector))
+
+    def create_export(self, volume: VolumeRecord, connector: Mapping[str, Any]) -> VolumeRecord:
+        with self._calling("export volume", volume) as call:
+            made = translate.volume(self._context, volume)
+            update = self._driver.create_export(self._context, made, translate.plain(connector))
+            return translate.fold(call, volume, made, update)
+
+    def initialize_connection(
+        self, volume: VolumeRecord, connection: ConnectionRecord
+    ) -> dict[str, Any]:
+        with self._calling("connect volume", volume, connection):
+            made = translate.volume(self._context, volume)
+            connector = translate.plain(connection.connector)
+            answer = self._driver.initialize_connection(made, connector)
+            return connection_info.complete(
+                translate.plain(answer), volume, connection, self._driver.configuration
+            )
+
+    def attach_volume(self, volume: VolumeRecord, connection: ConnectionRecord) -> None:
+        with self._calling("mark as attached volume", volume, connection):
+            self._driver.attach_volume(
+                self._context,
+                translate.volume(self._context, volume),
+                connection.instance_uuid,
+                connection.attached_host,
+                connection.mountpoint,
+            )
+
+    def detach_volume(self, volume: VolumeRecord, connection: ConnectionRecord) -> None:
+        with self._calling("mark as detached volume", volume, connection):
+            made = translate.volume(self._context, volume)
+            attachment = translate.attachment(self._context, connection, made)
+            self._driver.detach_volume(self._context, made, attachment)
+
+    def terminate_connection(
+        self, volume: VolumeRecord, connection: ConnectionRecord, *, force: bool = False
+    ) -> bool:
+        with self._calling("disconnect volume", volume, connection):
+            shared = self._driver.terminate_connection(
+                translate.volume(self._context, volume),
+                translate.plain(connection.connector),
+                force=force,
+            )
+            return shared is True
+
+    def remove_export(self, volume: VolumeRecord) -> VolumeRecord:
+        with self._calling("remove the export of volume", volume) as call:
+            made = translate.volume(self._context, volume)
+            update = self._driver.remove_export(self._context, made)
+            return translate.fold(call, volume, made, update)
+
+    # --- the backend as a whole
+
+    def stats(self, *, refresh: bool = False) -> dict[str, Any]:
+        with self._calling("report its capacity"):
+            answer = translate.plain(self._driver.get_volume_stats(refresh=refresh) or {})
+            return stats.with_pools(answer, self._scope.backend, self._driver.configuration)
+
+    def exists(self, volume: VolumeRecord) -> bool | None:
+        with self._calling("look for volume", volume):
+            made = translate.volume(self._context, volume)
+            return self._listed(made, "get_manageable_volumes")
+
+    def snapshot_exists(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> bool | None:
+        with self._calling("look for snapshot", snapshot, volume):
+            return self._listed(self._snapshot(snapshot, volume), "get_manageable_snapshots")
+
+    def _listed(self, made: Any, listing: str) -> bool | None:
+        """Ask by name where the driver can, else look for it among all that could be managed."""
+        by_name = getattr(self._driver, "exists_in_storage", None)
+        if by_name is not None:
+            return bool(by_name(made.name))
+        try:
+            entries = getattr(self._driver, listing)(
+                [made], marker=None, limit=_ALL, offset=0, sort_keys=["size"], sort_dirs=["desc"]
+            )
+        except (NotImplementedError, AttributeError):
+            return None
+        return any(entry.get("cinder_id") == made.id for entry in entries)
+
+    def name_in_storage(self, record: VolumeRecord | SnapshotRecord) -> str:
+        if isinstance(record, SnapshotRecord):
+            return str(translate.snapshot(self._context, record).name)
+        return str(translate.volume(self._context, record).name)
+
+    def attribute(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        value = getattr(self._driver, name)
+        if not callable(value):
+            return value
+
+        def method(*args: Any, **kwargs: Any) -> Any:
+            with self._calling(f"run {name}()"):
+                return value(*args, **kwargs)
+
+        return method
+
+    def close(self) -> None:
+        release, self._release = self._release, None
+        if release is not None:
+            release()
+
+    # --- within
+
+    def _snapshot(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> Any:
+        return translate.snapshot(self._context, snapshot, translate.volume(self._context, volume))
+
+    @contextlib.contextmanager
+    def _calling(self, what: str, *given: Record) -> Iterator[Call]:
+        if self._release is None:
+            raise InvalidState(f"Backend {self._scope.backend!r} is closed", resource=None)
+        about = given[0].id if given else None
+        with scope.calling(self._scope, *given) as call:
+            try:
+                yield call
+            except CinderlibError:
+                raise
+            except Exception as error:
+                task = what if about is None else f"{what} {about}"
+                raise failures.explain(
+                    error, f"backend {self._scope.backend!r} could not {task}", about,
+                    self._info.secrets,
+                ) from error  # fmt: skip
+
+
+#: More than any array has: drivers page by slicing.
+_ALL = 2**31

@@ -1,0 +1,189 @@
+"""Load a driver: find its class, check its options, make it, let it set itself up."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from cinder.volume import configuration
+from cinder.volume import driver as volume_driver
+
+from cinderlib.drivers import (
+    bootstrap,
+    failures,
+    names,
+    options,
+    requirements,
+    scope,
+    threads,
+    translate,
+)
+from cinderlib.drivers.database import Database
+from cinderlib.drivers.host import LocalDriver
+from cinderlib.drivers.port import DriverInfo, Settings
+from cinderlib.drivers.scope import Scope, View
+from cinderlib.errors import CinderlibError, ConfigurationError, MissingDependency
+from cinderlib.persistence.base import Store
+from cinderlib.records import VolumeRecord
+
+_log = logging.getLogger(__name__)
+
+
+class _Configuration(configuration.Configuration):  # type: ignore[misc]
+    """A backend's configuration, whose options may be declared from any thread."""
+
+    def append_config_values(self, volume_opts: Any) -> None:
+        with bootstrap.LOCK:
+            super().append_config_values(volume_opts)
+
+
+def load(name: str, given: Mapping[str, Any], store: Store, settings: Settings) -> LocalDriver:
+    """See :func:`cinderlib.drivers.load`."""
+    path = names.resolve(given.get("volume_driver", ""))
+    group = options.new_group()
+    with bootstrap.LOCK:
+        driver_class = import_class(path)
+        opts = options.declared(driver_class)
+        plain, secret = options.take(
+            group,
+            name,
+            {**given, "volume_driver": path, "volume_backend_name": name},
+            opts,
+            strict=settings.strict_options,
+        )
+        conf = _Configuration([], config_group=group)
+    own = Scope(backend=name, host=f"{settings.host}@{name}", store=store)
+    scope.enter(own)
+    try:
+        _refuse_unsupported(driver_class, conf, name)
+        _quiet_certificates(given, settings)
+        context = translate.context(settings.user_id, settings.project_id)
+        driver = _set_up(driver_class, conf, own, context, secret)
+    except BaseException:
+        _release(own, group)
+        raise
+    info = DriverInfo(
+        driver=path,
+        version=str(driver.get_version()),
+        supported=bool(driver.supported),
+        options=plain,
+        secrets=secret,
+        multipath=bool(conf.safe_get("use_multipath_for_image_xfer")),
+        enforce_multipath=bool(conf.safe_get("enforce_multipath_for_image_xfer")),
+        scan_attempts=int(conf.safe_get("num_volume_device_scan_tries") or 3),
+        host_limited=bool(getattr(driver, "host_limited", False)),
+    )
+    return LocalDriver(driver, own, info, context, lambda: _release(own, group))
+
+
+def _release(own: Scope, group: str) -> None:
+    scope.leave(own)
+    with bootstrap.LOCK:
+        options.drop(group)
+
+
+def import_class(path: str) -> Any:
+    """The driver class of that full path.
+
+    :raises ConfigurationError: there is none.
+    :raises MissingDependency: its module needs a package that is not installed.
+    """
+    module, _, name = path.rpartition(".")
+    try:
+        driver_class = getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        moved = _moved(path)
+        if moved is not None:
+            return import_class(moved)
+        if error.name and not module.startswith(error.name):
+            raise MissingDependency(
+                f"driver {path} needs the Python package {error.name!r}", resource=path
+            ) from error
+        raise ConfigurationError(f"there is no volume driver {path}", resource=path) from error
+    except AttributeError as error:
+        raise ConfigurationError(
+            f"module {module} has no volume driver {name!r}", resource=path
+        ) from error
+    if not (isinstance(driver_class, type) and issubclass(driver_class, volume_driver.BaseVD)):
+        raise ConfigurationError(f"{path} is not a Cinder volume driver", resource=path)
+    threads.adapt()
+    return driver_class
+
+
+def _moved(path: str) -> str | None:
+    """Where Cinder has moved a driver that it had under another path."""
+    if not path.startswith("cinder."):
+        return None
+    mapping = importlib.import_module("cinder.volume.manager").MAPPING
+    return str(mapping[path]) if path in mapping else None
+
+
+def _refuse_unsupported(driver_class: Any, conf: Any, name: str) -> None:
+    if driver_class.SUPPORTED or conf.safe_get("enable_unsupported_driver"):
+        return
+    raise ConfigurationError(
+        f"backend {name!r}: Cinder marks {driver_class.__name__} as unsupported and may remove it; "
+        "to use it all the same, set enable_unsupported_driver=True",
+        resource=driver_class.__name__,
+    )
+
+
+def _quiet_certificates(given: Mapping[str, Any], settings: Settings) -> None:
+    """urllib3 warns at every request whose certificate is not checked. Warnings can only be
+    filtered for the whole process, so it is done for those alone who switch the check off."""
+    checked = given.get("driver_ssl_cert_verify", True)
+    if settings.suppress_requests_ssl_warnings and str(checked).lower() in ("false", "0", "no"):
+        urllib3 = sys.modules.get("urllib3") or importlib.import_module("urllib3")
+        warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)
+
+
+def _set_up(
+    driver_class: Any, conf: Any, own: Scope, context: Any, secrets: Mapping[str, Any]
+) -> Any:
+    """Make the driver and take it through the steps that Cinder's volume manager takes."""
+    with scope.calling(own):
+        try:
+            with bootstrap.LOCK:
+                driver = driver_class(
+                    configuration=conf,
+                    host=own.host,
+                    cluster_name=None,
+                    is_vol_db_empty=not own.store.count(VolumeRecord, {"backend": own.backend}),
+                    active_backend_id=None,
+                )
+                threads.adapt()
+            _bind(driver, own)
+            driver.do_setup(context)
+            driver.check_for_setup_error()
+            _bind(driver, own)
+            driver.init_capabilities()
+            driver.set_throttle()
+            driver.set_initialized()
+        except CinderlibError:
+            raise
+        except Exception as error:
+            missing = requirements.missing(driver_class)
+            if missing:
+                raise MissingDependency(
+                    f"backend {own.backend!r} could not be set up: driver {driver_class.__name__} "
+                    f"needs {', '.join(missing)} ({failures.text(error, secrets)})",
+                    resource=own.backend,
+                ) from error
+            raise failures.explain(
+                error, f"backend {own.backend!r} could not be set up", own.backend, secrets
+            ) from error
+    return driver
+
+
+def _bind(driver: Any, own: Scope) -> None:
+    """Let the driver and its parts ask its own store, also from threads of their own."""
+    database = Database(View(own))
+    driver.db = database
+    driver.driver_utils._db = database
+    target = getattr(driver, "target_driver", None)
+    if target is not None:
+        target.db = database

@@ -1,0 +1,220 @@
+"""The options of a backend and of the process: checked before anything uses them.
+
+Each load of a driver gets a group of its own in oslo.config's ``CONF``, under a name that is never
+used again, because configuration objects of earlier loads keep looking theirs up by name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import logging
+import re
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from oslo_config import cfg
+
+from cinderlib.errors import ConfigurationError
+
+_log = logging.getLogger(__name__)
+
+_SHARED = "backend_defaults"
+_REFERENCE = re.compile(r"\$(?:(?P<bare>\w+)|\{(?P<braced>[\w.]+)\}|\$)?")
+
+
+def declared(driver_class: Any) -> dict[str, cfg.Opt]:
+    """All options that a backend with this driver can be given, by name.
+
+    The class must be imported. Deprecated names are there too.
+    """
+    opts: dict[str, cfg.Opt] = {}
+    for info in cfg.CONF._groups[_SHARED]._opts.values():
+        _add(opts, info["opt"])
+    for opt in (*of_every_driver().values(), *driver_class.get_driver_options()):
+        _add(opts, opt)
+    return opts
+
+
+def of_every_driver() -> dict[str, cfg.Opt]:
+    """The options that all drivers have, by name."""
+    base = importlib.import_module("cinder.volume.driver")
+    groups = (base.volume_opts, base.image_opts, base.fqdn_opts)
+    return {opt.dest: opt for opts in groups for opt in opts}
+
+
+def _add(opts: dict[str, cfg.Opt], opt: cfg.Opt) -> None:
+    opts[opt.dest] = opt
+    for old in opt.deprecated_opts:
+        if old.name:
+            opts.setdefault(old.name.replace("-", "_"), opt)
+
+
+def new_group() -> str:
+    """A name for a load's group that no other load ever had."""
+    return f"backend_{uuid.uuid4().hex[:12]}"
+
+
+def take(
+    group: str, name: str, given: Mapping[str, Any], opts: Mapping[str, cfg.Opt], *, strict: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Put a backend's options into its group.
+
+    :param name: the backend's, for messages.
+    :param strict: whether an option that nobody declares is an error, and else a warning.
+    :returns: the options by their proper names, brought to their types; the secret ones apart.
+    :raises ConfigurationError: an option is unknown or its value impossible. The group is empty.
+    """
+    known: dict[str, tuple[cfg.Opt, Any]] = {}
+    for key, value in given.items():
+        opt = opts.get(key)
+        if opt is None:
+            _unknown(key, opts, f"backend {name!r}", strict)
+        elif value is not None:
+            known[opt.dest] = opt, value
+    try:
+        for opt, value in known.values():
+            cfg.CONF.register_opt(opt, group=group)
+            # As Cinder does: an option without a value falls back to the shared defaults.
+            cfg.CONF.set_default(opt.dest, None, group=group)
+            _override(opt, _references(value, opt, known), group, f"backend {name!r}")
+        values = {dest: cfg.CONF[group][dest] for dest in known}
+    except ConfigurationError:
+        drop(group)
+        raise
+    except cfg.Error as error:
+        drop(group)
+        raise ConfigurationError(f"backend {name!r}: {error}") from error
+    secret = {dest for dest, (opt, _) in known.items() if opt.secret}
+    return (
+        {dest: value for dest, value in values.items() if dest not in secret},
+        {dest: value for dest, value in values.items() if dest in secret},
+    )
+
+
+def drop(group: str) -> None:
+    """Forget the values of a group; the group itself has to stay."""
+    there = cfg.CONF._groups.get(group)
+    for dest in list(there._opts) if there is not None else ():
+        cfg.CONF.clear_override(dest, group=group)
+
+
+def set_process_wide(given: Mapping[str, Any], *, strict: bool) -> None:
+    """Set options of Cinder that belong to no backend.
+
+    An option of a group is given as ``{'group': {'option': value}}``; one that backends have is a
+    default for all of them.
+
+    :raises ConfigurationError: an option is unknown or its value impossible. None was set.
+    """
+    conf = cfg.CONF
+    todo: list[tuple[cfg.Opt, Any, str | None]] = []
+    for key, value in given.items():
+        if isinstance(value, Mapping) and key in conf._groups and key not in conf._opts:
+            group_opts = _opts_of(conf._groups[key]._opts)
+            for name, item in value.items():
+                if name in group_opts:
+                    todo.append((group_opts[name], item, key))
+                else:
+                    _unknown(name, group_opts, f"group {key!r}", strict)
+            continue
+        general, shared = _opts_of(conf._opts), _opts_of(conf._groups[_SHARED]._opts)
+        if key in general or key in shared:
+            todo += [(general[key], value, None)] if key in general else []
+            todo += [(shared[key], value, _SHARED)] if key in shared else []
+        else:
+            _unknown(key, {**general, **shared}, "Cinder", strict)
+    for opt, value, _ in todo:
+        _convert(opt, value, "Cinder")
+    for opt, value, group in todo:
+        _override(opt, _references(value, opt, {}), group, "Cinder")
+
+
+def is_secret(name: str) -> bool:
+    """Whether an option's value must not be shown."""
+    for opts in (cfg.CONF._opts, *(group._opts for group in cfg.CONF._groups.values())):
+        if name in opts and opts[name]["opt"].secret:
+            return True
+    return False
+
+
+def _opts_of(infos: Mapping[str, Any]) -> dict[str, cfg.Opt]:
+    return {name: info["opt"] for name, info in infos.items()}
+
+
+def _unknown(key: str, known: Iterable[str], owner: str, strict: bool) -> None:
+    near = difflib.get_close_matches(key, list(known), n=1, cutoff=0.6)
+    message = f"{owner} has no option {key!r}"
+    if near:
+        message += f"; did you mean {near[0]!r}?"
+    if strict:
+        raise ConfigurationError(message, resource=key)
+    _log.warning("%s; it is ignored", message)
+
+
+def _override(opt: cfg.Opt, value: Any, group: str | None, owner: str) -> None:
+    try:
+        cfg.CONF.set_override(opt.dest, value, group=group)
+    except (ValueError, TypeError) as error:
+        raise _impossible(opt, value, owner, error) from None
+
+
+def _convert(opt: cfg.Opt, value: Any, owner: str) -> None:
+    try:
+        cfg.CONF._convert_value(value, opt)
+    except (ValueError, TypeError) as error:
+        raise _impossible(opt, value, owner, error) from None
+
+
+def _impossible(opt: cfg.Opt, value: Any, owner: str, error: Exception) -> ConfigurationError:
+    kind = type(opt).__name__.removesuffix("Opt").lower()
+    allowed = getattr(opt.type, "choices", None)
+    expected = f"one of {', '.join(map(repr, allowed))}" if allowed else f"a value of type {kind}"
+    low, high = getattr(opt.type, "min", None), getattr(opt.type, "max", None)
+    if low is not None or high is not None:
+        expected += f" from {'-∞' if low is None else low} to {'∞' if high is None else high}"
+    shown, reason = ("***", "") if opt.secret else (repr(value), f" ({error})")
+    return ConfigurationError(
+        f"{owner}: option {opt.dest!r} is {shown}, but takes {expected}{reason}", resource=opt.dest
+    )
+
+
+def _references(value: Any, opt: cfg.Opt, given: Mapping[str, tuple[cfg.Opt, Any]]) -> Any:
+    """Leave only those ``$references`` to oslo.config that name an option, and no others.
+
+    A ``$`` in a password is a ``$``. ``${backend_defaults.x}`` is the backend's own ``x`` first.
+    """
+    if isinstance(value, list | tuple):
+        return [_references(item, opt, given) for item in value]
+    if isinstance(value, Mapping):
+        return {
+            _references(key, opt, given): _references(item, opt, given)
+            for key, item in value.items()
+        }
+    if not isinstance(value, str) or "$" not in value:
+        return value
+    if opt.secret:
+        return value.replace("$", "$$")
+
+    def keep(match: re.Match[str]) -> str:
+        name = match["bare"] or match["braced"]
+        if name is None:
+            return match[0].replace("$", "$$")
+        group, _, option = name.rpartition(".")
+        if group == _SHARED and option in given and option != opt.dest:
+            own_opt, own = given[option]
+            return _text(own, own_opt, given)
+        return match[0] if _exists(group, option) else match[0].replace("$", "$$")
+
+    return _REFERENCE.sub(keep, value)
+
+
+def _text(value: Any, opt: cfg.Opt, given: Mapping[str, tuple[cfg.Opt, Any]]) -> str:
+    rest = {dest: item for dest, item in given.items() if dest != opt.dest}
+    return str(_references(value, opt, rest))
+
+
+def _exists(group: str, option: str) -> bool:
+    there = cfg.CONF._groups.get(group) if group else None
+    return option in (there._opts if there is not None else () if group else cfg.CONF._opts)

@@ -1,0 +1,71 @@
+"""How drivers run commands as root: in this process when it is root, else through a root helper.
+
+Cinder's own way (``sudo cinder-rootwrap /etc/cinder/rootwrap.conf``, ``sudo privsep-helper``) needs
+files in /etc and commands in sudo's secure path. This one works in a virtual environment.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import shlex
+import shutil
+import sys
+import sysconfig
+from typing import Any
+
+from oslo_config import cfg
+
+_CONTEXTS = (
+    ("cinder.privsep", "sys_admin_pctxt"),
+    ("os_brick.privileged", "default"),
+    ("os_brick.privileged", "brick_privsep_hide_output"),
+)
+#: Privileged calls that run at the same time; oslo.privsep's default, one a CPU, starves drivers.
+_POOL = 16
+_DAEMON = "import sys;from oslo_privsep.daemon import helper_main;sys.exit(helper_main())"
+
+
+def root_command(root_helper: str) -> str:
+    """The command that runs another as root; ``sudo`` never asks for a password."""
+    return "sudo -n" if root_helper.strip() == "sudo" else root_helper
+
+
+def replace_helpers(root_helper: str) -> None:
+    """Replace two functions of ``cinder.utils``, before any other module takes them.
+
+    Those are the root helper, and ``execute``, which then finds the commands that pip installed
+    beside this Python (``cinder-rtstool``) without ``PATH`` or sudo's secure path naming them.
+    """
+    utils: Any = importlib.import_module("cinder.utils")
+    command = root_command(root_helper)
+    utils.get_root_helper = lambda: command
+    if not hasattr(utils.execute, "__wrapped__"):
+        utils.execute = _found(utils.execute)
+
+
+def _found(execute: Any) -> Any:
+    scripts = sysconfig.get_path("scripts")
+
+    @functools.wraps(execute)
+    def wrapper(*cmd: str, **kwargs: Any) -> Any:
+        if cmd and os.sep not in str(cmd[0]) and shutil.which(cmd[0]) is None:
+            beside = os.path.join(scripts, cmd[0])
+            if os.access(beside, os.X_OK):
+                cmd = (beside, *cmd[1:])
+        return execute(*cmd, **kwargs)
+
+    return wrapper
+
+
+def set_up_privsep(root_helper: str) -> None:
+    """Bring Cinder's and os-brick's privileged contexts to work here."""
+    for module, name in _CONTEXTS:
+        context = getattr(importlib.import_module(module), name)
+        if os.geteuid() == 0:
+            context.set_client_mode(False)
+            continue
+        helper = f"{root_command(root_helper)} {sys.executable} -c {shlex.quote(_DAEMON)}"
+        cfg.CONF.set_override("helper_command", helper, group=context.cfg_section)
+        cfg.CONF.set_override("thread_pool_size", _POOL, group=context.cfg_section)

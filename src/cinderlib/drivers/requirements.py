@@ -1,0 +1,122 @@
+"""What a driver needs on this host besides Cinder: Python packages and commands."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.util
+import shutil
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+#: Importable name -> what to install, where the names differ.
+_INSTALL = {
+    "OpenSSL": "pyOpenSSL",
+    "dfs_sdk": "dfs-sdk",
+    "hpe3parclient": "python-3parclient",
+    "hpe_storage_flowkit_py": "hpe-storage-flowkit-py",
+    "linstor": "python-linstor",
+    "pypureclient": "py-pure-client",
+    "pyxcli": "pyxcli",
+    "rados": "rados (the system's python3-rados)",
+    "rbd": "rbd (the system's python3-rbd)",
+    "rbd_iscsi_client": "rbd-iscsi-client",
+    "rsd_lib": "rsd-lib",
+    "storpool": "storpool",
+    "websocket": "websocket-client",
+}
+#: Commands that drivers run on this host and cannot work without, by module.
+_COMMANDS = {
+    "cinder.volume.drivers.lvm": ("vgs", "lvs", "lvcreate", "qemu-img"),
+    "cinder.volume.drivers.nfs": ("mount.nfs", "qemu-img", "du"),
+    "cinder.volume.drivers.quobyte": ("mount.quobyte", "qemu-img"),
+    "cinder.volume.drivers.vzstorage": ("ploop", "qemu-img"),
+    "cinder.volume.drivers.ibm.gpfs": ("mmlsconfig", "mmcrsnapshot"),
+    "cinder.volume.drivers.netapp.dataontap.nfs_cmode": ("mount.nfs", "qemu-img"),
+    "cinder.volume.drivers.nexenta.nfs": ("mount.nfs",),
+    "cinder.volume.drivers.nexenta.ns5.nfs": ("mount.nfs",),
+    "cinder.volume.drivers.vmstore.nfs": ("mount.nfs",),
+    "cinder.volume.drivers.dell_emc.powerstore.nfs": ("mount.nfs",),
+}
+
+
+def missing(driver_class: Any) -> list[str]:
+    """What the driver needs and this host lacks, each as words for a person."""
+    packages = [
+        f"Python package {_INSTALL.get(name, name)}"
+        for name in sorted(optional_imports(driver_class))
+        if not _importable(name)
+    ]
+    commands = [
+        f"command {command}"
+        for command in _COMMANDS.get(driver_class.__module__, ())
+        if shutil.which(command) is None
+    ]
+    return packages + commands
+
+
+def optional_imports(driver_class: Any) -> set[str]:
+    """Packages that the driver's modules import if they are there."""
+    found: set[str] = set()
+    for module in _modules(driver_class):
+        found |= _optional_imports(module)
+    return found
+
+
+def _modules(driver_class: Any) -> Iterator[str]:
+    """The driver's own modules: those of its class and bases, and what they import beside them."""
+    prefix = "cinder.volume.drivers."
+    todo = [c.__module__ for c in driver_class.__mro__ if c.__module__.startswith(prefix)]
+    done: set[str] = set()
+    while todo:
+        name = todo.pop()
+        if name in done or name not in sys.modules:
+            continue
+        done.add(name)
+        yield name
+        family = name.removeprefix(prefix).split(".")
+        if len(family) == 1:
+            continue  # a driver of one module
+        vendor = prefix + ".".join(family[:-1])
+        todo += [
+            value.__name__ if hasattr(value, "__path__") or hasattr(value, "__spec__") else
+            getattr(value, "__module__", "")
+            for value in vars(sys.modules[name]).values()
+            if str(getattr(value, "__name__", "")).startswith(vendor)
+            or str(getattr(value, "__module__", "")).startswith(vendor)
+        ]  # fmt: skip
+
+
+@functools.cache
+def _optional_imports(module: str) -> frozenset[str]:
+    spec = importlib.util.find_spec(module)
+    if spec is None or not spec.origin:
+        return frozenset()
+    with open(spec.origin, encoding="utf-8") as file:
+        tree = ast.parse(file.read())
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "try_import":
+            argument = node.args[0] if node.args else None
+            if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+                found.add(argument.value.partition(".")[0])
+        elif isinstance(node, ast.Try) and any(_catches_imports(each) for each in node.handlers):
+            for statement in node.body:
+                if isinstance(statement, ast.Import):
+                    found |= {alias.name.partition(".")[0] for alias in statement.names}
+                elif isinstance(statement, ast.ImportFrom) and statement.module:
+                    found.add(statement.module.partition(".")[0])
+    return frozenset(found - set(sys.stdlib_module_names) - {"cinder", "os_brick"})
+
+
+def _catches_imports(handler: ast.ExceptHandler) -> bool:
+    names = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    return any(getattr(n, "id", "") in ("ImportError", "ModuleNotFoundError") for n in names)
+
+
+def _importable(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False

@@ -1,0 +1,198 @@
+"""Records in the shapes that Cinder's code takes for rows of its database, and back.
+
+Only what is asked of a row is there: ``row['x']``, ``row.x``, ``row.get('x')`` and ``vars(row)``.
+Metadata are lists of key and value, JSON columns are text, times have no timezone.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from cinderlib.records import ConnectionRecord, Record, Secret, SnapshotRecord, VolumeRecord
+
+#: Column -> field, where their names differ.
+_RENAMED = {"display_name": "name", "display_description": "description", "_name_id": "name_id"}
+
+_COMMON = ("id", "created_at", "updated_at", "user_id", "project_id", "status", "display_name")
+_VOLUME = (
+    *_COMMON, "display_description", "_name_id", "snapshot_id", "cluster_name", "host", "size",
+    "availability_zone", "attach_status", "migration_status", "launched_at", "provider_id",
+    "provider_location", "provider_auth", "provider_geometry", "source_volid",
+    "encryption_key_id", "group_id", "bootable", "multiattach", "replication_status",
+    "replication_extended_status", "replication_driver_data", "previous_status",
+    "shared_targets", "metadata", "admin_metadata", "glance_metadata",
+)  # fmt: skip
+_SNAPSHOT = (
+    *_COMMON, "display_description", "volume_id", "group_snapshot_id", "progress", "volume_size",
+    "encryption_key_id", "provider_id", "provider_location", "provider_auth", "metadata",
+)  # fmt: skip
+_CONNECTION = ("id", "created_at", "updated_at", "volume_id", "instance_uuid", "attached_host",
+               "mountpoint", "attach_mode")  # fmt: skip
+_COLUMNS: dict[type[Record], tuple[str, ...]] = {
+    VolumeRecord: _VOLUME,
+    SnapshotRecord: _SNAPSHOT,
+    ConnectionRecord: _CONNECTION,
+}
+#: Columns that Cinder's rows have and our records do not keep.
+_UNKEPT: dict[type[Record], dict[str, Any]] = {
+    VolumeRecord: {"ec2_id": None, "scheduled_at": None, "terminated_at": None,
+                   "consistencygroup_id": None, "service_uuid": None, "use_quota": True},
+    SnapshotRecord: {"cgsnapshot_id": None, "use_quota": True},
+    ConnectionRecord: {"detach_time": None},
+}  # fmt: skip
+
+
+class Row(dict[str, Any]):
+    """A row: its columns are keys and attributes. Its repr shows no values, which can be secret."""
+
+    def __init__(self, columns: Mapping[str, Any]) -> None:
+        super().__init__(columns)
+        self.__dict__ = self
+
+    def __repr__(self) -> str:
+        return f"<row {self.get('id', '')}>"
+
+
+def columns(record: Record) -> dict[str, Any]:
+    """The plain columns of a record, under Cinder's names; secrets in clear, times as they are."""
+    values: dict[str, Any] = dict(_UNKEPT[type(record)])
+    for column in _COLUMNS[type(record)]:
+        value = getattr(record, _RENAMED.get(column, column))
+        values[column] = value.reveal() if isinstance(value, Secret) else value
+    return {**values, "deleted": False, "deleted_at": None}
+
+
+def fields(kind: type[Record], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a record for what Cinder's code wrote into columns.
+
+    Columns that records do not keep are passed over.
+    """
+    changed: dict[str, Any] = {}
+    known = _COLUMNS[kind]
+    for column, value in values.items():
+        if column not in known or column in ("id", "created_at", "updated_at"):
+            continue
+        if isinstance(value, datetime.datetime) and value.tzinfo is None:
+            value = value.replace(tzinfo=datetime.UTC)
+        elif column == "provider_auth" and value is not None:
+            value = Secret(value)
+        elif column.endswith("metadata"):
+            value = metadata(value)
+        elif value is None and column in ("display_name", "display_description"):
+            value = ""
+        changed[_RENAMED.get(column, column)] = value
+    return changed
+
+
+def metadata(value: Any) -> dict[str, str]:
+    """Metadata as a dict, from that or from a list of key and value."""
+    if isinstance(value, Mapping):
+        return {str(key): str(item) for key, item in value.items()}
+    return {str(item["key"]): str(item["value"]) for item in value or ()}
+
+
+def specs(values: Mapping[str, Any]) -> list[Row]:
+    return [Row({"key": key, "value": value}) for key, value in values.items()]
+
+
+def volume(record: VolumeRecord, name: str, connections: Iterable[ConnectionRecord]) -> Row:
+    """:param name: what ``volume_name_template`` makes of it."""
+    values = _naive(columns(record))
+    for kind in ("metadata", "admin_metadata", "glance_metadata"):
+        values[f"volume_{kind}"] = specs(values.pop(kind))
+    return Row(
+        {
+            **values,
+            "name": name,
+            "name_id": record.name_id or record.id,
+            "volume_type_id": type_id(record),
+            "volume_type": volume_type(record),
+            "volume_attachment": [connection(each) for each in connections],
+            "consistencygroup": None,
+            "group": None,
+            "cluster": None,
+        }
+    )
+
+
+def snapshot(record: SnapshotRecord, name: str) -> Row:
+    values = _naive(columns(record))
+    return Row(
+        {
+            **values,
+            "name": name,
+            "snapshot_metadata": specs(values.pop("metadata")),
+            "volume_type_id": record.volume_id,
+        }
+    )
+
+
+def connection(record: ConnectionRecord) -> Row:
+    info = record.conn_info.reveal() if record.conn_info else None
+    attached_at = record.attached_at.replace(tzinfo=None) if record.attached_at else None
+    return Row(
+        {
+            **_naive(columns(record)),
+            "attach_time": attached_at,
+            "attach_status": attach_status(record),
+            "connector": json.dumps(record.connector) if record.connector else None,
+            "connection_info": json.dumps(info) if info else None,
+        }
+    )
+
+
+def attach_status(record: ConnectionRecord) -> str:
+    """Cinder knows no 'detaching' here: until it is over, the host is attached."""
+    return "attaching" if record.status == "attaching" else "attached"
+
+
+def type_id(record: VolumeRecord) -> str:
+    """The id of a volume's type. Each volume has a type of its own, under its own id: that is where
+    drivers look for extra specs and QoS specs."""
+    return record.id
+
+
+def volume_type(record: VolumeRecord) -> Row:
+    return Row(
+        {
+            "id": type_id(record),
+            "name": record.id,
+            "description": None,
+            "is_public": True,
+            "projects": [],
+            "extra_specs": dict(record.extra_specs),
+            "qos_specs_id": record.id if record.qos_specs else None,
+            "created_at": None,
+            "updated_at": None,
+            "deleted_at": None,
+            "deleted": False,
+        }
+    )
+
+
+def qos_specs(record: VolumeRecord) -> Row:
+    """A volume's QoS specs. They are the back end's to keep unless they say otherwise."""
+    values = dict(record.qos_specs)
+    consumer = values.pop("consumer", "back-end")
+    return Row(
+        {
+            "id": record.id,
+            "name": record.id,
+            "consumer": consumer,
+            "specs": values,
+            "created_at": None,
+            "updated_at": None,
+            "deleted_at": None,
+            "deleted": False,
+        }
+    )
+
+
+def _naive(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: value.replace(tzinfo=None) if isinstance(value, datetime.datetime) else value
+        for key, value in values.items()
+    }

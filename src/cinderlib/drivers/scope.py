@@ -1,0 +1,183 @@
+"""Which store answers when Cinder's code asks its database something.
+
+Each loaded driver has a :class:`Scope`. While one of its methods runs, a :class:`Call` says so in a
+context variable. Threads that a driver starts on its own do not inherit that variable, so a
+:class:`View` that is bound to no scope then looks in the stores of all drivers that are loaded:
+ids are unique among them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import dataclasses
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from cinderlib.errors import StaleRecord
+from cinderlib.persistence.base import Put, Remove, Store
+from cinderlib.records import Record, replace
+
+R = TypeVar("R", bound=Record)
+
+#: How often a write is tried again when somebody else wrote the record in between.
+_ATTEMPTS = 20
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scope:
+    """What one loaded driver may see.
+
+    :ivar backend: the backend's name, as in the records.
+    :ivar host: ``host@backend``.
+    """
+
+    backend: str
+    host: str
+    store: Store
+
+
+@dataclasses.dataclass(eq=False)
+class Call:
+    """One call of a driver.
+
+    :ivar given: the records that the caller passed; they stand in for records that the store does
+        not have.
+    :ivar written: field -> value of what the driver wrote on its own, by kind and id.
+    """
+
+    scope: Scope
+    given: dict[tuple[type[Record], str], Record] = dataclasses.field(default_factory=dict)
+    written: dict[tuple[type[Record], str], dict[str, Any]] = dataclasses.field(
+        default_factory=dict
+    )
+
+
+_current: contextvars.ContextVar[Call | None] = contextvars.ContextVar(
+    "cinderlib_driver_call", default=None
+)
+_live: list[Scope] = []
+_live_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def calling(scope: Scope, *given: Record) -> Iterator[Call]:
+    """For as long as a method of the scope's driver runs."""
+    call = Call(scope, {(type(record), record.id): record for record in given})
+    token = _current.set(call)
+    try:
+        yield call
+    finally:
+        _current.reset(token)
+
+
+def enter(scope: Scope) -> None:
+    """A driver is loaded: its store can be asked."""
+    with _live_lock:
+        _live.append(scope)
+
+
+def leave(scope: Scope) -> None:
+    """The driver is closed."""
+    with _live_lock, contextlib.suppress(ValueError):
+        _live.remove(scope)
+
+
+class View:
+    """Records as one driver sees them, or as Cinder's module-level code does.
+
+    :param scope: the driver's, or ``None`` for module-level code.
+    """
+
+    def __init__(self, scope: Scope | None = None) -> None:
+        self._scope = scope
+
+    @property
+    def _call(self) -> Call | None:
+        call = _current.get()
+        if call is not None and self._scope in (None, call.scope):
+            return call
+        return None
+
+    def scopes(self) -> list[Scope]:
+        """The driver's own scope if it is known, and else all."""
+        if self._scope is not None:
+            return [self._scope]
+        call = self._call
+        if call is not None:
+            return [call.scope]
+        with _live_lock:
+            return list(_live)
+
+    def _stores(self) -> list[Store]:
+        return list({id(scope.store): scope.store for scope in self.scopes()}.values())
+
+    def get(self, kind: type[R], id: str) -> R | None:
+        """The record, from the store or from what the caller passed."""
+        for store in self._stores():
+            record = store.get(kind, id)
+            if record is not None:
+                return record
+        return self._given(kind, id)
+
+    def _given(self, kind: type[R], id: str) -> R | None:
+        call = self._call
+        record = None if call is None else call.given.get((kind, id))
+        return record if isinstance(record, kind) else None
+
+    def find(self, kind: type[R], where: Mapping[str, str]) -> list[R]:
+        """Records of the driver's own backend, or of all backends that are loaded."""
+        found: dict[str, R] = {}
+        for scope in self.scopes():
+            for record in scope.store.iterate(kind, {"backend": scope.backend, **where}):
+                found.setdefault(record.id, record)
+        return list(found.values())
+
+    def change(self, kind: type[R], id: str, changes: Callable[[R], Mapping[str, Any]]) -> R | None:
+        """Write fields of a record, over whatever version the store has by now.
+
+        :param changes: gives the new values for the record as it is; may be called again.
+        :returns: the record as it is now; ``None`` when there is none of that id.
+        :raises StaleRecord: others kept writing it.
+        """
+        for store in self._stores():
+            for attempt in range(_ATTEMPTS):
+                record = store.get(kind, id)
+                if record is None:
+                    break
+                values = changes(record)
+                if not values:
+                    return record
+                try:
+                    (written,) = store.apply(Put(replace(record, **values)))
+                except StaleRecord:
+                    if attempt == _ATTEMPTS - 1:
+                        raise
+                    continue
+                self._note(kind, id, {**values, "version": written.version})
+                return written if isinstance(written, kind) else None
+        record = self._given(kind, id)
+        if record is None:
+            return None
+        values = changes(record)
+        record = replace(record, **values)
+        call = self._call
+        if call is not None:
+            call.given[kind, id] = record
+        self._note(kind, id, values)
+        return record
+
+    def _note(self, kind: type[Record], id: str, values: Mapping[str, Any]) -> None:
+        call = self._call
+        if call is not None:
+            call.written.setdefault((kind, id), {}).update(values)
+
+    def add(self, record: R) -> R:
+        """A record that the driver makes on its own (a temporary volume, say)."""
+        (written,) = self.scopes()[0].store.apply(Put(record))
+        return written if isinstance(written, type(record)) else record
+
+    def remove(self, kind: type[Record], id: str) -> None:
+        for store in self._stores():
+            store.apply(Remove(kind, id))

@@ -1,0 +1,66 @@
+"""Capacity and capabilities in one shape, whichever a driver reports them in."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from cinderlib.errors import ConfigurationError
+
+#: What drivers without pools report at the top, and drivers with pools for each pool.
+_OF_A_POOL = (
+    "total_capacity_gb",
+    "free_capacity_gb",
+    "allocated_capacity_gb",
+    "provisioned_capacity_gb",
+    "reserved_percentage",
+    "max_over_subscription_ratio",
+    "thin_provisioning_support",
+    "thick_provisioning_support",
+    "QoS_support",
+    "multiattach",
+    "online_extend_support",
+    "consistencygroup_support",
+    "consistent_group_snapshot_enabled",
+    "filter_function",
+    "goodness_function",
+    "location_info",
+    "total_volumes",
+)
+
+
+def with_pools(stats: dict[str, Any], backend: str, configuration: Any) -> dict[str, Any]:
+    """The stats, always with ``pools``.
+
+    A driver that reports capacity for the whole backend has one pool, named as the backend.
+    Capacities stay as reported: a number of GiB, ``'infinite'`` or ``'unknown'``.
+    """
+    stats.setdefault("volume_backend_name", backend)
+    pools = stats.get("pools")
+    if not pools:
+        pool = {key: stats[key] for key in _OF_A_POOL if key in stats}
+        pools = stats["pools"] = [{"pool_name": stats["volume_backend_name"], **pool}]
+    for pool in pools:
+        pool.setdefault("pool_name", stats["volume_backend_name"])
+        pool.setdefault("total_capacity_gb", "unknown")
+        pool.setdefault("free_capacity_gb", "unknown")
+        pool.update(extra_capabilities(configuration))
+    return stats
+
+
+def extra_capabilities(configuration: Any) -> dict[str, Any]:
+    """The option ``extra_capabilities``: a JSON object.
+
+    :raises ConfigurationError: it is none.
+    """
+    text = configuration.safe_get("extra_capabilities") or "{}"
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise ConfigurationError(
+            f"option 'extra_capabilities' must be a JSON object, and is {text!r}",
+            resource="extra_capabilities",
+        )
+    return value
