@@ -1,0 +1,86 @@
+"""The life of a volume, written as a user of this library would."""
+
+from __future__ import annotations
+
+import contextlib
+
+import cinderlib as cl
+from cinderlib.demo import filesystem as fs
+from cinderlib.demo.steps import Steps
+
+MIB = 1024**2
+GIB = 1024**3
+DATA = 100 * MIB
+
+
+class DemoFailed(Exception):
+    """What was found is not what was put there."""
+
+
+def life_of_a_volume(backend: cl.Backend, steps: Steps) -> None:
+    """Create, attach, write, snapshot, restore, clone, extend, detach, delete."""
+    with steps("Create a volume") as note:
+        volume = backend.create_volume(size=1, name="demo")
+        note(f"{volume.size} GiB")
+
+    with steps("Attach it") as note:
+        attachment = volume.attach()
+        block = fs.is_block_device(attachment.path)
+        note(f"block device {attachment.path}" if block else "plain file")
+
+    with contextlib.ExitStack() as in_use:
+        with steps("Make a filesystem") as note:
+            fs.make(attachment.path)
+            filesystem = in_use.enter_context(fs.opened(attachment.path))
+            note(filesystem.how)
+
+        with steps(f"Write {DATA // MIB} MiB of random data") as note:
+            first = filesystem.write("data", DATA)
+            note(f"sha256 {first[:12]}")
+
+        with steps("Snapshot the volume, in use"), filesystem.frozen():
+            snapshot = volume.create_snapshot(name="before the accident")
+
+        with steps("Overwrite the data") as note:
+            second = filesystem.write("data", DATA)
+            note(f"sha256 {second[:12]}")
+
+        restored, clone = _copies(snapshot, steps)
+        for copy in (restored, clone):
+            with (
+                steps(f"Read the {copy.name}") as note,
+                copy.attached() as attached,
+                fs.opened(attached.path) as other,
+            ):
+                note(_found("the first data", other.checksum("data"), first))
+
+        with steps("Extend the volume, in use") as note:
+            before = filesystem.size()
+            volume.extend(2)
+            filesystem.grow()
+            note(f"filesystem {before / GIB:.2f} to {filesystem.size() / GIB:.2f} GiB")
+
+        with steps("Read the volume") as note:
+            note(_found("the second data", filesystem.checksum("data"), second))
+
+    with steps("Detach it"):
+        volume.detach()
+
+    with steps("Delete the snapshot, three volumes"):
+        snapshot.delete()
+        for each in (clone, restored, volume):
+            each.delete()
+
+
+def _copies(snapshot: cl.Snapshot, steps: Steps) -> tuple[cl.Volume, cl.Volume]:
+    with steps("Make a volume from the snapshot"):
+        restored = snapshot.create_volume(name="restored volume")
+    with steps("Clone that volume"):
+        clone = restored.clone(name="clone")
+    return restored, clone
+
+
+def _found(what: str, found: str, expected: str) -> str:
+    if found != expected:
+        raise DemoFailed(f"This is not {what}: sha256 {found}, and {expected} was written")
+    return f"sha256 {found[:12]}, {what}"
