@@ -1,0 +1,296 @@
+"""The backend that users hold: one configured driver, and the volumes on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from cinderlib import errors, serialization, validation
+from cinderlib.records import VolumeRecord
+
+if TYPE_CHECKING:
+    from cinderlib import connection, snapshot, volume
+    from cinderlib.controller import Controller
+    from cinderlib.drivers.port import Driver
+    from cinderlib.persistence.objects import PersistenceDriverBase
+
+
+class _OfController:
+    """An attribute that the class answers for the default controller, and a backend for its own."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Backend | None, owner: type[Backend]) -> Any:
+        if instance is not None:
+            return getattr(instance.controller, self._name)
+        from cinderlib import default
+
+        return getattr(default.controller(), self._name)
+
+
+class Backend:
+    """A backend of the default controller: ``Backend(volume_backend_name='x', ...)``.
+
+    The same name with the same options gives the same object again. ``Controller.backend`` does
+    the same for any controller. Attributes that a backend does not have are the driver's.
+
+    :param volume_backend_name: its name in the store and in a volume's ``host``.
+    :param driver_options: ``volume_driver`` (full path, class name, or a short name such as
+        ``'lvm'``, ``'rbd'``, ``'file'``) and the driver's options as in ``cinder.conf``. Texts are
+        brought to the option's type; ``$my_ip`` and the like are replaced.
+    :raises ConfigurationError: an option is unknown or impossible, or the name is loaded with other
+        options.
+    :raises DriverError: the driver could not reach its storage.
+    """
+
+    #: The backends that are loaded, by name.
+    backends: ClassVar[Any] = _OfController("backends")
+    #: The store, with the methods of cinderlib 5's persistence drivers.
+    persistence: PersistenceDriverBase = _OfController("persistence")  # type: ignore[assignment]
+    Volume: type[volume.Volume] = _OfController("Volume")  # type: ignore[assignment]
+    Snapshot: type[snapshot.Snapshot] = _OfController("Snapshot")  # type: ignore[assignment]
+    Connection: type[connection.Connection] = _OfController("Connection")  # type: ignore[assignment]
+
+    _name: str
+    controller: Controller
+    _driver: Driver
+    _given: dict[str, Any]
+    _stats: dict[str, Any] | None
+
+    def __new__(cls, volume_backend_name: str, **driver_options: Any) -> Backend:
+        from cinderlib import default
+
+        return default.controller().backend(volume_backend_name, **driver_options)
+
+    @classmethod
+    def _make(
+        cls, controller: Controller, name: str, given: dict[str, Any], driver: Driver
+    ) -> Backend:
+        self = object.__new__(cls)
+        self.controller = controller
+        self._name = name
+        self._driver = driver
+        self._given = given
+        self._stats = None
+        return self
+
+    # --- of the class --------------------------------------------------------------------------
+
+    @staticmethod
+    def global_setup(*args: Any, **kwargs: Any) -> None:
+        """The same as :func:`cinderlib.setup`."""
+        from cinderlib import default
+
+        default.setup(*args, **kwargs)
+
+    @staticmethod
+    def set_persistence(persistence_config: Any) -> None:
+        """Give the default controller another store; nothing is moved to it, see ``dump`` and
+        ``load(..., save=True)``."""
+        from cinderlib import default
+
+        default.controller().set_persistence(persistence_config)
+
+    @staticmethod
+    def list_supported_drivers(output_version: Literal[1, 2] = 1) -> dict[str, Any]:
+        """The drivers of the installed Cinder and of this library, by class name, with their
+        options.
+
+        :param output_version: 1 gives the options as texts, 2 as dicts.
+        """
+        from cinderlib import drivers
+
+        return drivers.list_supported(output_version)
+
+    @staticmethod
+    def load_backend(backend_data: Mapping[str, Any]) -> Backend:
+        """Load a backend of the default controller from its options, the name among them.
+
+        Unlike ``load``, this runs the driver that the data names: call it for data you trust.
+        """
+        from cinderlib import default
+
+        return default.controller().backend(**backend_data)
+
+    @classmethod
+    def load(cls, json_src: Any, save: bool = False, trusted: bool = False) -> Backend:
+        """The backend of a document; loaded from it when it is not loaded and ``trusted`` is given.
+
+        :param save: whether the volumes of the document are stored.
+        """
+        from cinderlib import default
+
+        loaded = default.controller().load(json_src, save=save, trusted=trusted)
+        if not isinstance(loaded, Backend):
+            raise errors.InvalidDocument(
+                f"The document holds a {type(loaded).__name__.lower()}, not a backend"
+            )
+        return loaded
+
+    # --- what it is ----------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """Its ``volume_backend_name``."""
+        return self._name
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The options it was given, brought to their types; secret ones only when the controller
+        was made with ``output_all_backend_info``."""
+        info = self._driver.info
+        secret = info.secrets if self.controller.output_all_backend_info else {}
+        return {"volume_backend_name": self._name, **info.options, **secret}
+
+    @property
+    def pool_names(self) -> tuple[str, ...]:
+        """The names of its pools."""
+        return tuple(pool["pool_name"] for pool in self.stats()["pools"])
+
+    @property
+    def scan_attempts(self) -> int:
+        """How often a host looks for a device of this backend to appear."""
+        return self._driver.info.scan_attempts
+
+    @property
+    def driver(self) -> DriverAttributes:
+        """The driver's own attributes and methods."""
+        return DriverAttributes(self._driver)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or "_driver" not in self.__dict__:
+            raise AttributeError(name)
+        return self._driver.attribute(name)
+
+    def __repr__(self) -> str:
+        return f"<cinderlib.Backend {self._name}>"
+
+    def stats(self, refresh: bool = False) -> dict[str, Any]:
+        """Capabilities and capacity, with a list ``pools``; sizes in GiB, or ``'unknown'`` and
+        ``'infinite'`` as the driver says.
+
+        :param refresh: ask the storage; otherwise what it said last is given.
+        """
+        if refresh or self._stats is None:
+            self._stats = self._driver.stats(refresh=refresh)
+        return self._stats
+
+    def validate_connector(self, connector_dict: Mapping[str, Any]) -> None:
+        """Whether a host's connector has what the driver needs.
+
+        :raises InvalidConnector: it lacks something.
+        """
+        self._driver.validate_connector(validation.check_connector(connector_dict))
+
+    # --- its volumes ---------------------------------------------------------------------------
+
+    @property
+    def volumes(self) -> list[volume.Volume]:
+        """Its volumes, as the store has them now. ``controller.volumes(backend=...)`` streams."""
+        return list(self.controller.volumes(backend=self._name))
+
+    def volumes_filtered(
+        self, volume_id: str | None = None, volume_name: str | None = None
+    ) -> list[volume.Volume]:
+        """Its volumes that have this id and this name, where they are given."""
+        where = {"backend": self._name}
+        if volume_name is not None:
+            where["name"] = volume_name
+        if volume_id is None:
+            found = self.controller.store.find(VolumeRecord, where)
+        else:
+            record = self.controller.store.get(VolumeRecord, volume_id)
+            found = [r for r in [record] if r and all(getattr(r, k) == where[k] for k in where)]
+        return [self.controller.wrap(record) for record in found]
+
+    def create_volume(
+        self,
+        size: float,
+        name: str = "",
+        description: str = "",
+        bootable: bool = False,
+        **fields: Any,
+    ) -> volume.Volume:
+        """Make a volume.
+
+        :param size: in GiB, whole or fractional (rounded up).
+        :param fields: ``id``, ``pool_name``, ``extra_specs``, ``qos_specs``, ``metadata``,
+            ``availability_zone``, ``multiattach``, ``host``, ... as for ``Volume``.
+        :returns: the volume; the one that is there when the ``id`` exists with the same properties.
+        """
+        named = {"name": name, "description": description, "bootable": bootable}
+        fields.update({field: value for field, value in named.items() if value})
+        new = self.controller.Volume(self, size=size, **fields)
+        new.create()
+        return new
+
+    def refresh(self) -> None:
+        """Ask the storage for its stats; volumes are always read from the store."""
+        self.stats(refresh=True)
+
+    def _place(self, pool_name: str | None, host: str | None) -> str:
+        """The ``host`` of a new volume."""
+        if host is not None:
+            if host.partition("#")[0].partition("@")[2] != self._name:
+                raise errors.InvalidInput(
+                    f"The host {host!r} of a volume on backend {self._name!r} must be like"
+                    f" '{self.controller.host}@{self._name}#pool'"
+                )
+            return host
+        pools = self.pool_names
+        if pool_name is None:
+            pool_name = pools[0]
+        elif pool_name not in pools:
+            raise errors.InvalidInput(
+                f"Backend {self._name!r} has no pool {validation.shown(pool_name)}; it has"
+                f" {', '.join(pools)}"
+            )
+        return f"{self.controller.host}@{self._name}#{pool_name}"
+
+    # --- as data -------------------------------------------------------------------------------
+
+    def _document(self, *, related: bool) -> serialization.Document:
+        volumes = [v._document(related=True) for v in self.volumes] if related else None
+        return serialization.backend_document(
+            self._name,
+            volumes=volumes,
+            options=self.controller.document_options(self._name),
+        )
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """A document of the backend alone, for ``load``."""
+        document: dict[str, Any] = serialization.to_builtins(self._document(related=False))
+        return document
+
+    @property
+    def jsons(self) -> str:
+        """:attr:`json` as text."""
+        return serialization.to_text(self._document(related=False))
+
+    @property
+    def dump(self) -> dict[str, Any]:
+        """A document of the backend and all its volumes, for ``load``, **with their secrets**."""
+        document: dict[str, Any] = serialization.to_builtins(self._document(related=True))
+        return document
+
+    @property
+    def dumps(self) -> str:
+        """:attr:`dump` as text."""
+        return serialization.to_text(self._document(related=True))
+
+
+class DriverAttributes:
+    """A driver's own attributes and methods, by name."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self._driver.attribute(name)
+
+    def __repr__(self) -> str:
+        return f"<driver {self._driver.info.driver}>"

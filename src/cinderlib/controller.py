@@ -1,0 +1,436 @@
+"""Controllers: one store, its backends, its locks."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from cinderlib import errors, persistence, serialization, statefolder, validation
+from cinderlib.backend import Backend
+from cinderlib.connection import Connection
+from cinderlib.keyvalue import KeyValue
+from cinderlib.localhost import LocalHost
+from cinderlib.locks import Locks
+from cinderlib.operations import recovery
+from cinderlib.operations.journal import Journal, Recovered
+from cinderlib.owner import this_host
+from cinderlib.persistence.base import Change, Put, Store
+from cinderlib.records import (
+    ConnectionRecord,
+    KeyValueRecord,
+    Record,
+    SnapshotRecord,
+    VolumeRecord,
+    replace,
+)
+from cinderlib.snapshot import Snapshot
+from cinderlib.volume import Volume
+
+if TYPE_CHECKING:
+    from cinderlib.drivers.port import Driver
+    from cinderlib.persistence.objects import PersistenceDriverBase
+
+R = TypeVar("R", bound=Record)
+
+#: The loggers that ``disable_logs`` quiets.
+_THEIR_LOGGERS = (
+    "cinder",
+    "os_brick",
+    "oslo",
+    "oslo_concurrency",
+    "oslo_config",
+    "oslo_db",
+    "oslo_messaging",
+    "oslo_policy",
+    "oslo_privsep",
+    "oslo_service",
+    "oslo_utils",
+    "oslo_versionedobjects",
+    "privsep",
+    "taskflow",
+    "tooz",
+)
+
+
+class Controller:
+    """Drives backends and keeps their metadata in one store.
+
+    Several can live in one process. Use it as a context manager, or call :meth:`close`.
+
+    :param persistence_config: ``{'storage': 'memory'}`` (the default), ``{'storage': 'db',
+        'connection': <SQLAlchemy URL>}``, the name of an installed plug-in, or a class or instance
+        of a store.
+    :param file_locks_path: folder for locks; must be the same for all processes on this machine
+        that use the same store. By default below ``state_path``.
+    :param root_helper: the command that runs another as root, when this process is not.
+    :param suppress_requests_ssl_warnings: no warning for each call to an array whose certificate is
+        not verified.
+    :param disable_logs: quiet the loggers of Cinder, os-brick and oslo; no other logger.
+    :param non_uuid_ids: allow ids that are no UUIDs.
+    :param output_all_backend_info: put the options of backends, secrets included, into documents
+        and ``Backend.config``.
+    :param project_id: of new volumes.
+    :param user_id: of new volumes.
+    :param fail_on_missing_backend: whether a volume of a backend that is not loaded is an error
+        when its ``backend`` is asked for; otherwise that is the backend's name.
+    :param host: the name before the ``@`` in the ``host`` of new volumes; by default this host's.
+    :param state_path: folder for what the library keeps besides the store; by default
+        ``/var/lib/cinderlib`` for root and the user's state folder for others.
+    :param strict_options: whether an unknown option of a backend is an error; otherwise a warning
+        is logged.
+    :param lock_timeout: seconds to wait while another works on the same resource.
+    :param recover: whether interrupted operations of a backend are settled when it is loaded.
+    :param cinder_options: options of Cinder that belong to no backend. They hold for the whole
+        process.
+    :raises InvalidPersistence: the store cannot be.
+    :raises ConfigurationError: an option is unknown or impossible.
+    """
+
+    def __init__(
+        self,
+        persistence_config: Any = None,
+        *,
+        file_locks_path: str | os.PathLike[str] | None = None,
+        root_helper: str = "sudo",
+        suppress_requests_ssl_warnings: bool = True,
+        disable_logs: bool = True,
+        non_uuid_ids: bool = False,
+        output_all_backend_info: bool = False,
+        project_id: str | None = None,
+        user_id: str | None = None,
+        fail_on_missing_backend: bool = True,
+        host: str | None = None,
+        state_path: str | os.PathLike[str] | None = None,
+        strict_options: bool = True,
+        lock_timeout: float = 60.0,
+        recover: bool = True,
+        **cinder_options: Any,
+    ) -> None:
+        self.host = this_host() if host is None else validation.check_host_name(host)
+        self.project_id = project_id
+        self.user_id = user_id
+        self.non_uuid_ids = non_uuid_ids
+        self.output_all_backend_info = output_all_backend_info
+        self.fail_on_missing_backend = fail_on_missing_backend
+        self._recover_at_start = recover
+        self._folders = statefolder.Folders(state_path, file_locks_path)
+        self._driver_settings: dict[str, Any] = {
+            "root_helper": root_helper,
+            "suppress_requests_ssl_warnings": suppress_requests_ssl_warnings,
+            "cinder_options": cinder_options,
+            "strict_options": strict_options,
+        }
+        self._lock_timeout = lock_timeout
+        self._loading = threading.RLock()
+        self._backends: dict[str, Backend] = {}
+        my_ip = cinder_options.get("my_ip")
+        self.local_host = LocalHost(root_helper, my_ip, self._folders.node)
+        # What this controller makes are instances of its own classes, so that look-ups by class
+        # (``backend.Volume.get_by_id``) are made in its store.
+        bound = {"_bound": self}
+        self.Volume: type[Volume] = type("Volume", (Volume,), bound)
+        self.Snapshot: type[Snapshot] = type("Snapshot", (Snapshot,), bound)
+        self.Connection: type[Connection] = type("Connection", (Connection,), bound)
+        if disable_logs:
+            _quiet(_THEIR_LOGGERS)
+        self.store: Store
+        self.journal: Journal
+        self.persistence: PersistenceDriverBase
+        self._open(persistence_config)
+
+    def _open(self, persistence_config: Any) -> None:
+        self.store = persistence.open_store(persistence_config)
+        self.persistence = persistence.of_objects(self.store, self.wrap)
+        self._locks = Locks(
+            (self.store.lock_url or self._folders.lock_url) if self.store.shared else None,
+            self._lock_timeout,
+        )
+        self.journal = Journal(self.store, self._locks, self._driver, self.local_host)
+
+    def set_persistence(self, persistence_config: Any) -> None:
+        """Work with another store from now on; loaded backends stay loaded. Nothing is moved:
+        ``dumps`` before and ``load(..., save=True)`` after do that."""
+        with self._loading:
+            before, locks = self.store, self._locks
+            loaded = [(b._name, b._given) for b in self._backends.values()]
+            self._open(persistence_config)
+            for backend in self._backends.values():
+                backend._driver.close()
+            for name, given in loaded:
+                self._backends[name]._driver = self._load_driver(name, given)
+            locks.close()
+            before.close()
+
+    # --- backends ------------------------------------------------------------------------------
+
+    @property
+    def backends(self) -> Mapping[str, Backend]:
+        """The backends that are loaded, by name."""
+        return MappingProxyType(self._backends)
+
+    def backend(self, volume_backend_name: str, **driver_options: Any) -> Backend:
+        """Load a backend, or give the one that is loaded with the same options.
+
+        See :class:`cinderlib.Backend` for arguments and errors.
+        """
+        name = validation.check_backend_name(volume_backend_name)
+        with self._loading:
+            there = self._backends.get(name)
+            if there is not None:
+                _refuse_other_options(there, driver_options)
+                return there
+            given = dict(driver_options)
+            driver = self._load_driver(name, given)
+            backend = Backend._make(self, name, given, driver)
+            self._backends[name] = backend
+        if self._recover_at_start:
+            recovery.recover(self.journal, name)
+        return backend
+
+    def _load_driver(self, name: str, given: Mapping[str, Any]) -> Driver:
+        from cinderlib import drivers
+
+        settings = drivers.Settings(
+            host=self.host,
+            state_path=self._folders.drivers,
+            lock_path=self._folders.locks,
+            project_id=self.project_id,
+            user_id=self.user_id,
+            **self._driver_settings,
+        )
+        return drivers.load(name, given, store=self.store, settings=settings)
+
+    def loaded(self, name: str) -> Backend:
+        """A loaded backend.
+
+        :raises BackendNotFound: none of that name is loaded.
+        """
+        found = self._backends.get(name)
+        if found is None:
+            known = ", ".join(sorted(self._backends)) or "none"
+            raise errors.BackendNotFound(
+                f"Backend {name!r} is not loaded in this controller; loaded: {known}",
+                resource=name,
+            )
+        return found
+
+    def _driver(self, name: str) -> Driver:
+        return self.loaded(name)._driver
+
+    def name_in_storage(self, record: VolumeRecord | SnapshotRecord) -> str:
+        """What a volume or snapshot is called on the array; its backend must be loaded."""
+        return self._driver(record.backend).name_in_storage(record)
+
+    # --- look-up -------------------------------------------------------------------------------
+
+    def volume(self, volume_id: str) -> Volume:
+        """The volume that has the id.
+
+        :raises VolumeNotFound: there is none.
+        """
+        return self.wrap(self._get(VolumeRecord, volume_id, errors.VolumeNotFound))
+
+    def snapshot(self, snapshot_id: str) -> Snapshot:
+        """The snapshot that has the id.
+
+        :raises SnapshotNotFound: there is none.
+        """
+        return self.wrap(self._get(SnapshotRecord, snapshot_id, errors.SnapshotNotFound))
+
+    def connection(self, connection_id: str) -> Connection:
+        """The connection that has the id.
+
+        :raises ConnectionNotFound: there is none.
+        """
+        return self.wrap(self._get(ConnectionRecord, connection_id, errors.ConnectionNotFound))
+
+    def _get(self, kind: type[R], id: str, not_found: type[errors.NotFound]) -> R:
+        record = self.store.get(kind, id) if isinstance(id, str) else None
+        if record is None:
+            raise not_found(
+                f"There is no {kind.kind} with the id {validation.shown(id)}", resource=id
+            )
+        return record
+
+    def peek_volume(self, volume_id: str) -> VolumeRecord | None:
+        """The record of a volume, or ``None``."""
+        return self.store.get(VolumeRecord, volume_id)
+
+    def volumes(self, *, backend: str | None = None, name: str | None = None) -> Iterator[Volume]:
+        """Volumes in the order of creation, streamed: also of backends that are not loaded."""
+        where = _where(backend=backend, name=name)
+        return (self.wrap(record) for record in self.store.iterate(VolumeRecord, where))
+
+    def snapshots(
+        self, *, backend: str | None = None, name: str | None = None
+    ) -> Iterator[Snapshot]:
+        """Snapshots in the order of creation, streamed."""
+        where = _where(backend=backend, name=name)
+        return (self.wrap(record) for record in self.store.iterate(SnapshotRecord, where))
+
+    def connections(
+        self, *, backend: str | None = None, attached_host: str | None = None
+    ) -> Iterator[Connection]:
+        """Connections in the order of creation, streamed."""
+        where = _where(backend=backend, attached_host=attached_host)
+        return (self.wrap(record) for record in self.store.iterate(ConnectionRecord, where))
+
+    @overload
+    def wrap(self, record: VolumeRecord) -> Volume: ...
+
+    @overload
+    def wrap(self, record: SnapshotRecord) -> Snapshot: ...
+
+    @overload
+    def wrap(self, record: ConnectionRecord) -> Connection: ...
+
+    @overload
+    def wrap(self, record: KeyValueRecord) -> KeyValue: ...
+
+    @overload
+    def wrap(self, record: Record) -> Any: ...
+
+    def wrap(self, record: Record) -> Any:
+        """The object for a record."""
+        if isinstance(record, KeyValueRecord):
+            return KeyValue(record.id, record.value)
+        classes = {
+            VolumeRecord: self.Volume,
+            SnapshotRecord: self.Snapshot,
+            ConnectionRecord: self.Connection,
+        }
+        kind = classes[type(record)]
+        wrapped = kind.__new__(kind)
+        wrapped._init(self, record)
+        return wrapped
+
+    # --- this host -----------------------------------------------------------------------------
+
+    def local_connector(self, backend: Backend) -> dict[str, Any]:
+        """The connector properties of this host, as far as a backend's protocol needs them."""
+        info = backend._driver.info
+        node = self.local_host.node(
+            multipath=info.multipath, enforce_multipath=info.enforce_multipath
+        )
+        protocol = backend.stats().get("storage_protocol")
+        return node.connector_properties(protocol if isinstance(protocol, str) else None)
+
+    # --- documents -----------------------------------------------------------------------------
+
+    def document_options(self, backend: str) -> dict[str, Any] | None:
+        """The options of a backend that go into documents."""
+        loaded = self._backends.get(backend)
+        if loaded is None or not self.output_all_backend_info:
+            return None
+        return {k: v for k, v in loaded.config.items() if k != "volume_backend_name"}
+
+    def load(self, json_src: Any, *, save: bool = False, trusted: bool = False) -> Any:
+        """The resources of a document, or of a list of them.
+
+        :param json_src: what ``json``, ``jsons``, ``dump`` or ``dumps`` of this library or of
+            cinderlib 5 gave.
+        :param save: whether everything in it is stored, over what is there.
+        :param trusted: whether backends that are not loaded are loaded with the options in the
+            document, which runs the drivers that it names.
+        :returns: an object, or a list of them.
+        :raises InvalidDocument: it is no such document; nothing was stored.
+        :raises BackendNotFound: it is a backend's, which is not loaded and cannot be.
+        """
+        documents = serialization.read(json_src)
+        many = isinstance(documents, list)
+        found = documents if isinstance(documents, list) else [documents]
+        for document in found:
+            options = document.backend_options
+            if trusted and options and document.backend_name not in self._backends:
+                self.backend(document.backend_name, **options)
+            elif isinstance(document, serialization.BackendDocument):
+                self.loaded(document.backend_name)
+        if save:
+            for document in found:
+                self._save(document)
+        objects = [self._object(document, saved=save) for document in found]
+        return objects if many else objects[0]
+
+    def _save(self, document: serialization.Document) -> None:
+        changes: list[Change] = [Put(r, check=False) for r in serialization.records_of(document)]
+        if changes:
+            self.store.apply(*changes)
+
+    def _object(self, document: serialization.Document, *, saved: bool) -> Any:
+        if isinstance(document, serialization.BackendDocument):
+            return self.loaded(document.backend_name)
+        record = serialization.records_of(document)[0]
+        if saved:
+            return self.wrap(self.store.get(type(record), record.id) or record)
+        loaded = self.wrap(replace(record, version=0))
+        if isinstance(document, serialization.VolumeDocument):
+            loaded._loaded = document
+        return loaded
+
+    # --- crashes -------------------------------------------------------------------------------
+
+    def recover(self) -> list[Recovered]:
+        """Bring operations that were interrupted, by a crash or by a store that failed, to a
+        settled state: finished or undone.
+
+        Those of backends that are not loaded here fail and stay for later.
+
+        :returns: what was done with each.
+        """
+        return recovery.recover(self.journal)
+
+    # --- end -----------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Unload the backends and close the store. Nothing on the storage changes."""
+        with self._loading:
+            for backend in self._backends.values():
+                backend._driver.close()
+            self._backends.clear()
+            self._locks.close()
+            self.store.close()
+
+    def __enter__(self) -> Controller:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<cinderlib.Controller of {', '.join(self._backends) or 'no backends'}>"
+
+
+def _where(**fields: str | None) -> dict[str, str]:
+    return {field: value for field, value in fields.items() if value is not None}
+
+
+def _refuse_other_options(backend: Backend, options: Mapping[str, Any]) -> None:
+    # Names only: a value can be a password.
+    missing = object()
+    names = {*backend._given, *options}
+    differ = sorted(
+        name for name in names if backend._given.get(name, missing) != options.get(name, missing)
+    )
+    if differ:
+        raise errors.ConfigurationError(
+            f"Backend {backend.id!r} is loaded with other options; these differ:"
+            f" {', '.join(differ)}",
+            resource=backend,
+        )
+
+
+def _quiet(names: tuple[str, ...]) -> None:
+    for name in names:
+        logger = logging.getLogger(name)
+        # A level that the host program chose stays.
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.CRITICAL + 1)

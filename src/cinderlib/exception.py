@@ -1,0 +1,3 @@
+"""The errors, under the module name that programs for cinderlib 5 import."""
+
+from cinderlib.errors import *  # noqa: F403

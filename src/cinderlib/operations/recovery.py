@@ -1,0 +1,65 @@
+"""All interrupted operations of a store, or of one backend."""
+
+from __future__ import annotations
+
+import logging
+
+from cinderlib import errors, owner
+
+# Imported for the recoveries that they register.
+from cinderlib.operations import connections, snapshots, volumes  # noqa: F401
+from cinderlib.operations.journal import Journal, Recovered
+from cinderlib.records import IntentRecord
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds to wait for the lock of an operation: one that is held belongs to an operation that runs.
+PATIENCE = 0.05
+
+
+def recover(journal: Journal, backend: str | None = None) -> list[Recovered]:
+    """Settle the interrupted operations; those that still run are left alone.
+
+    An operation whose recovery fails stays recorded, is reported with the reason and can be
+    recovered again. Killed half way, recovery can be run again.
+
+    :param backend: only operations on this one.
+    """
+    where = None if backend is None else {"backend": backend}
+    return [_recover_one(journal, intent) for intent in journal.store.iterate(IntentRecord, where)]
+
+
+def _recover_one(journal: Journal, intent: IntentRecord) -> Recovered:
+    try:
+        with journal.locks.hold(intent.lock, timeout=PATIENCE):
+            if journal.store.get(IntentRecord, intent.id) is None:
+                return _told(intent, "skipped", "it ended meanwhile")
+            if _is_foreign(journal, intent):
+                return _told(
+                    intent,
+                    "skipped",
+                    f"it was begun on {intent.owner.host}, which alone can tell whether it runs",
+                )
+            return _told(intent, journal.recover(intent))
+    except errors.Busy:
+        return _told(intent, "skipped", "it is running")
+    except errors.CinderlibError as exc:
+        LOG.warning("%s of %s: %s", intent.operation, intent.resource_id, exc)
+        return _told(intent, "failed", str(exc))
+
+
+def _is_foreign(journal: Journal, intent: IntentRecord) -> bool:
+    if intent.operation in ("connection.attach", "connection.detach"):
+        # The device is on the host that began it, and nobody else can look.
+        return intent.owner.host != owner.this_host()
+    return journal.may_run(intent)
+
+
+def _told(intent: IntentRecord, outcome: str, reason: str = "") -> Recovered:
+    return Recovered(
+        operation=intent.operation,
+        backend=intent.backend,
+        resource_id=intent.resource_id,
+        outcome=outcome,
+        reason=reason,
+    )

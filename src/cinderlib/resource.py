@@ -1,0 +1,291 @@
+"""What volumes, snapshots and connections have in common: a record, a controller, and changes that
+are not saved yet."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, overload
+
+from cinderlib import errors, serialization
+from cinderlib.operations.journal import ATTEMPTS
+from cinderlib.persistence.base import Put
+from cinderlib.records import Record, replace
+
+if TYPE_CHECKING:
+    from cinderlib.backend import Backend
+    from cinderlib.controller import Controller
+
+T = TypeVar("T")
+Self = TypeVar("Self", bound="Resource")
+
+
+class Field(Generic[T]):
+    """An attribute of an object that is kept in its record.
+
+    :param check: makes it one that users can set; checks the value and brings it to its type. What
+        was set is written by ``save()``.
+    """
+
+    def __init__(self, check: Callable[[Any], T] | None = None) -> None:
+        self._check = check
+        self._name = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Field[T]: ...
+
+    @overload
+    def __get__(self, instance: Resource, owner: type) -> T: ...
+
+    def __get__(self, instance: Resource | None, owner: type) -> Field[T] | T:
+        if instance is None:
+            return self
+        if self._name in instance._edited:
+            return cast(T, instance._edited[self._name])
+        value = getattr(instance._record, self._name)
+        if isinstance(value, dict):
+            # A copy, so that it can be changed in place before save() as in cinderlib 5.
+            value = instance._edited[self._name] = copy.deepcopy(value)
+        return cast(T, value)
+
+    def __set__(self, instance: Resource, value: T) -> None:
+        if self._check is None:
+            raise AttributeError(f"{self._name} cannot be set: operations change it")
+        instance._edited[self._name] = self._check(value)
+
+
+class Resource:
+    """Base of the objects that users hold. They are handles: what matters is in the store."""
+
+    _bound: ClassVar[Controller | None] = None
+    _kind: ClassVar[type[Record]]
+    _not_found: ClassVar[type[errors.NotFound]]
+
+    _record: Any
+    _controller: Controller
+    _edited: dict[str, Any]
+
+    #: Whether the last operation that was asked of this object changed anything, or found that
+    #: things were so already; ``None`` before the first one.
+    changed: bool | None
+
+    def _init(self, controller: Controller, record: Record) -> None:
+        self._controller = controller
+        self._record = record
+        self._edited = {}
+        self.changed = None
+
+    @classmethod
+    def _class_controller(cls) -> Controller:
+        if cls._bound is not None:
+            return cls._bound
+        from cinderlib import default
+
+        return default.controller()
+
+    # --- what every resource has ---------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """Identifies the resource in the store and, through the name made from it, on the array."""
+        return cast(str, self._record.id)
+
+    @property
+    def created_at(self) -> Any:
+        """When it was first stored, a timezone-aware :class:`datetime.datetime`, or ``None``."""
+        return self._record.created_at
+
+    @property
+    def updated_at(self) -> Any:
+        """When it was last stored, a timezone-aware :class:`datetime.datetime`, or ``None``."""
+        return self._record.updated_at
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the store does not have it yet."""
+        return bool(self._record.version == 0)
+
+    @property
+    def backend(self) -> Backend | str:
+        """The backend that it is on.
+
+        :returns: the loaded backend. One that is not loaded in this controller is an error, unless
+            the controller was made with ``fail_on_missing_backend=False``: then its name.
+        :raises BackendNotFound: it is not loaded.
+        """
+        name = cast(str, self._record.backend)
+        found = self._controller.backends.get(name)
+        if found is not None:
+            return found
+        if self._controller.fail_on_missing_backend:
+            raise errors.BackendNotFound(
+                f"Backend {name!r} is not loaded in this controller", resource=name
+            )
+        return name
+
+    def __repr__(self) -> str:
+        return f"<cinderlib.{self._name()} {self.id} on backend {self._record.backend}>"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Resource) or self._kind is not other._kind:
+            return NotImplemented
+        return self.id == other.id and self._controller is other._controller
+
+    def __hash__(self) -> int:
+        return hash((self._kind, self.id))
+
+    @classmethod
+    def _name(cls) -> str:
+        return cls._kind.kind.capitalize()
+
+    # --- store ---------------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Read it anew from the store; what was set and not saved is dropped.
+
+        :raises NotFound: it is not there any more.
+        """
+        record = self._controller.store.get(self._kind, self.id)
+        if record is None:
+            raise self._not_found(f"{self._name()} {self.id} is gone", resource=self)
+        self._adopt(record)
+
+    def save(self) -> None:
+        """Write the fields that were set since it was read, and only these.
+
+        What others wrote meanwhile stays; of metadata only the keys that were set or removed here
+        are changed.
+
+        :raises NotFound: it was deleted meanwhile.
+        """
+        store = self._controller.store
+        if self.is_new:
+            self._adopt(store.apply(Put(self._edit(self._record)))[0])
+            return
+        record = self._record
+        for _ in range(ATTEMPTS):
+            edited = self._edit(record)
+            if edited == record:
+                self._adopt(record)
+                return
+            try:
+                self._adopt(store.apply(Put(edited))[0])
+            except errors.StaleRecord:
+                current = store.get(self._kind, self.id)
+                if current is None:
+                    raise self._not_found(
+                        f"{self._name()} {self.id} was deleted meanwhile", resource=self
+                    ) from None
+                record = current
+            else:
+                return
+        raise errors.StaleRecord(
+            f"{self._name()} {self.id} could not be saved: others keep changing it", resource=self
+        )
+
+    def _edit(self, record: Record) -> Record:
+        changes = {}
+        for name, value in self._edited.items():
+            before = getattr(self._record, name)
+            if value == before:
+                continue
+            if isinstance(value, dict):
+                changes[name] = _merged(before, value, getattr(record, name))
+            else:
+                changes[name] = value
+        return replace(record, **changes) if changes else record
+
+    def _adopt(self, record: Record) -> None:
+        self._record = record
+        self._edited = {}
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """Errors carry the object they are about, as programs for cinderlib 5 expect."""
+        try:
+            yield
+        except errors.CinderlibError as exc:
+            if exc.resource is None or exc.resource == self.id:
+                exc.resource = self
+            raise
+
+    # --- as data -------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its fields as plain data, without secrets."""
+        return serialization.to_dict(self._edit(self._record))
+
+    def to_json(self, simplified: bool = True) -> dict[str, Any]:
+        """A document for ``load``, **with its secrets**.
+
+        :param simplified: whether related resources are left out.
+        """
+        document = serialization.to_builtins(self._document(related=not simplified))
+        return cast(dict[str, Any], document)
+
+    def to_jsons(self, simplified: bool = True) -> str:
+        """:meth:`to_json` as text."""
+        return serialization.to_text(self._document(related=not simplified))
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """A document of this resource alone, for ``load``."""
+        return self.to_json(simplified=True)
+
+    @property
+    def jsons(self) -> str:
+        """:attr:`json` as text."""
+        return self.to_jsons(simplified=True)
+
+    @property
+    def dump(self) -> dict[str, Any]:
+        """A document of this resource and what belongs to it, for ``load``."""
+        return self.to_json(simplified=False)
+
+    @property
+    def dumps(self) -> str:
+        """:attr:`dump` as text."""
+        return self.to_jsons(simplified=False)
+
+    def _document(self, *, related: bool) -> serialization.Document:
+        raise NotImplementedError
+
+    @classmethod
+    def load(cls: type[Self], json_src: Any, save: bool = False) -> Self:
+        """The resource of a document, of this library or of cinderlib 5.
+
+        Nothing that the document names is imported, no backend is loaded.
+
+        :param json_src: what ``json``, ``jsons``, ``dump`` or ``dumps`` gave.
+        :param save: whether it is stored, with all that the document holds.
+        :raises InvalidDocument: it is no such document, or one of another kind of resource.
+        """
+        loaded = cls._class_controller().load(json_src, save=save)
+        if not isinstance(loaded, cls):
+            raise errors.InvalidDocument(
+                f"The document holds a {type(loaded).__name__.lower()}, not a {cls._name().lower()}"
+            )
+        return loaded
+
+
+def _merged(
+    before: Mapping[str, Any], mine: Mapping[str, Any], theirs: Mapping[str, Any]
+) -> dict[str, Any]:
+    merged = {key: value for key, value in theirs.items() if key in mine or key not in before}
+    merged.update({k: v for k, v in mine.items() if k not in before or before[k] != v})
+    return merged
+
+
+def refuse_unknown(what: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """:raises InvalidInput: a field is none of the known; says which it may have been meant."""
+    known = list(known)
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
+            raise errors.InvalidInput(f"{what} has no field {name!r}{hint}")

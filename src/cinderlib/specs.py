@@ -1,0 +1,36 @@
+"""A volume's specs in the form that Cinder's users know: its type."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from cinderlib.records import VolumeRecord
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class QoSSpecs:
+    """Limits that the storage enforces (consumer ``'back-end'``)."""
+
+    id: str
+    specs: Mapping[str, str]
+    consumer: str = "back-end"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class VolumeType:
+    """The type of one volume; each volume has its own, under the volume's id."""
+
+    id: str
+    name: str
+    extra_specs: Mapping[str, str]
+    qos_specs: QoSSpecs | None
+
+    @classmethod
+    def of(cls, volume: VolumeRecord) -> VolumeType | None:
+        """The type of a volume, or ``None`` when it has no specs."""
+        if volume.volume_type_id is None:
+            return None
+        id = volume.volume_type_id
+        qos = QoSSpecs(id, dict(volume.qos_specs)) if volume.qos_specs else None
+        return cls(id, id, dict(volume.extra_specs), qos)

@@ -1,0 +1,405 @@
+"""The volume that users hold."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from cinderlib import errors, serialization, validation
+from cinderlib.operations import volumes as operations
+from cinderlib.owner import this_host
+from cinderlib.records import (
+    ConnectionRecord,
+    SnapshotRecord,
+    VolumeRecord,
+    new_id,
+    replace,
+)
+from cinderlib.resource import Field, Resource, refuse_unknown
+from cinderlib.specs import VolumeType
+
+if TYPE_CHECKING:
+    from cinderlib.backend import Backend
+    from cinderlib.connection import Connection
+    from cinderlib.snapshot import Snapshot
+
+GIB = 1024**3
+
+#: Fields that a new volume can be given, and their checks.
+_GIVEN: Mapping[str, Callable[[Any], Any]] = {
+    "size": validation.check_size,
+    "name": validation.check_name,
+    "description": validation.check_description,
+    "host": validation.check_host,
+    "availability_zone": lambda v: v and validation.check_text(v, "availability_zone"),
+    "cluster_name": lambda v: v and validation.check_text(v, "cluster_name"),
+    "user_id": lambda v: v and validation.check_text(v, "user_id"),
+    "project_id": lambda v: v and validation.check_text(v, "project_id"),
+    "bootable": bool,
+    "multiattach": bool,
+    "metadata": validation.check_metadata,
+    "admin_metadata": lambda v: validation.check_metadata(v, "admin_metadata"),
+    "extra_specs": validation.check_specs,
+    "qos_specs": lambda v: validation.check_specs(v, "qos_specs"),
+}
+_NAMES = {"display_name": "name", "display_description": "description"}
+_TAKEN_OVER = ("description", "availability_zone", "bootable", "multiattach", "metadata")
+
+
+class Volume(Resource):
+    """A volume on a backend.
+
+    ``Volume(backend, size=1)`` describes one that :meth:`create` then makes;
+    ``Backend.create_volume`` does both.
+
+    :param backend_or_vol: the backend, its name, or a volume on it whose properties are taken over
+        where they are not given.
+    :param pool_name: the backend's pool to put it in; by default its first one.
+    :param fields: ``size`` in GiB, whole or fractional (rounded up); ``id``, ``name``,
+        ``description``, ``host``, ``availability_zone``, ``bootable``, ``multiattach``,
+        ``metadata``, ``admin_metadata``, ``extra_specs``, ``qos_specs``, ``user_id``,
+        ``project_id``, ``cluster_name``.
+    :raises InvalidInput: a field is unknown or has an impossible value.
+    """
+
+    _kind = VolumeRecord
+    _not_found = errors.VolumeNotFound
+    _record: VolumeRecord
+    #: What a document held of it that is in no store.
+    _loaded: serialization.VolumeDocument | None = None
+
+    #: In GiB.
+    size: ClassVar[Field[int]] = Field()
+    name: ClassVar[Field[str]] = Field(validation.check_name)
+    description: ClassVar[Field[str]] = Field(validation.check_description)
+    #: As in Cinder: ``'creating'``, ``'available'``, ``'in-use'``, ``'error'``, ...
+    status: ClassVar[Field[str]] = Field()
+    previous_status: ClassVar[Field[str | None]] = Field()
+    #: ``'attached'`` while it is connected to a host, ``'detached'`` otherwise.
+    attach_status: ClassVar[Field[str]] = Field()
+    migration_status: ClassVar[Field[str | None]] = Field()
+    #: ``host@backend#pool``.
+    host: ClassVar[Field[str]] = Field()
+    cluster_name: ClassVar[Field[str | None]] = Field()
+    availability_zone: ClassVar[Field[str | None]] = Field(_GIVEN["availability_zone"])
+    user_id: ClassVar[Field[str | None]] = Field()
+    project_id: ClassVar[Field[str | None]] = Field()
+    bootable: ClassVar[Field[bool]] = Field(bool)
+    multiattach: ClassVar[Field[bool]] = Field()
+    metadata: ClassVar[Field[dict[str, str]]] = Field(validation.check_metadata)
+    admin_metadata: ClassVar[Field[dict[str, str]]] = Field(_GIVEN["admin_metadata"])
+    glance_metadata: ClassVar[Field[dict[str, str]]] = Field()
+    extra_specs: ClassVar[Field[dict[str, str]]] = Field()
+    qos_specs: ClassVar[Field[dict[str, str]]] = Field()
+    volume_type_id: ClassVar[Field[str | None]] = Field()
+    source_volid: ClassVar[Field[str | None]] = Field()
+    snapshot_id: ClassVar[Field[str | None]] = Field()
+    group_id: ClassVar[Field[str | None]] = Field()
+    encryption_key_id: ClassVar[Field[str | None]] = Field()
+    replication_status: ClassVar[Field[str | None]] = Field()
+    replication_extended_status: ClassVar[Field[str | None]] = Field()
+    replication_driver_data: ClassVar[Field[str | None]] = Field()
+    provider_id: ClassVar[Field[str | None]] = Field()
+    provider_location: ClassVar[Field[str | None]] = Field()
+    provider_geometry: ClassVar[Field[str | None]] = Field()
+    shared_targets: ClassVar[Field[bool]] = Field()
+    launched_at: ClassVar[Field[datetime.datetime | None]] = Field()
+
+    def __init__(
+        self,
+        backend_or_vol: Backend | Volume | str,
+        pool_name: str | None = None,
+        **fields: Any,
+    ) -> None:
+        fields = {_NAMES.get(name, name): value for name, value in fields.items()}
+        source = backend_or_vol if isinstance(backend_or_vol, Volume) else None
+        backend = self._backend_of(backend_or_vol)
+        controller = backend.controller
+        refuse_unknown("A volume", fields, ["id", "pool_name", *_GIVEN])
+        given = {name: check(fields[name]) for name, check in _GIVEN.items() if name in fields}
+        if "size" not in given and source is None:
+            raise errors.InvalidInput("A volume needs a size, in GiB")
+        if pool_name is not None and "host" in given:
+            raise errors.InvalidInput("A volume is given a pool_name or a host, not both")
+        inherited = _inherited(source) if source is not None else {}
+        id = fields.get("id")
+        id = (
+            new_id()
+            if id is None
+            else validation.check_id(id, "volume", non_uuid_ids=controller.non_uuid_ids)
+        )
+        where = (
+            {"host": backend._place(pool_name, given.get("host"))}
+            if (pool_name is not None or "host" in given or source is None)
+            else {}
+        )
+        values = {
+            "user_id": controller.user_id,
+            "project_id": controller.project_id,
+            **inherited,
+            **given,
+            **where,
+        }
+        if values.get("extra_specs") or values.get("qos_specs"):
+            values["volume_type_id"] = id
+        self._init(controller, VolumeRecord(id=id, backend=backend.id, **values))
+        self._asked: Mapping[str, Any] = given | (where if pool_name is not None else {})
+
+    @classmethod
+    def _backend_of(cls, backend_or_vol: Backend | Volume | str) -> Backend:
+        from cinderlib.backend import Backend
+
+        if isinstance(backend_or_vol, str):
+            return cls._class_controller().loaded(backend_or_vol)
+        if isinstance(backend_or_vol, Volume):
+            return backend_or_vol._controller.loaded(backend_or_vol._record.backend)
+        if not isinstance(backend_or_vol, Backend):
+            raise errors.InvalidInput(
+                f"A volume is made on a backend, its name or a volume on it, not on a"
+                f" {type(backend_or_vol).__name__}"
+            )
+        return backend_or_vol
+
+    # --- look-up -------------------------------------------------------------------------------
+
+    @classmethod
+    def get_by_id(cls, volume_id: str) -> Volume:
+        """The volume that has the id.
+
+        :raises VolumeNotFound: there is none.
+        """
+        return cls._class_controller().volume(volume_id)
+
+    @classmethod
+    def get_by_name(cls, volume_name: str) -> list[Volume]:
+        """The volumes that have exactly this name, on all backends, in the order of creation."""
+        return list(cls._class_controller().volumes(name=volume_name))
+
+    @property
+    def name_in_storage(self) -> str:
+        """What the volume is called on the array."""
+        return self._controller.name_in_storage(self._record)
+
+    @property
+    def volume_type(self) -> VolumeType | None:
+        """Its extra specs and QoS specs in the form of Cinder's volume type, if it has any."""
+        return VolumeType.of(self._record)
+
+    @property
+    def snapshots(self) -> list[Snapshot]:
+        """Its snapshots, as the store has them now, in the order of creation."""
+        found: Sequence[SnapshotRecord] | None = None
+        if self._loaded is not None:
+            found = self._loaded.snapshots
+        if found is None:
+            found = self._controller.store.find(SnapshotRecord, {"volume_id": self.id})
+        return [self._controller.wrap(record) for record in found]
+
+    @property
+    def connections(self) -> list[Connection]:
+        """Its connections, as the store has them now, in the order of creation."""
+        found: Sequence[ConnectionRecord] | None = None
+        if self._loaded is not None:
+            found = self._loaded.connections
+        if found is None:
+            found = self._controller.store.find(ConnectionRecord, {"volume_id": self.id})
+        return [self._controller.wrap(record) for record in found]
+
+    @property
+    def local_attach(self) -> Connection | None:
+        """The connection through which it is attached to this host, by whichever process."""
+        for connection in self.connections:
+            if connection.attached and connection.attached_host == this_host():
+                return connection
+        return None
+
+    # --- life ----------------------------------------------------------------------------------
+
+    def create(self) -> None:
+        """Make it on the storage.
+
+        Asked again, or of an id that exists with the same properties, it takes over what is there.
+
+        :raises AlreadyExists: another volume has the id.
+        :raises DriverError: the storage failed; the volume stays in the store as ``'error'``, to
+            be deleted or to be created again.
+        """
+        with self._named():
+            record, self.changed = operations.create(
+                self._controller.journal, self._record, getattr(self, "_asked", {})
+            )
+            self._adopt(record)
+
+    def delete(self) -> None:
+        """Delete it; one that is gone already is no error.
+
+        :raises InvalidVolume: it has snapshots or connections; nothing was touched.
+        """
+        with self._named():
+            self.changed = operations.delete(self._controller.journal, self.id)
+        self._record = replace(self._record, status="deleted")
+
+    def extend(self, size: float) -> int:
+        """Grow it, and its device when it is attached to this host.
+
+        :param size: the new size in GiB, whole or fractional (rounded up).
+        :returns: the new size in bytes, as seen here when it is attached here.
+        :raises InvalidInput: it is larger already.
+        """
+        wanted = validation.check_size(size)
+        with self._named():
+            record, self.changed = operations.extend(self._controller.journal, self.id, wanted)
+            self._adopt(record)
+            local = self.local_attach if record.attach_status == "attached" else None
+            return local.extend() if local is not None else record.size * GIB
+
+    def clone(self, **fields: Any) -> Volume:
+        """Make another volume with the same data on the same backend.
+
+        :param fields: of the new volume, as for :class:`Volume`; ``size`` may be larger.
+        :returns: the new volume.
+        """
+        return self._derived("source_volid", self.id, fields)
+
+    def _derived(self, origin: str, origin_id: str, fields: dict[str, Any]) -> Volume:
+        new = self._controller.Volume(self, **fields)
+        new._record = replace(new._record, **{origin: origin_id})
+        new._asked = {**new._asked, origin: origin_id}
+        new.create()
+        return new
+
+    def create_snapshot(self, name: str = "", description: str = "", **fields: Any) -> Snapshot:
+        """Take a snapshot, attached or not.
+
+        :param fields: ``id``, ``metadata``.
+        """
+        snapshot = self._controller.Snapshot(self, name=name, description=description, **fields)
+        snapshot.create()
+        return snapshot
+
+    def revert_to_snapshot(self, snapshot: Snapshot) -> None:
+        """Give it the data back that it had when one of its snapshots was taken.
+
+        :raises InvalidVolume: it is connected, or has grown since.
+        :raises Unsupported: the driver has no such operation.
+        """
+        with self._named():
+            self._adopt(operations.revert(self._controller.journal, self.id, snapshot.id))
+            self.changed = True
+
+    # --- connections ---------------------------------------------------------------------------
+
+    def connect(self, connector_dict: Mapping[str, Any], **fields: Any) -> Connection:
+        """Export and map it for a host.
+
+        :param connector_dict: what that host's ``get_connector_properties`` gave.
+        :param fields: ``attached_host``, ``attach_mode`` (``'rw'`` or ``'ro'``), ``mountpoint``,
+            ``instance_uuid``, ``device_scan_attempts``, ``use_multipath``, ``id``.
+        :returns: the connection; the one that is there when the host is connected already.
+        :raises InvalidVolume: it is connected to another host and is not multiattach.
+        :raises InvalidConnector: the driver needs more than the connector says.
+        """
+        connection = self._controller.Connection(
+            self._controller.loaded(self._record.backend),
+            volume=self,
+            connector=connector_dict,
+            **fields,
+        )
+        with self._named():
+            connection._connect()
+            self.refresh()
+        self.changed = connection.changed
+        return connection
+
+    def disconnect(self, connection: Connection, force: bool = False) -> None:
+        """Unmap it from the connection's host; the export goes with the last connection."""
+        connection.disconnect(force)
+        self.refresh()
+        self.changed = connection.changed
+
+    def attach(self) -> Connection:
+        """Connect it to this host and make a device of it.
+
+        :returns: the connection, whose ``path`` is the device.
+        :raises NodeError: this host could not; it is disconnected again.
+        """
+        controller = self._controller
+        with self._named():
+            connector = controller.local_connector(controller.loaded(self._record.backend))
+            connection = self.connect(connector, attached_host=this_host())
+            made_here = connection.changed
+            try:
+                connection.attach()
+            except BaseException as exc:
+                if made_here:
+                    self._undo_connect(connection, exc)
+                raise
+        self.changed = connection.changed
+        return connection
+
+    def _undo_connect(self, connection: Connection, cause: BaseException) -> None:
+        try:
+            self.disconnect(connection)
+        except errors.CinderlibError as exc:
+            cause.add_note(f"Disconnecting it again failed too: {exc}")
+
+    def detach(self, force: bool = False, ignore_errors: bool = False) -> None:
+        """Remove its device from this host and disconnect it from this host.
+
+        :param force: go on with the next step when one fails, and then raise what failed.
+        :param ignore_errors: with ``force``, raise nothing.
+        :raises NotLocal: it is not attached here.
+        """
+        connection = self.local_attach
+        if connection is None:
+            raise errors.NotLocal(f"Volume {self.id} is not attached to this host", resource=self)
+        failed: errors.CinderlibError | None = None
+        with self._named():
+            try:
+                connection.detach(force, ignore_errors)
+            except errors.NodeError as exc:
+                if not force:
+                    raise
+                failed = exc
+            self.disconnect(connection, force)
+            if failed is not None and not ignore_errors:
+                raise failed
+
+    @contextlib.contextmanager
+    def attached(self) -> Iterator[Connection]:
+        """``with vol.attached() as attach:`` attaches it and, at the end, detaches it."""
+        connection = self.attach()
+        try:
+            yield connection
+        finally:
+            self.detach()
+
+    def cleanup(self) -> None:
+        """Detach and disconnect it from this host, if it is; other hosts are left alone."""
+        while self.local_attach is not None:
+            self.detach()
+
+    def _document(self, *, related: bool) -> serialization.VolumeDocument:
+        record = cast(VolumeRecord, self._edit(self._record))
+        return serialization.volume_document(
+            record,
+            snapshots=[s._record for s in self.snapshots] if related else None,
+            connections=[c._record for c in self.connections] if related else None,
+            options=self._controller.document_options(record.backend),
+        )
+
+
+def _inherited(source: Volume) -> dict[str, Any]:
+    record = source._record
+    inherited = {name: getattr(record, name) for name in _TAKEN_OVER}
+    return inherited | {
+        "size": record.size,
+        "name": record.name,
+        "host": record.host,
+        "user_id": record.user_id,
+        "project_id": record.project_id,
+        "extra_specs": record.extra_specs,
+        "qos_specs": record.qos_specs,
+    }
