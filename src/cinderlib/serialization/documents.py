@@ -19,6 +19,7 @@ where they were asked for. :func:`to_dict` is for showing.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,8 +57,8 @@ class VolumeDocument(_Document, kw_only=True, frozen=True, omit_defaults=True, t
     """A volume; ``None`` for what was not asked for."""
 
     volume: VolumeRecord
-    snapshots: tuple[SnapshotRecord, ...] | None = None
-    connections: tuple[ConnectionRecord, ...] | None = None
+    snapshots: list[SnapshotRecord] | None = None
+    connections: list[ConnectionRecord] | None = None
 
 
 class SnapshotDocument(_Document, kw_only=True, frozen=True, omit_defaults=True, tag="Snapshot"):
@@ -79,7 +80,7 @@ class ConnectionDocument(
 class BackendDocument(_Document, kw_only=True, frozen=True, omit_defaults=True, tag="Backend"):
     """A backend and its volumes."""
 
-    volumes: tuple[VolumeDocument, ...] | None = None
+    volumes: list[VolumeDocument] | None = None
 
 
 Document = BackendDocument | VolumeDocument | SnapshotDocument | ConnectionDocument
@@ -101,8 +102,8 @@ def volume_document(
         format=FORMAT,
         backend=_backend(volume.backend, options),
         volume=volume,
-        snapshots=None if snapshots is None else tuple(snapshots),
-        connections=None if connections is None else tuple(connections),
+        snapshots=None if snapshots is None else list(snapshots),
+        connections=None if connections is None else list(connections),
     )
 
 
@@ -138,7 +139,7 @@ def backend_document(
     return BackendDocument(
         format=FORMAT,
         backend=_backend(name, options),
-        volumes=None if volumes is None else tuple(volumes),
+        volumes=None if volumes is None else list(volumes),
     )
 
 
@@ -179,13 +180,26 @@ def wire(connection: ConnectionRecord, volume: VolumeRecord | None = None) -> di
         "use_multipath": connection.use_multipath,
         "scan_attempts": connection.scan_attempts,
         "attach_mode": connection.attach_mode,
+        "volume": {"id": connection.volume_id},
     }
-    document["volume"] = {"id": connection.volume_id}
     if volume is not None:
         document["volume"]["size"] = volume.size * 2**30
     if connection.device:
         document["device"] = connection.device.reveal()
-    return document
+    return copy.deepcopy(document)
+
+
+def records_of(document: Document) -> list[Record]:
+    """All records in a document, the one it is about first."""
+    if isinstance(document, VolumeDocument):
+        return [document.volume, *(document.snapshots or ()), *(document.connections or ())]
+    if isinstance(document, BackendDocument):
+        return [record for volume in document.volumes or () for record in records_of(volume)]
+    if isinstance(document, SnapshotDocument):
+        found: list[Record] = [document.snapshot]
+    else:
+        found = [document.connection]
+    return found + ([document.volume] if document.volume is not None else [])
 
 
 def to_dict(record: Record) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def _time(value: datetime.datetime, what: str) -> None:
 
 
 def check_record(record: Record) -> None:
-    """Whether a record can be stored and worked with.
+    """Whether a volume's, a snapshot's or a connection's record can be stored and worked with.
 
     Its ids can be any safe text: whether they must be UUIDs is the controller's decision.
 
