@@ -131,22 +131,6 @@ class LocalDriver:
                 translate.plain(answer), volume, connection, self._driver.configuration
             )
 
-    def attach_volume(self, volume: VolumeRecord, connection: ConnectionRecord) -> None:
-        with self._calling("mark as attached volume", volume, connection):
-            self._driver.attach_volume(
-                self._context,
-                translate.volume(self._context, volume),
-                connection.instance_uuid,
-                connection.attached_host,
-                connection.mountpoint,
-            )
-
-    def detach_volume(self, volume: VolumeRecord, connection: ConnectionRecord) -> None:
-        with self._calling("mark as detached volume", volume, connection):
-            made = translate.volume(self._context, volume)
-            attachment = translate.attachment(self._context, connection, made)
-            self._driver.detach_volume(self._context, made, attachment)
-
     def terminate_connection(
         self, volume: VolumeRecord, connection: ConnectionRecord, *, force: bool = False
     ) -> bool:

@@ -89,11 +89,6 @@ class Driver(Protocol):
         """:returns: ``{'driver_volume_type': ..., 'data': {...}}`` with ``access_mode``, QoS and
         the like added to the data, as Cinder's manager does."""
 
-    def attach_volume(self, volume: VolumeRecord, connection: ConnectionRecord) -> None:
-        """Tell the driver that the connection is in use (most do nothing)."""
-
-    def detach_volume(self, volume: VolumeRecord, connection: ConnectionRecord) -> None: ...
-
     def terminate_connection(
         self, volume: VolumeRecord, connection: ConnectionRecord, *, force: bool = False
     ) -> bool:

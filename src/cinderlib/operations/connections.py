@@ -79,7 +79,6 @@ def connect(
         try:
             exported = driver.create_export(volume, attaching.connector)
             conn_info = driver.initialize_connection(exported, attaching)
-            driver.attach_volume(exported, attaching)
         except BaseException as exc:
             _undo_connect(journal, driver, intent, attaching, volume, others, exc)
             raise
@@ -174,7 +173,6 @@ def _unmap(
 ) -> VolumeRecord:
     """The order is the one of Cinder's manager."""
     driver.terminate_connection(volume, connection, force=force)
-    driver.detach_volume(volume, connection)
     return driver.remove_export(volume) if last else volume
 
 
