@@ -60,14 +60,14 @@ def _start(settings: Settings) -> None:
     try:
         _import_eventlet()
         _choose_threads()
-        from cinderlib.drivers import privileges, seam
+        from cinderlib.drivers import declarations, privileges, seam
 
         privileges.replace_helpers(settings.root_helper)
         seam.install()
         _import_cinder()
     finally:
         time.sleep = sleep  # os-brick replaces it by a wrapper for its own tests
-    _declare_options()
+    declarations.declare()
     _set_defaults(settings)
     privileges.set_up_privsep(settings.root_helper)
     from cinder import coordination
@@ -107,45 +107,6 @@ def _import_cinder() -> None:
             "this program uses oslo.config's global CONF in a way that Cinder's options do not fit "
             f"into: {error}"
         ) from error
-
-
-def _declare_options() -> None:
-    """Options that drivers read and that are declared in services which do not run here."""
-    from cinder.volume import configuration
-    from oslo_config import cfg
-
-    per_backend = [
-        cfg.StrOpt("volume_driver", help="The driver: its class, or a short name of it."),
-        cfg.StrOpt(
-            "extra_capabilities",
-            default="{}",
-            help="Capabilities to report besides the driver's own, as a JSON object.",
-        ),
-        cfg.BoolOpt("suppress_requests_ssl_warnings", default=False, help="Set at setup."),
-        cfg.IntOpt("backend_native_threads_pool_size", default=20, min=20, help="Not used."),
-        cfg.StrOpt("rbd_keyring_conf", help="The keyring file of rbd_user, sent to the node."),
-    ]
-    process_wide = [
-        cfg.StrOpt("zoning_mode", help="Fibre Channel zoning: 'fabric', or none."),
-        cfg.StrOpt(
-            "volume_name_template",
-            default="volume-%s",
-            help="A volume's name on the storage; %s is its id.",
-        ),
-        cfg.StrOpt(
-            "snapshot_name_template",
-            default="snapshot-%s",
-            help="A snapshot's name on the storage; %s is its id.",
-        ),
-        cfg.StrOpt("backup_name_template", default="backup-%s", help="Not used."),
-        cfg.BoolOpt("enable_new_services", default=True, help="Not used."),
-    ]
-    for opts, group in ((per_backend, configuration.SHARED_CONF_GROUP), (process_wide, None)):
-        for opt in opts:
-            try:
-                cfg.CONF.register_opt(opt, group=group)
-            except cfg.DuplicateOptError:
-                _log.debug("Cinder declares %s itself", opt.name)
 
 
 def _set_defaults(settings: Settings) -> None:

@@ -69,10 +69,11 @@ def everything(folder: str) -> dict[str, dict[str, Any]]:
 
     bootstrap.start(Settings(host="localhost", state_path=folder, lock_path=folder))
     listing = {}
-    short = {path: name for name, path in sorted(names.short_names().items(), reverse=True)}
+    by_length = sorted(names.short_names().items(), key=lambda item: -len(item[0]))
+    short = {path: name for name, path in by_length}
     seen: set[str] = set()
     for path in names.classes():
-        module, _, class_name = path.rpartition(".")
+        class_name = path.rpartition(".")[2]
         # Two products' drivers can have one class name; the second goes by its full path.
         key = path if class_name in seen else class_name
         seen.add(class_name)

@@ -13,17 +13,17 @@ from typing import Any
 #: Importable name -> what to install, where the names differ.
 _INSTALL = {
     "OpenSSL": "pyOpenSSL",
+    "capacity": "infinisdk",
     "dfs_sdk": "dfs-sdk",
     "hpe3parclient": "python-3parclient",
     "hpe_storage_flowkit_py": "hpe-storage-flowkit-py",
+    "infi": "infinisdk",
     "linstor": "python-linstor",
     "pypureclient": "py-pure-client",
-    "pyxcli": "pyxcli",
     "rados": "rados (the system's python3-rados)",
     "rbd": "rbd (the system's python3-rbd)",
     "rbd_iscsi_client": "rbd-iscsi-client",
     "rsd_lib": "rsd-lib",
-    "storpool": "storpool",
     "websocket": "websocket-client",
 }
 #: Commands that drivers run on this host and cannot work without, by module.
@@ -43,11 +43,10 @@ _COMMANDS = {
 
 def missing(driver_class: Any) -> list[str]:
     """What the driver needs and this host lacks, each as words for a person."""
-    packages = [
-        f"Python package {_INSTALL.get(name, name)}"
-        for name in sorted(optional_imports(driver_class))
-        if not _importable(name)
-    ]
+    absent = {
+        _INSTALL.get(name, name) for name in optional_imports(driver_class) if not _importable(name)
+    }
+    packages = [f"Python package {name}" for name in sorted(absent)]
     commands = [
         f"command {command}"
         for command in _COMMANDS.get(driver_class.__module__, ())
