@@ -7,7 +7,7 @@ import dataclasses
 from typing import Any
 
 from cinderlib.errors import DeviceUnavailable
-from cinderlib.node import block
+from cinderlib.node import block, command
 from cinderlib.node.document import ConnectionDocument
 from cinderlib.node.state import Entry, State
 
@@ -68,6 +68,14 @@ class Connector(abc.ABC):
     def extend(self, device: dict[str, Any]) -> int:
         """Let the host see the volume's new size; it is returned in bytes."""
 
+    def protect(self, device: dict[str, Any]) -> None:
+        """Make the kernel refuse writes, where the protocol did not and the mode asks for it."""
+        path = device["path"]
+        if self.document.mode != "ro" or not isinstance(path, str) or not block.is_block(path):
+            return
+        if not block.is_read_only(path):
+            command.run(["blockdev", "--setro", path], root_helper=self.settings.root_helper)
+
     def outlives_process(self, device: dict[str, Any]) -> bool:
         """Whether the device stays when this process ends, so that others must know of it."""
         return isinstance(device["path"], str)
@@ -82,6 +90,10 @@ class Connector(abc.ABC):
             return
         if not block.is_block(path):
             raise DeviceUnavailable(f"There is no block device {path}.", resource=self.document.id)
+        if self.document.mode == "ro" and not block.is_read_only(path):
+            raise DeviceUnavailable(
+                f"{path} takes writes, and 'ro' was asked.", resource=self.document.id
+            )
         self.verify_size(path)
 
     def verify_size(self, path: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
 import time
@@ -14,7 +13,6 @@ import msgspec
 from cinderlib.errors import NodeError
 
 _SYS = Path("/sys")
-_BLKROSET = 0x125D
 
 
 class Trace(msgspec.Struct, frozen=True):
@@ -114,15 +112,6 @@ def users(path: str) -> list[str]:
             if exc.errno == 16:
                 found.append("the kernel (a mount elsewhere, swap, or another device)")
     return found
-
-
-def set_read_only(path: str) -> None:
-    """Make the kernel refuse writes to the block device. Needs root."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.ioctl(handle, _BLKROSET, (1).to_bytes(4, "little"))
-    finally:
-        os.close(handle)
 
 
 def wait(condition: Callable[[], bool], *, timeout: float) -> bool:

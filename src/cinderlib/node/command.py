@@ -13,6 +13,18 @@ from cinderlib.errors import MissingDependency, NodeError
 LOG = logging.getLogger(__name__)
 
 
+def as_root(argv: Sequence[str], root_helper: str | None) -> list[str]:
+    """The command that runs another as root.
+
+    :param root_helper: unused when this process is root. ``sudo`` must not ask for a password:
+        nobody is there to type it.
+    """
+    if not root_helper or os.geteuid() == 0:
+        return list(argv)
+    helper = shlex.split(root_helper)
+    return [*(["sudo", "-n"] if helper == ["sudo"] else helper), *argv]
+
+
 def run(argv: Sequence[str], *, root_helper: str | None = None, timeout: float = 60) -> str:
     """What the program wrote.
 
@@ -21,9 +33,7 @@ def run(argv: Sequence[str], *, root_helper: str | None = None, timeout: float =
     :raises MissingDependency: the program is not installed.
     :raises NodeError: it failed or did not end in time. Arguments are not shown: they can be keys.
     """
-    command = list(argv)
-    if root_helper and os.geteuid() != 0:
-        command = [*shlex.split(root_helper), *command]
+    command = as_root(argv, root_helper)
     LOG.debug("Running %s", argv[0])
     try:
         done = subprocess.run(

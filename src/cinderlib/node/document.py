@@ -6,7 +6,7 @@ import copy
 import difflib
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -33,7 +33,20 @@ class VolumeFacts(msgspec.Struct, frozen=True):
     """What the controller knows of the volume, to compare the device with. Size in bytes."""
 
     id: str | None = None
-    size: int | None = None
+    size: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+
+class _Connector(msgspec.Struct, frozen=True):
+    """What is checked of the connector properties; protocols add more."""
+
+    host: str | None = None
+    ip: str | None = None
+    initiator: str | None = None
+    nqn: str | None = None
+    wwpns: list[str] | None = None
+    wwnns: list[str] | None = None
+    multipath: bool | None = None
+    enforce_multipath: bool | None = None
 
 
 class _Document(msgspec.Struct, frozen=True):
@@ -41,7 +54,7 @@ class _Document(msgspec.Struct, frozen=True):
     connector: dict[str, Any] = {}
     device: dict[str, Any] | None = None
     use_multipath: bool | None = None
-    scan_attempts: int | None = None
+    scan_attempts: Annotated[int, msgspec.Meta(ge=1)] | None = None
     attach_mode: Literal["rw", "ro"] | None = None
     volume: VolumeFacts | None = None
     id: str | None = None
@@ -72,6 +85,7 @@ class ConnectionDocument:
             raw = {"conn": raw}
         _refuse_misspelt(raw)
         parsed = check(_Document, raw)
+        asked = check(_Connector, parsed.connector, where="connector")
         self._raw = raw
         self.id = parsed.id
         self.protocol = parsed.conn.driver_volume_type.lower()
@@ -81,10 +95,8 @@ class ConnectionDocument:
         self.volume_id = parsed.volume.id if parsed.volume else None
         self.size = parsed.volume.size if parsed.volume else None
         self.scan_attempts = parsed.scan_attempts or 3
-        if self.scan_attempts < 1:
-            raise InvalidDocument("The connection document's scan_attempts must be at least 1.")
         self.mode = parsed.attach_mode or _access_mode(self.data)
-        self.multipath = _multipath(parsed)
+        self.multipath = _multipath(parsed, asked)
 
     def key(self, identity: Mapping[str, Any] | None = None) -> str:
         """What tells this attachment from others on this host.
@@ -151,16 +163,11 @@ def _access_mode(data: Mapping[str, Any]) -> Literal["rw", "ro"]:
     return "ro" if mode == "ro" else "rw"
 
 
-def _multipath(parsed: _Document) -> bool:
+def _multipath(parsed: _Document, asked: _Connector) -> bool:
     if parsed.use_multipath is not None:
         return parsed.use_multipath
-    if "multipath" in parsed.connector:
-        multipath = parsed.connector["multipath"]
-        if not isinstance(multipath, bool):
-            raise InvalidDocument(
-                "The connection document's connector.multipath must be true or false."
-            )
-        return multipath
+    if asked.multipath is not None:
+        return asked.multipath
     data = parsed.conn.data
     if data.get("target_iqns") and data.get("target_portals"):
         return True

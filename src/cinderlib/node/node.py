@@ -2,49 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import msgspec
 
-from cinderlib.errors import (
-    AlreadyExists,
-    Busy,
-    CinderlibError,
-    ConnectionNotFound,
-    DeviceInUse,
-    DeviceUnavailable,
-    LeftoverDevice,
-    NotLocal,
-)
-from cinderlib.node import properties, protocols
+from cinderlib.errors import ConnectionNotFound, NotLocal
+from cinderlib.node import lifecycle, properties
 from cinderlib.node.attachment import Attachment
-from cinderlib.node.base import Connector, HostSettings
+from cinderlib.node.base import HostSettings
 from cinderlib.node.document import ConnectionDocument
-from cinderlib.node.state import Entry, State
+from cinderlib.node.lifecycle import Leftover
+from cinderlib.node.state import State
 from cinderlib.records import KeyValueRecord
-
-LOG = logging.getLogger(__name__)
-
-
-class Leftover(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that an interrupted attach or detach left on this host.
-
-    :ivar key: of the attachment, see :attr:`cinderlib.node.base.Connector.key`.
-    :ivar connection_id: of the controller's connection, when it was known.
-    :ivar operation: what was interrupted, ``'attaching'`` or ``'detaching'``.
-    :ivar device: its path, when there is one.
-    :ivar users: what uses it, in words; it is not removed while there are any.
-    """
-
-    key: str
-    connection_id: str | None
-    operation: str
-    device: str | None
-    users: tuple[str, ...] = ()
 
 
 class _Persistence(Protocol):
@@ -88,8 +59,7 @@ class Node:
             enforce_multipath=enforce_multipath,
             host=host,
         )
-        self._state = State(state_path)
-        self._settings = HostSettings(root_helper=root_helper, state=self._state)
+        self._settings = HostSettings(root_helper=root_helper, state=State(state_path))
 
     def connector_properties(self, protocol: str | None = None) -> dict[str, Any]:
         """What a controller must know of this host to map a volume for it.
@@ -117,13 +87,7 @@ class Node:
         :raises DeviceUnavailable: the device did not appear or is not the volume; it was removed.
         :raises NodeError: another step failed.
         """
-        document = ConnectionDocument(connection_info)
-        connector = protocols.connector(document, self._settings)
-        with self._state.locked(connector.key):
-            entry = self._state.get(connector.key)
-            if entry and (attached := self._still_attached(document, connector, entry)):
-                return attached
-            return self._attach(document, connector, entry)
+        return lifecycle.attach(ConnectionDocument(connection_info), self._settings)
 
     def detach(
         self,
@@ -148,20 +112,13 @@ class Node:
         :raises LeftoverDevice: something of it is still here; the message says what.
         :raises NodeError: another step failed.
         """
-        document = self._document(connection_info)
-        connector = protocols.connector(document, self._settings)
-        with self._state.locked(connector.key):
-            entry = self._state.get(connector.key)
-            if entry:
-                connector = self._as_attached(entry)
-            known = (entry and entry.device) or device or document.device
-            known = dict(known) if known else None
-            try:
-                self._detach(connector, known, entry, force=force)
-            except CinderlibError:
-                if not (force and ignore_errors):
-                    raise
-                LOG.warning("Detaching %s left errors behind", connector, exc_info=True)
+        lifecycle.detach(
+            self._document(connection_info),
+            self._settings,
+            device=device,
+            force=force,
+            ignore_errors=ignore_errors,
+        )
 
     def extend(
         self,
@@ -176,45 +133,22 @@ class Node:
         :raises NotLocal: it is not attached here.
         """
         document = self._document(connection_info)
-        connector = protocols.connector(document, self._settings)
-        with self._state.locked(connector.key):
-            entry = self._state.get(connector.key)
-            if entry:
-                connector = self._as_attached(entry)
-            known = (entry and entry.device) or device or document.device
-            if not known:
-                raise NotLocal("The volume is not attached to this host.", resource=document.id)
-            return connector.extend(dict(known))
+        size = lifecycle.extend(document, self._settings, device=device)
+        if size is None:
+            raise NotLocal("The volume is not attached to this host.", resource=document.id)
+        return size
 
     def attachments(self) -> list[Attachment]:
         """What is attached on this host and recorded, oldest key first."""
         return [
-            _attachment(ConnectionDocument(entry.document), entry.device)
-            for entry in self._state.entries()
+            lifecycle.attachment(ConnectionDocument(entry.document), entry.device)
+            for entry in self._settings.state.entries()
             if entry.status == "attached" and entry.device
         ]
 
     def leftovers(self) -> list[Leftover]:
         """What attaches and detaches that were interrupted left on this host."""
-        found = []
-        for entry in self._state.entries():
-            if entry.status == "attached":
-                continue
-            with contextlib.suppress(Busy), self._state.locked(entry.key, wait=False):
-                if entry != self._state.get(entry.key):
-                    continue
-                connector = self._as_attached(entry)
-                device = connector.find_interrupted(entry)
-                found.append(
-                    Leftover(
-                        key=entry.key,
-                        connection_id=entry.document.get("id"),
-                        operation=entry.status,
-                        device=device["path"] if device else None,
-                        users=tuple(connector.users(device)) if device else (),
-                    )
-                )
-        return found
+        return list(lifecycle.leftovers(self._settings))
 
     def cleanup(self, leftovers: Iterable[Leftover] | None = None) -> list[Leftover]:
         """Remove leftovers, only those that are provably ours and unused.
@@ -222,118 +156,16 @@ class Node:
         :param leftovers: of :meth:`leftovers`, by default all of them.
         :returns: those that were removed.
         """
-        removed = []
-        for leftover in self.leftovers() if leftovers is None else leftovers:
-            with contextlib.suppress(Busy), self._state.locked(leftover.key, wait=False):
-                entry = self._state.get(leftover.key)
-                if entry is None or entry.status == "attached":
-                    continue
-                connector = self._as_attached(entry)
-                try:
-                    self._detach(connector, connector.find_interrupted(entry), entry)
-                except CinderlibError as exc:
-                    LOG.warning("A leftover stays: %s", exc)
-                else:
-                    removed.append(leftover)
-        return removed
+        found = self.leftovers() if leftovers is None else leftovers
+        return [leftover for leftover in found if lifecycle.clean(leftover, self._settings)]
 
     def _document(self, connection_info: Mapping[str, Any] | str) -> ConnectionDocument:
         if not isinstance(connection_info, str):
             return ConnectionDocument(connection_info)
-        entry = self._state.find(connection_info)
+        entry = self._settings.state.find(connection_info)
         if entry is None:
             raise ConnectionNotFound(
                 f"Nothing is attached on this host for the connection {connection_info}.",
                 resource=connection_info,
             )
         return ConnectionDocument(entry.document)
-
-    def _as_attached(self, entry: Entry) -> Connector:
-        return protocols.connector(ConnectionDocument(entry.document), self._settings)
-
-    def _still_attached(
-        self, document: ConnectionDocument, connector: Connector, entry: Entry
-    ) -> Attachment | None:
-        if entry.status != "attached" or not entry.device:
-            return None
-        made = self._as_attached(entry)
-        try:
-            made.verify(entry.device)
-        except CinderlibError as exc:
-            LOG.warning("What was attached is not there any more (%s); attaching it anew", exc)
-            return None
-        if made.document.mode != document.mode:
-            raise AlreadyExists(
-                f"The volume is attached {made.document.mode!r} already; detach it before it is "
-                f"attached {document.mode!r}.",
-                resource=document.id,
-                differences={"attach_mode": (made.document.mode, document.mode)},
-            )
-        return _attachment(made.document, entry.device)
-
-    def _attach(
-        self, document: ConnectionDocument, connector: Connector, earlier: Entry | None
-    ) -> Attachment:
-        # What an interrupted attach of ours made is to be used, so what was there before it counts.
-        before = earlier.before if earlier else connector.survey()
-        entry = Entry(
-            key=connector.key,
-            document=document.with_device(None),
-            before=before,
-        )
-        self._state.put(entry)
-        device: dict[str, Any] | None = None
-        try:
-            device = connector.attach(before)
-            connector.verify(device)
-        except BaseException:
-            with contextlib.suppress(CinderlibError):
-                self._detach(connector, device or connector.find_interrupted(entry), entry)
-            raise
-        if connector.outlives_process(device):
-            traces = connector.traces(device)
-            self._state.put(
-                msgspec.structs.replace(entry, status="attached", device=device, traces=traces)
-            )
-        else:
-            self._state.remove(entry.key)
-        return _attachment(document, device)
-
-    def _detach(
-        self,
-        connector: Connector,
-        device: dict[str, Any] | None,
-        entry: Entry | None,
-        *,
-        force: bool = False,
-    ) -> None:
-        if device and not force and (users := connector.users(device)):
-            raise DeviceInUse(
-                f"{device['path']} is used by {', '.join(users)}.", resource=connector.document.id
-            )
-        if entry:
-            if not entry.traces and device:
-                entry = msgspec.structs.replace(entry, traces=connector.traces(device))
-            entry = msgspec.structs.replace(entry, status="detaching", device=device)
-            self._state.put(entry)
-        connector.detach(device, entry, force=force)
-        if entry:
-            if remains := connector.remains(entry):
-                raise LeftoverDevice(
-                    f"The volume was detached, but this is still here: {', '.join(remains)}.",
-                    resource=connector.document.id,
-                )
-            self._state.remove(entry.key)
-
-
-def _attachment(document: ConnectionDocument, device: dict[str, Any]) -> Attachment:
-    path = device.get("path")
-    if not path:
-        raise DeviceUnavailable("The attach gave no device.", resource=document.id)
-    return Attachment(
-        path=path,
-        device=device,
-        connection_info=document.with_device(device),
-        multipath_id=device.get("multipath_id"),
-        scsi_wwn=device.get("scsi_wwn"),
-    )

@@ -73,10 +73,51 @@ def gather(request: Request, protocol: str | None) -> dict[str, Any]:
             if name != "local":
                 from cinderlib.node import brick
 
-                found |= brick.connector_properties(request, name, my_ip=found["ip"])
+                found |= brick.connector_properties(
+                    request.root_helper,
+                    found["ip"],
+                    request.multipath,
+                    request.enforce_multipath,
+                    request.host,
+                    protocol=name,
+                )
                 state = _state_of_sources()  # os-brick makes the NVMe files when there are none.
             _known[request, name] = (state, found)
         return copy.deepcopy(found)
+
+
+def get_connector_properties(
+    root_helper: str | None,
+    my_ip: str | None,
+    multipath: bool,
+    enforce_multipath: bool,
+    host: str | None = None,
+    execute: Any = None,
+) -> dict[str, Any]:
+    """Everything that a controller may want to know of this host, for every protocol.
+
+    :param root_helper: the command that runs another as root.
+    :param my_ip: address of this host on the storage network.
+    :param multipath: ask for all paths to a volume.
+    :param enforce_multipath: fail rather than use one path when multipathd does not run.
+    :param host: this host's name, by default what the system says.
+    :param execute: a function that runs programs instead of os-brick's own; nothing is remembered
+        then.
+    :raises NodeError: os-brick failed.
+    """
+    request = Request(
+        root_helper=root_helper,
+        my_ip=my_ip,
+        multipath=multipath,
+        enforce_multipath=enforce_multipath,
+        host=host,
+    )
+    if execute is None:
+        return gather(request, None)
+    from cinderlib.node import brick
+
+    arguments = (root_helper, my_ip, multipath, enforce_multipath, host, execute)
+    return _basics(request) | brick.connector_properties(*arguments)
 
 
 def _basics(request: Request) -> dict[str, Any]:

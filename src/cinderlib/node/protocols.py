@@ -9,7 +9,24 @@ from cinderlib.node.base import Connector, HostSettings
 from cinderlib.node.document import ConnectionDocument
 
 _CONNECTORS = {
+    "fibre_channel": "cinderlib.node.fibre_channel:FibreChannelConnector",
+    "glusterfs": "cinderlib.node.remotefs:RemoteFsConnector",
+    "gpfs": "cinderlib.node.brick:BrickConnector",
+    "huaweisdshypervisor": "cinderlib.node.brick:BrickConnector",
+    "iscsi": "cinderlib.node.iscsi:IscsiConnector",
+    "iser": "cinderlib.node.iscsi:IscsiConnector",
+    "lightos": "cinderlib.node.brick:BrickConnector",
     "local": "cinderlib.node.local:LocalConnector",
+    "nfs": "cinderlib.node.remotefs:RemoteFsConnector",
+    "nvme": "cinderlib.node.nvme:NvmeConnector",
+    "nvmeof": "cinderlib.node.nvme:NvmeConnector",
+    "quobyte": "cinderlib.node.remotefs:RemoteFsConnector",
+    "rbd": "cinderlib.node.rbd:RbdConnector",
+    "scaleio": "cinderlib.node.brick:BrickConnector",
+    "scality": "cinderlib.node.remotefs:RemoteFsConnector",
+    "storpool": "cinderlib.node.brick:BrickConnector",
+    "vmdk": "cinderlib.node.brick:BrickConnector",
+    "vzstorage": "cinderlib.node.remotefs:RemoteFsConnector",
 }
 
 

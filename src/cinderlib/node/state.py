@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -43,6 +43,7 @@ class Entry(msgspec.Struct, kw_only=True, frozen=True):
     traces: list[Trace] = []
 
 
+_BOOT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Entry)
 
@@ -56,6 +57,16 @@ class State:
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         self.path = Path(path) if path is not None else default_path()
         self._ready: Path | None = None
+
+    @property
+    def brick_locks(self) -> Path:
+        """The folder of os-brick's locks."""
+        return self._folder() / "os-brick"
+
+    @property
+    def mounts(self) -> Path:
+        """The folder for mounts of shares. Beside the private one: other users follow its paths."""
+        return self.path.with_name(f"{self.path.name}-mounts")
 
     def get(self, key: str) -> Entry | None:
         """The entry of that key."""
@@ -140,10 +151,9 @@ class State:
             try:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 self.path.chmod(0o700)
-                # Another boot's devices are gone, and its entries say nothing any more.
                 for other in self.path.iterdir():
-                    if other.name != boot and other.is_dir():
-                        shutil.rmtree(other, ignore_errors=True)
+                    if _BOOT.fullmatch(other.name) and other.name != boot:
+                        _forget(other)
             except OSError as exc:
                 raise NodeError(
                     f"The folder for the state of this host, {self.path}, cannot be used: "
@@ -158,6 +168,19 @@ def default_path() -> Path:
     if os.geteuid() == 0:
         return Path("/var/lib/cinderlib/node")
     return Path(platformdirs.user_state_dir("cinderlib", appauthor=False)) / "node"
+
+
+def _forget(folder: Path) -> None:
+    # The devices of another boot are gone, and what was written of them says nothing any more.
+    # Not a recursive removal: something could be mounted in there by mistake.
+    with contextlib.suppress(OSError):
+        for inner in (folder / "os-brick", folder):
+            for file in inner.iterdir() if inner.is_dir() else ():
+                if file.is_file():
+                    file.unlink()
+        if (folder / "os-brick").is_dir():
+            (folder / "os-brick").rmdir()
+        folder.rmdir()
 
 
 def _same_file(handle: int, file: Path) -> bool:

@@ -1,0 +1,88 @@
+"""iSCSI and iSER."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cinderlib.errors import InvalidDocument
+from cinderlib.node import block
+from cinderlib.node.base import HostSettings
+from cinderlib.node.document import ConnectionDocument, check
+from cinderlib.node.scsi import ScsiConnector
+from cinderlib.node.state import Entry
+
+_SESSIONS = Path("/sys/class/iscsi_session")
+
+
+class IscsiData(msgspec.Struct, frozen=True):
+    """What the connection data may have; one of the two groups must be whole."""
+
+    target_portal: str | None = None
+    target_iqn: str | None = None
+    target_lun: int | str | None = None
+    target_portals: list[str] | None = None
+    target_iqns: list[str] | None = None
+    target_luns: list[int | str] | None = None
+    auth_method: str | None = None
+    auth_username: str | None = None
+    auth_password: str | None = None
+
+
+class IscsiConnector(ScsiConnector):
+    """Through open-iscsi; over all portals, as one multipath device, when it was made so."""
+
+    def __init__(self, document: ConnectionDocument, settings: HostSettings) -> None:
+        super().__init__(document, settings)
+        data = check(IscsiData, document.data, where="conn.data")
+        one = {"target_portal": data.target_portal, "target_iqn": data.target_iqn}
+        one |= {"target_lun": None if data.target_lun is None else str(data.target_lun)}
+        several = (data.target_portals, data.target_iqns, data.target_luns)
+        if not all(several):
+            missing = [name for name, value in one.items() if not value]
+            if missing:
+                raise InvalidDocument(
+                    "The connection document is not usable: "
+                    f"{', '.join(f'conn.data.{name}' for name in missing)} missing."
+                )
+        elif len({len(values or ()) for values in several}) != 1:
+            raise InvalidDocument(
+                "The connection document is not usable: conn.data.target_portals, target_iqns and "
+                "target_luns have different lengths."
+            )
+        names = [data.target_iqn, *(data.target_iqns or [])]
+        self._targets = frozenset(name for name in names if name)
+
+    @property
+    def key(self) -> str:
+        fields = ("target_iqn", "target_iqns", "target_lun", "target_luns")
+        return self.document.key({name: self.document.data.get(name) for name in fields})
+
+    def options(self) -> dict[str, Any]:
+        return {"transport": "iser"} if self.document.protocol == "iser" else {}
+
+    def survey(self) -> dict[str, Any]:
+        return {"sessions": sorted(session.name for session in self._sessions())}
+
+    def foreign_target(self, disk: Path) -> str | None:
+        for folder in disk.parents:
+            if folder.name.startswith("session"):
+                name = block.read(_SESSIONS / folder.name / "targetname")
+                return name if name and name not in self._targets else None
+        return None
+
+    def remains(self, entry: Entry) -> list[str]:
+        before = entry.before.get("sessions", ())
+        unused = [
+            f"the iSCSI session to {block.read(session / 'targetname')}"
+            for session in self._sessions()
+            if session.name not in before and not any(session.glob("device/target*/*/block/*"))
+        ]
+        return super().remains(entry) + unused
+
+    def _sessions(self) -> list[Path]:
+        if not _SESSIONS.is_dir():
+            return []
+        return [s for s in _SESSIONS.iterdir() if block.read(s / "targetname") in self._targets]

@@ -1,0 +1,230 @@
+"""The steps of attach and detach on this host: intent, look, do, look again, record."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from cinderlib.errors import (
+    AlreadyExists,
+    Busy,
+    CinderlibError,
+    DeviceInUse,
+    DeviceUnavailable,
+    LeftoverDevice,
+)
+from cinderlib.node import protocols
+from cinderlib.node.attachment import Attachment
+from cinderlib.node.base import Connector, HostSettings
+from cinderlib.node.document import ConnectionDocument
+from cinderlib.node.state import Entry
+
+LOG = logging.getLogger(__name__)
+
+
+class Leftover(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that an interrupted attach or detach left on this host.
+
+    :ivar key: of the attachment, see :attr:`cinderlib.node.base.Connector.key`.
+    :ivar connection_id: of the controller's connection, when it was known.
+    :ivar operation: what was interrupted, ``'attaching'`` or ``'detaching'``.
+    :ivar device: its path, when there is one.
+    :ivar users: what uses it, in words; it is not removed while there are any.
+    """
+
+    key: str
+    connection_id: str | None
+    operation: str
+    device: str | None
+    users: tuple[str, ...] = ()
+
+
+def attachment(document: ConnectionDocument, device: dict[str, Any]) -> Attachment:
+    """What the caller gets of a device."""
+    return Attachment(
+        path=device["path"],
+        device=device,
+        connection_info=document.with_device(device),
+        multipath_id=device.get("multipath_id"),
+        scsi_wwn=device.get("scsi_wwn"),
+    )
+
+
+def attach(document: ConnectionDocument, settings: HostSettings) -> Attachment:
+    """See :meth:`cinderlib.node.Node.attach`."""
+    connector, state = protocols.connector(document, settings), settings.state
+    with state.locked(connector.key):
+        earlier = state.get(connector.key)
+        if earlier and (attached := _still_attached(document, earlier, settings)):
+            return attached
+        # What an interrupted attach of ours made is to be used, so what was there before it counts.
+        entry = Entry(
+            key=connector.key,
+            document=document.with_device(None),
+            before=earlier.before if earlier else connector.survey(),
+        )
+        state.put(entry)
+        device: dict[str, Any] | None = None
+        try:
+            device = connector.attach(entry.before)
+            connector.protect(device)
+            connector.verify(device)
+        except BaseException:
+            with contextlib.suppress(CinderlibError):
+                _detach(connector, device or connector.find_interrupted(entry), entry)
+            raise
+        if connector.outlives_process(device):
+            traces = connector.traces(device)
+            state.put(
+                msgspec.structs.replace(entry, status="attached", device=device, traces=traces)
+            )
+        else:
+            state.remove(entry.key)
+        return attachment(document, device)
+
+
+def detach(
+    document: ConnectionDocument,
+    settings: HostSettings,
+    *,
+    device: Mapping[str, Any] | None,
+    force: bool,
+    ignore_errors: bool,
+) -> None:
+    """See :meth:`cinderlib.node.Node.detach`."""
+    with _known(document, settings, device) as (connector, known, entry):
+        try:
+            _detach(connector, known, entry, force=force)
+        except CinderlibError:
+            if not (force and ignore_errors):
+                raise
+            LOG.warning("Errors while detaching %r are ignored", document, exc_info=True)
+
+
+def extend(
+    document: ConnectionDocument, settings: HostSettings, *, device: Mapping[str, Any] | None
+) -> int | None:
+    """See :meth:`cinderlib.node.Node.extend`; ``None`` when it is not attached."""
+    with _known(document, settings, device) as (connector, known, _):
+        return connector.extend(known) if known else None
+
+
+def leftovers(settings: HostSettings) -> Iterator[Leftover]:
+    """See :meth:`cinderlib.node.Node.leftovers`."""
+    for seen in settings.state.entries():
+        with _interrupted(seen.key, settings) as entry:
+            if entry is None:
+                continue
+            connector = as_attached(entry, settings)
+            device = connector.find_interrupted(entry)
+            yield Leftover(
+                key=entry.key,
+                connection_id=entry.document.get("id"),
+                operation=entry.status,
+                device=device["path"] if device else None,
+                users=tuple(connector.users(device)) if device else (),
+            )
+
+
+def clean(leftover: Leftover, settings: HostSettings) -> bool:
+    """Remove a leftover when it is unused.
+
+    :returns: whether it was there and is gone.
+    """
+    with _interrupted(leftover.key, settings) as entry:
+        if entry is None:
+            return False
+        connector = as_attached(entry, settings)
+        try:
+            _detach(connector, connector.find_interrupted(entry), entry)
+        except CinderlibError as exc:
+            LOG.warning("A leftover stays: %s", exc)
+            return False
+        return True
+
+
+def as_attached(entry: Entry, settings: HostSettings) -> Connector:
+    """The connector of an entry, which does what was done when it was written."""
+    return protocols.connector(ConnectionDocument(entry.document), settings)
+
+
+@contextlib.contextmanager
+def _known(
+    document: ConnectionDocument, settings: HostSettings, device: Mapping[str, Any] | None
+) -> Iterator[tuple[Connector, dict[str, Any] | None, Entry | None]]:
+    """The connection as it was made, and its device; what this host recorded comes first."""
+    connector = protocols.connector(document, settings)
+    with settings.state.locked(connector.key):
+        entry = settings.state.get(connector.key)
+        if entry:
+            connector = as_attached(entry, settings)
+        known = (entry and entry.device) or device or document.device
+        if entry and not known:
+            known = connector.find_interrupted(entry)
+        yield connector, dict(known) if known else None, entry
+
+
+@contextlib.contextmanager
+def _interrupted(key: str, settings: HostSettings) -> Iterator[Entry | None]:
+    """The entry, locked, when nobody works on it and its work was not finished."""
+    try:
+        lock = settings.state.locked(key, wait=False)
+        with lock:
+            entry = settings.state.get(key)
+            yield entry if entry and entry.status != "attached" else None
+    except Busy:
+        yield None
+
+
+def _still_attached(
+    document: ConnectionDocument, entry: Entry, settings: HostSettings
+) -> Attachment | None:
+    if entry.status != "attached" or not entry.device:
+        return None
+    made = as_attached(entry, settings)
+    try:
+        if entry.traces and not entry.traces[0].is_there():
+            raise DeviceUnavailable(f"/dev/{entry.traces[0].name} is gone or another device")
+        made.verify(entry.device)
+    except CinderlibError as exc:
+        LOG.warning("What was attached is not there any more (%s); attaching it anew", exc)
+        return None
+    if made.document.mode != document.mode:
+        raise AlreadyExists(
+            f"The volume is attached {made.document.mode!r} already; detach it before it is "
+            f"attached {document.mode!r}.",
+            resource=document.id,
+            differences={"attach_mode": (made.document.mode, document.mode)},
+        )
+    return attachment(made.document, entry.device)
+
+
+def _detach(
+    connector: Connector,
+    device: dict[str, Any] | None,
+    entry: Entry | None,
+    *,
+    force: bool = False,
+) -> None:
+    state = connector.settings.state
+    if device and not force and (users := connector.users(device)):
+        raise DeviceInUse(
+            f"{device['path']} is used by {', '.join(users)}.", resource=connector.document.id
+        )
+    if entry:
+        traces = entry.traces or (connector.traces(device) if device else [])
+        device = device if device is None or connector.outlives_process(device) else None
+        entry = msgspec.structs.replace(entry, status="detaching", device=device, traces=traces)
+        state.put(entry)
+    connector.detach(device, entry, force=force)
+    if entry:
+        if remains := connector.remains(entry):
+            raise LeftoverDevice(
+                f"The volume was detached, but this is still here: {', '.join(remains)}.",
+                resource=connector.document.id,
+            )
+        state.remove(entry.key)

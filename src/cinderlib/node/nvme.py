@@ -1,0 +1,127 @@
+"""NVMe over Fabrics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cinderlib.errors import DeviceUnavailable, InvalidDocument
+from cinderlib.node import block
+from cinderlib.node.base import HostSettings
+from cinderlib.node.brick import BrickConnector
+from cinderlib.node.document import ConnectionDocument, check
+from cinderlib.node.state import Entry
+
+_CONTROLLERS = Path("/sys/class/nvme")
+_FABRICS = frozenset({"tcp", "rdma", "fc"})
+
+
+class NvmeData(msgspec.Struct, frozen=True):
+    """What the connection data may have, in the three forms that drivers give."""
+
+    nqn: str | None = None
+    target_portal: str | None = None
+    target_port: int | str | None = None
+    transport_type: str | None = None
+    target_nqn: str | None = None
+    portals: list[tuple[str, int | str, str]] | None = None
+    vol_uuid: str | None = None
+    volume_nguid: str | None = None
+    ns_id: int | str | None = None
+    volume_replicas: list[dict[str, Any]] | None = None
+
+
+class NvmeConnector(BrickConnector):
+    """Through nvme-cli; several paths are the kernel's own multipath."""
+
+    def __init__(self, document: ConnectionDocument, settings: HostSettings) -> None:
+        super().__init__(document, settings)
+        self._data = data = check(NvmeData, document.data, where="conn.data")
+        if data.volume_replicas:
+            targets = [
+                check(NvmeData, replica, where=f"conn.data.volume_replicas[{number}]")
+                for number, replica in enumerate(data.volume_replicas)
+            ]
+        else:
+            targets = [data]
+        for target in targets:
+            missing = _missing(target)
+            if missing:
+                raise InvalidDocument(
+                    "The connection document is not usable: "
+                    f"{', '.join(f'conn.data.{name}' for name in missing)} missing."
+                )
+        self._subsystems = frozenset(t.target_nqn or t.nqn for t in targets)
+
+    @property
+    def key(self) -> str:
+        fields = ("nqn", "target_nqn", "vol_uuid", "volume_nguid", "ns_id", "volume_replicas")
+        return self.document.key({name: self.document.data.get(name) for name in fields})
+
+    def options(self) -> dict[str, Any]:
+        return {}
+
+    def data(self, device: dict[str, Any] | None = None) -> dict[str, Any]:
+        data = super().data()
+        if device and device.get("path"):
+            data["device_path"] = device["path"]  # os-brick's extend knows it from here only.
+        return data
+
+    def survey(self) -> dict[str, Any]:
+        return {"controllers": sorted(controller.name for controller in self._controllers())}
+
+    def verify(self, device: dict[str, Any]) -> None:
+        super().verify(device)
+        path: str = device["path"]
+        if self._data.volume_replicas:
+            return  # An md device made of the replicas; none of the identities is its own.
+        folder = block.sysfs(path)
+        subsystem = block.read(folder / "device" / "subsysnqn")
+        if subsystem and subsystem not in self._subsystems:
+            raise self._wrong(path, "subsystem", subsystem, ", ".join(map(str, self._subsystems)))
+        wanted = (("nguid", self._data.volume_nguid), ("uuid", self._data.vol_uuid))
+        for name, expected in wanted:
+            actual = block.read(folder / name)
+            if expected and actual and _plain(actual) != _plain(expected):
+                raise self._wrong(path, name.upper(), actual, expected)
+        number = block.read(folder / "nsid")
+        if self._data.ns_id is not None and number and number != str(self._data.ns_id):
+            raise self._wrong(path, "namespace", number, str(self._data.ns_id))
+
+    def remains(self, entry: Entry) -> list[str]:
+        before = entry.before.get("controllers", ())
+        unused = [
+            f"the NVMe controller {controller.name} of {block.read(controller / 'subsysnqn')}"
+            for controller in self._controllers()
+            if controller.name not in before and not any(controller.glob("nvme*n*"))
+        ]
+        return super().remains(entry) + unused
+
+    def _controllers(self) -> list[Path]:
+        if not _CONTROLLERS.is_dir():
+            return []
+        return [
+            controller
+            for controller in _CONTROLLERS.iterdir()
+            if block.read(controller / "transport") in _FABRICS
+            and block.read(controller / "subsysnqn") in self._subsystems
+        ]
+
+    def _wrong(self, path: str, what: str, actual: str, expected: str) -> DeviceUnavailable:
+        return DeviceUnavailable(
+            f"{path} has the {what} {actual}, and the volume {expected}.",
+            resource=self.document.id,
+        )
+
+
+def _missing(target: NvmeData) -> list[str]:
+    if target.target_nqn:
+        return [] if target.portals else ["portals"]
+    fields = ("nqn", "target_portal", "target_port", "transport_type")
+    return [name for name in fields if not getattr(target, name)]
+
+
+def _plain(identity: str) -> str:
+    return identity.lower().replace("-", "")

@@ -1,0 +1,145 @@
+"""os-brick in a plain process: imported when first needed, one connector at a time, and set up
+without touching what belongs to the program that this library is part of.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import platform
+import shlex
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cinderlib.errors import NodeError, Unsupported
+from cinderlib.node import command
+
+_CONNECTORS = "os_brick.initiator.connectors."
+_FIBRE_CHANNEL = {
+    "s390": "fibre_channel_s390x.FibreChannelConnectorS390X",
+    "s390x": "fibre_channel_s390x.FibreChannelConnectorS390X",
+    "ppc64": "fibre_channel_ppc64.FibreChannelConnectorPPC64",
+    "ppc64le": "fibre_channel_ppc64.FibreChannelConnectorPPC64",
+}
+# Not os-brick's own table: the module that has it imports every connector there is.
+_CLASSES = {
+    "fibre_channel": _FIBRE_CHANNEL.get(platform.machine(), "fibre_channel.FibreChannelConnector"),
+    "glusterfs": "remotefs.RemoteFsConnector",
+    "gpfs": "gpfs.GPFSConnector",
+    "huaweisdshypervisor": "huawei.HuaweiStorHyperConnector",
+    "iscsi": "iscsi.ISCSIConnector",
+    "iser": "iscsi.ISCSIConnector",
+    "lightos": "lightos.LightOSConnector",
+    "nfs": "remotefs.RemoteFsConnector",
+    "nvme": "nvmeof.NVMeOFConnector",
+    "nvmeof": "nvmeof.NVMeOFConnector",
+    "quobyte": "remotefs.RemoteFsConnector",
+    "rbd": "rbd.RBDConnector",
+    "scaleio": "scaleio.ScaleIOConnector",
+    "scality": "remotefs.RemoteFsConnector",
+    "storpool": "storpool.StorPoolConnector",
+    "vmdk": "vmware.VmdkConnector",
+    "vzstorage": "remotefs.RemoteFsConnector",
+}
+_PRIVSEP_GROUP = "privsep_osbrick"
+_PRIVSEP_THREADS = 16
+_HELPER = "import sys; from oslo_privsep.daemon import helper_main; sys.exit(helper_main())"
+
+_lock = threading.RLock()
+
+
+def protocols() -> frozenset[str]:
+    """The protocols that os-brick has a connector for."""
+    return frozenset(_CLASSES)
+
+
+def connector_class(protocol: str) -> Any:
+    """os-brick's class for a protocol.
+
+    :raises Unsupported: os-brick has none.
+    :raises NodeError: os-brick, or a package that it needs for the protocol, cannot be imported.
+    """
+    try:
+        module, _, name = _CLASSES[protocol].rpartition(".")
+    except KeyError:
+        raise Unsupported(f"os-brick has no connector for {protocol!r}.") from None
+    return getattr(_import(_CONNECTORS + module), name)
+
+
+def connector_module() -> Any:
+    """os-brick's module that imports every connector."""
+    return _import("os_brick.initiator.connector")
+
+
+def prepare(root_helper: str | None, lock_path: Path | None = None) -> None:
+    """Give os-brick what it needs before a connector is used. Settings of the host program stay.
+
+    :param root_helper: the command that runs another as root.
+    :param lock_path: folder of os-brick's locks among the processes of this host; needed to attach.
+    """
+    with _lock:
+        brick = _import("os_brick")
+        privileged = _import("os_brick.privileged")
+        from oslo_concurrency import lockutils
+        from oslo_config import cfg
+
+        # Only defaults are set, and each time: they say nothing where the host program configured
+        # something, and it may load its configuration, which drops them, at any time.
+        conf = cfg.CONF
+        lockutils.set_defaults(conf.oslo_concurrency.lock_path)
+        brick.setup(conf)
+        if lock_path and not conf.os_brick.lock_path:
+            lock_path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            conf.set_default("lock_path", str(lock_path), "os_brick")
+        if os.geteuid() == 0:
+            for context in (privileged.default, privileged.brick_privsep_hide_output):
+                context.set_client_mode(False)
+        elif root_helper:
+            # sudo looks for programs where a virtual environment is not, so none is named.
+            helper = command.as_root([sys.executable, "-c", _HELPER], root_helper)
+            conf.set_default("helper_command", shlex.join(helper), _PRIVSEP_GROUP)
+            conf.set_default("thread_pool_size", _PRIVSEP_THREADS, _PRIVSEP_GROUP)
+
+
+def _import(name: str) -> Any:
+    if module := sys.modules.get(name):
+        return module
+    with _lock, _host_untouched():
+        try:
+            if name.endswith((".connector", ".fibre_channel")) or "fibre_channel_" in name:
+                _choose_native_threads()
+            return importlib.import_module(name)
+        except ImportError as exc:
+            raise NodeError(
+                f"os-brick cannot be used: {exc}. Install os-brick with what it needs.",
+                retryable=False,
+            ) from exc
+
+
+@contextlib.contextmanager
+def _host_untouched() -> Iterator[None]:
+    """os-brick replaces ``time.sleep`` when it is imported, and eventlet, which it brings, a name
+    resolution that takes long to import and that nothing here uses."""
+    sleep, greendns = time.sleep, os.environ.get("EVENTLET_NO_GREENDNS")
+    os.environ["EVENTLET_NO_GREENDNS"] = "yes"
+    try:
+        yield
+    finally:
+        time.sleep = sleep
+        if greendns is None:
+            del os.environ["EVENTLET_NO_GREENDNS"]
+        else:
+            os.environ["EVENTLET_NO_GREENDNS"] = greendns
+
+
+def _choose_native_threads() -> None:
+    # What the Fibre Channel connector imports would otherwise choose eventlet for this process.
+    from oslo_service import backend
+
+    with contextlib.suppress(backend.exceptions.BackendAlreadySelected):
+        backend.init_backend(backend.BackendType.THREADING)

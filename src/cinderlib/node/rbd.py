@@ -1,0 +1,184 @@
+"""RBD: mapped by the kernel where it can, opened through librbd by this process otherwise.
+
+The keys of the cluster come with the connection when it has them; no ceph.conf is needed then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cinderlib.errors import DeviceInUse, DeviceUnavailable, InvalidDocument, NodeError
+from cinderlib.node import block, command, osbrick
+from cinderlib.node.base import HostSettings
+from cinderlib.node.brick import BrickConnector
+from cinderlib.node.document import ConnectionDocument, check
+from cinderlib.node.state import Entry
+
+_BUS = Path("/sys/bus/rbd")
+
+_handles_lock = threading.Lock()
+#: The images that this process has open, by attachment; a handle is no use to any other process.
+_handles: dict[str, Any] = {}
+
+
+class RbdData(msgspec.Struct, frozen=True):
+    """What the connection data must have."""
+
+    name: str
+    hosts: list[str]
+    ports: list[str | int]
+    cluster_name: str = "ceph"
+    auth_username: str | None = None
+    keyring: str | None = None
+    do_local_attach: bool | None = None
+
+
+class RbdConnector(BrickConnector):
+    """An image as ``/dev/rbd<n>`` for root on a host with the kernel's client, and as a file-like
+    object elsewhere. ``do_local_attach`` in the connection data decides when it is there.
+    """
+
+    def __init__(self, document: ConnectionDocument, settings: HostSettings) -> None:
+        super().__init__(document, settings)
+        self._data = check(RbdData, document.data, where="conn.data")
+        self._pool, slash, self._image = self._data.name.partition("/")
+        if not slash or not self._pool or not self._image or "/" in self._image:
+            raise InvalidDocument(
+                "The connection document is not usable: conn.data.name is not 'pool/image'."
+            )
+        if len(self._data.hosts) != len(self._data.ports) or not self._data.hosts:
+            raise InvalidDocument(
+                "The connection document is not usable: conn.data.hosts and conn.data.ports must "
+                "have one entry for each monitor."
+            )
+
+    @property
+    def key(self) -> str:
+        hosts = sorted(self._data.hosts)
+        return self.document.key({"name": self._data.name, "hosts": hosts})
+
+    def survey(self) -> dict[str, Any]:
+        return {"mapped": self._mapped()}
+
+    def attach(self, before: dict[str, Any]) -> dict[str, Any]:
+        if not self._by_kernel():
+            return self._open()
+        recorded = (self.document.device or {}).get("path")
+        others = before.get("mapped", [])
+        ours = [path for path in self._mapped() if path not in others or path == recorded]
+        if not ours:
+            if others:
+                raise DeviceInUse(
+                    f"{self._data.name} is mapped as {others[0]} by something else on this host.",
+                    resource=self.document.id,
+                )
+            device = super().attach(before)
+            if conf := device.get("conf"):
+                # It has the key in it, and the map needs it no more.
+                self._delete(conf)
+            ours = self._mapped()
+            if not ours:
+                raise DeviceUnavailable(
+                    f"The kernel did not map {self._data.name}.", resource=self.document.id
+                )
+        return {"type": "block", "path": ours[0]}
+
+    def detach(
+        self, device: dict[str, Any] | None, entry: Entry | None, *, force: bool = False
+    ) -> None:
+        with _handles_lock:
+            handle = _handles.pop(self.key, None)
+        path: Any = device.get("path") if device else None
+        opened: Any
+        for opened in {id(h): h for h in (handle, path) if hasattr(h, "rbd_image")}.values():
+            with self.errors("detach"):
+                opened.close()
+        # The name may have been given to another image since, so the kernel says what it is.
+        if isinstance(path, str) and os.path.realpath(path) in self._mapped():
+            options = ["-o", "force"] if force else []
+            argv = ["rbd", "unmap", *options, os.path.realpath(path)]
+            command.run(argv, root_helper=self.settings.root_helper)
+
+    def extend(self, device: dict[str, Any]) -> int:
+        path = device["path"]
+        if not isinstance(path, str):
+            return int(path.rbd_image.size())
+        # The cluster tells the kernel of the new size; asking makes sure that it has heard.
+        with contextlib.suppress(OSError):
+            (self._folder(path) / "refresh").write_text("1")
+        return block.size(path)
+
+    def verify(self, device: dict[str, Any]) -> None:
+        path = device["path"]
+        if isinstance(path, str):
+            if os.path.realpath(path) not in self._mapped():
+                raise DeviceUnavailable(
+                    f"{path} is not {self._data.name}.", resource=self.document.id
+                )
+            super().verify(device)
+            return
+        with self.errors("attach"):
+            size = int(path.rbd_image.size())
+        if self.document.size is not None and size < self.document.size:
+            raise DeviceUnavailable(
+                f"{self._data.name} has {size} bytes, and the volume {self.document.size}.",
+                resource=self.document.id,
+            )
+
+    def find_interrupted(self, entry: Entry) -> dict[str, Any] | None:
+        others = entry.before.get("mapped", [])
+        ours = [path for path in self._mapped() if path not in others]
+        return {"type": "block", "path": ours[0]} if ours else None
+
+    def data(self, device: dict[str, Any] | None = None) -> dict[str, Any]:
+        return {**super().data(), "do_local_attach": True}
+
+    def _by_kernel(self) -> bool:
+        if self._data.do_local_attach is not None:
+            return self._data.do_local_attach
+        if os.geteuid() != 0:
+            return False
+        if not _BUS.is_dir():
+            with contextlib.suppress(NodeError):
+                command.run(["modprobe", "rbd"])
+        return _BUS.is_dir()
+
+    def _open(self) -> dict[str, Any]:
+        with _handles_lock:
+            handle = _handles.get(self.key)
+        if handle is None or handle.closed:
+            connector = self.connector()
+            data = super().data()
+            with self.errors("attach"):
+                # The public method has no way to open an image read-only.
+                handle = connector._get_rbd_handle(data, read_only=self.document.mode == "ro")
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(handle.rbd_conf)  # It has the key in it, and is needed no more.
+            with _handles_lock:
+                _handles[self.key] = handle
+        return {"type": "librbd", "path": handle}
+
+    def _delete(self, conf: str) -> None:
+        osbrick.prepare(self.settings.root_helper, self.settings.state.brick_locks)
+        from os_brick.privileged import rbd as privileged
+
+        privileged.delete_if_exists(conf)
+
+    def _mapped(self) -> list[str]:
+        """The devices of the image that the kernel has, newest last."""
+        found = []
+        devices = _BUS / "devices"
+        for folder in devices.iterdir() if devices.is_dir() else ():
+            names = (block.read(folder / "pool"), block.read(folder / "name"))
+            if names == (self._pool, self._image) and block.read(folder / "current_snap") == "-":
+                found.append(int(folder.name))
+        return [f"/dev/rbd{number}" for number in sorted(found)]
+
+    def _folder(self, path: str) -> Path:
+        return _BUS / "devices" / os.path.basename(os.path.realpath(path)).removeprefix("rbd")

@@ -1,0 +1,109 @@
+"""Volumes that are files on a share: NFS and its like. The share is mounted while it is used."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cinderlib.errors import DeviceUnavailable
+from cinderlib.node import block, command
+from cinderlib.node.base import HostSettings
+from cinderlib.node.brick import BrickConnector
+from cinderlib.node.document import ConnectionDocument, check
+from cinderlib.node.state import Entry
+
+
+class RemoteFsData(msgspec.Struct, frozen=True):
+    """What the connection data must have."""
+
+    export: str
+    name: str
+    options: str | None = None
+    format: str | None = None
+
+
+class RemoteFsConnector(BrickConnector):
+    """The path is that of the volume's file; its format (raw, qcow2) is the reader's business.
+
+    Shares are mounted below a folder of our own, never where a driver of this host has mounted
+    them, so that what is unmounted here is nobody else's. Volumes of one share have one mount, and
+    the last of them that is detached takes it with it. Read-only is a mount of its own.
+    """
+
+    def __init__(self, document: ConnectionDocument, settings: HostSettings) -> None:
+        super().__init__(document, settings)
+        self._data = check(RemoteFsData, document.data, where="conn.data")
+        base = settings.state.mounts / document.mode
+        # os-brick's name for a share's mount.
+        digest = hashlib.md5(self._data.export.encode(), usedforsecurity=False).hexdigest()
+        self._base, self._mount = base, base / digest
+
+    @property
+    def key(self) -> str:
+        return self.document.key({"export": self._data.export, "name": self._data.name})
+
+    @property
+    def _path(self) -> Path:
+        return self._mount / self._data.name
+
+    def attach(self, before: dict[str, Any]) -> dict[str, Any]:
+        self._base.mkdir(mode=0o755, parents=True, exist_ok=True)
+        with self.settings.state.locked(self._mount.name):
+            device = super().attach(before)
+        return {"type": self.document.protocol, **device}
+
+    def options(self) -> dict[str, Any]:
+        mount_type = self.document.protocol
+        return {"mount_type": mount_type, "conn": {"mount_point_base": str(self._base)}}
+
+    def data(self, device: dict[str, Any] | None = None) -> dict[str, Any]:
+        data = super().data()
+        if self.document.mode == "ro":
+            data["options"] = f"{data.get('options') or ''} -o ro".strip()
+        return data
+
+    def detach(
+        self, device: dict[str, Any] | None, entry: Entry | None, *, force: bool = False
+    ) -> None:
+        with self.settings.state.locked(self._mount.name):
+            if not os.path.ismount(self._mount) or self._is_shared():
+                return
+            lazily = ["--lazy"] if force else []
+            argv = ["umount", *lazily, str(self._mount)]
+            command.run(argv, root_helper=self.settings.root_helper)
+            self._mount.rmdir()
+
+    def extend(self, device: dict[str, Any]) -> int:
+        return block.size(device["path"])
+
+    def verify(self, device: dict[str, Any]) -> None:
+        path = device["path"]
+        if not os.path.isfile(path):
+            raise DeviceUnavailable(
+                f"The share {self._data.export} has no file {self._data.name}.",
+                resource=self.document.id,
+            )
+        if self._data.format in (None, "raw"):
+            self.verify_size(path)
+
+    def remains(self, entry: Entry) -> list[str]:
+        if os.path.ismount(self._mount) and not self._is_shared():
+            return [f"the mount of {self._data.export} on {self._mount}"]
+        return []
+
+    def find_interrupted(self, entry: Entry) -> dict[str, Any] | None:
+        mounted = os.path.ismount(self._mount) and not self._is_shared()
+        return {"type": self.document.protocol, "path": str(self._path)} if mounted else None
+
+    def _is_shared(self) -> bool:
+        """Whether another volume of this host uses the same mount."""
+        for entry in self.settings.state.entries():
+            other = ConnectionDocument(entry.document)
+            same = (other.protocol, other.mode) == (self.document.protocol, self.document.mode)
+            if same and entry.key != self.key and other.data.get("export") == self._data.export:
+                return True
+        return False
