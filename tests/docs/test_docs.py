@@ -1,0 +1,90 @@
+"""The code in README.md and docs/ does what the reader is told; :mod:`pages` has the rules."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pages
+import pytest
+
+RUNNER = pathlib.Path(__file__).with_name("run_page.py")
+
+
+def _loop_devices(folder: pathlib.Path) -> list[str]:
+    found = []
+    for attribute in pathlib.Path("/sys/block").glob("loop*/loop/backing_file"):
+        if attribute.read_text().startswith(f"{folder}/"):
+            found.append(f"/dev/{attribute.parts[3]}")
+    return found
+
+
+@pytest.mark.parametrize("page", pages.pages())
+def test_the_code_of_a_page_runs_and_leaves_no_device(page: str, tmp_path: pathlib.Path) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    environment = {
+        **os.environ,
+        "HOME": str(tmp_path),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+        "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    done = subprocess.run(
+        [sys.executable, RUNNER, page],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=110,
+    )
+    left = _loop_devices(folder)
+    for device in left:
+        subprocess.run(["losetup", "--detach", device], check=True)
+    assert done.returncode == 0, done.stdout
+    assert not left
+
+
+def test_python_is_run_unless_a_reason_is_given() -> None:
+    page = (
+        "```python\nshown = 1\n```\n<!-- not run: needs\n an array -->\n```python\narray()\n```\n"
+        "<!-- run\nhidden = 2\n-->\n\n- in a list:\n\n  ```python\n  if shown:\n      pass\n  ```\n"
+        "```console\n$ false\n```\n<!-- run -->\n```console\n$ true\n```\n```toml\nx = 1\n```\n"
+        "<!-- not run: long ago -->\nwords between\n```python\nmore = 3\n```\n"
+    )
+    blocks = [(b.language, b.code, b.not_run, b.line) for b in pages.parse("x.md", page)]
+    assert blocks == [
+        ("python", "shown = 1\n", None, 2),
+        ("python", "array()\n", "needs an array", 7),
+        ("python", "hidden = 2", None, 10),
+        ("python", "if shown:\n    pass\n", None, 16),
+        ("console", "$ true\n", None, 24),
+        ("python", "more = 3\n", None, 32),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["```\nx\n```\n", "```py\nx\n```\n", "<!-- run -->\n```toml\nx = 1\n```\n"]
+)
+def test_a_block_that_would_silently_not_run_is_an_error(text: str) -> None:
+    with pytest.raises(pages.PageError):
+        list(pages.parse("x.md", text))
+
+
+def test_a_wrong_example_fails(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import run_page
+
+    monkeypatch.setattr(pages, "ROOT", tmp_path)
+    (tmp_path / "x.md").write_text(
+        "```python\nsize = 1\n```\ntext\n```python\nassert size == 2\n```\n"
+    )
+    with pytest.raises(AssertionError) as caught:
+        run_page.main("x.md")
+    assert caught.traceback[-1].lineno == 5  # counted from 0: the line in the page
+
+    (tmp_path / "y.md").write_text("<!-- run -->\n```console\n$ echo one\ntwo\n```\n")
+    with pytest.raises(SystemExit, match=r"y\.md:3: \$ echo one"):
+        run_page.main("y.md")
