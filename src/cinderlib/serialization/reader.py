@@ -203,10 +203,10 @@ def _check(document: Document) -> None:
         for connection in document.connections or ():
             _check_part(connection, document.volume, name)
     else:
-        part = document.snapshot if isinstance(document, SnapshotDocument) else document.connection
-        _check_part(part, document.volume, name)
         if document.volume is not None:
             _check_one(document.volume, name)
+        part = document.snapshot if isinstance(document, SnapshotDocument) else document.connection
+        _check_part(part, document.volume, name)
 
 
 def _check_one(record: _Resource, backend: str) -> None:
