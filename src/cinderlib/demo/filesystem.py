@@ -81,8 +81,8 @@ class Filesystem(abc.ABC):
         """Hold all writes, with everything written that was begun."""
 
     @abc.abstractmethod
-    def grow(self) -> None:
-        """Take all of a volume that has become larger."""
+    def grow(self) -> str:
+        """Take all of a volume that has become larger. Gives how that was done, for people."""
 
     @abc.abstractmethod
     def size(self) -> int:
@@ -102,10 +102,13 @@ class Mounted(Filesystem):
         self._device = device
         self._folder = pathlib.Path(tempfile.mkdtemp(prefix="cinderlib-demo-mount-"))
         try:
-            run("mount", device, str(self._folder))
+            self._mount()
         except BaseException:
             self._folder.rmdir()
             raise
+
+    def _mount(self) -> None:
+        run("mount", self._device, str(self._folder))
 
     def write(self, name: str, size: int) -> str:
         return write_random(self._folder / name, size)
@@ -124,8 +127,18 @@ class Mounted(Filesystem):
         finally:
             run("fsfreeze", "--unfreeze", str(self._folder))
 
-    def grow(self) -> None:
-        run("resize2fs", self._device)
+    def grow(self) -> str:
+        try:
+            run("resize2fs", self._device)
+        except CommandError:
+            # Containers often lack the capability SYS_RESOURCE, without which the kernel grows a
+            # filesystem only while it is not mounted.
+            run("umount", str(self._folder))
+            run("e2fsck", "-f", "-p", self._device)
+            run("resize2fs", self._device)
+            self._mount()
+            return "unmounted"
+        return "mounted"
 
     def size(self) -> int:
         found = os.statvfs(self._folder)
@@ -165,9 +178,10 @@ class Unmounted(Filesystem):
     def frozen(self) -> Iterator[None]:
         yield
 
-    def grow(self) -> None:
+    def grow(self) -> str:
         run("e2fsck", "-f", "-p", self._path)
         run("resize2fs", self._path)
+        return "not mounted"
 
     def size(self) -> int:
         fields = dict(

@@ -57,8 +57,8 @@ def life_of_a_volume(backend: cl.Backend, steps: Steps) -> None:
         with steps("Extend the volume, in use") as note:
             before = filesystem.size()
             volume.extend(2)
-            filesystem.grow()
-            note(f"filesystem {before / GIB:.2f} to {filesystem.size() / GIB:.2f} GiB")
+            how = filesystem.grow()
+            note(f"ext4 {before / GIB:.2f} to {filesystem.size() / GIB:.2f} GiB, {how}")
 
         with steps("Read the volume") as note:
             note(_found("the second data", filesystem.checksum("data"), second))
