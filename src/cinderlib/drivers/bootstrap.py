@@ -22,13 +22,16 @@ _log = logging.getLogger(__name__)
 #: Held while oslo.config's global registry changes, which is not made for threads.
 LOCK = threading.RLock()
 _started: dict[str, Any] | None = None
+_applied: list[Any] = []
 
 
 def start(settings: Settings) -> None:
     """Import Cinder and set what is process-wide; again with the same values, do nothing.
 
-    :raises ConfigurationError: an option of Cinder is unknown or its value impossible, or this
-        process runs with other process-wide values already.
+    Other values take effect while no driver is loaded.
+
+    :raises ConfigurationError: an option of Cinder is unknown or its value impossible, or drivers
+        are loaded with other process-wide values.
     """
     global _started
     with LOCK:
@@ -38,44 +41,48 @@ def start(settings: Settings) -> None:
             "root_helper": settings.root_helper,
             **settings.cinder_options,
         }
-        if _started is None:
-            _start(settings)
-            _started = wanted
+        if wanted == _started:
             return
-        differing = sorted(
-            name for name in {*_started, *wanted} if _started.get(name) != wanted.get(name)
-        )
-        if differing:
-            loaded = ", ".join(f"{name}={_shown(name, _started.get(name))}" for name in differing)
-            asked = ", ".join(f"{name}={_shown(name, wanted.get(name))}" for name in differing)
-            raise ConfigurationError(
-                "Cinder's drivers share these settings with all others in a process, and this "
-                f"process runs with {loaded}; {asked} needs a process of its own"
-            )
+        if _started is None:
+            _import()
+        else:
+            _refuse_while_loaded(_started, wanted)
+        _configure(settings)
+        _started = wanted
 
 
-def _start(settings: Settings) -> None:
+def _refuse_while_loaded(there: dict[str, Any], wanted: dict[str, Any]) -> None:
+    from cinderlib.drivers import scope
+
+    loaded = scope.loaded()
+    if not loaded:
+        return
+    differing = sorted(n for n in {*there, *wanted} if there.get(n) != wanted.get(n))
+    has = ", ".join(f"{name}={_shown(name, there.get(name))}" for name in differing)
+    asked = ", ".join(f"{name}={_shown(name, wanted.get(name))}" for name in differing)
+    raise ConfigurationError(
+        f"backends {', '.join(map(repr, loaded))} are loaded with {has}; Cinder has one value of "
+        f"these for the whole process, so {asked} needs them closed first, or another process"
+    )
+
+
+def _import() -> None:
     os.environ["EVENTLET_NO_GREENDNS"] = "yes"  # Cinder sets it too, later
     sleep = time.sleep
     try:
-        _import_eventlet()
+        import_eventlet()
         _choose_threads()
         from cinderlib.drivers import declarations, privileges, seam
 
-        privileges.replace_helpers(settings.root_helper)
+        privileges.replace_helpers()
         seam.install()
         _import_cinder()
     finally:
         time.sleep = sleep  # os-brick replaces it by a wrapper for its own tests
     declarations.declare()
-    _set_defaults(settings)
-    privileges.set_up_privsep(settings.root_helper)
-    from cinder import coordination
-
-    coordination.COORDINATOR.start()
 
 
-def _import_eventlet() -> None:
+def import_eventlet() -> None:
     """Cinder imports eventlet, which warns of its own end: that is nothing a user could change."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -109,10 +116,11 @@ def _import_cinder() -> None:
         ) from error
 
 
-def _set_defaults(settings: Settings) -> None:
+def _configure(settings: Settings) -> None:
+    from cinder import coordination
     from oslo_config import cfg
 
-    from cinderlib.drivers import options
+    from cinderlib.drivers import options, privileges
 
     conf = cfg.CONF
     if conf._namespace is None:  # the host program has not read its own configuration into it
@@ -123,12 +131,18 @@ def _set_defaults(settings: Settings) -> None:
             default_config_dirs=[],
             use_env=False,
         )
+    todo = options.process_wide(settings.cinder_options, strict=settings.strict_options)
+    options.withdraw(_applied)
     conf.set_default("state_path", settings.state_path)
     conf.set_default("host", settings.host)
     conf.set_default("lock_path", settings.lock_path, group="oslo_concurrency")
     conf.set_default("lock_path", settings.lock_path, group="os_brick")
     conf.set_default("backend_url", f"file://{settings.lock_path}", group="coordination")
-    options.set_process_wide(settings.cinder_options, strict=settings.strict_options)
+    options.apply(todo)
+    _applied[:] = todo
+    privileges.use(settings.root_helper)
+    coordination.COORDINATOR.stop()
+    coordination.COORDINATOR.start()
 
 
 def _shown(name: str, value: Any) -> str:

@@ -45,7 +45,9 @@ def load(name: str, given: Mapping[str, Any], store: Store, settings: Settings) 
     """See :func:`cinderlib.drivers.load`."""
     path = names.resolve(given.get("volume_driver", ""))
     group = options.new_group()
+    own = Scope(backend=name, host=f"{settings.host}@{name}", store=store)
     with bootstrap.LOCK:
+        bootstrap.start(settings)  # again: from here on others cannot change it
         driver_class = import_class(path)
         opts = options.declared(driver_class)
         plain, secret = options.take(
@@ -56,8 +58,7 @@ def load(name: str, given: Mapping[str, Any], store: Store, settings: Settings) 
             strict=settings.strict_options,
         )
         conf = _Configuration([], config_group=group)
-    own = Scope(backend=name, host=f"{settings.host}@{name}", store=store)
-    scope.enter(own)
+        scope.enter(own)
     try:
         _refuse_unsupported(driver_class, conf, name)
         _quiet_certificates(given, settings)

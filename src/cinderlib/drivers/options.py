@@ -20,6 +20,9 @@ from cinderlib.errors import ConfigurationError
 
 _log = logging.getLogger(__name__)
 
+#: An option, its value, its group.
+Setting = tuple[cfg.Opt, Any, str | None]
+
 _SHARED = "backend_defaults"
 _REFERENCE = re.compile(r"\$(?:(?P<bare>\w+)|\{(?P<braced>[\w.]+)\}|\$)?")
 
@@ -100,16 +103,16 @@ def drop(group: str) -> None:
         cfg.CONF.clear_override(dest, group=group)
 
 
-def set_process_wide(given: Mapping[str, Any], *, strict: bool) -> None:
-    """Set options of Cinder that belong to no backend.
+def process_wide(given: Mapping[str, Any], *, strict: bool) -> list[Setting]:
+    """Options of Cinder that belong to no backend, checked.
 
     An option of a group is given as ``{'group': {'option': value}}``; one that backends have is a
     default for all of them.
 
-    :raises ConfigurationError: an option is unknown or its value impossible. None was set.
+    :raises ConfigurationError: an option is unknown or its value impossible.
     """
     conf = cfg.CONF
-    todo: list[tuple[cfg.Opt, Any, str | None]] = []
+    todo: list[Setting] = []
     for key, value in given.items():
         if isinstance(value, Mapping) and key in conf._groups and key not in conf._opts:
             group_opts = _opts_of(conf._groups[key]._opts)
@@ -127,8 +130,19 @@ def set_process_wide(given: Mapping[str, Any], *, strict: bool) -> None:
             _unknown(key, {**general, **shared}, "Cinder", strict)
     for opt, value, _ in todo:
         _convert(opt, value, "Cinder")
-    for opt, value, group in todo:
+    return todo
+
+
+def apply(settings: Iterable[Setting]) -> None:
+    """Set options for the process."""
+    for opt, value, group in settings:
         _override(opt, _references(value, opt, {}), group, "Cinder")
+
+
+def withdraw(settings: Iterable[Setting]) -> None:
+    """The opposite of :func:`apply`."""
+    for opt, _, group in settings:
+        cfg.CONF.clear_override(opt.dest, group=group)
 
 
 def is_secret(name: str) -> bool:

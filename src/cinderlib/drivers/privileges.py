@@ -26,21 +26,22 @@ _CONTEXTS = (
 _POOL = 16
 _DAEMON = "import sys;from oslo_privsep.daemon import helper_main;sys.exit(helper_main())"
 
+_command = "sudo -n"
+
 
 def root_command(root_helper: str) -> str:
     """The command that runs another as root; ``sudo`` never asks for a password."""
     return "sudo -n" if root_helper.strip() == "sudo" else root_helper
 
 
-def replace_helpers(root_helper: str) -> None:
+def replace_helpers() -> None:
     """Replace two functions of ``cinder.utils``, before any other module takes them.
 
     Those are the root helper, and ``execute``, which then finds the commands that pip installed
     beside this Python (``cinder-rtstool``) without ``PATH`` or sudo's secure path naming them.
     """
     utils: Any = importlib.import_module("cinder.utils")
-    command = root_command(root_helper)
-    utils.get_root_helper = lambda: command
+    utils.get_root_helper = lambda: _command
     if not hasattr(utils.execute, "__wrapped__"):
         utils.execute = _found(utils.execute)
 
@@ -59,13 +60,15 @@ def _found(execute: Any) -> Any:
     return wrapper
 
 
-def set_up_privsep(root_helper: str) -> None:
-    """Bring Cinder's and os-brick's privileged contexts to work here."""
+def use(root_helper: str) -> None:
+    """Run commands as root through that helper; Cinder's and os-brick's privileged calls too."""
+    global _command
+    _command = root_command(root_helper)
     for module, name in _CONTEXTS:
         context = getattr(importlib.import_module(module), name)
         if os.geteuid() == 0:
             context.set_client_mode(False)
             continue
-        helper = f"{root_command(root_helper)} {sys.executable} -c {shlex.quote(_DAEMON)}"
+        helper = f"{_command} {sys.executable} -c {shlex.quote(_DAEMON)}"
         cfg.CONF.set_override("helper_command", helper, group=context.cfg_section)
         cfg.CONF.set_override("thread_pool_size", _POOL, group=context.cfg_section)

@@ -84,6 +84,12 @@ def leave(scope: Scope) -> None:
         _live.remove(scope)
 
 
+def loaded() -> list[str]:
+    """The names of the backends whose drivers are loaded."""
+    with _live_lock:
+        return [scope.backend for scope in _live]
+
+
 class View:
     """Records as one driver sees them, or as Cinder's module-level code does.
 

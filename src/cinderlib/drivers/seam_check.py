@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from cinderlib.drivers import names
+from cinderlib.drivers import bootstrap, names
 
 #: Where the code is that runs with a driver.
 _READ = (
@@ -34,6 +34,8 @@ _NAMES = {"db", "_db", "db_api"}
 
 #: Patterns of functions that are not answered -> why no driver gets there.
 NOT_ANSWERED = {
+    "base": "named in an annotation that is never evaluated",
+    "models": "named in an annotation that is never evaluated",
     "backup_*": "backups are a service of their own, which drivers do not call",
     "cgsnapshot_*": "consistency groups became generic groups; no driver makes one",
     "cluster_*": "clusters of volume services: there is no service",
@@ -45,7 +47,6 @@ NOT_ANSWERED = {
     "group_*": "groups are not kept yet; drivers get them as arguments",
     "image_volume_cache_*": "the image cache belongs to the volume service",
     "calculate_resource_count": "asked by the REST API",
-    "project_default_volume_type_*": "asked by the REST API",
     "qos_specs_*": "QoS specs are part of a volume's record and changed there",
     "quota_*": "quotas belong to the REST API",
     "service_*": "there is no service to create, update or delete",
@@ -60,7 +61,7 @@ NOT_ANSWERED = {
     "volume_attachment_get_all_by_project": "asked by the REST API",
     "volume_get_all_active_by_window": "asked by usage audits",
     "volume_get_all_by_project": "asked by the REST API",
-    "volume_glance_metadata_*": "written where images are uploaded and downloaded, above the driver",
+    "volume_glance_metadata_*": "written when images are transferred, above the driver",
     "volume_has_*": "filters of the REST API, in SQLAlchemy's terms",
     "volume_include_in_cluster": "clusters of volume services: there is no service",
     "volume_qos_allows_retype": "asked by the REST API",
@@ -99,19 +100,24 @@ def _asked_in(path: Path) -> Iterator[str]:
 
 
 def _is_self(owner: ast.AST) -> bool:
-    return isinstance(owner, ast.Attribute) and isinstance(owner.value, ast.Name)
+    holder = owner.value if isinstance(owner, ast.Attribute) else None
+    return isinstance(holder, ast.Name) and holder.id == "self"
 
 
 def _imports_database(tree: ast.Module) -> bool:
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module in ("cinder.db", "cinder"):
-            if any(alias.name in ("api", "db") for alias in node.names):
-                return True
+        if (
+            isinstance(node, ast.ImportFrom)
+            and node.module in ("cinder.db", "cinder")
+            and any(alias.name in ("api", "db") for alias in node.names)
+        ):
+            return True
     return False
 
 
 def answered() -> set[str]:
     """The functions that are answered."""
+    bootstrap.import_eventlet()
     from cinderlib.drivers.database import Database
 
     own = {name for name in dir(Database) if not name.startswith("_")}
