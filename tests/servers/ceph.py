@@ -9,16 +9,18 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+import servers
 
 POOL = "volumes"
 USER = "cinder"
@@ -72,17 +74,16 @@ cluster addr = 127.0.0.1
 """
 
 
-def missing() -> str | None:
-    """What this machine lacks for a cluster and how to get it; ``None`` when nothing."""
-    packages = sorted({p for command, p in _COMMANDS.items() if not shutil.which(command)})
-    if packages:
-        return f"no Ceph servers here: apt-get install {' '.join(packages)}"
+def _look_first() -> None:
+    for command, package in _COMMANDS.items():
+        servers.find(command, package, probe=False)
     if not all(importlib.util.find_spec(name) for name in ("rados", "rbd")):
-        return (
+        pytest.skip(
             "no modules rados and rbd for Python {}.{}: apt-get install python3-rados python3-rbd, "
-            "then scripts/ceph-modules .venv; they serve the distribution's Python version only"
-        ).format(*sys.version_info)
-    return None
+            "then scripts/ceph-modules .venv; they serve the distribution's own Python only".format(
+                *sys.version_info
+            )
+        )
 
 
 class Cluster:
@@ -154,7 +155,7 @@ class Cluster:
         self._osd_id = str(uuid.uuid4())
         grants = {
             "mon.": {"mon": "allow *"},
-            "client.admin": {service: "allow *" for service in ("mon", "osd", "mgr", "mds")},
+            "client.admin": dict.fromkeys(("mon", "osd", "mgr", "mds"), "allow *"),
             "mgr.a": {"mon": "allow profile mgr", "osd": "allow *", "mds": "allow *"},
             "osd.0": {"mon": "allow profile osd", "mgr": "allow profile osd", "osd": "allow *"},
             f"client.{USER}": {
@@ -184,8 +185,10 @@ class Cluster:
     def _spawn(self, daemon: str, name: str) -> None:
         self._daemons.append(
             subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL"]
-                + [daemon, "-f", "-i", name, "-c", str(self.configuration)],
+                [
+                    *("setpriv", "--pdeathsig", "KILL"),
+                    *(daemon, "-f", "-i", name, "-c", str(self.configuration)),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -212,13 +215,13 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Cluster]:
+def run() -> Iterator[Cluster]:
     """A cluster for the block, and nothing of it afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="ceph-"))
-    cluster = Cluster(folder)
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.stop()
-        shutil.rmtree(folder)
+    _look_first()
+    with servers.folder(None) as folder:
+        cluster = Cluster(folder)
+        try:
+            cluster.start()
+            yield cluster
+        finally:
+            cluster.stop()

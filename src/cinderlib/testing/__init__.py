@@ -5,8 +5,9 @@ They use pytest, and a driver's or store's author uses them in one short subclas
 
 import pytest
 
-pytest.register_assert_rewrite("cinderlib.testing.driver")
+pytest.register_assert_rewrite("cinderlib.testing.driver", "cinderlib.testing.store")
 
 from cinderlib.testing.driver import DriverConformance  # noqa: E402
+from cinderlib.testing.store import StoreConformance  # noqa: E402
 
-__all__ = ["DriverConformance"]
+__all__ = ["DriverConformance", "StoreConformance"]
