@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from cinderlib.errors import CinderlibError, InvalidPersistence, MissingDependency
 from cinderlib.persistence.base import Store
+from cinderlib.records import Record
+
+if TYPE_CHECKING:
+    from cinderlib.persistence.objects import PersistenceDriverBase
 
 GROUP = "cinderlib.persistence.storage"
 
@@ -54,13 +58,31 @@ def open_store(config: Any = None) -> Store:
     if isinstance(found, Store):
         return found
 
-    from cinderlib.persistence.objects import ObjectStore, PersistenceDriverBase
+    from cinderlib.persistence.objects import PersistenceDriverBase
 
     if isinstance(found, PersistenceDriverBase):
+        from cinderlib.persistence.object_store import ObjectStore
+
         return ObjectStore(found)
     raise InvalidPersistence(
         f"The persistence {storage!r} is neither a Store nor a PersistenceDriverBase. {_known()}"
     )
+
+
+def of_objects(store: Store, wrap: Callable[[Record], Any]) -> PersistenceDriverBase:
+    """A store with the methods that cinderlib 5's persistence drivers have, which take and give
+    objects.
+
+    :param wrap: makes the object for a record.
+    :returns: the user's own driver, where the store was made of one.
+    """
+    from cinderlib.persistence.object_store import ObjectStore
+    from cinderlib.persistence.objects import RecordPersistence
+
+    if isinstance(store, ObjectStore):
+        store.wrap = wrap
+        return store.persistence
+    return RecordPersistence(store, wrap)
 
 
 def _load(storage: str) -> Any:

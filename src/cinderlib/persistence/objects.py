@@ -12,43 +12,22 @@ and in ``_saved_record`` the record as it was last saved, ``None`` when it never
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 
-from cinderlib.errors import CinderlibError, StoreError
-from cinderlib.persistence.base import (
-    Change,
-    Put,
-    Remove,
-    Store,
-    check_where,
-    keys,
-    micros,
-    stale,
-)
+from cinderlib.persistence.base import Put, Remove, Store
 from cinderlib.records import (
     ConnectionRecord,
-    IntentRecord,
     KeyValueRecord,
     Record,
     SnapshotRecord,
     VolumeRecord,
-    decode,
-    encode,
-    now,
-    replace,
 )
-
-R = TypeVar("R", bound=Record)
 
 #: Makes the object that users hold from a record.
 Wrap = Callable[[Record], Any]
-
-#: Where intents are kept by a persistence that knows nothing of them.
-INTENT_PREFIX = "cinderlib:intent:"
 
 
 class DB:
@@ -168,7 +147,11 @@ class RecordPersistence(PersistenceDriverBase):
         else:
             record = self.store.get(kind, id)
             found = [record] if record else []
-        return [self._wrap(record) for record in found if _matches(record, conditions)]
+        return [
+            self._wrap(record)
+            for record in found
+            if all(getattr(record, field) == value for field, value in conditions.items())
+        ]
 
     def _set(self, resource: Any) -> None:
         (resource._record,) = self.store.apply(Put(resource._record))
@@ -216,7 +199,8 @@ class RecordPersistence(PersistenceDriverBase):
 
     def set_key_value(self, key_value: Any) -> None:
         """Write a key-value over whatever is under its key."""
-        self.store.apply(Put(_record_of(KeyValueRecord, key_value), check=False))
+        record = KeyValueRecord(id=key_value.key, value=key_value.value)
+        self.store.apply(Put(record, check=False))
 
     def delete_volume(self, volume: Any) -> None:
         self._delete(volume)
@@ -229,177 +213,3 @@ class RecordPersistence(PersistenceDriverBase):
 
     def delete_key_value(self, key: Any) -> None:
         self.store.apply(Remove(KeyValueRecord, key if isinstance(key, str) else key.key))
-
-
-class ObjectStore(Store):
-    """A store made of a persistence class of the user's.
-
-    Changes are made one after the other, and those before one that fails stay; versions are
-    compared just before, so another process can slip in between. Writes of this process are made
-    one at a time.
-
-    :param persistence: the user's.
-    :param wrap: makes an object from a record; can be set later, before the store is used.
-    """
-
-    def __init__(self, persistence: PersistenceDriverBase, wrap: Wrap | None = None) -> None:
-        self.persistence = persistence
-        self.wrap = wrap
-        self._lock = threading.RLock()
-        self._closed = False
-
-    def __repr__(self) -> str:
-        return f"ObjectStore({type(self.persistence).__name__})"
-
-    def get(self, kind: type[R], id: str) -> R | None:
-        found = self._object(kind, id)
-        return None if found is None else _record_of(kind, found)
-
-    def find(
-        self,
-        kind: type[R],
-        where: Mapping[str, str] | None = None,
-        *,
-        after: R | None = None,
-        limit: int | None = None,
-    ) -> list[R]:
-        where = check_where(kind, where)
-        found = [_record_of(kind, item) for item in self._objects(kind, where)]
-        found = [record for record in found if _matches(record, where)]
-        found.sort(key=_place)
-        if after is not None:
-            last = _place(after)
-            found = [record for record in found if _place(record) > last]
-        return found if limit is None else found[: max(limit, 0)]
-
-    def count(self, kind: type[Record], where: Mapping[str, str] | None = None) -> int:
-        return len(self.find(kind, where))
-
-    def apply(self, *changes: Change) -> tuple[Record, ...]:
-        for change in changes:
-            if isinstance(change, Put):
-                keys(change.record)
-        written = []
-        with self._lock:
-            for change in changes:
-                if isinstance(change, Put):
-                    written.append(self._put(change))
-                else:
-                    self._remove(change)
-        return tuple(written)
-
-    def close(self) -> None:
-        self._closed = True
-
-    def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        if self._closed:
-            raise StoreError(f"The store {self} is closed.", retryable=False)
-        try:
-            result = getattr(self.persistence, method)(*args, **kwargs)
-            return list(result or ()) if method.startswith("get_") else result
-        except CinderlibError:
-            raise
-        except Exception as exc:
-            # The message of a foreign exception can hold anything, secrets included.
-            raise StoreError(f"The store {self} failed in {method}: {type(exc).__name__}.") from exc
-
-    def _objects(self, kind: type[Record], where: Mapping[str, str]) -> list[Any]:
-        """The objects of a kind; more than match ``where`` when the persistence cannot tell."""
-        if kind is VolumeRecord:
-            names = {"name": "volume_name", "backend": "backend_name"}
-        elif kind is SnapshotRecord:
-            names = {"name": "snapshot_name", "volume_id": "volume_id"}
-        elif kind is ConnectionRecord:
-            names = {"volume_id": "volume_id"}
-        else:
-            pairs = self._call("get_key_values")
-            wanted = kind is IntentRecord
-            return [pair for pair in pairs if pair.key.startswith(INTENT_PREFIX) is wanted]
-        given = {names[field]: value for field, value in where.items() if field in names}
-        return cast("list[Any]", self._call(f"get_{kind.kind}s", **given))
-
-    def _object(self, kind: type[Record], id: str) -> Any | None:
-        if not id:
-            return None
-        if kind in (KeyValueRecord, IntentRecord):
-            key = _key(kind, id)
-            found = [pair for pair in self._call("get_key_values", key) if pair.key == key]
-            if kind is KeyValueRecord and key.startswith(INTENT_PREFIX):
-                found = []
-        else:
-            found = self._call(f"get_{kind.kind}s", **{f"{kind.kind}_id": id})
-            found = [item for item in found if item._record.id == id]
-        return found[0] if found else None
-
-    def _put(self, change: Put) -> Record:
-        record, kind = change.record, type(change.record)
-        there = self._object(kind, record.id)
-        old = None if there is None else _record_of(kind, there)
-        # What such a persistence keeps need not have versions; then there is nothing to compare.
-        known = old.version if old else 0
-        if change.check and (
-            (old is None) != (record.version == 0) or known not in (0, record.version)
-        ):
-            raise stale(change, old.version if old else None)
-        time = now()
-        new = replace(
-            record,
-            version=(known or record.version) + 1,
-            created_at=record.created_at or (old.created_at if old else None) or time,
-            updated_at=time,
-        )
-        if kind is IntentRecord:
-            pair = KeyValueRecord(id=_key(kind, new.id), value=encode(new).decode())
-            self._call("set_key_value", self._wrapped(pair))
-        elif kind is KeyValueRecord:
-            self._call("set_key_value", self._wrapped(new))
-        else:
-            # The object that the persistence gave may carry attributes that it needs again.
-            resource = self._wrapped(new) if there is None else there
-            resource._saved_record, resource._record = old, new
-            self._call(f"set_{kind.kind}", resource)
-        return new
-
-    def _remove(self, change: Remove) -> None:
-        kind = change.kind
-        there = self._object(kind, change.id)
-        old = None if there is None else _record_of(kind, there)
-        if change.version is not None and (old is None or old.version not in (0, change.version)):
-            raise stale(change, old.version if old else None)
-        if there is None:
-            return
-        if kind in (IntentRecord, KeyValueRecord):
-            self._call("delete_key_value", _key(kind, change.id))
-        else:
-            self._call(f"delete_{kind.kind}", there)
-
-    def _wrapped(self, record: Record) -> Any:
-        if self.wrap is None:
-            raise StoreError(f"The store {self} has no controller yet.", retryable=False)
-        return self.wrap(record)
-
-
-def _key(kind: type[Record], id: str) -> str:
-    return INTENT_PREFIX + id if kind is IntentRecord else id
-
-
-def _record_of(kind: type[R], resource: Any) -> R:
-    record = getattr(resource, "_record", None)
-    if record is None:
-        record = KeyValueRecord(id=resource.key, value=resource.value)
-    if kind is not IntentRecord:
-        return cast(R, record)
-    try:
-        return decode(kind, record.value)
-    except (msgspec.MsgspecError, TypeError):
-        raise StoreError(
-            f"What is under the key {record.id!r} is not an intent.", retryable=False
-        ) from None
-
-
-def _matches(record: Record, where: Mapping[str, str]) -> bool:
-    return all(getattr(record, field) == value for field, value in where.items())
-
-
-def _place(record: Record) -> tuple[int, str]:
-    return micros(record.created_at) if record.created_at else 0, record.id

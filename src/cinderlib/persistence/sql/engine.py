@@ -21,7 +21,6 @@ _DBAPIS: dict[str, list[tuple[str, str]]] = {
     "mysql": [("pymysql", "pymysql"), ("mysqldb", "MySQLdb"), ("mysqlconnector", "mysql")],
     "mariadb": [("pymysql", "pymysql"), ("mysqldb", "MySQLdb"), ("mariadbconnector", "mariadb")],
 }
-_EXTRAS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
 
 #: Connections kept open, and those made above that while more threads want one at once.
 POOL_SIZE = 5
@@ -52,17 +51,14 @@ def parse_url(connection: str | URL) -> URL:
                 url = url.set(drivername=f"{name}+{driver}")
                 break
         else:
-            raise _missing(name)
+            extra = "postgresql" if name == "postgresql" else "mysql"
+            raise MissingDependency(
+                f"No Python package that speaks to {name} is installed. "
+                f"Install one: pip install 'cinderlib[{extra}]'"
+            )
     if name == "sqlite" and not in_memory(url) and not _is_uri(url):
         url = url.set(database=os.path.abspath(url.database or ""))
     return url
-
-
-def _missing(name: str) -> MissingDependency:
-    what = f"cinderlib[{_EXTRAS[name]}]" if name in _EXTRAS else f"a DBAPI package for {name}"
-    return MissingDependency(
-        f"No Python package that speaks to {name} is installed. Install one: pip install {what}"
-    )
 
 
 def in_memory(url: URL) -> bool:
@@ -112,12 +108,14 @@ def create(url: URL, timeout: float) -> sa.Engine:
             "pool_use_lifo": True,
         }
         if url.get_backend_name() == "sqlite":
-            # Waiting for a lock is the store's business (see SQLStore._persistently).
+            # Waiting for a lock is the store's business (see Database._patiently).
             options["connect_args"] = {"check_same_thread": False, "timeout": 0}
     try:
         engine = sa.create_engine(url, **options)
     except ImportError as exc:
-        raise _missing(url.get_backend_name()) from exc
+        raise MissingDependency(
+            f"{display_name(url)} names the Python package {exc.name!r}, which is not installed."
+        ) from exc
     except (sa.exc.ArgumentError, TypeError) as exc:
         raise InvalidPersistence(f"{display_name(url)} cannot be used: {exc}") from None
     if engine.dialect.is_async:

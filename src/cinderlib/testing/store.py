@@ -1,0 +1,500 @@
+"""The suite that says whether a metadata store keeps the contract of
+:class:`cinderlib.persistence.base.Store`.
+
+A store's author runs all of it with a few lines::
+
+    from cinderlib.testing.store import StoreConformance
+
+    class TestMyStore(StoreConformance):
+        supports = frozenset({"atomic", "durable", "shared"})
+
+        def make_store(self, place):
+            return MyStore(folder=place)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, TypeVar
+
+import pytest
+
+from cinderlib import records
+from cinderlib.errors import InvalidInput, StaleRecord, StoreError
+from cinderlib.persistence.base import PAGE, Put, Remove, Store
+from cinderlib.records import (
+    ConnectionRecord,
+    IntentRecord,
+    KeyValueRecord,
+    Owner,
+    Record,
+    Secret,
+    SnapshotRecord,
+    VolumeRecord,
+    replace,
+)
+
+R = TypeVar("R", bound=Record)
+
+#: What a store may or may not be able to do.
+CAPABILITIES: Mapping[str, str] = {
+    "atomic": "changes that are applied together are made together, or not at all",
+    "durable": "records are there again when a store on the same place is opened once more",
+    "shared": "two stores that are open on the same place see the same records",
+}
+
+#: Longer than any test here takes; only a store that hangs meets it.
+PATIENCE = 60
+
+#: Ids and names that a store may take for a pattern, a path, a piece of SQL, or for one another.
+HOSTILE = (
+    "../../etc/passwd",
+    "%",
+    "_",
+    "a_c",
+    "abc",
+    "ABC",
+    "Abc",
+    "abc ",
+    " abc",
+    "äbc",
+    "a\u0308bc",
+    "'; DROP TABLE cinderlib_volume; --",
+    'quote " and \\ backslash',
+    "line\nfeed\ttab",
+    "*",
+    "?",
+    "%s %(id)s :id {id}",
+    "\U0001f4be" * 255,
+    "x" * 255,
+    "x" * 254 + "y",
+    "cinderlib",
+    "0",
+    "null",
+)
+
+
+def volume(id: str = "", **fields: Any) -> VolumeRecord:
+    """A new volume; what is not given is of no importance."""
+    fields = {"backend": "b1", "size": 1, "host": "h@b1#p", **fields}
+    return VolumeRecord(id=id or records.new_id(), **fields)
+
+
+def every_kind() -> list[Record]:
+    """One record of each kind, with every field set, secrets and unusual text among them."""
+    time = datetime.datetime(2024, 2, 29, 23, 59, 59, 999999, tzinfo=datetime.UTC)
+    text = "żółć \U0001f4be \u202e \"quoted\" 'single' %s \\ \u0000 \x7f"
+    found: list[Record] = []
+    for kind in records.KINDS.values():
+        values: dict[str, Any] = {}
+        for name, type_ in kind.__annotations__.items():
+            if "ClassVar" in type_ or name in kind.indexed:
+                continue
+            if "Secret" in type_:
+                values[name] = Secret({"password": text, "nested": [1, None, {"a": True}]})
+            elif "Owner" in type_:
+                values[name] = Owner(host=text, boot_id="b", pid=1, start_time=2**40)
+            elif "datetime" in type_:
+                values[name] = time
+            elif "dict" in type_:
+                values[name] = {"key": text, "": "empty"}
+            elif "bool" in type_:
+                values[name] = True
+            elif "int" in type_:
+                values[name] = 2**31
+            else:
+                values[name] = text
+        values |= {field: f"{field} {kind.kind}" for field in kind.indexed}
+        found.append(kind(id=records.new_id(), created_at=time, updated_at=time, **values))
+    return found
+
+
+class StoreConformance:
+    """Every method is a test. Subclass it with a name that pytest collects."""
+
+    #: What the store can do; tests that need more are skipped.
+    supports: Collection[str] = frozenset({"atomic"})
+
+    def make_store(self, place: Any) -> Store:
+        """Open a store.
+
+        :param place: what the fixture ``place`` gives: a folder for this test alone, unless a
+            subclass overrides it. The same place given again stands for the same records.
+        """
+        raise NotImplementedError("a subclass says how its store is opened")
+
+    def _need(self, capability: str) -> None:
+        if capability not in self.supports:
+            pytest.skip(f"not of this store: {CAPABILITIES[capability]}")
+
+    @pytest.fixture
+    def place(self, tmp_path: Any) -> Any:
+        return tmp_path
+
+    @pytest.fixture
+    def store(self, place: Any) -> Iterator[Store]:
+        store = self.make_store(place)
+        yield store
+        store.close()
+
+    # --- one record ----------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("record", every_kind(), ids=lambda record: record.kind)
+    def test_a_record_comes_back_as_it_was_written(self, store: Store, record: Record) -> None:
+        (written,) = store.apply(Put(record))
+        assert written.updated_at is not None
+        assert written == replace(record, version=1, updated_at=written.updated_at)
+        assert store.get(type(record), record.id) == written
+        assert store.find(type(record)) == [written]
+
+    def test_a_record_is_not_there_before_and_not_after(self, store: Store) -> None:
+        record = volume()
+        assert store.get(VolumeRecord, record.id) is None
+        store.apply(Put(record))
+        store.apply(Remove(VolumeRecord, record.id))
+        assert store.get(VolumeRecord, record.id) is None
+        assert store.find(VolumeRecord) == []
+        assert store.find(VolumeRecord, {"backend": "b1"}) == []
+        store.apply(Remove(VolumeRecord, record.id))
+
+    def test_kinds_do_not_share_ids(self, store: Store) -> None:
+        store.apply(Put(volume("same")), Put(KeyValueRecord(id="same", value="x")))
+        store.apply(Remove(VolumeRecord, "same"))
+        assert store.get(VolumeRecord, "same") is None
+        found = store.get(KeyValueRecord, "same")
+        assert found is not None
+        assert found.value == "x"
+
+    def test_the_store_says_when_a_record_was_created_and_changed(self, store: Store) -> None:
+        before = records.now()
+        (first,) = store.apply(Put(volume()))
+        (second,) = store.apply(Put(replace(first, size=2)))
+        assert first.created_at is not None
+        assert first.updated_at is not None
+        assert second.updated_at is not None
+        assert before <= first.created_at <= records.now()
+        assert second.created_at == first.created_at
+        assert second.updated_at >= first.updated_at
+
+    def test_text_of_any_length_is_kept(self, store: Store) -> None:
+        record = volume(description="d" * 1_000_000, metadata={"key": "ä" * 100_000})
+        (written,) = store.apply(Put(record))
+        assert store.get(VolumeRecord, record.id) == written
+
+    @pytest.mark.parametrize(
+        "id",
+        ["", "x" * 256, "nul\0", "surrogate\ud800"],
+        ids=["empty", "long", "nul", "surrogate"],
+    )
+    def test_an_impossible_id_is_refused_before_anything_is_written(
+        self, store: Store, id: str
+    ) -> None:
+        with pytest.raises(InvalidInput):
+            store.apply(
+                Put(KeyValueRecord(id="fine")), Put(KeyValueRecord(id=id, value="x"), check=False)
+            )
+        assert store.count(KeyValueRecord) == 0
+        assert store.get(KeyValueRecord, id) is None
+        store.apply(Remove(KeyValueRecord, id))
+        assert store.find(VolumeRecord, {"name": id}) == []
+
+    def test_similar_ids_are_different_records(self, store: Store) -> None:
+        for id in HOSTILE:
+            store.apply(Put(volume(id, name=id, backend=id)))
+        for id in HOSTILE:
+            found = store.get(VolumeRecord, id)
+            assert found is not None
+            assert found.id == id
+            assert [v.id for v in store.find(VolumeRecord, {"name": id})] == [id]
+            assert [v.id for v in store.find(VolumeRecord, {"backend": id, "name": id})] == [id]
+            assert store.count(VolumeRecord, {"backend": id}) == 1
+        for id in HOSTILE:
+            store.apply(Remove(VolumeRecord, id))
+            assert store.get(VolumeRecord, id) is None
+        assert store.count(VolumeRecord) == 0
+
+    # --- versions ------------------------------------------------------------------------------
+
+    def test_a_version_counts_the_writes(self, store: Store) -> None:
+        (record,) = store.apply(Put(volume()))
+        assert record.version == 1
+        (record,) = store.apply(Put(replace(record, size=2)))
+        assert record.version == 2
+        assert store.get(VolumeRecord, record.id) == record
+
+    def test_an_old_version_does_not_overwrite_a_new_one(self, store: Store) -> None:
+        (old,) = store.apply(Put(volume()))
+        (new,) = store.apply(Put(replace(old, size=2)))
+        with pytest.raises(StaleRecord) as caught:
+            store.apply(Put(replace(old, size=3)))
+        assert caught.value.resource == old.id
+        assert store.get(VolumeRecord, old.id) == new
+
+    def test_a_new_record_does_not_overwrite_one_that_is_there(self, store: Store) -> None:
+        (there,) = store.apply(Put(volume()))
+        with pytest.raises(StaleRecord):
+            store.apply(Put(volume(there.id, size=9)))
+        assert store.get(VolumeRecord, there.id) == there
+
+    def test_a_removed_record_is_not_written_back(self, store: Store) -> None:
+        (record,) = store.apply(Put(volume()))
+        store.apply(Remove(VolumeRecord, record.id))
+        with pytest.raises(StaleRecord):
+            store.apply(Put(replace(record, size=2)))
+        assert store.get(VolumeRecord, record.id) is None
+
+    def test_an_old_version_is_not_removed(self, store: Store) -> None:
+        (old,) = store.apply(Put(volume()))
+        (new,) = store.apply(Put(old))
+        with pytest.raises(StaleRecord):
+            store.apply(Remove(VolumeRecord, old.id, old.version))
+        assert store.get(VolumeRecord, old.id) == new
+        store.apply(Remove(VolumeRecord, new.id, new.version))
+        with pytest.raises(StaleRecord):
+            store.apply(Remove(VolumeRecord, new.id, new.version))
+
+    def test_without_a_check_a_record_is_written_whatever_is_there(self, store: Store) -> None:
+        (first,) = store.apply(Put(KeyValueRecord(id="k", value="1"), check=False))
+        (second,) = store.apply(Put(KeyValueRecord(id="k", value="2"), check=False))
+        assert (first.version, second.version) == (1, 2)
+        assert second.created_at == first.created_at
+        (moved,) = store.apply(Put(volume(version=7), check=False))
+        assert moved.version == 1
+        assert store.get(KeyValueRecord, "k") == second
+
+    def test_changes_of_one_call_see_each_other(self, store: Store) -> None:
+        record = volume()
+        first, second = store.apply(Put(record), Put(replace(record, version=1, size=2)))
+        assert isinstance(second, VolumeRecord)
+        assert (first.version, second.version, second.size) == (1, 2, 2)
+        again = store.apply(Remove(VolumeRecord, record.id, 2), Put(record))
+        assert store.find(VolumeRecord) == list(again)
+        assert store.apply() == ()
+
+    def test_all_changes_are_made_or_none(self, store: Store) -> None:
+        self._need("atomic")
+        stays, changes, goes = store.apply(Put(volume()), Put(volume()), Put(volume()))
+        assert isinstance(changes, VolumeRecord)
+        before = store.find(VolumeRecord)
+        with pytest.raises(StaleRecord):
+            store.apply(
+                Put(volume("new", name="new")),
+                Put(replace(changes, size=5, backend="other")),
+                Remove(VolumeRecord, goes.id),
+                Put(replace(stays, version=9)),
+            )
+        assert store.find(VolumeRecord) == before
+        assert store.get(VolumeRecord, "new") is None
+        assert store.find(VolumeRecord, {"name": "new"}) == []
+        assert store.find(VolumeRecord, {"backend": "b1"}) == before
+        assert store.get(VolumeRecord, goes.id) == goes
+
+    # --- searching -----------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("kind", [k for k in records.KINDS.values() if k.indexed])
+    def test_records_are_found_by_each_indexed_field(
+        self, store: Store, kind: type[Record]
+    ) -> None:
+        (example,) = [record for record in every_kind() if type(record) is kind]
+        (here,) = store.apply(Put(replace(example, version=0)))
+        for field in kind.indexed:
+            other = replace(example, id=records.new_id(), **{field: "elsewhere"})
+            (there,) = store.apply(Put(other))
+            assert store.find(kind, {field: "elsewhere"}) == [there]
+            assert store.count(kind, {field: "elsewhere"}) == 1
+            store.apply(Remove(kind, there.id))
+            assert store.find(kind, {field: getattr(here, field)}) == [here]
+        everything = {field: getattr(here, field) for field in kind.indexed}
+        assert store.find(kind, everything) == [here]
+        assert store.find(kind, {**everything, kind.indexed[0]: "elsewhere"}) == []
+
+    def test_a_changed_field_is_found_under_its_new_value_only(self, store: Store) -> None:
+        (record,) = store.apply(Put(volume(name="old")))
+        (record,) = store.apply(Put(replace(record, name="new", backend="b2")))
+        assert store.find(VolumeRecord, {"name": "old"}) == []
+        assert store.find(VolumeRecord, {"name": "new"}) == [record]
+        assert store.find(VolumeRecord, {"backend": "b1"}) == []
+
+    def test_a_field_without_a_value_is_found_by_none(self, store: Store) -> None:
+        record = ConnectionRecord(id="c", backend="b", volume_id="v", connector={})
+        store.apply(Put(record))
+        for value in ("", "None", "null"):
+            assert store.find(ConnectionRecord, {"attached_host": value}) == []
+
+    def test_a_field_that_is_not_indexed_is_refused(self, store: Store) -> None:
+        for call in (store.find, store.count):
+            with pytest.raises(InvalidInput, match="size"):
+                call(VolumeRecord, {"size": "1"})
+
+    def test_records_come_in_the_order_of_creation(self, store: Store) -> None:
+        start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+        # Created at the same time: the ids decide, by code point.
+        places = [(2, "b"), (1, "z"), (3, "0"), (2, "B"), (2, "ä"), (2, "a"), (0, "y")]
+        for seconds, id in places:
+            time = start + datetime.timedelta(microseconds=seconds)
+            store.apply(Put(volume(id, created_at=time)))
+        expected = [id for _, id in sorted(places)]
+        assert [v.id for v in store.find(VolumeRecord)] == expected
+        assert [v.id for v in store.find(VolumeRecord, {"backend": "b1"})] == expected
+        in_pages: list[str] = []
+        last = None
+        while page := store.find(VolumeRecord, after=last, limit=2):
+            last = page[-1]
+            in_pages += [v.id for v in page]
+        assert in_pages == expected
+
+    def test_a_change_leaves_a_record_in_its_place(self, store: Store) -> None:
+        written = store.apply(*[Put(volume(f"v{n}")) for n in range(5)])
+        store.apply(Put(replace(written[0], created_at=None)))
+        assert [v.id for v in store.find(VolumeRecord)] == [f"v{n}" for n in range(5)]
+
+    def test_paging_goes_on_while_records_come_and_go(self, store: Store) -> None:
+        store.apply(*[Put(volume(f"v{n}", name="x")) for n in range(9)])
+        first = store.find(VolumeRecord, {"name": "x"}, limit=3)
+        assert [v.id for v in first] == ["v0", "v1", "v2"]
+        store.apply(
+            Remove(VolumeRecord, "v1"),
+            Remove(VolumeRecord, "v2"),
+            Remove(VolumeRecord, "v3"),
+            Put(volume("v9", name="x")),
+        )
+        second = store.find(VolumeRecord, {"name": "x"}, after=first[-1], limit=3)
+        assert [v.id for v in second] == ["v4", "v5", "v6"]
+        third = store.find(VolumeRecord, {"name": "x"}, after=second[-1], limit=30)
+        assert [v.id for v in third] == ["v7", "v8", "v9"]
+        assert store.find(VolumeRecord, after=third[-1]) == []
+        assert store.find(VolumeRecord, limit=0) == []
+
+    def test_streaming_gives_every_record_once(self, store: Store) -> None:
+        total = 2 * PAGE + 1
+        store.apply(*[Put(volume(f"{n:05}", backend=f"b{n % 2}")) for n in range(total)])
+        assert [v.id for v in store.iterate(VolumeRecord)] == [f"{n:05}" for n in range(total)]
+        assert len(list(store.iterate(VolumeRecord, {"backend": "b1"}))) == PAGE
+        assert store.count(VolumeRecord) == total
+        assert store.count(VolumeRecord, {"backend": "b0"}) == PAGE + 1
+        assert store.count(VolumeRecord, {"backend": "b0", "name": "no"}) == 0
+
+    def test_intents_and_key_values_do_not_mix(self, store: Store) -> None:
+        owner = Owner(host="h", boot_id="b", pid=1, start_time=1)
+        intent = IntentRecord(
+            id="i", operation="volume.create", backend="b1", resource_id="v", lock="v", owner=owner
+        )
+        (written,) = store.apply(Put(intent))
+        assert store.find(KeyValueRecord) == []
+        assert store.count(KeyValueRecord) == 0
+        assert store.find(IntentRecord, {"resource_id": "v"}) == [written]
+        store.apply(Remove(IntentRecord, "i"))
+        assert store.find(IntentRecord) == []
+
+    # --- many at once --------------------------------------------------------------------------
+
+    def test_no_change_of_another_thread_is_lost(self, store: Store) -> None:
+        (record,) = store.apply(Put(volume()))
+        threads, times = 8, 10
+
+        def work() -> None:
+            for _ in range(times):
+                increment(store, record.id)
+
+        in_threads(*[work] * threads)
+        found = store.get(VolumeRecord, record.id)
+        assert found is not None
+        assert found.size == 1 + threads * times
+        assert found.version == found.size
+
+    def test_only_one_of_many_makes_a_record(self, store: Store) -> None:
+        winners: list[Record] = []
+
+        def work() -> None:
+            for n in range(10):
+                new = SnapshotRecord(id=f"s{n}", backend="b", volume_id="v", volume_size=1)
+                with contextlib.suppress(StaleRecord):
+                    winners.extend(store.apply(Put(new)))
+
+        in_threads(*[work] * 6)
+        assert sorted(record.id for record in winners) == [f"s{n}" for n in range(10)]
+
+    def test_writes_without_a_check_all_succeed(self, store: Store) -> None:
+        def work() -> None:
+            for n in range(10):
+                store.apply(Put(KeyValueRecord(id=f"k{n % 3}", value="x"), check=False))
+
+        in_threads(*[work] * 6)
+        assert sum(kv.version for kv in store.find(KeyValueRecord)) == 60
+
+    # --- more than one store -------------------------------------------------------------------
+
+    def test_a_closed_store_says_so(self, store: Store) -> None:
+        store.apply(Put(volume("v")))
+        store.close()
+        calls: list[Callable[[], Any]] = [
+            lambda: store.get(VolumeRecord, "v"),
+            lambda: store.find(VolumeRecord),
+            lambda: store.count(VolumeRecord),
+            lambda: store.apply(Put(volume())),
+        ]
+        for call in calls:
+            with pytest.raises(StoreError, match="closed"):
+                call()
+        store.close()
+
+    def test_records_outlive_the_store(self, place: Any) -> None:
+        self._need("durable")
+        with self.make_store(place) as store:
+            written = store.apply(*map(Put, every_kind()))
+        with self.make_store(place) as store:
+            for record in written:
+                assert store.get(type(record), record.id) == record
+
+    def test_two_stores_see_the_same_records(self, store: Store, place: Any) -> None:
+        self._need("shared")
+        assert store.shared
+        with self.make_store(place) as other:
+            (record,) = store.apply(Put(volume()))
+            assert other.get(VolumeRecord, record.id) == record
+            (changed,) = other.apply(Put(replace(record, size=2)))
+            with pytest.raises(StaleRecord):
+                store.apply(Put(replace(record, size=3)))
+            assert store.find(VolumeRecord) == [changed]
+            in_threads(*[lambda s=s: increment(s, record.id, 20) for s in (store, other)])
+            found = store.get(VolumeRecord, record.id)
+            assert found is not None
+            assert found.size == 42
+
+
+def increment(store: Store, id: str, times: int = 1) -> None:
+    """Make a volume larger, as often as needed until nobody came in between."""
+    for _ in range(times):
+        while True:
+            record = store.get(VolumeRecord, id)
+            assert record is not None
+            try:
+                store.apply(Put(replace(record, size=record.size + 1)))
+            except StaleRecord:
+                continue
+            break
+
+
+def in_threads(*work: Callable[[], None]) -> None:
+    """Run all at once, and raise what one of them raised."""
+    errors: list[BaseException] = []
+    barrier = threading.Barrier(len(work))
+
+    def run(function: Callable[[], None]) -> None:
+        try:
+            barrier.wait(PATIENCE)
+            function()
+        except BaseException as exc:
+            errors.append(exc)
+
+    threads = [threading.Thread(target=run, args=(each,), daemon=True) for each in work]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+        assert not thread.is_alive(), "a thread hangs in the store"
+    if errors:
+        raise errors[0]

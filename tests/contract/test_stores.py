@@ -1,0 +1,309 @@
+"""Every store keeps the contract."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+
+import pytest
+
+from cinderlib.errors import InvalidPersistence, MissingDependency, StaleRecord, StoreError
+from cinderlib.persistence import of_objects, open_store
+from cinderlib.persistence.base import Put, Remove, Store
+from cinderlib.persistence.memory import MemoryStore
+from cinderlib.persistence.object_store import ObjectStore
+from cinderlib.persistence.objects import PersistenceDriverBase
+from cinderlib.records import (
+    KINDS,
+    ConnectionRecord,
+    KeyValueRecord,
+    Record,
+    SnapshotRecord,
+    VolumeRecord,
+    replace,
+)
+from cinderlib.testing.store import StoreConformance, volume
+
+SERVER = frozenset({"atomic", "durable", "shared"})
+
+
+class TestMemory(StoreConformance):
+    def make_store(self, place) -> Store:
+        return open_store()
+
+
+class TestSQLiteInMemory(StoreConformance):
+    def make_store(self, place) -> Store:
+        return open_store("memory_db")
+
+
+class TestSQLite(StoreConformance):
+    supports = SERVER
+
+    def make_store(self, place) -> Store:
+        return open_store({"storage": "db", "connection": f"sqlite:///{place}/cl.sqlite"})
+
+
+class OnServer(StoreConformance):
+    supports = SERVER
+
+    def make_store(self, place) -> Store:
+        return open_store({"storage": "db", "connection": place})
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def database(cls, request) -> str:
+        return request.getfixturevalue(cls.server).database()
+
+    @pytest.fixture
+    def place(self, database) -> Iterator[str]:
+        # Making a database takes longer than most tests, so they share one that they find empty.
+        yield database
+        with self.make_store(database) as store:
+            for kind in KINDS.values():
+                store.apply(*[Remove(kind, record.id) for record in store.iterate(kind)])
+
+
+class TestPostgreSQL(OnServer):
+    server = "postgresql"
+
+
+class TestMariaDB(OnServer):
+    server = "mariadb"
+
+
+def wrap(record: Record) -> types.SimpleNamespace:
+    """An object as the library's are, as far as a persistence sees them."""
+    found = types.SimpleNamespace(_record=record, _saved_record=record, id=record.id)
+    if isinstance(record, KeyValueRecord):
+        found.key, found.value = record.key, record.value
+    return found
+
+
+class TestObjectContract(StoreConformance):
+    """A class of cinderlib 5's contract as a store; that class here is itself on a store."""
+
+    supports = frozenset()
+
+    def make_store(self, place) -> Store:
+        store = open_store(UserPersistence())
+        assert isinstance(store, ObjectStore)
+        store.wrap = wrap
+        return store
+
+
+class UserPersistence(PersistenceDriverBase):
+    """As users wrote them for cinderlib 5: dicts, no versions compared, no order."""
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.volumes, self.snapshots, self.connections = {}, {}, {}
+        self.key_values = {}
+
+    @staticmethod
+    def _filter(items, id, **wanted):
+        found = list(items.values())[::-1] if id is None else filter(None, [items.get(id)])
+        for item in found:
+            if all(getattr(item, k) == v for k, v in wanted.items() if v is not None):
+                yield wrap(item)
+
+    def get_volumes(self, volume_id=None, volume_name=None, backend_name=None):
+        return self._filter(self.volumes, volume_id, name=volume_name, backend=backend_name)
+
+    def get_snapshots(self, snapshot_id=None, snapshot_name=None, volume_id=None):
+        return self._filter(self.snapshots, snapshot_id, name=snapshot_name, volume_id=volume_id)
+
+    def get_connections(self, connection_id=None, volume_id=None):
+        return self._filter(self.connections, connection_id, volume_id=volume_id)
+
+    def get_key_values(self, key=None):
+        return self._filter(self.key_values, key)
+
+    def set_volume(self, volume):
+        assert ("id" in self.get_changed_fields(volume)) == (volume.id not in self.volumes)
+        self.volumes[volume.id] = volume._record
+        super().set_volume(volume)
+
+    def set_snapshot(self, snapshot):
+        self.snapshots[snapshot.id] = snapshot._record
+        super().set_snapshot(snapshot)
+
+    def set_connection(self, connection):
+        self.connections[connection.id] = connection._record
+        super().set_connection(connection)
+
+    def set_key_value(self, key_value):
+        self.key_values[key_value.key] = key_value._record
+
+    def delete_volume(self, volume):
+        del self.volumes[volume.id]
+        super().delete_volume(volume)
+
+    def delete_snapshot(self, snapshot):
+        del self.snapshots[snapshot.id]
+        super().delete_snapshot(snapshot)
+
+    def delete_connection(self, connection):
+        del self.connections[connection.id]
+        super().delete_connection(connection)
+
+    def delete_key_value(self, key):
+        del self.key_values[key]
+
+
+class TestObjectsOnAStore:
+    """What programs do with ``Backend.persistence``."""
+
+    @pytest.fixture
+    def persistence(self) -> PersistenceDriverBase:
+        return of_objects(open_store(), wrap)
+
+    def test_objects_are_found_by_exactly_what_is_asked(self, persistence) -> None:
+        for n, backend in enumerate(("z_1", "zx1")):
+            persistence.set_volume(wrap_new(volume(f"v{n}", name="n%", backend=backend)))
+        persistence.set_volume(wrap_new(volume("v2", name="nn", backend="z_1")))
+
+        def ids(**asked) -> list[str]:
+            return [found.id for found in persistence.get_volumes(**asked)]
+
+        assert ids() == ["v0", "v1", "v2"]
+        assert ids(backend_name="z_1") == ["v0", "v2"]
+        assert ids(volume_name="n%") == ["v0", "v1"]
+        assert ids(volume_name="n%", backend_name="zx1") == ["v1"]
+        assert ids(volume_id="v0") == ["v0"]
+        assert ids(volume_id="v0", backend_name="zx1") == []
+        assert ids(volume_id="") == ids(volume_name="") == ids(volume_id="%") == []
+
+    def test_snapshots_and_connections_are_found_by_their_volume(self, persistence) -> None:
+        for n in range(2):
+            snapshot = SnapshotRecord(
+                id=f"s{n}", name="same", backend="b", volume_id=f"v{n}", volume_size=1
+            )
+            connection = ConnectionRecord(id=f"c{n}", backend="b", volume_id=f"v{n}", connector={})
+            persistence.set_snapshot(wrap_new(snapshot))
+            persistence.set_connection(wrap_new(connection))
+        assert [s.id for s in persistence.get_snapshots(snapshot_name="same")] == ["s0", "s1"]
+        assert [s.id for s in persistence.get_snapshots(volume_id="v1")] == ["s1"]
+        assert [c.id for c in persistence.get_connections(volume_id="v1")] == ["c1"]
+        persistence.delete_snapshot(persistence.get_snapshots("s0")[0])
+        persistence.delete_connection(persistence.get_connections("c0")[0])
+        assert [s.id for s in persistence.get_snapshots()] == ["s1"]
+        assert [c.id for c in persistence.get_connections()] == ["c1"]
+
+    def test_changes_are_tracked_until_they_are_saved(self, persistence) -> None:
+        new = wrap_new(volume("v", name="n"))
+        assert persistence.get_changed_fields(new).items() >= {"id": "v", "name": "n"}.items()
+        persistence.set_volume(new)
+        assert persistence.get_changed_fields(new) == {}
+        new._record = replace(new._record, size=7)
+        assert persistence.get_changed_fields(new) == {"size": 7}
+        persistence.set_volume(new)
+        assert persistence.get_volumes("v")[0]._record.size == 7
+
+    def test_an_object_that_is_out_of_date_is_not_saved(self, persistence) -> None:
+        persistence.set_volume(wrap_new(volume("v")))
+        one, other = persistence.get_volumes("v") + persistence.get_volumes("v")
+        persistence.set_volume(one)
+        with pytest.raises(StaleRecord):
+            persistence.set_volume(other)
+
+    def test_the_last_key_value_written_is_kept(self, persistence) -> None:
+        for value in ("1", "2"):
+            persistence.set_key_value(types.SimpleNamespace(key="k", value=value))
+        (found,) = persistence.get_key_values("k")
+        assert (found.key, found.value) == ("k", "2")
+        persistence.delete_key_value(found)
+        persistence.set_key_value(types.SimpleNamespace(key="l", value="3"))
+        persistence.delete_key_value("l")
+        assert persistence.get_key_values() == []
+
+
+def wrap_new(record: Record) -> types.SimpleNamespace:
+    found = wrap(record)
+    found._saved_record = None
+    return found
+
+
+class TestForeignPersistence:
+    def test_attributes_that_it_set_on_an_object_are_there_at_the_next_save(self) -> None:
+        class Remembering(UserPersistence):
+            def get_volumes(self, *args, **kwargs):
+                for found in super().get_volumes(*args, **kwargs):
+                    found.resource_version = 42
+                    yield found
+
+            def set_volume(self, volume):
+                self.seen = getattr(volume, "resource_version", None)
+                super().set_volume(volume)
+
+        persistence = Remembering()
+        store = ObjectStore(persistence, wrap)
+        (record,) = store.apply(Put(volume("v")))
+        assert persistence.seen is None
+        store.apply(Put(record))
+        assert persistence.seen == 42
+
+    def test_its_exceptions_become_ours_without_their_text(self) -> None:
+        class Broken(UserPersistence):
+            def get_volumes(self, *args, **kwargs):
+                raise RuntimeError("password=hunter2")
+
+        with pytest.raises(StoreError, match=r"get_volumes: RuntimeError") as caught:
+            ObjectStore(Broken(), wrap).get(VolumeRecord, "v")
+        assert "hunter2" not in str(caught.value)
+
+
+class TestOpening:
+    @pytest.mark.parametrize("config", [None, "memory", {"storage": "memory"}, {}, MemoryStore])
+    def test_memory(self, config) -> None:
+        assert isinstance(open_store(config), MemoryStore)
+
+    def test_what_is_ready_made_is_taken_as_it_is(self) -> None:
+        store = MemoryStore()
+        assert open_store(store) is store
+        assert open_store({"storage": store}) is store
+        persistence = UserPersistence()
+        assert open_store({"storage": persistence}).persistence is persistence
+
+    def test_classes_get_the_other_arguments(self, tmp_path) -> None:
+        class Mine(UserPersistence):
+            def __init__(self, **kwargs) -> None:
+                super().__init__(**kwargs)
+                self.arguments = kwargs
+
+        store = open_store({"storage": Mine, "namespace": "x"})
+        assert store.persistence.arguments == {"namespace": "x"}
+        path = "cinderlib.persistence.memory:MemoryStore"
+        assert isinstance(open_store({"storage": path}), MemoryStore)
+
+    def test_the_configuration_is_not_changed(self) -> None:
+        config = {"storage": "memory"}
+        open_store(config)
+        assert config == {"storage": "memory"}
+
+    @pytest.mark.parametrize(
+        ("config", "told"),
+        [
+            ("sqlite", "no persistence 'sqlite'.*db, memory, memory_db"),
+            ({"storage": "nowhere.at.all:Store"}, "nowhere.*Known are"),
+            ({"storage": "json:Store"}, "'json' has no persistence 'Store'"),
+            ({"storage": "json:dumps"}, "neither"),
+            ({"storage": 3}, "3 is neither"),
+            ({"storage": object}, "neither"),
+            ({"storage": "db"}, "needs a 'connection'"),
+            ({"storage": "db", "connection": "no url"}, "not a database URL"),
+            ({"storage": "db", "connection": "nosuchsql://host/x"}, "nosuchsql"),
+            ({"storage": "db", "url": "sqlite://u:hunter2@/"}, "url"),
+            ({"storage": MemoryStore(), "connection": "x"}, "takes no connection"),
+        ],
+    )
+    def test_a_mistake_is_named(self, config, told) -> None:
+        with pytest.raises(InvalidPersistence, match=told) as caught:
+            open_store(config)
+        assert "hunter2" not in str(caught.value)
+
+    def test_a_missing_database_package_is_named(self) -> None:
+        config = {"storage": "db", "connection": "oracle+oracledb://u:hunter2@h/x"}
+        with pytest.raises(MissingDependency, match="oracledb") as caught:
+            open_store(config)
+        assert "hunter2" not in str(caught.value)

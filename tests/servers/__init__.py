@@ -1,0 +1,112 @@
+"""Real servers for the tests: started when a test first asks for one, gone when the tests end."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import pathlib
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+PR_SET_PDEATHSIG = 1
+
+
+def find(name: str, package: str, *, pattern: str | None = None, probe: bool = True) -> str:
+    """The path of a command that works, or a skip that says what to install.
+
+    :param pattern: where the distribution keeps it, as a glob below ``/``.
+    :param probe: whether to see that it tells its version: what is in the PATH can be anything.
+    """
+    candidates = sorted(map(str, pathlib.Path("/").glob(pattern)), reverse=True) if pattern else []
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])
+    for folder in path.split(os.pathsep):
+        if found := shutil.which(name, path=folder):
+            candidates.append(found)
+    for candidate in candidates:
+        if not probe:
+            return candidate
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            subprocess.run([candidate, "--version"], check=True, capture_output=True, timeout=20)
+            return candidate
+    pytest.skip(f"no {name} here: apt-get install {package}")
+
+
+@contextlib.contextmanager
+def folder(user: str | None) -> Iterator[pathlib.Path]:
+    """A private folder with a short path, since the names of sockets must be short."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="cl-", dir="/tmp"))
+    try:
+        if user:
+            os.chown(path, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def unprivileged(user: str) -> str | None:
+    """Who the server shall be: database servers refuse to be root."""
+    return user if os.geteuid() == 0 else None
+
+
+def _dies_with_us() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Process:
+    """A server that can be stopped, killed and started again on the same data."""
+
+    def __init__(
+        self,
+        command: list[str],
+        user: str | None,
+        log: pathlib.Path,
+        ready: Callable[[], bool],
+        stop_signal: int,
+    ) -> None:
+        self._command, self._user, self._log = command, user, log
+        self._ready, self._stop_signal = ready, stop_signal
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, timeout: float = 40) -> None:
+        with self._log.open("ab") as log:
+            # preexec_fn is called after the change of user, which would undo what it does.
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                user=self._user,
+                group=pwd.getpwnam(self._user).pw_gid if self._user else None,
+                extra_groups=[] if self._user else None,
+                preexec_fn=_dies_with_us,
+            )
+        deadline = time.monotonic() + timeout
+        while not self._ready():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                pytest.fail(f"{self._command[0]} did not start:\n{self._log.read_text()[-3000:]}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        if self._process is None:
+            return
+        self._process.send_signal(self._stop_signal)
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()

@@ -1,0 +1,86 @@
+"""A PostgreSQL server on a socket in a folder of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import pathlib
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import servers
+
+PASSWORD = "pass/word@1"  # to be escaped in a URL
+PORT = 5432
+
+
+class PostgreSQL:
+    """A running server; every :meth:`database` is new and empty."""
+
+    def __init__(self, root: pathlib.Path, process: servers.Process) -> None:
+        self._root, self._process = root, process
+        self._numbers = itertools.count()
+        self.start, self.stop, self.restart = process.start, process.stop, process.restart
+
+    def database(self) -> str:
+        name = f"test{next(self._numbers)}"
+        with contextlib.closing(_connect(self._root)) as connection:
+            connection.autocommit = True
+            connection.cursor().execute(f"CREATE DATABASE {name}")
+        return f"postgresql://tester:pass%2Fword%401@/{name}?host={self._root}"
+
+
+def _connect(root: pathlib.Path):
+    import psycopg2
+
+    return psycopg2.connect(
+        host=str(root), port=PORT, user="tester", password=PASSWORD, dbname="postgres"
+    )
+
+
+@contextlib.contextmanager
+def run() -> Iterator[PostgreSQL]:
+    glob = "usr/lib/postgresql/*/bin/"
+    postgres = servers.find("postgres", "postgresql", pattern=glob + "postgres")
+    initdb = servers.find("initdb", "postgresql", pattern=glob + "initdb")
+    user = servers.unprivileged("postgres")
+    with servers.folder(user) as root:
+        import psycopg2
+
+        (root / "password").write_text(PASSWORD)
+        (root / "password").chmod(0o644)
+        subprocess.run(
+            [
+                *(initdb, "-D", str(root / "data"), "-U", "tester", "--no-sync", "-E", "UTF8"),
+                *("--locale=C.UTF-8", "-A", "scram-sha-256", f"--pwfile={root / 'password'}"),
+            ],
+            check=True,
+            capture_output=True,
+            user=user,
+            cwd="/",
+        )
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(root),
+            "port": PORT,
+            "fsync": "off",
+            "max_connections": 200,
+        }
+        command = [postgres, "-D", str(root / "data")]
+        for name, value in settings.items():
+            command += ["-c", f"{name}={value}"]
+
+        def ready() -> bool:
+            try:
+                _connect(root).close()
+            except psycopg2.OperationalError:
+                return False
+            return True
+
+        process = servers.Process(command, user, root / "log", ready, signal.SIGINT)
+        try:
+            process.start()
+            yield PostgreSQL(root, process)
+        finally:
+            process.stop()
