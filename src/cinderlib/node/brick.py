@@ -51,7 +51,7 @@ class BrickConnector(Connector):
         settings, protocol = self.settings, self.document.protocol
         osbrick.prepare(settings.root_helper, settings.state.brick_locks)
         return osbrick.connector_class(protocol)(
-            settings.root_helper,
+            root_helper=settings.root_helper,
             use_multipath=self.document.multipath,
             device_scan_attempts=self.document.scan_attempts,
             **self.options(),

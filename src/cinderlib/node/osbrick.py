@@ -12,6 +12,7 @@ import shlex
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -123,12 +124,14 @@ def _import(name: str) -> Any:
 
 @contextlib.contextmanager
 def _host_untouched() -> Iterator[None]:
-    """os-brick replaces ``time.sleep`` when it is imported, and eventlet, which it brings, a name
-    resolution that takes long to import and that nothing here uses."""
+    """os-brick replaces ``time.sleep`` when it is imported. It brings eventlet, which nothing here
+    uses, and which says that it is deprecated and loads a name resolution that takes long."""
     sleep, greendns = time.sleep, os.environ.get("EVENTLET_NO_GREENDNS")
     os.environ["EVENTLET_NO_GREENDNS"] = "yes"
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated")
+            yield
     finally:
         time.sleep = sleep
         if greendns is None:

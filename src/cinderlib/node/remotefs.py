@@ -70,7 +70,7 @@ class RemoteFsConnector(BrickConnector):
         self, device: dict[str, Any] | None, entry: Entry | None, *, force: bool = False
     ) -> None:
         with self.settings.state.locked(self._mount.name):
-            if not os.path.ismount(self._mount) or self._is_shared():
+            if not self._is_mounted() or self._is_shared():
                 return
             lazily = ["--lazy"] if force else []
             argv = ["umount", *lazily, str(self._mount)]
@@ -91,13 +91,19 @@ class RemoteFsConnector(BrickConnector):
             self.verify_size(path)
 
     def remains(self, entry: Entry) -> list[str]:
-        if os.path.ismount(self._mount) and not self._is_shared():
+        if self._is_mounted() and not self._is_shared():
             return [f"the mount of {self._data.export} on {self._mount}"]
         return []
 
     def find_interrupted(self, entry: Entry) -> dict[str, Any] | None:
-        mounted = os.path.ismount(self._mount) and not self._is_shared()
+        mounted = self._is_mounted() and not self._is_shared()
         return {"type": self.document.protocol, "path": str(self._path)} if mounted else None
+
+    def _is_mounted(self) -> bool:
+        # Not by looking at the folder: that waits for ever when the server is away.
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
+            points = (line.split(" ")[4] for line in mounts)
+            return str(self._mount).replace(" ", "\\040") in points
 
     def _is_shared(self) -> bool:
         """Whether another volume of this host uses the same mount."""

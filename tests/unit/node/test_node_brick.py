@@ -1,0 +1,162 @@
+"""os-brick in this process: its properties, its errors, its mounts."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cinderlib.node.osbrick as osbrick
+from cinderlib import errors
+from cinderlib.node import Node, get_connector_properties, properties
+
+PASSWORD = "chap-password-of-the-volume"
+ISCSI = {
+    "driver_volume_type": "iscsi",
+    "data": {
+        "target_portal": "192.0.2.1:3260",
+        "target_iqn": "iqn.2010-10.org.openstack:v",
+        "target_lun": 1,
+        "auth_method": "CHAP",
+        "auth_username": "user",
+        "auth_password": PASSWORD,
+    },
+}
+
+
+def test_the_properties_are_os_bricks() -> None:
+    osbrick.prepare("sudo")
+    reference = osbrick.connector_module().get_connector_properties(
+        "sudo", "192.0.2.7", True, False, host="a-host"
+    )
+    ours = get_connector_properties("sudo", "192.0.2.7", True, False, "a-host")
+    assert ours == reference
+    assert ours["ip"] == "192.0.2.7"
+    assert ours["multipath"] is True
+
+
+def test_properties_are_asked_for_again_when_their_files_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "initiatorname.iscsi"
+    file.write_text("## made for this host\nInitiatorName=iqn.2024-01.org.example:one\n")
+    monkeypatch.setattr(properties, "_INITIATOR_FILE", file)
+    monkeypatch.setattr(properties, "_SOURCES", (file,))
+    node = Node(state_path=tmp_path / "state", host="a-host", my_ip="192.0.2.9")
+    first = node.connector_properties("local")
+    assert first["initiator"] == "iqn.2024-01.org.example:one"
+    first["host"] = "changed by the caller"
+    assert node.connector_properties("local")["host"] == "a-host"
+    file.write_text("InitiatorName=iqn.2024-01.org.example:two\n")
+    assert node.connector_properties("local")["initiator"] == "iqn.2024-01.org.example:two"
+
+
+def test_a_node_registers_itself(tmp_path: Path) -> None:
+    class Store:
+        def __init__(self) -> None:
+            self.kept: list[Any] = []
+            self.persistence = self
+
+        def set_key_value(self, key_value: Any) -> None:
+            self.kept.append(key_value)
+
+    store = Store()
+    node = Node(state_path=tmp_path, my_ip="192.0.2.9")
+    node.register(store, "node-1")
+    (kept,) = store.kept
+    assert kept.key == "node-1"
+    assert '"ip":"192.0.2.9"' in kept.value
+
+
+def test_an_error_of_os_brick_names_the_step_and_no_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing:
+        def __init__(self, *args: Any, **named: Any) -> None:
+            assert named["use_multipath"] is False
+            assert named["device_scan_attempts"] == 7
+
+        def connect_volume(self, data: dict[str, Any]) -> None:
+            try:
+                raise ValueError(f"iscsiadm -v {data['auth_password']}")
+            except ValueError as exc:
+                raise RuntimeError(f"failed: {exc}") from exc
+
+        def disconnect_volume(self, *args: Any, **named: Any) -> None:
+            pass
+
+    monkeypatch.setattr(osbrick, "connector_class", lambda protocol: Failing)
+    node = Node(state_path=tmp_path / "state")
+    with pytest.raises(errors.NodeError, match="could not attach over iscsi") as raised:
+        node.attach({"conn": ISCSI, "scan_attempts": 7})
+    assert PASSWORD not in "".join(traceback.format_exception(raised.value))
+    assert node.leftovers() == []
+
+
+def test_without_open_iscsi_the_error_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    node = Node(state_path=tmp_path / "state")
+    with pytest.raises(errors.NodeError) as raised:
+        node.attach({"conn": ISCSI, "scan_attempts": 1})
+    assert PASSWORD not in "".join(traceback.format_exception(raised.value))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount (run as root)")
+class TestShares:
+    """A share whose mount is a bind mount here: the kernel of this host need not know NFS."""
+
+    @pytest.fixture
+    def share(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        share = tmp_path / "share"
+        share.mkdir()
+        for name in ("one", "two"):
+            (share / name).write_bytes(b"\0" * 4096)
+        programs = tmp_path / "programs"
+        programs.mkdir()
+        mount = programs / "mount"
+        mount.write_text(f'#!/bin/sh\nfor to; do :; done\nexec /bin/mount --bind {share} "$to"\n')
+        mount.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+        return share
+
+    @staticmethod
+    def _connection(name: str, **fields: Any) -> dict[str, Any]:
+        data = {"export": "192.0.2.1:/share", "name": name, "options": "-o vers=4.2"}
+        return {"conn": {"driver_volume_type": "nfs", "data": data}, **fields}
+
+    def test_volumes_of_one_share_have_one_mount_and_the_last_takes_it(
+        self, node: Node, share: Path, tmp_path: Path
+    ) -> None:
+        one, two = self._connection("one"), self._connection("two", id="two")
+        first, second = node.attach(one), node.attach(two)
+        mount = os.path.dirname(first.path)
+        assert os.path.dirname(second.path) == mount
+        with open(first.path, "r+b") as file:
+            file.write(b"hello")
+        assert (share / "one").read_bytes().startswith(b"hello")
+        node.detach(one)
+        assert os.listdir(mount)
+        Node(state_path=tmp_path / "state").detach("two")
+        assert not os.path.exists(mount)
+
+    def test_a_volume_that_is_not_on_the_share_leaves_no_mount(
+        self, node: Node, share: Path
+    ) -> None:
+        with pytest.raises(errors.DeviceUnavailable, match="no file missing"):
+            node.attach(self._connection("missing"))
+        mounts = Path("/proc/self/mountinfo").read_text()
+        assert "state-mounts" not in mounts
+
+    def test_a_share_in_use_is_not_unmounted(self, node: Node, share: Path) -> None:
+        connection = self._connection("one")
+        path = node.attach(connection).path
+        with open(path, "rb"), pytest.raises(errors.NodeError, match="busy"):
+            node.detach(connection)
+        assert len(node.leftovers()) == 1
+        node.detach(connection)
+        assert not os.path.exists(path)
