@@ -86,6 +86,8 @@ def check_text(value: Any, what: str, *, longest: int = MAX_TEXT) -> str:
     :param what: what the text is, for the message.
     :param longest: in characters.
     """
+    if isinstance(value, str) and value.isascii() and len(value) <= longest and "\0" not in value:
+        return value  # nearly all texts; long lists of records are checked on the way in
     if not isinstance(value, str):
         raise InvalidInput(f"The {what} must be text, not {shown(value)}.")
     if len(value) > longest:
@@ -139,21 +141,15 @@ def check_size(value: Any, what: str = "size") -> int:
     :param value: a whole or fractional number above 0, or its text (``'5'``).
     :returns: whole GiB; a fraction is rounded up.
     """
-    number: int | float
-    if isinstance(value, str):
-        if not _NUMBER.fullmatch(value.strip()):
-            raise InvalidInput(f"The {what} must be a number of GiB above 0, not {shown(value)}.")
+    number = value
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         number = float(value) if "." in value else int(value)
-    elif isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(number, bool | str) or not isinstance(number, int | float):
         raise InvalidInput(f"The {what} must be a number of GiB, not {shown(value)}.")
-    else:
-        number = value
-    if isinstance(number, float) and not math.isfinite(number):
-        raise InvalidInput(f"The {what} must be a number of GiB, not {shown(value)}.")
-    if number <= 0:
-        raise InvalidInput(f"The {what} must be above 0 GiB, not {shown(value)}.")
-    if number > MAX_SIZE:
-        raise InvalidInput(f"The {what} must be at the most {MAX_SIZE} GiB.")
+    if not 0 < number <= MAX_SIZE:  # so is NaN
+        raise InvalidInput(
+            f"The {what} must be above 0 and at the most {MAX_SIZE} GiB, not {shown(value)}."
+        )
     return math.ceil(number)
 
 
@@ -185,7 +181,7 @@ def check_metadata(value: Any, what: str = "metadata") -> dict[str, str]:
             item = str(item)
         elif not isinstance(item, str):
             raise InvalidInput(f"The {what} {shown(key)} must be text, not a {_type(item)}.")
-        result[key] = check_text(item, f"{what} {shown(key)}", longest=MAX_VALUE)
+        result[key] = check_text(item, f"{what} value", longest=MAX_VALUE)
     return result
 
 

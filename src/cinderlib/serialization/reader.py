@@ -189,7 +189,7 @@ def _check(document: Document) -> None:
     name = check_backend_name(document.backend.get(NAME))
     for option, value in document.backend.items():
         check_text(option, "name of a backend option")
-        check_json(value, f"backend option {shown(option)}")
+        check_json(value, "options of the backend")
     if isinstance(document, BackendDocument):
         for volume in document.volumes or ():
             _check_format(volume.format)

@@ -8,42 +8,7 @@ from typing import Any
 
 from cinderlib import validation as v
 from cinderlib.errors import InvalidInput
-from cinderlib.records import ConnectionRecord, Record, Secret, SnapshotRecord, VolumeRecord
-
-_IDS = (
-    "source_volid",
-    "snapshot_id",
-    "group_id",
-    "group_snapshot_id",
-    "volume_type_id",
-    "name_id",
-    "encryption_key_id",
-)
-_SHORT_TEXTS = (
-    "name",
-    "description",
-    "availability_zone",
-    "cluster_name",
-    "user_id",
-    "project_id",
-    "migration_status",
-    "replication_status",
-    "replication_extended_status",
-    "progress",
-    "attached_host",
-    "mountpoint",
-    "instance_uuid",
-)
-_LONG_TEXTS = ("replication_driver_data", "provider_id", "provider_location", "provider_geometry")
-_TEXT_MAPPINGS = ("metadata", "admin_metadata", "glance_metadata", "extra_specs", "qos_specs")
-_TIMES = ("created_at", "updated_at", "launched_at", "attached_at")
-
-
-def _optional(record: Record, names: tuple[str, ...], check: Callable[[Any, str], Any]) -> None:
-    for name in names:
-        value = getattr(record, name, None)
-        if value is not None and value != {}:
-            check(value, name)
+from cinderlib.records import ConnectionRecord, Secret, SnapshotRecord, VolumeRecord
 
 
 def _id(value: Any, what: str) -> str:
@@ -59,7 +24,26 @@ def _time(value: datetime.datetime, what: str) -> None:
         raise InvalidInput(f"The {what} has no time zone.")
 
 
-def check_record(record: Record) -> None:
+_RULES: dict[str, Callable[[Any, str], Any]] = {
+    **dict.fromkeys(("created_at", "updated_at", "launched_at", "attached_at"), _time),
+    **dict.fromkeys(("source_volid", "snapshot_id", "group_id", "group_snapshot_id"), _id),
+    **dict.fromkeys(("volume_type_id", "name_id", "encryption_key_id"), _id),
+    **dict.fromkeys(("name", "description", "progress", "availability_zone"), v.check_text),
+    **dict.fromkeys(("cluster_name", "user_id", "project_id", "migration_status"), v.check_text),
+    **dict.fromkeys(("replication_status", "replication_extended_status"), v.check_text),
+    **dict.fromkeys(("attached_host", "mountpoint", "instance_uuid"), v.check_text),
+    **dict.fromkeys(("replication_driver_data", "provider_id"), _long_text),
+    **dict.fromkeys(("provider_location", "provider_geometry"), _long_text),
+    **dict.fromkeys(("metadata", "admin_metadata", "glance_metadata"), v.check_metadata),
+    **dict.fromkeys(("extra_specs", "qos_specs"), v.check_specs),
+}
+_RULES_OF = {
+    kind: [(name, check) for name, check in _RULES.items() if name in kind.__struct_fields__]
+    for kind in (VolumeRecord, SnapshotRecord, ConnectionRecord)
+}
+
+
+def check_record(record: VolumeRecord | SnapshotRecord | ConnectionRecord) -> None:
     """Whether a volume's, a snapshot's or a connection's record can be stored and worked with.
 
     Its ids can be any safe text: whether they must be UUIDs is the controller's decision.
@@ -69,11 +53,10 @@ def check_record(record: Record) -> None:
     _id(record.id, record.kind)
     if not 0 <= record.version < 2**63:
         raise InvalidInput(f"The version cannot be {v.shown(record.version)}.")
-    _optional(record, _TIMES, _time)
-    _optional(record, _IDS, _id)
-    _optional(record, _SHORT_TEXTS, v.check_text)
-    _optional(record, _LONG_TEXTS, _long_text)
-    _optional(record, _TEXT_MAPPINGS, v.check_metadata)
+    for name, check in _RULES_OF[type(record)]:
+        value = getattr(record, name)
+        if value or value == "":
+            check(value, name)
     if isinstance(record, VolumeRecord):
         _check_volume(record)
     elif isinstance(record, SnapshotRecord):
@@ -82,7 +65,7 @@ def check_record(record: Record) -> None:
         v.check_size(record.volume_size, "volume_size")
         v.check_choice(record.status, v.SNAPSHOT_STATUSES, "snapshot's status")
         _secret_text(record.provider_auth)
-    elif isinstance(record, ConnectionRecord):
+    else:
         _check_connection(record)
 
 
