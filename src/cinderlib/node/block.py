@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -97,19 +98,24 @@ def users(path: str) -> list[str]:
     """What uses the block device, in words: devices stacked on it, mounts, swap."""
     folder = sysfs(path)
     holders = folder / "holders"
-    found = [f"/dev/{holder.name}" for holder in holders.iterdir()] if holders.is_dir() else []
+    stacked = list(holders.iterdir()) if holders.is_dir() else []
+    found: list[str] = []
+    for holder in stacked:
+        # kpartx makes the partitions of a multipath map; they go with it when nothing uses them.
+        is_partition = (read(holder / "dm" / "uuid") or "").startswith("part")
+        found += users(f"/dev/{holder.name}") if is_partition else [f"/dev/{holder.name}"]
     number = read(folder / "dev")
     with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
         for line in mounts:
             fields = line.split(" ")
             if fields[2] == number:
                 found.append(f"the mount on {fields[4]}")
-    if not found and os.geteuid() == 0:
+    if not found and not stacked and os.geteuid() == 0:
         # Mounts of other namespaces, swap and md are seen by asking for the device alone.
         try:
             os.close(os.open(path, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
         except OSError as exc:
-            if exc.errno == 16:
+            if exc.errno == errno.EBUSY:
                 found.append("the kernel (a mount elsewhere, swap, or another device)")
     return found
 

@@ -16,7 +16,8 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 #: Part of the connection's data that say nothing about which volume it is.
 _NOT_IDENTITY = frozenset(
-    {"access_mode", "auth_method", "auth_password", "auth_username", "cacheable", "discard"}
+    {"access_mode", "auth_method", "auth_password", "auth_username", "cacheable", "device_path"}
+    | {"discard"}
     | {"discovery_auth_method", "discovery_auth_password", "discovery_auth_username"}
     | {"encrypted", "enforce_multipath", "keyring", "qos_specs", "secret_type", "secret_uuid"}
 )
@@ -86,6 +87,10 @@ class ConnectionDocument:
         _refuse_misspelt(raw)
         parsed = check(_Document, raw)
         asked = check(_Connector, parsed.connector, where="connector")
+        try:
+            msgspec.json.encode({k: v for k, v in raw.items() if k != "device"})
+        except (TypeError, ValueError) as exc:
+            raise InvalidDocument(f"The connection document is no JSON: {exc}.") from None
         self._raw = raw
         self.id = parsed.id
         self.protocol = parsed.conn.driver_volume_type.lower()

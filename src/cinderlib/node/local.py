@@ -58,7 +58,7 @@ class LocalConnector(Connector):
     ) -> None:
         path = device.get("path") if device else None
         # The name may have been given to another loop device since, so the file decides.
-        if isinstance(path, str) and loop.backing_file(path) == os.path.realpath(self.source):
+        if isinstance(path, str) and loop.is_of(path, self.source):
             loop.remove(path)
 
     def extend(self, device: dict[str, Any]) -> int:
@@ -84,7 +84,7 @@ class LocalConnector(Connector):
         self.verify_size(path)
 
     def traces(self, device: dict[str, Any]) -> list[block.Trace]:
-        if loop.backing_file(device["path"]) != os.path.realpath(self.source):
+        if not loop.is_of(device["path"], self.source):
             return []  # The volume itself, which was there before and stays.
         return block.traces(device["path"])
 

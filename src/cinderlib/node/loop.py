@@ -18,6 +18,12 @@ def backing_file(device: str) -> str | None:
     return block.read(block.sysfs(device) / "loop" / "backing_file")
 
 
+def is_of(device: str, file: str) -> bool:
+    """Whether a loop device is one of the file, even when the file's name was removed since."""
+    real = os.path.realpath(file)
+    return backing_file(device) in (real, f"{real} (deleted)")
+
+
 def devices_of(file: str) -> list[block.Trace]:
     """The loop devices of a file."""
     real = os.path.realpath(file)

@@ -86,20 +86,21 @@ def prepare(root_helper: str | None, lock_path: Path | None = None) -> None:
     with _lock:
         brick = _import("os_brick")
         privileged = _import("os_brick.privileged")
-        from oslo_concurrency import lockutils
+        import oslo_concurrency.lockutils  # noqa: F401  (its options)
         from oslo_config import cfg
 
         # Only defaults are set, and each time: they say nothing where the host program configured
         # something, and it may load its configuration, which drops them, at any time.
         conf = cfg.CONF
-        lockutils.set_defaults(conf.oslo_concurrency.lock_path)
-        brick.setup(conf)
+        if not conf.os_brick.lock_path:
+            brick.setup(conf)
         if lock_path and not conf.os_brick.lock_path:
             lock_path.mkdir(mode=0o700, parents=True, exist_ok=True)
             conf.set_default("lock_path", str(lock_path), "os_brick")
         if os.geteuid() == 0:
             for context in (privileged.default, privileged.brick_privsep_hide_output):
-                context.set_client_mode(False)
+                if context.channel is None:  # Nobody in this process started a daemon for it.
+                    context.set_client_mode(False)
         elif root_helper:
             # sudo looks for programs where a virtual environment is not, so none is named.
             helper = command.as_root([sys.executable, "-c", _HELPER], root_helper)

@@ -65,25 +65,25 @@ def gather(request: Request, protocol: str | None) -> dict[str, Any]:
     """
     name = protocol and protocol.lower()
     name = _PROTOCOLS.get(name, name) if name else None
+    basics = _basics(request)
+    if name == "local":
+        return basics
     with _lock:
-        state = _state_of_sources()
-        seen, found = _known.get((request, name), (None, {}))
-        if seen != state:
-            found = _basics(request)
-            if name != "local":
-                from cinderlib.node import brick
+        state, found = _known.get((request, name), (None, {}))
+        if state != _state_of_sources(basics):
+            from cinderlib.node import brick
 
-                found |= brick.connector_properties(
-                    request.root_helper,
-                    found["ip"],
-                    request.multipath,
-                    request.enforce_multipath,
-                    request.host,
-                    protocol=name,
-                )
-                state = _state_of_sources()  # os-brick makes the NVMe files when there are none.
-            _known[request, name] = (state, found)
-        return copy.deepcopy(found)
+            found = brick.connector_properties(
+                request.root_helper,
+                basics["ip"],
+                request.multipath,
+                request.enforce_multipath,
+                request.host,
+                protocol=name,
+            )
+            # Looked at again, since os-brick makes the files of NVMe when there are none.
+            _known[request, name] = (_state_of_sources(basics), found)
+        return basics | copy.deepcopy(found)
 
 
 def get_connector_properties(
@@ -158,13 +158,15 @@ def _default_ip() -> str:
     return "127.0.0.1"
 
 
-def _state_of_sources() -> Any:
-    stats: list[Any] = [socket.gethostname(), os.geteuid()]
+def _state_of_sources(basics: dict[str, Any]) -> Any:
+    seen: list[Any] = [basics, os.geteuid()]
     for source in _SOURCES:
         try:
             status = source.stat()
+            # Times of folders in sysfs say nothing.
+            inner = sorted(os.listdir(source)) if source.is_dir() else None
         except OSError:
-            stats.append(None)
+            seen.append(None)
         else:
-            stats.append((status.st_mtime_ns, status.st_ino, status.st_size))
-    return stats
+            seen.append((status.st_mtime_ns, status.st_ino, status.st_size, inner))
+    return seen

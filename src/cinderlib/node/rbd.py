@@ -96,9 +96,10 @@ class RbdConnector(BrickConnector):
             handle = _handles.pop(self.key, None)
         path: Any = device.get("path") if device else None
         opened: Any
-        for opened in {id(h): h for h in (handle, path) if hasattr(h, "rbd_image")}.values():
+        for opened in {id(h): h for h in (handle, path) if _is_open(h)}.values():
             with self.errors("detach"):
                 opened.close()
+                opened.rbd_image.close()  # The wrapper leaves the image and its session open.
         # The name may have been given to another image since, so the kernel says what it is.
         if isinstance(path, str) and os.path.realpath(path) in self._mapped():
             options = ["-o", "force"] if force else []
@@ -182,3 +183,7 @@ class RbdConnector(BrickConnector):
 
     def _folder(self, path: str) -> Path:
         return _BUS / "devices" / os.path.basename(os.path.realpath(path)).removeprefix("rbd")
+
+
+def _is_open(handle: Any) -> bool:
+    return hasattr(handle, "rbd_image") and not handle.closed

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -43,6 +44,7 @@ class Entry(msgspec.Struct, kw_only=True, frozen=True):
     traces: list[Trace] = []
 
 
+LOG = logging.getLogger(__name__)
 _BOOT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Entry)
@@ -91,7 +93,12 @@ class State:
     def entries(self) -> Iterator[Entry]:
         """All entries of this boot."""
         for file in sorted(self._folder().glob("*.json")):
-            if entry := self.get(file.stem):
+            try:
+                entry = self.get(file.stem)
+            except NodeError as exc:
+                LOG.warning("%s", exc)
+                continue
+            if entry:
                 yield entry
 
     def put(self, entry: Entry) -> None:
