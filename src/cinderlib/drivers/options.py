@@ -16,6 +16,7 @@ from typing import Any
 
 from oslo_config import cfg
 
+from cinderlib.drivers import option_modules
 from cinderlib.errors import ConfigurationError
 
 _log = logging.getLogger(__name__)
@@ -122,6 +123,8 @@ def process_wide(given: Mapping[str, Any], *, strict: bool) -> list[Setting]:
                 else:
                     _unknown(name, group_opts, f"group {key!r}", strict)
             continue
+        if key not in conf._opts and key not in conf._groups[_SHARED]._opts:
+            option_modules.declare(key)
         general, shared = _opts_of(conf._opts), _opts_of(conf._groups[_SHARED]._opts)
         if key in general or key in shared:
             todo += [(general[key], value, None)] if key in general else []

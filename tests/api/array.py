@@ -1,0 +1,101 @@
+"""An array that several hosts can reach: the embedded driver's volumes, iSCSI's words.
+
+Nobody can attach what it exports; it stands for the controller side of hardware.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from oslo_config import cfg
+
+from cinderlib.drivers.file.driver import FileDriver
+
+OPTIONS = [
+    cfg.StrOpt("array_password", secret=True, help="Password of the array."),
+    cfg.ListOpt("array_pools", default=["fast", "slow"], help="Names of its pools."),
+]
+
+
+class SharedArray(FileDriver):
+    """Keeps a file per volume that lists exports and maps, as an array would."""
+
+    host_limited = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.configuration.append_config_values(OPTIONS)
+
+    @classmethod
+    def get_driver_options(cls) -> Any:
+        return [*super().get_driver_options(), *OPTIONS]
+
+    def _path(self, volume: Any) -> str:
+        return os.path.join(self.configuration.file_root, f".{volume.name}.maps")
+
+    def maps(self, volume: Any) -> dict[str, Any]:
+        try:
+            with open(self._path(volume)) as file:
+                return json.load(file)
+        except FileNotFoundError:
+            return {"exported": False, "hosts": []}
+
+    def _write(self, volume: Any, maps: dict[str, Any]) -> None:
+        if not maps["exported"] and not maps["hosts"]:
+            if os.path.exists(self._path(volume)):
+                os.unlink(self._path(volume))
+            return
+        with open(self._path(volume), "w") as file:
+            json.dump(maps, file)
+
+    def validate_connector(self, connector: dict[str, Any]) -> None:
+        from cinder import exception
+
+        if "initiator" not in connector:
+            raise exception.InvalidConnectorException(missing="initiator")
+
+    def create_export(self, context: Any, volume: Any, connector: dict[str, Any]) -> Any:
+        maps = self.maps(volume)
+        maps["exported"] = True
+        self._write(volume, maps)
+        return {"provider_auth": "CHAP someone marked-chap-password"}
+
+    def remove_export(self, context: Any, volume: Any) -> None:
+        maps = self.maps(volume)
+        maps["exported"] = False
+        self._write(volume, maps)
+
+    def initialize_connection(self, volume: Any, connector: dict[str, Any]) -> dict[str, Any]:
+        maps = self.maps(volume)
+        assert maps["exported"]
+        maps["hosts"] = sorted({*maps["hosts"], connector["host"]})
+        self._write(volume, maps)
+        return {
+            "driver_volume_type": "iscsi",
+            "data": {
+                "target_iqn": f"iqn.2026-11.org.example:{volume.name}",
+                "target_portal": "192.0.2.9:3260",
+                "target_lun": 1,
+                "volume_id": volume.id,
+                "auth_method": "CHAP",
+                "auth_username": "someone",
+                "auth_password": "marked-chap-password",
+            },
+        }
+
+    def terminate_connection(self, volume: Any, connector: dict[str, Any], **kwargs: Any) -> None:
+        maps = self.maps(volume)
+        maps["hosts"] = [host for host in maps["hosts"] if host != connector["host"]]
+        self._write(volume, maps)
+
+    def get_volume_stats(self, refresh: bool = False) -> dict[str, Any]:
+        stats = super().get_volume_stats(refresh)
+        pool = stats["pools"][0]
+        stats["storage_protocol"] = "iSCSI"
+        stats["pools"] = [
+            {**pool, "pool_name": name, "multiattach": True}
+            for name in self.configuration.array_pools
+        ]
+        return stats

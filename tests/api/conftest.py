@@ -1,0 +1,55 @@
+"""A controller of its own for each test, on an array that several hosts can reach."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cinderlib as cl
+
+SHARED = "api.array.SharedArray"
+
+
+@pytest.fixture(params=["memory", "db"])
+def controller(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[cl.Controller]:
+    config: dict[str, Any] = {"storage": request.param}
+    if request.param == "db":
+        config["connection"] = f"sqlite:///{tmp_path}/metadata.sqlite"
+    with cl.Controller(config, state_path=tmp_path / "state") as controller:
+        yield controller
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The folder in which the arrays of a test keep their volumes."""
+    return tmp_path / "array"
+
+
+@pytest.fixture
+def backend(controller: cl.Controller, root: Path) -> cl.Backend:
+    """The embedded driver."""
+    return controller.backend("here", volume_driver="file", file_root=str(root))
+
+
+@pytest.fixture
+def array(controller: cl.Controller, root: Path) -> cl.Backend:
+    """An array that any host can be connected to."""
+    return controller.backend("array", volume_driver=SHARED, file_root=str(root))
+
+
+def connector(host: str) -> dict[str, Any]:
+    return {
+        "host": host,
+        "ip": "192.0.2.1",
+        "initiator": f"iqn.2026-11.org.example:{host}",
+        "multipath": False,
+    }
+
+
+def files(root: Path) -> list[str]:
+    """What the array holds."""
+    return sorted(name for name in os.listdir(root) if not name.startswith("."))

@@ -1,0 +1,191 @@
+"""Connections: who may have a volume, what is exported when, and what goes when."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from api.conftest import connector
+
+import cinderlib as cl
+
+
+def maps(root: Path, volume: cl.Volume) -> dict[str, Any]:
+    path = root / f".{volume.name_in_storage}.maps"
+    return json.loads(path.read_text()) if path.exists() else {"exported": False, "hosts": []}
+
+
+def test_connecting_exports_and_maps_and_disconnecting_undoes_it(
+    array: cl.Backend, root: Path
+) -> None:
+    volume = array.create_volume(1)
+    connection = volume.connect(
+        connector("alpha"), attached_host="node-1", mountpoint="/mnt", attach_mode="ro"
+    )
+    assert (volume.status, volume.attach_status) == ("in-use", "attached")
+    assert maps(root, volume) == {"exported": True, "hosts": ["alpha"]}
+    assert (connection.connected, connection.attached, connection.path) == (True, False, None)
+    assert (connection.protocol, connection.attached_host) == ("iscsi", "node-1")
+    assert (connection.mountpoint, connection.attach_mode) == ("/mnt", "ro")
+    assert connection.connector_info == connector("alpha")
+    assert connection.conn_info["data"]["access_mode"] == "ro"
+    assert connection.connection_info["conn"] == connection.conn_info
+    assert connection.connection_info["connector"] == connector("alpha")
+    assert connection.volume == volume
+    assert volume.connections == [connection]
+    assert array.Connection.get_by_id(connection.id) == connection
+    connection.disconnect()
+    assert connection.changed
+    assert not connection.connected
+    volume.refresh()
+    assert (volume.status, volume.attach_status) == ("available", "detached")
+    assert maps(root, volume) == {"exported": False, "hosts": []}
+    assert volume.connections == []
+    connection.disconnect()
+    assert connection.changed is False
+
+
+def test_a_host_has_one_connection(array: cl.Backend) -> None:
+    volume = array.create_volume(1)
+    first = volume.connect(connector("alpha"))
+    again = volume.connect(connector("alpha"))
+    assert (again, again.changed) == (first, False)
+    with pytest.raises(cl.errors.AlreadyExists) as caught:
+        volume.connect(connector("alpha"), attach_mode="ro")
+    assert caught.value.differences == {"attach_mode": ("rw", "ro")}
+
+
+def test_a_second_host_is_refused_and_told_of_the_first(array: cl.Backend, root: Path) -> None:
+    volume = array.create_volume(1)
+    volume.connect(connector("alpha"))
+    with pytest.raises(cl.errors.InvalidVolume, match="connected to alpha"):
+        volume.connect(connector("beta"))
+    assert maps(root, volume)["hosts"] == ["alpha"]
+
+
+def test_one_of_two_hosts_leaves_and_the_other_stays(array: cl.Backend, root: Path) -> None:
+    volume = array.create_volume(1, multiattach=True)
+    alpha = volume.connect(connector("alpha"))
+    beta = volume.connect(connector("beta"))
+    alpha.disconnect()
+    assert maps(root, volume) == {"exported": True, "hosts": ["beta"]}
+    volume.refresh()
+    assert volume.status == "in-use"
+    beta.disconnect()
+    assert maps(root, volume) == {"exported": False, "hosts": []}
+    volume.refresh()
+    assert volume.status == "available"
+
+
+@pytest.mark.parametrize("bad", [{}, None, "alpha", [], {"host": "alpha"}, {1: 2}], ids=str)
+def test_bad_connectors_are_refused_before_anything_is_exported(
+    array: cl.Backend, root: Path, bad: Any
+) -> None:
+    volume = array.create_volume(1)
+    with pytest.raises(cl.errors.InvalidConnector):
+        volume.connect(bad)
+    volume.refresh()
+    assert (volume.status, volume.connections) == ("available", [])
+    assert maps(root, volume) == {"exported": False, "hosts": []}
+    with pytest.raises(cl.errors.InvalidConnector):
+        array.validate_connector(bad)
+
+
+def test_misspelt_fields_of_a_connection_are_refused(array: cl.Backend) -> None:
+    volume = array.create_volume(1)
+    with pytest.raises(cl.errors.InvalidInput, match="did you mean 'attach_mode'"):
+        volume.connect(connector("alpha"), atach_mode="ro")
+    with pytest.raises(cl.errors.InvalidInput, match="attach_mode"):
+        volume.connect(connector("alpha"), attach_mode="read-only")
+
+
+def test_recording_what_another_host_made_of_it(array: cl.Backend) -> None:
+    volume = array.create_volume(1)
+    connection = volume.connect(connector("alpha"), attached_host="node-1")
+    connection.device_attached({"type": "block", "path": "/dev/sdx"})
+    found = volume.connections[0]
+    assert (found.attached, found.path) == (True, "/dev/sdx")
+    assert found.connection_info["device"] == {"type": "block", "path": "/dev/sdx"}
+    found.device = {"type": "block", "path": "/dev/dm-3", "multipath_id": "3600"}
+    found.save()
+    assert array.Connection.get_by_id(connection.id).path == "/dev/dm-3"
+    assert volume.local_attach is None
+    with pytest.raises(cl.errors.NotLocal):
+        volume.detach()
+    found.disconnect()
+
+
+def test_a_connection_row_can_be_added_by_hand(array: cl.Backend) -> None:
+    volume = array.create_volume(1, multiattach=True)
+    made = volume.connect(connector("alpha"))
+    second = cl.Connection(
+        array,
+        volume=volume,
+        connector=connector("beta"),
+        connection_info=made.connection_info,
+        status="attached",
+        attach_mode="rw",
+        attached_host="node-2",
+        mountpoint="/stage",
+        instance_uuid="x",
+    )
+    assert second.is_new
+    second.save()
+    assert not second.is_new
+    assert volume.connections == [made, second]
+    assert volume.connections[1].conn_info == made.conn_info
+
+
+def test_secrets_are_only_where_the_node_needs_them(array: cl.Backend) -> None:
+    volume = array.create_volume(1)
+    connection = volume.connect(connector("alpha"))
+    assert connection.conn_info["data"]["auth_password"] == "marked-chap-password"
+    assert "marked-chap-password" in connection.jsons
+    shown = [connection, connection.to_dict(), volume, volume.to_dict(), array, array.config]
+    assert "marked-chap-password" not in repr(shown)
+    assert "marked-chap-password" not in repr([connection._record, volume._record])
+
+
+def test_attaching_on_this_host(backend: cl.Backend, controller: cl.Controller) -> None:
+    volume = backend.create_volume(1)
+    with volume.attached() as attachment:
+        with open(attachment.path, "r+b") as device:
+            device.write(b"*" * 100)
+        again = volume.attach()
+        assert (again, again.changed, again.path) == (attachment, False, attachment.path)
+        assert controller.volume(volume.id).local_attach == attachment
+        with pytest.raises(cl.errors.InvalidConnection, match="detach it"):
+            attachment.disconnect()
+        assert volume.extend(2) == 2 * 1024**3
+    volume.refresh()
+    assert (volume.status, volume.connections, volume.local_attach) == ("available", [], None)
+    with volume.attached() as attachment, open(attachment.path, "rb") as device:
+        assert device.read(100) == b"*" * 100
+    with pytest.raises(cl.errors.NotLocal):
+        volume.detach()
+    volume.cleanup()
+
+
+def test_detaching_alone_leaves_the_map(backend: cl.Backend) -> None:
+    volume = backend.create_volume(1)
+    connection = volume.attach()
+    connection.detach()
+    assert (connection.attached, connection.connected, connection.path) == (False, True, None)
+    connection.attach()
+    assert connection.attached
+    volume.detach()
+
+
+def test_a_process_detaches_what_another_attached(tmp_path: Path) -> None:
+    config = {"storage": "db", "connection": f"sqlite:///{tmp_path}/metadata.sqlite"}
+    options = {"volume_driver": "file", "file_root": str(tmp_path / "array")}
+    with cl.Controller(config, state_path=tmp_path / "state") as controller:
+        volume = controller.backend("b", **options).create_volume(1)
+        path = volume.attach().path
+    with cl.Controller(config, state_path=tmp_path / "state") as controller:
+        found = controller.backend("b", **options).Volume.get_by_id(volume.id)
+        assert found.local_attach.path == path
+        found.detach()
+        found.delete()
