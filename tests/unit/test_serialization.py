@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from cinderlib import serialization as s
 from cinderlib.errors import InvalidDocument
+from cinderlib.node.document import ConnectionDocument
 from cinderlib.records import ConnectionRecord, Secret, SnapshotRecord, VolumeRecord, replace
 
 VOLUME = VolumeRecord(
@@ -108,6 +109,17 @@ def test_the_outline_is_the_documented_one():
     assert document["volume"]["created_at"] == "2026-01-02T03:04:05.000678Z"
 
 
+def test_all_records_of_a_document_the_one_it_is_about_first():
+    documents = every_document()
+    volume = [VOLUME, SNAPSHOT, CONNECTION]
+    assert s.records_of(documents[0]) == volume
+    assert s.records_of(documents[2]) == [SNAPSHOT]
+    assert s.records_of(documents[3]) == [SNAPSHOT, VOLUME]
+    assert s.records_of(documents[5]) == [CONNECTION, VOLUME]
+    assert s.records_of(documents[6]) == []
+    assert s.records_of(documents[7]) == [*volume, VOLUME]
+
+
 def test_the_options_of_a_backend_are_given_back_as_data():
     document = s.read(s.to_text(s.backend_document("array", options=OPTIONS)))
     assert (document.backend_name, document.backend_options) == ("array", OPTIONS)
@@ -191,6 +203,14 @@ def test_the_wire_document_of_what_is_not_attached_has_no_device():
     assert s.wire(CONNECTION)["volume"] == {"id": VOLUME.id}
 
 
+def test_the_node_reads_what_the_controller_sends():
+    received = json.loads(json.dumps(s.wire(CONNECTION, VOLUME)))
+    document = ConnectionDocument(received)
+    assert (document.id, document.protocol, document.volume_id) == ("conn-1", "iscsi", VOLUME.id)
+    assert (document.multipath, document.scan_attempts, document.mode) == (True, 5, "rw")
+    assert (document.size, document.device) == (2 * 2**30, {"path": "/dev/sdx"})
+
+
 def test_changing_the_wire_document_does_not_change_the_record():
     s.wire(CONNECTION)["conn"]["data"].clear()
     s.wire(CONNECTION)["connector"].clear()
@@ -233,6 +253,8 @@ REFUSED = [
     (["volume", "status"], None),
     (["volume", "host"], None),
     (["volume", "host"], "nowhere"),
+    (["volume", "previous_status"], "nonsense"),
+    (["volume", "attach_status"], "nonsense"),
     (["volume", "name"], "x" * 256),
     (["volume", "name"], 5),
     (["volume", "name_id"], "../x"),

@@ -175,6 +175,11 @@ def test_a_snapshot_has_its_volume():
     assert document == s.snapshot_document(SNAPSHOTS[0], volume=RICH)
 
 
+def test_a_snapshot_whose_volume_was_not_loaded():
+    document = s.read(changed("snapshot.dumps", volume=None))
+    assert document == s.snapshot_document(SNAPSHOTS[0])
+
+
 @pytest.mark.parametrize(("name", "record"), [("used", USED), ("unused", UNUSED)])
 def test_a_connection_has_its_volume(name, record):
     document = s.read(text(f"connection-{name}.dumps"))

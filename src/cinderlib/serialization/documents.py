@@ -25,7 +25,6 @@ from typing import Any
 
 import msgspec
 
-from cinderlib import records
 from cinderlib.records import ConnectionRecord, Record, Secret, SnapshotRecord, VolumeRecord
 
 #: The format that is written, and the newest that is read.
@@ -210,6 +209,4 @@ def to_dict(record: Record) -> dict[str, Any]:
 
 
 def _hide(value: Any) -> Any:
-    if isinstance(value, Secret):
-        return "***" if value else None
-    return records.to_builtins(value)
+    return "***" if _reveal(value) else None

@@ -119,7 +119,7 @@ def _to_bytes(source: Any, max_bytes: int) -> bytes:
         raise InvalidDocument(f"A document is JSON text, a mapping or a list, not {shown(source)}.")
     if len(source) > max_bytes:
         raise InvalidDocument(
-            f"The document is longer than {max_bytes} bytes. Raise the limit, or write one "
+            f"The document is longer than {max_bytes} bytes. Raise max_bytes, or write one "
             "document a line and read them line by line."
         )
     return bytes(source)
