@@ -10,9 +10,11 @@ import dataclasses
 import re
 from typing import Any
 
-try:
+from cinderlib.drivers import names
+
+if (names.cinder_folder() / "db" / "utils.py").exists():
     from cinder.db.utils import Case, Condition, Not
-except ImportError:  # Cinder 28 has them in the module that ours replaces
+else:  # Cinder 28 has them in the module that ours replaces
 
     class Condition:  # type: ignore[no-redef]
         """A value that a column must have, or a list of which it must have one."""
