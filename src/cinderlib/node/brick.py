@@ -15,7 +15,8 @@ from cinderlib.node.state import Entry
 
 _NOT_THERE = frozenset(
     {"VolumeDeviceNotFound", "VolumePathsNotFound", "NoFibreChannelVolumeDeviceFound"}
-    | {"TargetPortalNotFound", "TargetPortalsNotFound", "NoFibreChannelHostsFound"}
+    | {"ImageNotFound", "TargetPortalNotFound", "TargetPortalsNotFound"}
+    | {"NoFibreChannelHostsFound"}
 )
 
 

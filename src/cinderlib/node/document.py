@@ -100,7 +100,8 @@ class ConnectionDocument:
         self.volume_id = parsed.volume.id if parsed.volume else None
         self.size = parsed.volume.size if parsed.volume else None
         self.scan_attempts = parsed.scan_attempts or 3
-        self.mode = parsed.attach_mode or _access_mode(self.data)
+        # The stricter of what the caller and what the driver say.
+        self.mode = "ro" if _access_mode(self.data) == "ro" else parsed.attach_mode or "rw"
         self.multipath = _multipath(parsed, asked)
 
     def key(self, identity: Mapping[str, Any] | None = None) -> str:

@@ -6,14 +6,22 @@ The keys of the cluster come with the connection when it has them; no ceph.conf 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from cinderlib.errors import DeviceInUse, DeviceUnavailable, InvalidDocument, NodeError
+from cinderlib.errors import (
+    DeviceInUse,
+    DeviceUnavailable,
+    InvalidDocument,
+    MissingDependency,
+    NodeError,
+)
 from cinderlib.node import block, command, osbrick
 from cinderlib.node.base import HostSettings
 from cinderlib.node.brick import BrickConnector
@@ -143,11 +151,10 @@ class RbdConnector(BrickConnector):
     def _by_kernel(self) -> bool:
         if self._data.do_local_attach is not None:
             return self._data.do_local_attach
-        if os.geteuid() != 0:
+        if os.geteuid() != 0 or shutil.which("rbd") is None:
             return False
         if not _BUS.is_dir():
-            with contextlib.suppress(NodeError):
-                command.run(["modprobe", "rbd"])
+            _load_module()
         return _BUS.is_dir()
 
     def _open(self) -> dict[str, Any]:
@@ -183,6 +190,12 @@ class RbdConnector(BrickConnector):
 
     def _folder(self, path: str) -> Path:
         return _BUS / "devices" / os.path.basename(os.path.realpath(path)).removeprefix("rbd")
+
+
+@functools.cache
+def _load_module() -> None:
+    with contextlib.suppress(NodeError, MissingDependency):
+        command.run(["modprobe", "rbd"])
 
 
 def _is_open(handle: Any) -> bool:
