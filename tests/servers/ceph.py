@@ -89,12 +89,14 @@ def _look_first() -> None:
 class Cluster:
     """A running cluster.
 
-    :ivar configuration: path of its ceph.conf, by which the user :data:`USER` finds its key too.
+    :ivar configuration: path of its ceph.conf.
+    :ivar keyring: path of the key of the user :data:`USER`, who can do what volumes need.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.configuration = folder / "ceph.conf"
+        self.keyring = folder / f"client.{USER}.keyring"
         self._fsid = str(uuid.uuid4())
         self._daemons: list[subprocess.Popen[bytes]] = []
 
