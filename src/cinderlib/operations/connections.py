@@ -77,17 +77,17 @@ def connect(
             "connection.connect", lock, replace(connection, status="attaching")
         )
         try:
-            exported = driver.create_export(volume, attaching.connector)
+            exported = journal.keep(volume, driver.create_export(volume, attaching.connector))
             conn_info = driver.initialize_connection(exported, attaching)
         except BaseException as exc:
-            _undo_connect(journal, driver, intent, attaching, volume, others, exc)
+            _undo_connect(journal, intent, attaching, others, exc)
             raise
         ready = replace(
             attaching, status="attached", conn_info=Secret(conn_info), attached_at=now()
         )
         in_use = replace(exported, status="in-use", attach_status="attached")
         done = f"Volume {volume.id} was connected to {host_of(ready)}"
-        journal.finish_with(intent, done, volume, in_use, Put(ready))
+        journal.finish_with(intent, done, exported, in_use, Put(ready))
         return _get(journal, ready.id), True
 
 
@@ -141,26 +141,23 @@ def _refuse_different(there: ConnectionRecord, asked: Mapping[str, Any]) -> None
 
 def _undo_connect(
     journal: Journal,
-    driver: Driver,
     intent: IntentRecord,
     connection: ConnectionRecord,
-    volume: VolumeRecord,
     others: Sequence[ConnectionRecord],
     cause: BaseException,
 ) -> None:
     try:
-        _unmap(driver, volume, connection, last=not others, force=True)
+        volume = volumes.get(journal, connection.volume_id)
+        driver = journal.driver(volume.backend)
+        after = _unmap(driver, volume, connection, last=not others, force=True)
+        gone = Remove(ConnectionRecord, connection.id)
+        journal.finish_with(intent, "It was undone on the storage", volume, after, gone)
+    except errors.StoreError as exc:
+        cause.add_note(str(exc))
     except errors.CinderlibError as exc:
         # It may be mapped or not: the row stays, so that it can be disconnected or tried again.
         cause.add_note(f"Undoing it failed too: {exc}")
         journal.fail(intent, connection, replace(connection, status="error_attaching"))
-        return
-    try:
-        journal.finish(
-            intent, "It was undone on the storage", Remove(ConnectionRecord, connection.id)
-        )
-    except errors.StoreError as exc:
-        cause.add_note(str(exc))
 
 
 def _unmap(

@@ -137,17 +137,32 @@ class Journal:
         :param others: changes to make together with it; nobody else may change those records.
         :returns: the record as it was written.
         """
+        return self._write(
+            before, after, lambda record: self.finish(intent, done, Put(record), *others)
+        )
+
+    def keep(self, before: R, after: R) -> R:
+        """Record what a step changed in a record while its operation goes on, so that the driver
+        finds it in its database.
+
+        :returns: the record as it is in the store.
+        """
+        if not differences(before, after):
+            return after
+        return self._write(before, after, lambda record: self.store.apply(Put(record)))
+
+    def _write(self, before: R, after: R, write: Callable[[R], tuple[Record, ...]]) -> R:
         changes = differences(before, after)
         record = after
         for _ in range(ATTEMPTS):
             try:
-                return self.finish(intent, done, Put(record), *others)[0]  # type: ignore[return-value]
+                return write(record)[0]  # type: ignore[return-value]
             except errors.StaleRecord:
                 current = self.store.get(type(after), after.id)
                 if current is None:
                     raise
                 record = replace(current, **changes)
-        raise errors.StaleRecord(f"{done}, but others keep changing the record", resource=after.id)
+        raise errors.StaleRecord(f"Others keep changing {after.id}", resource=after.id)
 
     def fail(self, intent: IntentRecord, before: R, after: R, *others: Change) -> None:
         """Record a failure while its exception is on the way; one of the store is only logged,
