@@ -37,6 +37,9 @@ def main() -> int:
             _introduce(steps, folder)
             empty = _run(steps, folder)
             _show_nothing_is_left(steps, folder, empty)
+    except _Terminated:
+        steps.say("\nTerminated; everything that was made is removed.")
+        return 143
     except KeyboardInterrupt:
         steps.say("\nInterrupted; everything that was made is removed.")
         return 130
@@ -52,8 +55,12 @@ def main() -> int:
     return 0
 
 
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, to be cleaned up after like Ctrl-C."""
+
+
 def _stop(signum: int, frame: object) -> NoReturn:
-    raise SystemExit(128 + signum)
+    raise _Terminated
 
 
 @contextlib.contextmanager
@@ -76,8 +83,8 @@ def _introduce(steps: Steps, folder: pathlib.Path) -> None:
     steps.say(f"Volumes are sparse files, their records rows of SQLite, both in {folder}.")
     if os.geteuid() != 0:
         steps.say(
-            "Not root, so left out: the block device and the mount. The filesystem is worked on in"
-            " the plain file."
+            "Not root, so left out: the block device and the mount. The filesystem is worked on\n"
+            "in the plain file."
         )
     steps.say()
 

@@ -38,8 +38,9 @@ def life_of_a_volume(backend: cl.Backend, steps: Steps) -> None:
             first = filesystem.write("data", DATA)
             note(f"sha256 {first[:12]}")
 
-        with steps("Snapshot the volume, in use"), filesystem.frozen():
+        with steps("Snapshot the volume, in use") as note, filesystem.frozen():
             snapshot = volume.create_snapshot(name="before the accident")
+            note(f'"{snapshot.name}"')
 
         with steps("Overwrite the data") as note:
             second = filesystem.write("data", DATA)
@@ -73,10 +74,12 @@ def life_of_a_volume(backend: cl.Backend, steps: Steps) -> None:
 
 
 def _copies(snapshot: cl.Snapshot, steps: Steps) -> tuple[cl.Volume, cl.Volume]:
-    with steps("Make a volume from the snapshot"):
+    with steps("Make a volume from the snapshot") as note:
         restored = snapshot.create_volume(name="restored volume")
-    with steps("Clone that volume"):
+        note(f"{restored.size} GiB")
+    with steps("Clone that volume") as note:
         clone = restored.clone(name="clone")
+        note(f"{clone.size} GiB")
     return restored, clone
 
 

@@ -1,0 +1,82 @@
+"""``make demo`` does what it says, whoever runs it, and leaves nothing when it is stopped."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import pytest
+
+DEMO = [sys.executable, "-m", "cinderlib.demo"]
+# Somebody else, who may read all files, because the environment of the tests may be in a private
+# folder.
+AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+AS_NOBODY += ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs to be root, for loop devices")
+
+
+@pytest.fixture
+def environment(tmp_path: pathlib.Path) -> dict[str, str]:
+    folder = tmp_path / "demo"
+    folder.mkdir()
+    for parent in (folder, *folder.parents):
+        if parent.owner() == "root" and parent.is_relative_to("/tmp/"):
+            parent.chmod(0o755 if parent != folder else 0o777)
+    return {**os.environ, "TMPDIR": str(folder), "PYTHONIOENCODING": "utf-8"}
+
+
+def _left(environment: dict[str, str]) -> list[str]:
+    folder = environment["TMPDIR"]
+    mounts = pathlib.Path("/proc/self/mounts").read_text().splitlines()
+    loops = [p.read_text() for p in pathlib.Path("/sys/block").glob("loop*/loop/backing_file")]
+    return [*os.listdir(folder), *(line for line in [*mounts, *loops] if folder in line)]
+
+
+def _run(command: list[str], environment: dict[str, str]) -> str:
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("the first data") == 2
+    assert "no loop device, no file, no row" in done.stdout
+    assert "\033" not in done.stdout  # colour is for terminals
+    return done.stdout
+
+
+@pytest.mark.root
+@as_root
+def test_as_root_with_a_block_device(environment: dict[str, str]) -> None:
+    assert "block device /dev/loop" in _run(DEMO, environment)
+    assert _left(environment) == []
+
+
+def test_without_root_on_the_plain_file(environment: dict[str, str]) -> None:
+    command = DEMO if os.geteuid() else [*AS_NOBODY, *DEMO]
+    printed = _run(command, environment)
+    assert "Not root, so left out: the block device and the mount" in printed
+    assert "plain file" in printed
+    assert _left(environment) == []
+
+
+@pytest.mark.root
+@as_root
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
+)
+def test_stopped_in_the_middle_it_leaves_nothing(
+    environment: dict[str, str], number: signal.Signals, status: int
+) -> None:
+    demo = subprocess.Popen(DEMO, env=environment, stdout=subprocess.PIPE, text=True)
+    assert demo.stdout is not None
+    for line in demo.stdout:
+        if "Overwrite" in line:  # attached, mounted and with a snapshot
+            demo.send_signal(number)
+            break
+    printed = demo.stdout.read()
+    assert demo.wait() == status, printed
+    assert "everything that was made is removed" in printed
+    assert _left(environment) == []
