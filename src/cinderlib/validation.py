@@ -73,7 +73,7 @@ def shown(value: Any) -> str:
         return repr(value)
     if isinstance(value, int):
         return str(value) if abs(value) <= _MAX_INT else f"a number of {value.bit_length()} bits"
-    return f"a {_type(value)}"
+    return f"a value of type {_type(value)}"
 
 
 def _type(value: Any) -> str:
