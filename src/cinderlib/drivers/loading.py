@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from cinder.volume import configuration
 from cinder.volume import driver as volume_driver
 
 from cinderlib.drivers import (
@@ -33,14 +32,6 @@ from cinderlib.records import VolumeRecord
 _log = logging.getLogger(__name__)
 
 
-class _Configuration(configuration.Configuration):  # type: ignore[misc]
-    """A backend's configuration, whose options may be declared from any thread."""
-
-    def append_config_values(self, volume_opts: Any) -> None:
-        with bootstrap.LOCK:
-            super().append_config_values(volume_opts)
-
-
 def load(name: str, given: Mapping[str, Any], store: Store, settings: Settings) -> LocalDriver:
     """See :func:`cinderlib.drivers.load`."""
     path = names.resolve(given.get("volume_driver", ""))
@@ -57,7 +48,7 @@ def load(name: str, given: Mapping[str, Any], store: Store, settings: Settings) 
             opts,
             strict=settings.strict_options,
         )
-        conf = _Configuration([], config_group=group)
+        conf = options.Configuration(group, secret)
         scope.enter(own)
     try:
         _refuse_unsupported(driver_class, conf, name)

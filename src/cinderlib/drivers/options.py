@@ -14,9 +14,11 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from cinder.volume import configuration
 from oslo_config import cfg
 
 from cinderlib.drivers import option_modules
+from cinderlib.drivers.bootstrap import LOCK
 from cinderlib.errors import ConfigurationError
 
 _log = logging.getLogger(__name__)
@@ -55,6 +57,32 @@ def _add(opts: dict[str, cfg.Opt], opt: cfg.Opt) -> None:
             opts.setdefault(old.name.replace("-", "_"), opt)
 
 
+class Configuration(configuration.Configuration):  # type: ignore[misc]
+    """A backend's configuration, as its driver sees it.
+
+    Options may be declared from any thread, and secrets are as they were given: oslo.config would
+    take some of their characters for references.
+    """
+
+    def __init__(self, group: str, secrets: Mapping[str, Any]) -> None:
+        super().__init__([], config_group=group)
+        self._secrets = dict(secrets)
+
+    def append_config_values(self, volume_opts: Any) -> None:
+        with LOCK:
+            super().append_config_values(volume_opts)
+
+    def safe_get(self, value: str) -> Any:
+        return self._secrets[value] if value in self._secrets else super().safe_get(value)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return getattr(self, key, default)
+
+    def __getattr__(self, value: str) -> Any:
+        secrets = self.__dict__.get("_secrets", {})
+        return secrets[value] if value in secrets else super().__getattr__(value)
+
+
 def new_group() -> str:
     """A name for a load's group that no other load ever had."""
     return f"backend_{uuid.uuid4().hex[:12]}"
@@ -83,7 +111,10 @@ def take(
             # As Cinder does: an option without a value falls back to the shared defaults.
             cfg.CONF.set_default(opt.dest, None, group=group)
             _override(opt, _references(value, opt, known), group, f"backend {name!r}")
-        values = {dest: cfg.CONF[group][dest] for dest in known}
+        values = {
+            dest: _convert(opt, value, f"backend {name!r}") if opt.secret else cfg.CONF[group][dest]
+            for dest, (opt, value) in known.items()
+        }
     except ConfigurationError:
         drop(group)
         raise
@@ -177,9 +208,9 @@ def _override(opt: cfg.Opt, value: Any, group: str | None, owner: str) -> None:
         raise _impossible(opt, value, owner, error) from None
 
 
-def _convert(opt: cfg.Opt, value: Any, owner: str) -> None:
+def _convert(opt: cfg.Opt, value: Any, owner: str) -> Any:
     try:
-        cfg.CONF._convert_value(value, opt)
+        return cfg.CONF._convert_value(value, opt)
     except (ValueError, TypeError) as error:
         raise _impossible(opt, value, owner, error) from None
 

@@ -16,7 +16,6 @@ from cinder import objects
 from cinderlib.drivers import rows
 from cinderlib.drivers.scope import Call
 from cinderlib.records import (
-    ConnectionRecord,
     Secret,
     SnapshotRecord,
     VolumeRecord,
@@ -51,21 +50,6 @@ def snapshot(context: Any, record: SnapshotRecord, volume: Any = None) -> Any:
     made = objects.Snapshot(context, **rows.columns(record), volume_type_id=record.volume_id)
     if volume is not None:
         made.volume = volume
-    made.obj_reset_changes()
-    return made
-
-
-def attachment(context: Any, record: ConnectionRecord, volume: Any) -> Any:
-    """The record as a ``cinder.objects.VolumeAttachment``."""
-    made = objects.VolumeAttachment(
-        context,
-        **rows.columns(record),
-        attach_time=record.attached_at,
-        attach_status=rows.attach_status(record),
-        connector=dict(record.connector),
-        connection_info=record.conn_info.reveal() if record.conn_info else None,
-        volume=volume,
-    )
     made.obj_reset_changes()
     return made
 

@@ -1,0 +1,211 @@
+"""The options of backends and of the process."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from cinderlib import drivers, errors
+from cinderlib.persistence.base import Put
+from cinderlib.persistence.memory import MemoryStore
+from cinderlib.records import VolumeRecord, new_id
+
+
+def test_text_stands_for_numbers_and_booleans(load: Callable[..., Any]) -> None:
+    port = load(
+        asking_port="3261", asking_thin="yes", asking_pools="a,b", use_multipath_for_image_xfer="1"
+    )
+    assert port.info.options["asking_port"] == 3261
+    assert port.info.options["asking_thin"] is True
+    assert port.info.options["asking_pools"] == ["a", "b"]
+    assert port.info.multipath is True
+    assert port.info.version == "1.2.3"
+    assert port._driver.configuration.asking_port == 3261
+
+
+def test_references_stand_for_other_options(load: Callable[..., Any]) -> None:
+    from oslo_config import cfg
+
+    port = load(
+        "west",
+        asking_host="$my_ip:${backend_defaults.asking_port}",
+        asking_port=99,
+        asking_pools=["${backend_defaults.volume_backend_name}-pool", "$5 and $nothing"],
+    )
+    configuration = port._driver.configuration
+    assert configuration.asking_host == f"{cfg.CONF.my_ip}:99"
+    assert configuration.asking_pools == ["west-pool", "$5 and $nothing"]
+
+
+@pytest.mark.parametrize("password", ["pa$$word", "$my_ip", r"a\$b", "${state_path}", "$"])
+def test_a_password_is_taken_as_it_is_and_kept_apart(
+    load: Callable[..., Any], password: str
+) -> None:
+    port = load(asking_password=password)
+    assert port._driver.configuration.asking_password == password
+    assert port.info.secrets == {"asking_password": password}
+    assert "asking_password" not in port.info.options
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("asking_prot", 1, "did you mean 'asking_port'"),
+        ("asking_port", "http", r"'asking_port' is 'http', but takes .* port"),
+        ("asking_limit", 12, r"'asking_limit' is 12, .* from 1 to 9"),
+        ("asking_mode", "three", r"'asking_mode' is 'three', but takes one of 'one', 'two'"),
+        ("asking_thin", "perhaps", r"'asking_thin' is 'perhaps', but takes .* bool"),
+        ("extra_capabilities", "{", "JSON object"),
+    ],
+)
+def test_a_wrong_option_is_refused_with_what_is_right(
+    load: Callable[..., Any], option: str, value: Any, said: str
+) -> None:
+    with pytest.raises(errors.ConfigurationError, match=said):
+        load(**{option: value}).stats()
+
+
+def test_an_unknown_option_is_a_warning_where_options_are_not_strict(
+    load: Callable[..., Any], settings: drivers.Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    lenient = dataclasses.replace(settings, strict_options=False)
+    with caplog.at_level(logging.WARNING, logger="cinderlib"):
+        load(settings=lenient, asking_prot=1)
+    assert "did you mean 'asking_port'" in caplog.text
+
+
+def test_a_renamed_option_is_known_by_its_old_name(load: Callable[..., Any]) -> None:
+    assert load(asking_old_limit=3).info.options["asking_limit"] == 3
+
+
+def test_the_same_name_loaded_again_does_not_change_the_first(load: Callable[..., Any]) -> None:
+    first = load("same", asking_port=1)
+    second = load("same", asking_port=2)
+    ports = [port._driver.configuration.asking_port for port in (first, second)]
+    assert ports == [1, 2]
+    second.close()
+    assert first._driver.configuration.asking_port == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("lvmm", "did you mean 'lvm'"),
+        ("cinder.volume.drivers.lvm.LVM", "no volume driver 'LVM'"),
+        ("cinder.volume.drivers.lmv.LVMVolumeDriver", "no volume driver"),
+        ("NexentaISCSIDriver", "several drivers"),
+        ("asking_driver.configuration", "not a Cinder volume driver"),
+        ("", "must name a driver"),
+    ],
+)
+def test_a_driver_that_is_not_there(load: Callable[..., Any], name: str, said: str) -> None:
+    with pytest.raises(errors.ConfigurationError, match=said):
+        load(volume_driver=name)
+
+
+def test_a_driver_that_cinder_gave_up_is_refused_unless_asked_for(
+    load: Callable[..., Any],
+) -> None:
+    retired = "asking_driver.RetiredDriver"
+    with pytest.raises(errors.ConfigurationError, match="enable_unsupported_driver=True"):
+        load(volume_driver=retired)
+    port = load(volume_driver=retired, enable_unsupported_driver=True)
+    assert port.info.supported is False
+
+
+def test_a_driver_that_cannot_set_itself_up_leaves_nothing_and_tells_no_secret(
+    load: Callable[..., Any],
+) -> None:
+    from cinderlib.drivers import scope
+
+    with pytest.raises(errors.DriverError, match="cannot log in") as caught:
+        load(asking_host="nowhere", asking_password="hunter2")
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is not None
+    assert scope.loaded() == []
+
+
+def test_process_wide_options_are_checked_and_wait_for_loaded_drivers(
+    load: Callable[..., Any], settings: drivers.Settings
+) -> None:
+    from oslo_config import cfg
+
+    def changed(**options: Any) -> drivers.Settings:
+        return dataclasses.replace(settings, cinder_options=options)
+
+    with pytest.raises(errors.ConfigurationError, match="did you mean 'my_ip'"):
+        drivers.prepare(changed(my_pi="192.0.2.1"))
+    with pytest.raises(errors.ConfigurationError, match="'num_shell_tries' is 'x'"):
+        drivers.prepare(changed(my_ip="192.0.2.1", num_shell_tries="x"))
+    before = cfg.CONF.my_ip
+    assert before != "192.0.2.1"
+
+    load("here")
+    with pytest.raises(errors.ConfigurationError, match=r"'here'.*my_ip='192.0.2.1'"):
+        drivers.prepare(changed(my_ip="192.0.2.1"))
+    drivers.prepare(settings)
+
+
+def test_process_wide_options_reach_drivers_and_go_with_the_settings(
+    settings: drivers.Settings,
+) -> None:
+    from oslo_config import cfg
+
+    options = {
+        "my_ip": "192.0.2.1",
+        "debug": "true",
+        "volume_clear": "none",
+        "ssh_hosts_key_file": "$state_path/known",
+        "coordination": {"backend_url": "file:///$state_path/elsewhere"},
+    }
+    drivers.prepare(dataclasses.replace(settings, cinder_options=options))
+    assert cfg.CONF.my_ip == "192.0.2.1"
+    assert cfg.CONF.debug is True
+    assert cfg.CONF.backend_defaults.volume_clear == "none"
+    assert cfg.CONF.ssh_hosts_key_file == f"{settings.state_path}/known"
+    drivers.prepare(settings)
+    assert cfg.CONF.my_ip != "192.0.2.1"
+    assert cfg.CONF.backend_defaults.volume_clear == "zero"
+
+
+def test_many_drivers_load_at_once_each_with_its_own_options_and_store(
+    load: Callable[..., Any], settings: drivers.Settings
+) -> None:
+    stores = MemoryStore(), MemoryStore()
+    seen: list[tuple[str, list[str], list[str]]] = []
+    start = threading.Barrier(8)
+
+    def ask(driver: Any, made: Any) -> None:
+        from cinder import context, objects
+
+        found = objects.VolumeList.get_all_by_host(context.get_admin_context(), driver.host)
+        asked = [each.id for each in found]
+        seen.append((driver.configuration.asking_host, asked, [made.id]))
+
+    def work(thread: int) -> None:
+        start.wait()
+        for number in range(4):
+            name = f"backend-{thread}-{number}"
+            store = stores[number % 2]
+            port = load(name, store=store, asking_host=f"host-{name}", asking_port=1000 + thread)
+            port._driver.job = ask
+            (given,) = store.apply(
+                Put(VolumeRecord(id=new_id(), backend=name, size=1, host=f"controller@{name}#p"))
+            )
+            port.create_volume(given)
+            assert port._driver.configuration.asking_host == f"host-{name}"
+            assert port._driver.configuration.asking_port == 1000 + thread
+
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(work, thread) for thread in range(8)]:
+            done.result()
+    assert len(seen) == 32
+    assert all(asked == own for _, asked, own in seen)
+    assert len({host for host, _, _ in seen}) == 32
+    assert [store.count(VolumeRecord) for store in stores] == [16, 16]
