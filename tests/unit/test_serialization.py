@@ -3,6 +3,8 @@
 import datetime
 import io
 import json
+import pathlib
+import re
 import subprocess
 import sys
 
@@ -120,6 +122,14 @@ def test_all_records_of_a_document_the_one_it_is_about_first():
     assert s.records_of(documents[7]) == [*volume, VOLUME]
 
 
+def test_the_documented_examples_are_what_they_say():
+    page = pathlib.Path(__file__).parents[2] / "docs" / "documents.md"
+    example, wire = re.findall(r"```json\n(.*?)```", page.read_text(), re.DOTALL)
+    document = s.read(example)
+    assert json.loads(s.to_text(document)) == json.loads(example)
+    assert set(json.loads(wire)) == set(s.wire(CONNECTION, VOLUME))
+
+
 def test_the_options_of_a_backend_are_given_back_as_data():
     document = s.read(s.to_text(s.backend_document("array", options=OPTIONS)))
     assert (document.backend_name, document.backend_options) == ("array", OPTIONS)
@@ -133,6 +143,8 @@ def test_lines_are_read_one_at_a_time():
     assert next(lines) == documents[0]
     assert file.tell() < len(file.getvalue())
     assert list(lines) == documents[1:]
+    text = file.getvalue().decode()
+    assert list(s.read_lines(io.StringIO(text))) == documents
 
 
 def test_a_line_that_is_no_document_is_named():

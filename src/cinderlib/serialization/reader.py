@@ -88,9 +88,7 @@ def read_lines(lines: Iterable[bytes], *, max_bytes: int = MAX_BYTES) -> Iterato
     :param max_bytes: longest line that is read.
     :raises InvalidDocument: a line is no document; the message has its number.
     """
-    readline = getattr(lines, "readline", None)
-    source = iter(lambda: readline(max_bytes + 1), b"") if readline else iter(lines)
-    for number, line in enumerate(source, start=1):
+    for number, line in enumerate(_lines(lines, max_bytes + 1), start=1):
         if not line.strip():
             continue
         try:
@@ -100,6 +98,16 @@ def read_lines(lines: Iterable[bytes], *, max_bytes: int = MAX_BYTES) -> Iterato
         except InvalidDocument as exc:
             raise InvalidDocument(f"Line {number}: {exc}") from None
         yield document
+
+
+def _lines(source: Iterable[bytes], longest: int) -> Iterator[bytes]:
+    readline = getattr(source, "readline", None)
+    if readline is None:
+        yield from source
+        return
+    # A file with one endless line is not to fill the memory.
+    while line := readline(longest):
+        yield line
 
 
 def _to_bytes(source: Any, max_bytes: int) -> bytes:
