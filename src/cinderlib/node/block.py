@@ -13,7 +13,8 @@ import msgspec
 
 from cinderlib.errors import NodeError
 
-_SYS = Path("/sys")
+#: Where the kernel shows its devices.
+SYS = Path("/sys")
 
 
 class Trace(msgspec.Struct, frozen=True):
@@ -28,7 +29,7 @@ class Trace(msgspec.Struct, frozen=True):
 
     def is_there(self) -> bool:
         """Whether the device that was seen is still there (and not another of its name)."""
-        return (_SYS / "block" / self.name).exists() and _diskseq(self.name) == self.diskseq
+        return (SYS / "block" / self.name).exists() and _diskseq(self.name) == self.diskseq
 
 
 def read(path: Path | str) -> str | None:
@@ -59,7 +60,7 @@ def sysfs(path: str) -> Path:
     if not stat.S_ISBLK(status.st_mode):
         raise NodeError(f"{path} is not a block device.")
     number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
-    return (_SYS / "dev" / "block" / number).resolve()
+    return (SYS / "dev" / "block" / number).resolve()
 
 
 def size(path: str) -> int:
@@ -137,4 +138,4 @@ def wait(condition: Callable[[], bool], *, timeout: float) -> bool:
 
 
 def _diskseq(name: str) -> int:
-    return int(read(_SYS / "block" / name / "diskseq") or 0)
+    return int(read(SYS / "block" / name / "diskseq") or 0)

@@ -13,7 +13,7 @@ from cinderlib.node.base import HostSettings
 from cinderlib.node.document import ConnectionDocument, check
 from cinderlib.node.scsi import ScsiConnector
 
-_PORTS = Path("/sys/class/fc_remote_ports")
+_PORTS = "class/fc_remote_ports"
 
 
 class FibreChannelData(msgspec.Struct, frozen=True):
@@ -51,7 +51,7 @@ class FibreChannelConnector(ScsiConnector):
     def foreign_target(self, disk: Path) -> str | None:
         for folder in disk.parents:
             if folder.name.startswith("rport-"):
-                name = block.read(_PORTS / folder.name / "port_name")
+                name = block.read(block.SYS / _PORTS / folder.name / "port_name")
                 return name if name and _plain(name) not in self._ports else None
         return None
 

@@ -14,7 +14,7 @@ from cinderlib.node.document import ConnectionDocument, check
 from cinderlib.node.scsi import ScsiConnector
 from cinderlib.node.state import Entry
 
-_SESSIONS = Path("/sys/class/iscsi_session")
+_SESSIONS = "class/iscsi_session"
 
 
 class IscsiData(msgspec.Struct, frozen=True):
@@ -67,9 +67,11 @@ class IscsiConnector(ScsiConnector):
         return {"sessions": sorted(session.name for session in self._sessions())}
 
     def foreign_target(self, disk: Path) -> str | None:
+        if self.document.multipath and not self.document.data.get("target_iqns"):
+            return None  # Discovery finds portals with names of their own.
         for folder in disk.parents:
             if folder.name.startswith("session"):
-                name = block.read(_SESSIONS / folder.name / "targetname")
+                name = block.read(block.SYS / _SESSIONS / folder.name / "targetname")
                 return name if name and name not in self._targets else None
         return None
 
@@ -83,6 +85,6 @@ class IscsiConnector(ScsiConnector):
         return super().remains(entry) + unused
 
     def _sessions(self) -> list[Path]:
-        if not _SESSIONS.is_dir():
-            return []
-        return [s for s in _SESSIONS.iterdir() if block.read(s / "targetname") in self._targets]
+        folder = block.SYS / _SESSIONS
+        sessions = folder.iterdir() if folder.is_dir() else ()
+        return [s for s in sessions if block.read(s / "targetname") in self._targets]

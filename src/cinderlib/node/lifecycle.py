@@ -17,11 +17,14 @@ from cinderlib.errors import (
     DeviceUnavailable,
     LeftoverDevice,
 )
-from cinderlib.node import protocols
+from cinderlib.node import block, protocols
 from cinderlib.node.attachment import Attachment
 from cinderlib.node.base import Connector, HostSettings
 from cinderlib.node.document import ConnectionDocument
 from cinderlib.node.state import Entry
+
+#: How long the kernel may take to let a device go, in seconds.
+_GONE_TIMEOUT = 5.0
 
 LOG = logging.getLogger(__name__)
 
@@ -222,7 +225,9 @@ def _detach(
         state.put(entry)
     connector.detach(device, entry, force=force)
     if entry:
-        if remains := connector.remains(entry):
+        written = entry
+        block.wait(lambda: not connector.remains(written), timeout=_GONE_TIMEOUT)
+        if remains := connector.remains(written):
             raise LeftoverDevice(
                 f"The volume was detached, but this is still here: {', '.join(remains)}.",
                 resource=connector.document.id,

@@ -28,9 +28,9 @@ def devices_of(file: str) -> list[block.Trace]:
     """The loop devices of a file."""
     real = os.path.realpath(file)
     found = []
-    for attribute in Path("/sys/block").glob("loop*/loop/backing_file"):
+    for attribute in (block.SYS / "block").glob("loop*/loop/backing_file"):
         if block.read(attribute) == real:
-            found += block.traces(f"/dev/{attribute.parts[3]}")
+            found += block.traces(f"/dev/{attribute.parent.parent.name}")
     return found
 
 

@@ -14,7 +14,7 @@ from cinderlib.node.brick import BrickConnector
 from cinderlib.node.document import ConnectionDocument, check
 from cinderlib.node.state import Entry
 
-_CONTROLLERS = Path("/sys/class/nvme")
+_CONTROLLERS = "class/nvme"
 _FABRICS = frozenset({"tcp", "rdma", "fc"})
 
 
@@ -100,11 +100,10 @@ class NvmeConnector(BrickConnector):
         return super().remains(entry) + unused
 
     def _controllers(self) -> list[Path]:
-        if not _CONTROLLERS.is_dir():
-            return []
+        folder = block.SYS / _CONTROLLERS
         return [
             controller
-            for controller in _CONTROLLERS.iterdir()
+            for controller in (folder.iterdir() if folder.is_dir() else ())
             if block.read(controller / "transport") in _FABRICS
             and block.read(controller / "subsysnqn") in self._subsystems
         ]

@@ -103,7 +103,7 @@ def prepare(root_helper: str | None, lock_path: Path | None = None) -> None:
                     context.set_client_mode(False)
         elif root_helper:
             # sudo looks for programs where a virtual environment is not, so none is named.
-            helper = command.as_root([sys.executable, "-c", _HELPER], root_helper)
+            helper = command.as_root([sys.executable, "-W", "ignore", "-c", _HELPER], root_helper)
             conf.set_default("helper_command", shlex.join(helper), _PRIVSEP_GROUP)
             conf.set_default("thread_pool_size", _PRIVSEP_THREADS, _PRIVSEP_GROUP)
 

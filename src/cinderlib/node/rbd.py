@@ -28,7 +28,7 @@ from cinderlib.node.brick import BrickConnector
 from cinderlib.node.document import ConnectionDocument, check
 from cinderlib.node.state import Entry
 
-_BUS = Path("/sys/bus/rbd")
+_BUS = "bus/rbd"
 
 _handles_lock = threading.Lock()
 #: The images that this process has open, by attachment; a handle is no use to any other process.
@@ -153,9 +153,9 @@ class RbdConnector(BrickConnector):
             return self._data.do_local_attach
         if os.geteuid() != 0 or shutil.which("rbd") is None:
             return False
-        if not _BUS.is_dir():
+        if not (block.SYS / _BUS).is_dir():
             _load_module()
-        return _BUS.is_dir()
+        return (block.SYS / _BUS).is_dir()
 
     def _open(self) -> dict[str, Any]:
         with _handles_lock:
@@ -181,7 +181,7 @@ class RbdConnector(BrickConnector):
     def _mapped(self) -> list[str]:
         """The devices of the image that the kernel has, newest last."""
         found = []
-        devices = _BUS / "devices"
+        devices = block.SYS / _BUS / "devices"
         for folder in devices.iterdir() if devices.is_dir() else ():
             names = (block.read(folder / "pool"), block.read(folder / "name"))
             if names == (self._pool, self._image) and block.read(folder / "current_snap") == "-":
@@ -189,7 +189,12 @@ class RbdConnector(BrickConnector):
         return [f"/dev/rbd{number}" for number in sorted(found)]
 
     def _folder(self, path: str) -> Path:
-        return _BUS / "devices" / os.path.basename(os.path.realpath(path)).removeprefix("rbd")
+        return (
+            block.SYS
+            / _BUS
+            / "devices"
+            / os.path.basename(os.path.realpath(path)).removeprefix("rbd")
+        )
 
 
 @functools.cache

@@ -35,12 +35,12 @@ class ScsiConnector(BrickConnector):
         super().verify(device)
         path: str = device["path"]
         seen = block.traces(path)
-        folders = [Path("/sys/block") / trace.name / "device" for trace in seen]
+        folders = [block.SYS / "block" / trace.name / "device" for trace in seen]
         disks = [folder.resolve() for folder in folders if (folder / "scsi_device").exists()]
         wwids = {wwid for disk in disks if (wwid := block.read(disk / "wwid"))}
         if len(wwids) > 1:
             raise self._wrong(path, f"leads to different volumes: {', '.join(sorted(wwids))}")
-        uuid = block.read(Path("/sys/block") / seen[0].name / "dm" / "uuid") or ""
+        uuid = block.read(block.SYS / "block" / seen[0].name / "dm" / "uuid") or ""
         expected = device.get("multipath_id")
         if expected and uuid.startswith("mpath-") and uuid != f"mpath-{expected}":
             raise self._wrong(path, f"is the map of {uuid[6:]}, and not of {expected}")

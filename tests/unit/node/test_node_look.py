@@ -1,0 +1,286 @@
+"""Whose device it is, as sysfs shows it: a folder laid out like the kernel's stands in for it.
+
+Only ``/dev/loop0`` is real, as a block device whose number is known; it is never opened.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cinderlib import errors
+from cinderlib.node import block, protocols
+from cinderlib.node.base import Connector, HostSettings
+from cinderlib.node.document import ConnectionDocument
+from cinderlib.node.state import Entry, State
+
+DEVICE = "/dev/loop0"
+SIZE = 1 << 30
+pytestmark = pytest.mark.skipif(
+    not block.is_block(DEVICE), reason=f"needs a device node {DEVICE} (`modprobe loop`)"
+)
+
+
+class Sysfs:
+    """A tree like sysfs, with one device that is behind :data:`DEVICE`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        (root / "block").mkdir(parents=True)
+
+    def write(self, folder: str, **attributes: Any) -> Path:
+        path = self.root / folder
+        path.mkdir(parents=True, exist_ok=True)
+        for name, value in attributes.items():
+            (path / name).write_text(f"{value}\n")
+        return path
+
+    def link(self, name: str, target: Path) -> None:
+        link = self.root / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(target)
+
+    def disk(self, name: str, folder: str, *, size: int = SIZE, ro: int = 0) -> Path:
+        path = self.write(folder, size=size // 512, ro=ro, diskseq=7)
+        self.link(f"block/{name}", path)
+        return path
+
+    def behind_device(self, path: Path) -> None:
+        number = os.stat(DEVICE).st_rdev
+        self.link(f"dev/block/{os.major(number)}:{os.minor(number)}", path)
+
+    def scsi(self, name: str, parent: str, address: str, wwid: str) -> Path:
+        folder = self.write(f"{parent}/{address}", wwid=wwid)
+        (folder / "scsi_device").mkdir()
+        disk = self.disk(name, f"{parent}/{address}/block/{name}")
+        (disk / "device").symlink_to(folder)
+        return disk
+
+
+@pytest.fixture
+def sysfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sysfs:
+    tree = Sysfs(tmp_path / "sys")
+    monkeypatch.setattr(block, "SYS", tree.root)
+    return tree
+
+
+def _connector(tmp_path: Path, protocol: str, data: dict[str, Any], **fields: Any) -> Connector:
+    conn = {"driver_volume_type": protocol, "data": data}
+    settings = HostSettings(root_helper="sudo", state=State(tmp_path / "state"))
+    return protocols.connector(ConnectionDocument({"conn": conn, **fields}), settings)
+
+
+IQN = "iqn.2010-10.org.openstack:volume-1"
+ISCSI = {"target_portal": "192.0.2.1:3260", "target_iqn": IQN, "target_lun": 1}
+NAA = "naa.60014051111111111111111111111111"
+SESSION = "devices/platform/host2/session3"
+
+
+class TestIscsi:
+    @pytest.fixture
+    def disk(self, sysfs: Sysfs) -> Path:
+        disk = sysfs.scsi("sda", f"{SESSION}/target2:0:0", "2:0:0:1", NAA)
+        sysfs.write("class/iscsi_session/session3", targetname=IQN)
+        sysfs.link("class/iscsi_session/session3/device", sysfs.root / SESSION)
+        sysfs.behind_device(disk)
+        return disk
+
+    def test_the_volume_is_recognized(self, disk: Path, tmp_path: Path) -> None:
+        connector = _connector(tmp_path, "iscsi", ISCSI, volume={"size": SIZE})
+        connector.verify({"path": DEVICE})
+
+    @pytest.mark.parametrize(
+        ("data", "fields", "message"),
+        [
+            ({**ISCSI, "target_lun": 2}, {}, "is the unit 1"),
+            ({**ISCSI, "target_iqn": f"{IQN}-other"}, {}, f"comes from {IQN}"),
+            (ISCSI, {"volume": {"size": SIZE + 512}}, "bytes"),
+            (ISCSI, {"attach_mode": "ro"}, "takes writes"),
+        ],
+    )
+    def test_another_is_not(
+        self,
+        disk: Path,
+        tmp_path: Path,
+        data: dict[str, Any],
+        fields: dict[str, Any],
+        message: str,
+    ) -> None:
+        connector = _connector(tmp_path, "iscsi", data, **fields)
+        with pytest.raises(errors.DeviceUnavailable, match=message):
+            connector.verify({"path": DEVICE})
+
+    def test_a_session_without_a_disk_is_a_leftover_unless_it_was_there(
+        self, sysfs: Sysfs, tmp_path: Path
+    ) -> None:
+        connector = _connector(tmp_path, "iscsi", ISCSI)
+        before = connector.survey()
+        sysfs.write(SESSION)
+        sysfs.write("class/iscsi_session/session3", targetname=IQN)
+        sysfs.link("class/iscsi_session/session3/device", sysfs.root / SESSION)
+        entry = Entry(key="key", document={}, before=before)
+        assert connector.remains(entry) == [f"the iSCSI session to {IQN}"]
+        assert connector.remains(Entry(key="key", document={}, before=connector.survey())) == []
+        sysfs.scsi("sdb", f"{SESSION}/target2:0:0", "2:0:0:9", NAA)
+        assert connector.remains(entry) == [], "another volume uses the session"
+
+
+class TestMultipath:
+    SEVERAL = {
+        "target_portals": ["192.0.2.1:3260", "192.0.2.2:3260"],
+        "target_iqns": [IQN, IQN],
+        "target_luns": [1, 1],
+    }
+    WWN = "360014051111111111111111111111111"
+
+    @pytest.fixture
+    def paths(self, sysfs: Sysfs) -> list[Path]:
+        top = sysfs.disk("dm-0", "devices/virtual/block/dm-0")
+        sysfs.write("devices/virtual/block/dm-0/dm", uuid=f"mpath-{self.WWN}")
+        sysfs.behind_device(top)
+        (top / "slaves").mkdir()
+        paths = []
+        for number, name in enumerate(("sda", "sdb")):
+            session = f"devices/platform/host{number}/session{number}"
+            disk = sysfs.scsi(name, f"{session}/target{number}:0:0", f"{number}:0:0:1", NAA)
+            sysfs.write(f"class/iscsi_session/session{number}", targetname=IQN)
+            (top / "slaves" / name).symlink_to(disk)
+            paths.append(disk)
+        return paths
+
+    def test_all_paths_lead_to_the_volume(self, paths: list[Path], tmp_path: Path) -> None:
+        connector = _connector(tmp_path, "iscsi", self.SEVERAL)
+        device = {"path": DEVICE, "multipath_id": self.WWN}
+        connector.verify(device)
+        assert [t.name for t in connector.traces(device)] == ["dm-0", "sda", "sdb"]
+
+    def test_a_path_to_another_volume_is_found(self, paths: list[Path], tmp_path: Path) -> None:
+        (paths[1] / "device" / "wwid").write_text(NAA.replace("1", "2"))
+        with pytest.raises(errors.DeviceUnavailable, match="different volumes"):
+            _connector(tmp_path, "iscsi", self.SEVERAL).verify({"path": DEVICE})
+
+    def test_the_map_of_another_volume_is_found(self, paths: list[Path], tmp_path: Path) -> None:
+        with pytest.raises(errors.DeviceUnavailable, match="is the map of"):
+            _connector(tmp_path, "iscsi", self.SEVERAL).verify(
+                {"path": DEVICE, "multipath_id": self.WWN.replace("1", "2")}
+            )
+
+    def test_partitions_of_a_map_are_no_use_of_it_and_other_devices_are(
+        self, sysfs: Sysfs, paths: list[Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        top = (sysfs.root / "block" / "dm-0").resolve()
+        (top / "holders").mkdir()
+        lv = sysfs.disk("dm-1", "devices/virtual/block/dm-1")
+        sysfs.write("devices/virtual/block/dm-1/dm", uuid="LVM-x")
+        (top / "holders" / "dm-1").symlink_to(lv)
+        assert block.users(DEVICE) == ["/dev/dm-1"]
+
+
+NQN = "nqn.2024-01.org.example:volume-1"
+NVME = {"nqn": NQN, "target_portal": "192.0.2.1", "target_port": 4420, "transport_type": "tcp"}
+UUID = "0d1b7a52-6f3e-4b57-9a0b-0f9d3b6a7c11"
+
+
+class TestNvme:
+    @pytest.fixture
+    def disk(self, sysfs: Sysfs) -> Path:
+        subsystem = "devices/virtual/nvme-subsystem/nvme-subsys0"
+        folder = sysfs.write(subsystem, subsysnqn=NQN)
+        disk = sysfs.disk("nvme0n1", f"{subsystem}/nvme0n1")
+        sysfs.write(f"{subsystem}/nvme0n1", nsid=3, uuid=UUID, nguid=UUID)
+        (disk / "device").symlink_to(folder)
+        sysfs.behind_device(disk)
+        return disk
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            NVME,
+            {**NVME, "volume_nguid": UUID.replace("-", "").upper(), "ns_id": 3},
+            {"target_nqn": NQN, "portals": [["192.0.2.1", 4420, "tcp"]], "vol_uuid": UUID},
+        ],
+    )
+    def test_the_volume_is_recognized(
+        self, disk: Path, tmp_path: Path, data: dict[str, Any]
+    ) -> None:
+        _connector(tmp_path, "nvmeof", data, volume={"size": SIZE}).verify({"path": DEVICE})
+
+    @pytest.mark.parametrize(
+        ("data", "message"),
+        [
+            ({**NVME, "nqn": f"{NQN}-other"}, "subsystem"),
+            ({**NVME, "volume_nguid": UUID.replace("0", "f")}, "NGUID"),
+            ({**NVME, "ns_id": 4}, "namespace 3"),
+            (
+                {
+                    "target_nqn": NQN,
+                    "portals": [["192.0.2.1", 4420, "tcp"]],
+                    "vol_uuid": UUID.replace("0", "f"),
+                },
+                "UUID",
+            ),
+        ],
+    )
+    def test_another_is_not(
+        self, disk: Path, tmp_path: Path, data: dict[str, Any], message: str
+    ) -> None:
+        with pytest.raises(errors.DeviceUnavailable, match=message):
+            _connector(tmp_path, "nvmeof", data).verify({"path": DEVICE})
+
+    def test_a_controller_without_a_namespace_is_a_leftover(
+        self, sysfs: Sysfs, tmp_path: Path
+    ) -> None:
+        connector = _connector(tmp_path, "nvmeof", NVME)
+        sysfs.write("class/nvme/nvme0", subsysnqn=NQN, transport="tcp")
+        sysfs.write("class/nvme/nvme1", subsysnqn="nqn.other", transport="tcp")
+        entry = Entry(key="key", document={}, before={})
+        assert connector.remains(entry) == [f"the NVMe controller nvme0 of {NQN}"]
+        sysfs.write("class/nvme/nvme0/nvme0c0n1")
+        assert connector.remains(entry) == []
+
+
+def test_a_fibre_channel_port_that_the_connection_does_not_name_is_found(
+    sysfs: Sysfs, tmp_path: Path
+) -> None:
+    port = "devices/pci0000:00/host5/rport-5:0-2"
+    disk = sysfs.scsi("sdc", f"{port}/target5:0:0", "5:0:0:1", NAA)
+    sysfs.write("class/fc_remote_ports/rport-5:0-2", port_name="0x20210002ac00383d")
+    sysfs.behind_device(disk)
+    data = {"target_wwn": ["20210002AC00383D"], "target_lun": 1}
+    _connector(tmp_path, "fibre_channel", data).verify({"path": DEVICE})
+    other = _connector(tmp_path, "fibre_channel", {**data, "target_wwn": ["20220002AC00383D"]})
+    with pytest.raises(errors.DeviceUnavailable, match="comes from 0x20210002ac00383d"):
+        other.verify({"path": DEVICE})
+
+
+class TestMappedRbd:
+    DATA = {
+        "name": "pool/image",
+        "hosts": ["192.0.2.1"],
+        "ports": ["6789"],
+        "do_local_attach": True,
+    }
+
+    def test_what_something_else_has_mapped_is_not_taken(
+        self, sysfs: Sysfs, tmp_path: Path
+    ) -> None:
+        sysfs.write("bus/rbd/devices/0", pool="pool", name="image", current_snap="-")
+        connector = _connector(tmp_path, "rbd", self.DATA)
+        before = connector.survey()
+        with pytest.raises(errors.DeviceInUse, match="/dev/rbd0 by something else"):
+            connector.attach(before)
+
+    def test_what_an_interrupted_attach_mapped_is_taken_over(
+        self, sysfs: Sysfs, tmp_path: Path
+    ) -> None:
+        sysfs.write("bus/rbd/devices/0", pool="pool", name="image", current_snap="a-snapshot")
+        sysfs.write("bus/rbd/devices/1", pool="other", name="image", current_snap="-")
+        connector = _connector(tmp_path, "rbd", self.DATA)
+        before = connector.survey()
+        sysfs.write("bus/rbd/devices/2", pool="pool", name="image", current_snap="-")
+        assert connector.attach(before)["path"] == "/dev/rbd2"
+        with pytest.raises(errors.DeviceUnavailable, match="is not pool/image"):
+            connector.verify({"path": "/dev/rbd1"})
