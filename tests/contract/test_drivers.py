@@ -22,7 +22,7 @@ EVERYTHING = frozenset(
 class TestFile(DriverConformance):
     """The embedded driver: loop devices for root, plain files for others."""
 
-    supports = EVERYTHING | ({"block_device"} if ROOT else set())
+    supports = EVERYTHING | ({"block_device", "read_only"} if ROOT else set())
 
     def backend_options(self, tmp_path):
         return {"volume_driver": "file", "file_root": str(tmp_path / "volumes")}
@@ -65,7 +65,7 @@ def test_file_driver_without_root(tmp_path):
 class TestRBD(DriverConformance):
     """Ceph, through librbd: this needs nothing of the kernel, and gives no block device."""
 
-    supports = EVERYTHING | {"multiattach"}
+    supports = EVERYTHING | {"multiattach", "read_only"}
 
     @pytest.fixture(autouse=True)
     def _cluster(self, ceph, _capable):
@@ -105,7 +105,7 @@ def lvm_missing():
 class TestLVM(DriverConformance):
     """Thin LVM on a loop device, attached through iSCSI from this host to itself."""
 
-    supports = EVERYTHING - {"extend_attached"} | {"block_device", "multiattach"}
+    supports = EVERYTHING - {"extend_attached"} | {"block_device", "multiattach", "read_only"}
     group = f"cinderlib-test-{os.getpid()}"
 
     @pytest.fixture(autouse=True, scope="class")

@@ -38,6 +38,7 @@ _THREADS = 8
 CAPABILITIES: Mapping[str, str] = {
     "attach": "volumes can be attached to the host that runs the tests",
     "block_device": "what is attached is a block device",
+    "read_only": "what is attached with mode 'ro' cannot be written to",
     "snapshot": "takes snapshots, and makes volumes of them",
     "snapshot_attached": "takes snapshots of volumes that are attached",
     "clone": "clones volumes",
@@ -237,6 +238,21 @@ class DriverConformance:
         assert len(volume.connections) == 1
         volume.detach()
         assert volume.connections == []
+
+    @needs("attach", "read_only")
+    def test_attachment_that_is_read_only_refuses_writes(self, backend: Any) -> None:
+        volume = backend.create_volume(self.size)
+        with volume.attached() as attachment:
+            pattern = self._write(Device(attachment.path))
+        connection = volume.connect(self.connector(backend), attach_mode="ro")
+        connection.attach()
+        device = Device(connection.path)
+        self._check(device, pattern)
+        with pytest.raises(Exception, match=r"(?i)read.only|not permitted|denied"):
+            device.write(0, b"overwritten")
+        self._check(device, pattern)
+        connection.detach()
+        volume.disconnect(connection)
 
     @needs("attach")
     def test_two_volumes_are_attached_at_once(self, backend: Any) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 import cinderlib
 from cinderlib import errors
+from cinderlib.drivers.file import sparse
 
 GIB = 1 << 30
 needs_loop = pytest.mark.skipif(os.geteuid() != 0, reason="making loop devices needs root")
@@ -133,6 +134,21 @@ def test_clone_of_a_file_that_is_gone_leaves_nothing(backend, root):
     with pytest.raises(errors.DriverError, match="No such file or directory"):
         volume.clone()
     assert os.listdir(root) == []
+
+
+def test_copy_that_is_being_made_can_be_watched(backend, monkeypatch):
+    volume = backend.create_volume(1)
+    clone, watched = sparse.clone, []
+
+    def slow_clone(source, target, *, progress, **options):
+        progress(1, 2)
+        watched.append(backend.driver.copies())
+        return clone(source, target, progress=progress, **options)
+
+    monkeypatch.setattr(sparse, "clone", slow_clone)
+    copy = volume.clone()
+    assert watched == [{copy.name_in_storage: (1, 2)}]
+    assert backend.driver.copies() == {}
 
 
 @needs_loop

@@ -227,6 +227,13 @@ def test_killed_copy_leaves_nothing_after_the_next_set_up(tmpfs):
     assert digest(tmpfs / "source") == before
 
 
+def test_writer_killed_when_the_file_had_its_name_already_loses_nothing(tmp_path):
+    sparse.create(tmp_path / "volume", MIB)
+    os.link(tmp_path / "volume", tmp_path / ".volume.0123456789abcdef.part")
+    assert sparse.remove_abandoned(tmp_path) == [".volume.0123456789abcdef.part"]
+    assert (tmp_path / "volume").stat().st_size == MIB
+
+
 def test_only_our_own_temporary_files_are_removed(tmp_path):
     for name in (".hidden", ".volume-1.part", "volume-1.0123456789abcdef.part", "volume-1"):
         (tmp_path / name).touch()
