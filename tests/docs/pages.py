@@ -8,6 +8,7 @@ HTML comment that may stand before it:
 - ``console`` is run only after ``<!-- run -->``: lines that begin with ``$ `` are commands, and
   what follows one is what it prints, with ``...`` for what differs from run to run.
 - ``<!-- not run: reason -->`` says why the next block cannot be run where the tests are.
+- ``text`` after ``<!-- prints -->`` is what the ``python`` before it prints, likewise with ``...``.
 - A comment that begins with ``<!-- run`` and goes on in the next line is Python that a reader need
   not see, such as what an example takes for granted.
 - Everything else (``text``, ``toml``, ``json``, ...) is shown only, but must name its language.
@@ -80,7 +81,7 @@ def parse(page: str, text: str) -> Iterator[Block]:
             continue
         language = part["language"].strip()
         reason = re.fullmatch(r"not run:\s*(.+)", mark or "", re.DOTALL)
-        run, mark = mark == "run", None
+        run, prints, mark = mark == "run", mark == "prints", None
         if not language:
             raise PageError(f"{page}:{line - 1}: the block names no language; `text` is one")
         if language in ("py", "python3", "pycon", "sh", "shell", "bash"):
@@ -90,5 +91,7 @@ def parse(page: str, text: str) -> Iterator[Block]:
             yield Block(page, line, language, code, not_run=" ".join(reason[1].split()))
         elif language == "python" or (language == "console" and run):
             yield Block(page, line, language, code)
-        elif run:
-            raise PageError(f"{page}:{line - 1}: `{language}` is not something that can be run")
+        elif prints and language == "text":
+            yield Block(page, line, "prints", code)
+        elif run or prints:
+            raise PageError(f"{page}:{line - 1}: `{language}` can neither be run nor is it output")

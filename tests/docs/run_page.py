@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import doctest
+import io
 import subprocess
 import sys
 from typing import Any
@@ -10,18 +12,20 @@ from typing import Any
 import pages
 
 
+def as_expected(expected: str, printed: str) -> bool:
+    """Whether something printed what a page says, with ``...`` for anything."""
+    expected = expected.rstrip() + "\n"
+    options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    return doctest.OutputChecker().check_output(expected, printed, options)
+
+
 def run_console(block: pages.Block) -> None:
-    checker = doctest.OutputChecker()
     for session in ("\n" + block.code).split("\n$ ")[1:]:
         command, _, expected = session.partition("\n")
         done = subprocess.run(
             command, shell=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
-        expected = expected.rstrip() + "\n" if expected.strip() else ""
-        options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-        if done.returncode or (
-            expected and not checker.check_output(expected, done.stdout, options)
-        ):
+        if done.returncode or (expected.strip() and not as_expected(expected, done.stdout)):
             sys.exit(
                 f"{block.where}: $ {command}\nended with {done.returncode} and printed:\n"
                 f"{done.stdout}\ninstead of:\n{expected}"
@@ -30,15 +34,21 @@ def run_console(block: pages.Block) -> None:
 
 def main(page: str) -> None:
     names: dict[str, Any] = {"__name__": "__main__"}
+    printed = ""
     for block in pages.read(page):
         if block.not_run:
             continue
         if block.language == "console":
             run_console(block)
+        elif block.language == "prints":
+            if not as_expected(block.code, printed):
+                sys.exit(f"{block.where}: printed was\n{printed}\ninstead of\n{block.code}")
         else:
             # With as many lines before it as in the page, so that a traceback shows its lines.
             source = "\n" * (block.line - 1) + block.code
-            exec(compile(source, str(pages.ROOT / page), "exec"), names)
+            with contextlib.redirect_stdout(io.StringIO()) as output:
+                exec(compile(source, str(pages.ROOT / page), "exec"), names)
+            printed = output.getvalue()
 
 
 if __name__ == "__main__":

@@ -88,3 +88,10 @@ def test_a_wrong_example_fails(tmp_path: pathlib.Path, monkeypatch: pytest.Monke
     (tmp_path / "y.md").write_text("<!-- run -->\n```console\n$ echo one\ntwo\n```\n")
     with pytest.raises(SystemExit, match=r"y\.md:3: \$ echo one"):
         run_page.main("y.md")
+
+    (tmp_path / "z.md").write_text(
+        "```python\nprint('one id')\n```\n<!-- prints -->\n```text\none ...\n```\n"
+        "<!-- prints -->\n```text\ntwo\n```\n"
+    )
+    with pytest.raises(SystemExit, match=r"z\.md:10: printed was\none id"):
+        run_page.main("z.md")
