@@ -1,0 +1,60 @@
+"""A driver whose storage remembers exports and mappings, as arrays do, and is strict about them."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+from cinder import exception
+
+from cinderlib.drivers.file.driver import FileDriver
+
+
+class ArrayDriver(FileDriver):
+    """Volumes in files; who may reach them in a folder beside.
+
+    What is mapped must be exported, what is exported cannot be deleted, and an export stays as
+    long as there is a mapping. It maps for any host.
+    """
+
+    @property
+    def _access(self) -> pathlib.Path:
+        root = pathlib.Path(self.configuration.safe_get("file_root"))
+        folder = root.with_name(f"{root.name}-access")
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def _mappings(self, volume: Any) -> list[pathlib.Path]:
+        return list(self._access.glob(f"map {volume.name} *"))
+
+    def _export(self, volume: Any) -> pathlib.Path:
+        return self._access / f"export {volume.name}"
+
+    def validate_connector(self, connector: dict[str, Any]) -> None:
+        if not connector.get("host"):
+            raise exception.InvalidConnectorException(missing="host")
+
+    def create_export(self, context: Any, volume: Any, connector: dict[str, Any]) -> None:
+        self._export(volume).touch()
+
+    def initialize_connection(
+        self, volume: Any, connector: dict[str, Any], **kwargs: Any
+    ) -> dict[str, Any]:
+        if not self._export(volume).exists():
+            raise exception.VolumeDriverException(f"{volume.name} is not exported")
+        answer = super().initialize_connection(volume, connector)
+        (self._access / f"map {volume.name} {connector['host']}").touch()
+        return answer
+
+    def terminate_connection(self, volume: Any, connector: Any, **kwargs: Any) -> None:
+        (self._access / f"map {volume.name} {connector['host']}").unlink(missing_ok=True)
+
+    def remove_export(self, context: Any, volume: Any) -> None:
+        if self._mappings(volume):
+            raise exception.VolumeDriverException(f"{volume.name} is mapped")
+        self._export(volume).unlink(missing_ok=True)
+
+    def delete_volume(self, volume: Any) -> None:
+        if self._mappings(volume) or self._export(volume).exists():
+            raise exception.VolumeIsBusy(volume_name=volume.name)
+        super().delete_volume(volume)

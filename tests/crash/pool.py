@@ -1,0 +1,94 @@
+"""Workers that play cases, as many as there are cores."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import json
+import os
+import pathlib
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+WORKER = pathlib.Path(__file__).with_name("worker.py")
+
+
+class Pool:
+    """The workers.
+
+    :param databases: URLs of databases, one for each worker; a case that asks for the store
+        ``'postgresql'`` gets its worker's.
+    """
+
+    def __init__(self, databases: list[str]) -> None:
+        self._workers: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+        self._all = [_Worker(url) for url in databases]
+        for worker in self._all:
+            self._workers.put(worker)
+        self._threads = concurrent.futures.ThreadPoolExecutor(len(self._all))
+
+    def play(self, requests: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """The answers to the requests, in their order."""
+        return self._threads.map(self._one, requests)
+
+    def _one(self, request: dict[str, Any]) -> dict[str, Any]:
+        worker = self._workers.get()
+        try:
+            return worker.ask(request)
+        finally:
+            self._workers.put(worker)
+
+    def close(self) -> None:
+        self._threads.shutdown()
+        for worker in self._all:
+            worker.close()
+
+
+class _Worker:
+    def __init__(self, database: str) -> None:
+        self._database = database
+        # Cases sync many small files, and prove nothing about the disk below them.
+        fast = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+        self._folder = tempfile.mkdtemp(prefix="cl-crash-", dir=fast)
+        self._log = open(f"{self._folder}/log", "w+b")  # noqa: SIM115
+        self._process = subprocess.Popen(
+            [sys.executable, str(WORKER), self._folder],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            cwd="/",
+        )
+        self._ready = False
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        if not self._ready:
+            self._line()
+            self._ready = True
+        store = self._database if request["store"] == "postgresql" else None
+        assert self._process.stdin
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(request | {"store": store}) + "\n")
+            self._process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._line())
+        return answer
+
+    def _line(self) -> str:
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        if not line:
+            self._log.seek(0)
+            raise RuntimeError(f"the worker ended:\n{self._log.read().decode()[-3000:]}")
+        return line
+
+    def close(self) -> None:
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait(60)
+        self._log.close()
+        shutil.rmtree(self._folder)

@@ -1,0 +1,226 @@
+"""What is interrupted: every public operation that changes something, each from a settled state.
+
+A scenario prepares the state, and then gives the call that is to be interrupted, made repeated. The
+call is looked up anew in each process, so it raises ``NotFound`` where a finished one has removed
+what it is about.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from world import World
+
+from cinderlib.owner import this_host
+
+A, B, S, C = (f"{letter * 8}-0000-4000-8000-000000000000" for letter in "abcd")
+
+Call = Callable[[], Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenario:
+    """
+    :ivar prepare: brings the world into the state before.
+    :ivar start: gives the call.
+    """
+
+    name: str
+    prepare: Callable[[World], Any]
+    start: Callable[[World], Call]
+
+
+SCENARIOS: dict[str, Scenario] = {}
+
+
+def scenario(prepare: Callable[[World], Any]) -> Callable[[Callable[[World], Call]], None]:
+    def register(start: Callable[[World], Call]) -> None:
+        name = start.__name__.replace("_", " ")
+        SCENARIOS[name] = Scenario(name, prepare, start)
+
+    return register
+
+
+# --- states before -------------------------------------------------------------------------------
+
+
+def nothing(w: World) -> None:
+    """An empty storage."""
+
+
+def volume(w: World) -> None:
+    w.make_volume(A, name="first", metadata={"a": "1"})
+
+
+def shared(w: World) -> None:
+    w.make_volume(A, multiattach=True)
+    w.volume(A).connect(w.connector("first"), attached_host="first")
+
+
+def shared_by_two(w: World) -> None:
+    shared(w)
+    w.volume(A).connect(w.connector("second"), attached_host="second", id=C)
+
+
+def snapshot(w: World) -> None:
+    volume(w)
+    w.volume(A).create_snapshot("kept", id=S)
+
+
+def changed_since_snapshot(w: World) -> None:
+    snapshot(w)
+    w.write(w.volume(A), "changed")
+
+
+def connected(w: World) -> None:
+    volume(w)
+    w.volume(A).connect(w.connector("first"), attached_host="first", id=C)
+
+
+def connected_here(w: World) -> None:
+    volume(w)
+    connector = w.controller.local_connector(w.backend)
+    w.volume(A).connect(connector, attached_host=this_host(), id=C)
+
+
+def attached(w: World) -> None:
+    volume(w)
+    w.volume(A).attach()
+
+
+def attached_here(w: World) -> None:
+    connected_here(w)
+    w.controller.connection(C).attach()
+
+
+# --- operations ----------------------------------------------------------------------------------
+
+
+@scenario(nothing)
+def create(w: World) -> Call:
+    return lambda: w.backend.create_volume(1, id=A, name="new", metadata={"a": "1"})
+
+
+@scenario(volume)
+def clone(w: World) -> Call:
+    return lambda: w.volume(A).clone(id=B, size=2)
+
+
+@scenario(snapshot)
+def create_from_snapshot(w: World) -> Call:
+    return lambda: w.controller.snapshot(S).create_volume(id=B)
+
+
+@scenario(volume)
+def create_snapshot(w: World) -> Call:
+    return lambda: w.volume(A).create_snapshot("new", id=S)
+
+
+@scenario(attached)
+def create_snapshot_of_attached(w: World) -> Call:
+    return lambda: w.volume(A).create_snapshot("new", id=S)
+
+
+@scenario(volume)
+def delete_volume(w: World) -> Call:
+    return w.volume(A).delete
+
+
+@scenario(snapshot)
+def delete_snapshot(w: World) -> Call:
+    return w.controller.snapshot(S).delete
+
+
+@scenario(volume)
+def extend(w: World) -> Call:
+    found = w.volume(A)
+    return lambda: found.extend(2)
+
+
+@scenario(attached)
+def extend_attached(w: World) -> Call:
+    found = w.volume(A)
+    return lambda: found.extend(2)
+
+
+@scenario(changed_since_snapshot)
+def revert(w: World) -> Call:
+    found, to = w.volume(A), w.controller.snapshot(S)
+    return lambda: found.revert_to_snapshot(to)
+
+
+@scenario(volume)
+def connect(w: World) -> Call:
+    found = w.volume(A)
+    return lambda: found.connect(w.connector("first"), attached_host="first")
+
+
+@scenario(shared)
+def connect_second_host(w: World) -> Call:
+    found = w.volume(A)
+    return lambda: found.connect(w.connector("second"), attached_host="second")
+
+
+@scenario(connected)
+def disconnect(w: World) -> Call:
+    return w.controller.connection(C).disconnect
+
+
+@scenario(shared_by_two)
+def disconnect_second_host(w: World) -> Call:
+    return w.controller.connection(C).disconnect
+
+
+@scenario(volume)
+def attach(w: World) -> Call:
+    return w.volume(A).attach
+
+
+@scenario(attached)
+def attach_again(w: World) -> Call:
+    return w.volume(A).attach
+
+
+@scenario(attached)
+def detach(w: World) -> Call:
+    return w.volume(A).detach
+
+
+@scenario(attached)
+def detach_by_force(w: World) -> Call:
+    found = w.volume(A)
+    return lambda: found.detach(force=True)
+
+
+@scenario(connected_here)
+def attach_connection(w: World) -> Call:
+    return w.controller.connection(C).attach
+
+
+@scenario(attached_here)
+def detach_connection(w: World) -> Call:
+    return w.controller.connection(C).detach
+
+
+@scenario(volume)
+def save(w: World) -> Call:
+    found = w.volume(A)
+    found.name = "renamed"
+    found.metadata["b"] = "2"
+    return found.save
+
+
+@scenario(snapshot)
+def load_and_save(w: World) -> Call:
+    document = w.volume(A).dump
+    document["volume"]["name"] = "loaded"
+    return lambda: w.controller.load(document, save=True)
+
+
+@scenario(nothing)
+def set_key_value(w: World) -> Call:
+    from cinderlib import KeyValue
+
+    return lambda: w.controller.persistence.set_key_value(KeyValue("key", "value"))

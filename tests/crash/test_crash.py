@@ -1,0 +1,86 @@
+"""Kill it anywhere: storage, host and store agree again after recovery, and nothing is lost.
+
+Each case is a process that is killed with SIGKILL at one step of one operation, and a new one that
+loads the backend, which recovers, and compares; see ``points.py`` for what a step is. By default a
+sample of the steps is tried, ``--crash=all`` tries every one.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import conftest
+import pytest
+from points import at_all
+from pool import Pool
+from scenarios import SCENARIOS
+
+KILLED = frozenset({"driver", "store", "node", "state", "command", "program", "file"})
+STORES = ("sqlite", "postgresql")
+
+Request = dict[str, Any]
+
+_counted: dict[tuple[str, str], dict[str, Any]] = {}
+
+
+def counted(pool: Pool, name: str, store: str) -> dict[str, Any]:
+    """The steps of an operation, and the states before and after it."""
+    if (name, store) not in _counted:
+        (answer,) = pool.play([{"what": "count", "scenario": name, "store": store}])
+        assert answer["problems"] == []
+        assert answer["steps"]
+        _counted[name, store] = answer
+    return _counted[name, store]
+
+
+def sampled(requests: list[Request], everything: bool, one_in: int) -> list[Request]:
+    """All, or the same few in each run."""
+    if everything:
+        return requests
+    few = [r for r in requests if not zlib.crc32(_told(r).encode()) % one_in]
+    return few or requests[:1]
+
+
+def tried(
+    pool: Pool, layer: str, requests: list[Request], everything: bool, one_in: int
+) -> list[tuple[Request, dict[str, Any]]]:
+    """Play the requests.
+
+    :returns: each with its answer, when none of them has found a problem.
+    """
+    few = sampled(requests, everything, one_in)
+    answers = list(zip(few, pool.play(few), strict=True))
+    for request in requests:
+        conftest.known[layer, request["scenario"]] += 1
+    for request in few:
+        conftest.played[layer, request["scenario"]] += 1
+    bad = [
+        f"{_told(request)}\n    " + "\n    ".join(answer["problems"])
+        for request, answer in answers
+        if answer["problems"]
+    ]
+    assert not bad, f"{len(bad)} of {len(answers)} cases:\n" + "\n".join(bad)
+    return answers
+
+
+def _told(request: Request) -> str:
+    words = [request["what"], request.get("action", ""), request.get("ending", "")]
+    again = request.get("again step")
+    return (
+        f"{request['scenario']}, {' '.join(filter(None, words))} at {request['at']}:"
+        f" {request['step']}" + (f", then in recovery at {again}" if again else "")
+    )
+
+
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_killed_anywhere(pool: Pool, name: str, store: str, everything: bool) -> None:
+    found = counted(pool, name, store)
+    known = {"scenario": name, "store": store, "before": found["before"], "after": found["after"]}
+    requests = [
+        {"what": "kill", "at": at, "step": step, **known}
+        for at, step in at_all(found["steps"], KILLED)
+    ]
+    tried(pool, f"killed, {store}", requests, everything, 12)

@@ -1,0 +1,267 @@
+"""A process that plays cases, each in children of its own, one after the other.
+
+Cinder is imported here once; children are forked from here before any store, backend or thread
+exists. Requests and answers are lines of JSON on stdin and stdout.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+sys.path.insert(0, os.path.dirname(__file__))
+
+import points as instrumentation
+from points import Points
+from scenarios import SCENARIOS, Scenario
+from world import World
+
+from cinderlib import drivers, errors
+
+Answer = dict[str, Any]
+
+_base = pathlib.Path(sys.argv[1])
+_state = _base / "state"
+
+
+def warm_up() -> None:
+    """Import all that the children need."""
+    for folder in ("drivers", "locks"):
+        (_state / folder).mkdir(parents=True, exist_ok=True)
+    drivers.prepare(
+        drivers.Settings(
+            host="warm", state_path=str(_state / "drivers"), lock_path=str(_state / "locks")
+        )
+    )
+    from cinder import coordination
+
+    import array_driver  # noqa: F401
+    import cinderlib.drivers.loading
+    import cinderlib.node.local  # noqa: F401
+    from cinderlib.persistence.sql import SQLStore
+
+    # Children have none of this thread, and start it again.
+    coordination.COORDINATOR.stop()
+    SQLStore("sqlite://").close()
+
+
+class Died(Exception):
+    """A child ended in another way than it should."""
+
+
+def in_child(work: Callable[[], Answer]) -> Answer | None:
+    """What the work gives, done in a child; ``None`` when the child was killed by SIGKILL."""
+    sys.stdout.flush()
+    receiver, sender = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(receiver)
+        _end(work, sender)
+    os.close(sender)
+    with open(receiver, "rb") as pipe:
+        answer = pipe.read()
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status == -signal.SIGKILL:
+        return None
+    if status == instrumentation.MOVED:
+        raise Died("the steps of the operation are others than in the run that counted them")
+    if not answer:
+        raise Died(f"a child ended with status {status}")
+    found: Answer = json.loads(answer)
+    if "crash" in found:
+        raise Died(found["crash"])
+    return found
+
+
+def _end(work: Callable[[], Answer], sender: int) -> NoReturn:
+    with contextlib.suppress(BaseException):
+        from cinder import coordination
+
+        coordination.COORDINATOR.start()
+        try:
+            answer = work()
+        except BaseException:
+            answer = {"crash": traceback.format_exc()}
+        os.write(sender, json.dumps(answer, default=repr).encode())
+    os._exit(0)
+
+
+class Case:
+    """One scenario on one store, in a folder of its own."""
+
+    def __init__(self, scenario: Scenario, store: str | None) -> None:
+        self.scenario = scenario
+        self.root = _base / "case"
+        self.root.mkdir()
+        self._url = store or f"sqlite:///{self.root}/store.sqlite"
+
+    def open(self) -> World:
+        """By a new process."""
+        self.points = Points(_base)
+        self.points.watch_host()
+        return World(self.root, _state, self._url, self.points)
+
+    def prepared(self) -> World:
+        """The world in the state before the operation."""
+        world = self.open()
+        world.empty_store()
+        world.load_backend()
+        self.scenario.prepare(world)
+        return world
+
+    def clean(self) -> None:
+        """Whatever a case that failed left."""
+        for attribute in pathlib.Path("/sys/block").glob("loop*/loop/backing_file"):
+            with contextlib.suppress(OSError):
+                if attribute.read_text().startswith(str(self.root)):
+                    device = f"/dev/{attribute.parts[3]}"
+                    subprocess.run(["losetup", "--detach", device], check=False)
+        shutil.rmtree(self.root)
+        shutil.rmtree(_state / "node", ignore_errors=True)
+
+    # --- what the children do --------------------------------------------------------------------
+
+    def count(self) -> Answer:
+        """The steps of the operation, and what can be observed before and after it."""
+        world = self.prepared()
+        before = world.observe()
+        call = self.scenario.start(world)
+        self.points.arm()
+        call()
+        self.points.disarm()
+        answer = {"steps": self.points.seen, "before": before, "after": world.observe()}
+        return answer | {"problems": world.disagreements() + world.remove_all()}
+
+    def interrupted(self, at: tuple[int, str], action: str) -> Answer:
+        """The operation, with something done at one of its steps."""
+        world = self.prepared()
+        call = self.scenario.start(world)
+        self.points.arm(at, instrumentation.ACTIONS[action])
+        raised = _outcome(call)
+        self.points.disarm()
+        return {"raised": raised}
+
+    def recovering(self, at: tuple[int, str]) -> Answer:
+        """A new process that is killed at a step of its recovery."""
+        world = self.open()
+        self.points.arm(at, instrumentation.kill)
+        world.load_backend()
+        return {}
+
+    def recovered(self, before: Answer, after: Answer) -> Answer:
+        """A new process: what recovery has done, and whether the operation can be repeated."""
+        world = self.open()
+        self.points.arm()
+        world.load_backend()
+        self.points.disarm()
+        steps = list(self.points.seen)
+        failed = [repr(r) for r in world.controller.recover()]
+        problems = [f"recovery left work to recover(): {r}" for r in failed]
+        problems += world.disagreements()
+        state = world.observe()
+        if state not in (before, after):
+            problems.append(f"neither before nor after: {_difference(before, state)}")
+        problems += self._repeat(world, after)
+        problems += world.remove_all()
+        return {"problems": problems, "steps": steps, "done": state == after}
+
+    def _repeat(self, world: World, after: Answer) -> list[str]:
+        """The same call again, by a program that knows nothing of the first."""
+        try:
+            self.scenario.start(world)()
+        except (errors.NotFound, errors.NotLocal) as exc:
+            again = f"repeated: {exc}; "
+        else:
+            again = "repeated: "
+        state = world.observe()
+        problems = [again + problem for problem in world.disagreements()]
+        if state != after:
+            problems.append(again + f"not as it should be: {_difference(after, state)}")
+        return problems
+
+    def failed(self, at: tuple[int, str], action: str, ending: str, after: Answer) -> Answer:
+        """The operation fails at a step. Then the same object is asked again, or all is removed."""
+        world = self.prepared()
+        call = self.scenario.start(world)
+        self.points.arm(at, instrumentation.ACTIONS[action])
+        raised = _outcome(call)
+        self.points.disarm()
+        problems = []
+        if raised is not None and raised.startswith("not ours"):
+            problems.append(raised)
+        if ending == "retry":
+            if raised is not None:
+                again = _outcome(call)
+                if again is not None and world.observe() != after:
+                    problems.append(f"the retry failed: {again}")
+            problems += world.disagreements()
+            state = world.observe()
+            if state != after:
+                problems.append(f"not as it should be: {_difference(after, state)}")
+        problems += world.remove_all()
+        return {"problems": problems, "raised": raised}
+
+
+def _outcome(call: Callable[[], Any]) -> str | None:
+    try:
+        call()
+    except (errors.CinderlibError, KeyboardInterrupt) as exc:
+        return f"{type(exc).__name__}: {exc}"
+    except BaseException as exc:
+        return f"not ours: {type(exc).__name__}: {exc}\n{traceback.format_exc()}"
+    return None
+
+
+def _difference(wanted: Answer, found: Answer) -> str:
+    return "; ".join(
+        f"{key} {found[key]}, not {wanted[key]}" for key in wanted if wanted[key] != found[key]
+    )
+
+
+# --- requests ------------------------------------------------------------------------------------
+
+
+def play(request: dict[str, Any]) -> Answer:
+    case = Case(SCENARIOS[request["scenario"]], request["store"])
+    at = (request["at"], request["step"]) if "at" in request else (0, "")
+    before, after = request.get("before", {}), request.get("after", {})
+    try:
+        if request["what"] == "count":
+            return in_child(case.count) or {}
+        if request["what"] == "fail":
+            action, ending = request["action"], request["ending"]
+            if ending != "end":
+                return in_child(lambda: case.failed(at, action, ending, after)) or {}
+            # The process ends in the regular way, with what it could not settle.
+            in_child(lambda: case.interrupted(at, action))
+        elif in_child(lambda: case.interrupted(at, "kill")) is not None:
+            return {"problems": ["it was not killed"]}
+        if request["what"] == "kill twice":
+            again = (request["again at"], request["again step"])
+            if in_child(lambda: case.recovering(again)) is not None:
+                return {"problems": ["recovery was not killed"]}
+        return in_child(lambda: case.recovered(before, after)) or {}
+    except Died as exc:
+        return {"problems": [str(exc)]}
+    finally:
+        case.clean()
+
+
+def main() -> None:
+    warm_up()
+    print("ready", flush=True)
+    for line in sys.stdin:
+        print(json.dumps(play(json.loads(line))), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,248 @@
+"""A store, a storage and a host, opened by one process, and whether the three agree."""
+
+from __future__ import annotations
+
+import hashlib
+import pathlib
+from typing import Any
+
+import msgspec
+from points import Points
+
+import cinderlib.drivers
+from cinderlib import Backend, Controller, Volume, errors
+from cinderlib.node import block, loop
+from cinderlib.node.state import State
+from cinderlib.owner import this_host
+from cinderlib.records import (
+    KINDS,
+    ConnectionRecord,
+    IntentRecord,
+    KeyValueRecord,
+    SnapshotRecord,
+    VolumeRecord,
+)
+
+GIB = 1 << 30
+#: Where in a volume data is written to and looked for, in bytes.
+PLACES = (0, GIB // 2, GIB - 4096)
+
+_SETTLED = {
+    "volume": {"available", "in-use"},
+    "snapshot": {"available"},
+    "connection": {"attached"},
+}
+
+
+class World:
+    """One process's view.
+
+    :param root: folder of all that is not in the store; ``state`` in it is shared with others.
+    :param url: of the store's database.
+    """
+
+    def __init__(self, root: pathlib.Path, state: pathlib.Path, url: str, points: Points) -> None:
+        self.root = root
+        self.volumes = root / "volumes"
+        self.access = root / "volumes-access"
+        self.points = points
+        self._state = state
+        load = cinderlib.drivers.load
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            return points.watch_driver(load(*args, **kwargs))
+
+        cinderlib.drivers.load = watched
+        self.controller = Controller(
+            {"storage": "db", "connection": url},
+            state_path=state,
+            lock_timeout=20,
+        )
+        points.watch_store(self.controller.store)
+        self.backend: Backend
+
+    def load_backend(self) -> None:
+        """Load the backend, which recovers what was interrupted."""
+        self.backend = self.controller.backend(
+            "array", volume_driver="array_driver.ArrayDriver", file_root=str(self.volumes)
+        )
+
+    def empty_store(self) -> None:
+        """Remove all records: a database is used for many cases."""
+        from cinderlib.persistence.base import Remove
+
+        store = self.controller.store
+        for kind in KINDS.values():
+            for record in store.find(kind):
+                store.apply(Remove(kind, record.id))
+
+    # --- what scenarios are made of --------------------------------------------------------------
+
+    def volume(self, id: str) -> Volume:
+        return self.controller.volume(id)
+
+    def make_volume(self, id: str, **fields: Any) -> Volume:
+        """A volume that holds data of its own."""
+        volume = self.backend.create_volume(1, id=id, **fields)
+        self.write(volume, id)
+        return volume
+
+    def write(self, volume: Volume, text: str) -> None:
+        with (self.volumes / volume.name_in_storage).open("r+b") as file:
+            for place in PLACES:
+                file.seek(place)
+                file.write(f"{text} at {place}".encode())
+
+    def connector(self, host: str) -> dict[str, Any]:
+        return {"host": host, "ip": "192.0.2.1"}
+
+    # --- what is there ---------------------------------------------------------------------------
+
+    def _digest(self, name: str) -> str:
+        digest = hashlib.sha256()
+        try:
+            with (self.volumes / name).open("rb") as file:
+                for place in PLACES:
+                    file.seek(place)
+                    digest.update(file.read(64))
+        except FileNotFoundError:
+            return "no data"
+        return digest.hexdigest()[:12]
+
+    def _listed(self, folder: pathlib.Path) -> list[str]:
+        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+    def _loops(self) -> list[str]:
+        """Names of the files that loop devices are on, once for each device."""
+        found = []
+        for attribute in pathlib.Path("/sys/block").glob("loop*/loop/backing_file"):
+            backing = pathlib.Path(block.read(attribute) or "/")
+            if self.volumes in backing.parents:
+                found.append(backing.name)
+        return sorted(found)
+
+    def _state_files(self) -> list[pathlib.Path]:
+        folder = State(self._state / "node").path
+        return [path for path in folder.rglob("*") if path.is_file()]
+
+    def observe(self) -> dict[str, Any]:
+        """All that a user can tell, in a form that can be compared between runs."""
+        store = self.controller.store
+        name = self.controller.name_in_storage
+        connections = [
+            [c.volume_id, c.connector.get("host"), c.status, c.attach_mode, c.device is not None]
+            for c in store.find(ConnectionRecord)
+        ]
+        return {
+            "volumes": {
+                v.id: [v.status, v.attach_status, v.size, v.name, v.metadata, v.previous_status]
+                + [self._digest(name(v))]
+                for v in store.find(VolumeRecord)
+            },
+            "snapshots": {
+                s.id: [s.status, s.volume_id, s.volume_size, s.name, self._digest(name(s))]
+                for s in store.find(SnapshotRecord)
+            },
+            "connections": sorted(connections, key=repr),
+            "keys": {k.id: k.value for k in store.find(KeyValueRecord)},
+            "files": self._listed(self.volumes),
+            "access": self._listed(self.access),
+            "loops": self._loops(),
+        }
+
+    def disagreements(self, *, litter: bool = False) -> list[str]:
+        """What is wrong between the store, the storage and this host, in words.
+
+        :param litter: also files in the host's state folder that say nothing, such as locks.
+        """
+        store, name = self.controller.store, self.controller.name_in_storage
+        wrong = [
+            f"intent {i.operation} of {i.resource_id} is left" for i in store.find(IntentRecord)
+        ]
+        volumes = {v.id: v for v in store.find(VolumeRecord)}
+        snapshots = store.find(SnapshotRecord)
+        connections = store.find(ConnectionRecord)
+        for record in [*volumes.values(), *snapshots, *connections]:
+            if record.status not in _SETTLED[record.kind]:
+                wrong.append(f"{record.kind} {record.id} is stuck in {record.status!r}")
+
+        sizes = {name(v): v.size for v in volumes.values()}
+        sizes |= {name(s): s.volume_size for s in snapshots}
+        files = self._listed(self.volumes)
+        wrong += [f"orphan: {file}" for file in files if file not in sizes]
+        wrong += [f"no data: {file}" for file in sizes if file not in files]
+        for file in files:
+            actual = (self.volumes / file).stat().st_size
+            if actual != sizes.get(file, 0) * GIB and file in sizes:
+                wrong.append(f"{file} has {actual} bytes, the store says {sizes[file]} GiB")
+
+        granted = set(self._listed(self.access))
+        wanted = set()
+        for connection in connections:
+            volume = volumes.get(connection.volume_id)
+            if volume is None:
+                wrong.append(f"connection {connection.id} of no volume")
+                continue
+            wanted |= {f"export {name(volume)}"}
+            wanted |= {f"map {name(volume)} {connection.connector['host']}"}
+        wrong += [f"leaked on the storage: {what}" for what in sorted(granted - wanted)]
+        wrong += [f"missing on the storage: {what}" for what in sorted(wanted - granted)]
+        connected = {c.volume_id for c in connections}
+        for volume in volumes.values():
+            if (volume.status == "in-use") != (volume.id in connected):
+                wrong.append(f"volume {volume.id} is {volume.status!r}")
+        if litter:
+            files = [path for path in self._state_files() if path.suffix != ".json"]
+            wrong += [f"left in the state folder: {path.name}" for path in files]
+        return wrong + self._host_disagreements(volumes, connections)
+
+    def _host_disagreements(
+        self, volumes: dict[str, VolumeRecord], connections: list[ConnectionRecord]
+    ) -> list[str]:
+        wrong, name = [], self.controller.name_in_storage
+        devices = self._loops()
+        for connection in connections:
+            if connection.device is None or connection.attached_host != this_host():
+                continue
+            path = connection.device.reveal()["path"]
+            file = str(self.volumes / name(volumes[connection.volume_id]))
+            if path == file:  # attached without being root
+                continue
+            if loop.backing_file(path) != file:
+                wrong.append(f"connection {connection.id} has no device")
+                continue
+            devices.remove(name(volumes[connection.volume_id]))
+            if block.size(path) != volumes[connection.volume_id].size * GIB:
+                wrong.append(f"{path} has {block.size(path)} bytes")
+        wrong += [f"leaked device of {file}" for file in devices]
+        attached = {c.id for c in connections if c.device is not None}
+        for path in self._state_files():
+            if path.suffix != ".json":
+                continue
+            entry = msgspec.json.decode(path.read_bytes())
+            if entry["status"] != "attached":
+                wrong.append(f"the host's state says {entry['status']!r}")
+            if entry["document"].get("id") not in attached:
+                wrong.append("the host's state has an attachment that the store has not")
+        return wrong
+
+    def remove_all(self) -> list[str]:
+        """Remove everything through the public API.
+
+        :returns: what is there still, in words.
+        """
+        for connection in list(self.controller.connections()):
+            if connection._record.attached_host in (None, this_host()):
+                connection.detach()
+            connection.disconnect()
+        for snapshot in list(self.controller.snapshots()):
+            snapshot.delete()
+        for volume in list(self.controller.volumes()):
+            volume.delete()
+        left = {k: v for k, v in self.observe().items() if v and k != "keys"}
+        return self.disagreements(litter=True) + [
+            f"cannot be removed: {left}" for _ in left and [1]
+        ]
+
+
+__all__ = ["World", "errors"]
