@@ -22,7 +22,8 @@ from cinderlib.records import (
     VolumeRecord,
     replace,
 )
-from cinderlib.testing.store import StoreConformance, volume
+from cinderlib.testing import StoreConformance
+from cinderlib.testing.store import volume
 
 SERVER = frozenset({"atomic", "durable", "shared"})
 
@@ -292,7 +293,8 @@ class TestOpening:
             ({"storage": object}, "neither"),
             ({"storage": "db"}, "needs a 'connection'"),
             ({"storage": "db", "connection": "no url"}, "not a database URL"),
-            ({"storage": "db", "connection": "nosuchsql://host/x"}, "nosuchsql"),
+            ({"storage": "db", "connection": "oracle://host/x"}, "'oracle' database"),
+            ({"storage": "db", "connection": "sqlite+no://host/x"}, "no"),
             ({"storage": "db", "url": "sqlite://u:hunter2@/"}, "url"),
             ({"storage": MemoryStore(), "connection": "x"}, "takes no connection"),
         ],
@@ -303,7 +305,7 @@ class TestOpening:
         assert "hunter2" not in str(caught.value)
 
     def test_a_missing_database_package_is_named(self) -> None:
-        config = {"storage": "db", "connection": "oracle+oracledb://u:hunter2@h/x"}
-        with pytest.raises(MissingDependency, match="oracledb") as caught:
+        config = {"storage": "db", "connection": "mysql+mysqldb://u:hunter2@h/x"}
+        with pytest.raises(MissingDependency, match="MySQLdb") as caught:
             open_store(config)
         assert "hunter2" not in str(caught.value)

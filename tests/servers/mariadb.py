@@ -7,6 +7,7 @@ import itertools
 import pathlib
 import signal
 import subprocess
+import urllib.parse
 from collections.abc import Iterator
 
 import servers
@@ -22,18 +23,25 @@ class MariaDB:
         self._numbers = itertools.count()
         self.start, self.stop, self.restart = process.start, process.stop, process.restart
 
-    def database(self) -> str:
+    def database(self, password: str = PASSWORD) -> str:
+        """The URL of a new database, whose owner has that password."""
         name = f"test{next(self._numbers)}"
+        owner = "tester" if password == PASSWORD else name
         with contextlib.closing(_connect(self._root)) as connection:
+            cursor = connection.cursor()
             # Not the character set that we want, to see that the tables choose their own.
-            connection.cursor().execute(f"CREATE DATABASE {name} CHARACTER SET latin1")
-        return f"mysql://tester:pass%2Fword%401@localhost/{name}?unix_socket={self._root}/socket"
+            cursor.execute(f"CREATE DATABASE {name} CHARACTER SET latin1")
+            cursor.execute(
+                f"GRANT ALL ON {name}.* TO {owner}@localhost IDENTIFIED BY %s", (password,)
+            )
+        login = f"{owner}:{urllib.parse.quote(password, safe='')}"
+        return f"mysql://{login}@localhost/{name}?unix_socket={self._root}/socket"
 
 
-def _connect(root: pathlib.Path, user: str = "tester", password: str = PASSWORD):
+def _connect(root: pathlib.Path):
     import pymysql
 
-    return pymysql.connect(unix_socket=f"{root}/socket", user=user, password=password)
+    return pymysql.connect(unix_socket=f"{root}/socket", user="root")
 
 
 @contextlib.contextmanager
@@ -48,6 +56,7 @@ def run() -> Iterator[MariaDB]:
             [
                 *(install, "--no-defaults", f"--datadir={root / 'data'}", "--skip-test-db"),
                 *("--auth-root-authentication-method=normal", "--skip-name-resolve"),
+                f"--tmpdir={root}",
             ],
             check=True,
             capture_output=True,
@@ -57,22 +66,20 @@ def run() -> Iterator[MariaDB]:
         command = [
             *(mariadbd, "--no-defaults", f"--datadir={root / 'data'}"),
             *(f"--socket={root / 'socket'}", f"--pid-file={root / 'pid'}"),
-            *("--skip-networking", "--skip-name-resolve"),
+            *(f"--tmpdir={root}", "--skip-networking", "--skip-name-resolve"),
             *("--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync"),
             *("--max-connections=200", "--skip-log-bin", "--innodb-log-file-size=16M"),
         ]
 
         def ready() -> bool:
             try:
-                with contextlib.closing(_connect(root, "root", "")) as connection:
-                    connection.cursor().execute(
-                        "GRANT ALL ON *.* TO tester@localhost IDENTIFIED BY %s", (PASSWORD,)
-                    )
+                _connect(root).close()
             except pymysql.OperationalError:
                 return False
             return True
 
-        process = servers.Process(command, user, root / "log", ready, signal.SIGTERM)
+        # An orderly shutdown takes seconds, and a server that is killed is the harder test.
+        process = servers.Process(command, user, root / "log", ready, signal.SIGKILL)
         try:
             process.start()
             yield MariaDB(root, process)

@@ -7,6 +7,7 @@ import itertools
 import pathlib
 import signal
 import subprocess
+import urllib.parse
 from collections.abc import Iterator
 
 import servers
@@ -23,12 +24,18 @@ class PostgreSQL:
         self._numbers = itertools.count()
         self.start, self.stop, self.restart = process.start, process.stop, process.restart
 
-    def database(self) -> str:
+    def database(self, password: str = PASSWORD) -> str:
+        """The URL of a new database, whose owner has that password."""
         name = f"test{next(self._numbers)}"
+        owner = "tester" if password == PASSWORD else name
         with contextlib.closing(_connect(self._root)) as connection:
             connection.autocommit = True
-            connection.cursor().execute(f"CREATE DATABASE {name}")
-        return f"postgresql://tester:pass%2Fword%401@/{name}?host={self._root}"
+            cursor = connection.cursor()
+            if owner != "tester":
+                cursor.execute(f"CREATE ROLE {owner} LOGIN PASSWORD %s", (password,))
+            cursor.execute(f"CREATE DATABASE {name} OWNER {owner}")
+        login = f"{owner}:{urllib.parse.quote(password, safe='')}"
+        return f"postgresql://{login}@/{name}?host={self._root}"
 
 
 def _connect(root: pathlib.Path):
@@ -78,7 +85,7 @@ def run() -> Iterator[PostgreSQL]:
                 return False
             return True
 
-        process = servers.Process(command, user, root / "log", ready, signal.SIGINT)
+        process = servers.Process(command, user, root / "log", ready, signal.SIGQUIT)
         try:
             process.start()
             yield PostgreSQL(root, process)

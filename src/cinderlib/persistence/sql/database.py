@@ -25,6 +25,9 @@ T = TypeVar("T")
 #: How often a transaction is tried that the database ended in favour of another one.
 ATTEMPTS = 20
 
+#: What ends a call from outside: Ctrl-C, a signal handler that exits.
+_ABRUPT = (KeyboardInterrupt, SystemExit, GeneratorExit)
+
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
 _pools_of_parents: list[sa.Pool] = []
 
@@ -41,6 +44,10 @@ class Cursor(Protocol):
 
 class Conflict(Exception):
     """Raised by a transaction's work: another was quicker, and the whole has to be done again."""
+
+
+class _Lost(Exception):
+    """The connection was lost, and nothing was committed."""
 
 
 class _Undecided(Exception):
@@ -142,28 +149,41 @@ class Database:
         connection = self._engine.raw_connection()
         try:
             yield connection
-        except BaseException as exc:
-            self._put_right(connection, exc)
+        except self._Error as exc:
+            if not self._disconnected(exc, connection):
+                self._put_right(connection)
+                raise
+            self._throw_away(connection)
+            raise _Lost from exc
+        except (_Undecided, *_ABRUPT) as exc:
+            # A driver that was interrupted can be out of step with its server. SQLite's has none.
+            if self._sqlite and isinstance(exc, _ABRUPT):
+                self._put_right(connection)
+            else:
+                self._throw_away(connection)
+            raise
+        except BaseException:
+            self._put_right(connection)
             raise
         finally:
             connection.close()
 
-    def _put_right(self, connection: Any, exc: BaseException) -> None:
-        if isinstance(exc, self._Error | _Undecided) and self._disconnected(exc, connection):
-            # The others in the pool are of the same age: most likely all are lost.
-            connection.invalidate()
-            self._engine.dispose()
-            return
+    def _put_right(self, connection: Any) -> None:
+        """Leave no transaction open on the connection."""
         try:
-            connection.rollback()
             if not self._sqlite:
                 connection.cursor().execute("ROLLBACK")
+            elif connection.in_transaction:
+                connection.rollback()
         except self._Error:
             connection.invalidate()
 
+    def _throw_away(self, connection: Any) -> None:
+        """Also the others in the pool: they are as old, so most likely they are lost too."""
+        connection.invalidate()
+        self._engine.dispose()
+
     def _disconnected(self, exc: BaseException, connection: Any) -> bool:
-        if isinstance(exc, _Undecided):
-            return True
         return self.dialect.is_disconnect(exc, connection.dbapi_connection, None)  # type: ignore[arg-type]
 
     def _patiently(self, attempt: Callable[[], T]) -> T:
@@ -177,10 +197,16 @@ class Database:
                 raise self._failure("all connections are in use", exc) from exc
             except sa.exc.DBAPIError as exc:
                 error: BaseException = exc.orig or exc
-                lost = exc.connection_invalidated
+            except sa.exc.SQLAlchemyError as exc:
+                raise self._failure(self._text(exc), exc) from self._harmless(exc)
             except self._Error as exc:
                 error = exc
-                lost = self.dialect.is_disconnect(exc, None, None)  # type: ignore[arg-type]
+            except _Lost as exc:
+                error = exc.__cause__ or exc
+                if not reconnects:
+                    LOG.info("Connecting to %s again", self)
+                    reconnects += 1
+                    continue
             except _Undecided as exc:
                 raise self._failure(
                     "the connection was lost at the end of a transaction, and whether it was "
@@ -188,7 +214,7 @@ class Database:
                     exc.__cause__,
                 ) from None
             except Conflict as exc:
-                error, lost = exc.__cause__ or exc, False
+                error = exc.__cause__ or exc
                 if conflicts >= ATTEMPTS:
                     raise self._failure("other writers were always quicker", error) from None
                 conflicts += 1
@@ -203,10 +229,6 @@ class Database:
             elif _is_deadlock(error) and conflicts < ATTEMPTS:
                 conflicts += 1
                 time.sleep(random.uniform(0, 0.002) * conflicts)  # noqa: S311
-            elif lost and not reconnects:
-                # Nothing was committed: a loss during COMMIT is _Undecided.
-                LOG.info("Connecting to %s again", self)
-                reconnects += 1
             else:
                 raise self._failure(self._text(error), error) from self._harmless(error)
 
@@ -222,7 +244,9 @@ class Database:
 
     def _failure(self, problem: str, error: BaseException | None = None) -> StoreError:
         dbapi: Any = self.dialect.dbapi
-        lasting = isinstance(error, self._Error) and not isinstance(error, dbapi.OperationalError)
+        lasting = isinstance(error, self._Error) and (
+            not isinstance(error, dbapi.OperationalError) or _is_read_only(error)
+        )
         return StoreError(f"The store {self} failed: {problem}.", retryable=not lasting)
 
     def after_fork(self) -> None:
@@ -237,6 +261,10 @@ class Database:
 def _is_busy(error: BaseException) -> bool:
     # SQLITE_BUSY and SQLITE_LOCKED, with their extended codes.
     return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF in (5, 6)
+
+
+def _is_read_only(error: BaseException) -> bool:
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF == 8  # SQLITE_READONLY
 
 
 def _is_deadlock(error: BaseException) -> bool:

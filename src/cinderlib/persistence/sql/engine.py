@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import logging
 import os
 import pathlib
-import sqlite3
+import urllib.parse
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,12 +16,17 @@ from sqlalchemy.engine import URL, make_url
 
 from cinderlib.errors import InvalidPersistence, MissingDependency, StoreError
 
+LOG = logging.getLogger(__name__)
+
 #: Python packages that speak to a database, best first: SQLAlchemy's name, the module.
 _DBAPIS: dict[str, list[tuple[str, str]]] = {
     "postgresql": [("psycopg2", "psycopg2"), ("psycopg", "psycopg"), ("pg8000", "pg8000")],
     "mysql": [("pymysql", "pymysql"), ("mysqldb", "MySQLdb"), ("mysqlconnector", "mysql")],
     "mariadb": [("pymysql", "pymysql"), ("mysqldb", "MySQLdb"), ("mariadbconnector", "mariadb")],
 }
+
+#: Those that take a ``connect_timeout``.
+_TAKE_TIMEOUT = ("psycopg2", "psycopg", "pymysql", "mysqldb")
 
 #: Connections kept open, and those made above that while more threads want one at once.
 POOL_SIZE = 5
@@ -31,7 +37,7 @@ def parse_url(connection: str | URL) -> URL:
     """The URL with a DBAPI that is installed, and for SQLite with an absolute path, so that a later
     change of the working directory makes no second database.
 
-    :raises InvalidPersistence: it is no database URL.
+    :raises InvalidPersistence: it is no URL of a database that is supported.
     :raises MissingDependency: no package that speaks to that database is installed.
     """
     try:
@@ -45,6 +51,10 @@ def parse_url(connection: str | URL) -> URL:
     if url.drivername == "postgres":
         url = url.set(drivername="postgresql")
     name = url.get_backend_name()
+    if name != "sqlite" and name not in _DBAPIS:
+        raise InvalidPersistence(
+            f"Metadata cannot be kept in a {name!r} database, only in sqlite, {', '.join(_DBAPIS)}."
+        )
     if "+" not in url.drivername and name in _DBAPIS:
         for driver, module in _DBAPIS[name]:
             if importlib.util.find_spec(module):
@@ -86,8 +96,8 @@ def secrets_in(url: URL) -> list[str]:
 def create(url: URL, timeout: float) -> sa.Engine:
     """An engine whose connections are in autocommit mode: the store says BEGIN and COMMIT.
 
-    :param timeout: seconds to wait for a connection.
-    :raises InvalidPersistence: SQLAlchemy knows no such database.
+    :param timeout: seconds to wait for a connection, and for a lock of another on a row.
+    :raises InvalidPersistence: SQLAlchemy knows no such driver, or an option is wrong.
     :raises MissingDependency: the DBAPI that the URL names is not installed.
     """
     options: dict[str, Any] = {
@@ -110,6 +120,8 @@ def create(url: URL, timeout: float) -> sa.Engine:
         if url.get_backend_name() == "sqlite":
             # Waiting for a lock is the store's business (see Database._patiently).
             options["connect_args"] = {"check_same_thread": False, "timeout": 0}
+        elif url.get_driver_name() in _TAKE_TIMEOUT and "connect_timeout" not in url.query:
+            options["connect_args"] = {"connect_timeout": max(1, round(timeout))}
     try:
         engine = sa.create_engine(url, **options)
     except ImportError as exc:
@@ -122,14 +134,23 @@ def create(url: URL, timeout: float) -> sa.Engine:
         raise InvalidPersistence(
             f"{display_name(url)} names a package for asyncio; give one that is not."
         )
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _set_up_sqlite)
+    set_up = {
+        # FULL: a transaction that was committed survives a power cut.
+        "sqlite": "PRAGMA synchronous=FULL",
+        # How long to wait for a row that a transaction of another has changed.
+        "postgresql": f"SET lock_timeout = {round(timeout * 1000)}",
+        "mysql": f"SET SESSION innodb_lock_wait_timeout = {max(1, round(timeout))}",
+        "mariadb": f"SET SESSION innodb_lock_wait_timeout = {max(1, round(timeout))}",
+    }
+    if statement := set_up.get(engine.dialect.name):
+        event.listen(engine, "connect", lambda connection, _: _execute(connection, statement))
     return engine
 
 
-def _set_up_sqlite(connection: sqlite3.Connection, _: Any) -> None:
-    # FULL: a transaction that was committed survives a power cut.
-    connection.execute("PRAGMA synchronous=FULL")
+def _execute(connection: Any, statement: str) -> None:
+    cursor = connection.cursor()
+    cursor.execute(statement)
+    cursor.close()
 
 
 def create_file(url: URL) -> None:
@@ -142,7 +163,8 @@ def create_file(url: URL) -> None:
         return
     path = pathlib.Path(url.database or "")
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in reversed(path.parents):
+            folder.mkdir(mode=0o700, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except OSError as exc:
@@ -152,17 +174,27 @@ def create_file(url: URL) -> None:
 
 
 def lock_url(url: URL) -> str | None:
-    """The tooz URL of the same server; tooz speaks to PostgreSQL through psycopg2 and to MySQL and
-    MariaDB through PyMySQL."""
+    """The tooz URL of the same server, or ``None`` if there is none.
+
+    tooz speaks to PostgreSQL through psycopg2 and to MySQL and MariaDB through PyMySQL. It takes
+    user and password as they stand in the URL, so those that have to be escaped there cannot be
+    given to it.
+    """
     name = url.get_backend_name()
-    if name == "postgresql":
-        names = {"host": "host", "port": "port", "sslmode": "sslmode"}
-        return _tooz("postgresql", url, names)
-    if name in ("mysql", "mariadb"):
-        return _tooz("mysql", url, {"unix_socket": "unix_socket"})
-    return None
-
-
-def _tooz(scheme: str, url: URL, names: dict[str, str]) -> str:
-    query = {theirs: url.query[ours] for ours, theirs in names.items() if ours in url.query}
-    return url.set(drivername=scheme, query=query).render_as_string(hide_password=False)
+    if name == "sqlite":
+        return None
+    options = ("host", "port") if name == "postgresql" else ("unix_socket",)
+    user, password = url.username or "", str(url.password or "")
+    if set(user) & set("/?#[]:@") or set(password) & set("/?#[]"):
+        LOG.warning(
+            "Locks reach this host alone: those on %s would need a user and password without any "
+            "of / ? # [ ]",
+            display_name(url),
+        )
+        return None
+    query = urllib.parse.urlencode({key: url.query[key] for key in options if key in url.query})
+    login = f"{user}:{password}@" if password else f"{user}@" if user else ""
+    host = f"[{url.host}]" if ":" in (url.host or "") else url.host or ""
+    port = f":{url.port}" if url.port else ""
+    scheme = "postgresql" if name == "postgresql" else "mysql"
+    return f"{scheme}://{login}{host}{port}/{url.database or ''}{'?' if query else ''}{query}"

@@ -100,14 +100,19 @@ class SQLStore(Store):
             if isinstance(change, Put):
                 keys(change.record)
 
+        # One order for all: transactions that cross each other then wait, where one of them would
+        # be ended otherwise. Changes of the same record stay as they are.
+        order = sorted(range(len(changes)), key=lambda at: _row_of(changes[at]))
+
         def work(cursor: database.Cursor) -> tuple[Record, ...]:
-            written = []
-            for change in changes:
+            written: dict[int, Record] = {}
+            for at in order:
+                change = changes[at]
                 if isinstance(change, Put):
-                    written.append(self._put(cursor, change))
+                    written[at] = self._put(cursor, change)
                 else:
                     self._remove(cursor, change)
-            return tuple(written)
+            return tuple(written[at] for at in sorted(written))
 
         return self._database.write(work) if changes else ()
 
@@ -212,6 +217,12 @@ class SQLStore(Store):
         id = change.record.id if isinstance(change, Put) else change.id
         found = self._version(cursor, statements, id)
         return stale(change, found[0] if found else None)
+
+
+def _row_of(change: Change) -> tuple[str, str]:
+    if isinstance(change, Put):
+        return change.record.kind, change.record.id
+    return change.kind.kind, change.id
 
 
 class SQLMemoryStore(SQLStore):

@@ -81,7 +81,7 @@ def _alone(engine: sa.Engine, timeout: float) -> Iterator[sa.Connection]:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
             yield connection
             connection.commit()
-        elif dialect in ("mysql", "mariadb"):
+        else:
             # The lock's name is the server's, not the database's.
             lock = sa.func.concat(f"{PREFIX}upgrade/", sa.func.md5(sa.func.database()))
             if connection.scalar(sa.select(sa.func.get_lock(lock, timeout))) != 1:
@@ -91,6 +91,3 @@ def _alone(engine: sa.Engine, timeout: float) -> Iterator[sa.Connection]:
                 connection.commit()
             finally:
                 connection.scalar(sa.select(sa.func.release_lock(lock)))
-        else:
-            yield connection
-            connection.commit()

@@ -1,0 +1,529 @@
+"""What is particular to stores in SQL databases: starting together, upgrades, failures."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import alembic.command  # noqa: F401  (so that forked processes have it)
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import event
+
+from cinderlib.errors import CinderlibError, MissingDependency, StoreError
+from cinderlib.persistence import open_store
+from cinderlib.persistence.base import Put, Remove, Store
+from cinderlib.persistence.sql import schema
+from cinderlib.records import KeyValueRecord, VolumeRecord, replace
+from cinderlib.testing.store import in_threads, increment, volume
+
+SERVERS = ("postgresql", "mariadb")
+
+
+def open_url(url: str, **options) -> Store:
+    return open_store({"storage": "db", "connection": url, **options})
+
+
+@pytest.fixture(params=["sqlite", *SERVERS])
+def url(request, tmp_path: Path) -> str:
+    """An empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/cl.sqlite"
+    return request.getfixturevalue(request.param).database()
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/cl.sqlite"
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[Callable[[], sa.Engine]]:
+    """The same database without the library."""
+    from cinderlib.persistence.sql.engine import parse_url
+
+    engine = sa.create_engine(parse_url(url), poolclass=sa.NullPool)
+    yield engine
+    engine.dispose()
+
+
+def in_processes(number: int, work: Callable[[], None]) -> None:
+    """Run ``work`` in so many processes at the same moment, and fail if one of them does."""
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(number)
+    told = context.SimpleQueue()
+
+    def run() -> None:
+        try:
+            barrier.wait(30)
+            work()
+        except BaseException:
+            told.put(traceback.format_exc())
+            raise
+
+    processes = [context.Process(target=run) for _ in range(number)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(90)
+        if process.exitcode is None:
+            process.kill()
+            pytest.fail("a process hangs")
+    assert all(process.exitcode == 0 for process in processes), told.get()
+
+
+# --- starting ------------------------------------------------------------------------------------
+
+
+def test_eight_processes_open_an_empty_database_at_once(url: str) -> None:
+    def work() -> None:
+        with open_url(url) as store:
+            store.apply(Put(volume(f"v{os.getpid()}")))
+
+    in_processes(8, work)
+    with open_url(url) as store:
+        assert store.count(VolumeRecord) == 8
+
+
+def test_eight_processes_finish_an_upgrade_that_was_cut_short(url: str, engine: sa.Engine) -> None:
+    open_url(url).close()
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP TABLE cinderlib_schema"))
+        connection.execute(sa.text("DROP TABLE cinderlib_alembic"))
+        connection.execute(sa.text("DROP TABLE cinderlib_volume"))
+        on = " ON cinderlib_snapshot" if engine.dialect.name == "mysql" else ""
+        connection.execute(sa.text("DROP INDEX cinderlib_snapshot_by_age" + on))
+    in_processes(8, lambda: open_url(url).close())
+    assert not differences(engine)
+
+
+def differences(engine: sa.Engine) -> list[object]:
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection,
+            opts={
+                "version_table": "cinderlib_alembic",
+                "include_name": lambda name, kind, _: kind != "table" or name.startswith("cind"),
+            },
+        )
+        return compare_metadata(context, schema.metadata)
+
+
+def test_the_migrations_make_what_the_schema_says(url: str, engine: sa.Engine) -> None:
+    open_url(url).close()
+    assert not differences(engine)
+
+
+def test_tables_of_other_programs_stay(url: str, engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE volumes (id INTEGER)"))
+        connection.execute(sa.text("CREATE TABLE alembic_version (version_num VARCHAR(9))"))
+        connection.execute(sa.text("INSERT INTO alembic_version VALUES ('cinder')"))
+    with open_url(url) as store:
+        store.apply(Put(volume()))
+    with engine.connect() as connection:
+        assert connection.scalar(sa.text("SELECT version_num FROM alembic_version")) == "cinder"
+        names = set(sa.inspect(connection).get_table_names())
+    ours = {name for name in names if name.startswith("cinderlib_")}
+    assert names - ours == {"volumes", "alembic_version"}
+
+
+def test_a_current_database_is_opened_without_alembic(sqlite_url: str) -> None:
+    open_url(sqlite_url).close()
+    program = (
+        "import sys; from cinderlib.persistence import open_store;"
+        f"open_store({{'storage': 'db', 'connection': {sqlite_url!r}}});"
+        "print([name for name in ('alembic', 'cinder', 'os_brick', 'sqlalchemy.orm')"
+        " if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stdout.strip() == b"[]"
+
+
+def test_a_newer_schema_that_suits_this_version_is_used(url: str, engine: sa.Engine) -> None:
+    with open_url(url) as store:
+        (old,) = store.apply(Put(volume("old")))
+    with engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE cinderlib_volume ADD COLUMN colour VARCHAR(9)"))
+        connection.execute(
+            sa.update(schema.schema_table).values(version=schema.VERSION + 1, min_reader=1)
+        )
+        document = schema.TABLES[VolumeRecord].c.document
+        newer = '{"colour": "red",' + connection.scalar(sa.select(document))[1:]
+        connection.execute(sa.update(schema.TABLES[VolumeRecord]).values(document=newer))
+    with open_url(url) as store:
+        assert store.get(VolumeRecord, "old") == old
+        store.apply(Put(replace(old, size=5)), Put(volume("new")))
+        assert [v.id for v in store.find(VolumeRecord, {"backend": "b1"})] == ["old", "new"]
+        store.apply(Remove(VolumeRecord, "old"))
+    with engine.connect() as connection:
+        assert connection.scalar(sa.select(schema.schema_table.c.version)) == schema.VERSION + 1
+
+
+def test_a_schema_that_is_too_new_is_refused(url: str, engine: sa.Engine) -> None:
+    open_url(url).close()
+    newer = schema.VERSION + 1
+    with engine.begin() as connection:
+        connection.execute(sa.update(schema.schema_table).values(version=newer, min_reader=newer))
+    with pytest.raises(StoreError, match=r"newer version .* Upgrade cinderlib") as caught:
+        open_url(url)
+    assert not caught.value.retryable
+
+
+# --- many users ----------------------------------------------------------------------------------
+
+
+def test_no_change_of_another_process_is_lost(url: str) -> None:
+    with open_url(url) as store:
+        store.apply(Put(volume("v")))
+
+    def work() -> None:
+        with open_url(url) as store:
+            increment(store, "v", 20)
+
+    in_processes(4, work)
+    with open_url(url) as store:
+        found = store.get(VolumeRecord, "v")
+        assert found is not None
+        assert found.size == 81
+
+
+def test_transactions_that_cross_each_other_all_succeed(url: str) -> None:
+    """Two that write the same rows in opposite order; a database would end one of them."""
+    with open_url(url) as store:
+        changes = [Put(KeyValueRecord(id=id, value="x"), check=False) for id in "abcdef"]
+        store.apply(*changes)
+
+        def work(order: int) -> None:
+            for _ in range(15):
+                store.apply(*changes[::order])
+
+        in_threads(*[lambda n=n: work(1 if n % 2 else -1) for n in range(4)])
+        assert {kv.version for kv in store.find(KeyValueRecord)} == {61}
+
+
+def test_a_forked_process_uses_connections_of_its_own(url: str) -> None:
+    with open_url(url) as store:
+        store.apply(Put(volume("v")))
+        in_processes(3, lambda: increment(store, "v", 5))
+        increment(store, "v", 5)
+        found = store.get(VolumeRecord, "v")
+        assert found is not None
+        assert found.size == 21
+
+
+# --- servers that fail ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_store_works_again_when_its_server_does(name: str, request) -> None:
+    server = request.getfixturevalue(name)
+    with open_url(server.database()) as store:
+        (record,) = store.apply(Put(volume("v")))
+        in_threads(*[lambda: store.find(VolumeRecord)] * 4)
+        server.stop()
+        try:
+            for call in (lambda: store.get(VolumeRecord, "v"), lambda: store.apply(Put(volume()))):
+                with pytest.raises(StoreError) as caught:
+                    call()
+                assert caught.value.retryable
+                assert "tester:***@" in str(caught.value)
+                assert_no_password(caught.value)
+        finally:
+            server.start()
+        assert store.get(VolumeRecord, "v") == record
+        server.restart()
+        (record,) = store.apply(Put(record))
+        assert store.find(VolumeRecord) == [record]
+
+
+def assert_no_password(error: BaseException) -> None:
+    told = "".join(traceback.format_exception(error)) + repr(error)
+    assert "pass/word@1" not in told
+    assert "pass%2Fword%401" not in told
+
+
+@pytest.fixture
+def lossy(postgresql) -> Iterator[tuple[Store, Callable[[str], None]]]:
+    """A store, and a function that makes its server end the connection that inserts a volume."""
+    url = postgresql.database()
+    from cinderlib.persistence.sql.engine import parse_url
+
+    engine = sa.create_engine(parse_url(url), poolclass=sa.NullPool)
+
+    def end(when: str) -> None:
+        with engine.begin() as connection:
+            connection.execute(
+                sa.text(
+                    "CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+                    "PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$"
+                )
+            )
+            connection.execute(
+                sa.text(
+                    f"CREATE CONSTRAINT TRIGGER lose AFTER INSERT ON cinderlib_volume {when} "
+                    "FOR EACH ROW EXECUTE FUNCTION lose()"
+                )
+            )
+
+    with open_url(url) as store:
+        yield store, end
+
+
+def test_a_connection_lost_before_the_commit_leaves_nothing(lossy) -> None:
+    store, end = lossy
+    end("")
+    with pytest.raises(StoreError) as caught:
+        store.apply(Put(volume("v")))
+    assert "not known" not in str(caught.value)
+    assert store.find(VolumeRecord) == []
+
+
+def test_a_connection_lost_in_the_commit_is_not_taken_for_either(lossy) -> None:
+    store, end = lossy
+    end("DEFERRABLE INITIALLY DEFERRED")
+    with pytest.raises(StoreError, match="whether it was written is not known"):
+        store.apply(Put(volume("v")))
+    assert store.find(VolumeRecord) == []
+
+
+def test_no_error_tells_the_password(postgresql, mariadb) -> None:
+    wrong = [
+        postgresql.database().replace("tester:", "nobody:"),
+        mariadb.database().replace("tester:", "nobody:"),
+        postgresql.database().replace("/test", "/nosuch"),
+        "postgresql://u:pass%2Fword%401@127.0.0.1:1/x",
+        "postgresql://127.0.0.1:1/x?password=pass%2Fword%401",
+        "mysql://u:pass%2Fword%401@127.0.0.1:1/x",
+        "postgresql://u:pass%2Fword%401@h:port/x",
+        "postgresql+nodriver://u:pass%2Fword%401@h/x",
+        "postgresql+asyncpg://u:pass%2Fword%401@h/x",
+        "oracle://u:pass%2Fword%401@h/x",
+        "mysql://u:pass%2Fword%401@127.0.0.1:1/x?nosuch=option",
+    ]
+    for url in wrong:
+        with pytest.raises((CinderlibError, MissingDependency)) as caught:
+            open_url(url, timeout=2)
+        assert_no_password(caught.value)
+
+
+@pytest.mark.parametrize("name", SERVERS)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_locks_reach_as_far_as_the_store(name: str, request) -> None:
+    from tooz import coordination
+
+    url = request.getfixturevalue(name).database(password="p@ss:word%40")
+    with open_url(url) as store:
+        assert store.lock_url is not None
+        coordinator = coordination.get_coordinator(store.lock_url, b"tester")
+        coordinator.start()
+        try:
+            with coordinator.get_lock(b"volume"):
+                pass
+        finally:
+            coordinator.stop()
+
+
+def test_locks_that_would_not_work_are_told(postgresql, caplog) -> None:
+    with open_url(postgresql.database()) as store:
+        assert store.lock_url is None
+    assert "Locks reach this host alone" in caplog.text
+    assert "pass/word@1" not in caplog.text
+
+
+# --- SQLite --------------------------------------------------------------------------------------
+
+
+def test_files_and_folders_are_the_owners_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with open_url(f"sqlite:///{tmp_path}/new/folder/cl.sqlite") as store:
+            store.apply(Put(volume()))
+            made = [tmp_path / "new", *(tmp_path / "new").rglob("*")]
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in made}
+    finally:
+        os.umask(before)
+    files = dict.fromkeys(["cl.sqlite", "cl.sqlite-wal", "cl.sqlite-shm"], 0o600)
+    assert modes == {"new": 0o700, "folder": 0o700, **files}
+
+
+def test_a_relative_path_is_of_the_folder_where_it_was_given(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    with open_url("sqlite:///cl.sqlite") as store:
+        monkeypatch.chdir("elsewhere")
+        # Each thread has a connection, so new ones are made.
+        in_threads(*[lambda: store.apply(Put(volume()))] * 4)
+        assert store.count(VolumeRecord) == 4
+    assert [path.name for path in tmp_path.rglob("*.sqlite*")] == ["cl.sqlite"]
+
+
+@contextlib.contextmanager
+def locked(url: str) -> Iterator[None]:
+    """Another program writes to the database."""
+    with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as other:
+        other.isolation_level = None
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+def test_reads_go_on_while_another_program_writes(sqlite_url: str) -> None:
+    with open_url(sqlite_url, timeout=0.2) as store:
+        (record,) = store.apply(Put(volume()))
+        with locked(sqlite_url):
+            assert store.find(VolumeRecord) == [record]
+            with pytest.raises(StoreError, match=r"locked for 0\.2 seconds") as caught:
+                store.apply(Put(record))
+            assert caught.value.retryable
+        store.apply(Put(record))
+
+
+def test_a_write_waits_for_another_program(sqlite_url: str) -> None:
+    with open_url(sqlite_url) as store:
+        (record,) = store.apply(Put(volume()))
+        done = threading.Event()
+
+        def write() -> None:
+            store.apply(Put(record))
+            done.set()
+
+        with locked(sqlite_url):
+            thread = threading.Thread(target=write, daemon=True)
+            thread.start()
+            assert not done.wait(0.2)
+        assert done.wait(10)
+        thread.join()
+
+
+def test_a_database_that_is_read_only_can_be_read(sqlite_url: str, tmp_path: Path) -> None:
+    with open_url(sqlite_url) as store:
+        (record,) = store.apply(Put(volume()))
+    with open_url(f"sqlite:///file:{tmp_path}/cl.sqlite?mode=ro&uri=true") as store:
+        assert store.find(VolumeRecord) == [record]
+        with pytest.raises(StoreError, match="readonly") as caught:
+            store.apply(Put(record))
+        assert not caught.value.retryable
+        assert store.find(VolumeRecord) == [record]
+
+
+@pytest.mark.parametrize("content", [b"not a database, but a text of some length" * 30, b"SQLite"])
+def test_a_file_that_is_something_else_is_left_alone(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match=r"notes\.txt"):
+        open_url(f"sqlite:///{path}")
+    assert path.read_bytes() == content
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match=r"file/cl\.sqlite cannot be made"):
+        open_url(f"sqlite:///{tmp_path}/file/cl.sqlite")
+
+
+@pytest.fixture
+def small_filesystem(tmp_path: Path) -> Iterator[Path]:
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small filesystem")
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "small", folder], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_full_disk_loses_nothing_that_was_there(small_filesystem: Path) -> None:
+    with open_url(f"sqlite:///{small_filesystem}/cl.sqlite") as store:
+        (record,) = store.apply(Put(volume("v")))
+        with pytest.raises(StoreError, match="full") as caught:
+            store.apply(Put(replace(record, description="x" * (2 << 20))))
+        assert caught.value.retryable
+        assert store.find(VolumeRecord) == [record]
+        store.apply(Put(replace(record, description="small")))
+
+
+def test_a_damaged_document_is_told_without_showing_it(sqlite_url: str) -> None:
+    with open_url(sqlite_url) as store:
+        store.apply(Put(volume("v")), Put(KeyValueRecord(id="k", value="fine")))
+        with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as other:
+            other.execute("UPDATE cinderlib_volume SET document = '{\"hunter2\": 1}'")
+        with pytest.raises(StoreError, match="damaged") as caught:
+            store.get(VolumeRecord, "v")
+        assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+        assert store.count(KeyValueRecord) == 1
+
+
+# --- what the database is asked ------------------------------------------------------------------
+
+
+@pytest.fixture
+def statements() -> Iterator[list[str]]:
+    """Everything that SQLite is told by connections made from now on."""
+    told: list[str] = []
+
+    def trace(connection, _) -> None:
+        connection.set_trace_callback(told.append)
+
+    event.listen(sa.pool.Pool, "connect", trace)
+    yield told
+    event.remove(sa.pool.Pool, "connect", trace)
+
+
+def test_an_operation_is_as_few_statements_as_it_can_be(sqlite_url, statements) -> None:
+    open_url(sqlite_url).close()
+    with open_url(sqlite_url) as store:
+
+        def verbs(call: Callable[[], object]) -> str:
+            statements.clear()
+            call()
+            return " ".join(text.split()[0] for text in statements)
+
+        record = volume("v")
+        assert verbs(lambda: store.apply(Put(record))) == "BEGIN INSERT COMMIT"
+        (record,) = store.find(VolumeRecord)
+        assert verbs(lambda: store.apply(Put(record))) == "BEGIN UPDATE COMMIT"
+        pair = KeyValueRecord(id="k", value="x")
+        assert verbs(lambda: store.apply(Put(pair), Put(volume()))) == "BEGIN INSERT INSERT COMMIT"
+        assert verbs(lambda: store.apply(Put(pair, check=False))) == "BEGIN SELECT UPDATE COMMIT"
+        assert verbs(lambda: store.apply(Remove(VolumeRecord, "v", 2))) == "BEGIN DELETE COMMIT"
+        assert verbs(lambda: store.apply(Remove(VolumeRecord, "v"))) == "BEGIN DELETE COMMIT"
+        assert verbs(lambda: store.get(VolumeRecord, "v")) == "SELECT"
+        assert verbs(lambda: store.find(VolumeRecord, {"name": "x"}, limit=10)) == "SELECT"
+        assert verbs(lambda: store.count(VolumeRecord)) == "SELECT"
+        assert verbs(lambda: store.apply()) == ""
+
+
+def test_a_page_is_a_range_of_an_index(sqlite_url: str, statements: list[str]) -> None:
+    with open_url(sqlite_url) as store:
+        (last,) = store.apply(Put(volume()))
+        connection = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))
+        conditions = [{}, {"backend": "b"}, {"name": "n"}, {"backend": "b", "name": "n"}]
+        with contextlib.closing(connection):
+            for where in conditions:
+                for after in (None, last):
+                    statements.clear()
+                    store.find(VolumeRecord, where, after=after, limit=100)
+                    (query,) = statements
+                    rows = connection.execute(f"EXPLAIN QUERY PLAN {query}").fetchall()
+                    plan = [row[3] for row in rows]
+                    index = f"cinderlib_volume_by_{'_'.join(where) or 'age'}"
+                    verb = "SEARCH" if where or after else "SCAN"
+                    assert len(plan) == 1, plan
+                    assert plan[0].startswith(f"{verb} cinderlib_volume USING"), plan
+                    assert f"INDEX {index}" in plan[0]
+                    if after:
+                        assert "(created_at,id)>(?,?)" in plan[0]
