@@ -54,13 +54,10 @@ class Connector(abc.ABC):
         """
 
     @abc.abstractmethod
-    def detach(
-        self, device: dict[str, Any] | None, entry: Entry | None, *, force: bool = False
-    ) -> None:
+    def detach(self, device: dict[str, Any] | None, *, force: bool = False) -> None:
         """Remove the device. Succeeds when it is not there.
 
         :param device: what the attach gave, when it is known.
-        :param entry: what the state of this host says.
         :param force: also when data that was not written yet is lost.
         """
 
@@ -80,32 +77,38 @@ class Connector(abc.ABC):
         """Whether the device stays when this process ends, so that others must know of it."""
         return isinstance(device["path"], str)
 
-    def verify(self, device: dict[str, Any]) -> None:
-        """Look whether the device is the volume.
+    def identify(self, device: dict[str, Any]) -> None:
+        """Look whether the device is the volume's.
 
-        :raises DeviceUnavailable: it is not there, or it is another.
+        :raises DeviceUnavailable: it is not there, or it is another's.
         """
         path = device["path"]
-        if not isinstance(path, str):
-            return
-        if not block.is_block(path):
+        if isinstance(path, str) and not block.is_block(path):
             raise DeviceUnavailable(f"There is no block device {path}.", resource=self.document.id)
-        if self.document.mode == "ro" and not block.is_read_only(path):
-            raise DeviceUnavailable(
-                f"{path} takes writes, and 'ro' was asked.", resource=self.document.id
-            )
-        self.verify_size(path)
 
-    def verify_size(self, path: str) -> None:
-        """Look whether the device can hold the volume. An array may make more than was asked.
+    def size(self, device: dict[str, Any]) -> int | None:
+        """The size that the device offers in bytes, ``None`` when it says nothing of the volume."""
+        return block.size(device["path"])
 
-        :raises DeviceUnavailable: it is too small.
+    def verify(self, device: dict[str, Any]) -> None:
+        """Look whether the device can be handed out: the volume's, whole, and in the mode asked.
+
+        :raises DeviceUnavailable: it cannot.
         """
-        expected, actual = self.document.size, block.size(path)
-        if expected is not None and actual < expected:
+        self.identify(device)
+        path = device["path"]
+        name = path if isinstance(path, str) else "The image"
+        # An array may make more than was asked, so only less is wrong.
+        expected, actual = self.document.size, self.size(device)
+        if expected is not None and actual is not None and actual < expected:
             raise DeviceUnavailable(
-                f"{path} has {actual} bytes, and the volume {expected}.",
+                f"{name} has {actual} bytes, and the volume {expected}.",
                 resource=self.document.id,
+            )
+        is_device = isinstance(path, str) and block.is_block(path)
+        if self.document.mode == "ro" and is_device and not block.is_read_only(path):
+            raise DeviceUnavailable(
+                f"{name} takes writes, and 'ro' was asked.", resource=self.document.id
             )
 
     def traces(self, device: dict[str, Any]) -> list[block.Trace]:
@@ -114,8 +117,12 @@ class Connector(abc.ABC):
         return block.traces(path) if isinstance(path, str) and block.is_block(path) else []
 
     def users(self, device: dict[str, Any]) -> list[str]:
-        """What uses the device, in words."""
+        """What uses the device, in words; nothing when the device is another's by now."""
         path = device.get("path")
+        try:
+            self.identify(device)
+        except DeviceUnavailable:
+            return []
         return block.users(path) if isinstance(path, str) and block.is_block(path) else []
 
     def remains(self, entry: Entry) -> list[str]:

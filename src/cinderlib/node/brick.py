@@ -11,7 +11,6 @@ from cinderlib.errors import CinderlibError, DeviceUnavailable, NodeError
 from cinderlib.node import block, masking, osbrick
 from cinderlib.node.base import Connector, HostSettings
 from cinderlib.node.document import ConnectionDocument
-from cinderlib.node.state import Entry
 
 _NOT_THERE = frozenset(
     {"VolumeDeviceNotFound", "VolumePathsNotFound", "NoFibreChannelVolumeDeviceFound"}
@@ -36,9 +35,7 @@ class BrickConnector(Connector):
             device["path"] = device["path"].decode()
         return device
 
-    def detach(
-        self, device: dict[str, Any] | None, entry: Entry | None, *, force: bool = False
-    ) -> None:
+    def detach(self, device: dict[str, Any] | None, *, force: bool = False) -> None:
         with self.errors("detach"):
             self.connector().disconnect_volume(self.data(device), device, force=force)
 

@@ -223,7 +223,7 @@ def _detach(
         device = device if device is None or connector.outlives_process(device) else None
         entry = msgspec.structs.replace(entry, status="detaching", device=device, traces=traces)
         state.put(entry)
-    connector.detach(device, entry, force=force)
+    connector.detach(device, force=force)
     if entry:
         written = entry
         block.wait(lambda: not connector.remains(written), timeout=_GONE_TIMEOUT)

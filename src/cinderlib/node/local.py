@@ -53,9 +53,7 @@ class LocalConnector(Connector):
         path = ours[0] if ours else loop.create(self.source, read_only=self._read_only)
         return {"type": "local", "path": path}
 
-    def detach(
-        self, device: dict[str, Any] | None, entry: Entry | None, *, force: bool = False
-    ) -> None:
+    def detach(self, device: dict[str, Any] | None, *, force: bool = False) -> None:
         path = device.get("path") if device else None
         # The name may have been given to another loop device since, so the file decides.
         if isinstance(path, str) and loop.is_of(path, self.source):
@@ -67,21 +65,20 @@ class LocalConnector(Connector):
             loop.refresh(path)
         return block.size(path)
 
+    def identify(self, device: dict[str, Any]) -> None:
+        path, real = device["path"], os.path.realpath(self.source)
+        if real not in (os.path.realpath(path), loop.backing_file(path)):
+            raise DeviceUnavailable(
+                f"{path} is not a device of {self.source}.", resource=self.document.id
+            )
+
     def verify(self, device: dict[str, Any]) -> None:
+        super().verify(device)
         path = device["path"]
-        real = os.path.realpath(self.source)
-        if os.path.realpath(path) != real:
-            if loop.backing_file(path) != real:
-                raise DeviceUnavailable(
-                    f"{path} is not a loop device of {self.source}.", resource=self.document.id
-                )
-            if block.is_read_only(path) != self._read_only:
-                raise DeviceUnavailable(
-                    f"{path} is {'writable' if self._read_only else 'read-only'}, and "
-                    f"{self.document.mode!r} was asked.",
-                    resource=self.document.id,
-                )
-        self.verify_size(path)
+        if not self._read_only and loop.is_of(path, self.source) and block.is_read_only(path):
+            raise DeviceUnavailable(
+                f"{path} is read-only, and 'rw' was asked.", resource=self.document.id
+            )
 
     def traces(self, device: dict[str, Any]) -> list[block.Trace]:
         if not loop.is_of(device["path"], self.source):

@@ -72,8 +72,8 @@ class NvmeConnector(BrickConnector):
     def survey(self) -> dict[str, Any]:
         return {"controllers": sorted(controller.name for controller in self._controllers())}
 
-    def verify(self, device: dict[str, Any]) -> None:
-        super().verify(device)
+    def identify(self, device: dict[str, Any]) -> None:
+        super().identify(device)
         path: str = device["path"]
         if self._data.volume_replicas:
             return  # An md device made of the replicas; none of the identities is its own.

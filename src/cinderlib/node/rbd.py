@@ -97,9 +97,7 @@ class RbdConnector(BrickConnector):
                 )
         return {"type": "block", "path": ours[0]}
 
-    def detach(
-        self, device: dict[str, Any] | None, entry: Entry | None, *, force: bool = False
-    ) -> None:
+    def detach(self, device: dict[str, Any] | None, *, force: bool = False) -> None:
         with _handles_lock:
             handle = _handles.pop(self.key, None)
         path: Any = device.get("path") if device else None
@@ -116,29 +114,23 @@ class RbdConnector(BrickConnector):
 
     def extend(self, device: dict[str, Any]) -> int:
         path = device["path"]
-        if not isinstance(path, str):
-            return int(path.rbd_image.size())
-        # The cluster tells the kernel of the new size; asking makes sure that it has heard.
-        with contextlib.suppress(OSError):
-            (self._folder(path) / "refresh").write_text("1")
-        return block.size(path)
+        if isinstance(path, str):
+            # The cluster tells the kernel of the new size; asking makes sure that it has heard.
+            with contextlib.suppress(OSError):
+                (self._folder(path) / "refresh").write_text("1")
+        return self.size(device)
 
-    def verify(self, device: dict[str, Any]) -> None:
+    def size(self, device: dict[str, Any]) -> int:
         path = device["path"]
         if isinstance(path, str):
-            if os.path.realpath(path) not in self._mapped():
-                raise DeviceUnavailable(
-                    f"{path} is not {self._data.name}.", resource=self.document.id
-                )
-            super().verify(device)
-            return
-        with self.errors("attach"):
-            size = int(path.rbd_image.size())
-        if self.document.size is not None and size < self.document.size:
-            raise DeviceUnavailable(
-                f"{self._data.name} has {size} bytes, and the volume {self.document.size}.",
-                resource=self.document.id,
-            )
+            return block.size(path)
+        with self.errors("read the size"):
+            return int(path.rbd_image.size())
+
+    def identify(self, device: dict[str, Any]) -> None:
+        path = device["path"]
+        if isinstance(path, str) and os.path.realpath(path) not in self._mapped():
+            raise DeviceUnavailable(f"{path} is not {self._data.name}.", resource=self.document.id)
 
     def find_interrupted(self, entry: Entry) -> dict[str, Any] | None:
         others = entry.before.get("mapped", [])

@@ -66,9 +66,7 @@ class RemoteFsConnector(BrickConnector):
             data["options"] = f"{data.get('options') or ''} -o ro".strip()
         return data
 
-    def detach(
-        self, device: dict[str, Any] | None, entry: Entry | None, *, force: bool = False
-    ) -> None:
+    def detach(self, device: dict[str, Any] | None, *, force: bool = False) -> None:
         with self.settings.state.locked(self._mount.name):
             if not self._is_mounted() or self._is_shared():
                 return
@@ -80,15 +78,15 @@ class RemoteFsConnector(BrickConnector):
     def extend(self, device: dict[str, Any]) -> int:
         return block.size(device["path"])
 
-    def verify(self, device: dict[str, Any]) -> None:
-        path = device["path"]
-        if not os.path.isfile(path):
+    def identify(self, device: dict[str, Any]) -> None:
+        if not os.path.isfile(device["path"]):
             raise DeviceUnavailable(
                 f"The share {self._data.export} has no file {self._data.name}.",
                 resource=self.document.id,
             )
-        if self._data.format in (None, "raw"):
-            self.verify_size(path)
+
+    def size(self, device: dict[str, Any]) -> int | None:
+        return block.size(device["path"]) if self._data.format in (None, "raw") else None
 
     def remains(self, entry: Entry) -> list[str]:
         if self._is_mounted() and not self._is_shared():

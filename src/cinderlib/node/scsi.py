@@ -31,8 +31,8 @@ class ScsiConnector(BrickConnector):
         :param disk: what sysfs shows as the disk's SCSI device.
         """
 
-    def verify(self, device: dict[str, Any]) -> None:
-        super().verify(device)
+    def identify(self, device: dict[str, Any]) -> None:
+        super().identify(device)
         path: str = device["path"]
         seen = block.traces(path)
         folders = [block.SYS / "block" / trace.name / "device" for trace in seen]

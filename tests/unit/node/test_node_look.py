@@ -113,6 +113,16 @@ class TestIscsi:
         with pytest.raises(errors.DeviceUnavailable, match=message):
             connector.verify({"path": DEVICE})
 
+    def test_what_uses_a_device_counts_only_while_it_is_the_volumes(
+        self, sysfs: Sysfs, disk: Path, tmp_path: Path
+    ) -> None:
+        (disk / "holders").mkdir()
+        (disk / "holders" / "dm-5").mkdir()
+        device = {"path": DEVICE}
+        assert _connector(tmp_path, "iscsi", ISCSI).users(device) == ["/dev/dm-5"]
+        other = _connector(tmp_path, "iscsi", {**ISCSI, "target_iqn": f"{IQN}-other"})
+        assert other.users(device) == []
+
     def test_a_session_without_a_disk_is_a_leftover_unless_it_was_there(
         self, sysfs: Sysfs, tmp_path: Path
     ) -> None:
@@ -171,8 +181,15 @@ class TestMultipath:
     def test_partitions_of_a_map_are_no_use_of_it_and_other_devices_are(
         self, sysfs: Sysfs, paths: list[Path], monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)  # Only root asks the devices themselves.
         top = (sysfs.root / "block" / "dm-0").resolve()
         (top / "holders").mkdir()
+        partition = sysfs.disk("loop1", "devices/virtual/block/loop1")
+        sysfs.write("devices/virtual/block/loop1/dm", uuid=f"part1-mpath-{self.WWN}")
+        (top / "holders" / "loop1").symlink_to(partition)
+        second = os.stat("/dev/loop1").st_rdev
+        sysfs.link(f"dev/block/{os.major(second)}:{os.minor(second)}", partition)
+        assert block.users(DEVICE) == []
         lv = sysfs.disk("dm-1", "devices/virtual/block/dm-1")
         sysfs.write("devices/virtual/block/dm-1/dm", uuid="LVM-x")
         (top / "holders" / "dm-1").symlink_to(lv)
