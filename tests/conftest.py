@@ -1,4 +1,8 @@
-"""Fixtures for all tests: servers, each started when a test first asks for it."""
+"""Fixtures for all tests: servers, each started when a test first asks for it.
+
+A test that asks for one, as an argument, as a parameter or as its class's ``server``, is marked
+``server``, so that ``-m 'not server'`` leaves it out.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,20 @@ import pytest
 import servers.ceph
 import servers.mariadb
 import servers.postgresql
+
+SERVERS = {"postgresql", "mariadb", "ceph"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if not isinstance(item, pytest.Function):
+            continue
+        parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        names = [each for each in parameters if isinstance(each, str)]
+        asked = {*item.fixturenames, *names, getattr(item.cls, "server", None)}
+        if asked & SERVERS:
+            item.add_marker("server")
 
 
 @pytest.fixture(scope="session")
