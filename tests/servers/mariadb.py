@@ -67,7 +67,7 @@ def run() -> Iterator[MariaDB]:
             *(mariadbd, "--no-defaults", f"--datadir={root / 'data'}"),
             *(f"--socket={root / 'socket'}", f"--pid-file={root / 'pid'}"),
             *(f"--tmpdir={root}", "--skip-networking", "--skip-name-resolve"),
-            *("--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync"),
+            *("--innodb-flush-log-at-trx-commit=2", "--innodb-flush-method=nosync"),
             *("--max-connections=200", "--skip-log-bin", "--innodb-log-file-size=16M"),
         ]
 
