@@ -328,7 +328,14 @@ class Controller:
             return None
         return {k: v for k, v in loaded.config.items() if k != "volume_backend_name"}
 
-    def load(self, json_src: Any, *, save: bool = False, trusted: bool = False) -> Any:
+    def load(
+        self,
+        json_src: Any,
+        *,
+        save: bool = False,
+        trusted: bool = False,
+        max_bytes: int = serialization.MAX_BYTES,
+    ) -> Any:
         """The resources of a document, or of a list of them.
 
         :param json_src: what ``json``, ``jsons``, ``dump`` or ``dumps`` of this library or of
@@ -336,11 +343,12 @@ class Controller:
         :param save: whether everything in it is stored, over what is there.
         :param trusted: whether backends that are not loaded are loaded with the options in the
             document, which runs the drivers that it names.
+        :param max_bytes: longest text that is read.
         :returns: an object, or a list of them.
         :raises InvalidDocument: it is no such document; nothing was stored.
         :raises BackendNotFound: it is a backend's, which is not loaded and cannot be.
         """
-        documents = serialization.read(json_src)
+        documents = serialization.read(json_src, max_bytes=max_bytes)
         many = isinstance(documents, list)
         found = documents if isinstance(documents, list) else [documents]
         for document in found:
@@ -356,7 +364,15 @@ class Controller:
         return objects if many else objects[0]
 
     def _save(self, document: serialization.Document) -> None:
-        changes: list[Change] = [Put(r, check=False) for r in serialization.records_of(document)]
+        changes: list[Change] = []
+        for record in serialization.records_of(document):
+            validation.check_id(record.id, record.kind, non_uuid_ids=self.non_uuid_ids)
+            # The volume that a snapshot or connection brings along is only context, and may be old.
+            context = isinstance(record, VolumeRecord) and isinstance(
+                document, serialization.SnapshotDocument | serialization.ConnectionDocument
+            )
+            if not (context and self.store.get(VolumeRecord, record.id)):
+                changes.append(Put(record, check=False))
         if changes:
             self.store.apply(*changes)
 

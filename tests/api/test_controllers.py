@@ -246,3 +246,23 @@ def test_documents_run_nothing_unless_trusted(tmp_path: Path) -> None:
             controller.load(document)
         assert not (tmp_path / "array").exists()
         assert controller.load(document, trusted=True).id == "evil"
+
+
+def test_a_document_of_a_snapshot_does_not_bring_back_an_old_volume(backend: cl.Backend) -> None:
+    volume = backend.create_volume(1)
+    old = volume.create_snapshot("s").dumps
+    volume.extend(2)
+    backend.controller.load(old, save=True)
+    assert backend.Volume.get_by_id(volume.id).size == 2
+
+
+def test_what_a_document_held_is_there_without_being_saved(backend: cl.Backend) -> None:
+    volume = backend.create_volume(1)
+    snapshot = volume.create_snapshot("s")
+    dumped = volume.dumps
+    snapshot.delete()
+    volume.delete()
+    loaded = backend.controller.load(dumped)
+    assert loaded.is_new
+    assert [s.name for s in loaded.snapshots] == ["s"]
+    assert backend.volumes == []
