@@ -2,12 +2,14 @@
 
 import errno
 import hashlib
+import itertools
 import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -149,7 +151,45 @@ def test_copy_of_a_file_that_is_written_to_meanwhile_is_made_again(tmpfs):
     assert digest(tmpfs / "clone") == digest(tmpfs / "source")
 
 
-def test_file_that_is_written_to_all_the_time_is_not_copied(tmpfs):
+def test_copy_of_a_file_that_never_rests_is_of_one_moment_or_refused(tmpfs, monkeypatch):
+    monkeypatch.setattr(sparse, "_PATIENCE", 5)
+    fill(tmpfs / "source", (0, 4 * MIB))
+    enough = threading.Event()
+
+    def keep_counting():
+        with (tmpfs / "source").open("r+b", buffering=0) as file:
+            for number in itertools.count():
+                for offset in (0, 4 * MIB - 8):  # the first place is never behind the second
+                    file.seek(offset)
+                    file.write(number.to_bytes(8, "big"))
+                if enough.wait(0.0001):
+                    return
+
+    writer = threading.Thread(target=keep_counting)
+    writer.start()
+    try:
+        for number in range(3):
+            target, refused = tmpfs / f"clone-{number}", 0
+            try:
+                sparse.clone(tmpfs / "source", target)
+            except OSError as error:
+                refused = error.errno
+            if refused or not target.exists():
+                assert refused == errno.EBUSY
+                continue
+            with target.open("rb") as file:
+                first = int.from_bytes(file.read(8), "big")
+                file.seek(4 * MIB - 8)
+                second = int.from_bytes(file.read(8), "big")
+            assert first - second in (0, 1)
+            target.unlink()
+    finally:
+        enough.set()
+        writer.join()
+    assert os.listdir(tmpfs) == ["source"]
+
+
+def test_file_that_is_written_to_during_each_attempt_is_not_copied(tmpfs):
     fill(tmpfs / "source", (0, MIB))
 
     def write(done, total):
@@ -199,6 +239,7 @@ def test_disk_that_fills_up_during_a_copy_leaves_the_source_alone(tmpfs):
 
 SLOW_COPY = """
 import sys
+import threading
 from pathlib import Path
 from cinderlib.drivers.file import sparse
 

@@ -32,6 +32,8 @@ _CHUNK = 16 << 20
 _ATTEMPTS = 5
 #: Filesystems stamp changes with a clock that ticks at least this often, in seconds.
 _CLOCK_TICK = 0.02
+#: How many ticks to wait for a file to come to rest, in each attempt.
+_PATIENCE = 50
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.part")
 
@@ -240,11 +242,11 @@ def _extents(fd: int) -> Iterator[tuple[int, int]]:
 
 def _copy_at_rest(file: _File, target: int, flush: Callable[[], None], progress: Progress) -> int:
     for _ in range(_ATTEMPTS):
-        changed = _last_change(file.fd)
+        at_rest = _wait_for_rest(file.fd)
         os.ftruncate(target, 0)
-        copied = _copy(file, target, progress)
+        copied = _copy(file, target, progress) if at_rest is not None else 0
         flush()
-        if _last_change(file.fd) == changed:
+        if at_rest == os.fstat(file.fd).st_mtime_ns:
             return copied
     raise OSError(
         errno.EBUSY,
@@ -254,13 +256,15 @@ def _copy_at_rest(file: _File, target: int, flush: Callable[[], None], progress:
     )
 
 
-def _last_change(fd: int) -> int:
-    """When the file was last written to, once a later write is sure to get another stamp."""
-    while True:
+def _wait_for_rest(fd: int) -> int | None:
+    """When the file was last written to, once a later write is sure to get another stamp;
+    ``None`` when it does not come to rest."""
+    for _ in range(_PATIENCE):
         changed = os.fstat(fd).st_mtime_ns
         if not 0 <= time.time_ns() - changed < _CLOCK_TICK * 1e9:
             return changed
         time.sleep(_CLOCK_TICK)
+    return None
 
 
 def _copy(file: _File, target: int, progress: Progress) -> int:
