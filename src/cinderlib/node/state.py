@@ -1,16 +1,17 @@
 """What this host attached, kept across processes and dropped when the host has been restarted.
 
-One small file per attachment in a folder named after the boot. It is written as an intent before
-the host is touched and completed after, so that whatever a crash leaves can be found. Nothing is
-flushed to the disk on purpose: the files matter only until the next boot, and until then the page
-cache keeps them even when every process here is killed.
+One small file per attachment in a folder named after the boot, with a line for each step: the
+intent before the host is touched, the result after, so that whatever a crash leaves can be found.
+Nothing is flushed to the disk, on purpose: the files matter only until the next boot, and until
+then the page cache keeps them even when every process here is killed. For the same reason lines
+are added instead of files replaced, which some filesystems take as a wish to flush.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
-import logging
 import os
 import re
 from collections.abc import Iterator
@@ -44,8 +45,7 @@ class Entry(msgspec.Struct, kw_only=True, frozen=True):
     traces: list[Trace] = []
 
 
-LOG = logging.getLogger(__name__)
-_BOOT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_BOOT = re.compile(r"boot-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Entry)
 
@@ -53,7 +53,7 @@ _decoder = msgspec.json.Decoder(Entry)
 class State:
     """The state folder.
 
-    :param path: of the folder; it is made, private to the user, when it is first needed.
+    :param path: of the folder; one that is private to the user is made in it when it is needed.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
@@ -73,18 +73,16 @@ class State:
     def get(self, key: str) -> Entry | None:
         """The entry of that key."""
         try:
-            document = (self._folder() / f"{key}.json").read_bytes()
+            steps = (self._folder() / f"{key}.json").read_bytes().splitlines()
         except FileNotFoundError:
             return None
         except OSError as exc:
             raise NodeError(f"The state of this host in {self.path} is unreadable: {exc}.") from exc
-        try:
-            return _decoder.decode(document)
-        except msgspec.DecodeError as exc:
-            raise NodeError(
-                f"The file {key}.json in {self.path} is damaged: {exc}. Remove it when you have "
-                "made sure that the volume is not attached."
-            ) from exc
+        for step in reversed(steps):
+            # A step that was being written when its process was killed was not begun.
+            with contextlib.suppress(msgspec.DecodeError):
+                return _decoder.decode(step)
+        return None
 
     def find(self, connection_id: str) -> Entry | None:
         """The entry of the connection with that id."""
@@ -93,26 +91,21 @@ class State:
     def entries(self) -> Iterator[Entry]:
         """All entries of this boot."""
         for file in sorted(self._folder().glob("*.json")):
-            try:
-                entry = self.get(file.stem)
-            except NodeError as exc:
-                LOG.warning("%s", exc)
-                continue
-            if entry:
+            if entry := self.get(file.stem):
                 yield entry
 
     def put(self, entry: Entry) -> None:
-        """Write an entry; readers see the old one or the new one, never half of one."""
-        folder = self._folder()
-        draft = folder / f".{entry.key}.{os.getpid()}"
+        """Write the next step of an entry."""
+        file = self._folder() / f"{entry.key}.json"
+        step = b"\n%b\n" % _encoder.encode(entry)
         try:
-            handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with os.fdopen(handle, "wb") as file:
-                file.write(_encoder.encode(entry))
-            draft.rename(folder / f"{entry.key}.json")
+            handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            try:
+                if os.write(handle, step) < len(step):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            finally:
+                os.close(handle)
         except OSError as exc:
-            with contextlib.suppress(OSError):
-                draft.unlink()
             raise NodeError(
                 f"The state of this host in {self.path} is not writable: {exc}."
             ) from exc
@@ -153,13 +146,13 @@ class State:
 
     def _folder(self) -> Path:
         if self._ready is None:
-            boot = boot_id()
-            folder = self.path / boot
+            folder = self.path / f"boot-{boot_id()}"
             try:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self.path.chmod(0o700)
+                if folder.stat().st_uid != os.geteuid():
+                    raise PermissionError(errno.EPERM, "it belongs to another user")
                 for other in self.path.iterdir():
-                    if _BOOT.fullmatch(other.name) and other.name != boot:
+                    if _BOOT.fullmatch(other.name) and other != folder:
                         _forget(other)
             except OSError as exc:
                 raise NodeError(

@@ -154,8 +154,8 @@ def test_entries_of_an_earlier_boot_are_dropped(node: Node, volume: Make, tmp_pa
     attachment = node.attach(connection)
     loop.remove(attachment.path)
     (boot,) = (tmp_path / "state").iterdir()
-    boot.rename(boot.with_name("00000000-0000-0000-0000-000000000000"))
-    keep = tmp_path / "state" / "something else"
+    boot.rename(boot.with_name("boot-00000000-0000-0000-0000-000000000000"))
+    keep = tmp_path / "state" / "00000000-0000-0000-0000-000000000000"
     keep.mkdir()
     restarted = Node(state_path=tmp_path / "state")
     assert restarted.attachments() == []

@@ -189,6 +189,6 @@ def test_nothing_of_an_attachment_stays_in_the_state(
     (boot,) = (tmp_path / "state").iterdir()
     (entry,) = boot.iterdir()
     assert entry.stat().st_mode & 0o777 == 0o600
-    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+    assert boot.stat().st_mode & 0o777 == 0o700
     node.detach(connection)
     assert not list(boot.iterdir())
