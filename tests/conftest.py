@@ -12,6 +12,11 @@ import pytest
 import servers.ceph
 import servers.mariadb
 import servers.postgresql
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says more of what else the machine does than of the code.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 SERVERS = {"postgresql", "mariadb", "ceph"}
 
