@@ -43,6 +43,10 @@ class FileDriver(Adoption, driver.VolumeDriver):  # type: ignore[misc]
 
     A volume is the file ``volume-<id>``, a snapshot the file ``snapshot-<id>``. No file depends on
     another: any can be deleted at any time. A file that has its name is whole.
+
+    A snapshot or clone of an attached volume has the data of one moment. Where the filesystem
+    cannot share extents, that takes a pause of whatever writes to the volume, as long as the copy;
+    without one the driver refuses after some attempts.
     """
 
     VERSION = "1.0.0"

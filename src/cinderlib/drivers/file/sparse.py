@@ -167,7 +167,7 @@ class _File:
         self.fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
         if not stat.S_ISREG(os.fstat(self.fd).st_mode):
             os.close(self.fd)
-            raise OSError(errno.EINVAL, "is not a regular file", str(path))
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
 
     def close(self) -> None:
         os.close(self.fd)
@@ -250,8 +250,8 @@ def _copy_at_rest(file: _File, target: int, flush: Callable[[], None], progress:
             return copied
     raise OSError(
         errno.EBUSY,
-        f"was written to during each of {_ATTEMPTS} attempts to copy it, and this filesystem "
-        "cannot clone a file at once as XFS and btrfs can: let what writes to it pause",
+        f"the source was written to during each of {_ATTEMPTS} attempts to copy it, and this "
+        "filesystem cannot clone a file at once as XFS and btrfs can: let what writes to it pause",
         str(file.path),
     )
 
@@ -273,7 +273,7 @@ def _copy(file: _File, target: int, progress: Progress) -> int:
     free = space(file.path.parent).free
     if total > free:
         raise OSError(
-            errno.ENOSPC, f"has {total} bytes of data to copy, {free} are free", str(file.path)
+            errno.ENOSPC, f"{total} bytes of data are to be copied, {free} are free", str(file.path)
         )
     done = 0
     progress(done, total)
@@ -283,7 +283,9 @@ def _copy(file: _File, target: int, progress: Progress) -> int:
                 file.fd, target, min(end - start, _CHUNK), offset_src=start, offset_dst=start
             )
             if not count:
-                raise OSError(errno.EIO, "became shorter while it was copied", str(file.path))
+                raise OSError(
+                    errno.EIO, "the source became shorter while it was copied", str(file.path)
+                )
             start += count
             done += count
             progress(done, total)
