@@ -14,7 +14,6 @@ import itertools
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
 from sqlalchemy.ext.compiler import compiles
 
 from cinderlib.persistence.base import KEY_LENGTH
@@ -47,10 +46,16 @@ def _key_in_mysql(type_: Key, compiler: Any, **kwargs: Any) -> str:
     return f"VARCHAR({KEY_LENGTH}) CHARACTER SET utf8mb4 COLLATE {collation}"
 
 
-#: A whole document; MySQL's TEXT would end after 64 KiB.
-Document = sa.Text().with_variant(
-    mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
-)
+class Document(sa.Text):
+    """A whole document; MySQL's own TEXT would end after 64 KiB."""
+
+    cache_ok = True
+
+
+@compiles(Document, "mysql", "mariadb")
+def _document_in_mysql(type_: Document, compiler: Any, **kwargs: Any) -> str:
+    return "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+
 
 metadata = sa.MetaData()
 
@@ -87,12 +92,6 @@ def _table(kind: type[Record]) -> sa.Table:
             sa.Index(f"{name}_by_{'_'.join(fields) or 'age'}", *fields, *order)
             for fields in combinations
         ],
-        mysql_engine="InnoDB",
-        mysql_charset="utf8mb4",
-        mysql_row_format="DYNAMIC",
-        mariadb_engine="InnoDB",
-        mariadb_charset="utf8mb4",
-        mariadb_row_format="DYNAMIC",
     )
 
 

@@ -42,20 +42,45 @@ class Statements:
     def __init__(self, kind: type[Record], dialect: sa.Dialect) -> None:
         self._table = table = TABLES[kind]
         self._dialect = dialect
-        columns = [column.name for column in table.columns]
-        by_id = table.c.id == sa.bindparam("id_", type_=table.c.id.type)
-        by_version = by_id & (table.c.version == sa.bindparam("version_", type_=sa.BigInteger))
-        values: dict[str, Any] = {name: sa.bindparam(name) for name in columns if name != "id"}
-        versions = sa.select(table.c.version, table.c.created_at).where(by_id)
-        self.get = self._make(sa.select(table.c.document).where(by_id))
-        self.version = self._make(versions)
-        self.version_locked = self._make(versions.with_for_update())
-        self.insert = self._make(sa.insert(table), column_keys=columns)
-        self.update = self._make(sa.update(table).where(by_version).values(values))
-        self.remove = self._make(sa.delete(table).where(by_id))
-        self.remove_version = self._make(sa.delete(table).where(by_version))
+        self._by_id = table.c.id == sa.bindparam("id_", type_=table.c.id.type)
+        version = sa.bindparam("version_", type_=sa.BigInteger)
+        self._by_version = self._by_id & (table.c.version == version)
+        self._versions = sa.select(table.c.version, table.c.created_at).where(self._by_id)
         self.find = functools.cache(self._find)
         self.count = functools.cache(self._count)
+
+    # Compiling takes time, and most processes need a few of them.
+
+    @functools.cached_property
+    def get(self) -> Statement:
+        return self._make(sa.select(self._table.c.document).where(self._by_id))
+
+    @functools.cached_property
+    def version(self) -> Statement:
+        return self._make(self._versions)
+
+    @functools.cached_property
+    def version_locked(self) -> Statement:
+        return self._make(self._versions.with_for_update())
+
+    @functools.cached_property
+    def insert(self) -> Statement:
+        columns = [column.name for column in self._table.columns]
+        return self._make(sa.insert(self._table), column_keys=columns)
+
+    @functools.cached_property
+    def update(self) -> Statement:
+        names = [column.name for column in self._table.columns if column.name != "id"]
+        values: dict[str, Any] = {name: sa.bindparam(name) for name in names}
+        return self._make(sa.update(self._table).where(self._by_version).values(values))
+
+    @functools.cached_property
+    def remove(self) -> Statement:
+        return self._make(sa.delete(self._table).where(self._by_id))
+
+    @functools.cached_property
+    def remove_version(self) -> Statement:
+        return self._make(sa.delete(self._table).where(self._by_version))
 
     def _make(self, statement: sa.ClauseElement, **options: Any) -> Statement:
         return Statement(statement, self._dialect, **options)

@@ -15,11 +15,7 @@ from cinderlib.persistence.sql.schema import Document, Key
 revision = "0001"
 down_revision = None
 
-OPTIONS: dict[str, Any] = {
-    f"{dialect}_{option}": value
-    for dialect in ("mysql", "mariadb")
-    for option, value in (("engine", "InnoDB"), ("charset", "utf8mb4"), ("row_format", "DYNAMIC"))
-}
+OPTIONS = {"engine": "InnoDB", "charset": "utf8mb4", "row_format": "DYNAMIC"}
 
 INDEXED = {
     "volume": ("backend", "name"),
@@ -31,6 +27,10 @@ INDEXED = {
 
 
 def upgrade() -> None:
+    dialect = op.get_bind().dialect.name
+    options: dict[str, Any] = {}
+    if dialect in ("mysql", "mariadb"):
+        options = {f"{dialect}_{name}": value for name, value in OPTIONS.items()}
     inspector = sa.inspect(op.get_bind())
     there = set(inspector.get_table_names())
     for kind, fields in INDEXED.items():
@@ -42,8 +42,8 @@ def upgrade() -> None:
                 sa.Column("version", sa.BigInteger, nullable=False),
                 sa.Column("created_at", sa.BigInteger, nullable=False),
                 *[sa.Column(field, Key()) for field in fields],
-                sa.Column("document", Document, nullable=False),
-                **OPTIONS,
+                sa.Column("document", Document(), nullable=False),
+                **options,
             )
             indexes: set[str | None] = set()
         else:
@@ -59,7 +59,7 @@ def upgrade() -> None:
             sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),
             sa.Column("version", sa.Integer, nullable=False),
             sa.Column("min_reader", sa.Integer, nullable=False),
-            **OPTIONS,
+            **options,
         )
     schema = sa.table("cinderlib_schema", *map(sa.column, ("id", "version", "min_reader")))
     op.execute(schema.delete())
