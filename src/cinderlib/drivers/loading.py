@@ -151,6 +151,7 @@ def _set_up(
             _bind(driver, own)
             driver.do_setup(context)
             driver.check_for_setup_error()
+            threads.adapt()  # a part of the driver can have been imported just now
             _bind(driver, own)
             driver.init_capabilities()
             driver.set_throttle()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import importlib.util
+import re
 import shutil
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 #: Importable name -> what to install, where the names differ.
 _INSTALL = {
     "OpenSSL": "pyOpenSSL",
+    "alletramp_service": "hpe-storage-flowkit-py",
     "capacity": "infinisdk",
     "dfs_sdk": "dfs-sdk",
     "hpe3parclient": "python-3parclient",
@@ -39,6 +41,11 @@ _COMMANDS = {
     "cinder.volume.drivers.vmstore.nfs": ("mount.nfs",),
     "cinder.volume.drivers.dell_emc.powerstore.nfs": ("mount.nfs",),
 }
+
+_TRY_IMPORT = re.compile(r"""\btry_import\(\s*['"](\w+)""")
+_IMPORT = re.compile(r"[ \t]*(?:import|from)[ \t]+(\w+)")
+_TRY = re.compile(r"([ \t]*)try:")
+_EXCEPT = re.compile(r"([ \t]*)except \(?(?:ImportError|ModuleNotFoundError)\b")
 
 
 def missing(driver_class: Any) -> list[str]:
@@ -92,26 +99,20 @@ def _optional_imports(module: str) -> frozenset[str]:
     spec = importlib.util.find_spec(module)
     if spec is None or not spec.origin:
         return frozenset()
-    with open(spec.origin, encoding="utf-8") as file:
-        tree = ast.parse(file.read())
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "try_import":
-            argument = node.args[0] if node.args else None
-            if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
-                found.add(argument.value.partition(".")[0])
-        elif isinstance(node, ast.Try) and any(_catches_imports(each) for each in node.handlers):
-            for statement in node.body:
-                if isinstance(statement, ast.Import):
-                    found |= {alias.name.partition(".")[0] for alias in statement.names}
-                elif isinstance(statement, ast.ImportFrom) and statement.module:
-                    found.add(statement.module.partition(".")[0])
+    source = Path(spec.origin).read_text(encoding="utf-8")
+    found = set(_TRY_IMPORT.findall(source))
+    tried: dict[str, set[str]] = {}  # indentation -> what the latest "try" there imports
+    for line in source.splitlines():
+        if begun := _TRY.match(line):
+            tried[begun[1]] = set()
+        elif imported := _IMPORT.match(line):
+            for names in tried.values():
+                names.add(imported[1])
+        elif caught := _EXCEPT.match(line):
+            found |= tried.pop(caught[1], set())
+        elif line and not line[0].isspace():
+            tried.clear()
     return frozenset(found - set(sys.stdlib_module_names) - {"cinder", "os_brick"})
-
-
-def _catches_imports(handler: ast.ExceptHandler) -> bool:
-    names = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
-    return any(getattr(n, "id", "") in ("ImportError", "ModuleNotFoundError") for n in names)
 
 
 def _importable(name: str) -> bool:

@@ -34,8 +34,6 @@ _NAMES = {"db", "_db", "db_api"}
 
 #: Patterns of functions that are not answered -> why no driver gets there.
 NOT_ANSWERED = {
-    "base": "named in an annotation that is never evaluated",
-    "models": "named in an annotation that is never evaluated",
     "backup_*": "backups are a service of their own, which drivers do not call",
     "cgsnapshot_*": "consistency groups became generic groups; no driver makes one",
     "cluster_*": "clusters of volume services: there is no service",
@@ -82,8 +80,14 @@ def _asked_in(path: Path) -> Iterator[str]:
     tree = ast.parse(source)
     if not _imports_database(tree) and "self.db" not in source and "_db" not in source:
         return
+    annotations = {
+        id(part)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.AnnAssign)
+        for part in ast.walk(node.annotation)
+    }
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Attribute):
+        if not isinstance(node, ast.Attribute) or id(node) in annotations:
             continue
         owner = node.value
         name = owner.id if isinstance(owner, ast.Name) else getattr(owner, "attr", None)

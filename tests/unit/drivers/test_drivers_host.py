@@ -1,0 +1,195 @@
+"""Calls of a driver: what it gets, what comes back, how its errors are said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cinderlib import errors
+from cinderlib.persistence.base import Put
+from cinderlib.persistence.memory import MemoryStore
+from cinderlib.records import ConnectionRecord, Secret, SnapshotRecord, VolumeRecord, new_id
+
+
+@pytest.fixture
+def volume(store: MemoryStore) -> VolumeRecord:
+    record = VolumeRecord(id=new_id(), backend="array", size=3, host="controller@array#pool")
+    return store.apply(Put(record))[0]  # type: ignore[return-value]
+
+
+def connection(volume: VolumeRecord, **fields: Any) -> ConnectionRecord:
+    return ConnectionRecord(
+        **{"id": new_id(), "backend": "array", "volume_id": volume.id,
+           "connector": {"initiator": "iqn.a", "host": "a"}, **fields}
+    )  # fmt: skip
+
+
+def raising(error: BaseException) -> Callable[..., Any]:
+    def job(driver: Any, made: Any) -> None:
+        raise error
+
+    return job
+
+
+def test_errors_of_drivers_are_said_in_this_librarys_words(
+    load: Callable[..., Any], volume: VolumeRecord
+) -> None:
+    from cinder import exception
+
+    port = load(asking_password="hunter2")
+    for error, expected in (
+        (ValueError("no space, said hunter2"), errors.DriverError),
+        (NotImplementedError(), errors.Unsupported),
+        (exception.VolumeIsBusy(volume_name="v"), errors.InvalidVolume),
+        (exception.SnapshotIsBusy(snapshot_name="s"), errors.InvalidSnapshot),
+        (exception.InvalidConnectorException(missing="wwpns"), errors.InvalidConnector),
+        (errors.StoreError("the store is down"), errors.StoreError),
+    ):
+        port._driver.job = raising(error)
+        with pytest.raises(expected) as caught:
+            port.create_volume(volume)
+        assert type(caught.value) is expected
+        assert "hunter2" not in str(caught.value)
+        if expected is not errors.StoreError:
+            assert caught.value.__cause__ is error
+            assert caught.value.resource == volume.id
+            assert f"could not create volume {volume.id}" in str(caught.value)
+
+
+def test_an_interrupt_is_not_an_error_of_the_driver(
+    load: Callable[..., Any], volume: VolumeRecord
+) -> None:
+    port = load()
+    port._driver.job = raising(KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        port.create_volume(volume)
+
+
+def test_what_is_gone_already_can_be_deleted(
+    load: Callable[..., Any], volume: VolumeRecord
+) -> None:
+    from cinder import exception
+
+    port = load()
+    port._driver.job = raising(exception.VolumeNotFound(volume_id=volume.id))
+    port.delete_volume(volume)
+    snapshot = SnapshotRecord(id=new_id(), backend="array", volume_id=volume.id, volume_size=3)
+    port.delete_snapshot(snapshot, volume)
+
+
+def test_what_a_driver_cannot_do_is_unsupported(
+    load: Callable[..., Any], volume: VolumeRecord
+) -> None:
+    port = load()
+    with pytest.raises(errors.Unsupported):
+        port.extend_volume(volume, 4)
+    assert port.exists(volume) is None
+
+
+def test_an_export_is_kept_in_the_record_its_secret_as_a_secret(
+    load: Callable[..., Any], volume: VolumeRecord
+) -> None:
+    exported = load().create_export(volume, {"initiator": "iqn.a"})
+    assert exported.provider_location == "iqn.a"
+    assert exported.provider_auth == Secret("CHAP u p")
+    assert "CHAP" not in repr(exported)
+
+
+def test_a_connection_has_what_cinders_manager_adds(
+    load: Callable[..., Any], store: MemoryStore
+) -> None:
+    port = load(report_discard_supported=True, disk_geometry="512e")
+    volume: Any = store.apply(
+        Put(
+            VolumeRecord(
+                id=new_id(), backend="array", size=3, host="controller@array#pool",
+                extra_specs={"cacheable": "<is> True"},
+                qos_specs={"consumer": "both", "read_iops_sec_per_gb": "10",
+                           "read_iops_sec_per_gb_min": "5", "read_iops_sec_max": "25", "x": "y"},
+            )
+        )
+    )[0]  # fmt: skip
+    old = connection(volume, status="attached", attached_host="b")
+    new = connection(volume, attach_mode="ro", connector={"initiator": "i", "enforce_multipath": 1})
+    store.apply(Put(old), Put(new))
+    info = port.initialize_connection(volume, new)
+    assert info == {
+        "driver_volume_type": "iscsi",
+        "data": {
+            "target_lun": 1,
+            "targets": ["a", "b"],
+            "qos_specs": {"read_iops_sec": 25, "x": "y"},
+            "access_mode": "ro",
+            "encrypted": False,
+            "cacheable": True,
+            "discard": True,
+            "physical_block_size": "4096",
+            "logical_block_size": "512",
+            "enforce_multipath": 1,
+        },
+    }
+    # The attachment being made does not count as one yet.
+    assert set(port._driver.seen["attachments"]) == {(None, "attaching"), ("b", "attached")}
+    assert port.terminate_connection(volume, new) is True
+
+
+def test_capacity_of_the_backend_is_a_pool(load: Callable[..., Any]) -> None:
+    stats = load(extra_capabilities='{"tier": "gold"}').stats(refresh=True)
+    assert stats["pools"] == [
+        {
+            "pool_name": "array",
+            "total_capacity_gb": "infinite",
+            "free_capacity_gb": 7.5,
+            "tier": "gold",
+        }
+    ]
+    assert stats["volume_backend_name"] == "array"
+
+
+def test_stats_cannot_be_changed_from_outside(load: Callable[..., Any]) -> None:
+    port = load()
+    port.stats()["pools"].clear()
+    port.stats()["free_capacity_gb"] = 0
+    assert port.stats()["pools"][0]["free_capacity_gb"] == 7.5
+
+
+def test_names_on_the_storage_come_from_ids(load: Callable[..., Any], volume: VolumeRecord) -> None:
+    port = load()
+    assert port.name_in_storage(volume) == f"volume-{volume.id}"
+    migrated = VolumeRecord(id=new_id(), backend="array", size=1, host="h", name_id=volume.id)
+    assert port.name_in_storage(migrated) == f"volume-{volume.id}"
+    snapshot = SnapshotRecord(id=new_id(), backend="array", volume_id=volume.id, volume_size=1)
+    assert port.name_in_storage(snapshot) == f"snapshot-{snapshot.id}"
+
+
+def test_other_attributes_are_the_drivers(load: Callable[..., Any], volume: VolumeRecord) -> None:
+    port = load()
+    assert port.attribute("VERSION") == "1.2.3"
+    assert port.attribute("get_version")() == "1.2.3"
+    port._driver.job = raising(NotImplementedError())
+    with pytest.raises(errors.Unsupported):
+        port.attribute("create_volume")(volume)
+    for name in ("no_such_thing", "_driver", "__deepcopy__"):
+        with pytest.raises(AttributeError):
+            port.attribute(name)
+
+
+def test_a_closed_driver_is_not_called(load: Callable[..., Any], volume: VolumeRecord) -> None:
+    port = load()
+    port.close()
+    port.close()
+    with pytest.raises(errors.InvalidState, match="closed"):
+        port.create_volume(volume)
+
+
+@pytest.mark.parametrize("bad", ["pool", "replication_status"])
+def test_a_drivers_strange_update_does_no_harm(
+    load: Callable[..., Any], volume: VolumeRecord, bad: str
+) -> None:
+    port = load()
+    port._driver.job = lambda driver, made: {bad: "x", "volume_metadata": [
+        {"key": "k", "value": "v"}], "provider_location": "p"}  # fmt: skip
+    returned = port.create_volume(volume)
+    assert (returned.provider_location, returned.metadata) == ("p", {"k": "v"})

@@ -1,0 +1,89 @@
+"""Drivers written for eventlet's threads, in native ones."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from cinderlib.drivers.threads import Pool, _Spawner
+
+
+class Connection:
+    """What SSHPool asks of a paramiko client."""
+
+    active = True
+
+    def get_transport(self) -> Connection:
+        return self
+
+    def is_active(self) -> bool:
+        return self.active
+
+    def close(self) -> None:
+        self.active = False
+
+
+@pytest.fixture
+def ssh_pool(load: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Any:
+    from cinder import ssh_utils  # as the drivers that use it do
+
+    load()
+    monkeypatch.setattr(ssh_utils.SSHPool, "create", lambda self: Connection())
+    pool = ssh_utils.SSHPool("192.0.2.1", 22, 10, "user", password="x", min_size=1, max_size=2)
+    assert isinstance(pool, Pool)
+    return pool
+
+
+def test_more_threads_than_ssh_connections_take_turns(ssh_pool: Any) -> None:
+    """With eventlet's pool the waiting threads never wake up."""
+    at_once = 0
+    most = 0
+    lock = threading.Lock()
+    start = threading.Barrier(8)
+
+    def work() -> None:
+        nonlocal at_once, most
+        start.wait()
+        for _ in range(50):
+            with ssh_pool.item():
+                with lock:
+                    at_once += 1
+                    most = max(most, at_once)
+                with lock:
+                    at_once -= 1
+
+    with ThreadPoolExecutor(8) as threads:
+        for done in [threads.submit(work) for _ in range(8)]:
+            done.result(timeout=30)
+    assert most <= 2
+    assert ssh_pool.free() == 2
+    assert ssh_pool.waiting() == 0
+
+
+def test_a_broken_ssh_connection_is_replaced(ssh_pool: Any) -> None:
+    with ssh_pool.item() as first:
+        pass
+    first.active = False
+    with ssh_pool.item() as second:
+        assert second is not first
+        assert second.is_active()
+
+
+def test_a_pool_that_cannot_connect_keeps_its_places() -> None:
+    def fail() -> None:
+        raise ConnectionError
+
+    pool = Pool(max_size=1, create=fail)
+    for _ in range(3):
+        with pytest.raises(ConnectionError):
+            pool.get()
+
+
+def test_what_a_driver_spawns_runs() -> None:
+    done = threading.Event()
+    _Spawner.spawn(done.set).join(10)
+    assert done.is_set()
