@@ -154,7 +154,7 @@ def test_copy_of_a_file_that_is_written_to_meanwhile_is_made_again(tmpfs):
 def test_copy_of_a_file_that_never_rests_is_of_one_moment_or_refused(tmpfs, monkeypatch):
     monkeypatch.setattr(sparse, "_PATIENCE", 5)
     fill(tmpfs / "source", (0, 4 * MIB))
-    enough = threading.Event()
+    begun, enough = threading.Event(), threading.Event()
 
     def keep_counting():
         with (tmpfs / "source").open("r+b", buffering=0) as file:
@@ -162,11 +162,13 @@ def test_copy_of_a_file_that_never_rests_is_of_one_moment_or_refused(tmpfs, monk
                 for offset in (0, 4 * MIB - 8):  # the first place is never behind the second
                     file.seek(offset)
                     file.write(number.to_bytes(8, "big"))
+                begun.set()
                 if enough.wait(0.0001):
                     return
 
     writer = threading.Thread(target=keep_counting)
     writer.start()
+    begun.wait()
     try:
         for number in range(3):
             target, refused = tmpfs / f"clone-{number}", 0
