@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import os
 from typing import Any
 
 from cinderlib.errors import DeviceUnavailable
@@ -83,8 +84,8 @@ class Connector(abc.ABC):
         :raises DeviceUnavailable: it is not there, or it is another's.
         """
         path = device["path"]
-        if isinstance(path, str) and not block.is_block(path):
-            raise DeviceUnavailable(f"There is no block device {path}.", resource=self.document.id)
+        if isinstance(path, str) and not os.path.exists(path):
+            raise DeviceUnavailable(f"There is no device {path}.", resource=self.document.id)
 
     def size(self, device: dict[str, Any]) -> int | None:
         """The size that the device offers in bytes, ``None`` when it says nothing of the volume."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from cinderlib.errors import NodeError
+from cinderlib.errors import DeviceUnavailable, NodeError
 
 #: Where the kernel shows its devices.
 SYS = Path("/sys")
@@ -51,14 +51,14 @@ def is_block(path: str) -> bool:
 def sysfs(path: str) -> Path:
     """The sysfs folder of a block device.
 
-    :raises NodeError: the path is no block device.
+    :raises DeviceUnavailable: the path is no block device.
     """
     try:
         status = os.stat(path)
     except OSError as exc:
-        raise NodeError(f"There is no device {path}: {exc.strerror}.") from exc
+        raise DeviceUnavailable(f"There is no device {path}: {exc.strerror}.") from exc
     if not stat.S_ISBLK(status.st_mode):
-        raise NodeError(f"{path} is not a block device.")
+        raise DeviceUnavailable(f"{path} is not a block device.")
     number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
     return (SYS / "dev" / "block" / number).resolve()
 

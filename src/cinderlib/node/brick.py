@@ -44,6 +44,10 @@ class BrickConnector(Connector):
             self.connector().extend_volume(self.data(device))
         return block.size(device["path"])
 
+    def size(self, device: dict[str, Any]) -> int | None:
+        path = device["path"]
+        return block.size(path) if block.is_block(path) else None  # A file has a format of its own.
+
     def connector(self) -> Any:
         """os-brick's connector, made the way the connection was made."""
         settings, protocol = self.settings, self.document.protocol

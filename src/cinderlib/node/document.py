@@ -16,8 +16,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 #: Part of the connection's data that say nothing about which volume it is.
 _NOT_IDENTITY = frozenset(
-    {"access_mode", "auth_method", "auth_password", "auth_username", "cacheable", "device_path"}
-    | {"discard"}
+    {"access_mode", "auth_method", "auth_password", "auth_username", "cacheable", "discard"}
     | {"discovery_auth_method", "discovery_auth_password", "discovery_auth_username"}
     | {"encrypted", "enforce_multipath", "keyring", "qos_specs", "secret_type", "secret_uuid"}
 )
