@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from cinderlib.errors import InvalidDocument
 from cinderlib.node import block
 from cinderlib.node.base import HostSettings
 from cinderlib.node.document import ConnectionDocument, check
-from cinderlib.node.scsi import ScsiConnector
+from cinderlib.node.scsi import ScsiConnector, check_lun
 
 _PORTS = "class/fc_remote_ports"
 
@@ -33,26 +34,27 @@ class FibreChannelConnector(ScsiConnector):
         super().__init__(document, settings)
         data = check(FibreChannelData, document.data, where="conn.data")
         one = [data.target_wwn] if isinstance(data.target_wwn, str) else data.target_wwn or []
-        self._ports = frozenset(_plain(name) for name in (*one, *(data.target_wwns or [])))
-        if not self._ports or not self.luns:
-            missing = "target_lun" if self._ports else "target_wwn"
+        ports = data.target_wwns or one
+        luns = data.target_luns or ([] if data.target_lun is None else [data.target_lun])
+        missing = "target_lun" if ports else "target_wwn"
+        if not ports or not luns:
             raise InvalidDocument(
                 f"The connection document is not usable: conn.data.{missing} missing."
             )
+        pairs = zip(ports, luns, strict=True) if len(ports) == len(luns) else product(ports, luns)
+        self.units = frozenset((_plain(name), check_lun(lun)) for name, lun in pairs)
 
     @property
     def key(self) -> str:
-        units = {"ports": sorted(self._ports), "luns": sorted(self.luns)}
-        return self.document.key(units)
+        return self.document.key({"units": sorted(self.units)})
 
     def options(self) -> dict[str, Any]:
         return {}
 
-    def foreign_target(self, disk: Path) -> str | None:
+    def target_of(self, disk: Path) -> str | None:
         for folder in disk.parents:
             if folder.name.startswith("rport-"):
-                name = block.read(block.SYS / _PORTS / folder.name / "port_name")
-                return name if name and _plain(name) not in self._ports else None
+                return _plain(block.read(block.SYS / _PORTS / folder.name / "port_name") or "")
         return None
 
 

@@ -11,7 +11,7 @@ from cinderlib.errors import InvalidDocument
 from cinderlib.node import block
 from cinderlib.node.base import HostSettings
 from cinderlib.node.document import ConnectionDocument, check
-from cinderlib.node.scsi import ScsiConnector
+from cinderlib.node.scsi import ScsiConnector, check_lun
 from cinderlib.node.state import Entry
 
 _SESSIONS = "class/iscsi_session"
@@ -52,8 +52,11 @@ class IscsiConnector(ScsiConnector):
                 "The connection document is not usable: conn.data.target_portals, target_iqns and "
                 "target_luns have different lengths."
             )
-        names = [data.target_iqn, *(data.target_iqns or [])]
-        self._targets = frozenset(name for name in names if name)
+        units = list(zip(data.target_iqns or (), data.target_luns or (), strict=False))
+        if data.target_iqn and data.target_lun is not None:
+            units.append((data.target_iqn, data.target_lun))
+        self.units = frozenset((name, check_lun(lun)) for name, lun in units)
+        self._targets = frozenset(name for name, _ in self.units)
 
     @property
     def key(self) -> str:
@@ -66,13 +69,15 @@ class IscsiConnector(ScsiConnector):
     def survey(self) -> dict[str, Any]:
         return {"sessions": sorted(session.name for session in self._sessions())}
 
-    def foreign_target(self, disk: Path) -> str | None:
-        if self.document.multipath and not self.document.data.get("target_iqns"):
-            return None  # Discovery finds portals with names of their own.
+    @property
+    def names_all_targets(self) -> bool:
+        # Otherwise discovery finds the other portals, which may have names of their own.
+        return not self.document.multipath or bool(self.document.data.get("target_iqns"))
+
+    def target_of(self, disk: Path) -> str | None:
         for folder in disk.parents:
             if folder.name.startswith("session"):
-                name = block.read(block.SYS / _SESSIONS / folder.name / "targetname")
-                return name if name and name not in self._targets else None
+                return block.read(block.SYS / _SESSIONS / folder.name / "targetname")
         return None
 
     def remains(self, entry: Entry) -> list[str]:

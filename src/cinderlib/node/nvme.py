@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,19 @@ class NvmeConnector(BrickConnector):
         number = block.read(folder / "nsid")
         if self._data.ns_id is not None and number and number != str(self._data.ns_id):
             raise self._wrong(path, "namespace", number, str(self._data.ns_id))
+
+    def find_interrupted(self, entry: Entry) -> dict[str, Any] | None:
+        if entry.device or self._data.volume_replicas:
+            return entry.device
+        found = []
+        for folder in sorted((block.SYS / "block").glob("nvme*n*")):
+            device = {"type": "block", "path": f"/dev/{folder.name}"}
+            if block.read(folder / "device" / "subsysnqn") in self._subsystems:
+                with contextlib.suppress(DeviceUnavailable):
+                    self.identify(device)
+                    found.append(device)
+        # A connection that does not say which of several it is gives no right to any of them.
+        return found[0] if len(found) == 1 else None
 
     def remains(self, entry: Entry) -> list[str]:
         before = entry.before.get("controllers", ())

@@ -6,9 +6,10 @@ import abc
 from pathlib import Path
 from typing import Any
 
-from cinderlib.errors import DeviceUnavailable
+from cinderlib.errors import DeviceUnavailable, InvalidDocument
 from cinderlib.node import block
 from cinderlib.node.brick import BrickConnector
+from cinderlib.node.state import Entry
 
 #: Larger logical unit numbers are seen by the kernel in one of several encodings.
 _MAX_PLAIN_LUN = 255
@@ -17,19 +18,35 @@ _MAX_PLAIN_LUN = 255
 class ScsiConnector(BrickConnector):
     """A volume that comes as SCSI disks, one for each path."""
 
+    #: The targets that the connection names, each with the volume's logical unit number there.
+    units: frozenset[tuple[str, int]]
+
     @property
-    def luns(self) -> frozenset[int]:
-        """The logical unit numbers of the volume."""
-        data = self.document.data
-        values = [data.get("target_lun"), *(data.get("target_luns") or [])]
-        return frozenset(int(value) for value in values if value is not None)
+    def names_all_targets(self) -> bool:
+        """Whether no path of the volume can come from another target."""
+        return True
 
     @abc.abstractmethod
-    def foreign_target(self, disk: Path) -> str | None:
-        """The target that a disk comes from when the connection does not name it.
+    def target_of(self, disk: Path) -> str | None:
+        """The target that a disk comes from, ``None`` when it is of another transport.
 
         :param disk: what sysfs shows as the disk's SCSI device.
         """
+
+    def find_interrupted(self, entry: Entry) -> dict[str, Any] | None:
+        if entry.device:
+            return entry.device
+        for folder in sorted((block.SYS / "block").glob("sd*")):
+            disk = (folder / "device").resolve()
+            if (self.target_of(disk), _lun(disk)) in self.units:
+                holders = folder / "holders"
+                maps = [
+                    holder.name
+                    for holder in (holders.iterdir() if holders.is_dir() else ())
+                    if (block.read(holder / "dm" / "uuid") or "").startswith("mpath-")
+                ]
+                return {"type": "block", "path": f"/dev/{(maps or [folder.name])[0]}"}
+        return None
 
     def identify(self, device: dict[str, Any]) -> None:
         super().identify(device)
@@ -45,11 +62,35 @@ class ScsiConnector(BrickConnector):
         if expected and uuid.startswith("mpath-") and uuid != f"mpath-{expected}":
             raise self._wrong(path, f"is the map of {uuid[6:]}, and not of {expected}")
         for disk in disks:
-            lun = int(disk.name.rpartition(":")[2])
-            if lun not in self.luns and max(lun, *self.luns) <= _MAX_PLAIN_LUN:
-                raise self._wrong(path, f"is the unit {lun}, and not one of {sorted(self.luns)}")
-            if target := self.foreign_target(disk):
+            self._identify_disk(path, disk)
+
+    def _identify_disk(self, path: str, disk: Path) -> None:
+        lun, target = _lun(disk), self.target_of(disk)
+        if target and self.names_all_targets:
+            if target not in {name for name, _ in self.units}:
                 raise self._wrong(path, f"comes from {target}, which the connection does not name")
+            wanted = {unit for name, unit in self.units if name == target}
+        else:
+            wanted = {unit for _, unit in self.units}
+        if lun not in wanted and max(lun, *wanted) <= _MAX_PLAIN_LUN:
+            raise self._wrong(path, f"is the unit {lun}, and not {sorted(wanted)}")
 
     def _wrong(self, path: str, reason: str) -> DeviceUnavailable:
         return DeviceUnavailable(f"{path} {reason}.", resource=self.document.id)
+
+
+def check_lun(value: int | str) -> int:
+    """A logical unit number of the connection data as a number.
+
+    :raises InvalidDocument: it is none.
+    """
+    try:
+        return int(value)
+    except ValueError:
+        raise InvalidDocument(
+            f"The connection document is not usable: {value!r} is no logical unit number."
+        ) from None
+
+
+def _lun(disk: Path) -> int:
+    return int(disk.name.rpartition(":")[2])

@@ -97,6 +97,15 @@ class TestIscsi:
         [
             ({**ISCSI, "target_lun": 2}, {}, "is the unit 1"),
             ({**ISCSI, "target_iqn": f"{IQN}-other"}, {}, f"comes from {IQN}"),
+            (
+                {
+                    "target_portals": ["192.0.2.1:3260", "192.0.2.2:3260"],
+                    "target_iqns": [IQN, f"{IQN}-other"],
+                    "target_luns": [2, 1],
+                },
+                {},
+                "is the unit 1",
+            ),
             (ISCSI, {"volume": {"size": SIZE + 512}}, "bytes"),
             (ISCSI, {"attach_mode": "ro"}, "takes writes"),
         ],
@@ -122,6 +131,21 @@ class TestIscsi:
         assert _connector(tmp_path, "iscsi", ISCSI).users(device) == ["/dev/dm-5"]
         other = _connector(tmp_path, "iscsi", {**ISCSI, "target_iqn": f"{IQN}-other"})
         assert other.users(device) == []
+
+    def test_the_disk_of_an_interrupted_attach_is_found(
+        self, sysfs: Sysfs, disk: Path, tmp_path: Path
+    ) -> None:
+        sysfs.scsi("sdb", "devices/pci0/ata1/host0/target0:0:0", "0:0:0:1", "naa.5")
+        entry = Entry(key="key", document={})
+        connector = _connector(tmp_path, "iscsi", ISCSI)
+        assert connector.find_interrupted(entry) == {"type": "block", "path": "/dev/sda"}
+        other = _connector(tmp_path, "iscsi", {**ISCSI, "target_lun": 2})
+        assert other.find_interrupted(entry) is None
+        dm = sysfs.disk("dm-0", "devices/virtual/block/dm-0")
+        sysfs.write("devices/virtual/block/dm-0/dm", uuid="mpath-3600")
+        (disk / "holders").mkdir()
+        (disk / "holders" / "dm-0").symlink_to(dm)
+        assert connector.find_interrupted(entry) == {"type": "block", "path": "/dev/dm-0"}
 
     def test_a_session_without_a_disk_is_a_leftover_unless_it_was_there(
         self, sysfs: Sysfs, tmp_path: Path
@@ -269,7 +293,7 @@ def test_a_fibre_channel_port_that_the_connection_does_not_name_is_found(
     data = {"target_wwn": ["20210002AC00383D"], "target_lun": 1}
     _connector(tmp_path, "fibre_channel", data).verify({"path": DEVICE})
     other = _connector(tmp_path, "fibre_channel", {**data, "target_wwn": ["20220002AC00383D"]})
-    with pytest.raises(errors.DeviceUnavailable, match="comes from 0x20210002ac00383d"):
+    with pytest.raises(errors.DeviceUnavailable, match="comes from 20210002ac00383d"):
         other.verify({"path": DEVICE})
 
 
