@@ -11,16 +11,17 @@ The arguments are Cinder's. A ``context`` says who asks, which makes no differen
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from cinder import exception
 from oslo_config import cfg
 
 from cinderlib.drivers import rows
 from cinderlib.drivers.conditions import Column, Model, holds
-from cinderlib.drivers.database_types import TypesMixin
+from cinderlib.drivers.database_base import matches
+from cinderlib.drivers.database_snapshots import Snapshots
+from cinderlib.drivers.database_types import Types
 from cinderlib.drivers.rows import Row
-from cinderlib.drivers.scope import View
 from cinderlib.records import (
     ConnectionRecord,
     Record,
@@ -28,8 +29,6 @@ from cinderlib.records import (
     VolumeRecord,
     new_id,
 )
-
-S = TypeVar("S", VolumeRecord, SnapshotRecord)
 
 _KINDS: dict[str, type[Record]] = {
     "volume": VolumeRecord,
@@ -42,14 +41,8 @@ class MissingFunction(NotImplementedError, AttributeError):
     """Cinder's code asked its database for a function that this one has not."""
 
 
-class Database(TypesMixin):
-    """Functions of ``cinder.db.api``.
-
-    :param view: which records they see.
-    """
-
-    def __init__(self, view: View) -> None:
-        self._view = view
+class Database(Types, Snapshots):
+    """All functions of ``cinder.db.api`` that are answered; here those about volumes."""
 
     def __getattr__(self, name: str) -> Any:
         raise MissingFunction(
@@ -153,112 +146,6 @@ class Database(TypesMixin):
             raise exception.GlanceMetadataNotFound(id=volume_id)
         return rows.specs(found)
 
-    # --- snapshots
-
-    def snapshot_get(self, context: Any, snapshot_id: str) -> Row:
-        return _snapshot_row(self._snapshot(snapshot_id))
-
-    def snapshot_get_all(
-        self, context: Any, filters: Mapping[str, Any] | None = None, *page: Any, **sort: Any
-    ) -> list[Row]:
-        wanted = dict(filters or {})
-        host = wanted.pop("host", None)
-        found = self._view.find(SnapshotRecord, {})
-        if host is not None:
-            volumes = {row["id"] for row in self._volume_rows({"host": host})}
-            found = [record for record in found if record.volume_id in volumes]
-        return [_snapshot_row(record) for record in found if _matches(record, wanted)]
-
-    def snapshot_get_all_by_host(
-        self, context: Any, host: str, filters: Mapping[str, Any] | None = None
-    ) -> list[Row]:
-        return self.snapshot_get_all(context, {**(filters or {}), "host": host})
-
-    def snapshot_get_all_for_volume(self, context: Any, volume_id: str) -> list[Row]:
-        found = self._view.find(SnapshotRecord, {"volume_id": volume_id})
-        return [_snapshot_row(record) for record in found]
-
-    def snapshot_get_latest_for_volume(self, context: Any, volume_id: str) -> Row:
-        found = self.snapshot_get_all_for_volume(context, volume_id)
-        if not found:
-            raise exception.VolumeSnapshotNotFound(volume_id=volume_id)
-        return found[-1]
-
-    def snapshot_get_all_for_group_snapshot(
-        self, context: Any, group_snapshot_id: str
-    ) -> list[Row]:
-        return self.snapshot_get_all(context, {"group_snapshot_id": group_snapshot_id})
-
-    snapshot_get_all_for_cgsnapshot = snapshot_get_all_for_group_snapshot
-
-    def snapshot_update(self, context: Any, snapshot_id: str, values: Mapping[str, Any]) -> None:
-        changed = rows.fields(SnapshotRecord, values)
-        if self._view.change(SnapshotRecord, snapshot_id, lambda record: changed) is None:
-            raise exception.SnapshotNotFound(snapshot_id=snapshot_id)
-
-    def snapshot_create(self, context: Any, values: Mapping[str, Any]) -> Row:
-        record = SnapshotRecord(
-            **{
-                "id": values.get("id") or new_id(),
-                "backend": self._view.scopes()[0].backend,
-                "volume_size": 0,
-                **rows.fields(SnapshotRecord, values),
-            }
-        )
-        return _snapshot_row(self._view.add(record))
-
-    def snapshot_destroy(self, context: Any, snapshot_id: str) -> dict[str, Any]:
-        self._view.remove(SnapshotRecord, snapshot_id)
-        return {"status": "deleted", "deleted": True}
-
-    def snapshot_metadata_get(self, context: Any, snapshot_id: str) -> dict[str, str]:
-        return dict(self._snapshot(snapshot_id).metadata)
-
-    def snapshot_metadata_update(
-        self, context: Any, snapshot_id: str, metadata: Mapping[str, str], delete: bool
-    ) -> dict[str, str]:
-        return self._update_metadata(SnapshotRecord, snapshot_id, "metadata", metadata, delete)
-
-    def snapshot_metadata_delete(self, context: Any, snapshot_id: str, key: str) -> None:
-        self._delete_metadata(SnapshotRecord, snapshot_id, "metadata", key)
-
-    # --- attachments
-
-    def volume_attachment_get(self, context: Any, attachment_id: str) -> Row:
-        record = self._view.get(ConnectionRecord, attachment_id)
-        if record is None:
-            raise exception.VolumeAttachmentNotFound(filter=f"attachment_id = {attachment_id}")
-        return rows.connection(record)
-
-    def volume_attachment_get_all_by_volume_id(self, context: Any, volume_id: str) -> list[Row]:
-        return self._attachments({"volume_id": volume_id})
-
-    def volume_attachment_get_all_by_host(
-        self, context: Any, host: str, filters: Mapping[str, Any] | None = None
-    ) -> list[Row]:
-        return self._attachments({"attached_host": host}, filters)
-
-    def volume_attachment_get_all_by_instance_uuid(
-        self, context: Any, instance_uuid: str, filters: Mapping[str, Any] | None = None
-    ) -> list[Row]:
-        return self._attachments({}, {**(filters or {}), "instance_uuid": instance_uuid})
-
-    def volume_attachment_get_all(
-        self, context: Any, filters: Mapping[str, Any] | None = None, *page: Any, **sort: Any
-    ) -> list[Row]:
-        return self._attachments({}, filters)
-
-    def volume_attachment_update(
-        self, context: Any, attachment_id: str, values: Mapping[str, Any]
-    ) -> None:
-        changed = rows.fields(ConnectionRecord, values)
-        if self._view.change(ConnectionRecord, attachment_id, lambda record: changed) is None:
-            raise exception.VolumeAttachmentNotFound(filter=f"attachment_id = {attachment_id}")
-
-    def attachment_specs_get(self, context: Any, attachment_id: str) -> dict[str, Any]:
-        """Where old releases of Cinder kept connectors: ours are in the attachment itself."""
-        return {}
-
     # --- what versioned objects ask of any kind
 
     def get_model_for_versioned_object(self, versioned_object: Any) -> Model:
@@ -315,18 +202,6 @@ class Database(TypesMixin):
 
     # --- ours
 
-    def _volume(self, id: str) -> VolumeRecord:
-        record = self._view.get(VolumeRecord, id)
-        if record is None:
-            raise exception.VolumeNotFound(volume_id=id)
-        return record
-
-    def _snapshot(self, id: str) -> SnapshotRecord:
-        record = self._view.get(SnapshotRecord, id)
-        if record is None:
-            raise exception.SnapshotNotFound(snapshot_id=id)
-        return record
-
     def _volume_row(self, record: VolumeRecord) -> Row:
         return rows.volume(
             record,
@@ -335,7 +210,7 @@ class Database(TypesMixin):
         )
 
     def _volume_rows(self, filters: Mapping[str, Any]) -> list[Row]:
-        found = [each for each in self._view.find(VolumeRecord, {}) if _matches(each, filters)]
+        found = [each for each in self._view.find(VolumeRecord, {}) if matches(each, filters)]
         connections: dict[str, list[ConnectionRecord]] = {}
         for connection in self._view.find(ConnectionRecord, {}) if found else ():
             connections.setdefault(connection.volume_id, []).append(connection)
@@ -344,52 +219,3 @@ class Database(TypesMixin):
             rows.volume(each, template % (each.name_id or each.id), connections.get(each.id, ()))
             for each in found
         ]
-
-    def _attachments(
-        self, where: Mapping[str, str], filters: Mapping[str, Any] | None = None
-    ) -> list[Row]:
-        found = self._view.find(ConnectionRecord, where)
-        return [rows.connection(record) for record in found if _matches(record, filters or {})]
-
-    def _update_metadata(
-        self, kind: type[S], id: str, field: str, values: Mapping[str, str], replace: bool
-    ) -> dict[str, str]:
-        new = rows.metadata(values)
-        record = self._view.change(
-            kind,
-            id,
-            lambda record: {field: new if replace else {**getattr(record, field), **new}},
-        )
-        return dict(getattr(self._found(record, kind, id), field))
-
-    def _delete_metadata(self, kind: type[S], id: str, field: str, key: str) -> None:
-        def changes(record: S) -> dict[str, Any]:
-            old = getattr(record, field)
-            return {field: {k: v for k, v in old.items() if k != key}} if key in old else {}
-
-        self._found(self._view.change(kind, id, changes), kind, id)
-
-    @staticmethod
-    def _found(record: S | None, kind: type[S], id: str) -> S:
-        if record is not None:
-            return record
-        if kind is VolumeRecord:
-            raise exception.VolumeNotFound(volume_id=id)
-        raise exception.SnapshotNotFound(snapshot_id=id)
-
-
-def _snapshot_row(record: SnapshotRecord) -> Row:
-    return rows.snapshot(record, cfg.CONF.snapshot_name_template % record.id)
-
-
-def _matches(
-    record: VolumeRecord | SnapshotRecord | ConnectionRecord, filters: Mapping[str, Any]
-) -> bool:
-    now = rows.columns(record)
-    for column, wanted in filters.items():
-        value = now.get(column)
-        if column == "host" and isinstance(wanted, str) and "#" not in wanted:
-            value = str(value).partition("#")[0]
-        if not holds(value, wanted):
-            return False
-    return True

@@ -9,17 +9,15 @@ from typing import Any
 from cinder import exception
 
 from cinderlib.drivers import rows
+from cinderlib.drivers.database_base import Part
 from cinderlib.drivers.rows import Row
-from cinderlib.drivers.scope import View
 from cinderlib.errors import StaleRecord
 from cinderlib.persistence.base import Put
 from cinderlib.records import KeyValueRecord, VolumeRecord, replace
 
 
-class TypesMixin:
+class Types(Part):
     """Functions of ``cinder.db.api`` that are not about a volume, snapshot or attachment itself."""
-
-    _view: View
 
     # --- volume types and their QoS specs: each volume has its own, see rows.type_id
 
