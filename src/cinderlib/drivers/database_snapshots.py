@@ -11,7 +11,7 @@ from oslo_config import cfg
 from cinderlib.drivers import rows
 from cinderlib.drivers.database_base import Part, matches
 from cinderlib.drivers.rows import Row
-from cinderlib.records import ConnectionRecord, SnapshotRecord, new_id
+from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord, new_id
 
 
 class Snapshots(Part):
