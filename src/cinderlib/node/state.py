@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-import platformdirs
 
 from cinderlib.errors import Busy, NodeError
 from cinderlib.node.block import Trace
@@ -167,6 +166,8 @@ def default_path() -> Path:
     """Where the state of this host is kept for this user."""
     if os.geteuid() == 0:
         return Path("/var/lib/cinderlib/node")
+    import platformdirs
+
     return Path(platformdirs.user_state_dir("cinderlib", appauthor=False)) / "node"
 
 
