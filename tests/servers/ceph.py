@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -74,16 +75,18 @@ cluster addr = 127.0.0.1
 """
 
 
-def _look_first() -> None:
-    for command, package in _COMMANDS.items():
-        servers.find(command, package, probe=False)
+def missing() -> str | None:
+    """What this machine lacks for a cluster, and how to get it."""
+    packages = {package for command, package in _COMMANDS.items() if not shutil.which(command)}
+    if packages:
+        return f"no Ceph servers here: apt-get install {' '.join(sorted(packages))}"
     if not all(importlib.util.find_spec(name) for name in ("rados", "rbd")):
-        pytest.skip(
-            "no modules rados and rbd for Python {}.{}: apt-get install python3-rados python3-rbd, "
-            "then scripts/ceph-modules .venv; they serve the distribution's own Python only".format(
-                *sys.version_info
-            )
+        return (
+            f"no modules rados and rbd for Python {sys.version_info[0]}.{sys.version_info[1]}: "
+            "apt-get install python3-rados python3-rbd, then scripts/ceph-modules .venv; they "
+            "serve the distribution's own Python only"
         )
+    return None
 
 
 class Cluster:
@@ -219,7 +222,8 @@ class Cluster:
 @contextlib.contextmanager
 def run() -> Iterator[Cluster]:
     """A cluster for the block, and nothing of it afterwards."""
-    _look_first()
+    if reason := missing():
+        pytest.skip(reason)
     with servers.folder(None) as folder:
         cluster = Cluster(folder)
         try:
