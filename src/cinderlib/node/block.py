@@ -82,7 +82,8 @@ def is_read_only(path: str) -> bool:
 
 
 def traces(path: str) -> list[Trace]:
-    """The block device and all those that it is made of (the paths of a multipath map)."""
+    """The block device, all those that it is made of (the paths of a multipath map), and a
+    multipath map that multipathd made of it on its own."""
     found: dict[str, Trace] = {}
 
     def visit(folder: Path) -> None:
@@ -91,20 +92,24 @@ def traces(path: str) -> list[Trace]:
         for slave in sorted(slaves.iterdir()) if slaves.is_dir() else ():
             visit(slave.resolve())
 
-    visit(sysfs(path))
+    folder = sysfs(path)
+    visit(folder)
+    for holder in _holders(folder):
+        if _is_of(holder, "mpath-"):
+            visit(holder.resolve())
     return list(found.values())
 
 
 def users(path: str) -> list[str]:
     """What uses the block device, in words: devices stacked on it, mounts, swap."""
     folder = sysfs(path)
-    holders = folder / "holders"
-    stacked = list(holders.iterdir()) if holders.is_dir() else []
+    stacked = _holders(folder)
     found: list[str] = []
     for holder in stacked:
-        # kpartx makes the partitions of a multipath map; they go with it when nothing uses them.
-        is_partition = (read(holder / "dm" / "uuid") or "").startswith("part")
-        found += users(f"/dev/{holder.name}") if is_partition else [f"/dev/{holder.name}"]
+        # multipathd makes a map of a single path too, where it is told to, and kpartx partitions of
+        # a map; both go with the device when nothing uses them.
+        is_ours = _is_of(holder, "mpath-") or _is_of(holder, "part")
+        found += users(f"/dev/{holder.name}") if is_ours else [f"/dev/{holder.name}"]
     number = read(folder / "dev")
     with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
         for line in mounts:
@@ -119,6 +124,16 @@ def users(path: str) -> list[str]:
             if exc.errno == errno.EBUSY:
                 found.append("the kernel (a mount elsewhere, swap, or another device)")
     return found
+
+
+def _holders(folder: Path) -> list[Path]:
+    holders = folder / "holders"
+    return sorted(holders.iterdir()) if holders.is_dir() else []
+
+
+def _is_of(holder: Path, maker: str) -> bool:
+    """Whether a device-mapper device was made by this maker, who marks its UUID."""
+    return (read(holder / "dm" / "uuid") or "").startswith(maker)
 
 
 def wait(condition: Callable[[], bool], *, timeout: float) -> bool:

@@ -219,6 +219,23 @@ class TestMultipath:
         (top / "holders" / "dm-1").symlink_to(lv)
         assert block.users(DEVICE) == ["/dev/dm-1"]
 
+    def test_a_map_that_multipathd_made_of_a_single_path_is_no_use_of_it(
+        self, sysfs: Sysfs, paths: list[Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)  # Only root asks the devices themselves.
+        disk = sysfs.disk("loop1", "devices/virtual/block/loop1")
+        number = os.stat("/dev/loop1").st_rdev
+        sysfs.link(f"dev/block/{os.major(number)}:{os.minor(number)}", disk)
+        (disk / "holders").mkdir()
+        (disk / "holders" / "dm-0").symlink_to((sysfs.root / "block" / "dm-0").resolve())
+        monkeypatch.setattr(block, "sysfs", lambda path: _folder(sysfs, path))
+        assert block.users("/dev/loop1") == []
+        assert [trace.name for trace in block.traces("/dev/loop1")][:2] == ["loop1", "dm-0"]
+
+
+def _folder(sysfs: Sysfs, path: str) -> Path:
+    return (sysfs.root / "block" / os.path.basename(path)).resolve()
+
 
 NQN = "nqn.2024-01.org.example:volume-1"
 NVME = {"nqn": NQN, "target_portal": "192.0.2.1", "target_port": 4420, "transport_type": "tcp"}
