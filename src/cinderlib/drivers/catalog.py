@@ -6,6 +6,7 @@ Importing them all takes half a second and 60 MB, so that is done in a child pro
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 import subprocess
@@ -33,6 +34,15 @@ def in_child(output_version: int) -> dict[str, dict[str, Any]]:
     """See :func:`cinderlib.drivers.list_supported`."""
     if output_version not in (1, 2):
         raise InvalidInput(f"output_version must be 1 or 2, and is {output_version!r}")
+    drivers: dict[str, dict[str, Any]] = json.loads(_listing())
+    if output_version == 1:
+        for driver in drivers.values():
+            driver["driver_options"] = [_text(option) for option in driver["driver_options"]]
+    return drivers
+
+
+@functools.cache
+def _listing() -> str:
     done = subprocess.run(
         [sys.executable, "-c", _START, json.dumps(sys.path)],
         capture_output=True,
@@ -43,11 +53,7 @@ def in_child(output_version: int) -> dict[str, dict[str, Any]]:
     if done.returncode != 0:
         error = done.stderr.strip().rpartition("\n")[2]
         raise DriverError(f"Cinder's drivers could not be listed: {error}")
-    drivers: dict[str, dict[str, Any]] = json.loads(done.stdout)
-    if output_version == 1:
-        for driver in drivers.values():
-            driver["driver_options"] = [_text(option) for option in driver["driver_options"]]
-    return drivers
+    return done.stdout
 
 
 def main() -> None:
@@ -90,14 +96,14 @@ def _describe(path: str) -> dict[str, Any]:
     except MissingDependency as error:
         return {**entry, "supported": False, "state": str(error), "driver_options": []}
     missing = requirements.missing(driver_class)
-    opts = {opt.dest: opt for opt in driver_class.get_driver_options()}
+    opts = {opt.dest: opt for opt in options.of_driver(driver_class)}
     for name, opt in options.of_every_driver().items():
         opts.setdefault(name, opt)
     return {
         **entry,
         "version": str(getattr(driver_class, "VERSION", "N/A")),
         "ci_wiki_name": getattr(driver_class, "CI_WIKI_NAME", None),
-        "supported": bool(driver_class.SUPPORTED),
+        "supported": bool(getattr(driver_class, "SUPPORTED", True)),
         "desc": inspect.getdoc(driver_class),
         "state": f"needs {', '.join(missing)}" if missing else "loads here",
         "missing": missing,

@@ -14,6 +14,7 @@ from cinder.volume import driver as volume_driver
 from cinderlib.drivers import (
     bootstrap,
     failures,
+    lookup,
     names,
     options,
     requirements,
@@ -36,7 +37,6 @@ def load(name: str, given: Mapping[str, Any], store: Store, settings: Settings) 
     """See :func:`cinderlib.drivers.load`."""
     path = names.resolve(given.get("volume_driver", ""))
     group = options.new_group()
-    own = Scope(backend=name, host=f"{settings.host}@{name}", store=store)
     with bootstrap.LOCK:
         bootstrap.start(settings)  # again: from here on others cannot change it
         driver_class = import_class(path)
@@ -49,6 +49,7 @@ def load(name: str, given: Mapping[str, Any], store: Store, settings: Settings) 
             strict=settings.strict_options,
         )
         conf = options.Configuration(group, secret)
+        own = Scope(name, f"{settings.host}@{name}", store, conf)
         scope.enter(own)
     try:
         _refuse_unsupported(driver_class, conf, name)
@@ -100,10 +101,17 @@ def import_class(path: str) -> Any:
         raise ConfigurationError(
             f"module {module} has no volume driver {name!r}", resource=path
         ) from error
-    if not (isinstance(driver_class, type) and issubclass(driver_class, volume_driver.BaseVD)):
+    kinds = (volume_driver.BaseVD, volume_driver.ProxyVD)
+    if not (isinstance(driver_class, type) and issubclass(driver_class, kinds)):
         raise ConfigurationError(f"{path} is not a Cinder volume driver", resource=path)
-    threads.adapt()
+    _adapt()
     return driver_class
+
+
+def _adapt() -> None:
+    """Change in the modules that are loaded by now what does not work without Cinder's services."""
+    threads.adapt()
+    lookup.adapt()
 
 
 def _moved(path: str) -> str | None:
@@ -115,7 +123,7 @@ def _moved(path: str) -> str | None:
 
 
 def _refuse_unsupported(driver_class: Any, conf: Any, name: str) -> None:
-    if driver_class.SUPPORTED or conf.safe_get("enable_unsupported_driver"):
+    if getattr(driver_class, "SUPPORTED", True) or conf.safe_get("enable_unsupported_driver"):
         return
     raise ConfigurationError(
         f"backend {name!r}: Cinder marks {driver_class.__name__} as unsupported and may remove it; "
@@ -147,11 +155,11 @@ def _set_up(
                     is_vol_db_empty=not own.store.count(VolumeRecord, {"backend": own.backend}),
                     active_backend_id=None,
                 )
-                threads.adapt()
+                _adapt()
             _bind(driver, own)
             driver.do_setup(context)
             driver.check_for_setup_error()
-            threads.adapt()  # a part of the driver can have been imported just now
+            _adapt()  # a part of the driver can have been imported just now
             _bind(driver, own)
             driver.init_capabilities()
             driver.set_throttle()

@@ -16,7 +16,12 @@ from cinderlib.errors import ConfigurationError, MissingDependency
 OWN = {"file": "cinderlib.drivers.file.driver.FileDriver"}
 
 _PACKAGE = "cinder.volume.drivers"
-_DECLARED = re.compile(r"^@(?:\w+\.)?volumedriver\s*\n(?:@[^\n]*\n)*class[ ]+(\w+)", re.MULTILINE)
+_DECLARED = re.compile(
+    r"^@(?:\w+\.)?volumedriver\s*\n(?:@[^\n]*\n)*class[ ]+(\w+)"
+    # or a class that makes the driver which its options ask for
+    r"|^class[ ]+(\w+)\((?:\w+\.)?ProxyVD\)",
+    re.MULTILINE,
+)
 #: Last parts of module paths that name no product.
 _GENERIC = {"driver", "iscsi", "fc", "nfs", "base", "volume", "nvme"}
 
@@ -32,7 +37,8 @@ def classes() -> tuple[str, ...]:
     for path in folder.rglob("*.py"):
         module = ".".join((_PACKAGE, *path.relative_to(folder).with_suffix("").parts))
         for match in _DECLARED.finditer(path.read_text(encoding="utf-8")):
-            found.add(f"{module.removesuffix('.__init__')}.{match[1]}")
+            name = match[1] or match[2]
+            found.add(f"{module.removesuffix('.__init__')}.{name}")
     return tuple(sorted(found))
 
 

@@ -38,9 +38,15 @@ def declared(driver_class: Any) -> dict[str, cfg.Opt]:
     opts: dict[str, cfg.Opt] = {}
     for info in cfg.CONF._groups[_SHARED]._opts.values():
         _add(opts, info["opt"])
-    for opt in (*of_every_driver().values(), *driver_class.get_driver_options()):
+    for opt in (*of_every_driver().values(), *of_driver(driver_class)):
         _add(opts, opt)
     return opts
+
+
+def of_driver(driver_class: Any) -> list[cfg.Opt]:
+    """The options of a driver's own."""
+    own = getattr(driver_class, "get_driver_options", None)  # those that make another have none
+    return list(own()) if own is not None else []
 
 
 def of_every_driver() -> dict[str, cfg.Opt]:
@@ -73,14 +79,25 @@ class Configuration(configuration.Configuration):  # type: ignore[misc]
             super().append_config_values(volume_opts)
 
     def safe_get(self, value: str) -> Any:
-        return self._secrets[value] if value in self._secrets else super().safe_get(value)
+        return self.get(value)
 
     def get(self, key: str, default: Any = None) -> Any:
-        return getattr(self, key, default)
+        try:
+            return getattr(self, key)
+        except cfg.NoSuchOptError:
+            return default
 
     def __getattr__(self, value: str) -> Any:
         secrets = self.__dict__.get("_secrets", {})
-        return secrets[value] if value in secrets else super().__getattr__(value)
+        if value in secrets:
+            return secrets[value]
+        try:
+            return super().__getattr__(value)
+        except cfg.NoSuchOptError:
+            # Some drivers look before they, or a part of theirs, have declared the option.
+            if value not in cfg.CONF._groups[_SHARED]._opts:
+                raise
+            return cfg.CONF[_SHARED][value]
 
 
 def new_group() -> str:
@@ -100,7 +117,7 @@ def take(
     """
     known: dict[str, tuple[cfg.Opt, Any]] = {}
     for key, value in given.items():
-        opt = opts.get(key)
+        opt = opts.get(key) or _declared_late(key)
         if opt is None:
             _unknown(key, opts, f"backend {name!r}", strict)
         elif value is not None:
@@ -126,6 +143,15 @@ def take(
         {dest: value for dest, value in values.items() if dest not in secret},
         {dest: value for dest, value in values.items() if dest in secret},
     )
+
+
+def _declared_late(key: str) -> cfg.Opt | None:
+    """An option of a part that the driver loads later, such as its target."""
+    option_modules.declare(key)
+    late: dict[str, cfg.Opt] = {}
+    for info in cfg.CONF._groups[_SHARED]._opts.values():
+        _add(late, info["opt"])
+    return late.get(key)
 
 
 def drop(group: str) -> None:

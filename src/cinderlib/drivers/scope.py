@@ -31,11 +31,13 @@ class Scope:
 
     :ivar backend: the backend's name, as in the records.
     :ivar host: ``host@backend``.
+    :ivar configuration: the backend's options, as Cinder's configuration object.
     """
 
     backend: str
     host: str
     store: Store
+    configuration: Any
 
 
 @dataclasses.dataclass(eq=False)
@@ -113,6 +115,11 @@ class View:
         call = self._call
         if call is not None:
             return [call.scope]
+        return self.loaded()
+
+    @staticmethod
+    def loaded() -> list[Scope]:
+        """The scopes of all drivers that are loaded, whoever asks."""
         with _live_lock:
             return list(_live)
 

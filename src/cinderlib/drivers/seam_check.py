@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import fnmatch
+import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,6 +63,7 @@ NOT_ANSWERED = {
 }
 
 
+@functools.cache
 def asked() -> dict[str, set[str]]:
     """Function of the database -> the files of Cinder that ask for it."""
     root = names.cinder_folder()

@@ -131,6 +131,36 @@ def test_a_driver_that_cannot_set_itself_up_leaves_nothing_and_tells_no_secret(
     assert scope.loaded() == []
 
 
+def test_an_option_of_a_part_that_is_loaded_later_is_known(load: Callable[..., Any]) -> None:
+    with pytest.raises(errors.DriverError, match=r"127\.0\.0\.1"):
+        load(volume_driver="spdk", spdk_rpc_ip="127.0.0.1", spdk_rpc_port=1)
+
+
+def test_a_driver_that_looks_for_its_backend_by_name_finds_it(
+    load: Callable[..., Any], store: MemoryStore
+) -> None:
+    """Cinder's own function looks for a section of a configuration file."""
+    from cinder import exception
+    from cinder.volume import volume_utils
+
+    found: dict[str, Any] = {}
+
+    def ask(driver: Any, made: Any) -> None:
+        for name in ("one", "two", "hidden"):
+            try:
+                found[name] = volume_utils.get_backend_configuration(name).asking_port
+            except exception.ConfigNotFound:
+                found[name] = None
+
+    one = load("one", asking_port=1)
+    load("two", asking_port=2)
+    load("hidden", asking_port=3, store=MemoryStore())
+    one._driver.job = ask
+    record = VolumeRecord(id=new_id(), backend="one", size=1, host="controller@one#p")
+    one.create_volume(store.apply(Put(record))[0])
+    assert found == {"one": 1, "two": 2, "hidden": None}
+
+
 def test_process_wide_options_are_checked_and_wait_for_loaded_drivers(
     load: Callable[..., Any], settings: drivers.Settings
 ) -> None:
