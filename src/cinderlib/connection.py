@@ -202,9 +202,9 @@ class Connection(Resource):
 
     # --- the controller half -------------------------------------------------------------------
 
-    def _connect(self) -> None:
+    def _connect(self, *, to_attach: bool = False) -> None:
         record, self.changed = operations.connect(
-            self._controller.journal, self._record, self._asked
+            self._controller.journal, self._record, self._asked, to_attach=to_attach
         )
         self._adopt(record)
 
@@ -246,6 +246,9 @@ class Connection(Resource):
         :param force: also when data that was not written yet is lost by it.
         :param ignore_errors: with ``force``, raise nothing.
         """
+        self._detach(force, ignore_errors)
+
+    def _detach(self, force: bool, ignore_errors: bool, *, to_disconnect: bool = False) -> None:
         with self._named():
             if self.is_new:
                 self._controller.local_host.detach(
@@ -255,7 +258,11 @@ class Connection(Resource):
                 self.changed = True
                 return
             record, self.changed = operations.detach(
-                self._controller.journal, self.id, force=force, ignore_errors=ignore_errors
+                self._controller.journal,
+                self.id,
+                force=force,
+                ignore_errors=ignore_errors,
+                to_disconnect=to_disconnect,
             )
             self._adopt(record)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from cinderlib import errors, serialization, validation
 from cinderlib.operations import volumes as operations
+from cinderlib.operations.connections import is_half_done
 from cinderlib.owner import this_host
 from cinderlib.records import (
     ConnectionRecord,
@@ -250,10 +251,11 @@ class Volume(Resource):
         """
         wanted = validation.check_size(size)
         with self._named():
-            record, self.changed = operations.extend(self._controller.journal, self.id, wanted)
+            record, self.changed, seen = operations.extend(
+                self._controller.journal, self.id, wanted
+            )
             self._adopt(record)
-            local = self.local_attach if record.attach_status == "attached" else None
-            return local.extend() if local is not None else record.size * GIB
+            return record.size * GIB if seen is None else seen
 
     def clone(self, **fields: Any) -> Volume:
         """Make another volume with the same data on the same backend.
@@ -301,14 +303,19 @@ class Volume(Resource):
         :raises InvalidVolume: it is connected to another host and is not multiattach.
         :raises InvalidConnector: the driver needs more than the connector says.
         """
+        return self._connect(connector_dict, fields, to_attach=False)
+
+    def _connect(
+        self, connector: Mapping[str, Any], fields: Mapping[str, Any], *, to_attach: bool
+    ) -> Connection:
         connection = self._controller.Connection(
             self._controller.loaded(self._record.backend),
             volume=self,
-            connector=connector_dict,
+            connector=connector,
             **fields,
         )
         with self._named():
-            connection._connect()
+            connection._connect(to_attach=to_attach)
             self.refresh()
         self.changed = connection.changed
         return connection
@@ -326,9 +333,10 @@ class Volume(Resource):
         :raises NodeError: this host could not; it is disconnected again.
         """
         controller = self._controller
-        with self._named():
+        with self._named(), controller.journal.in_halves(operations.lock_name(self.id)):
             connector = controller.local_connector(controller.loaded(self._record.backend))
-            connection = self.connect(connector, attached_host=this_host())
+            here = {"attached_host": this_host()}
+            connection = self._connect(connector, here, to_attach=True)
             made_here = connection.changed
             try:
                 connection.attach()
@@ -352,13 +360,14 @@ class Volume(Resource):
         :param ignore_errors: with ``force``, raise nothing.
         :raises NotLocal: it is not attached here.
         """
-        connection = self.local_attach
+        connection = self._here()
         if connection is None:
             raise errors.NotLocal(f"Volume {self.id} is not attached to this host", resource=self)
         failed: errors.CinderlibError | None = None
-        with self._named():
+        halves = self._controller.journal.in_halves(operations.lock_name(self.id))
+        with self._named(), halves:
             try:
-                connection.detach(force, ignore_errors)
+                connection._detach(force, ignore_errors, to_disconnect=True)
             except errors.NodeError as exc:
                 if not force:
                     raise
@@ -366,6 +375,19 @@ class Volume(Resource):
             self.disconnect(connection, force)
             if failed is not None and not ignore_errors:
                 raise failed
+
+    def _here(self) -> Connection | None:
+        """The connection of :attr:`local_attach`, or one that an attach or detach of this host left
+        when it failed between connecting and attaching."""
+        attached = self.local_attach
+        if attached is not None:
+            return attached
+        for connection in self.connections:
+            if connection.attached_host == this_host() and is_half_done(
+                self._controller.journal, connection.id
+            ):
+                return connection
+        return None
 
     @contextlib.contextmanager
     def attached(self) -> Iterator[Connection]:
@@ -378,7 +400,7 @@ class Volume(Resource):
 
     def cleanup(self) -> None:
         """Detach and disconnect it from this host, if it is; other hosts are left alone."""
-        while self.local_attach is not None:
+        while self._here() is not None:
             self.detach()
 
     def _document(self, *, related: bool) -> serialization.VolumeDocument:

@@ -2,6 +2,10 @@
 
 The controller half changes under the lock of the volume. A volume is exported when its first
 connection is made and unexported when its last one goes; a host has one connection to a volume.
+
+A call for both halves (``Volume.attach``) has an intent of its own besides those of its halves, so
+that a crash between them leaves nothing connected that nobody attached. Its id is the connection's,
+so that every end of a connection drops it.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from cinderlib.drivers.port import Driver
 from cinderlib.operations import volumes
 from cinderlib.operations.journal import Journal, lost, recovers
 from cinderlib.operations.volumes import host_of
-from cinderlib.owner import this_host
+from cinderlib.owner import this_host, this_process
 from cinderlib.persistence.base import Put, Remove
 from cinderlib.records import (
     ConnectionRecord,
@@ -26,18 +30,28 @@ from cinderlib.records import (
 )
 
 TRANSITIONAL = frozenset({"attaching", "detaching"})
+#: Intents for a call that is made of both halves.
+WHOLE = frozenset({"volume.attach", "volume.detach"})
+#: What only the host that began it can settle.
+ON_THE_HOST = WHOLE | {"connection.attach", "connection.detach"}
 #: What names a host, the surest first. Two connectors that agree in the first that both have are
 #: the same host's.
 IDENTITY = ("system uuid", "initiator", "nqn", "wwpns", "host")
 
 
 def connect(
-    journal: Journal, connection: ConnectionRecord, asked: Mapping[str, Any]
+    journal: Journal,
+    connection: ConnectionRecord,
+    asked: Mapping[str, Any],
+    *,
+    to_attach: bool = False,
 ) -> tuple[ConnectionRecord, bool]:
     """Export and map a volume for the host that ``connection.connector`` describes.
 
     :param connection: the record to make; not stored yet.
     :param asked: the fields that the caller named; a connection of that host must agree in these.
+    :param to_attach: whether the caller attaches it next, and it is to be undone when that is
+        never done.
     :returns: the stored record, which for a host that is connected already is the one that is
         there, and whether it was made now.
     :raises InvalidVolume: the volume is connected to another host and is not multiattach, or is in
@@ -53,6 +67,8 @@ def connect(
         there = _same(connection, others)
         if there is not None and there.status == "attached":
             _refuse_different(there, asked)
+            if not to_attach and is_half_done(journal, there.id):
+                journal.store.apply(Remove(IntentRecord, there.id))
             return there, False
         if volume.status not in volumes.READABLE:
             raise errors.InvalidVolume(
@@ -87,8 +103,33 @@ def connect(
         )
         in_use = replace(exported, status="in-use", attach_status="attached")
         done = f"Volume {volume.id} was connected to {host_of(ready)}"
-        journal.finish_with(intent, done, exported, in_use, Put(ready))
+        whole = (
+            Put(_whole("volume.attach", ready), check=False)
+            if to_attach
+            else Remove(IntentRecord, ready.id)
+        )
+        journal.finish_with(intent, done, exported, in_use, Put(ready), whole)
         return _get(journal, ready.id), True
+
+
+def _whole(operation: str, connection: ConnectionRecord) -> IntentRecord:
+    return IntentRecord(
+        id=connection.id,
+        operation=operation,
+        backend=connection.backend,
+        resource_id=connection.id,
+        lock=volumes.lock_name(connection.volume_id),
+        owner=this_process(),
+    )
+
+
+def is_half_done(journal: Journal, connection_id: str) -> bool:
+    """Whether a call for both halves of a connection has not come to its end."""
+    return journal.store.get(IntentRecord, connection_id) is not None
+
+
+def _gone(connection: ConnectionRecord) -> tuple[Remove, Remove]:
+    return Remove(ConnectionRecord, connection.id), Remove(IntentRecord, connection.id)
 
 
 def _of_volume(journal: Journal, volume_id: str) -> list[ConnectionRecord]:
@@ -191,7 +232,8 @@ def disconnect(journal: Journal, connection_id: str, *, force: bool = False) -> 
     if found is None:
         return False
     lock = volumes.lock_name(found.volume_id)
-    with journal.locks.hold(lock):
+    # The second keeps an attach or detach of it away, which don't change the volume.
+    with journal.locks.hold(lock, host_lock_name(connection_id)):
         others = _of_volume(journal, found.volume_id)
         connection = next((c for c in others if c.id == connection_id), None)
         if connection is None:
@@ -222,8 +264,7 @@ def disconnect(journal: Journal, connection_id: str, *, force: bool = False) -> 
             journal.fail(intent, detaching, replace(detaching, status="error_detaching"))
             raise
         done = f"Volume {volume.id} was disconnected from {host_of(connection)}"
-        gone = Remove(ConnectionRecord, connection_id)
-        journal.finish_with(intent, done, volume, _without(after, others), gone)
+        journal.finish_with(intent, done, volume, _without(after, others), *_gone(connection))
         return True
 
 
@@ -273,8 +314,36 @@ def _disconnected(journal: Journal, intent: IntentRecord, what: str) -> None:
     driver = journal.driver(intent.backend)
     after = _unmap(driver, volume, connection, last=not others, force=True)
     done = f"The interrupted {what} of volume {volume.id} was settled on the storage"
-    gone = Remove(ConnectionRecord, connection.id)
-    journal.finish_with(intent, done, volume, _without(after, others), gone)
+    journal.finish_with(intent, done, volume, _without(after, others), *_gone(connection))
+
+
+@recovers("volume.attach")
+def recover_whole_attach(journal: Journal, intent: IntentRecord) -> str:
+    """Nobody was told of it: undo both halves."""
+    connection = journal.store.get(ConnectionRecord, intent.resource_id)
+    if connection is not None:
+        journal.host.detach(connection, force=True)
+    _disconnected(journal, intent, "attach")
+    return "undone"
+
+
+@recovers("volume.detach")
+def recover_whole_detach(journal: Journal, intent: IntentRecord) -> str:
+    """Something of it may be done already: go on to the end, unless it is in use again."""
+    connection = journal.store.get(ConnectionRecord, intent.resource_id)
+    if connection is not None:
+        try:
+            journal.host.detach(connection)
+        except errors.DeviceInUse:
+            journal.finish(intent, "It stays attached")
+            return "undone"
+    _disconnected(journal, intent, "detach")
+    return "finished"
+
+
+def host_lock_name(connection_id: str) -> str:
+    """The lock under which the device of a connection is made and removed."""
+    return f"connection:{connection_id}"
 
 
 def attach(journal: Journal, connection_id: str) -> tuple[ConnectionRecord, bool]:
@@ -284,7 +353,7 @@ def attach(journal: Journal, connection_id: str) -> tuple[ConnectionRecord, bool
     :raises InvalidConnection: it is attached on another host already.
     :raises NodeError: the host could not attach it; nothing of it is left.
     """
-    lock = f"connection:{connection_id}"
+    lock = host_lock_name(connection_id)
     with journal.locks.hold(lock):
         journal.settle(connection_id, lock)
         connection = _get(journal, connection_id)
@@ -296,13 +365,18 @@ def attach(journal: Journal, connection_id: str) -> tuple[ConnectionRecord, bool
             )
         volume = journal.store.get(VolumeRecord, connection.volume_id)
         already = connection.device is not None
-        intent, attaching = journal.begin("connection.attach", lock, connection)
+        intent, attaching = journal.begin(
+            "connection.attach", lock, connection, data={"again": already}
+        )
         try:
             # Asked again of a host that has it, attach finds the device that is there; after a
             # reboot there is none and it is made anew.
             device = journal.host.attach(attaching, volume)
-        except BaseException:
-            journal.fail(intent, attaching, replace(attaching, device=None))
+        except BaseException as exc:
+            if not already:
+                _undo_attach(journal, intent, attaching, exc)
+            else:
+                journal.fail(intent, attaching, attaching)
             raise
         done = f"Volume {connection.volume_id} was attached"
         attached = replace(
@@ -310,7 +384,21 @@ def attach(journal: Journal, connection_id: str) -> tuple[ConnectionRecord, bool
             device=Secret(device),
             attached_host=connection.attached_host or this_host(),
         )
-        return journal.finish_with(intent, done, attaching, attached), not already
+        whole = Remove(IntentRecord, connection_id)
+        return journal.finish_with(intent, done, attaching, attached, whole), not already
+
+
+def _undo_attach(
+    journal: Journal, intent: IntentRecord, connection: ConnectionRecord, cause: BaseException
+) -> None:
+    try:
+        # It may have failed after the device was there.
+        journal.host.detach(connection, force=True)
+    except errors.CinderlibError as exc:
+        # The intent stays, so that what is left on this host is not forgotten.
+        cause.add_note(f"Undoing it failed too: {exc}")
+        return
+    journal.fail(intent, connection, connection)
 
 
 def _get(journal: Journal, connection_id: str) -> ConnectionRecord:
@@ -322,33 +410,55 @@ def _get(journal: Journal, connection_id: str) -> ConnectionRecord:
 
 @recovers("connection.attach")
 def recover_attach(journal: Journal, intent: IntentRecord) -> str:
-    """There may be a device that nobody knows of: remove it."""
-    _detached(journal, intent)
+    """There may be a device that nobody knows of: remove it. One that was there before is kept, and
+    what is missing of it made."""
+    connection = journal.store.get(ConnectionRecord, intent.resource_id)
+    if connection is not None and intent.data.get("again"):
+        volume = journal.store.get(VolumeRecord, connection.volume_id)
+        try:
+            device = journal.host.attach(connection, volume)
+        except errors.NodeError:
+            journal.finish(intent, "It stays as it was")
+            return "undone"
+        attached = replace(connection, device=Secret(device))
+        journal.finish_with(intent, "It was attached", connection, attached)
+        return "finished"
+    _detached(journal, intent, force=True)
     return "undone"
 
 
 def detach(
-    journal: Journal, connection_id: str, *, force: bool = False, ignore_errors: bool = False
+    journal: Journal,
+    connection_id: str,
+    *,
+    force: bool = False,
+    ignore_errors: bool = False,
+    to_disconnect: bool = False,
 ) -> tuple[ConnectionRecord, bool]:
     """Remove the device of a connection from this host; the volume stays mapped.
 
     :param force: also when data that is not written yet is lost by it.
     :param ignore_errors: with ``force``, whether errors are passed over.
+    :param to_disconnect: whether the caller disconnects it next, and that is to be done by recovery
+        when it never comes to it.
     :returns: the record without a device, and whether there was one.
     :raises NodeError: something of it is still on this host.
     """
-    lock = f"connection:{connection_id}"
+    lock = host_lock_name(connection_id)
     with journal.locks.hold(lock):
         journal.settle(connection_id, lock)
         connection = _get(journal, connection_id)
         if connection.device is None:
             return connection, False
-        intent, detaching = journal.begin("connection.detach", lock, connection)
+        whole = [Put(_whole("volume.detach", connection), check=False)] if to_disconnect else []
+        intent, detaching = journal.begin(
+            "connection.detach", lock, connection, *whole, data={"force": force}
+        )
         try:
             journal.host.detach(detaching, force=force, ignore_errors=ignore_errors)
         except BaseException:
             # The device stays recorded, so that it can be tried again.
-            journal.fail(intent, detaching, detaching)
+            journal.fail(intent, detaching, detaching, Remove(IntentRecord, connection_id))
             raise
         done = f"Volume {connection.volume_id} was detached"
         detached = replace(detaching, device=None)
@@ -357,17 +467,21 @@ def detach(
 
 @recovers("connection.detach")
 def recover_detach(journal: Journal, intent: IntentRecord) -> str:
-    """The device may be half gone: go on to the end."""
-    _detached(journal, intent)
+    """The device may be half gone: go on to the end, unless it is in use again."""
+    try:
+        _detached(journal, intent, force=bool(intent.data.get("force")))
+    except errors.DeviceInUse:
+        journal.finish(intent, "It stays attached")
+        return "undone"
     return "finished"
 
 
-def _detached(journal: Journal, intent: IntentRecord) -> None:
+def _detached(journal: Journal, intent: IntentRecord, *, force: bool) -> None:
     connection = journal.store.get(ConnectionRecord, intent.resource_id)
     if connection is None:
         journal.finish(intent, "Nothing was done")
         return
-    journal.host.detach(connection, force=True)
+    journal.host.detach(connection, force=force)
     journal.finish_with(
         intent,
         f"Volume {connection.volume_id} was detached",

@@ -9,9 +9,12 @@ one while holding the lock calls the function that was registered for it with :f
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn, Protocol, TypeVar
 
 import msgspec
@@ -39,6 +42,9 @@ class Host(Protocol):
     def detach(
         self, connection: ConnectionRecord, *, force: bool = False, ignore_errors: bool = False
     ) -> None: ...
+
+    def extend(self, connection: ConnectionRecord) -> int:
+        """:returns: the device's size in bytes."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -88,17 +94,21 @@ class Journal:
         self.locks = locks
         self.driver = driver
         self.host = host
+        self._guard = threading.Lock()
+        self._in_halves: Counter[str] = Counter()
 
     def begin(
         self,
         operation: str,
         lock: str,
         record: R,
+        *others: Change,
         data: Mapping[str, Any] | None = None,
     ) -> tuple[IntentRecord, R]:
         """Record that an operation starts, and the record in its transitional state.
 
         :param lock: the name of the lock that is held for it.
+        :param others: changes to make together with it.
         :raises StoreError: nothing was recorded and nothing may be done.
         """
         intent = IntentRecord(
@@ -110,7 +120,7 @@ class Journal:
             owner=owner.this_process(),
             data=dict(data or {}),
         )
-        written = self.store.apply(Put(intent), Put(record))
+        written = self.store.apply(Put(intent), Put(record), *others)
         return intent, written[1]  # type: ignore[return-value]
 
     def finish(self, intent: IntentRecord, done: str, *changes: Change) -> tuple[Record, ...]:
@@ -164,6 +174,24 @@ class Journal:
                 record = replace(current, **changes)
         raise errors.StaleRecord(f"Others keep changing {after.id}", resource=after.id)
 
+    @contextlib.contextmanager
+    def in_halves(self, lock: str) -> Iterator[None]:
+        """While a call runs that is made of two operations, each of which takes the lock: the
+        intent for the whole is then in the store, and the lock is free in between."""
+        with self._guard:
+            self._in_halves[lock] += 1
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._in_halves[lock] -= 1
+
+    def is_in_halves(self, intent: IntentRecord) -> bool:
+        """Whether the call that wrote an intent for the whole can still be on its way."""
+        if intent.owner == owner.this_process():
+            return self._in_halves[intent.lock] > 0
+        return owner.is_alive(intent.owner) is not False
+
     def fail(self, intent: IntentRecord, before: R, after: R, *others: Change) -> None:
         """Record a failure while its exception is on the way; one of the store is only logged,
         because the intent that stays says the same."""
@@ -197,7 +225,7 @@ class Journal:
     def may_run(self, intent: IntentRecord) -> bool:
         """Whether an operation can be under way although its lock is held here: on a host that
         this store's locks don't reach."""
-        return self.store.lock_url is None and owner.is_alive(intent.owner) is None
+        return not self.locks.reaches_hosts and owner.is_alive(intent.owner) is None
 
     def recover(self, intent: IntentRecord) -> str:
         """Settle one interrupted operation; its resource's lock is held."""

@@ -15,6 +15,8 @@ LOG = logging.getLogger(__name__)
 
 #: Seconds to wait for the lock of an operation: one that is held belongs to an operation that runs.
 PATIENCE = 0.05
+#: The same when the process is dead: a lock service may need a moment to notice that.
+PATIENCE_WITH_THE_DEAD = 5.0
 
 
 def recover(journal: Journal, backend: str | None = None) -> list[Recovered]:
@@ -31,7 +33,9 @@ def recover(journal: Journal, backend: str | None = None) -> list[Recovered]:
 
 def _recover_one(journal: Journal, intent: IntentRecord) -> Recovered:
     try:
-        with journal.locks.hold(intent.lock, timeout=PATIENCE):
+        dead = owner.is_alive(intent.owner) is False
+        patience = PATIENCE_WITH_THE_DEAD if dead else PATIENCE
+        with journal.locks.hold(intent.lock, timeout=patience):
             if journal.store.get(IntentRecord, intent.id) is None:
                 return _told(intent, "skipped", "it ended meanwhile")
             if _is_foreign(journal, intent):
@@ -40,6 +44,8 @@ def _recover_one(journal: Journal, intent: IntentRecord) -> Recovered:
                     "skipped",
                     f"it was begun on {intent.owner.host}, which alone can tell whether it runs",
                 )
+            if intent.operation in connections.WHOLE and journal.is_in_halves(intent):
+                return _told(intent, "skipped", "it is running")
             return _told(intent, journal.recover(intent))
     except errors.Busy:
         return _told(intent, "skipped", "it is running")
@@ -49,7 +55,7 @@ def _recover_one(journal: Journal, intent: IntentRecord) -> Recovered:
 
 
 def _is_foreign(journal: Journal, intent: IntentRecord) -> bool:
-    if intent.operation in ("connection.attach", "connection.detach"):
+    if intent.operation in connections.ON_THE_HOST:
         # The device is on the host that began it, and nobody else can look.
         return intent.owner.host != owner.this_host()
     return journal.may_run(intent)

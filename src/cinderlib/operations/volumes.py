@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from cinderlib import errors
 from cinderlib.drivers.port import Driver
 from cinderlib.operations.journal import Journal, lost, recovers, refuse_differences
+from cinderlib.owner import this_host
 from cinderlib.persistence.base import Remove
 from cinderlib.records import (
     ConnectionRecord,
@@ -17,6 +19,8 @@ from cinderlib.records import (
     now,
     replace,
 )
+
+LOG = logging.getLogger(__name__)
 
 #: States that an operation leaves when it is interrupted.
 TRANSITIONAL = frozenset({"creating", "deleting", "extending", "reverting"})
@@ -204,12 +208,14 @@ def recover_delete(journal: Journal, intent: IntentRecord) -> str:
     return "finished"
 
 
-def extend(journal: Journal, volume_id: str, size: int) -> tuple[VolumeRecord, bool]:
-    """Grow a volume.
+def extend(journal: Journal, volume_id: str, size: int) -> tuple[VolumeRecord, bool, int | None]:
+    """Grow a volume, and let this host see it when it is attached here.
 
     :param size: the new size in GiB.
-    :returns: the record, and whether it was smaller before.
+    :returns: the record, whether it was smaller before, and the size of this host's device in
+        bytes, if there is one.
     :raises InvalidInput: the volume is larger already.
+    :raises NodeError: the volume has grown, and this host's device has not.
     """
     with journal.locks.hold(lock_name(volume_id)):
         volume = get(journal, volume_id)
@@ -220,7 +226,7 @@ def extend(journal: Journal, volume_id: str, size: int) -> tuple[VolumeRecord, b
                 resource=volume_id,
             )
         if size == volume.size and volume.status != "error_extending":
-            return volume, False
+            return volume, False, _let_see(journal, volume_id)
         if volume.status not in READABLE:
             raise errors.InvalidVolume(
                 f"Volume {volume_id} cannot be extended: it is '{volume.status}'",
@@ -240,8 +246,20 @@ def extend(journal: Journal, volume_id: str, size: int) -> tuple[VolumeRecord, b
             journal.fail(intent, extending, failed)
             raise
         ready = replace(grown, size=size, status=settled, previous_status=None)
-        done = f"Volume {volume_id} was extended to {size} GiB"
-        return journal.finish_with(intent, done, extending, ready), True
+        try:
+            seen = _let_see(journal, volume_id)
+        finally:
+            done = f"Volume {volume_id} was extended to {size} GiB"
+            written = journal.finish_with(intent, done, extending, ready)
+        return written, True, seen
+
+
+def _let_see(journal: Journal, volume_id: str) -> int | None:
+    """Let this host's device of a volume take the volume's size, which is returned in bytes."""
+    for connection in journal.store.find(ConnectionRecord, {"volume_id": volume_id}):
+        if connection.device is not None and connection.attached_host == this_host():
+            return journal.host.extend(connection)
+    return None
 
 
 @recovers("volume.extend")
@@ -259,6 +277,11 @@ def recover_extend(journal: Journal, intent: IntentRecord) -> str:
         failed = replace(volume, status="error_extending", previous_status=settled)
         journal.fail(intent, volume, failed)
         raise
+    try:
+        _let_see(journal, volume.id)
+    except errors.NodeError as exc:
+        # The same call again, or an attach, lets the host see it.
+        LOG.warning("Volume %s has grown, and this host does not see it: %s", volume.id, exc)
     ready = replace(grown, size=size, status=settled, previous_status=None)
     journal.finish_with(intent, f"Volume {volume.id} was extended", volume, ready)
     return "finished"
@@ -321,14 +344,15 @@ def recover_revert(journal: Journal, intent: IntentRecord) -> str:
     if volume is None or snapshot is None:
         journal.finish(intent, "Nothing was done")
         return "undone"
-    reverted = journal.driver(intent.backend).revert_to_snapshot(volume, snapshot)
-    journal.finish_with(
-        intent,
-        f"Volume {volume.id} was reverted",
-        volume,
-        replace(reverted, status="available"),
-    )
-    return "finished"
+    try:
+        reverted = journal.driver(intent.backend).revert_to_snapshot(volume, snapshot)
+    except errors.Unsupported:
+        # Nor could it before the crash: the driver did nothing.
+        done, reverted, outcome = "Nothing was done", volume, "undone"
+    else:
+        done, outcome = f"Volume {volume.id} was reverted", "finished"
+    journal.finish_with(intent, done, volume, replace(reverted, status="available"))
+    return outcome
 
 
 def host_of(connection: ConnectionRecord) -> str:
