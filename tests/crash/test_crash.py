@@ -8,7 +8,6 @@ sample of the steps is tried, ``--crash=all`` tries every one.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import conftest

@@ -42,9 +42,9 @@ def warm_up() -> None:
             host="warm", state_path=str(_state / "drivers"), lock_path=str(_state / "locks")
         )
     )
+    import array_driver  # noqa: F401
     from cinder import coordination
 
-    import array_driver  # noqa: F401
     import cinderlib.drivers.loading
     import cinderlib.node.local  # noqa: F401
     from cinderlib.persistence.sql import SQLStore

@@ -6,11 +6,10 @@ import hashlib
 import pathlib
 from typing import Any
 
-import msgspec
 from points import Points
 
 import cinderlib.drivers
-from cinderlib import Backend, Controller, Volume, errors
+from cinderlib import Backend, Controller, Volume
 from cinderlib.node import block, loop
 from cinderlib.node.state import State
 from cinderlib.owner import this_host
@@ -46,7 +45,7 @@ class World:
         self.volumes = root / "volumes"
         self.access = root / "volumes-access"
         self.points = points
-        self._state = state
+        self._host_state = State(state / "node")
         load = cinderlib.drivers.load
 
         def watched(*args: Any, **kwargs: Any) -> Any:
@@ -121,9 +120,11 @@ class World:
                 found.append(backing.name)
         return sorted(found)
 
-    def _state_files(self) -> list[pathlib.Path]:
-        folder = State(self._state / "node").path
-        return [path for path in folder.rglob("*") if path.is_file()]
+    def _litter(self) -> list[str]:
+        """Names of the files in the host's state folder that are no attachment's."""
+        keys = {entry.key for entry in self._host_state.entries()}
+        files = [path for path in self._host_state.path.rglob("*") if path.is_file()]
+        return [path.name for path in files if path.name.split(".")[0] not in keys]
 
     def observe(self) -> dict[str, Any]:
         """All that a user can tell, in a form that can be compared between runs."""
@@ -135,8 +136,10 @@ class World:
         ]
         return {
             "volumes": {
-                v.id: [v.status, v.attach_status, v.size, v.name, v.metadata, v.previous_status]
-                + [self._digest(name(v))]
+                v.id: [
+                    *(v.status, v.attach_status, v.size, v.name, v.metadata, v.previous_status),
+                    self._digest(name(v)),
+                ]
                 for v in store.find(VolumeRecord)
             },
             "snapshots": {
@@ -192,8 +195,7 @@ class World:
             if (volume.status == "in-use") != (volume.id in connected):
                 wrong.append(f"volume {volume.id} is {volume.status!r}")
         if litter:
-            files = [path for path in self._state_files() if path.suffix != ".json"]
-            wrong += [f"left in the state folder: {path.name}" for path in files]
+            wrong += [f"left in the state folder: {name}" for name in self._litter()]
         return wrong + self._host_disagreements(volumes, connections)
 
     def _host_disagreements(
@@ -216,13 +218,10 @@ class World:
                 wrong.append(f"{path} has {block.size(path)} bytes")
         wrong += [f"leaked device of {file}" for file in devices]
         attached = {c.id for c in connections if c.device is not None}
-        for path in self._state_files():
-            if path.suffix != ".json":
-                continue
-            entry = msgspec.json.decode(path.read_bytes())
-            if entry["status"] != "attached":
-                wrong.append(f"the host's state says {entry['status']!r}")
-            if entry["document"].get("id") not in attached:
+        for entry in self._host_state.entries():
+            if entry.status != "attached":
+                wrong.append(f"the host's state says {entry.status!r}")
+            if entry.document.get("id") not in attached:
                 wrong.append("the host's state has an attachment that the store has not")
         return wrong
 
@@ -243,6 +242,3 @@ class World:
         return self.disagreements(litter=True) + [
             f"cannot be removed: {left}" for _ in left and [1]
         ]
-
-
-__all__ = ["World", "errors"]
