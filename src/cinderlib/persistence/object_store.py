@@ -52,7 +52,7 @@ class ObjectStore(Store):
 
     def get(self, kind: type[R], id: str) -> R | None:
         found = self._object(kind, id)
-        return None if found is None else _record_of(kind, found)
+        return None if found is None else _stored(kind, found)
 
     def find(
         self,
@@ -63,7 +63,7 @@ class ObjectStore(Store):
         limit: int | None = None,
     ) -> list[R]:
         where = check_where(kind, where)
-        found = [_record_of(kind, item) for item in self._objects(kind, where)]
+        found = [_stored(kind, item) for item in self._objects(kind, where)]
         found = [record for record in found if _matches(record, where)]
         found.sort(key=_place)
         if after is not None:
@@ -194,6 +194,12 @@ def _record_of(kind: type[R], resource: Any) -> R:
         raise StoreError(
             f"What is under the key {record.id!r} is not an intent.", retryable=False
         ) from None
+
+
+def _stored(kind: type[R], resource: Any) -> R:
+    """The record of what the persistence has; it may have made the object anew of a document."""
+    record = _record_of(kind, resource)
+    return record if record.version else replace(record, version=1)
 
 
 def _matches(record: Record, where: Mapping[str, str]) -> bool:
