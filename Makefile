@@ -8,6 +8,9 @@ READY := $(VENV)/.ready
 SERVERS := postgresql mariadb-server-core mariadb-client-core ceph-mon ceph-mgr ceph-osd ceph-common
 TOOLS := python3-rados python3-rbd lvm2 e2fsprogs xfsprogs btrfs-progs util-linux
 
+# Tests of a file stay in one process, so that a server is started once, or seldom more often.
+PARALLEL := -n logical --maxprocesses 4 --dist loadfile
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -16,14 +19,14 @@ help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: $(READY) ## Watch real block storage work, on this machine, in half a minute
+demo: $(READY) ## Watch real block storage work on this machine
 	@$(VENV)/bin/python -m cinderlib.demo
 
 .PHONY: test
 test: $(READY) ## Run the tests, with real servers (ARGS='-k name' for some)
 	@scripts/host-packages $(SERVERS) $(TOOLS)
 	@scripts/ceph-modules $(VENV)
-	$(VENV)/bin/pytest $(ARGS)
+	$(VENV)/bin/pytest $(PARALLEL) $(ARGS)
 
 .PHONY: docs-test
 docs-test: $(READY) ## Run the code in README.md and docs/ only
