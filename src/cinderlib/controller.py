@@ -14,11 +14,11 @@ from cinderlib.backend import Backend
 from cinderlib.connection import Connection
 from cinderlib.keyvalue import KeyValue
 from cinderlib.localhost import LocalHost
-from cinderlib.locks import Locks
+from cinderlib.locks import Locks, ToozLocks
 from cinderlib.operations import recovery
 from cinderlib.operations.journal import Journal, Recovered
 from cinderlib.owner import this_host
-from cinderlib.persistence.base import Change, Put, Store
+from cinderlib.persistence.base import Change, Put, SharedLocks, Store
 from cinderlib.records import (
     ConnectionRecord,
     KeyValueRecord,
@@ -82,6 +82,9 @@ class Controller:
         ``/var/lib/cinderlib`` for root and the user's state folder for others.
     :param strict_options: whether an unknown option of a backend is an error; otherwise a warning
         is logged.
+    :param lock_url: of a tooz coordinator (``etcd3+http://host:2379``), for a store of your own
+        that several hosts share. By default the database server keeps the locks, and for other
+        stores files do.
     :param lock_timeout: seconds to wait while another works on the same resource.
     :param recover: whether interrupted operations of a backend are settled when it is loaded.
     :param cinder_options: options of Cinder that belong to no backend. They hold for the whole
@@ -106,6 +109,7 @@ class Controller:
         host: str | None = None,
         state_path: str | os.PathLike[str] | None = None,
         strict_options: bool = True,
+        lock_url: str | None = None,
         lock_timeout: float = 60.0,
         recover: bool = True,
         **cinder_options: Any,
@@ -124,6 +128,7 @@ class Controller:
             "cinder_options": cinder_options,
             "strict_options": strict_options,
         }
+        self._lock_url = lock_url
         self._lock_timeout = lock_timeout
         self._loading = threading.RLock()
         self._backends: dict[str, Backend] = {}
@@ -145,11 +150,15 @@ class Controller:
     def _open(self, persistence_config: Any) -> None:
         self.store = persistence.open_store(persistence_config)
         self.persistence = persistence.of_objects(self.store, self.wrap)
-        self._locks = Locks(
-            (self.store.lock_url or self._folders.lock_url) if self.store.shared else None,
-            self._lock_timeout,
-        )
+        self._locks = Locks(self._shared_locks(), self._lock_timeout)
         self.journal = Journal(self.store, self._locks, self._driver, self.local_host)
+
+    def _shared_locks(self) -> SharedLocks | None:
+        if self._lock_url is not None:
+            return ToozLocks(self._lock_url)
+        if self.store.locks is not None:
+            return self.store.locks
+        return ToozLocks(self._folders.lock_url) if self.store.shared else None
 
     def set_persistence(self, persistence_config: Any) -> None:
         """Work with another store from now on; loaded backends stay loaded. Nothing is moved:

@@ -1,9 +1,9 @@
 """Locks by name, held across the threads, processes and hosts that share a store.
 
 A lock has two layers: one in this process, which is all that a store of one process needs, and one
-of tooz (files, PostgreSQL, etcd, ...), which reaches the others. Names are spread over a fixed
-number of stripes, so that lock files don't grow with the number of volumes ever made; two resources
-that share a stripe merely wait for each other now and then.
+that reaches the others: the store's own, or tooz's. Names are spread over a fixed number of
+stripes, so that lock files don't grow with the number of volumes ever made; two resources that
+share a stripe merely wait for each other now and then.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from cinderlib import errors
+from cinderlib.persistence.base import SharedLocks
 
 LOG = logging.getLogger(__name__)
 
@@ -28,19 +29,21 @@ STRIPES = 4096
 class Locks:
     """The locks of a controller.
 
-    :param url: of a tooz coordinator (``file:///run/lock/x``, ``postgresql://...``,
-        ``etcd3+http://...``); ``None`` when no other process shares the store.
+    :param others: the layer that reaches other processes; ``None`` when no other shares the store.
     :param timeout: seconds to wait for a lock that is held before giving up.
     """
 
-    def __init__(self, url: str | None, timeout: float) -> None:
-        self._url = url
+    def __init__(self, others: SharedLocks | None, timeout: float) -> None:
+        self._others = others
         self._timeout = timeout
         self._guard = threading.Lock()
         self._held: dict[int, _Held] = {}
-        self._coordinator: Any = None
-        self._coordinator_pid = 0
         self._mine = threading.local()
+
+    @property
+    def reaches_hosts(self) -> bool:
+        """Whether they hold wherever the store can be seen."""
+        return self._others is None or self._others.reaches_hosts
 
     @contextlib.contextmanager
     def hold(self, *names: str, timeout: float | None = None) -> Iterator[None]:
@@ -59,9 +62,10 @@ class Locks:
                 # One order for everybody, so that two holders never wait for each other.
                 for stripe in sorted({zlib.crc32(name.encode()) % STRIPES for name in names}):
                     stack.enter_context(self._hold_here(stripe, deadline, names))
-                    if self._url is not None:
-                        elsewhere = self._hold_elsewhere(self._url, stripe, deadline, names)
-                        stack.enter_context(elsewhere)
+                    if self._others is not None:
+                        wait = max(0.01, deadline - time.monotonic())
+                        if not stack.enter_context(self._others.hold(stripe, wait)):
+                            raise _busy(names, "another process")
                 yield
         finally:
             self._mine.names = None
@@ -84,46 +88,66 @@ class Locks:
                 if not held.users:
                     del self._held[stripe]
 
+    def close(self) -> None:
+        """Give up what keeps the locks."""
+        if self._others is not None:
+            self._others.close()
+
+
+class ToozLocks:
+    """Locks of a tooz coordinator: files on this host, or a service such as etcd or Redis.
+
+    :param url: of the coordinator, such as ``file:///run/lock/x`` or ``etcd3+http://host:2379``.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.reaches_hosts = not url.startswith(("file:", "ipc:"))
+        self._guard = threading.Lock()
+        self._coordinator: Any = None
+        self._pid = 0
+
     @contextlib.contextmanager
-    def _hold_elsewhere(
-        self, url: str, stripe: int, deadline: float, names: tuple[str, ...]
-    ) -> Iterator[None]:
+    def hold(self, number: int, timeout: float) -> Iterator[bool]:
+        """Hold a lock; gives whether it was got within ``timeout`` seconds.
+
+        :raises StoreError: the service cannot be reached.
+        """
         import tooz
 
         try:
-            lock = self._start(url).get_lock(b"cinderlib-%04d" % stripe)
-            got = lock.acquire(blocking=max(0.01, deadline - time.monotonic()))
+            lock = self._start().get_lock(b"cinderlib-%04d" % number)
+            got = lock.acquire(blocking=timeout)
         except tooz.ToozError as exc:
             raise errors.StoreError(
                 f"The lock service failed before anything was done: {exc}"
             ) from exc
-        if not got:
-            raise _busy(names, "another process")
         try:
-            yield
+            yield bool(got)
         finally:
-            try:
-                lock.release()
-            except tooz.ToozError:
-                # The work is done and recorded; the service frees what a lost client held.
-                LOG.warning("The lock of %s could not be given back", ", ".join(names))
+            if got:
+                try:
+                    lock.release()
+                except tooz.ToozError:
+                    # The work is done and recorded; the service frees what a lost client held.
+                    LOG.warning("A lock could not be given back", exc_info=True)
 
-    def _start(self, url: str) -> Any:
+    def _start(self) -> Any:
         # A forked child must not share its parent's connections.
         with self._guard:
-            if self._coordinator is None or self._coordinator_pid != os.getpid():
+            if self._coordinator is None or self._pid != os.getpid():
                 from tooz import coordination
 
                 member = f"cinderlib-{os.getpid()}".encode()
-                self._coordinator = coordination.get_coordinator(url, member)
+                self._coordinator = coordination.get_coordinator(self._url, member)
                 self._coordinator.start(start_heart=True)
-                self._coordinator_pid = os.getpid()
+                self._pid = os.getpid()
             return self._coordinator
 
     def close(self) -> None:
-        """Leave the lock service."""
+        """Leave the service."""
         with self._guard:
-            if self._coordinator is not None and self._coordinator_pid == os.getpid():
+            if self._coordinator is not None and self._pid == os.getpid():
                 self._coordinator.stop()
             self._coordinator = None
 

@@ -12,6 +12,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import alembic.command  # noqa: F401  (so that forked processes have it)
@@ -319,27 +320,58 @@ def test_no_error_tells_the_password(postgresql, mariadb) -> None:
 
 
 @pytest.mark.parametrize("name", SERVERS)
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_locks_reach_as_far_as_the_store(name: str, request) -> None:
-    from tooz import coordination
+    """Two stores stand for two hosts; the second gets what the first gives up, or loses."""
+    url = request.getfixturevalue(name).database(password="p@ss/w?rd#:[1]%40")
+    with open_url(url) as one, open_url(url) as other:
+        assert one.locks is not None
+        assert other.locks is not None
+        with one.locks.hold(7, 5) as mine:
+            assert mine
+            with other.locks.hold(8, 5) as another:
+                assert another
+            with other.locks.hold(7, 0.05) as theirs:
+                assert not theirs
+        with other.locks.hold(7, 5) as theirs:
+            assert theirs
 
-    url = request.getfixturevalue(name).database(password="p@ss:word%40")
-    with open_url(url) as store:
-        assert store.lock_url is not None
-        coordinator = coordination.get_coordinator(store.lock_url, b"tester")
-        coordinator.start()
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_locks_of_a_lost_server_are_an_error_of_ours(name: str, request) -> None:
+    server = request.getfixturevalue(name)
+    with open_url(server.database(password="p@ss")) as store:
+        assert store.locks is not None
+        with store.locks.hold(7, 5):
+            server.stop()
         try:
-            with coordinator.get_lock(b"volume"):
+            with pytest.raises(StoreError) as caught, store.locks.hold(7, 5):
                 pass
+            assert_no_password(caught.value)
         finally:
-            coordinator.stop()
+            server.start()
+        with store.locks.hold(7, 5) as again:
+            assert again
 
 
-def test_locks_that_would_not_work_are_told(postgresql, caplog) -> None:
-    with open_url(postgresql.database()) as store:
-        assert store.lock_url is None
-    assert "Locks reach this host alone" in caplog.text
-    assert "pass/word@1" not in caplog.text
+@pytest.mark.parametrize("name", SERVERS)
+def test_many_threads_take_turns(name: str, request) -> None:
+    with open_url(request.getfixturevalue(name).database()) as store:
+        inside = 0
+        most = 0
+
+        def enter(_: int) -> None:
+            nonlocal inside, most
+            assert store.locks is not None
+            with store.locks.hold(9, 30) as got:
+                assert got
+                inside += 1
+                most = max(most, inside)
+                store.count(VolumeRecord)
+                inside -= 1
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(enter, range(40)))
+        assert most == 1
 
 
 # --- SQLite --------------------------------------------------------------------------------------

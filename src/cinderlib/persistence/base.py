@@ -10,7 +10,8 @@ import abc
 import dataclasses
 import datetime
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from cinderlib.errors import InvalidInput, StaleRecord
 from cinderlib.records import Record
@@ -135,6 +136,25 @@ class Remove:
 Change = Put | Remove
 
 
+class SharedLocks(Protocol):
+    """Numbered locks between processes."""
+
+    @property
+    def reaches_hosts(self) -> bool:
+        """Whether they hold on every host that uses the store, and not just on this one."""
+        raise NotImplementedError
+
+    def hold(self, number: int, timeout: float) -> AbstractContextManager[bool]:
+        """Hold a lock; gives whether it was got within ``timeout`` seconds. A holder that dies
+        gives its locks up.
+
+        :raises StoreError: what keeps the locks cannot be reached.
+        """
+        raise NotImplementedError
+
+    def close(self) -> None: ...
+
+
 class Store(abc.ABC):
     """A metadata store. All methods may be called from any thread at any time.
 
@@ -145,8 +165,8 @@ class Store(abc.ABC):
 
     #: Whether other processes see the same records; decides which locks are needed.
     shared: bool = True
-    #: A tooz URL whose locks reach as far as the store does; ``None``: lock files.
-    lock_url: str | None = None
+    #: Locks that the store itself offers; without, a shared store has those of this host.
+    locks: SharedLocks | None = None
 
     @abc.abstractmethod
     def get(self, kind: type[R], id: str) -> R | None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import logging
 import os
 import pathlib
-import urllib.parse
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,8 +13,6 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 
 from cinderlib.errors import InvalidPersistence, MissingDependency, StoreError
-
-LOG = logging.getLogger(__name__)
 
 #: Python packages that speak to a database, best first: SQLAlchemy's name, the module.
 _DBAPIS: dict[str, list[tuple[str, str]]] = {
@@ -93,10 +89,11 @@ def secrets_in(url: URL) -> list[str]:
     return [str(value) for value in values if value]
 
 
-def create(url: URL, timeout: float) -> sa.Engine:
+def create(url: URL, timeout: float, overflow: int = POOL_OVERFLOW) -> sa.Engine:
     """An engine whose connections are in autocommit mode: the store says BEGIN and COMMIT.
 
     :param timeout: seconds to wait for a connection, and for a lock of another on a row.
+    :param overflow: how many connections may be made above those kept open; -1: any number.
     :raises InvalidPersistence: SQLAlchemy knows no such driver, or an option is wrong.
     :raises MissingDependency: the DBAPI that the URL names is not installed.
     """
@@ -113,7 +110,7 @@ def create(url: URL, timeout: float) -> sa.Engine:
         options |= {
             "poolclass": sa.pool.QueuePool,
             "pool_size": POOL_SIZE,
-            "max_overflow": POOL_OVERFLOW,
+            "max_overflow": overflow,
             "pool_timeout": timeout,
             "pool_use_lifo": True,
         }
@@ -171,30 +168,3 @@ def create_file(url: URL) -> None:
         raise StoreError(
             f"{display_name(url)} cannot be made: {exc.strerror}.", retryable=False
         ) from exc
-
-
-def lock_url(url: URL) -> str | None:
-    """The tooz URL of the same server, or ``None`` if there is none.
-
-    tooz speaks to PostgreSQL through psycopg2 and to MySQL and MariaDB through PyMySQL. It takes
-    user and password as they stand in the URL, so those that have to be escaped there cannot be
-    given to it.
-    """
-    name = url.get_backend_name()
-    if name == "sqlite":
-        return None
-    options = ("host", "port") if name == "postgresql" else ("unix_socket",)
-    user, password = url.username or "", str(url.password or "")
-    if set(user) & set("/?#[]:@") or set(password) & set("/?#[]"):
-        LOG.warning(
-            "Locks reach this host alone: those on %s would need a user and password without any "
-            "of / ? # [ ]",
-            display_name(url),
-        )
-        return None
-    query = urllib.parse.urlencode({key: url.query[key] for key in options if key in url.query})
-    login = f"{user}:{password}@" if password else f"{user}@" if user else ""
-    host = f"[{url.host}]" if ":" in (url.host or "") else url.host or ""
-    port = f":{url.port}" if url.port else ""
-    scheme = "postgresql" if name == "postgresql" else "mysql"
-    return f"{scheme}://{login}{host}{port}/{url.database or ''}{'?' if query else ''}{query}"

@@ -21,7 +21,7 @@ from cinderlib.persistence.base import (
     stale,
     storable,
 )
-from cinderlib.persistence.sql import database, engine
+from cinderlib.persistence.sql import database, engine, locks
 from cinderlib.persistence.sql.schema import TABLES
 from cinderlib.persistence.sql.statements import Statement, Statements
 from cinderlib.records import Record, decode, encode, now, replace
@@ -52,11 +52,12 @@ class SQLStore(Store):
             )
         url = engine.parse_url(connection)
         self.shared = not engine.in_memory(url)
-        self.lock_url = engine.lock_url(url)
         self._database = database.Database(url, timeout)
         dialect = self._database.dialect
         self._statements = {kind: Statements(kind, dialect) for kind in TABLES}
         self._locks_rows = dialect.name != "sqlite"
+        if dialect.name != "sqlite":
+            self.locks = locks.ServerLocks(url, timeout)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._database)!r})"
@@ -118,6 +119,8 @@ class SQLStore(Store):
 
     def close(self) -> None:
         self._database.close()
+        if self.locks is not None:
+            self.locks.close()
 
     def _read(self, statement: Statement, values: Mapping[str, Any]) -> list[Any]:
         parameters = statement.parameters(values)
