@@ -83,3 +83,26 @@ def test_killed_anywhere(pool: Pool, name: str, store: str, everything: bool) ->
         for at, step in at_all(found["steps"], KILLED)
     ]
     tried(pool, f"killed, {store}", requests, everything, 12)
+
+
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_recovery_killed_anywhere(pool: Pool, name: str, store: str, everything: bool) -> None:
+    """Recovery takes a few different courses; each is killed at each of its own steps."""
+    found = counted(pool, name, store)
+    known = {"scenario": name, "store": store, "before": found["before"], "after": found["after"]}
+    first = [
+        {"what": "kill", "at": at, "step": step, **known}
+        for at, step in at_all(found["steps"], KILLED)
+    ]
+    # Of the steps after which recovery takes the same course, one is enough.
+    courses: dict[tuple[str, ...], Request] = {}
+    few = sampled(first, everything, 12)
+    for request, answer in zip(few, pool.play(few), strict=True):
+        courses.setdefault(tuple(answer.get("steps", ())), request)
+    requests = [
+        {**request, "what": "kill twice", "again at": at, "again step": step}
+        for course, request in courses.items()
+        for at, step in at_all(list(course), KILLED)
+    ]
+    tried(pool, f"recovery killed, {store}", requests, everything, 40)
