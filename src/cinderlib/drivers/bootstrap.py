@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 from cinderlib.drivers.port import Settings
@@ -153,4 +154,6 @@ def _configure(settings: Settings) -> None:
 def _shown(name: str, value: Any) -> str:
     from cinderlib.drivers import options
 
+    if isinstance(value, Mapping):  # the options of a group, of which some can be secret
+        return f"{{{', '.join(sorted(value))}}}"
     return "***" if options.is_secret(name) else repr(value)

@@ -42,7 +42,7 @@ class DriverInfo:
     version: str
     supported: bool
     options: Mapping[str, Any]
-    secrets: Mapping[str, Any]
+    secrets: Mapping[str, Any] = dataclasses.field(repr=False)
     multipath: bool
     enforce_multipath: bool
     scan_attempts: int

@@ -50,6 +50,7 @@ def test_a_password_is_taken_as_it_is_and_kept_apart(
     port = load(asking_password=password)
     assert port._driver.configuration.asking_password == password
     assert port.info.secrets == {"asking_password": password}
+    assert "secrets" not in repr(port.info)
     assert "asking_password" not in port.info.options
 
 
@@ -179,6 +180,10 @@ def test_process_wide_options_are_checked_and_wait_for_loaded_drivers(
     load("here")
     with pytest.raises(errors.ConfigurationError, match=r"'here'.*my_ip='192.0.2.1'"):
         drivers.prepare(changed(my_ip="192.0.2.1"))
+    secret = {"coordination": {"backend_url": "redis://:hunter2@192.0.2.1"}}
+    with pytest.raises(errors.ConfigurationError, match=r"coordination=\{backend_url\}") as caught:
+        drivers.prepare(changed(**secret))
+    assert "hunter2" not in str(caught.value)
     drivers.prepare(settings)
 
 
