@@ -1,0 +1,54 @@
+"""Links between the pages lead somewhere: to a file of the project, and in it to a heading."""
+
+from __future__ import annotations
+
+import re
+
+import pages
+import pytest
+
+_CODE = re.compile(r"^[ ]*```.*?^[ ]*```[ ]*$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_HEADING = re.compile(r"^#+[ ]+(.+?)[ ]*$", re.MULTILINE)
+
+
+def anchors(page: str) -> set[str]:
+    """What the headings of a page are called in links, by the rules of GitHub and GitLab."""
+    fenced = re.compile(r"^[ ]*```.*?^[ ]*```[ ]*$", re.MULTILINE | re.DOTALL)
+    text = fenced.sub("", (pages.ROOT / page).read_text())
+    return {
+        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        for heading in _HEADING.findall(text)
+    }
+
+
+def broken(page: str) -> list[str]:
+    """The links of a page that lead nowhere."""
+    path = pages.ROOT / page
+    text = _COMMENT.sub("", _CODE.sub("", path.read_text()))
+    found = []
+    for link in _LINK.findall(text):
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (path.parent / name).resolve() if name else path
+        there = target.exists() and target.is_relative_to(pages.ROOT)
+        if not there or (anchor and anchor not in anchors(str(target.relative_to(pages.ROOT)))):
+            found.append(link)
+    return found
+
+
+@pytest.mark.parametrize("page", pages.pages())
+def test_links_lead_somewhere(page: str) -> None:
+    assert broken(page) == []
+
+
+def test_a_broken_link_is_found(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "ROOT", tmp_path)
+    (tmp_path / "x.md").write_text(
+        "# The `one` & only\n[a](#the-one--only) [b](#other) [c](y.md) [d](x.md#the-one--only)\n"
+        "[e](https://example.org/) `[f](z.md)`\n```text\n# no heading\n[g](w.md)\n```\n"
+        "[h](#no-heading)\n"
+    )
+    assert broken("x.md") == ["#other", "y.md", "#no-heading"]
