@@ -99,7 +99,7 @@ class TestRBD(DriverConformance):
             "rbd_user": "cinder",
             "rbd_ceph_conf": str(self.cluster.configuration),
             "rbd_keyring_conf": str(self.cluster.keyring),
-            "rbd_store_chunk_size": 64,  # in MiB: few objects, since copying has a cost for each
+            "rbd_store_chunk_size": 32,  # in MiB: few objects, since copying has a cost for each
         }
 
     def leftovers(self, tmp_path):
