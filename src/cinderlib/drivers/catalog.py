@@ -37,7 +37,7 @@ def in_child(output_version: int) -> dict[str, dict[str, Any]]:
     drivers: dict[str, dict[str, Any]] = json.loads(_listing())
     if output_version == 1:
         for driver in drivers.values():
-            driver["driver_options"] = [_text(option) for option in driver["driver_options"]]
+            driver["driver_options"] = [_texts(option) for option in driver["driver_options"]]
     return drivers
 
 
@@ -115,12 +115,14 @@ def _describe(path: str) -> dict[str, Any]:
 
 def _option(opt: Any) -> dict[str, Any]:
     described: dict[str, Any] = {name: getattr(opt, name, None) for name in _ATTRIBUTES}
-    described["type"] = {
-        "type_class": type(opt.type).__name__,
-        "type_name": getattr(opt.type, "type_name", ""),
-    }
     choices = getattr(opt.type, "choices", None)
     described["choices"] = list(choices) if choices else None
+    described["type"] = {
+        **{name: value for name, value in vars(opt.type).items() if name[0] != "_"},
+        "type_class": type(opt.type).__name__,
+        "type_name": getattr(opt.type, "type_name", ""),
+        "choices": described["choices"],
+    }
     for limit in ("min", "max"):
         described[limit] = getattr(opt.type, limit, None)
     described["deprecated_opts"] = [old.name for old in opt.deprecated_opts if old.name]
@@ -135,5 +137,6 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | float) else str(value)
 
 
-def _text(option: dict[str, Any]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in option.items() if value is not None)
+def _texts(option: dict[str, Any]) -> dict[str, str]:
+    """An option as version 1 has it: all values as text."""
+    return {name: str(value) for name, value in option.items()}

@@ -58,8 +58,9 @@ def test_what_is_missing_here_is_named(listed: dict[str, Any]) -> None:
 
 def test_the_first_version_has_options_as_text(listed: dict[str, Any]) -> None:
     options = drivers.list_supported(1)["FileDriver"]["driver_options"]
-    assert all(isinstance(option, str) for option in options)
-    assert any("file_root" in option for option in options)
+    root = next(option for option in options if option["dest"] == "file_root")
+    assert (root["required"], root["default"], root["secret"]) == ("False", "None", "False")
+    assert all(isinstance(value, str) for option in options for value in option.values())
     with pytest.raises(errors.InvalidInput, match="output_version"):
         drivers.list_supported(3)  # type: ignore[arg-type]
 
