@@ -27,6 +27,7 @@ from cinderlib.records import (
     VolumeRecord,
     replace,
 )
+from cinderlib.resource import Resource
 from cinderlib.snapshot import Snapshot
 from cinderlib.volume import Volume
 
@@ -269,24 +270,57 @@ class Controller:
         """The record of a volume, or ``None``."""
         return self.store.get(VolumeRecord, volume_id)
 
-    def volumes(self, *, backend: str | None = None, name: str | None = None) -> Iterator[Volume]:
-        """Volumes in the order of creation, streamed: also of backends that are not loaded."""
-        where = _where(backend=backend, name=name)
-        return (self.wrap(record) for record in self.store.iterate(VolumeRecord, where))
+    def volumes(
+        self,
+        *,
+        backend: str | None = None,
+        name: str | None = None,
+        after: Volume | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Volume]:
+        """Volumes in the order of creation, streamed: also of backends that are not loaded.
+
+        :param backend: only those on this one.
+        :param name: only those with exactly this name.
+        :param after: only those that come after this one: the last of the previous page, which may
+            be deleted by now.
+        :param limit: at the most so many.
+        """
+        return self._stream(VolumeRecord, after, limit, backend=backend, name=name)
 
     def snapshots(
-        self, *, backend: str | None = None, name: str | None = None
+        self,
+        *,
+        backend: str | None = None,
+        name: str | None = None,
+        after: Snapshot | None = None,
+        limit: int | None = None,
     ) -> Iterator[Snapshot]:
-        """Snapshots in the order of creation, streamed."""
-        where = _where(backend=backend, name=name)
-        return (self.wrap(record) for record in self.store.iterate(SnapshotRecord, where))
+        """Snapshots, like :meth:`volumes`."""
+        return self._stream(SnapshotRecord, after, limit, backend=backend, name=name)
 
     def connections(
-        self, *, backend: str | None = None, attached_host: str | None = None
+        self,
+        *,
+        backend: str | None = None,
+        attached_host: str | None = None,
+        after: Connection | None = None,
+        limit: int | None = None,
     ) -> Iterator[Connection]:
-        """Connections in the order of creation, streamed."""
-        where = _where(backend=backend, attached_host=attached_host)
-        return (self.wrap(record) for record in self.store.iterate(ConnectionRecord, where))
+        """Connections, like :meth:`volumes`."""
+        where = {"backend": backend, "attached_host": attached_host}
+        return self._stream(ConnectionRecord, after, limit, **where)
+
+    def _stream(
+        self,
+        kind: type[Record],
+        after: Resource | None,
+        limit: int | None,
+        **fields: str | None,
+    ) -> Iterator[Any]:
+        where = {field: value for field, value in fields.items() if value is not None}
+        last = None if after is None else after._record
+        return map(self.wrap, self.store.iterate(kind, where, after=last, limit=limit))
 
     @overload
     def wrap(self, record: VolumeRecord) -> Volume: ...
@@ -432,10 +466,6 @@ class Controller:
 
     def __repr__(self) -> str:
         return f"<cinderlib.Controller of {', '.join(self._backends) or 'no backends'}>"
-
-
-def _where(**fields: str | None) -> dict[str, str]:
-    return {field: value for field, value in fields.items() if value is not None}
 
 
 def _refuse_other_options(backend: Backend, options: Mapping[str, Any]) -> None:

@@ -248,3 +248,15 @@ def test_a_volume_in_use_is_not_deleted(array: cl.Backend, root: Path) -> None:
     assert caught.value.resource is stale
     assert caught.value.code == "FAILED_PRECONDITION"
     assert volume.name_in_storage in files(root)
+
+
+def test_pages_go_on_where_the_last_one_ended(
+    controller: cl.Controller, backend: cl.Backend
+) -> None:
+    made = [backend.create_volume(1, name=str(number)) for number in range(5)]
+    first = list(controller.volumes(limit=2))
+    assert first == made[:2]
+    first[-1].delete()
+    assert list(controller.volumes(after=first[-1], limit=2)) == made[2:4]
+    assert list(controller.volumes(after=made[3], limit=2)) == made[4:]
+    assert list(controller.volumes(limit=0)) == []

@@ -211,16 +211,24 @@ class Store(abc.ABC):
     def close(self) -> None:
         """Give back connections and files. A closed store raises :class:`StoreError`."""
 
-    def iterate(self, kind: type[R], where: Mapping[str, str] | None = None) -> Iterator[R]:
+    def iterate(
+        self,
+        kind: type[R],
+        where: Mapping[str, str] | None = None,
+        *,
+        after: R | None = None,
+        limit: int | None = None,
+    ) -> Iterator[R]:
         """The records of :meth:`find`, read a page at a time, so that memory stays constant and no
         transaction stays open."""
-        last: R | None = None
-        while True:
-            page = self.find(kind, where, after=last, limit=PAGE)
+        while limit is None or limit > 0:
+            size = PAGE if limit is None else min(PAGE, limit)
+            page = self.find(kind, where, after=after, limit=size)
             yield from page
-            if len(page) < PAGE:
+            if len(page) < size:
                 return
-            last = page[-1]
+            after = page[-1]
+            limit = None if limit is None else limit - size
 
     def __enter__(self) -> Store:
         return self
