@@ -93,7 +93,9 @@ class Connection(Resource):
             if name in fields
         }
         info = dict(connection_info or {})
-        connector = validation.check_connector(connector or info.get("connector"))
+        connector = validation.check_connector(
+            info.get("connector") if connector is None else connector
+        )
         volume_id = volume.id if volume is not None else fields.get("volume_id")
         id = fields.get("id")
         known = {"use_multipath": bool(connector.get("multipath"))} | given

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from cinder import exception
 from cinder.volume import driver as volume_driver
 
 from cinderlib.drivers import (
@@ -174,9 +175,12 @@ def _set_up(
                     f"needs {', '.join(missing)} ({failures.text(error, secrets)})",
                     resource=own.backend,
                 ) from error
-            raise failures.explain(
-                error, f"backend {own.backend!r} could not be set up", own.backend, secrets
-            ) from error
+            task = f"backend {own.backend!r} could not be set up"
+            if isinstance(error, exception.Invalid):  # an option that is missing or impossible
+                raise ConfigurationError(
+                    f"{task}: {failures.text(error, secrets)}", resource=own.backend
+                ) from error
+            raise failures.explain(error, task, own.backend, secrets) from error
     return driver
 
 
