@@ -235,10 +235,6 @@ class FileDriver(Adoption, driver.VolumeDriver):  # type: ignore[misc]
         source = self._folder.path(name)
         reported = time.monotonic()
 
-        def flush() -> None:
-            for device in loop.devices_on(source):
-                loop.flush(device)
-
         def progress(done: int, total: int) -> None:
             nonlocal reported
             with self._copies_lock:
@@ -248,7 +244,13 @@ class FileDriver(Adoption, driver.VolumeDriver):  # type: ignore[misc]
                 logger.info("Copied %d of %d MiB to %s", done >> 20, total >> 20, target.name)
 
         try:
-            sparse.clone(source, target, flush=flush, progress=progress, **options)
+            sparse.clone(
+                source,
+                target,
+                flush=lambda: loop.flush(source),
+                progress=progress,
+                **options,
+            )
         finally:
             with self._copies_lock:
                 self._copies.pop(target.name, None)

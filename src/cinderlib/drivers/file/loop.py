@@ -18,13 +18,19 @@ def devices_on(path: Path) -> list[str]:
     return found
 
 
-def flush(device: str) -> None:
-    """Bring what was written to the device to the file behind it, and that to the disk.
+def flush(path: Path) -> None:
+    """Bring what was written to the loop devices of a file to the file, and that to the disk.
 
-    :raises PermissionError: only root and the group ``disk`` may open the device.
+    :raises PermissionError: only root and the group ``disk`` may open the devices.
     """
-    fd = os.open(device, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    for device in devices_on(path):
+        try:
+            fd = os.open(device, os.O_RDONLY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        except OSError:
+            # One that is being detached fails; the kernel flushes it then.
+            if device in devices_on(path):
+                raise
