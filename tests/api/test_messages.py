@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 import cinderlib as cl
@@ -20,3 +25,25 @@ def test_an_empty_connector_is_called_empty(backend: cl.Backend) -> None:
     volume = backend.create_volume(1)
     with pytest.raises(cl.errors.InvalidConnector, match="is empty"):
         volume.connect({})
+
+
+def test_who_lacks_the_rights_is_told_so(tmp_path: Path) -> None:
+    program = (
+        "import cinderlib as cl\n"
+        "try:\n    cl.Node(root_helper='false').connector_properties('iscsi')\n"
+        "except cl.errors.NodeError as error:\n    print(error)\n"
+    )
+    user = []
+    if os.geteuid() == 0:
+        user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable, "-B"]
+        if subprocess.run([*user, "-c", "import cinderlib"], cwd="/", check=False).returncode:
+            pytest.skip(f"other users may not run {sys.executable}: make the environment elsewhere")
+    done = subprocess.run(
+        [*(user or [sys.executable]), "-c", program],
+        cwd="/",
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "this needs root, and the root helper 'false' did not give it" in done.stdout

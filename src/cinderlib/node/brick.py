@@ -81,7 +81,7 @@ class BrickConnector(Connector):
             masking.scrub(exc, self._hidden)
             names = {kind.__name__ for kind in type(exc).__mro__}
             kind = DeviceUnavailable if names & _NOT_THERE else NodeError
-            reason = str(exc).strip() or type(exc).__name__
+            reason = _reason(exc, self.settings.root_helper)
             raise kind(
                 f"os-brick could not {step} over {self.document.protocol}: {reason}",
                 resource=self.document.id,
@@ -119,5 +119,16 @@ def connector_properties(
     except CinderlibError:
         raise
     except Exception as exc:
-        raise NodeError(f"os-brick could not describe this host: {exc}") from exc
+        reason = _reason(exc, root_helper)
+        raise NodeError(f"os-brick could not describe this host: {reason}") from exc
     return found
+
+
+def _reason(exc: Exception, root_helper: str | None) -> str:
+    said = str(exc).strip() or type(exc).__name__
+    if type(exc).__name__ == "FailedToDropPrivileges":  # the daemon that does the work of root
+        return (
+            f"this needs root, and the root helper {root_helper!r} did not give it ({said}); let"
+            " this user run commands through it without a password, or run as root"
+        )
+    return said
