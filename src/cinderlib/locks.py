@@ -118,7 +118,7 @@ class ToozLocks:
         try:
             lock = self._start().get_lock(b"cinderlib-%04d" % number)
             got = lock.acquire(blocking=timeout)
-        except tooz.ToozError as exc:
+        except (tooz.ToozError, OSError) as exc:
             raise errors.StoreError(
                 f"The lock service failed before anything was done: {exc}"
             ) from exc
@@ -128,7 +128,7 @@ class ToozLocks:
             if got:
                 try:
                     lock.release()
-                except tooz.ToozError:
+                except (tooz.ToozError, OSError):
                     # The work is done and recorded; the service frees what a lost client held.
                     LOG.warning("A lock could not be given back", exc_info=True)
 

@@ -111,7 +111,12 @@ class State:
 
     def remove(self, key: str) -> None:
         """Forget an entry; it does not need to be there."""
-        (self._folder() / f"{key}.json").unlink(missing_ok=True)
+        try:
+            (self._folder() / f"{key}.json").unlink(missing_ok=True)
+        except OSError as exc:
+            raise NodeError(
+                f"The state of this host in {self.path} is not writable: {exc}."
+            ) from exc
 
     @contextlib.contextmanager
     def locked(self, key: str, *, wait: bool = True) -> Iterator[None]:
@@ -125,7 +130,12 @@ class State:
         """
         file = self._folder() / f"{key}.lock"
         while True:
-            handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except OSError as exc:
+                raise NodeError(
+                    f"The state of this host in {self.path} is not writable: {exc}."
+                ) from exc
             try:
                 try:
                     fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -136,7 +146,9 @@ class State:
                     try:
                         yield
                     finally:
-                        file.unlink(missing_ok=True)
+                        # One that cannot be removed is as good as one that is free.
+                        with contextlib.suppress(OSError):
+                            file.unlink()
                         # A child forked meanwhile has a copy of the handle; closing is not enough.
                         fcntl.flock(handle, fcntl.LOCK_UN)
                     return
