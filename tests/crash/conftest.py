@@ -31,7 +31,7 @@ def everything(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture(scope="session")
 def pool(postgresql) -> Iterator[pools.Pool]:
-    workers = pools.Pool([postgresql.database() for _ in range(min(4, os.cpu_count() or 1))])
+    workers = pools.Pool(postgresql.database, min(4, os.cpu_count() or 1))
     yield workers
     workers.close()
 

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 WORKER = pathlib.Path(__file__).with_name("worker.py")
@@ -21,13 +21,13 @@ WORKER = pathlib.Path(__file__).with_name("worker.py")
 class Pool:
     """The workers.
 
-    :param databases: URLs of databases, one for each worker; a case that asks for the store
-        ``'postgresql'`` gets its worker's.
+    :param database: makes a database and gives its URL. A case that asks for the store
+        ``'postgresql'`` gets its worker's, one that asks for ``'new postgresql'`` one of its own.
     """
 
-    def __init__(self, databases: list[str]) -> None:
+    def __init__(self, database: Callable[[], str], workers: int) -> None:
         self._workers: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
-        self._all = [_Worker(url) for url in databases]
+        self._all = [_Worker(database) for _ in range(workers)]
         for worker in self._all:
             self._workers.put(worker)
         self._threads = concurrent.futures.ThreadPoolExecutor(len(self._all))
@@ -50,8 +50,9 @@ class Pool:
 
 
 class _Worker:
-    def __init__(self, database: str) -> None:
-        self._database = database
+    def __init__(self, database: Callable[[], str]) -> None:
+        self._new = database
+        self._database = database()
         # Cases sync many small files, and prove nothing about the disk below them.
         fast = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
         self._folder = tempfile.mkdtemp(prefix="cl-crash-", dir=fast)
@@ -70,7 +71,8 @@ class _Worker:
         if not self._ready:
             self._line()
             self._ready = True
-        store = self._database if request["store"] == "postgresql" else None
+        stores = {"postgresql": lambda: self._database, "new postgresql": self._new}
+        store = stores.get(request["store"], lambda: None)()
         assert self._process.stdin
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(request | {"store": store}) + "\n")

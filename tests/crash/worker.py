@@ -6,6 +6,7 @@ exists. Requests and answers are lines of JSON on stdin and stdout.
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -15,12 +16,13 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 sys.path.insert(0, os.path.dirname(__file__))
 
 import points as instrumentation
+import together
 from points import Points
 from scenarios import SCENARIOS, Scenario
 from world import World
@@ -110,11 +112,16 @@ class Case:
         self.points.watch_host()
         return World(self.root, _state, self._url, self.points)
 
-    def prepared(self) -> World:
-        """The world in the state before the operation."""
+    def opened_empty(self) -> World:
+        """With nothing in it."""
         world = self.open()
         world.empty_store()
         world.load_backend()
+        return world
+
+    def prepared(self) -> World:
+        """The world in the state before the operation."""
+        world = self.opened_empty()
         self.scenario.prepare(world)
         return world
 
@@ -157,8 +164,12 @@ class Case:
         world.load_backend()
         return {}
 
-    def recovered(self, before: Answer, after: Answer) -> Answer:
-        """A new process: what recovery has done, and whether the operation can be repeated."""
+    def recovered(self, before: Answer, after: Answer, *, failed: bool = False) -> Answer:
+        """A new process: what recovery has done, and whether the operation can be repeated.
+
+        :param failed: whether the first one had failed and not died. What it made is then marked as
+            failed, to be repeated or removed, and that is no interrupted operation.
+        """
         world = self.open()
         self.points.arm()
         world.load_backend()
@@ -166,10 +177,11 @@ class Case:
         steps = list(self.points.seen)
         failed = [repr(r) for r in world.controller.recover()]
         problems = [f"recovery left work to recover(): {r}" for r in failed]
-        problems += world.disagreements()
         state = world.observe()
-        if state not in (before, after):
-            problems.append(f"neither before nor after: {_difference(before, state)}")
+        if not failed:
+            problems += world.disagreements()
+            if state not in (before, after):
+                problems.append(f"neither before nor after: {_difference(before, state)}")
         problems += self._repeat(world, after)
         problems += world.remove_all()
         return {"problems": problems, "steps": steps, "done": state == after}
@@ -217,7 +229,8 @@ def _outcome(call: Callable[[], Any]) -> str | None:
     except (errors.CinderlibError, KeyboardInterrupt) as exc:
         return f"{type(exc).__name__}: {exc}"
     except BaseException as exc:
-        return f"not ours: {type(exc).__name__}: {exc}\n{traceback.format_exc()}"
+        where = [f"{f.filename}:{f.lineno}" for f in traceback.extract_tb(exc.__traceback__)]
+        return f"not ours: {type(exc).__name__}: {exc} ({' '.join(where)})"
     return None
 
 
@@ -227,10 +240,83 @@ def _difference(wanted: Answer, found: Answer) -> str:
     )
 
 
+# --- several processes at once -------------------------------------------------------------------
+
+
+def at_once(works: Sequence[Callable[[], Answer]]) -> list[Answer]:
+    """What each gives, done in children that run at the same time."""
+    with concurrent.futures.ThreadPoolExecutor(len(works)) as threads:
+        return [answer or {} for answer in threads.map(in_child, works)]
+
+
+def work_together(case: Case, what: str, processes: int, threads: int) -> Answer:
+    """Processes with threads on one volume or on many."""
+
+    def prepare() -> Answer:
+        world = case.opened_empty()
+        if what == "one":
+            world.make_volume(together.ONE, multiattach=True)
+        return {}
+
+    def work(process: int) -> Callable[[], Answer]:
+        def run() -> Answer:
+            world = case.open()
+            world.load_backend()
+            return together.work(world, what, process, threads)
+
+        return run
+
+    def judge() -> Answer:
+        world = case.open()
+        world.load_backend()
+        return {"problems": together.judge(world, what, left)}
+
+    in_child(prepare)
+    answers = at_once([work(process) for process in range(processes)])
+    left: together.Left = {}
+    for answer in answers:
+        for kind, values in answer["left"].items():
+            left.setdefault(kind, []).extend(values)
+    bad = [text for answer in answers for text in answer["bad"]]
+    problems = bad + (in_child(judge) or {})["problems"]
+    return {"problems": problems, "refused": sum(len(a["refused"]) for a in answers)}
+
+
+def start_together(case: Case, processes: int) -> Answer:
+    """Processes that start on a database without tables and a storage without a folder."""
+
+    def start() -> Answer:
+        world = case.open()
+        world.load_backend()
+        world.backend.create_volume(1)
+        return {"problems": []}
+
+    def judge() -> Answer:
+        world = case.open()
+        world.load_backend()
+        made = len(list(world.controller.volumes()))
+        wrong = [] if made == processes else [f"{made} volumes and not {processes}"]
+        return {"problems": wrong + world.disagreements() + world.remove_all()}
+
+    answers = at_once([start] * processes)
+    problems = [problem for answer in answers for problem in answer["problems"]]
+    return {"problems": problems + (in_child(judge) or {})["problems"]}
+
+
 # --- requests ------------------------------------------------------------------------------------
 
 
 def play(request: dict[str, Any]) -> Answer:
+    if request["what"] in ("together", "start"):
+        case = Case(SCENARIOS["create"], request["store"])
+        try:
+            if request["what"] == "start":
+                return start_together(case, request["processes"])
+            return work_together(case, request["on"], request["processes"], request["threads"])
+        except Died as exc:
+            return {"problems": [str(exc)]}
+        finally:
+            case.clean()
     case = Case(SCENARIOS[request["scenario"]], request["store"])
     at = (request["at"], request["step"]) if "at" in request else (0, "")
     before, after = request.get("before", {}), request.get("after", {})
@@ -243,7 +329,8 @@ def play(request: dict[str, Any]) -> Answer:
                 return in_child(lambda: case.failed(at, action, ending, after)) or {}
             # The process ends in the regular way, with what it could not settle.
             in_child(lambda: case.interrupted(at, action))
-        elif in_child(lambda: case.interrupted(at, "kill")) is not None:
+            return in_child(lambda: case.recovered(before, after, failed=True)) or {}
+        if in_child(lambda: case.interrupted(at, "kill")) is not None:
             return {"problems": ["it was not killed"]}
         if request["what"] == "kill twice":
             again = (request["again at"], request["again step"])
