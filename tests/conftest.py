@@ -6,6 +6,9 @@ A test that asks for one, as an argument, as a parameter or as its class's ``ser
 
 from __future__ import annotations
 
+import os
+import pathlib
+import tempfile
 from collections.abc import Iterator
 
 import pytest
@@ -31,6 +34,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         asked = {*item.fixturenames, *names, getattr(item.cls, "server", None)}
         if asked & SERVERS:
             item.add_marker("server")
+
+
+@pytest.fixture
+def open_folder() -> Iterator[pathlib.Path]:
+    """An empty folder that all users may use; ``tmp_path`` is in one that is private to us, and
+    made so again whenever a pytest starts."""
+    with tempfile.TemporaryDirectory(prefix="cinderlib-test-") as folder:
+        os.chmod(folder, 0o777)
+        yield pathlib.Path(folder)
 
 
 @pytest.fixture(scope="session")

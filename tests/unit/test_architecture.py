@@ -191,7 +191,7 @@ def _project_files() -> list[pathlib.Path]:
 
 
 def test_nothing_in_the_tree_names_a_place_of_one_machine() -> None:
-    places = [str(ROOT), "/" + "root/", "/" + r"home/\w", "index" + "-url", "find" + "-links"]
+    places = [str(ROOT), "/" + r"root/\.", "/" + r"home/\w", "index" + "-url", "find" + "-links"]
     pattern = re.compile("|".join([*places, r"://[^\s\"'`]*/simple\b"]))
     found = []
     for path in _project_files():

@@ -20,13 +20,8 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs to be root, for lo
 
 
 @pytest.fixture
-def environment(tmp_path: pathlib.Path) -> dict[str, str]:
-    folder = tmp_path / "demo"
-    folder.mkdir()
-    for parent in (folder, *folder.parents):
-        if parent.owner() == "root" and parent.is_relative_to("/tmp/"):
-            parent.chmod(0o755 if parent != folder else 0o777)
-    return {**os.environ, "TMPDIR": str(folder), "PYTHONIOENCODING": "utf-8"}
+def environment(open_folder: pathlib.Path) -> dict[str, str]:
+    return {**os.environ, "TMPDIR": str(open_folder), "PYTHONIOENCODING": "utf-8"}
 
 
 def _left(environment: dict[str, str]) -> list[str]:
