@@ -11,7 +11,7 @@ import pytest
 
 import cinderlib as cl
 
-SHARED = "api.array.SharedArray"
+SHARED = "api.shared_array.SharedArray"
 
 
 @pytest.fixture(params=["memory", "db"])
