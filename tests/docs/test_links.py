@@ -1,7 +1,9 @@
-"""Links between the pages lead somewhere: to a file of the project, and in it to a heading."""
+"""What the pages name is there: links lead to a file of the project, and in it to a heading; files
+and names of the source exist."""
 
 from __future__ import annotations
 
+import pkgutil
 import re
 
 import pages
@@ -42,6 +44,17 @@ def broken(page: str) -> list[str]:
 @pytest.mark.parametrize("page", pages.pages())
 def test_links_lead_somewhere(page: str) -> None:
     assert broken(page) == []
+
+
+@pytest.mark.parametrize("page", pages.pages())
+def test_names_of_the_library_exist(page: str) -> None:
+    text = _COMMENT.sub("", (pages.ROOT / page).read_text())
+    for name in re.findall(r"`(cinderlib(?:\.[A-Za-z_]\w*)+)(?:\(.*?\))?`", text):
+        if name != "cinderlib.persistence.storage":  # the entry point's name
+            pkgutil.resolve_name(name)
+    for path in re.findall(r"`([\w/]+/(?:\w+\.py)?)[:`]", text):
+        places = (pages.ROOT, pages.ROOT / "src" / "cinderlib")
+        assert any((place / path).exists() for place in places), path
 
 
 def test_a_broken_link_is_found(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
