@@ -32,7 +32,7 @@ from cinderlib.snapshot import Snapshot
 from cinderlib.volume import Volume
 
 if TYPE_CHECKING:
-    from cinderlib.drivers.port import Driver
+    from cinderlib.drivers.port import Driver, Settings
     from cinderlib.persistence.objects import PersistenceDriverBase
 
 R = TypeVar("R", bound=Record)
@@ -201,10 +201,28 @@ class Controller:
             recovery.recover(self.journal, name)
         return backend
 
+    def check_backend(self, volume_backend_name: str, **driver_options: Any) -> list[str]:
+        """Check the options of a backend without loading it; its storage is not asked.
+
+        :returns: what its driver needs and this host lacks, each in words.
+        :raises ConfigurationError: an option is unknown or impossible; ``resource`` is its name
+            where it is about one.
+        :raises MissingDependency: the driver cannot be imported here.
+        """
+        from cinderlib import drivers
+
+        name = validation.check_backend_name(volume_backend_name)
+        return drivers.check(name, driver_options, settings=self._settings())
+
     def _load_driver(self, name: str, given: Mapping[str, Any]) -> Driver:
         from cinderlib import drivers
 
-        settings = drivers.Settings(
+        return drivers.load(name, given, store=self.store, settings=self._settings())
+
+    def _settings(self) -> Settings:
+        from cinderlib import drivers
+
+        return drivers.Settings(
             host=self.host,
             state_path=self._folders.drivers,
             lock_path=self._folders.locks,
@@ -212,7 +230,6 @@ class Controller:
             user_id=self.user_id,
             **self._driver_settings,
         )
-        return drivers.load(name, given, store=self.store, settings=settings)
 
     def loaded(self, name: str) -> Backend:
         """A loaded backend.

@@ -5,19 +5,25 @@ Importing it imports no part of Cinder; loading the first driver does.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from cinderlib.drivers.port import Driver, DriverInfo, Settings
 from cinderlib.persistence.base import Store
+
+if TYPE_CHECKING:
+    from cinderlib.drivers.cinder_conf import CinderConf
 
 __all__ = [
     "Driver",
     "DriverInfo",
     "Settings",
+    "check",
     "list_supported",
     "load",
     "prepare",
+    "read_cinder_conf",
     "short_names",
 ]
 
@@ -53,6 +59,20 @@ def load(name: str, options: Mapping[str, Any], *, store: Store, settings: Setti
     return loading.load(name, options, store, settings)
 
 
+def check(name: str, options: Mapping[str, Any], *, settings: Settings) -> list[str]:
+    """Check the options of a backend as :func:`load` does, and ask nothing of its storage.
+
+    :returns: what the driver needs and this host lacks, each in words.
+    :raises ConfigurationError: an option is unknown or its value impossible, or there is no such
+        driver; ``resource`` is the option's name where it is about one.
+    :raises MissingDependency: the driver cannot be imported here.
+    """
+    prepare(settings)
+    from cinderlib.drivers import loading
+
+    return loading.check(name, options, settings)
+
+
 def list_supported(output_version: Literal[1, 2] = 1) -> dict[str, dict[str, Any]]:
     """All volume drivers, by class name, with their options and whether they can be loaded here.
 
@@ -65,6 +85,16 @@ def list_supported(output_version: Literal[1, 2] = 1) -> dict[str, dict[str, Any
     from cinderlib.drivers import catalog
 
     return catalog.in_child(output_version)
+
+
+def read_cinder_conf(path: str | os.PathLike[str]) -> CinderConf:
+    """What a ``cinder.conf`` says of backends, as it is written.
+
+    :raises ConfigurationError: it cannot be read.
+    """
+    from cinderlib.drivers import cinder_conf
+
+    return cinder_conf.read(path)
 
 
 def short_names() -> dict[str, str]:

@@ -74,6 +74,19 @@ def load(name: str, given: Mapping[str, Any], store: Store, settings: Settings) 
     return LocalDriver(driver, own, info, context, lambda: _release(own, group))
 
 
+def check(name: str, given: Mapping[str, Any], settings: Settings) -> list[str]:
+    """See :func:`cinderlib.drivers.check`."""
+    path = names.resolve(given.get("volume_driver", ""))
+    group = options.new_group()
+    with bootstrap.LOCK:
+        bootstrap.start(settings)
+        driver_class = import_class(path)
+        own = {**given, "volume_driver": path, "volume_backend_name": name}
+        options.take(group, name, own, options.declared(driver_class), strict=True)
+        options.drop(group)
+    return requirements.missing(driver_class)
+
+
 def _release(own: Scope, group: str) -> None:
     scope.leave(own)
     with bootstrap.LOCK:
@@ -180,7 +193,9 @@ def _set_up(
                 raise ConfigurationError(
                     f"{task}: {failures.text(error, secrets)}", resource=own.backend
                 ) from error
-            raise failures.explain(error, task, own.backend, secrets) from error
+            raise failures.explain(error, task, own.backend, secrets) from failures.harmless(
+                error, secrets
+            )
     return driver
 
 

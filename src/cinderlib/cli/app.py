@@ -1,0 +1,119 @@
+"""One run of the command: its options, its configuration, the controller when one is needed."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    import cinderlib as cl
+    from cinderlib.cli.configuration import Configuration
+
+
+class App(contextlib.ExitStack):
+    """What verbs get.
+
+    :ivar config_path: of ``--config``.
+    :ivar as_json: whether results are written as JSON.
+    :ivar quiet: whether messages are left out.
+    :ivar verbosity: how often ``-v`` was given.
+    :ivar debug: whether everything is logged, and tracebacks are shown.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config_path: str | None = None
+        self.as_json = False
+        self.quiet = False
+        self.verbosity = 0
+        self.debug = False
+
+    def say(self, message: str) -> None:
+        """A message to the person, on standard error."""
+        if not self.quiet and not self.as_json:
+            click.echo(message, err=True)
+
+    @functools.cached_property
+    def configuration(self) -> Configuration:
+        """The configuration file; an empty one where there is none."""
+        from cinderlib.cli import configuration
+
+        return configuration.load(self.config_path)
+
+    @functools.cached_property
+    def controller(self) -> cl.Controller:
+        """The controller of the configuration, without any backend loaded."""
+        import cinderlib as cl
+
+        self.log()
+        controller = cl.Controller(
+            self.configuration.persistence(),
+            fail_on_missing_backend=False,
+            disable_logs=not self._logs_of_others,
+            **self.configuration.controller(),
+        )
+        return self.enter_context(controller)
+
+    @functools.cached_property
+    def node(self) -> cl.Node:
+        """This host."""
+        import cinderlib as cl
+
+        self.log()
+        return cl.Node(**self.configuration.node())
+
+    def backend(self, name: str | None = None) -> cl.Backend:
+        """A backend of the configuration, loaded.
+
+        :param name: by default the only one.
+        """
+        configured = self.configuration
+        name = name or configured.only_backend()
+        return self.controller.backend(name, **configured.backend(name))
+
+    def backend_of(self, resource: cl.Volume | cl.Snapshot | cl.Connection) -> cl.Backend:
+        """The backend that a resource is on, loaded."""
+        return self.backend(backend_name(resource))
+
+    def log(self) -> None:
+        """Let the library's warnings reach standard error, and more when more was asked for."""
+        if logging.getLogger().handlers:
+            return
+        level = logging.ERROR if self.quiet else logging.WARNING
+        if self.verbosity:
+            level = logging.INFO
+        if self.debug or self.verbosity > 1:
+            level = logging.DEBUG
+        wanted = "%(levelname)s %(name)s: %(message)s" if self.debug else "%(message)s"
+        logging.basicConfig(level=logging.WARNING, format=wanted)
+        logging.getLogger("cinderlib").setLevel(level)
+        if self._logs_of_others:
+            logging.getLogger().setLevel(logging.DEBUG if self.debug else logging.INFO)
+
+    @property
+    def _logs_of_others(self) -> bool:
+        return self.debug or self.verbosity > 1
+
+    def result(self, resource: Any, shown: str) -> None:
+        """What a verb made: as JSON all of it, otherwise what a script would go on with."""
+        from cinderlib.cli import output
+
+        if self.as_json:
+            output.as_json({**resource.to_dict(), "changed": resource.changed})
+        else:
+            click.echo(shown)
+
+    def say_empty(self, rows: Any, what: str) -> None:
+        """Say that a list is empty, where nothing would be seen otherwise."""
+        if not rows:
+            self.say(f"There are no {what}.")
+
+
+def backend_name(resource: cl.Volume | cl.Snapshot | cl.Connection) -> str:
+    """The name of the backend that a resource is on, loaded or not."""
+    backend = resource.backend
+    return backend if isinstance(backend, str) else backend.id

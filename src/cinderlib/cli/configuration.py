@@ -1,0 +1,280 @@
+"""The configuration file ``cinderlib.toml``: found, checked, and turned into arguments."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cinderlib.cli.tomlfile import TomlFile
+from cinderlib.errors import BackendNotFound, ConfigurationError
+
+NAME = "cinderlib.toml"
+SYSTEM = Path("/etc/cinderlib") / NAME
+VARIABLE = "CINDERLIB_CONFIG"
+
+_REFERENCES = ("env", "file")
+
+
+class ControllerTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """``[controller]``: arguments of :class:`cinderlib.Controller`."""
+
+    host: str | None = None
+    state_path: str | None = None
+    file_locks_path: str | None = None
+    root_helper: str | None = None
+    project_id: str | None = None
+    user_id: str | None = None
+    non_uuid_ids: bool | None = None
+    output_all_backend_info: bool | None = None
+    suppress_requests_ssl_warnings: bool | None = None
+    strict_options: bool | None = None
+    lock_url: str | None = None
+    lock_timeout: float | None = None
+    recover: bool | None = None
+
+
+class NodeTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """``[node]``: arguments of :class:`cinderlib.Node`."""
+
+    host: str | None = None
+    my_ip: str | None = None
+    root_helper: str | None = None
+    multipath: bool | None = None
+    enforce_multipath: bool | None = None
+
+
+#: The tables with fixed keys, and what is in them.
+TABLES: Mapping[str, type[msgspec.Struct]] = {"controller": ControllerTable, "node": NodeTable}
+_FREE = ("store", "cinder", "backends")
+
+
+class Configuration:
+    """What a configuration file says; checked when it is made.
+
+    Secrets given by reference are looked up when what they are for is used.
+
+    :param file: ``None`` where there is none: everything has its default.
+    :raises ConfigurationError: something in it is unknown or impossible; the message has the line.
+    """
+
+    def __init__(self, file: TomlFile | None) -> None:
+        self.file = file
+        self._data: dict[str, Any] = file.data if file else {}
+        if file:
+            for problem in problems(file):
+                raise problem
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """All of it as it is written, secrets that are written there included."""
+        return self._data
+
+    @property
+    def backends(self) -> list[str]:
+        """The names of the backends, in the order of the file."""
+        return list(self._data.get("backends", ()))
+
+    def only_backend(self) -> str:
+        """The name of the backend, when there is just one.
+
+        :raises ConfigurationError: there are none or several.
+        """
+        if len(self.backends) == 1:
+            return self.backends[0]
+        if not self.backends:
+            raise ConfigurationError(self._no_backend())
+        raise ConfigurationError(
+            f"Say which backend is meant with --backend: {', '.join(self.backends)}"
+        )
+
+    def backend(self, name: str) -> dict[str, Any]:
+        """The options of a backend, with its secrets.
+
+        :raises BackendNotFound: it is not configured.
+        """
+        if name not in self.backends:
+            near = _near(name, self.backends)
+            raise BackendNotFound(
+                f"Backend {name!r} is not configured{near}. {self._no_backend()}", resource=name
+            )
+        options = self._data["backends"][name]
+        return {
+            option: self._resolved(value, "backends", name, option)
+            for option, value in options.items()
+        }
+
+    def _no_backend(self) -> str:
+        if self.file is None:
+            return (
+                f"There is no configuration file: write {NAME}, name one with --config or"
+                f" ${VARIABLE}, or make one with `cinderlib config from-cinder`"
+            )
+        known = ", ".join(self.backends)
+        return f"{self.file.path} configures {known or 'no backends; add a table [backends.NAME]'}"
+
+    def persistence(self) -> dict[str, Any]:
+        """The ``persistence_config`` of the controller: by default a SQLite file in its state
+        folder."""
+        store = self._table("store")
+        if not store:
+            folder = self._state_folder()
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as exc:
+                raise ConfigurationError(
+                    f"The folder {folder} for the store cannot be made ({exc.strerror}); configure"
+                    " [store] connection or [controller] state_path"
+                ) from exc
+            return {"storage": "db", "connection": f"sqlite:///{folder}/metadata.sqlite"}
+        return {"storage": "db" if "connection" in store else "memory", **store}
+
+    def _state_folder(self) -> Path:
+        chosen = self._table("controller").get("state_path")
+        if chosen:
+            return Path(chosen)
+        if os.geteuid() == 0:
+            return Path("/var/lib/cinderlib")
+        import platformdirs
+
+        return platformdirs.user_state_path("cinderlib")
+
+    def controller(self) -> dict[str, Any]:
+        """Arguments of the controller."""
+        return {**self._table("controller"), **self._table("cinder")}
+
+    def node(self) -> dict[str, Any]:
+        """Arguments of the node: the state folder is the controller's, so that both see the same
+        attachments."""
+        controller = self._table("controller")
+        shared = {k: controller[k] for k in ("root_helper",) if k in controller}
+        if "state_path" in controller:
+            shared["state_path"] = str(Path(controller["state_path"]) / "node")
+        return {**shared, **self._table("node")}
+
+    def _table(self, name: str) -> dict[str, Any]:
+        table = self._data.get(name, {})
+        return {key: self._resolved(value, name, key) for key, value in table.items()}
+
+    def check_references(self) -> None:
+        """Look up every secret that is given by reference.
+
+        :raises ConfigurationError: one is not to be had.
+        """
+        for name in ("store", "controller", "cinder", "node"):
+            self._table(name)
+        for name in self.backends:
+            self.backend(name)
+
+    def _resolved(self, value: Any, *keys: str) -> Any:
+        reference = reference_of(value)
+        if reference is None:
+            return value
+        assert self.file is not None  # a value comes from it
+        kind, where = reference
+        if kind == "env":
+            if where not in os.environ:
+                raise self.file.error(f"the environment has no variable {where}", *keys)
+            return os.environ[where]
+        try:
+            # Relative to the file that names it.
+            return (self.file.path.parent / where).read_text().rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as exc:
+            reason = exc.strerror if isinstance(exc, OSError) else "it is not text"
+            raise self.file.error(f"{where} cannot be read: {reason}", *keys) from exc
+
+
+def reference_of(value: Any) -> tuple[str, str] | None:
+    """What a value refers to, ``('env', name)`` or ``('file', path)``; ``None`` for others."""
+    if not isinstance(value, Mapping) or len(value) != 1:
+        return None
+    ((kind, where),) = value.items()
+    return (kind, where) if kind in _REFERENCES and isinstance(where, str) else None
+
+
+def find(given: str | None) -> Path | None:
+    """The configuration file: that of ``--config``, of the environment, the user's, the system's.
+
+    :raises ConfigurationError: one that was named does not exist.
+    """
+    for source, named in (("--config", given), (f"${VARIABLE}", os.environ.get(VARIABLE))):
+        if named:
+            path = Path(named)
+            if not path.is_file():
+                raise ConfigurationError(f"The file {path} of {source} does not exist")
+            return path
+    import platformdirs
+
+    for path in (platformdirs.user_config_path("cinderlib") / NAME, SYSTEM):
+        if path.is_file():
+            return path
+    return None
+
+
+def load(given: str | None = None) -> Configuration:
+    """The configuration.
+
+    :param given: the path of ``--config``, if any.
+    :raises ConfigurationError: it is missing or wrong.
+    """
+    path = find(given)
+    return Configuration(TomlFile(path) if path else None)
+
+
+def problems(file: TomlFile) -> Iterator[ConfigurationError]:
+    """What is wrong with a file, as far as it can be said without Cinder."""
+    tables = (*_FREE, *TABLES)
+    for name, table in file.data.items():
+        if name not in tables:
+            yield file.error(f"there is no [{name}]{_near(name, tables)}", name)
+        elif not isinstance(table, dict):
+            yield file.error(f"{name} must be a table, [{name}]", name)
+        elif name in TABLES:
+            yield from _of_table(file, name, table, TABLES[name])
+        elif name == "store" and not table.keys() & {"connection", "storage"}:
+            near = [_near(key, ("connection", "storage")) for key in table]
+            yield file.error(f"[store] needs a connection or a storage{''.join(near)}", name)
+        elif name == "backends":
+            for backend, options in table.items():
+                yield from _of_backend(file, backend, options)
+
+
+def _of_table(
+    file: TomlFile, name: str, table: Mapping[str, Any], kind: type[msgspec.Struct]
+) -> Iterator[ConfigurationError]:
+    known = kind.__struct_fields__
+    for key, value in table.items():
+        if key not in known:
+            yield file.error(f"[{name}] has no {key!r}{_near(key, known)}", name, key)
+        elif reference_of(value) is None:
+            try:
+                msgspec.convert({key: value}, kind)
+            except msgspec.ValidationError as exc:
+                reason = re.sub(r" - at .*|`| \| null", "", str(exc))
+                yield file.error(f"{key}: {reason}", name, key)
+
+
+def _of_backend(file: TomlFile, name: str, options: Any) -> Iterator[ConfigurationError]:
+    from cinderlib.validation import check_backend_name
+
+    if not isinstance(options, dict):
+        yield file.error(f"{name} must be a table, [backends.{name}]", "backends", name)
+        return
+    try:
+        check_backend_name(name)
+    except ConfigurationError as exc:
+        yield file.error(str(exc), "backends", name)
+    if "volume_driver" not in options:
+        near = difflib.get_close_matches("volume_driver", options, n=1, cutoff=0.6)
+        hint = f"; is {near[0]!r} meant?" if near else ""
+        yield file.error(f"backend {name!r} has no volume_driver{hint}", "backends", name, *near)
+
+
+def _near(name: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,61 @@
+"""Exit codes, and errors as a person or a program reads them."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from cinderlib.errors import CinderlibError
+
+#: What kind of failure, as in :attr:`cinderlib.errors.CinderlibError.code`, and the exit code.
+EXIT_CODES = {
+    "INTERNAL": 1,
+    "INVALID_ARGUMENT": 2,
+    "NOT_FOUND": 3,
+    "ALREADY_EXISTS": 4,
+    "FAILED_PRECONDITION": 5,
+    "ABORTED": 6,
+    "UNIMPLEMENTED": 7,
+    "UNAVAILABLE": 8,
+    "DEADLINE_EXCEEDED": 9,
+}
+
+#: What the exit codes say, for the documents and the help.
+MEANINGS = {
+    0: "done, or nothing was left to do",
+    1: "the storage, the driver or a step on this host failed",
+    2: "usage: an argument, a document or the configuration is wrong; nothing was touched",
+    3: "what was named does not exist",
+    4: "it exists, and differs from what was asked",
+    5: "its state does not allow it, or something needed is not installed or configured",
+    6: "another works on it, or you said no; try again later",
+    7: "the driver, the protocol or this host cannot do it",
+    8: "the metadata store failed",
+    9: "the driver did not answer in time; what it did is not known",
+    130: "interrupted (Ctrl-C); `cinderlib recover` settles what was under way",
+}
+
+
+def exit_code(error: CinderlibError) -> int:
+    """The exit code for an error of the library."""
+    return EXIT_CODES.get(error.code, 1)
+
+
+def report(error: CinderlibError, *, as_json: bool, debug: bool) -> None:
+    """Write an error to standard error, in one or two lines; with ``debug``, its traceback too."""
+    if debug:
+        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+    if as_json:
+        document = {"code": error.code, "message": str(error), "retryable": error.retryable}
+        click.echo(json.dumps({"error": document}), err=True)
+        return
+    text = " ".join(str(error).split())
+    click.echo(click.style("Error: ", fg="red", bold=True) + text, err=True)
+    for note in getattr(error, "__notes__", ()):
+        click.echo(f"  {note}", err=True)
+    if error.retryable:
+        click.echo("The same command can succeed when it is given again later.", err=True)

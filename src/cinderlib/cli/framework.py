@@ -1,0 +1,155 @@
+"""What all verbs have in common: the options, how errors leave, how to ask."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from cinderlib.cli.app import App
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+pass_app = click.make_pass_decorator(App, ensure=True)
+
+
+def _told(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def tell(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+        if value:
+            setattr(ctx.ensure_object(App), name, value)
+
+    return tell
+
+
+def _common() -> list[click.Option]:
+    """The options that may stand before the noun and after the verb."""
+    return [
+        click.Option(
+            ["--config", "config_path"],
+            type=click.Path(dir_okay=False),
+            metavar="FILE",
+            help="The configuration file.",
+            expose_value=False,
+            callback=_told("config_path"),
+        ),
+        click.Option(
+            ["--json", "as_json"],
+            is_flag=True,
+            help="Write JSON, for programs.",
+            expose_value=False,
+            callback=_told("as_json"),
+        ),
+        click.Option(
+            ["-q", "--quiet"],
+            is_flag=True,
+            help="No messages, only results and errors.",
+            expose_value=False,
+            callback=_told("quiet"),
+        ),
+        click.Option(
+            ["-v", "--verbose"],
+            count=True,
+            help="Say what is done; twice, also what Cinder and os-brick log.",
+            expose_value=False,
+            callback=_told("verbosity"),
+        ),
+        click.Option(
+            ["--debug"],
+            is_flag=True,
+            help="Everything that is logged, and tracebacks of errors.",
+            expose_value=False,
+            callback=_told("debug"),
+        ),
+    ]
+
+
+class Command(click.Command):
+    """A verb."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += _common()
+
+
+class Group(click.Group):
+    """A noun."""
+
+    command_class = Command
+
+
+class Root(click.Group):
+    """The command itself.
+
+    :param nouns: name -> where its command is, ``module:attribute``.
+    """
+
+    def __init__(self, *args: Any, nouns: dict[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._nouns = nouns
+        self.params += _common()
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self._nouns)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self._nouns:
+            return None
+        module, _, attribute = self._nouns[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        if os.environ.get("NO_COLOR"):
+            ctx.color = False
+        app = ctx.ensure_object(App)
+        try:
+            with app:
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("\nInterrupted. `cinderlib recover` settles what was under way.", err=True)
+            ctx.exit(130)
+        except Exception as error:
+            from cinderlib.cli import exits
+            from cinderlib.errors import CinderlibError
+
+            if not isinstance(error, CinderlibError):
+                raise
+            exits.report(error, as_json=app.as_json, debug=app.debug)
+            ctx.exit(exits.exit_code(error))
+
+
+def destructive(function: F) -> F:
+    """Gives a verb ``--yes`` and ``--dry-run``."""
+    for option in (
+        click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing."),
+        click.option("-y", "--yes", is_flag=True, help="Do it without asking."),
+    ):
+        function = option(function)
+    return function
+
+
+def agreed(what: str, *, yes: bool, dry_run: bool) -> bool:
+    """Whether to go on with something that cannot be undone.
+
+    On a terminal the person is asked; elsewhere only ``--yes`` goes on.
+
+    :param what: in the words of a message, as ``'delete volume x'``.
+    :returns: ``False`` for ``--dry-run``, which has been answered then.
+    """
+    if dry_run:
+        click.echo(f"Would {what}.", err=True)
+        return False
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        from cinderlib.errors import InvalidInput
+
+        raise InvalidInput(f"This would {what}. Say --yes to do it.")
+    if not click.confirm(f"{what[0].upper()}{what[1:]}?", err=True):
+        click.echo("Nothing was done.", err=True)
+        click.get_current_context().exit(6)
+    return True

@@ -1,0 +1,50 @@
+"""The command ``cinderlib``."""
+
+from __future__ import annotations
+
+import click
+
+from cinderlib.cli.framework import Root
+
+_NOUNS = "cinderlib.cli.nouns"
+
+
+def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    import cinderlib
+
+    click.echo(f"cinderlib {cinderlib.__version__}")
+    ctx.exit()
+
+
+cli = Root(
+    "cinderlib",
+    nouns={
+        "config": f"{_NOUNS}.config:config",
+        "backend": f"{_NOUNS}.backend:backend",
+        "volume": f"{_NOUNS}.volume:volume",
+        "node": f"{_NOUNS}.node:node",
+    },
+    help=(
+        "Any storage array through OpenStack Cinder's volume drivers, without running Cinder."
+        "\n\nResults go to standard output, messages to standard error. A volume or snapshot is"
+        " named by its id, the unique beginning of its id, or its name."
+    ),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    params=[
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_version,
+            help="Show the version.",
+        )
+    ],
+)
+
+
+def main() -> None:
+    """What the installed command runs."""
+    cli(prog_name="cinderlib")

@@ -1,0 +1,133 @@
+"""``cinderlib backend``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cinderlib.cli import output, sizes
+from cinderlib.cli.app import App
+from cinderlib.cli.framework import Group, pass_app
+
+if TYPE_CHECKING:
+    import cinderlib as cl
+
+_argument = click.argument("name", required=False, metavar="[BACKEND]")
+
+
+@click.group(cls=Group)
+def backend() -> None:
+    """Backends: the configured arrays, what they can do and how full they are."""
+
+
+@backend.command("list")
+@pass_app
+def list_(app: App) -> None:
+    """List the backends of the configuration and of the store."""
+    counts: dict[str, int] = dict.fromkeys(app.configuration.backends, 0)
+    for volume in app.controller.volumes():
+        name = volume.to_dict()["backend"]
+        counts[name] = counts.get(name, 0) + 1
+    found = [
+        {"name": name, "volume_driver": _driver(app, name), "volumes": count}
+        for name, count in counts.items()
+    ]
+    if app.as_json:
+        output.as_json_list(found)
+        return
+    rows = [
+        (item["name"], item["volume_driver"] or "not configured", item["volumes"]) for item in found
+    ]
+    output.table(("NAME", "DRIVER", "VOLUMES"), rows)
+    app.say_empty(rows, "backends")
+
+
+def _driver(app: App, name: str) -> str | None:
+    if name not in app.configuration.backends:
+        return None
+    return str(app.configuration.data["backends"][name]["volume_driver"])
+
+
+@backend.command("show")
+@_argument
+@pass_app
+def show(app: App, name: str | None) -> None:
+    """Load a backend and show its driver, its options and its pools."""
+    loaded = app.backend(name)
+    facts: dict[str, Any] = {
+        "name": loaded.id,
+        "driver_version": loaded.get_version(),
+        "storage_protocol": loaded.stats().get("storage_protocol"),
+        "pools": list(loaded.pool_names),
+        "options": {k: v for k, v in loaded.config.items() if k != "volume_backend_name"},
+    }
+    if app.as_json:
+        output.as_json(facts)
+    else:
+        output.details(facts)
+
+
+@backend.command("stats")
+@_argument
+@pass_app
+def stats(app: App, name: str | None) -> None:
+    """Show how full a backend's pools are, as the storage says now."""
+    loaded = app.backend(name)
+    found = loaded.stats(refresh=True)
+    if app.as_json:
+        output.as_json(found)
+        return
+    rows = [_pool(pool) for pool in found["pools"]]
+    output.table(("POOL", "TOTAL", "FREE", "USED", "THIN", "MULTIATTACH"), rows)
+
+
+def _pool(pool: dict[str, Any]) -> tuple[Any, ...]:
+    total, free = pool.get("total_capacity_gb"), pool.get("free_capacity_gb")
+    used = ""
+    if isinstance(total, int | float) and isinstance(free, int | float) and total:
+        used = f"{100 - 100 * free / total:.0f}%"
+    return (
+        pool["pool_name"],
+        sizes.of_gib(total),
+        sizes.of_gib(free),
+        used,
+        pool.get("thin_provisioning_support"),
+        pool.get("multiattach"),
+    )
+
+
+@backend.command("check")
+@click.argument("names", nargs=-1, metavar="[BACKEND]...")
+@pass_app
+def check(app: App, names: tuple[str, ...]) -> None:
+    """Load backends and ask their storage for its state; by default all of the configuration.
+
+    Ends with 1 when one of them cannot be used.
+    """
+    findings = [_checked(app, name) for name in names or app.configuration.backends]
+    if app.as_json:
+        output.as_json(findings)
+    else:
+        rows = [
+            (item["name"], "ok" if item["ok"] else "failed", item["message"]) for item in findings
+        ]
+        output.table(("NAME", "STATE", "WHAT"), rows)
+        app.say_empty(rows, "backends configured")
+    if not all(item["ok"] for item in findings):
+        click.get_current_context().exit(1)
+
+
+def _checked(app: App, name: str) -> dict[str, Any]:
+    from cinderlib.errors import CinderlibError
+
+    try:
+        loaded = app.backend(name)
+        pools = loaded.stats(refresh=True)["pools"]
+    except CinderlibError as error:
+        return {"name": name, "ok": False, "message": " ".join(str(error).split())}
+    return {"name": name, "ok": True, "message": f"{_protocol(loaded)}, {len(pools)} pool(s)"}
+
+
+def _protocol(loaded: cl.Backend) -> str:
+    return str(loaded.stats().get("storage_protocol", ""))

@@ -1,0 +1,215 @@
+"""``cinderlib config``."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cinderlib import errors
+from cinderlib.cli import configuration, output
+from cinderlib.cli.app import App
+from cinderlib.cli.configuration import Configuration
+from cinderlib.cli.framework import Group, pass_app
+from cinderlib.cli.tomlfile import TomlFile
+
+if TYPE_CHECKING:
+    from cinderlib.drivers.cinder_conf import CinderConf
+
+#: Options that are hidden when they are shown. Cinder marks most of those that are secret, but not
+#: all; better one too many than one too few.
+SECRET = re.compile(r"pass|secret|token|key|credential|jwt|^replication_device$", re.IGNORECASE)
+_PASSWORD_IN_URL = re.compile(r"(?<=://)([^/@\s]*?):[^/\s]*@")
+
+
+@click.group(cls=Group)
+def config() -> None:
+    """The configuration file: check it, show it, make it of Cinder's."""
+
+
+@config.command("path")
+@pass_app
+def path(app: App) -> None:
+    """Print which file is used."""
+    found = configuration.find(app.config_path)
+    if found is None:
+        raise errors.NotFound("There is no configuration file; see `cinderlib config --help`")
+    if app.as_json:
+        output.as_json({"path": str(found)})
+    else:
+        click.echo(str(found))
+
+
+@config.command("show")
+@pass_app
+def show(app: App) -> None:
+    """Show the configuration, without its secrets."""
+    shown = {name: _hidden(name, table) for name, table in app.configuration.data.items()}
+    if app.as_json:
+        output.as_json(shown)
+    else:
+        click.echo("\n".join(_toml(shown)), nl=bool(shown))
+
+
+def _hidden(name: str, value: Any) -> Any:
+    if configuration.reference_of(value) is not None:
+        return value
+    if isinstance(value, Mapping):
+        return {key: _hidden(key, item) for key, item in value.items()}
+    if SECRET.search(name):
+        return "***"
+    return _PASSWORD_IN_URL.sub(r"\1:***@", value) if isinstance(value, str) else value
+
+
+@config.command("check")
+@click.option("--store/--no-store", default=True, help="Whether the store is opened too.")
+@pass_app
+def check(app: App, store: bool) -> None:
+    """Check the configuration file: each line, the options of each backend, the store.
+
+    No storage is asked; `cinderlib backend check` does that.
+    """
+    path = configuration.find(app.config_path)
+    if path is None:
+        raise errors.NotFound(
+            f"There is no configuration file: write {configuration.NAME}, or make one with"
+            " `cinderlib config from-cinder`"
+        )
+    findings = list(_findings(app, TomlFile(path), with_store=store))
+    wrong = [message for level, message in findings if level == "error"]
+    if app.as_json:
+        output.as_json([{"level": level, "message": message} for level, message in findings])
+    else:
+        for level, message in findings:
+            colour = "red" if level == "error" else "yellow"
+            click.echo(f"{click.style(level.capitalize(), fg=colour, bold=True)}: {message}")
+        if not wrong:
+            backends = len(app.configuration.backends)
+            app.say(f"{path} is right: {backends} backend{'' if backends == 1 else 's'}.")
+    if wrong:
+        click.get_current_context().exit(2)
+
+
+def _findings(app: App, file: TomlFile, *, with_store: bool) -> Iterator[tuple[str, str]]:
+    wrong = [("error", str(problem)) for problem in configuration.problems(file)]
+    yield from wrong
+    yield from _open_secrets(file)
+    if wrong:
+        return
+    configured = Configuration(file)
+    try:
+        configured.check_references()
+    except errors.ConfigurationError as error:
+        yield "error", str(error)
+        return
+    if not with_store:
+        return
+    try:
+        controller = app.controller
+    except errors.CinderlibError as error:
+        yield "error", str(file.error(str(error), "store"))
+        return
+    for name in configured.backends:
+        options = configured.backend(name)
+        try:
+            for missing in controller.check_backend(name, **options):
+                yield "warning", str(file.error(f"needs the {missing}", "backends", name))
+        except errors.ConfigurationError as error:
+            option = error.resource if error.resource in options else "volume_driver"
+            yield "error", str(file.error(str(error), "backends", name, str(option)))
+
+
+def _open_secrets(file: TomlFile) -> Iterator[tuple[str, str]]:
+    """Secrets that are written in a file which others may read."""
+    if not stat.S_IMODE(os.stat(file.path).st_mode) & 0o077:
+        return
+    for backend, options in file.data.get("backends", {}).items():
+        for name, value in options.items() if isinstance(options, Mapping) else ():
+            if _hidden(name, value) != value:
+                message = (
+                    f"{name} is a secret, and others may read this file: chmod 600 {file.path}"
+                )
+                yield "warning", str(file.error(message, "backends", backend, name))
+
+
+@config.command("from-cinder")
+@click.argument("conf", type=click.Path(dir_okay=False))
+@click.option(
+    "-o",
+    "--output",
+    "target",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write it there, for its owner only; by default to standard output.",
+)
+@pass_app
+def from_cinder(app: App, conf: str, target: str | None) -> None:
+    """Make a configuration of the enabled_backends of a cinder.conf. Secrets are in it in clear."""
+    from cinderlib import drivers
+
+    found = drivers.read_cinder_conf(conf)
+    for name in found.missing:
+        app.say(f"Left out: {name} is enabled, but has no section with a volume_driver.")
+    if not found.backends:
+        raise errors.InvalidInput(f"{conf} has no enabled_backends with a section of their own")
+    made = _of_cinder(found)
+    if app.as_json:
+        output.as_json(made)
+        return
+    text = "\n".join([f"# Made of {conf}", *_toml(made)]) + "\n"
+    if target is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        # Not over one that is there.
+        with open(target, "x", opener=_private, encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise errors.AlreadyExists(f"{target} exists; name another, or remove it first") from None
+    except OSError as exc:
+        raise errors.InvalidInput(f"{target} cannot be written: {exc.strerror}") from exc
+    names = ", ".join(found.backends)
+    app.say(f"Wrote {target} with {names}. Check it with: cinderlib config check --config {target}")
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _of_cinder(found: CinderConf) -> dict[str, Any]:
+    made: dict[str, Any] = {"cinder": found.common} if found.common else {}
+    # The driver first, as one would write it.
+    made["backends"] = {
+        name: {"volume_driver": options["volume_driver"], **options}
+        for name, options in found.backends.items()
+    }
+    return made
+
+
+def _toml(data: Mapping[str, Any]) -> Iterator[str]:
+    """The tables of a configuration, as TOML."""
+    for name, table in data.items():
+        nested = {f"{name}.{_key(k)}": v for k, v in table.items()} if name == "backends" else {}
+        for title, entries in (nested or {name: table}).items():
+            yield f"\n[{title}]"
+            yield from (f"{_key(key)} = {_value(value)}" for key, value in entries.items())
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _value(key)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    if isinstance(value, str | bool | int | float):
+        # A TOML text is a JSON text, but for one character.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return str(value)  # dates

@@ -1,0 +1,177 @@
+"""``cinderlib node``: the host that uses volumes. Needs no backend, and mostly no store."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cinderlib import errors
+from cinderlib.cli import documents, output
+from cinderlib.cli.app import App
+from cinderlib.cli.framework import Group, agreed, destructive, pass_app
+
+if TYPE_CHECKING:
+    import cinderlib as cl
+    from cinderlib.node import Leftover
+
+
+@click.group(cls=Group)
+def node() -> None:
+    """This host: say what it is, attach and detach what a controller has mapped for it."""
+
+
+@node.command("connector")
+@click.option("--protocol", help="Only what this one needs, such as iscsi; faster.")
+@pass_app
+def connector(app: App, protocol: str | None) -> None:
+    """Write what a controller must know of this host, as JSON for `volume connect`."""
+    output.as_json(app.node.connector_properties(protocol))
+
+
+@node.command("register")
+@click.argument("name")
+@pass_app
+def register(app: App, name: str) -> None:
+    """Leave this host's connector in the store, for `volume connect --node NAME`."""
+    app.node.register(app.controller, name)
+    app.say(f"This host is registered as {name}.")
+
+
+@node.command("list")
+@pass_app
+def list_(app: App) -> None:
+    """List what is attached on this host."""
+    attached = app.node.attachments()
+    if app.as_json:
+        output.as_json_list(_facts(item) for item in attached)
+        return
+    rows = [tuple(_facts(item).values()) for item in attached]
+    output.table(("DEVICE", "CONNECTION", "VOLUME", "PROTOCOL", "MULTIPATH", "WWN"), rows)
+    app.say_empty(rows, "volumes attached on this host")
+
+
+def _facts(attachment: cl.Attachment) -> dict[str, Any]:
+    """What is shown of an attachment: no keys."""
+    document = attachment.connection_info
+    return {
+        "path": attachment.path,
+        "id": document.get("id"),
+        "volume_id": document.get("volume", {}).get("id"),
+        "protocol": document["conn"]["driver_volume_type"],
+        "multipath_id": attachment.multipath_id,
+        "scsi_wwn": attachment.scsi_wwn,
+    }
+
+
+@node.command("attach")
+@click.argument("document", type=click.File("rb"))
+@pass_app
+def attach(app: App, document: Any) -> None:
+    """Attach what `volume connect` wrote to DOCUMENT (- for standard input); prints the device."""
+    made = app.node.attach(documents.read(document))
+    if not isinstance(made.path, str):
+        raise errors.Unsupported(
+            "This protocol gives a handle of one process here, and no device; attach it in a"
+            " program, or install the kernel's client of it"
+        )
+    if app.as_json:
+        output.as_json({**_facts(made), "device": made.device})
+    else:
+        click.echo(made.path)
+
+
+@node.command("detach")
+@click.argument("attachment")
+@click.option("--force", is_flag=True, help="Also when it is in use or cannot be written out.")
+@pass_app
+def detach(app: App, attachment: str, force: bool) -> None:
+    """Detach from this host.
+
+    ATTACHMENT is a device, the id of a connection or of a volume or the beginning of one (see `node
+    list`), or - for the document of `volume connect` on standard input.
+    """
+    app.node.detach(_meant(app, attachment), force=force)
+    app.say("Detached. Now it can be disconnected on the controller.")
+    if app.as_json:
+        output.as_json({"attachment": attachment})
+
+
+@node.command("extend")
+@click.argument("attachment")
+@pass_app
+def extend(app: App, attachment: str) -> None:
+    """See the new size of a volume that was extended; prints it in bytes.
+
+    ATTACHMENT as for `node detach`.
+    """
+    size = app.node.extend(_meant(app, attachment))
+    if app.as_json:
+        output.as_json({"attachment": attachment, "size": size})
+    else:
+        click.echo(str(size))
+
+
+def _meant(app: App, named: str) -> dict[str, Any]:
+    """The connection document of an attachment of this host."""
+    if named == "-":
+        return documents.read(sys.stdin.buffer)
+    found = [
+        item.connection_info
+        for item in app.node.attachments()
+        if named == item.path or _begins(item.connection_info, named)
+    ]
+    if not found:
+        raise errors.ConnectionNotFound(
+            f"Nothing is attached on this host as {named!r}; `cinderlib node list` shows what is",
+            resource=named,
+        )
+    if len(found) > 1:
+        raise errors.InvalidInput(f"{len(found)} attachments are called {named!r}; say more of it")
+    return found[0]
+
+
+def _begins(document: dict[str, Any], named: str) -> bool:
+    ids = (document.get("id"), document.get("volume", {}).get("id"))
+    return len(named) >= 3 and any(id and id.startswith(named) for id in ids)
+
+
+@node.command("leftovers")
+@pass_app
+def leftovers(app: App) -> None:
+    """List what interrupted attaches and detaches left on this host."""
+    found = app.node.leftovers()
+    if app.as_json:
+        output.as_json_list(_leftover(item) for item in found)
+        return
+    rows = [tuple(_leftover(item).values()) for item in found]
+    output.table(("KEY", "DEVICE", "CONNECTION", "INTERRUPTED", "USED BY"), rows)
+    app.say_empty(rows, "leftovers on this host")
+
+
+def _leftover(item: Leftover) -> dict[str, Any]:
+    return {
+        "key": item.key,
+        "device": item.device,
+        "connection_id": item.connection_id,
+        "operation": item.operation,
+        "users": list(item.users),
+    }
+
+
+@node.command("cleanup")
+@destructive
+@pass_app
+def cleanup(app: App, yes: bool, dry_run: bool) -> None:
+    """Remove leftovers, only those that are provably cinderlib's and unused."""
+    found = [item for item in app.node.leftovers() if not item.users]
+    names = ", ".join(item.device or item.key for item in found)
+    removed: list[Leftover] = []
+    if not found:
+        app.say("There is nothing to remove.")
+    elif agreed(f"remove {names} from this host", yes=yes, dry_run=dry_run):
+        removed = app.node.cleanup(found)
+        app.say(f"Removed {len(removed)} of {len(found)}.")
+    if app.as_json:
+        output.as_json([_leftover(item) for item in removed])

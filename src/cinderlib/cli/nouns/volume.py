@@ -1,0 +1,286 @@
+"""``cinderlib volume``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cinderlib.cli import documents, find, options, output, sizes
+from cinderlib.cli.app import App
+from cinderlib.cli.framework import Group, agreed, destructive, pass_app
+
+if TYPE_CHECKING:
+    import cinderlib as cl
+
+
+@click.group(cls=Group)
+def volume() -> None:
+    """Volumes: make, see, grow, copy, attach, delete."""
+
+
+@volume.command("create")
+@click.argument("name")
+@click.argument("size", type=sizes.Size(), required=False)
+@options.backend
+@click.option("--pool", help="The pool to put it in; by default the backend's first.")
+@click.option("--snapshot", help="Make it of the data of this snapshot.")
+@click.option("--id", help="Its id; by default a new one. Given again, it changes nothing.")
+@options.described
+@click.option("--bootable", is_flag=True, help="Mark it as one to boot from.")
+@click.option("--multiattach", is_flag=True, help="Several hosts may use it at once.")
+@options.pairs("--extra-spec", "extra_specs", "An extra spec for the driver.")
+@options.pairs("--qos-spec", "qos_specs", "A QoS spec for the driver.")
+@pass_app
+def create(
+    app: App,
+    /,
+    name: str,
+    size: float | None,
+    backend: str | None,
+    pool: str | None,
+    snapshot: str | None,
+    **fields: Any,
+) -> None:
+    """Make a volume of SIZE, such as 10GiB.
+
+    SIZE may be left out with --snapshot.
+    """
+    given = {"name": name, "pool_name": pool, "size": size, **fields}
+    given = {field: value for field, value in given.items() if value}
+    if snapshot is not None:
+        if backend or pool:
+            raise click.UsageError("With --snapshot it is put where the snapshot is.")
+        source = find.snapshot(app.controller, snapshot)
+        app.backend_of(source)
+        made = source.create_volume(**given)
+    elif size is None:
+        raise click.UsageError("Say the SIZE, such as 10GiB, or a --snapshot.")
+    else:
+        made = app.backend(backend).create_volume(**given)
+    app.say(_made(made))
+    app.result(made, made.id)
+
+
+def _made(made: cl.Volume) -> str:
+    what = (
+        f"volume {made.name or made.id}, {sizes.of_gib(made.size)}, on {made.to_dict()['backend']}"
+    )
+    return f"Created {what}." if made.changed else f"It is there already: {what}."
+
+
+@volume.command("list")
+@options.backend
+@click.option("--name", help="Only those with exactly this name.")
+@click.option("--status", help="Only those in this status.")
+@pass_app
+def list_(app: App, backend: str | None, name: str | None, status: str | None) -> None:
+    """List volumes, oldest first."""
+    found: Iterator[cl.Volume] = app.controller.volumes(backend=backend, name=name)
+    if status:
+        found = (item for item in found if item.status == status)
+    if app.as_json:
+        output.as_json_list(item.to_dict() for item in found)
+        return
+    hosts: dict[str, list[str]] = {}
+    for connection in app.controller.connections(backend=backend):
+        host = connection.attached_host or connection.connector_info.get("host", "?")
+        hosts.setdefault(connection.volume_id, []).append(host)
+    rows = [
+        (
+            item.id,
+            item.name,
+            sizes.of_gib(item.size),
+            item.status,
+            item.to_dict()["backend"],
+            ", ".join(hosts.get(item.id, [])),
+        )
+        for item in found
+    ]
+    output.table(("ID", "NAME", "SIZE", "STATUS", "BACKEND", "HOSTS"), rows)
+    app.say_empty(rows, "volumes")
+
+
+@volume.command("show")
+@click.argument("volume")
+@pass_app
+def show(app: App, volume: str) -> None:
+    """Show all that is known of a volume."""
+    found = find.volume(app.controller, volume)
+    facts = found.to_dict()
+    if app.as_json:
+        related = {
+            "snapshots": [item.to_dict() for item in found.snapshots],
+            "connections": [item.to_dict() for item in found.connections],
+        }
+        output.as_json(facts | related)
+        return
+    facts["size"] = sizes.of_gib(found.size)
+    for name in ("version", "provider_auth"):
+        facts.pop(name, None)
+    for name in ("created_at", "updated_at", "launched_at"):
+        facts[name] = getattr(found, name)
+    facts["snapshots"] = [f"{item.id} {item.name}".rstrip() for item in found.snapshots]
+    facts["connections"] = [
+        f"{item.id} {item.connector_info.get('host', '')} {item.path or ''}".rstrip()
+        for item in found.connections
+    ]
+    output.details({name: value for name, value in facts.items() if value not in (None, False)})
+
+
+@volume.command("extend")
+@click.argument("volume")
+@click.argument("size", type=sizes.Size())
+@pass_app
+def extend(app: App, volume: str, size: float) -> None:
+    """Grow a volume to SIZE, in use or not."""
+    found = find.volume(app.controller, volume)
+    app.backend_of(found)
+    found.extend(size)
+    app.say(f"Volume {volume} has {sizes.of_gib(found.size)}.")
+    if app.as_json:
+        app.result(found, "")
+
+
+@volume.command("clone")
+@click.argument("volume")
+@click.argument("name")
+@click.argument("size", type=sizes.Size(), required=False)
+@click.option("--id", help="The new volume's id; by default a new one.")
+@pass_app
+def clone(app: App, volume: str, name: str, size: float | None, id: str | None) -> None:
+    """Make another volume NAME with the same data.
+
+    SIZE may be larger than the volume's.
+    """
+    source = find.volume(app.controller, volume)
+    app.backend_of(source)
+    given = {"name": name, "size": size, "id": id}
+    made = source.clone(**{field: value for field, value in given.items() if value})
+    app.say(_made(made))
+    app.result(made, made.id)
+
+
+@volume.command("delete")
+@click.argument("volumes", nargs=-1, required=True, metavar="VOLUME...")
+@destructive
+@pass_app
+def delete(app: App, volumes: tuple[str, ...], yes: bool, dry_run: bool) -> None:
+    """Delete volumes and their data."""
+    found = [find.volume(app.controller, named) for named in volumes]
+    named = ", ".join(f"{item.name or item.id} ({sizes.of_gib(item.size)})" for item in found)
+    if not agreed(f"delete {_count(found)} {named} and all data", yes=yes, dry_run=dry_run):
+        return
+    for item in found:
+        app.backend_of(item)
+        item.delete()
+        app.say(f"Deleted volume {item.name or item.id}.")
+    if app.as_json:
+        output.as_json([{"id": item.id, "changed": item.changed} for item in found])
+
+
+def _count(found: list[cl.Volume]) -> str:
+    return "volume" if len(found) == 1 else f"{len(found)} volumes:"
+
+
+@volume.command("attach")
+@click.argument("volume")
+@pass_app
+def attach(app: App, volume: str) -> None:
+    """Attach a volume to this host and print its device."""
+    found = find.volume(app.controller, volume)
+    app.backend_of(found)
+    connection = found.attach()
+    if not isinstance(connection.path, str):
+        found.detach()
+        raise click.ClickException(
+            f"{connection.protocol} gives a handle of one process here, and no device; attach it"
+            " in a program"
+        )
+    already = "" if connection.changed else " already"
+    app.say(f"Volume {volume} is attached{already}.")
+    app.result(connection, connection.path)
+
+
+@volume.command("detach")
+@click.argument("volume")
+@click.option("--force", is_flag=True, help="Also when data that was not written is lost by it.")
+@pass_app
+def detach(app: App, volume: str, force: bool) -> None:
+    """Detach a volume from this host and disconnect it."""
+    found = find.volume(app.controller, volume)
+    app.backend_of(found)
+    found.detach(force=force)
+    app.say(f"Volume {volume} is detached from this host.")
+    if app.as_json:
+        app.result(found, "")
+
+
+@volume.command("connect")
+@click.argument("volume")
+@click.option(
+    "--connector",
+    type=click.File("rb"),
+    help="What `cinderlib node connector` wrote there; - for standard input.",
+)
+@click.option("--node", help="The name under which that host has registered itself.")
+@click.option("--mode", type=click.Choice(["rw", "ro"]), help="By default rw.")
+@click.option("--instance", help="Tells several users on one host apart.")
+@pass_app
+def connect(
+    app: App,
+    volume: str,
+    connector: Any,
+    node: str | None,
+    mode: str | None,
+    instance: str | None,
+) -> None:
+    """Map a volume for a host, and write the document that the host attaches it with.
+
+    The document has keys in it (CHAP, cephx) where the protocol uses them: hand it on over channels
+    that are encrypted only.
+    """
+    if (connector is None) == (node is None):
+        raise click.UsageError("Say the host by --connector or by --node.")
+    found = find.volume(app.controller, volume)
+    properties = (
+        documents.read(connector) if node is None else documents.registered(app.controller, node)
+    )
+    app.backend_of(found)
+    fields = {
+        "attach_mode": mode,
+        "instance_uuid": instance,
+        "attached_host": properties.get("host"),
+    }
+    connection = found.connect(properties, **{k: v for k, v in fields.items() if v})
+    already = "" if connection.changed else " already"
+    app.say(f"Volume {volume} is mapped for {properties.get('host', 'the host')}{already}.")
+    output.as_json(connection.connection_info)
+
+
+@volume.command("disconnect")
+@click.argument("volume")
+@click.option("--host", help="Only from this host; by default the one that it is connected to.")
+@click.option("--all", "everyone", is_flag=True, help="From all hosts.")
+@options.force_disconnect
+@pass_app
+def disconnect(
+    app: App, volume: str, host: str | None, everyone: bool, force: bool, yes: bool
+) -> None:
+    """Unmap a volume from a host. Detach it there first."""
+    found = find.volume(app.controller, volume)
+    chosen = found.connections
+    if host is not None:
+        chosen = [c for c in chosen if host in (c.attached_host, c.connector_info.get("host"))]
+    if len(chosen) > 1 and not everyone and host is None:
+        hosts = ", ".join(str(c.connector_info.get("host", c.id)) for c in chosen)
+        raise click.UsageError(f"It is connected to {hosts}: say which --host, or --all.")
+    if force and not agreed(f"cut off {volume} from hosts that may use it", yes=yes, dry_run=False):
+        return
+    for connection in chosen:
+        app.backend_of(connection)
+        found.disconnect(connection, force)
+    app.say(f"Volume {volume} is unmapped." if chosen else f"Volume {volume} is not connected.")
+    if app.as_json:
+        output.as_json([{"id": c.id, "changed": c.changed} for c in chosen])

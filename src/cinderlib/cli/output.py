@@ -1,0 +1,107 @@
+"""What a command prints: tables and details for people, JSON for programs."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import click
+
+_COLOURS = {
+    "available": "green",
+    "in-use": "cyan",
+    "attached": "cyan",
+    "ok": "green",
+    "yes": "green",
+    "finished": "green",
+    "undone": "yellow",
+    "skipped": "yellow",
+    "failed": "red",
+    "no": "red",
+}
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Rows in aligned columns, two spaces between them; columns that are empty in all rows go."""
+    cells = [[text(cell) for cell in row] for row in rows]
+    if not cells:
+        return
+    kept = [i for i in range(len(header)) if any(row[i] for row in cells)]
+    widths = {i: max(_width(row[i]) for row in [header, *cells]) for i in kept}
+    widths[kept[-1]] = 0
+    click.echo(_line([click.style(_pad(header[i], widths[i]), bold=True) for i in kept]))
+    for row in cells:
+        click.echo(_line([_coloured(row[i], _pad(row[i], widths[i])) for i in kept]))
+
+
+def details(facts: Mapping[str, Any]) -> None:
+    """One fact a line, names aligned; those that are empty are left out."""
+    shown = {name: text(value) for name, value in facts.items()}
+    shown = {name: value for name, value in shown.items() if value}
+    width = max(map(_width, shown), default=0)
+    for name, value in shown.items():
+        lines = value.splitlines()
+        click.echo(f"{click.style(_pad(name, width), bold=True)}  {_coloured(value, lines[0])}")
+        for line in lines[1:]:
+            click.echo(" " * (width + 2) + line)
+
+
+def as_json(data: Any) -> None:
+    """One JSON document."""
+    click.echo(json.dumps(data, indent=2, default=_plain, ensure_ascii=False))
+
+
+def as_json_list(items: Iterable[Any]) -> None:
+    """A JSON list, written item by item, so that a long one does not fill the memory."""
+    click.echo("[", nl=False)
+    between = "\n"
+    for item in items:
+        click.echo(between + json.dumps(item, default=_plain, ensure_ascii=False), nl=False)
+        between = ",\n"
+    click.echo("]" if between == "\n" else "\n]")
+
+
+def text(value: Any) -> str:
+    """A value as a cell shows it, control characters made visible."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime.datetime):
+        return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, Mapping):
+        return "\n".join(f"{key}={text(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return "\n".join(text(item) for item in value)
+    # Names come from anyone: an escape sequence in one must not reach the terminal.
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in str(value))
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime.datetime) else str(value)
+
+
+def _line(cells: list[str]) -> str:
+    return "  ".join(cells)
+
+
+def _characters(value: str) -> Iterator[int]:
+    for character in value:
+        if not unicodedata.combining(character):
+            yield 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _width(value: str) -> int:
+    return sum(_characters(value))
+
+
+def _pad(value: str, width: int) -> str:
+    return value + " " * (width - _width(value))
+
+
+def _coloured(value: str, shown: str) -> str:
+    colour = "red" if value.startswith("error") else _COLOURS.get(value)
+    return click.style(shown, fg=colour) if colour else shown

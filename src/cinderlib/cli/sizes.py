@@ -1,0 +1,44 @@
+"""Sizes as people write and read them."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import Any
+
+import click
+
+_GIB = 1024**3
+_UNITS = {
+    "": _GIB,
+    **{unit: 1024**power for power, unit in enumerate("KMGTP", start=1)},
+    **{f"{unit}IB": 1024**power for power, unit in enumerate("KMGTP", start=1)},
+    **{f"{unit}B": 1000**power for power, unit in enumerate("KMGTP", start=1)},
+    "B": 1,
+}
+_SIZE = re.compile(r"(\d{1,20}(?:\.\d{1,9})?)\s*([a-zA-Z]{0,3})", re.ASCII)
+
+
+class Size(click.ParamType[float]):
+    """``10GiB``, ``10G``, ``10`` (GiB), ``1.5TiB``, ``20GB`` (powers of 1000); gives GiB."""
+
+    name = "size"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        if isinstance(value, int | float):
+            return value
+        match = _SIZE.fullmatch(value.strip())
+        if match is None or match[2].upper() not in _UNITS:
+            self.fail(f"{value!r} is no size; write it like 10GiB, 512MiB, 1.5TiB or 20GB")
+        gib = Fraction(match[1]) * _UNITS[match[2].upper()] / _GIB
+        return gib.numerator if gib.denominator == 1 else float(gib)
+
+
+def of_gib(gib: float | str | None) -> str:
+    """A size in GiB for people; what is no number (``'unknown'``, ``'infinite'``) as it is."""
+    if not isinstance(gib, int | float):
+        return str(gib or "")
+    unit, value = ("TiB", gib / 1024) if gib >= 1024 else ("GiB", gib)
+    return f"{value:.2f}".rstrip("0").rstrip(".") + f" {unit}"
