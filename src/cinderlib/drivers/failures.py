@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -37,6 +38,12 @@ def text(error: BaseException, secrets: Mapping[str, Any]) -> str:
     for secret in _texts(secrets.values()):
         said = said.replace(secret, "***")
     return said
+
+
+def harmless(error: BaseException, secrets: Mapping[str, Any]) -> BaseException | None:
+    """The error as the cause of ours, unless its traceback would show a secret."""
+    told = "".join(traceback.TracebackException.from_exception(error).format(chain=True))
+    return None if any(secret in told for secret in _texts(secrets.values())) else error
 
 
 def _texts(values: Any) -> Iterator[str]:

@@ -220,7 +220,7 @@ class LocalDriver:
                 raise failures.explain(
                     error, f"backend {self._scope.backend!r} could not {task}", about,
                     self._info.secrets,
-                ) from error  # fmt: skip
+                ) from failures.harmless(error, self._info.secrets)  # fmt: skip
 
 
 #: More than any array has: drivers page by slicing.

@@ -6,8 +6,9 @@ method is one call of the driver; the order in which they are made, what is stor
 what is undone when one fails is :mod:`cinderlib.operations`'s business.
 
 Every method raises :class:`cinderlib.errors.DriverError` when the driver fails (with the driver's
-exception as ``__cause__``), :class:`cinderlib.errors.Unsupported` when it cannot do such a thing,
-and :class:`cinderlib.errors.InvalidConnector` when it refuses a connector.
+exception as ``__cause__``, unless a secret is in its text), :class:`cinderlib.errors.Unsupported`
+when it cannot do such a thing, and :class:`cinderlib.errors.InvalidConnector` when it refuses a
+connector.
 
 A method that returns a record returns the one it was given with what the driver changed folded in
 (``provider_*``, metadata, ...). What the driver wrote on its own through Cinder's database

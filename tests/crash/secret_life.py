@@ -1,0 +1,97 @@
+"""A program that does all that can be done with secrets, and shows all that can be shown.
+
+Every logger is at DEBUG, and everything is written to stdout: log lines, reprs, plain data,
+exceptions with their tracebacks and causes.
+
+Arguments: a folder, and the URL of the store.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pathlib
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+sys.path.insert(0, os.path.dirname(__file__))
+
+from marks import OPTION
+
+import cinderlib as cl
+from cinderlib.records import KINDS
+
+
+def show(*things: Any) -> None:
+    for thing in things:
+        print(repr(thing), str(thing))
+
+
+def fails(work: Callable[[], Any]) -> None:
+    try:
+        work()
+    except Exception as exc:
+        traceback.print_exc(file=sys.stdout)
+        show(exc, vars(exc))
+    else:
+        raise AssertionError("it has not failed")
+
+
+def everything_at_debug() -> None:
+    logging.basicConfig(level=logging.DEBUG, stream=sys.stdout, force=True)
+    for name in list(logging.root.manager.loggerDict):
+        logging.getLogger(name).setLevel(logging.DEBUG)
+
+
+def main(folder: pathlib.Path, url: str) -> None:
+    everything_at_debug()
+    controller = cl.Controller(
+        {"storage": "db", "connection": url}, state_path=folder / "state", disable_logs=False
+    )
+    options = {
+        "volume_driver": "secretive_driver.SecretiveDriver",
+        "file_root": str(folder / "volumes"),
+        "array_password": OPTION,
+    }
+    backend = controller.backend("array", **options)
+    everything_at_debug()  # also of what was imported meanwhile
+
+    volume = backend.create_volume(1, "first")
+    snapshot = volume.create_snapshot()
+    copy = volume.clone()
+    connection = volume.attach()
+    with pathlib.Path(connection.path).open("rb") as device:
+        device.read(512)
+    volume.extend(2)
+    show(controller, controller.store, backend, backend.config, backend.stats(), backend.driver)
+    for resource in (volume, snapshot, copy, connection):
+        show(resource, resource._record, resource.to_dict(), vars(resource))
+    for kind in KINDS.values():
+        show(controller.store.find(kind))
+    show(controller.local_host.node().attachments(), controller.local_host.node().leftovers())
+
+    fails(lambda: volume.extend(13))
+    fails(volume.delete)
+    fails(lambda: controller.backend("array", **{**options, "array_password": "another"}))
+    fails(lambda: controller.backend("other", **options, array_pasword=OPTION))
+    fails(lambda: volume.connect({"host": "elsewhere"}))
+    fails(lambda: controller.load(backend.dumps[:-1]))
+    fails(lambda: cl.Node(state_path=folder / "file" / "below").attach(connection.connection_info))
+
+    document = controller.load(volume.dumps)
+    show(document, document.to_dict(), document.connections)
+    volume.detach()
+    cl.Node(state_path=folder / "node")  # with documents of its own
+    for left in (snapshot, copy, volume):
+        left.delete()
+    show(controller.recover())
+    controller.store.close()
+    fails(lambda: controller.volume(volume.id))
+
+
+if __name__ == "__main__":
+    root = pathlib.Path(sys.argv[1])
+    (root / "file").touch()
+    main(root, sys.argv[2])
