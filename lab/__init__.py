@@ -1,0 +1,1 @@
+"""Virtual machines with real storage, and scenarios that run in them. See docs/lab.md."""

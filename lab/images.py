@@ -1,0 +1,130 @@
+"""The disks that the machines start from, made when what they are made of has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+HERE = ROOT / "lab"
+CACHE = ROOT / ".cache" / "lab"
+#: The distribution's own Python: what it is built for is what the machines have.
+PYTHON = "/usr/bin/python3"
+
+#: What each role's Python has besides this project. A node has no cinder and no database.
+ENVIRONMENTS = {
+    "node": ("os-brick", "msgspec", "platformdirs"),
+    "controller": (
+        *("alembic", "cinder", "msgspec", "os-brick", "platformdirs", "SQLAlchemy", "tooz"),
+        "psycopg2-binary",
+    ),
+}
+
+
+def prepare(say: Callable[[str], None]) -> dict[str, pathlib.Path]:
+    """Make what is missing.
+
+    :param say: called with a line when something that takes time begins or is done.
+    :returns: the folder of kernel and roots as ``'roots'``, and images by name.
+    """
+    CACHE.mkdir(parents=True, exist_ok=True)
+    made = {"roots": _made("roots", _of_files((HERE / "image").iterdir()), _make_roots, say)}
+    for role, packages in ENVIRONMENTS.items():
+        key = "\n".join([*packages, (ROOT / "constraints.txt").read_text(), _python_version()])
+
+        def make(folder: pathlib.Path, packages: tuple[str, ...] = packages) -> None:
+            _pip(folder / "tree", *packages)
+            _pack(folder)
+
+        made[role] = _made(f"python-{role}", key, make, say) / "image"
+    files = [*(ROOT / "src").rglob("*.py"), *(HERE / "guest").rglob("*")]
+    key = _of_files([*files, ROOT / "pyproject.toml"])
+    made["project"] = _made("project", key, _make_project, say) / "image"
+    return made
+
+
+def _made(
+    name: str, key: str, make: Callable[[pathlib.Path], None], say: Callable[[str], None]
+) -> pathlib.Path:
+    """The folder of a name and a key, made when it is missing; those of other keys are removed."""
+    folder = CACHE / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    if folder.exists():
+        return folder
+    for other in CACHE.glob(f"{name}-????????????"):
+        shutil.rmtree(other)
+    draft = CACHE / f"{name}.draft"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    began = time.monotonic()
+    say(f"making {name} ...")
+    make(draft)
+    draft.rename(folder)
+    say(f"made {name} in {time.monotonic() - began:.0f} s")
+    return folder
+
+
+def remove(folder: pathlib.Path) -> None:
+    """Remove a folder with all that is in it."""
+    shutil.rmtree(folder)
+
+
+def _make_roots(folder: pathlib.Path) -> None:
+    subprocess.run([HERE / "image" / "build", folder], check=True, stdin=subprocess.DEVNULL)
+
+
+def _make_project(folder: pathlib.Path) -> None:
+    _pip(folder / "tree" / "python", "--no-deps", str(ROOT))
+    shutil.copytree(HERE / "guest", folder / "tree" / "guest", symlinks=True)
+    _pack(folder)
+
+
+def _pip(target: pathlib.Path, *arguments: str) -> None:
+    constraints = str(ROOT / "constraints.txt")
+    environment = os.environ | {
+        "PIP_CONSTRAINT": constraints,
+        "PIP_BUILD_CONSTRAINT": constraints,
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    }
+    command = [sys.executable, "-m", "pip", "--python", PYTHON, "install", "--quiet"]
+    subprocess.run(
+        [*command, "--no-warn-conflicts", "--target", target, *arguments],
+        check=True,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def _pack(folder: pathlib.Path) -> None:
+    """``tree`` in the folder becomes the file system ``image``."""
+    tree = folder / "tree"
+    sizes = [path.lstat().st_size for path in tree.rglob("*")]
+    blocks = sum(size // 4096 + 1 for size in sizes) * 5 // 4 + 4096
+    inodes = len(sizes) + 1000
+    subprocess.run(
+        [
+            *("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-b", "4096"),
+            *("-N", str(inodes), "-E", "root_owner=0:0"),
+            *("-d", tree, folder / "image", str(blocks + inodes // 8)),
+        ],
+        check=True,
+    )
+    shutil.rmtree(tree)
+
+
+def _of_files(paths: Iterable[pathlib.Path]) -> str:
+    lines = []
+    for path in sorted(paths):
+        if path.is_file() and "__pycache__" not in path.parts:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            lines.append(f"{path.relative_to(ROOT)} {path.stat().st_mode:o} {digest}")
+    return "\n".join(lines)
+
+
+def _python_version() -> str:
+    return subprocess.check_output([PYTHON, "--version"], text=True)

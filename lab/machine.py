@@ -1,0 +1,314 @@
+"""Virtual machines: QEMU processes, joined by networks that are nothing but sockets of theirs."""
+
+from __future__ import annotations
+
+import base64
+import ctypes
+import json
+import pathlib
+import signal
+import socket
+import subprocess
+import textwrap
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+#: The machines' numbers: the last part of their addresses.
+NUMBERS = {"controller": 1, "ceph": 9, "node1": 11, "node2": 12}
+NETWORKS = (1, 2)
+#: Emulation is slow, and the host may have other things to do.
+BOOT_TIMEOUT = 240.0
+ANSWER_TIMEOUT = 300.0
+
+
+class CommandFailed(Exception):
+    """A command in a machine ended with a status that is not 0."""
+
+    def __init__(self, machine: str, script: str, status: int, output: str) -> None:
+        super().__init__(f"{machine}: status {status} of\n{script}\n{output}")
+        self.status = status
+        self.output = output
+
+
+class RemoteError(Exception):
+    """Code in a machine raised.
+
+    :ivar kind: name of the exception's class.
+    :ivar message: what it says.
+    """
+
+    def __init__(self, machine: str, kind: str, message: str, traceback: str) -> None:
+        super().__init__(f"{machine}: {kind}: {message}\n{traceback}")
+        self.kind = kind
+        self.message = message
+
+
+def address(name: str, network: int) -> str:
+    """The address of a machine on a storage network."""
+    return f"10.77.{network}.{NUMBERS[name]}"
+
+
+class Machine:
+    """One virtual machine.
+
+    :param name: of :data:`NUMBERS`.
+    :param images: what :func:`lab.images.prepare` gave.
+    :param folder: for its logs.
+    :param sockets: the folder of the run's sockets.
+    :param memory: in MiB.
+    :param disks: sizes of further empty disks in GiB, which are thrown away at the end.
+    :param joined: the machines whose network cables end in this one, which is then their switch.
+        It must be started first.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        images: Mapping[str, pathlib.Path],
+        folder: pathlib.Path,
+        sockets: pathlib.Path,
+        *,
+        memory: int,
+        disks: tuple[int, ...] = (),
+        joined: tuple[str, ...] = (),
+    ) -> None:
+        self.name = name
+        self.role = "node" if name.startswith("node") else "controller"
+        self.folder = folder
+        self.folder.mkdir()
+        self._sockets = sockets
+        self._images = images
+        self._memory = memory
+        self._disks = disks
+        self._joined = joined
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ports: tuple[int, int] = (0, 0)
+
+    # --- life ----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Switch it on; :meth:`wait` is until it answers."""
+        self._ports = _free_port(), _free_port()
+        (self.folder / "shell-port").write_text(str(self._ports[1]))
+        with (self.folder / "qemu.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                self._command(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=_dies_with_us,
+            )
+        while self._joined and len(list(self._sockets.glob("cable*"))) < len(self._cables()):
+            if self._process.poll() is not None:
+                raise RuntimeError((self.folder / "qemu.log").read_text())
+            time.sleep(0.02)
+
+    def wait(self) -> None:
+        """Until it answers."""
+        assert self._process
+        end = time.monotonic() + BOOT_TIMEOUT
+        while True:
+            try:
+                self.run("true", timeout=20)
+                return
+            except OSError:
+                pass
+            dead = b"Kernel panic" in (self.folder / "kernel.log").read_bytes()
+            if dead or self._process.poll() is not None or time.monotonic() > end:
+                tail = "".join(
+                    f"--- {path.name}\n{path.read_text(errors='replace')[-3000:]}\n"
+                    for path in sorted(self.folder.glob("*.log"))
+                )
+                raise RuntimeError(f"{self.name} does not answer.\n{tail}")
+            time.sleep(0.2)
+
+    def stop(self) -> None:
+        """Switch it off; nothing of its disks is kept."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def reset(self) -> None:
+        """Cut its power and give it back: what was not on its disks is gone."""
+        self.monitor("system_reset")
+        self.wait()
+
+    def plug(self, network: int, connected: bool) -> None:
+        """Plug its cable to a network in, or pull it."""
+        self.monitor(f"set_link net{network} {'on' if connected else 'off'}")
+
+    def monitor(self, command: str) -> str:
+        """QEMU's answer to a command of its monitor."""
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(30)
+            sock.connect(str(self._sockets / f"{self.name}.monitor"))
+            answers = [_until_prompt(sock)]
+            sock.sendall(command.encode() + b"\n")
+            answers.append(_until_prompt(sock))
+        return answers[1].partition("\n")[2]
+
+    @property
+    def shell_port(self) -> int:
+        """The port of this host that leads to shells in it."""
+        return self._ports[1]
+
+    # --- work ----------------------------------------------------------------------------------
+
+    def run(self, script: str, *, timeout: float = ANSWER_TIMEOUT) -> str:
+        """Run a Bash script as root.
+
+        :returns: what it wrote.
+        :raises CommandFailed: its status is not 0.
+        :raises OSError: the machine does not answer.
+        """
+        with self._call(script, timeout) as sock:
+            output = b"".join(iter(lambda: sock.recv(65536), b"")).decode(errors="replace")
+        output, mark, status = output.rpartition("@@exit=")
+        if not mark:
+            raise ConnectionError(f"{self.name} did not finish {script!r}")
+        if int(status):
+            raise CommandFailed(self.name, script, int(status), output)
+        return output
+
+    def inventory(self) -> dict[str, list[str]]:
+        """What there is of volumes on it, by kind."""
+        found: dict[str, list[str]] = json.loads(
+            self.run("python3 /opt/project/guest/inventory.py")
+        )
+        return found
+
+    def python(self) -> Session:
+        """A Python process in it, with this project and what its role needs."""
+        return Session(self)
+
+    def _call(self, script: str, timeout: float) -> socket.socket:
+        sock = socket.create_connection(("127.0.0.1", self._ports[0]), timeout)
+        sock.sendall(base64.b64encode(script.encode()) + b"\n")
+        return sock
+
+    def _command(self) -> list[str]:
+        roots = self._images["roots"]
+        number = NUMBERS[self.name]
+        kernel = "quiet console=ttyS0 mitigations=off tsc=reliable no_timer_check net.ifnames=0"
+        command = [
+            *("qemu-system-x86_64", "-name", self.name, "-M", "q35,usb=off,sata=off,smbus=off"),
+            # Emulated everywhere: a /dev/kvm can be there and not work. A plain CPU is fastest.
+            *("-accel", "tcg,thread=multi,tb-size=256", "-cpu", "qemu64"),
+            *("-smp", "1", "-m", str(self._memory), "-nodefaults", "-no-user-config"),
+            *("-display", "none", "-kernel", f"{roots}/vmlinuz", "-initrd", f"{roots}/initrd.gz"),
+            *("-append", f"{kernel} lab.name={self.name} lab.number={number}"),
+            *("-serial", f"file:{self.folder}/kernel.log"),
+            *("-chardev", f"file,id=log,path={self.folder}/machine.log"),
+            *("-device", "virtio-serial-pci", "-device", "virtconsole,chardev=log"),
+            *("-monitor", f"unix:{self._sockets}/{self.name}.monitor,server=on,wait=off"),
+            *("-device", "virtio-rng-pci"),
+            *_disk("root", f"file={roots}/{self.role}.img,format=raw,snapshot=on"),
+            *_disk("image-env", f"file={self._images[self.role]},format=raw,readonly=on"),
+            *_disk("image-project", f"file={self._images['project']},format=raw,readonly=on"),
+        ]
+        for index, size in enumerate(self._disks):
+            data = self._sockets / f"{self.name}-data{index}"
+            subprocess.run(["truncate", f"--size={size}G", data], check=True)
+            command += _disk(f"data{index}", f"file={data},format=raw,discard=unmap")
+        agent, shell = (
+            f"hostfwd=tcp:127.0.0.1:{port}-:777{7 + i}" for i, port in enumerate(self._ports)
+        )
+        command += ["-netdev", f"user,id=agent,restrict=on,ipv6=off,{agent},{shell}"]
+        command += ["-device", _card("agent", 0, number)]
+        for network in NETWORKS:
+            command += self._network(network)
+        return command
+
+    def _cables(self) -> list[str]:
+        return [f"cable{network}-{name}" for network in NETWORKS for name in self._joined]
+
+    def _network(self, network: int) -> list[str]:
+        command = []
+        if self._joined:
+            for other in self._joined:
+                cable = f"cable{network}-{other}"
+                command += [
+                    "-netdev",
+                    f"stream,id={cable},server=on,addr.type=unix,addr.path={self._sockets}/{cable}",
+                ]
+                command += ["-netdev", f"hubport,id=port-{cable},hubid={network},netdev={cable}"]
+            command += ["-netdev", f"hubport,id=net{network},hubid={network}"]
+        else:
+            cable = f"cable{network}-{self.name}"
+            command += [
+                "-netdev",
+                f"stream,id=net{network},server=off,addr.type=unix,addr.path={self._sockets}/{cable}",
+            ]
+        return [*command, "-device", _card(f"net{network}", network, NUMBERS[self.name])]
+
+
+class Session:
+    """A Python process in a machine. Called with code, it runs it there; names given with it are
+    set before, and names that it sets stay. The value of the last expression comes back, as JSON.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._socket = machine._call(
+            "export PYTHONPATH=/opt/project/python:/opt/env PATH=/opt/env/bin:$PATH\n"
+            "exec python3 -u /opt/project/guest/session.py",
+            ANSWER_TIMEOUT,
+        )
+        self._answers = self._socket.makefile("r", encoding="utf-8")
+
+    def __call__(self, code: str, /, **names: Any) -> Any:
+        request = {"code": textwrap.dedent(code), "names": names}
+        self._socket.sendall(json.dumps(request).encode() + b"\n")
+        line = self._answers.readline()
+        if not line.startswith("{"):
+            raise ConnectionError(f"The Python process in {self._machine.name} ended: {line}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise RemoteError(
+                self._machine.name, answer["error"], answer["message"], answer["traceback"]
+            )
+        return answer["value"]
+
+    def close(self) -> None:
+        """End the process."""
+        self._answers.close()
+        self._socket.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _disk(name: str, options: str) -> Iterator[str]:
+    yield from ("-drive", f"{options},if=none,id={name},cache=unsafe")
+    yield from ("-device", f"virtio-blk-pci,drive={name},serial={name}")
+
+
+def _card(netdev: str, network: int, number: int) -> str:
+    return f"virtio-net-pci,netdev={netdev},mac=52:54:00:00:{network:02x}:{number:02x},romfile="
+
+
+def _until_prompt(sock: socket.socket) -> str:
+    answer = b""
+    while not answer.endswith(b"(qemu) "):
+        received = sock.recv(65536)
+        if not received:
+            raise ConnectionError("QEMU has ended")
+        answer += received
+    return answer.decode(errors="replace").removesuffix("(qemu) ")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _dies_with_us() -> None:
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
