@@ -20,6 +20,7 @@ folder = pathlib.Path(sys.argv[1]).resolve()
 mode = sys.argv[2].lstrip("-") if len(sys.argv) > 2 else "memory"
 
 # cinderlib first: it replaces modules at import and must see none of Cinder's loaded.
+# isort: off
 import cinderlib as cl  # noqa: E402
 
 from cinder.volume import driver  # noqa: E402
