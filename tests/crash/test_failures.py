@@ -17,7 +17,7 @@ from test_crash import STORES, counted, tried
 MODES = {
     "fail": frozenset({"driver", "store", "read", "node", "state", "command", "file"}),
     "store_down": frozenset({"driver", "store", "node"}),
-    "interrupt": frozenset({"driver", "store", "read", "node", "state", "command", "program"}),
+    "interrupt": frozenset({"driver", "store", "read", "node", "state", "command"}),
 }
 #: Where what is left in storage, host or store can differ, so that every ending is tried.
 PARTS = frozenset({"driver", "store", "node"})

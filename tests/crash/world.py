@@ -225,9 +225,10 @@ class World:
                 wrong.append("the host's state has an attachment that the store has not")
         return wrong
 
-    def remove_all(self) -> list[str]:
+    def remove_all(self, *, litter: bool = True) -> list[str]:
         """Remove everything through the public API.
 
+        :param litter: whether files that say nothing count.
         :returns: what is there still, in words.
         """
         for connection in list(self.controller.connections()):
@@ -239,6 +240,6 @@ class World:
         for volume in list(self.controller.volumes()):
             volume.delete()
         left = {k: v for k, v in self.observe().items() if v and k != "keys"}
-        return self.disagreements(litter=True) + [
+        return self.disagreements(litter=litter) + [
             f"cannot be removed: {left}" for _ in left and [1]
         ]

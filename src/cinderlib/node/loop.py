@@ -37,9 +37,14 @@ def devices_of(file: str) -> list[block.Trace]:
 def create(file: str, *, read_only: bool) -> str:
     """A loop device of the file, with direct I/O where the file's filesystem has it."""
     mode = ["--read-only"] if read_only else []
+    before = devices_of(file)
     try:
         device = command.run(["losetup", "--find", "--show", "--direct-io=on", *mode, file])
     except NodeError as direct:
+        # It may have failed after the device was there.
+        for made in devices_of(file):
+            if made not in before:
+                return f"/dev/{made.name}"
         if not Path("/dev/loop-control").exists():
             raise DeviceUnavailable(
                 "This host has no /dev/loop-control, so no loop device can be made. Load the "

@@ -234,6 +234,7 @@ def disconnect(journal: Journal, connection_id: str, *, force: bool = False) -> 
     lock = volumes.lock_name(found.volume_id)
     # The second keeps an attach or detach of it away, which don't change the volume.
     with journal.locks.hold(lock, host_lock_name(connection_id)):
+        _settle_here(journal, connection_id, force=force)
         others = _of_volume(journal, found.volume_id)
         connection = next((c for c in others if c.id == connection_id), None)
         if connection is None:
@@ -266,6 +267,20 @@ def disconnect(journal: Journal, connection_id: str, *, force: bool = False) -> 
         done = f"Volume {volume.id} was disconnected from {host_of(connection)}"
         journal.finish_with(intent, done, volume, _without(after, others), *_gone(connection))
         return True
+
+
+def _settle_here(journal: Journal, connection_id: str, *, force: bool) -> None:
+    """An attach or detach of this host that was interrupted; nobody knows of its device once the
+    connection is gone."""
+    lock, here = host_lock_name(connection_id), this_host()
+    for intent in journal.store.find(IntentRecord, {"resource_id": connection_id}):
+        if intent.lock != lock or intent.owner.host != here:
+            continue
+        try:
+            journal.recover(intent)
+        except errors.NodeError:
+            if not force:
+                raise
 
 
 def _forced(
