@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -26,3 +27,15 @@ def test_a_command_in_the_readme_finds_tests(arguments: str) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="README.md shows the demo as root")
+def test_the_demo_has_the_steps_that_the_readme_shows() -> None:
+    def steps(text: str) -> list[str]:
+        return re.findall(r"^  ✓ (.+?)  ", text, re.MULTILINE)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "cinderlib.demo"], capture_output=True, text=True, check=True
+    )
+    assert steps((pages.ROOT / "README.md").read_text()) == steps(done.stdout)
