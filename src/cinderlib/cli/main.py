@@ -24,7 +24,13 @@ cli = Root(
         "config": f"{_NOUNS}.config:config",
         "backend": f"{_NOUNS}.backend:backend",
         "volume": f"{_NOUNS}.volume:volume",
+        "snapshot": f"{_NOUNS}.snapshot:snapshot",
+        "connection": f"{_NOUNS}.connection:connection",
         "node": f"{_NOUNS}.node:node",
+        "driver": f"{_NOUNS}.driver:driver",
+        "store": f"{_NOUNS}.store:store",
+        "recover": f"{_NOUNS}.recover:recover",
+        "demo": f"{_NOUNS}.demo:demo",
     },
     help=(
         "Any storage array through OpenStack Cinder's volume drivers, without running Cinder."

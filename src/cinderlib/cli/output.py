@@ -29,7 +29,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     cells = [[text(cell) for cell in row] for row in rows]
     if not cells:
         return
-    kept = [i for i in range(len(header)) if any(row[i] for row in cells)]
+    kept = [i for i in range(len(header)) if i == 0 or any(row[i] for row in cells)]
     widths = {i: max(_width(row[i]) for row in [header, *cells]) for i in kept}
     widths[kept[-1]] = 0
     click.echo(_line([click.style(_pad(header[i], widths[i]), bold=True) for i in kept]))
@@ -47,6 +47,17 @@ def details(facts: Mapping[str, Any]) -> None:
         click.echo(f"{click.style(_pad(name, width), bold=True)}  {_coloured(value, lines[0])}")
         for line in lines[1:]:
             click.echo(" " * (width + 2) + line)
+
+
+def facts_of(resource: Any, facts: Mapping[str, Any]) -> None:
+    """Details of a resource: what is set, times as the clock on the wall has them."""
+    times = ("created_at", "updated_at", "launched_at", "attached_at")
+    shown = {
+        name: getattr(resource, name) if name in times else value
+        for name, value in facts.items()
+        if name not in ("version", "provider_auth") and value not in (None, False)
+    }
+    details(shown)
 
 
 def as_json(data: Any) -> None:
@@ -73,7 +84,9 @@ def text(value: Any) -> str:
     if isinstance(value, datetime.datetime):
         return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, Mapping):
-        return "\n".join(f"{key}={text(item)}" for key, item in value.items())
+        return "\n".join(
+            f"{key}={text(item).replace(chr(10), ', ')}" for key, item in value.items()
+        )
     if isinstance(value, list | tuple):
         return "\n".join(text(item) for item in value)
     # Names come from anyone: an escape sequence in one must not reach the terminal.

@@ -1,8 +1,9 @@
-"""Sizes as people write and read them."""
+"""Sizes and numbers as people write and read them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -42,3 +43,14 @@ def of_gib(gib: float | str | None) -> str:
         return str(gib or "")
     unit, value = ("TiB", gib / 1024) if gib >= 1024 else ("GiB", gib)
     return f"{value:.2f}".rstrip("0").rstrip(".") + f" {unit}"
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """Numbers of things for people: ``'1 volume, 2 key-values'``.
+
+    :param counts: by the name of the things, in the plural.
+    """
+    return ", ".join(
+        f"{count} {name.removesuffix('s') if count == 1 else name}".replace("_", "-")
+        for name, count in counts.items()
+    )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cinderlib.cli import output, sizes
-from cinderlib.cli.app import App
+from cinderlib.cli.app import App, backend_name
 from cinderlib.cli.framework import Group, pass_app
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def list_(app: App) -> None:
     """List the backends of the configuration and of the store."""
     counts: dict[str, int] = dict.fromkeys(app.configuration.backends, 0)
     for volume in app.controller.volumes():
-        name = volume.to_dict()["backend"]
+        name = backend_name(volume)
         counts[name] = counts.get(name, 0) + 1
     found = [
         {"name": name, "volume_driver": _driver(app, name), "volumes": count}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cinderlib.cli import documents, find, options, output, sizes
-from cinderlib.cli.app import App
+from cinderlib.cli.app import App, backend_name
 from cinderlib.cli.framework import Group, agreed, destructive, pass_app
 
 if TYPE_CHECKING:
@@ -64,9 +64,7 @@ def create(
 
 
 def _made(made: cl.Volume) -> str:
-    what = (
-        f"volume {made.name or made.id}, {sizes.of_gib(made.size)}, on {made.to_dict()['backend']}"
-    )
+    what = f"volume {made.name or made.id}, {sizes.of_gib(made.size)}, on {backend_name(made)}"
     return f"Created {what}." if made.changed else f"It is there already: {what}."
 
 
@@ -93,7 +91,7 @@ def list_(app: App, backend: str | None, name: str | None, status: str | None) -
             item.name,
             sizes.of_gib(item.size),
             item.status,
-            item.to_dict()["backend"],
+            backend_name(item),
             ", ".join(hosts.get(item.id, [])),
         )
         for item in found
@@ -117,16 +115,12 @@ def show(app: App, volume: str) -> None:
         output.as_json(facts | related)
         return
     facts["size"] = sizes.of_gib(found.size)
-    for name in ("version", "provider_auth"):
-        facts.pop(name, None)
-    for name in ("created_at", "updated_at", "launched_at"):
-        facts[name] = getattr(found, name)
     facts["snapshots"] = [f"{item.id} {item.name}".rstrip() for item in found.snapshots]
     facts["connections"] = [
         f"{item.id} {item.connector_info.get('host', '')} {item.path or ''}".rstrip()
         for item in found.connections
     ]
-    output.details({name: value for name, value in facts.items() if value not in (None, False)})
+    output.facts_of(found, facts)
 
 
 @volume.command("extend")

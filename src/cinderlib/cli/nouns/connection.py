@@ -1,0 +1,95 @@
+"""``cinderlib connection``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from cinderlib.cli import find, options, output
+from cinderlib.cli.app import App, backend_name
+from cinderlib.cli.framework import Group, agreed, pass_app
+
+if TYPE_CHECKING:
+    import cinderlib as cl
+
+
+@click.group(cls=Group)
+def connection() -> None:
+    """Connections: which volume is mapped for which host, and attached there."""
+
+
+@connection.command("list")
+@options.backend
+@click.option("--volume", help="Only those of this volume.")
+@click.option("--host", help="Only those for this host.")
+@pass_app
+def list_(app: App, backend: str | None, volume: str | None, host: str | None) -> None:
+    """List connections, oldest first. No keys are shown."""
+    found: Iterator[cl.Connection] = app.controller.connections(backend=backend)
+    if volume is not None:
+        of = find.volume(app.controller, volume).id
+        found = (item for item in found if item.volume_id == of)
+    if host is not None:
+        found = (item for item in found if host in (item.attached_host, host_of(item)))
+    if app.as_json:
+        output.as_json_list(item.to_dict() for item in found)
+        return
+    names = {item.id: item.name for item in app.controller.volumes(backend=backend)}
+    rows = [
+        (
+            item.id,
+            names.get(item.volume_id) or item.volume_id,
+            host_of(item),
+            item.protocol,
+            item.attach_mode,
+            "attached" if item.attached else "mapped" if item.connected else item.status,
+            item.path,
+            backend_name(item),
+        )
+        for item in found
+    ]
+    header = ("ID", "VOLUME", "HOST", "PROTOCOL", "MODE", "STATE", "DEVICE", "BACKEND")
+    output.table(header, rows)
+    app.say_empty(rows, "connections")
+
+
+def host_of(connection: cl.Connection) -> str:
+    """The name of the host that a connection is for."""
+    return str(connection.connector_info.get("host") or connection.attached_host or "")
+
+
+@connection.command("show")
+@click.argument("connection")
+@click.option("--document", is_flag=True, help="The document for `node attach`, with its keys.")
+@pass_app
+def show(app: App, connection: str, document: bool) -> None:
+    """Show all that is known of a connection, without keys."""
+    found = find.connection(app.controller, connection)
+    if document:
+        output.as_json(found.connection_info)
+    elif app.as_json:
+        output.as_json(found.to_dict())
+    else:
+        facts = found.to_dict()
+        facts.update(protocol=found.protocol, path=found.path)
+        facts.pop("conn_info"), facts.pop("device")
+        output.facts_of(found, facts)
+
+
+@connection.command("disconnect")
+@click.argument("connection")
+@options.force_disconnect
+@pass_app
+def disconnect(app: App, connection: str, force: bool, yes: bool) -> None:
+    """Unmap a volume from the connection's host. Detach it there first."""
+    found = find.connection(app.controller, connection)
+    what = f"cut {host_of(found) or 'the host'} off volume {found.volume_id}, even if it uses it"
+    if force and not agreed(what, yes=yes, dry_run=False):
+        return
+    app.backend_of(found)
+    found.disconnect(force)
+    app.say(f"Volume {found.volume_id} is unmapped from {host_of(found) or 'the host'}.")
+    if app.as_json:
+        output.as_json({"id": found.id, "changed": found.changed})

@@ -1,0 +1,100 @@
+"""``cinderlib snapshot``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cinderlib.cli import find, options, output, sizes
+from cinderlib.cli.app import App, backend_name
+from cinderlib.cli.framework import Group, agreed, destructive, pass_app
+
+if TYPE_CHECKING:
+    import cinderlib as cl
+
+
+@click.group(cls=Group)
+def snapshot() -> None:
+    """Snapshots: take, see, delete. `volume create --snapshot` makes a volume of one."""
+
+
+@snapshot.command("create")
+@click.argument("volume")
+@click.argument("name")
+@click.option("--id", help="Its id; by default a new one. Given again, it changes nothing.")
+@options.described
+@pass_app
+def create(app: App, /, volume: str, name: str, **fields: Any) -> None:
+    """Take a snapshot NAME of a volume, in use or not."""
+    source = find.volume(app.controller, volume)
+    app.backend_of(source)
+    given = {field: value for field, value in fields.items() if value}
+    made = source.create_snapshot(name=name, **given)
+    done = "Took" if made.changed else "There is already"
+    app.say(f"{done} snapshot {name} of volume {source.name or source.id}.")
+    app.result(made, made.id)
+
+
+@snapshot.command("list")
+@options.backend
+@click.option("--volume", help="Only those of this volume.")
+@pass_app
+def list_(app: App, backend: str | None, volume: str | None) -> None:
+    """List snapshots, oldest first."""
+    found: Iterator[cl.Snapshot] = app.controller.snapshots(backend=backend)
+    if volume is not None:
+        of = find.volume(app.controller, volume).id
+        found = (item for item in found if item.volume_id == of)
+    if app.as_json:
+        output.as_json_list(item.to_dict() for item in found)
+        return
+    names = {item.id: item.name for item in app.controller.volumes(backend=backend)}
+    rows = [
+        (
+            item.id,
+            item.name,
+            names.get(item.volume_id) or item.volume_id,
+            sizes.of_gib(item.volume_size),
+            item.status,
+            backend_name(item),
+            item.created_at,
+        )
+        for item in found
+    ]
+    output.table(("ID", "NAME", "VOLUME", "SIZE", "STATUS", "BACKEND", "TAKEN"), rows)
+    app.say_empty(rows, "snapshots")
+
+
+@snapshot.command("show")
+@click.argument("snapshot")
+@pass_app
+def show(app: App, snapshot: str) -> None:
+    """Show all that is known of a snapshot."""
+    found = find.snapshot(app.controller, snapshot)
+    facts = found.to_dict()
+    if app.as_json:
+        output.as_json(facts)
+        return
+    facts["volume_size"] = sizes.of_gib(found.volume_size)
+    output.facts_of(found, facts)
+
+
+@snapshot.command("delete")
+@click.argument("snapshots", nargs=-1, required=True, metavar="SNAPSHOT...")
+@destructive
+@pass_app
+def delete(app: App, snapshots: tuple[str, ...], yes: bool, dry_run: bool) -> None:
+    """Delete snapshots and their data."""
+    found = [find.snapshot(app.controller, named) for named in snapshots]
+    names = ", ".join(item.name or item.id for item in found)
+    what = "snapshot" if len(found) == 1 else f"{len(found)} snapshots:"
+    if not agreed(f"delete {what} {names}", yes=yes, dry_run=dry_run):
+        return
+    for item in found:
+        app.backend_of(item)
+        item.delete()
+        app.say(f"Deleted snapshot {item.name or item.id}.")
+    if app.as_json:
+        output.as_json([{"id": item.id, "changed": item.changed} for item in found])

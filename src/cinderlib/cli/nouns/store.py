@@ -1,0 +1,141 @@
+"""``cinderlib store``."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from cinderlib import errors
+from cinderlib.cli import output, sizes
+from cinderlib.cli.app import App
+from cinderlib.cli.framework import Group, agreed, destructive, pass_app
+
+if TYPE_CHECKING:
+    from cinderlib.persistence.base import Store
+
+
+@click.group(cls=Group)
+def store() -> None:
+    """The store of the metadata: save it, load it, move it."""
+
+
+@store.command("dump")
+@click.argument("file", required=False, type=click.Path(dir_okay=False, allow_dash=True))
+@pass_app
+def dump(app: App, file: str | None) -> None:
+    """Write all records to FILE, or to standard output, as JSON Lines.
+
+    **Keys of connections are in it in clear.** A FILE is made for its owner only, and none is
+    written over.
+    """
+    from cinderlib.cli import storefile
+
+    if file is None or file == "-":
+        counts = storefile.write(app.controller, sys.stdout.buffer)
+    else:
+        try:
+            with open(file, "xb", opener=_private) as target:
+                counts = storefile.write(app.controller, target)
+        except FileExistsError:
+            raise errors.AlreadyExists(f"{file} exists; name another, or remove it") from None
+        except OSError as exc:
+            raise errors.InvalidInput(f"{file} cannot be written: {exc.strerror}") from exc
+    app.say(f"Wrote {counts}.")
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+@store.command("load")
+@click.argument("file", type=click.File("rb"))
+@click.option("--overwrite", is_flag=True, help="Also over records that the store has already.")
+@destructive
+@pass_app
+def load(app: App, file: IO[bytes], overwrite: bool, yes: bool, dry_run: bool) -> None:
+    """Load what `store dump` wrote. Records that are there already are kept as they are.
+
+    FILE is read and checked to the end before anything is stored; - is standard input.
+    """
+    from cinderlib.cli import storefile
+
+    with tempfile.TemporaryFile() as copy:
+        shutil.copyfileobj(file, copy)
+        copy.seek(0)
+        found = storefile.check(copy)
+        if dry_run:
+            app.say(f"Would load {found}.")
+            return
+        what = f"write {found} over what the store has"
+        if overwrite and not agreed(what, yes=yes, dry_run=False):
+            return
+        copy.seek(0)
+        loaded = storefile.load(app.controller, copy, overwrite=overwrite)
+    kept = f"; kept {loaded.kept} that were there already" if loaded.kept else ""
+    app.say(f"Loaded {loaded}{kept}.")
+    if app.as_json:
+        output.as_json(dataclasses.asdict(loaded))
+
+
+@store.command("migrate")
+@click.argument("target", metavar="TARGET")
+@destructive
+@pass_app
+def migrate(app: App, target: str, yes: bool, dry_run: bool) -> None:
+    """Copy all records to another store, which must be empty.
+
+    TARGET is a SQLAlchemy URL, or a configuration file (.toml) with the new [store], which keeps
+    its password out of the list of processes. Nobody else may work on the volumes meanwhile. The
+    store of before stays as it is.
+    """
+    from cinderlib.records import KINDS
+
+    source = app.controller.store
+    counts = {kind: source.count(record) for kind, record in KINDS.items()}
+    total = sizes.counted({f"{kind}s": count for kind, count in counts.items()})
+    if not agreed(f"copy {total} to the new store", yes=yes, dry_run=dry_run):
+        return
+    with _opened(target) as destination:
+        there = sum(destination.count(record) for record in KINDS.values())
+        if there:
+            raise errors.AlreadyExists(f"The target has {there} records already; name an empty one")
+        for record in KINDS.values():
+            _copy(source, destination, record)
+    app.say(f"Copied {total}. Now let [store] in the configuration name the new one.")
+    if app.as_json:
+        output.as_json(counts)
+
+
+def _opened(target: str) -> Store:
+    from cinderlib.persistence import open_store
+
+    if Path(target).suffix == ".toml":
+        from cinderlib.cli import configuration
+
+        config: Mapping[str, Any] = configuration.load(target).persistence()
+    else:
+        config = {"storage": "db", "connection": target}
+    return open_store(config)
+
+
+def _copy(source: Store, target: Store, kind: Any) -> None:
+    """Copy the records of a kind, a page in a transaction, and read back that they are there."""
+    from cinderlib.persistence.base import PAGE, Put
+
+    last = None
+    while page := source.find(kind, after=last, limit=PAGE):
+        target.apply(*(Put(record, check=False) for record in page))
+        last = page[-1]
+    if target.count(kind) != source.count(kind):
+        raise errors.StoreError(
+            f"The store changed while it was copied: it has other {kind.kind}s now. Stop whoever"
+            " works on it, empty the target, and do it again"
+        )

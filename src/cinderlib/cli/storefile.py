@@ -1,0 +1,137 @@
+"""The file that ``store dump`` writes and ``store load`` reads: JSON Lines, one document a line.
+
+A volume's line has its snapshots and connections in it. Texts kept under a key, which no document
+of the library holds, have lines of a class of their own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from typing import IO, TYPE_CHECKING, Any
+
+from cinderlib import errors
+from cinderlib.cli import sizes
+
+if TYPE_CHECKING:
+    import cinderlib as cl
+
+_KEY_VALUE = b'{"class": "KeyValue"'
+
+
+@dataclasses.dataclass
+class Counts:
+    """How many were read or written, by kind."""
+
+    volumes: int = 0
+    snapshots: int = 0
+    connections: int = 0
+    key_values: int = 0
+    #: Volumes and keys that were there already, and were left as they are.
+    kept: int = 0
+
+    def __str__(self) -> str:
+        counted = {name: count for name, count in vars(self).items() if name != "kept"}
+        return sizes.counted(counted)
+
+
+def write(controller: cl.Controller, file: IO[bytes]) -> Counts:
+    """Write all that the store has, **with its secrets**."""
+    counts = Counts()
+    for volume in controller.volumes():
+        document = volume.dumps
+        file.write(document.encode() + b"\n")
+        data = json.loads(document)
+        counts.volumes += 1
+        counts.snapshots += len(data["snapshots"] or ())
+        counts.connections += len(data["connections"] or ())
+    for item in controller.persistence.get_key_values():
+        line = {"class": "KeyValue", "format": 1, "key": item.key, "value": item.value}
+        file.write(json.dumps(line).encode() + b"\n")
+        counts.key_values += 1
+    return counts
+
+
+def check(file: IO[bytes]) -> Counts:
+    """Read a file to the end and store nothing of it.
+
+    :raises InvalidDocument: a line of it is not one of ours; the message has its number.
+    """
+    counts = Counts()
+    for item in _items(file):
+        _count(counts, item)
+    return counts
+
+
+def load(controller: cl.Controller, file: IO[bytes], *, overwrite: bool) -> Counts:
+    """Store what a file holds; it is to be checked before.
+
+    :param overwrite: also what the store has already.
+    """
+    counts = Counts()
+    for item in _items(file):
+        if not overwrite and _is_there(controller, item):
+            counts.kept += 1
+            continue
+        if isinstance(item, dict):
+            from cinderlib import KeyValue
+
+            controller.persistence.set_key_value(KeyValue(item["key"], item["value"]))
+        else:
+            from cinderlib import serialization
+
+            controller.load(serialization.to_text(item), save=True)
+        _count(counts, item)
+    return counts
+
+
+def _is_there(controller: cl.Controller, item: Any) -> bool:
+    if isinstance(item, dict):
+        return bool(list(controller.persistence.get_key_values(item["key"])))
+    return controller.peek_volume(item.volume.id) is not None
+
+
+def _count(counts: Counts, item: Any) -> None:
+    if isinstance(item, dict):
+        counts.key_values += 1
+    else:
+        counts.volumes += 1
+        counts.snapshots += len(item.snapshots or ())
+        counts.connections += len(item.connections or ())
+
+
+def _items(file: IO[bytes]) -> Iterator[Any]:
+    """Volume documents, and dicts of key-values."""
+    from cinderlib import serialization
+
+    longest = serialization.MAX_BYTES
+    # A file with one endless line is not to fill the memory.
+    lines = iter(lambda: file.readline(longest + 1), b"")
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        if line.startswith(_KEY_VALUE):
+            yield _key_value(number, line)
+            continue
+        try:
+            document = serialization.read(line)
+        except errors.InvalidDocument as exc:
+            raise errors.InvalidDocument(f"Line {number}: {exc}") from None
+        if not isinstance(document, serialization.VolumeDocument):
+            raise errors.InvalidDocument(
+                f"Line {number} is no volume; a dump of a store has volumes with what belongs to"
+                " them, a line each"
+            )
+        yield document
+
+
+def _key_value(number: int, line: bytes) -> dict[str, Any]:
+    try:
+        item = json.loads(line)
+        valid = isinstance(item["key"], str) and isinstance(item["value"], str | None)
+    except (ValueError, KeyError, TypeError):
+        valid = False
+    if not valid:
+        raise errors.InvalidDocument(f"Line {number} is no key-value")
+    return {"key": item["key"], "value": item["value"]}
