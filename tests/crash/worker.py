@@ -175,8 +175,8 @@ class Case:
         world.load_backend()
         self.points.disarm()
         steps = list(self.points.seen)
-        failed = [repr(r) for r in world.controller.recover()]
-        problems = [f"recovery left work to recover(): {r}" for r in failed]
+        left = [repr(recovered) for recovered in world.controller.recover()]
+        problems = [f"recovery left work to recover(): {recovered}" for recovered in left]
         state = world.observe()
         if not failed:
             problems += world.disagreements()
