@@ -19,18 +19,19 @@ def read(file: IO[bytes]) -> dict[str, Any]:
 
     :raises InvalidDocument: it is none. What was read is not repeated, since keys may be in it.
     """
-    name = "standard input" if file.name in ("-", "<stdin>") else str(file.name)
     text = file.read(LONGEST + 1)
     if not text.strip():
-        raise errors.InvalidDocument(f"{name} is empty: has the command before the pipe failed?")
+        raise errors.InvalidDocument(
+            "The document is empty: has the command before the pipe failed?"
+        )
     if len(text) > LONGEST:
-        raise errors.InvalidDocument(f"{name} is longer than {LONGEST} bytes")
+        raise errors.InvalidDocument(f"The document is longer than {LONGEST} bytes")
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
-        raise errors.InvalidDocument(f"{name} is not JSON") from None
+        raise errors.InvalidDocument("The document is not JSON") from None
     if not isinstance(document, dict):
-        raise errors.InvalidDocument(f"{name} must hold a JSON object, not a {_kind(document)}")
+        raise errors.InvalidDocument(f"The document must be a JSON object, not a {_kind(document)}")
     return document
 
 

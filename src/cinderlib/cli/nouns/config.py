@@ -120,8 +120,14 @@ def _findings(app: App, file: TomlFile, *, with_store: bool) -> Iterator[tuple[s
             for missing in controller.check_backend(name, **options):
                 yield "warning", str(file.error(f"needs the {missing}", "backends", name))
         except errors.ConfigurationError as error:
-            option = error.resource if error.resource in options else "volume_driver"
-            yield "error", str(file.error(str(error), "backends", name, str(option)))
+            at = ["backends", name, "volume_driver"]
+            if error.resource in options:
+                at[2] = error.resource
+            elif error.resource in file.data.get("cinder", ()):
+                at = ["cinder", error.resource]
+            yield "error", str(file.error(str(error), *at))
+            if at[0] == "cinder":
+                return  # each backend would say the same
 
 
 def _open_secrets(file: TomlFile) -> Iterator[tuple[str, str]]:

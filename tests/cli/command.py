@@ -1,0 +1,91 @@
+"""The command, run in this process as a person would, on the embedded driver."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+from click.testing import CliRunner
+
+from cinderlib.cli.main import cli
+
+#: What the installed command does, wherever its script is.
+COMMAND = [sys.executable, "-c", "from cinderlib.cli.main import main; main()"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Done:
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.stdout)
+
+    @property
+    def line(self) -> str:
+        """The one line that it printed."""
+        (line,) = self.stdout.splitlines()
+        return line
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """The table that it printed, without its header."""
+        return [line.split() for line in self.stdout.splitlines()[1:]]
+
+
+class Command:
+    """``cinderlib`` in a folder of its own."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.folder = folder
+        self.config = folder / "cinderlib.toml"
+        self.volumes = folder / "volumes"
+        self.write(
+            f"""
+            [controller]
+            state_path = "{folder}/state"
+
+            [backends.files]
+            volume_driver = "file"
+            file_root = "{self.volumes}"
+            """
+        )
+        self.environment = {"CINDERLIB_CONFIG": str(self.config)}
+
+    def write(self, text: str) -> None:
+        self.config.write_text("\n".join(line.strip() for line in text.strip().splitlines()))
+        self.config.chmod(0o600)
+
+    def __call__(self, *arguments: str, input: str | bytes | None = None, ends: int = 0) -> Done:
+        """Run it.
+
+        :param ends: the exit code that is expected.
+        """
+        done = CliRunner().invoke(cli, arguments, input=input, env=self.environment)
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        assert done.exit_code == ends, done.output
+        return Done(done.exit_code, done.stdout, done.stderr)
+
+    def process(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run it in a process of its own."""
+        return subprocess.run(
+            [*COMMAND, *arguments],
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            **options,
+        )
+
+    @property
+    def files(self) -> list[str]:
+        """What is on the storage."""
+        return sorted(p.name for p in self.volumes.glob("*") if not p.name.startswith("."))

@@ -1,0 +1,260 @@
+"""The command as such: what it loads, how it ends, what it writes where."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import click
+import pytest
+from cli.command import COMMAND, Command
+
+import cinderlib as cl
+from cinderlib.cli import exits
+from cinderlib.cli.configuration import ControllerTable, NodeTable
+from cinderlib.cli.main import cli
+from cinderlib.cli.sizes import Size, of_gib
+
+HEAVY = re.compile(r"(cinder|os_brick|eventlet|oslo_\w+)(\.|$)")
+PACKAGE = pathlib.Path(inspect.getfile(cl)).parent
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "volume list",
+        "volume show data",
+        "snapshot list",
+        "connection list",
+        "backend list",
+        "store dump",
+        "node list",
+        "node leftovers",
+        "config show",
+    ],
+)
+def test_what_needs_no_driver_loads_no_cinder(cinderlib: Command, arguments: str) -> None:
+    cinderlib("volume", "create", "data", "1GiB")
+    program = (
+        "import sys; from cinderlib.cli.main import cli\n"
+        "cli(sys.argv[1:], standalone_mode=False)\n"
+        "sys.stderr.write('\\n'.join(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *shlex.split(arguments)],
+        env={**os.environ, **cinderlib.environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = done.stderr.split("\n")
+    assert "cinderlib.cli.main" in loaded
+    assert not [name for name in loaded if HEAVY.match(name)]
+
+
+def test_help_loads_nothing_of_the_library() -> None:
+    program = (
+        "import sys, atexit; atexit.register(lambda: sys.stderr.write(' '.join(sys.modules)))\n"
+        "from cinderlib.cli.main import main; sys.argv[1:] = ['--help']; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    loaded = done.stderr.split()
+    assert "cinderlib.cli.nouns.volume" in loaded
+    assert not {"cinderlib.controller", "cinderlib.node", "sqlalchemy"} & set(loaded)
+
+
+def test_nothing_of_the_library_imports_the_command() -> None:
+    strays = []
+    for path in PACKAGE.rglob("*.py"):
+        if path.relative_to(PACKAGE).parts[0] == "cli":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import | ast.ImportFrom) and "cinderlib.cli" in ast.unparse(
+                node
+            ):
+                strays.append(str(path))
+    assert not strays
+
+
+def test_an_error_is_a_line_and_a_traceback_only_with_debug(cinderlib: Command) -> None:
+    done = cinderlib.process("volume", "show", "nothing")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == "Error: There is no volume with the id or name 'nothing'\n"
+    assert "Traceback" in cinderlib.process("volume", "show", "nothing", "--debug").stderr
+
+
+def test_errors_for_programs(cinderlib: Command) -> None:
+    failed = cinderlib("--json", "volume", "show", "nothing", ends=3)
+    assert json.loads(failed.stderr)["error"]["code"] == "NOT_FOUND"
+    assert failed.stdout == ""
+
+
+def test_every_kind_of_error_has_an_exit_code_that_is_documented() -> None:
+    kinds = [e for e in vars(cl.errors).values() if inspect.isclass(e)]
+    codes = {e.code for e in kinds if issubclass(e, cl.errors.CinderlibError)}
+    assert codes <= exits.EXIT_CODES.keys()
+    assert set(exits.EXIT_CODES.values()) <= exits.MEANINGS.keys()
+
+
+def test_common_options_stand_before_and_after(cinderlib: Command) -> None:
+    for arguments in (["--json", "volume", "list"], ["volume", "list", "--json"]):
+        assert cinderlib(*arguments).json == []
+
+
+def test_quiet_leaves_only_results(cinderlib: Command) -> None:
+    done = cinderlib("volume", "create", "data", "1GiB", "-q")
+    assert (len(done.stdout.split()), done.stderr) == (1, "")
+
+
+def test_every_verb_says_what_it_does() -> None:
+    silent = []
+
+    def look(command: click.Command, path: str) -> None:
+        if not command.help:
+            silent.append(path)
+        for option in command.params:
+            if isinstance(option, click.Option) and not option.help:
+                silent.append(f"{path} {option.opts[0]}")
+        if isinstance(command, click.Group):
+            ctx = click.Context(command)
+            for name in command.list_commands(ctx):
+                found = command.get_command(ctx, name)
+                assert found is not None
+                look(found, f"{path} {name}")
+
+    look(cli, "cinderlib")
+    assert not silent
+
+
+@pytest.mark.parametrize(
+    ("table", "used"), [(ControllerTable, cl.Controller), (NodeTable, cl.Node)]
+)
+def test_the_configuration_has_every_setting_and_no_other(table: type, used: type) -> None:
+    # These are in tables of their own, or the command's to set.
+    others = {"persistence_config", "fail_on_missing_backend", "disable_logs", "cinder_options"}
+    parameters = set(inspect.signature(used.__init__).parameters) - others - {"self"}
+    if used is cl.Node:
+        parameters.remove("state_path")  # the controller's
+    assert set(table.__struct_fields__) == parameters  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("written", "gib"),
+    [
+        ("10", 10),
+        ("10GiB", 10),
+        ("10G", 10),
+        ("10g", 10),
+        ("1.5 TiB", 1536),
+        ("512MiB", 0.5),
+        ("1073741824B", 1),
+        ("10GB", 10 * 1000**3 / 1024**3),
+        ("0.1GiB", 0.1),
+    ],
+)
+def test_sizes_are_read(written: str, gib: float) -> None:
+    assert Size().convert(written, None, None) == pytest.approx(gib)
+
+
+@pytest.mark.parametrize("written", ["", "ten", "-1", "10 apples", "10XiB", "1e3", "٣", "1_0"])
+def test_what_is_no_size_is_refused(written: str) -> None:
+    with pytest.raises(click.BadParameter, match="10GiB"):
+        Size().convert(written, None, None)
+
+
+def test_sizes_are_shown() -> None:
+    assert [of_gib(s) for s in (1, 1.5, 1024, 1536, "unknown")] == [
+        "1 GiB", "1.5 GiB", "1 TiB", "1.5 TiB", "unknown",
+    ]  # fmt: skip
+
+
+def test_shells_can_complete_nouns_and_verbs() -> None:
+    done = subprocess.run(
+        [shutil.which("cinderlib", path=str(pathlib.Path(sys.executable).parent)) or "cinderlib"],
+        env={
+            **os.environ,
+            "_CINDERLIB_COMPLETE": "bash_complete",
+            "COMP_WORDS": "cinderlib volume ",
+            "COMP_CWORD": "2",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "plain,create" in done.stdout.split()
+
+
+class Terminal:
+    """A real terminal, in which a person types."""
+
+    def __init__(self, folder: pathlib.Path, environment: dict[str, str]) -> None:
+        self._socket = str(folder / "tmux")
+        self._name = "cinderlib"
+        settings = [f"-e{name}={value}" for name, value in environment.items()]
+        self._tmux(
+            "new-session", "-d", "-x", "150", "-y", "50", "-s", self._name, *settings,
+            "-c", str(folder), "sh",
+        )  # fmt: skip
+
+    def _tmux(self, *arguments: str) -> str:
+        return subprocess.run(
+            ["tmux", "-S", self._socket, "-f", "/dev/null", *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    def type(self, text: str) -> None:
+        self._tmux("send-keys", "-t", self._name, "-l", text)
+        self._tmux("send-keys", "-t", self._name, "Enter")
+
+    def until(self, seen: Callable[[str], object]) -> str:
+        """What is on the screen, with colours, once it is there."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            screen = self._tmux("capture-pane", "-p", "-e", "-t", self._name)
+            if seen(screen):
+                return screen
+            time.sleep(0.1)
+        raise AssertionError(f"never seen; the screen has:\n{screen}")
+
+    def close(self) -> None:
+        self._tmux("kill-server")
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux: apt-get install tmux")
+def test_on_a_terminal_it_asks_and_has_colours(cinderlib: Command) -> None:
+    cinderlib("volume", "create", "data", "1GiB")
+    command = shlex.join(COMMAND)
+    terminal = Terminal(cinderlib.folder, cinderlib.environment)
+    try:
+        terminal.type(f"{command} volume list; echo listed")
+        screen = terminal.until(lambda s: "\nlisted" in s)
+        assert re.search("\x1b\\[32mavailable", screen)
+        terminal.type(f"clear; NO_COLOR=1 {command} volume list; echo plain")
+        assert "\x1b[32m" not in terminal.until(lambda s: "\nplain" in s)
+
+        terminal.type(f"clear; {command} volume delete data; echo ended with $?")
+        terminal.until(lambda s: "Delete volume data (1 GiB) and all data? [y/N]" in s)
+        terminal.type("n")
+        terminal.until(lambda s: "ended with 6" in s)
+        assert len(cinderlib.files) == 1
+        terminal.type(f"clear; {command} volume delete data; echo ended with $?")
+        terminal.until(lambda s: "[y/N]" in s)
+        terminal.type("y")
+        terminal.until(lambda s: "ended with 0" in s)
+    finally:
+        terminal.close()
+    assert cinderlib.files == []

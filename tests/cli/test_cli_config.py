@@ -1,0 +1,210 @@
+"""The configuration file."""
+
+from __future__ import annotations
+
+import pathlib
+import tomllib
+
+import pytest
+from cli.command import Command
+
+from cinderlib import drivers
+from cinderlib.cli.nouns.config import SECRET
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("[stor]\nconnection = 'sqlite://'", 1, "did you mean 'store'?"),
+        ("[store]\nconection = 'sqlite://'", 1, "did you mean 'connection'?"),
+        ("\n[controller]\n# a comment\nhots = 'x'", 4, "did you mean 'host'?"),
+        ("[controller]\nrecover = 'yes'", 2, "recover: Expected bool, got str"),
+        ("[backends.b]\nvolume_drivr = 'file'", 2, "is 'volume_drivr' meant?"),
+        ("[backends.b]\nvolume_driver = 'file'\nfile_rot = '/x'", 3, "did you mean 'file_root'?"),
+        ("[backends.b]\nvolume_driver = 'fil'", 2, "file"),
+        ("[backends.'a@b']\nvolume_driver = 'file'", 1, "a@b"),
+        ("[backends]\nb = 1", 2, "must be a table"),
+        ("backends = [\n1,\n2]", 1, "must be a table"),
+        ("[controller]\nhost = x", 2, "no TOML"),
+        (
+            "[cinder]\nmy_pi = '::1'\n[backends.b]\nvolume_driver = 'file'",
+            2,
+            "did you mean 'my_ip'?",
+        ),
+        ("[store]\nstorage = 'dbb'", 1, "no persistence 'dbb'"),
+    ],
+)
+def test_check_names_the_line_and_what_may_be_meant(
+    cinderlib: Command, text: str, line: int, says: str
+) -> None:
+    state = f'state_path = "{cinderlib.folder}/state"'
+    if "[controller]\n" in text:
+        text = f"{text}\n{state}" if text.count("[") == 1 else text
+    else:
+        text = f"{text}\n[controller]\n{state}"
+    cinderlib.config.write_text(text)
+    found = cinderlib("config", "check", ends=2)
+    output = " ".join((found.stdout + found.stderr).split())
+    assert f"{cinderlib.config}:{line}: " in output
+    assert says in output
+
+
+def test_check_of_a_file_that_is_right(cinderlib: Command) -> None:
+    assert "1 backend" in cinderlib("config", "check").stderr
+
+
+def test_all_that_is_wrong_is_said_at_once(cinderlib: Command) -> None:
+    cinderlib.config.write_text("[stor]\n[controller]\nhots = 1\n[backends.b]\n")
+    assert len(cinderlib("config", "check", "--json", ends=2).json) == 3
+
+
+def test_secrets_by_reference(cinderlib: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = cinderlib.folder / "url"
+    secret.write_text(f"sqlite:///{cinderlib.folder}/elsewhere.sqlite\n")
+    cinderlib.write(
+        f"""
+        [store]
+        connection = {{ file = "url" }}
+        [controller]
+        state_path = "{cinderlib.folder}/state"
+        [backends.files]
+        volume_driver = "file"
+        file_root = {{ env = "WHERE" }}
+        """
+    )
+    refused = cinderlib("config", "check", ends=2)
+    assert ":7: the environment has no variable WHERE" in refused.stdout
+    # What does not need it works all the same.
+    assert cinderlib("volume", "list", "--json").json == []
+    monkeypatch.setenv("WHERE", str(cinderlib.volumes))
+    cinderlib("volume", "create", "x", "1GiB")
+    assert len(cinderlib.files) == 1
+    assert (cinderlib.folder / "elsewhere.sqlite").exists()
+
+
+def test_show_has_no_secrets(cinderlib: Command) -> None:
+    cinderlib.write(
+        """
+        [store]
+        connection = "postgresql://user:secret-1@server/db"
+        [backends.array]
+        volume_driver = "pure_iscsi"
+        san_password = "secret-2"
+        pure_api_token = "secret-3"
+        san_ip = "192.0.2.7"
+        replication_device = ["backend_id:x,api_token:secret-4"]
+        """
+    )
+    for arguments in (["config", "show"], ["config", "show", "--json"]):
+        shown = cinderlib(*arguments).stdout
+        assert "secret-" not in shown
+        assert "192.0.2.7" in shown
+        assert "user:***@server" in shown
+
+
+def test_every_option_that_cinder_calls_secret_is_hidden() -> None:
+    listed = drivers.list_supported(2).values()
+    secret = {o["name"] for d in listed for o in d["driver_options"] if o["secret"]}
+    assert len(secret) > 10
+    assert not {name for name in secret if not SECRET.search(name)}
+
+
+def test_a_file_with_secrets_that_others_may_read_is_told_of(cinderlib: Command) -> None:
+    cinderlib.write('[backends.b]\nvolume_driver = "lvm"\nsan_password = "x"')
+    cinderlib.config.chmod(0o644)
+    assert "chmod 600" in cinderlib("config", "check", "--no-store").stdout
+
+
+def test_of_a_cinder_conf(cinderlib: Command) -> None:
+    conf = cinderlib.folder / "cinder.conf"
+    conf.write_text(
+        "[DEFAULT]\nenabled_backends = one, two,gone\nmy_ip = 192.0.2.1\ndebug = true\n"
+        "transport_url = rabbit://x:secret@y\n"
+        "[backend_defaults]\nuse_multipath_for_image_xfer = true\n"
+        f"[one]\nvolume_driver = file\nfile_root = {cinderlib.volumes}\n"
+        "volume_backend_name = other\n"
+        "[two]\nvolume_driver = cinder.volume.drivers.pure.PureISCSIDriver\n"
+        'pure_api_token = quo"te\\$1\nreplication_device = a:1\nreplication_device = b:2\n'
+        "[not_enabled]\nvolume_driver = file\n"
+    )
+    made = cinderlib("config", "from-cinder", str(conf))
+    assert "gone" in made.stderr
+    data = tomllib.loads(made.stdout)
+    assert data["cinder"] == {"my_ip": "192.0.2.1"}
+    assert list(data["backends"]) == ["one", "two"]
+    assert data["backends"]["two"]["pure_api_token"] == 'quo"te\\$1'
+    assert data["backends"]["two"]["replication_device"] == ["a:1", "b:2"]
+    assert data["backends"]["one"]["use_multipath_for_image_xfer"] == "true"
+
+    target = cinderlib.folder / "new.toml"
+    cinderlib("config", "from-cinder", str(conf), "-o", str(target))
+    assert target.stat().st_mode & 0o777 == 0o600
+    cinderlib("config", "from-cinder", str(conf), "-o", str(target), ends=4)
+    target.write_text(
+        f'{target.read_text()}\n[controller]\nstate_path = "{cinderlib.folder}/state"\n'
+    )
+    made = cinderlib("--config", str(target), "volume", "create", "v", "1", "--backend", "one")
+    assert len(cinderlib.files) == 1
+
+
+@pytest.mark.parametrize("text", ["[x\ny", "novalue\n", ""])
+def test_what_is_no_cinder_conf(cinderlib: Command, text: str) -> None:
+    conf = cinderlib.folder / "cinder.conf"
+    conf.write_text(text)
+    assert cinderlib("config", "from-cinder", str(conf), ends=2).stderr.startswith("Error: ")
+
+
+def test_which_file_is_used(
+    cinderlib: Command, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = tmp_path / "user" / "cinderlib"
+    user.mkdir(parents=True)
+    (user / "cinderlib.toml").write_text("")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "user"))
+    assert cinderlib("config", "path").line == str(cinderlib.config)
+    other = tmp_path / "other.toml"
+    assert "--config" in cinderlib("config", "path", "--config", str(other), ends=2).stderr
+    other.write_text("")
+    assert cinderlib("config", "path", "--config", str(other)).line == str(other)
+    cinderlib.environment["CINDERLIB_CONFIG"] = ""
+    assert cinderlib("config", "path").line == str(user / "cinderlib.toml")
+
+
+def test_a_backend_has_to_be_named_when_there_are_several(cinderlib: Command) -> None:
+    text = cinderlib.config.read_text()
+    cinderlib.config.write_text(text + f"\n[backends.more]\n{_options(cinderlib, 'more')}")
+    refused = cinderlib("volume", "create", "x", "1GiB", ends=2)
+    assert "files, more" in refused.stderr
+    cinderlib("volume", "create", "x", "1GiB", "--backend", "more")
+    misspelt = cinderlib("volume", "create", "x", "1GiB", "--backend", "mor", ends=5)
+    assert "did you mean 'more'?" in misspelt.stderr
+
+
+def _options(cinderlib: Command, name: str) -> str:
+    return f'volume_driver = "file"\nfile_root = "{cinderlib.folder / name}"\n'
+
+
+def test_backend_check_ends_with_1_when_one_cannot_be_used(cinderlib: Command) -> None:
+    text = cinderlib.config.read_text()
+    cinderlib.config.write_text(
+        text + '\n[backends.broken]\nvolume_driver = "file"\nfile_root = "/proc/nowhere"\n'
+    )
+    rows = cinderlib("backend", "check", ends=1).rows
+    assert [row[:2] for row in rows] == [["files", "ok"], ["broken", "failed"]]
+    assert [row[0] for row in cinderlib("backend", "list").rows] == ["files", "broken"]
+
+
+@pytest.mark.parametrize("verb", ["show", "stats"])
+def test_a_backend_is_shown(cinderlib: Command, verb: str) -> None:
+    assert "files" in cinderlib("backend", verb).stdout
+    assert cinderlib("backend", verb, "files", "--json").json
+
+
+def test_drivers(cinderlib: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    usable = cinderlib("driver", "list", "--usable", "--json").json
+    assert "file" in {entry["short_name"] for entry in usable}
+    assert "lvm" in cinderlib("driver", "list").stdout
+    shown = cinderlib("driver", "show", "file").stdout
+    assert "file_root  (string" in shown
+    assert "san_ip" not in shown
+    assert "did you mean 'file'?" in cinderlib("driver", "show", "fil", ends=3).stderr

@@ -1,0 +1,147 @@
+"""Volumes, snapshots, connections and this host, by command."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import pytest
+from cli.command import Command
+
+from cinderlib import owner, records
+from cinderlib.persistence.base import Put
+from cinderlib.persistence.sql import SQLStore
+from cinderlib.records import replace
+
+
+def test_the_life_of_a_volume(cinderlib: Command) -> None:
+    made = cinderlib("volume", "create", "data", "1.5GiB", "--metadata", "for=tests")
+    assert "2 GiB" in made.stderr
+    assert cinderlib("volume", "list").rows == [
+        [made.line, "data", "2", "GiB", "available", "files"]
+    ]
+
+    device = cinderlib("volume", "attach", "data").line
+    with open(device, "r+b") as file:
+        file.write(b"written")
+    assert [row[0] for row in cinderlib("node", "list").rows] == [device]
+    cinderlib("snapshot", "create", "data", "monday")
+    cinderlib("volume", "detach", "data")
+
+    copy = cinderlib("volume", "create", "copy", "--snapshot", "monday").line
+    cinderlib("volume", "clone", made.line[:8], "other", "3GiB")
+    cinderlib("volume", "extend", "copy", "4GiB")
+    shown = cinderlib("volume", "show", "copy", "--json").json
+    assert (shown["id"], shown["size"]) == (copy, 4)
+    assert cinderlib("volume", "show", "data", "--json").json["metadata"] == {"for": "tests"}
+    (on_disk,) = [p for p in cinderlib.volumes.iterdir() if copy in p.name]
+    assert on_disk.read_bytes()[:7] == b"written"
+
+    refused = cinderlib("volume", "delete", "data", "--yes", ends=5)
+    assert "snapshot" in refused.stderr
+    cinderlib("snapshot", "delete", "monday", "--yes")
+    cinderlib("volume", "delete", "data", "copy", "other", "--yes")
+    assert cinderlib("volume", "list").stdout == ""
+    assert cinderlib.files == []
+
+
+def test_a_volume_of_an_id_is_made_once(cinderlib: Command) -> None:
+    id = records.new_id()
+    create = ("volume", "create", "x", "1", "--id", id)
+    assert cinderlib(*create, "--json").json["changed"] is True
+    again = cinderlib(*create, "--json").json
+    assert (again["id"], again["changed"]) == (id, False)
+    other = cinderlib("volume", "create", "x", "2", "--id", id, ends=4)
+    assert "size" in other.stderr
+
+
+def test_without_a_yes_nothing_is_deleted(cinderlib: Command) -> None:
+    cinderlib("volume", "create", "kept", "1GiB")
+    refused = cinderlib("volume", "delete", "kept", ends=2)
+    assert "--yes" in refused.stderr
+    assert "Would delete volume kept" in cinderlib("volume", "delete", "kept", "--dry-run").stderr
+    assert len(cinderlib.files) == 1
+
+
+def test_names_and_beginnings_of_ids(cinderlib: Command) -> None:
+    ids = ["abc00000-0000-4000-8000-000000000001", "abc10000-0000-4000-8000-000000000002"]
+    for id in ids:
+        cinderlib("volume", "create", "same", "1", "--id", id)
+    several = cinderlib("volume", "show", "same", ends=2)
+    assert all(id in several.stderr for id in ids)
+    assert "2 volumes" in cinderlib("volume", "show", "abc", ends=2).stderr
+    assert cinderlib("volume", "show", "ABC1", "--json").json["id"] == ids[1]
+    assert "'nothing'" in cinderlib("volume", "show", "nothing", ends=3).stderr
+
+
+def test_the_pipe_from_host_to_host(cinderlib: Command) -> None:
+    cinderlib("volume", "create", "data", "1GiB")
+    properties = cinderlib("node", "connector", "--protocol", "local").stdout
+    document = cinderlib("volume", "connect", "data", "--connector", "-", input=properties).stdout
+    device = cinderlib("node", "attach", "-", input=document).line
+    assert pathlib.Path(device).exists()
+
+    (connection,) = cinderlib("connection", "list", "--json").json
+    assert connection["id"] == json.loads(document)["id"]
+    assert cinderlib("volume", "disconnect", "data", "--host", "another").stderr
+    assert len(cinderlib("connection", "list", "--json").json) == 1
+
+    cinderlib("node", "detach", connection["id"][:8])
+    assert cinderlib("node", "list").stdout == ""
+    cinderlib("connection", "disconnect", connection["id"])
+    assert cinderlib("connection", "list").stdout == ""
+    cinderlib("volume", "delete", "data", "--yes")
+
+
+def test_a_registered_host_is_connected_by_its_name(cinderlib: Command) -> None:
+    cinderlib("volume", "create", "data", "1GiB")
+    cinderlib("node", "register", "worker-1")
+    cinderlib("volume", "connect", "data", "--node", "worker-1")
+    assert len(cinderlib("connection", "list").rows) == 1
+    missing = cinderlib("volume", "connect", "data", "--node", "worker-2", ends=3)
+    assert "cinderlib node register worker-2" in missing.stderr
+
+
+@pytest.mark.parametrize("document", ["", "not json", "[]", "{}", '{"conn": {}}'])
+def test_what_is_no_document_is_refused_and_not_repeated(cinderlib: Command, document: str) -> None:
+    refused = cinderlib("node", "attach", "-", input=document, ends=2)
+    assert refused.stdout == ""
+    assert len(refused.stderr.splitlines()) <= 2
+
+
+def test_an_escape_sequence_in_a_name_does_not_reach_the_terminal(cinderlib: Command) -> None:
+    store = SQLStore(f"sqlite:///{cinderlib.folder}/state/metadata.sqlite")
+    name = "\x1b[31mred\x07"
+    store.apply(Put(records.VolumeRecord(id="1", backend="b", size=1, host="h@b#p", name=name)))
+    store.close()
+    assert "\x1b" not in cinderlib("volume", "list").stdout
+    assert cinderlib("volume", "list", "--json").json[0]["name"] == name
+
+
+def test_leftovers_of_an_interrupted_attach(cinderlib: Command) -> None:
+    assert "no leftovers" in cinderlib("node", "leftovers").stderr
+    assert cinderlib("node", "cleanup", "--yes", "--json").json == []
+
+
+def test_recover_settles_what_a_crash_left(cinderlib: Command) -> None:
+    cinderlib("volume", "create", "there", "1GiB")
+    store = SQLStore(f"sqlite:///{cinderlib.folder}/state/metadata.sqlite")
+    (volume,) = store.find(records.VolumeRecord)
+    here = owner.this_process()
+    intent = records.IntentRecord(
+        id=records.new_id(),
+        operation="volume.delete",
+        backend="files",
+        resource_id=volume.id,
+        lock=f"volume:{volume.id}",
+        owner=replace(here, boot_id="before-the-reboot"),
+    )
+    store.apply(Put(replace(volume, status="deleting")), Put(intent))
+    store.close()
+    text = cinderlib.config.read_text()
+    # So that loading the backend does not do it already.
+    cinderlib.config.write_text(text.replace("[controller]", "[controller]\nrecover = false"))
+    (row,) = cinderlib("recover").rows
+    assert row == ["volume.delete", volume.id, "files", "finished"]
+    assert cinderlib("recover", "--json").json == []
+    assert (cinderlib("volume", "list").stdout, cinderlib.files) == ("", [])
