@@ -50,7 +50,8 @@ def test_links_lead_somewhere(page: str) -> None:
 def test_names_of_the_library_exist(page: str) -> None:
     text = _COMMENT.sub("", (pages.ROOT / page).read_text())
     for name in re.findall(r"`(cinderlib(?:\.[A-Za-z_]\w*)+)(?:\(.*?\))?`", text):
-        if name != "cinderlib.persistence.storage":  # the entry point's name
+        # The name of the entry point, and that of the configuration file.
+        if name not in ("cinderlib.persistence.storage", "cinderlib.toml"):
             pkgutil.resolve_name(name)
     for path in re.findall(r"`([\w/]+/(?:\w+\.py)?)[:`]", text):
         places = (pages.ROOT, pages.ROOT / "src" / "cinderlib")

@@ -89,10 +89,10 @@ class App(contextlib.ExitStack):
         if self.debug or self.verbosity > 1:
             level = logging.DEBUG
         wanted = "%(levelname)s %(name)s: %(message)s" if self.debug else "%(message)s"
-        logging.basicConfig(level=logging.WARNING, format=wanted)
+        others = logging.DEBUG if self.debug else logging.INFO
+        silent = logging.CRITICAL + 1
+        logging.basicConfig(level=others if self._logs_of_others else silent, format=wanted)
         logging.getLogger("cinderlib").setLevel(level)
-        if self._logs_of_others:
-            logging.getLogger().setLevel(logging.DEBUG if self.debug else logging.INFO)
 
     @property
     def _logs_of_others(self) -> bool:
