@@ -252,6 +252,7 @@ def disconnect(journal: Journal, connection_id: str, *, force: bool = False) -> 
             "connection.disconnect",
             lock,
             replace(connection, status="detaching"),
+            before=connection,
             data={"force": force},
         )
         try:
@@ -381,7 +382,7 @@ def attach(journal: Journal, connection_id: str) -> tuple[ConnectionRecord, bool
         volume = journal.store.get(VolumeRecord, connection.volume_id)
         already = connection.device is not None
         intent, attaching = journal.begin(
-            "connection.attach", lock, connection, data={"again": already}
+            "connection.attach", lock, connection, before=connection, data={"again": already}
         )
         try:
             # Asked again of a host that has it, attach finds the device that is there; after a
@@ -467,7 +468,7 @@ def detach(
             return connection, False
         whole = [Put(_whole("volume.detach", connection), check=False)] if to_disconnect else []
         intent, detaching = journal.begin(
-            "connection.detach", lock, connection, *whole, data={"force": force}
+            "connection.detach", lock, connection, *whole, before=connection, data={"force": force}
         )
         try:
             journal.host.detach(detaching, force=force, ignore_errors=ignore_errors)

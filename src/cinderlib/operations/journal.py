@@ -103,12 +103,15 @@ class Journal:
         lock: str,
         record: R,
         *others: Change,
+        before: R | None = None,
         data: Mapping[str, Any] | None = None,
     ) -> tuple[IntentRecord, R]:
         """Record that an operation starts, and the record in its transitional state.
 
         :param lock: the name of the lock that is held for it.
         :param others: changes to make together with it.
+        :param before: the record as it was read, when others may write it without the lock, as
+            ``save()`` does: what they wrote is kept.
         :raises StoreError: nothing was recorded and nothing may be done.
         """
         intent = IntentRecord(
@@ -120,7 +123,16 @@ class Journal:
             owner=owner.this_process(),
             data=dict(data or {}),
         )
-        written = self.store.apply(Put(intent), Put(record), *others)
+        changes = {} if before is None else differences(before, record)
+        for attempt in range(ATTEMPTS):
+            try:
+                written = self.store.apply(Put(intent), Put(record), *others)
+                break
+            except errors.StaleRecord:
+                current = self.store.get(type(record), record.id)
+                if before is None or current is None or attempt == ATTEMPTS - 1:
+                    raise
+                record = replace(current, **changes)
         return intent, written[1]  # type: ignore[return-value]
 
     def finish(self, intent: IntentRecord, done: str, *changes: Change) -> tuple[Record, ...]:

@@ -90,7 +90,7 @@ def delete(journal: Journal, snapshot_id: str) -> bool:
         driver = journal.driver(snapshot.backend)
         volume = volumes.get(journal, snapshot.volume_id)
         intent, deleting = journal.begin(
-            "snapshot.delete", lock, replace(snapshot, status="deleting")
+            "snapshot.delete", lock, replace(snapshot, status="deleting"), before=snapshot
         )
         try:
             driver.delete_snapshot(deleting, volume)

@@ -183,7 +183,7 @@ def delete(journal: Journal, volume_id: str) -> bool:
                 resource=volume_id,
             )
         intent, deleting = journal.begin(
-            "volume.delete", lock_name(volume_id), replace(volume, status="deleting")
+            "volume.delete", lock_name(volume_id), replace(volume, status="deleting"), before=volume
         )
         try:
             driver.delete_volume(deleting)
@@ -237,6 +237,7 @@ def extend(journal: Journal, volume_id: str, size: int) -> tuple[VolumeRecord, b
             "volume.extend",
             lock_name(volume_id),
             replace(volume, status="extending", previous_status=settled),
+            before=volume,
             data={"size": size},
         )
         try:
@@ -321,6 +322,7 @@ def revert(journal: Journal, volume_id: str, snapshot_id: str) -> VolumeRecord:
             "volume.revert",
             lock_name(volume_id),
             replace(volume, status="reverting"),
+            before=volume,
             data={"snapshot_id": snapshot_id},
         )
         try:
