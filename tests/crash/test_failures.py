@@ -23,9 +23,13 @@ MODES = {
 PARTS = frozenset({"driver", "store", "node"})
 
 
+#: With force a disconnect goes on when the driver fails; what it did not do stays on the storage.
+NAMES = [name for name in SCENARIOS if name != "detach by force"]
+
+
 @pytest.mark.parametrize("store", STORES)
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", NAMES)
 def test_failed_anywhere(pool: Pool, name: str, mode: str, store: str, everything: bool) -> None:
     found = counted(pool, name, store)
     known = {"scenario": name, "store": store, "before": found["before"], "after": found["after"]}
