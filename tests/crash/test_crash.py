@@ -38,8 +38,7 @@ def sampled(requests: list[Request], everything: bool, one_in: int) -> list[Requ
     """All, or the same few in each run."""
     if everything:
         return requests
-    few = [r for r in requests if not zlib.crc32(_told(r).encode()) % one_in]
-    return few
+    return [r for r in requests if not zlib.crc32(_told(r).encode()) % one_in]
 
 
 def tried(
