@@ -17,6 +17,12 @@ from typing import Any
 #: The machines' numbers: the last part of their addresses.
 NUMBERS = {"controller": 1, "ceph": 9, "node1": 11, "node2": 12}
 NETWORKS = (1, 2)
+#: The plainest CPU is emulated fastest; Ceph's programs need some more of it.
+_CPUS = {"ceph": "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+pclmulqdq"}
+#: What finds this project and what it needs in a machine.
+ENVIRONMENT = "PYTHONPATH=/opt/project/python:/opt/project/guest:/opt/env PATH=/opt/env/bin:$PATH"
+#: The same on a node that may use the store.
+WITH_STORE = ENVIRONMENT.replace(":/opt/env ", ":/opt/env:/opt/store ")
 #: Emulation is slow, and the host may have other things to do.
 BOOT_TIMEOUT = 240.0
 ANSWER_TIMEOUT = 300.0
@@ -115,14 +121,17 @@ class Machine:
                 return
             except OSError:
                 pass
-            dead = b"Kernel panic" in (self.folder / "kernel.log").read_bytes()
-            if dead or self._process.poll() is not None or time.monotonic() > end:
+            if self._panicked() or self._process.poll() is not None or time.monotonic() > end:
                 tail = "".join(
                     f"--- {path.name}\n{path.read_text(errors='replace')[-3000:]}\n"
                     for path in sorted(self.folder.glob("*.log"))
                 )
                 raise RuntimeError(f"{self.name} does not answer.\n{tail}")
             time.sleep(0.2)
+
+    def _panicked(self) -> bool:
+        log = self.folder / "kernel.log"
+        return log.exists() and b"Kernel panic" in log.read_bytes()
 
     def stop(self) -> None:
         """Switch it off; nothing of its disks is kept."""
@@ -180,9 +189,14 @@ class Machine:
         )
         return found
 
-    def python(self) -> Session:
+    def digest(self, device: str) -> str:
+        """The SHA-256 of the first 4 MiB of a device or file, read past the page cache."""
+        read = f"dd if={device} bs=1M count=4 iflag=direct status=none"
+        return self.run(f"{read} | sha256sum").split()[0]
+
+    def python(self, environment: str = ENVIRONMENT) -> Session:
         """A Python process in it, with this project and what its role needs."""
-        return Session(self)
+        return Session(self, environment)
 
     def _call(self, script: str, timeout: float) -> socket.socket:
         sock = socket.create_connection(("127.0.0.1", self._ports[0]), timeout)
@@ -195,8 +209,8 @@ class Machine:
         kernel = "quiet console=ttyS0 mitigations=off tsc=reliable no_timer_check net.ifnames=0"
         command = [
             *("qemu-system-x86_64", "-name", self.name, "-M", "q35,usb=off,sata=off,smbus=off"),
-            # Emulated everywhere: a /dev/kvm can be there and not work. A plain CPU is fastest.
-            *("-accel", "tcg,thread=multi,tb-size=256", "-cpu", "qemu64"),
+            # Emulated everywhere: a /dev/kvm can be there and not work.
+            *("-accel", "tcg,thread=multi,tb-size=256", "-cpu", _CPUS.get(self.name, "qemu64")),
             *("-smp", "1", "-m", str(self._memory), "-nodefaults", "-no-user-config"),
             *("-display", "none", "-kernel", f"{roots}/vmlinuz", "-initrd", f"{roots}/initrd.gz"),
             *("-append", f"{kernel} lab.name={self.name} lab.number={number}"),
@@ -206,6 +220,7 @@ class Machine:
             *("-monitor", f"unix:{self._sockets}/{self.name}.monitor,server=on,wait=off"),
             *("-device", "virtio-rng-pci"),
             *_disk("root", f"file={roots}/{self.role}.img,format=raw,snapshot=on"),
+            *_disk("image-store", f"file={self._images['store']},format=raw,readonly=on"),
             *_disk("image-env", f"file={self._images[self.role]},format=raw,readonly=on"),
             *_disk("image-project", f"file={self._images['project']},format=raw,readonly=on"),
         ]
@@ -250,11 +265,10 @@ class Session:
     set before, and names that it sets stay. The value of the last expression comes back, as JSON.
     """
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, environment: str) -> None:
         self._machine = machine
         self._socket = machine._call(
-            "export PYTHONPATH=/opt/project/python:/opt/env PATH=/opt/env/bin:$PATH\n"
-            "exec python3 -u /opt/project/guest/session.py",
+            f"{environment} exec python3 -u /opt/project/guest/session.py",
             ANSWER_TIMEOUT,
         )
         self._answers = self._socket.makefile("r", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -74,13 +75,20 @@ def node2(run: Run) -> Machine:
 
 
 @pytest.fixture(scope="session")
+def ceph(run: Run) -> Machine:
+    """A machine for a Ceph cluster."""
+    return run.machines["ceph"]
+
+
+@pytest.fixture(scope="session")
 def control(controller: Machine) -> Iterator[Session]:
     """A Python process on the controller; its backends are ``lvm`` (thin) and ``thick``."""
     with controller.python() as python:
         python(
             """
-            import json, os, hashlib
+            import json
             import cinderlib as cl
+            import data
             cl.setup(persistence_config={'storage': 'db', 'connection': url},
                      disable_logs=False)
             common = {'volume_driver': 'lvm', 'target_protocol': 'iscsi', 'target_helper': 'lioadm',
@@ -93,6 +101,74 @@ def control(controller: Machine) -> Iterator[Session]:
             url="sqlite:////root/store.sqlite",
         )
         yield python
+
+
+@pytest.fixture(scope="session")
+def rbd(ceph: Machine, controller: Machine, control: Session) -> None:
+    """A Ceph cluster, as the backend ``ceph`` of the controller."""
+    ceph.run(
+        f"python3 /opt/project/guest/ceph.py {address('ceph', 1)} {uuid.uuid4()} {uuid.uuid4()}"
+    )
+    for name in ("ceph.conf", "ceph.client.cinder.keyring"):
+        text = ceph.run(f"cat /etc/ceph/{name}")
+        controller.run(f"mkdir -p /etc/ceph && cat >/etc/ceph/{name} <<'EOF'\n{text}EOF\n")
+    control(
+        """
+        ceph = cl.Backend('ceph', volume_driver='rbd', rbd_pool='volumes', rbd_user='cinder',
+                          rbd_ceph_conf='/etc/ceph/ceph.conf')
+        """
+    )
+
+
+@pytest.fixture(scope="session")
+def nfs(controller: Machine, control: Session) -> str:
+    """A folder that the controller serves over NFS, as its backend ``share``."""
+    folder = "/srv/volumes"
+    controller.run(f"/opt/project/guest/nfs {folder}")
+    controller.run(f"echo '{address('controller', 1)}:{folder}' >/etc/cinder-shares")
+    control(
+        """
+        share = cl.Backend('share', volume_driver='nfs', nfs_shares_config='/etc/cinder-shares',
+                           nfs_mount_options='vers=4.2', nas_secure_file_operations='false',
+                           nas_secure_file_permissions='false')
+        """
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def database(controller: Machine) -> str:
+    """The URL of an empty database in the PostgreSQL of the controller."""
+    controller.run("/opt/project/guest/postgresql cinderlib secret")
+    return f"postgresql+psycopg2://cinderlib:secret@{address('controller', 1)}/cinderlib"
+
+
+@pytest.fixture(scope="session")
+def on_node1(node1: Machine) -> Iterator[Session]:
+    """A Python process on the first node."""
+    with _node_session(node1) as python:
+        yield python
+
+
+@pytest.fixture(scope="session")
+def on_node2(node2: Machine) -> Iterator[Session]:
+    """A Python process on the second node."""
+    with _node_session(node2) as python:
+        yield python
+
+
+def _node_session(machine: Machine) -> Session:
+    python = machine.python()
+    python(
+        """
+        import importlib.util
+        import cinderlib as cl
+        import data
+        assert not [n for n in ('cinder', 'sqlalchemy') if importlib.util.find_spec(n)]
+        """,
+        my_ip=address(machine.name, 1),
+    )
+    return python
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from lab.machine import Machine, Session
+from lab.machine import ENVIRONMENT, Machine, Session
 
 README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
 
@@ -17,7 +17,7 @@ def test_the_program_of_the_readme(controller: Machine, control: Session) -> Non
     (program,) = [p for p in programs if "LVMVolumeDriver" in p]
     controller.run(
         f"mkdir -p readme && cd readme && cat >program.py <<'PROGRAM'\n{program}PROGRAM\n"
-        "PYTHONPATH=/opt/project/python:/opt/env PATH=/opt/env/bin:$PATH python3 program.py"
+        f"{ENVIRONMENT} python3 program.py"
     )
     # What it wrote is on the logical volume, and a later process finds the volume in the store.
     volume = control(
@@ -36,39 +36,49 @@ def test_the_program_of_the_readme(controller: Machine, control: Session) -> Non
     assert written == "*" * 100
 
 
-@pytest.mark.parametrize("backend", ["lvm", "thick"])
-def test_life_of_a_volume(controller: Machine, control: Session, backend: str) -> None:
-    written = control(
-        """
-        vol = {'lvm': lvm, 'thick': thick}[backend].create_volume(size=1)
-        attach = vol.attach()
-        data = os.urandom(4 << 20)
-        with open(attach.path, 'r+b') as f:
-            f.write(data)
-            os.fsync(f)
-        hashlib.sha256(data).hexdigest()
-        """,
-        backend=backend,
-    )
-    group = {"lvm": "cinder-volumes", "thick": "thick"}[backend]
+@pytest.mark.parametrize(("backend", "group"), [("lvm", "cinder-volumes"), ("thick", "thick")])
+def test_life_of_a_volume(controller: Machine, control: Session, backend: str, group: str) -> None:
+    control("vol = cl.Backend.backends[name].create_volume(size=1)", name=backend)
     name = control("vol.name_in_storage")
-    assert _sha256(controller, f"/dev/{group}/{name}") == written
-    control(
-        """
-        snap = vol.create_snapshot()
-        vol.extend(2)
-        size = os.open(attach.path, os.O_RDONLY)
-        assert os.lseek(size, 0, os.SEEK_END) == 2 << 30
-        os.close(size)
-        vol.detach()
-        copy = snap.create_volume()
-        with copy.attached() as attach, open(attach.path, 'rb') as f:
-            assert hashlib.sha256(f.read(4 << 20)).hexdigest() == written
-        """,
-        written=written,
-    )
+    path = control("attach = vol.attach(); attach.path")
+    written = control("data.write(attach.path)")
+    assert controller.digest(f"/dev/{group}/{name}") == written
+
+    assert control("vol.extend(2)") == 2 << 30
+    assert control("data.size(attach.path)") == 2 << 30
+    control("snap = vol.create_snapshot()")
+    control("data.write(attach.path)")
+    control("vol.detach()")
+    assert control("copy = snap.create_volume(); copy.size") == 2
+    with_copy = "with copy.attached() as attach: found = data.read(attach.path)"
+    control(with_copy)
+    assert control("found") == written
+    assert path.startswith("/dev/")
     control("copy.delete(); snap.delete(); vol.delete()")
 
 
-def _sha256(machine: Machine, device: str) -> str:
-    return machine.run(f"head -c 4M {device} | sha256sum").split()[0]
+def test_multipath_over_two_portals(controller: Machine, control: Session) -> None:
+    control(
+        """
+        many = cl.Backend('many', volume_group='cinder-volumes', lvm_type='thin',
+                          use_multipath_for_image_xfer=True, **common)
+        vol = many.create_volume(size=1)
+        attach = vol.attach()
+        """
+    )
+    path = control("attach.path")
+    name = control("vol.name_in_storage")
+    map_name = pathlib.PurePath(controller.run(f"readlink -f {path}").strip()).name
+    assert map_name.startswith("dm-")
+    assert len(controller.run(f"ls /sys/block/{map_name}/slaves").split()) == 2
+    written = control("data.write(attach.path)")
+    assert controller.digest(f"/dev/cinder-volumes/{name}") == written
+    assert control("vol.extend(2)") == 2 << 30
+    assert control("data.read(attach.path)") == written
+
+    # The connection's part of the host alone, and again.
+    control("attach.detach()")
+    assert control("attach.attached, attach.connected") == [False, True]
+    control("attach.attach()")
+    assert control("data.read(attach.path)") == written
+    control("vol.detach(); vol.delete()")

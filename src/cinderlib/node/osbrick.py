@@ -145,5 +145,6 @@ def _choose_native_threads() -> None:
     # What the Fibre Channel connector imports would otherwise choose eventlet for this process.
     from oslo_service import backend
 
-    with contextlib.suppress(backend.exceptions.BackendAlreadySelected):
+    # A host with os-brick alone may lack futurist, which native threads need: then it stays so.
+    with contextlib.suppress(backend.exceptions.BackendAlreadySelected, ValueError):
         backend.init_backend(backend.BackendType.THREADING)

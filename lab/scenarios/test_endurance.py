@@ -1,0 +1,96 @@
+"""The same again and again, and much at once: nothing grows, nothing is left."""
+
+from __future__ import annotations
+
+import pytest
+from test_remote import carry
+
+from lab.machine import Machine, Session
+
+_PROCESS = """
+    def process():
+        with open('/proc/self/status') as status:
+            fields = dict(line.split(':', 1) for line in status)
+        return {'files': len(os.listdir('/proc/self/fd')), 'threads': int(fields['Threads']),
+                'memory': int(fields['VmRSS'].split()[0]) // 1024}
+"""
+
+
+@pytest.mark.parametrize("multipath", [False, True], ids=["single", "multipath"])
+def test_again_and_again(
+    control: Session,
+    node1: Machine,
+    on_node1: Session,
+    request: pytest.FixtureRequest,
+    multipath: bool,
+) -> None:
+    """A hundred times in full, ten otherwise."""
+    cycles = 100 if request.config.getoption("--full") else 10
+    on_node1("import os" + _PROCESS.replace("\n    ", "\n"))
+    properties = on_node1(
+        "node = cl.Node(my_ip=my_ip, multipath=multipath); node.connector_properties()",
+        multipath=multipath,
+    )
+    control("vol = lvm.create_volume(size=1)")
+    info = control(
+        "conn = vol.connect(properties, attached_host='node1'); conn.connection_info",
+        properties=carry(properties),
+    )
+    on_node1("info = info", info=carry(info))
+    cycle = """
+        attachment = node.attach(info)
+        written = data.write(attachment.path, chunks=1)
+        assert data.read(attachment.path, chunks=1) == written
+        node.detach(info)
+    """
+    for _ in range(3):
+        on_node1(cycle)
+    before = on_node1("process()")
+    empty = node1.inventory()
+    for _ in range(cycles):
+        on_node1(cycle)
+        assert node1.inventory() == empty
+    after = on_node1("process()")
+    assert after["files"] <= before["files"]
+    assert after["threads"] <= before["threads"]
+    assert after["memory"] <= before["memory"] + 4
+    control("vol.disconnect(conn); vol.delete()")
+
+
+def test_ten_volumes_from_ten_threads(control: Session, node1: Machine, on_node1: Session) -> None:
+    properties = on_node1(
+        "node = cl.Node(my_ip=my_ip, multipath=True); node.connector_properties()"
+    )
+    infos = control(
+        """
+        volumes = [lvm.create_volume(size=1) for _ in range(10)]
+        connections = [vol.connect(properties, attached_host='node1') for vol in volumes]
+        [connection.connection_info for connection in connections]
+        """,
+        properties=carry(properties),
+    )
+    on_node1(
+        """
+        from concurrent.futures import ThreadPoolExecutor
+        def use(info):
+            attachment = node.attach(info)
+            written = data.write(attachment.path, chunks=1)
+            return attachment.path, written
+        with ThreadPoolExecutor(10) as pool:
+            used = list(pool.map(use, infos))
+        """,
+        infos=carry(infos),
+    )
+    assert len(set(on_node1("[path for path, _ in used]"))) == 10
+    assert (
+        on_node1("[data.read(path, chunks=1) == written for path, written in used]") == [True] * 10
+    )
+    on_node1("with ThreadPoolExecutor(10) as pool: list(pool.map(node.detach, infos))")
+    assert not node1.inventory()["SCSI devices"]
+    control(
+        """
+        for vol, connection in zip(volumes, connections):
+            vol.disconnect(connection)
+            vol.delete()
+        """
+    )

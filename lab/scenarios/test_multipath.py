@@ -1,0 +1,141 @@
+"""Multipath while networks fail: the writer never sees an error."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from test_remote import carry
+
+from lab.machine import NETWORKS, Machine, Session, address
+
+#: Until a path is given up and the writes go on by the other, and until it is back.
+FAILOVER_TIMEOUT = 120.0
+
+_WRITER = """
+    import threading
+    stop, failed, written = threading.Event(), [], {}
+    def write():
+        number = 0
+        while not stop.is_set():
+            place = number % 256
+            try:
+                written[place] = data.write(attachment.path, chunks=1, offset=place)
+            except OSError as exc:
+                failed.append(repr(exc))
+            number += 1
+            progress[0] = number
+    progress = [0]
+    writer = threading.Thread(target=write)
+    writer.start()
+"""
+
+
+@pytest.fixture
+def plugged(node1: Machine) -> Iterator[None]:
+    """Both networks are plugged in afterwards, whatever happened."""
+    yield
+    for network in NETWORKS:
+        node1.plug(network, True)
+
+
+def until(condition: Callable[[], bool], what: str, timeout: float = FAILOVER_TIMEOUT) -> float:
+    """Wait for something.
+
+    :returns: how long it took, in seconds.
+    """
+    began = time.monotonic()
+    while not condition():
+        if time.monotonic() - began > timeout:
+            pytest.fail(f"not within {timeout:.0f} s: {what}")
+        time.sleep(0.5)
+    return time.monotonic() - began
+
+
+def active_paths(machine: Machine) -> int:
+    """How many paths multipathd can use."""
+    return machine.run("multipathd show paths format '%t %o'").count("active running")
+
+
+@pytest.mark.usefixtures("plugged")
+def test_networks_fail_in_turn(
+    controller: Machine,
+    control: Session,
+    node1: Machine,
+    on_node1: Session,
+    say: Callable[[str], None],
+) -> None:
+    _attach(control, on_node1)
+    on_node1(_WRITER)
+    for network in NETWORKS:
+        node1.plug(network, False)
+        until(lambda: active_paths(node1) == 1, f"the path over network {network} is given up")
+        count = on_node1("progress[0]")
+        seconds = until(lambda: on_node1("progress[0]") > count + 4, "writes go on")  # noqa: B023
+        node1.plug(network, True)
+        back = until(lambda: active_paths(node1) == 2, f"network {network} is used again")
+        say(
+            f"network {network} cut: writes go on after {seconds:.1f} s, both paths after {back:.1f} s"
+        )
+    on_node1("stop.set(); writer.join()")
+    assert on_node1("failed") == []
+    bad = on_node1(
+        "[p for p, sha in written.items() if data.read(attachment.path, chunks=1, offset=p) != sha]"
+    )
+    assert bad == []
+    assert on_node1("len(written)") > 8
+    on_node1("node.detach(info)")
+    control("vol.disconnect(conn); vol.delete()")
+
+
+@pytest.mark.usefixtures("plugged")
+def test_attach_with_one_portal_away(control: Session, node1: Machine, on_node1: Session) -> None:
+    _connect(control, on_node1)
+    node1.plug(2, False)
+    on_node1("attachment = node.attach(info)")
+    written = on_node1("data.write(attachment.path)")
+    assert on_node1("data.read(attachment.path)") == written
+    on_node1("node.detach(info)")
+    node1.plug(2, True)
+    control("vol.disconnect(conn); vol.delete()")
+
+
+@pytest.mark.usefixtures("plugged")
+def test_detach_with_one_path_dead(
+    controller: Machine, control: Session, node1: Machine, on_node1: Session
+) -> None:
+    _attach(control, on_node1)
+    written = on_node1("data.write(attachment.path)")
+    node1.plug(1, False)
+    until(lambda: active_paths(node1) == 1, "the path is given up")
+    on_node1("node.detach(info)")
+    left = node1.inventory()
+    assert not left["SCSI devices"]
+    assert not left["device-mapper maps"]
+    assert not left["iSCSI sessions"]
+    node1.plug(1, True)
+    assert controller.digest(f"/dev/cinder-volumes/{control('vol.name_in_storage')}") == written
+    control("vol.disconnect(conn); vol.delete()")
+
+
+def _connect(control: Session, on_node1: Session) -> None:
+    properties = on_node1(
+        "node = cl.Node(my_ip=my_ip, multipath=True); node.connector_properties()"
+    )
+    info = control(
+        """
+        vol = lvm.create_volume(size=1)
+        conn = vol.connect(properties, attached_host='node1')
+        conn.connection_info
+        """,
+        properties=carry(properties),
+    )
+    on_node1("info = info", info=carry(info))
+
+
+def _attach(control: Session, on_node1: Session) -> None:
+    _connect(control, on_node1)
+    on_node1("attachment = node.attach(info)")
+    assert on_node1("bool(attachment.multipath_id)")
+    assert address("controller", 2) in str(on_node1("info['conn']['data']"))
