@@ -1,0 +1,279 @@
+"""``cinderlib-adapter``: what oVirt's engine runs for each verb.
+
+The engine gives ``VERB DRIVER_JSON DB_URL CORRELATION_ID ...`` and takes the first line that begins
+with the correlation id, or with ``error``, for the answer. Standard error goes into the same pipe,
+so both are kept free of everything else.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cinderlib.ovirt.streams import answers_only, leave, log_to_stderr
+
+if TYPE_CHECKING:
+    import cinderlib as cl
+
+LOG = logging.getLogger(__name__)
+
+#: By what name the engine and its hosts find this adapter.
+NAME = "cinderlib"
+#: Names a state folder other than the library's own.
+STATE_PATH = "CINDERLIB_STATE_PATH"
+#: Seconds to wait for another command on the same volume; the engine itself waits for two minutes.
+LOCK_TIMEOUT = 45.0
+
+Verb = Callable[["cl.Backend", Sequence[str]], str | None]
+
+
+def main() -> None:
+    """What the installed program runs."""
+    leave(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Do one verb and write its answer.
+
+    :returns: the exit code: 0, or 1 when it failed.
+    """
+    with answers_only(_log()) as answers:
+        try:
+            verb, driver, url, correlation_id, *extra = arguments
+        except ValueError:
+            answers.write("error usage: VERB DRIVER_JSON DB_URL CORRELATION_ID [ARGUMENT]...\n")
+            return 1
+        log_to_stderr(f"[{correlation_id}]")
+        try:
+            answer = _done(verb, driver, url, extra)
+        except Exception as exc:
+            LOG.exception("%s failed", verb)
+            answers.write(f"error {_line(exc)}\n")
+            return 1
+        if answer is not None:
+            answers.write(f"{correlation_id} {answer}\n")
+        return 0
+
+
+def _log() -> Path:
+    import platformdirs
+
+    folder = os.environ.get(STATE_PATH) or platformdirs.user_state_path("cinderlib")
+    return Path(folder) / "ovirt-adapter.log"
+
+
+def _line(exc: Exception) -> str:
+    from cinderlib.errors import CinderlibError
+
+    text = " ".join(str(exc).split()) or type(exc).__name__
+    return text if isinstance(exc, CinderlibError) else f"{type(exc).__name__}: {text}"
+
+
+def _done(verb: str, driver: str, url: str, extra: Sequence[str]) -> str | None:
+    import cinderlib as cl
+
+    if verb not in _VERBS:
+        raise cl.errors.InvalidInput(f"There is no verb {verb!r}; there are {', '.join(_VERBS)}")
+    do, needed = _VERBS[verb]
+    if len(extra) < len(needed):
+        raise cl.errors.InvalidInput(f"{verb} needs {' and '.join(needed)}")
+    options = _options(driver)
+    controller = cl.Controller(
+        {"storage": "db", "connection": url},
+        state_path=os.environ.get(STATE_PATH),
+        lock_timeout=LOCK_TIMEOUT,
+    )
+    with controller:
+        LOG.info("%s %s", verb, extra[0] if extra else "")
+        return do(controller.backend(**options), extra)
+
+
+def _options(driver: str) -> dict[str, Any]:
+    from cinderlib.errors import ConfigurationError
+
+    try:
+        options = json.loads(driver)
+    except ValueError:
+        options = None
+    if not isinstance(options, dict):
+        # Not repeated: it has passwords in it.
+        raise ConfigurationError("The driver options are not a JSON object")
+    if "volume_backend_name" not in options:
+        raise ConfigurationError(
+            "The driver options lack a volume_backend_name; add one to the storage domain"
+        )
+    options.pop("adapter", None)
+    return options
+
+
+# --- verbs -------------------------------------------------------------------------------------
+
+
+def _create_volume(backend: cl.Backend, extra: Sequence[str]) -> None:
+    # A virtual machine that migrates has its disk on two hosts for a moment.
+    stats = backend.stats()
+    several = all(pool.get("multiattach", stats.get("multiattach")) for pool in stats["pools"])
+    fields: dict[str, Any] = {"id": extra[0], "multiattach": several}
+    backend.create_volume(float(extra[1]), **fields)
+
+
+def _delete_volume(backend: cl.Backend, extra: Sequence[str]) -> None:
+    from cinderlib.errors import VolumeNotFound
+
+    try:
+        volume = _volume(backend, extra[0])
+    except VolumeNotFound:
+        return
+    # No machine has the disk any more; what disconnect_volume had to leave ends here.
+    for connection in volume.connections:
+        _disconnect(connection)
+    volume.delete()
+
+
+def _connect_volume(backend: cl.Backend, extra: Sequence[str]) -> str:
+    connector = _object(extra[1], "connector")
+    connection = _volume(backend, extra[0]).connect(connector, attached_host=connector.get("host"))
+    # The engine hands this to the host, which finds its helper by the name in it.
+    return json.dumps({**connection.conn_info, "adapter": NAME})
+
+
+def _disconnect_volume(backend: cl.Backend, extra: Sequence[str]) -> None:
+    """The engine does not say from which host. While a machine migrates there are two, and the one
+    that is left must not be cut off: so of several, only those go that were never attached.
+
+    A host may be named as a further argument.
+    """
+    from cinderlib.errors import VolumeNotFound
+
+    try:
+        connections = _volume(backend, extra[0]).connections
+    except VolumeNotFound:
+        return
+    if len(extra) > 1:
+        chosen = [c for c in connections if extra[1] in (c.attached_host, _host(c))]
+    elif len(connections) == 1:
+        chosen = connections
+    else:
+        chosen = [c for c in connections if not c.attached]
+        for kept in (c for c in connections if c.attached):
+            LOG.warning(
+                "Volume %s stays connected to %s: it is attached there as far as is known, and"
+                " the engine does not say which host it means",
+                extra[0],
+                _host(kept),
+            )
+    for connection in chosen:
+        _disconnect(connection)
+
+
+def _extend_volume(backend: cl.Backend, extra: Sequence[str]) -> None:
+    volume = _volume(backend, extra[0])
+    if volume.size < float(extra[1]):
+        volume.extend(float(extra[1]))
+
+
+def _storage_stats(backend: cl.Backend, extra: Sequence[str]) -> str:
+    return json.dumps(backend.stats(refresh=extra[0].lower() == "true"))
+
+
+def _save_device(backend: cl.Backend, extra: Sequence[str]) -> None:
+    _latest(backend, extra[0], attached=False).device_attached(_object(extra[1], "device"))
+
+
+def _get_connection_info(backend: cl.Backend, extra: Sequence[str]) -> str:
+    info = _latest(backend, extra[0], attached=True).connection_info
+    info["conn"] = {**(info["conn"] or {}), "adapter": NAME}
+    return json.dumps(info)
+
+
+def _clone_volume(backend: cl.Backend, extra: Sequence[str]) -> None:
+    _volume(backend, extra[0]).clone(id=extra[1])
+
+
+def _create_snapshot(backend: cl.Backend, extra: Sequence[str]) -> str:
+    from cinderlib.errors import CinderlibError
+
+    volume = _volume(backend, extra[0])
+    snapshot = backend.Snapshot(volume)
+    try:
+        snapshot.create()
+    except CinderlibError:
+        # The engine never learns its id, so nobody else would remove it.
+        snapshot.delete()
+        raise
+    return snapshot.id
+
+
+def _remove_snapshot(backend: cl.Backend, extra: Sequence[str]) -> None:
+    from cinderlib.errors import SnapshotNotFound
+
+    try:
+        backend.Snapshot.get_by_id(extra[0]).delete()
+    except SnapshotNotFound:
+        return
+
+
+def _create_volume_from_snapshot(backend: cl.Backend, extra: Sequence[str]) -> str:
+    return backend.Snapshot.get_by_id(extra[1]).create_volume().id
+
+
+_VERBS: dict[str, tuple[Verb, tuple[str, ...]]] = {
+    "create_volume": (_create_volume, ("a volume id", "a size")),
+    "delete_volume": (_delete_volume, ("a volume id",)),
+    "connect_volume": (_connect_volume, ("a volume id", "a connector")),
+    "disconnect_volume": (_disconnect_volume, ("a volume id",)),
+    "extend_volume": (_extend_volume, ("a volume id", "a size")),
+    "storage_stats": (_storage_stats, ("true or false",)),
+    "save_device": (_save_device, ("a volume id", "a device")),
+    "get_connection_info": (_get_connection_info, ("a volume id",)),
+    "clone_volume": (_clone_volume, ("a volume id", "the id of the clone")),
+    "create_snapshot": (_create_snapshot, ("a volume id",)),
+    "remove_snapshot": (_remove_snapshot, ("a snapshot id", "a volume id")),
+    "create_volume_from_snapshot": (
+        _create_volume_from_snapshot,
+        ("a volume id", "a snapshot id"),
+    ),
+}
+
+
+def _volume(backend: cl.Backend, id: str) -> cl.Volume:
+    return backend.Volume.get_by_id(id)
+
+
+def _disconnect(connection: cl.Connection) -> None:
+    # The engine has let the host detach it, and that is told nobody else.
+    connection.device = None
+    connection.save()
+    connection.disconnect()
+
+
+def _host(connection: cl.Connection) -> str:
+    return str(connection.connector_info.get("host", ""))
+
+
+def _latest(backend: cl.Backend, volume_id: str, *, attached: bool) -> cl.Connection:
+    """The connection that was made last, of those that are attached or not where there are any."""
+    from cinderlib.errors import ConnectionNotFound
+
+    connections = _volume(backend, volume_id).connections
+    fitting = [c for c in connections if c.attached is attached]
+    if not connections:
+        raise ConnectionNotFound(f"Volume {volume_id} is connected to no host", resource=volume_id)
+    return (fitting or connections)[-1]
+
+
+def _object(text: str, what: str) -> dict[str, Any]:
+    from cinderlib.errors import InvalidInput
+
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise InvalidInput(f"The {what} is not a JSON object")
+    return value

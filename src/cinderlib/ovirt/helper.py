@@ -1,0 +1,105 @@
+"""``managedvolume-helper-cinderlib``: what vdsm runs, as root, on the host of a virtual machine.
+
+It is given ``connector_info``, ``attach`` or ``detach``, JSON on standard input for the last two,
+and answers with JSON on standard output. What goes wrong is one line on standard error and an exit
+code that is not 0.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from cinderlib.ovirt.adapter import STATE_PATH
+from cinderlib.ovirt.streams import answers_only, leave
+
+if TYPE_CHECKING:
+    import cinderlib as cl
+
+
+def main() -> None:
+    """What the installed program runs."""
+    leave(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Do one thing and write its answer.
+
+    :returns: the exit code: 0, or 1 when it failed.
+    """
+    with answers_only(None) as answers:
+        import cinderlib as cl
+
+        if len(arguments) != 1 or arguments[0] not in _VERBS:
+            sys.stderr.write(f"usage: managedvolume-helper-cinderlib {'|'.join(_VERBS)}\n")
+            return 1
+        try:
+            answer = _VERBS[arguments[0]]()
+        except cl.errors.CinderlibError as exc:
+            sys.stderr.write(f"{' '.join(str(exc).split())}\n")
+            return 1
+        answers.write(json.dumps(answer))
+        return 0
+
+
+def _node() -> cl.Node:
+    import cinderlib as cl
+
+    state = os.environ.get(STATE_PATH)
+    # Hosts of oVirt have multipathd always, and vdsm wants the map's name of each SCSI disk.
+    return cl.Node(
+        multipath=True,
+        enforce_multipath=True,
+        state_path=os.path.join(state, "node") if state else None,
+    )
+
+
+def _connector_info() -> dict[str, Any]:
+    return _node().connector_properties()
+
+
+def _attach() -> dict[str, Any]:
+    return _node().attach(_document(_input())).device
+
+
+def _detach() -> dict[str, Any]:
+    given = _input()
+    _node().detach(_document(given.get("connection_info")), device=given.get("attachment"))
+    return {}
+
+
+def _document(connection_info: Any) -> dict[str, Any]:
+    """The connection document of what ``connect_volume`` answered."""
+    from cinderlib.errors import InvalidDocument
+
+    if not isinstance(connection_info, dict):
+        raise InvalidDocument("There is no connection_info")
+    conn = {key: value for key, value in connection_info.items() if key != "adapter"}
+    attempts = conn.pop("scan_attempts", 3)
+    if conn.get("driver_volume_type") == "rbd" and isinstance(conn.get("data"), dict):
+        # A device of the kernel, which a virtual machine can be given.
+        conn["data"] = {**conn["data"], "do_local_attach": True}
+    return {"conn": conn, "use_multipath": True, "scan_attempts": attempts}
+
+
+def _input() -> dict[str, Any]:
+    from cinderlib.errors import InvalidDocument
+
+    try:
+        given = json.load(sys.stdin)
+    except ValueError:
+        given = None
+    if not isinstance(given, dict):
+        # Not repeated: keys can be in it.
+        raise InvalidDocument("Standard input is not a JSON object")
+    return given
+
+
+_VERBS: dict[str, Callable[[], dict[str, Any]]] = {
+    "connector_info": _connector_info,
+    "attach": _attach,
+    "detach": _detach,
+}

@@ -1,0 +1,278 @@
+"""The engine's and the host's side of oVirt's managed block storage, played to our programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+import cinderlib as cl
+from cinderlib.ovirt import adapter
+
+TESTS = pathlib.Path(__file__).parents[1]
+CORRELATION_ID = "cid-1"
+NOISY = "ovirt.noisy_array.NoisyArray"
+
+
+def program(name: str) -> str:
+    found = pathlib.Path(sys.executable).with_name(name)
+    if not found.exists():
+        pytest.skip(f"{name} is not installed: pip install -e .")
+    return str(found)
+
+
+class CommandFailed(Exception):
+    """What the engine logs."""
+
+
+@dataclasses.dataclass
+class Engine:
+    """Runs the adapter as the engine does, and reads it as the engine does.
+
+    :ivar output: of the program, when it runs in this process.
+    """
+
+    folder: pathlib.Path
+    driver: dict[str, Any]
+    output: pytest.CaptureFixture[str]
+
+    @property
+    def url(self) -> str:
+        return f"sqlite:///{self.folder}/engine.sqlite"
+
+    def _arguments(self, verb: str, extra: tuple[str, ...]) -> list[str]:
+        return [verb, json.dumps(self.driver), self.url, CORRELATION_ID, *extra]
+
+    def __call__(self, verb: str, *extra: str) -> str:
+        self.output.readouterr()
+        code = adapter.run(self._arguments(verb, extra))
+        printed = self.output.readouterr()
+        return self._answer(printed.out + printed.err, code)
+
+    def process(self, verb: str, *extra: str) -> str:
+        """The same in a process of its own, which takes seconds to load Cinder."""
+        done = subprocess.run(
+            [program("cinderlib-adapter"), *self._arguments(verb, extra)],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(TESTS)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=110,
+            check=False,
+        )
+        return self._answer(done.stdout, done.returncode)
+
+    def _answer(self, printed: str, code: int) -> str:
+        lines = printed.splitlines()
+        assert len(lines) <= 1, "nothing but the answer"
+        answer = ""
+        for line in lines:
+            for prefix in ("error", CORRELATION_ID):
+                if line.startswith(prefix):
+                    answer = line[len(prefix) + 1 :]
+        if code:
+            raise CommandFailed(answer)
+        return answer
+
+    def records(self) -> cl.Controller:
+        """What the store has, looked at by someone else."""
+        return cl.Controller(
+            {"storage": "db", "connection": self.url}, state_path=self.folder / "state"
+        )
+
+
+@pytest.fixture
+def engine(
+    tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Engine:
+    monkeypatch.setenv("CINDERLIB_STATE_PATH", str(tmp_path / "state"))
+    options = {
+        "volume_backend_name": "array",
+        "volume_driver": NOISY,
+        "file_root": str(tmp_path / "array"),
+        "array_password": "secret-of-the-array",
+        "adapter": "cinderlib",
+    }
+    return Engine(tmp_path, options, capfd)
+
+
+def connector(host: str) -> dict[str, Any]:
+    return {"host": host, "ip": "192.0.2.1", "initiator": f"iqn.2026-11.org.example:{host}"}
+
+
+def volume_id(number: int) -> str:
+    return f"00000000-0000-4000-8000-{number:012}"
+
+
+def hosts(engine: Engine, volume: str) -> list[str]:
+    with engine.records() as controller:
+        return [c.connector_info["host"] for c in controller.volume(volume).connections]
+
+
+def test_the_life_of_a_disk(engine: Engine) -> None:
+    disk, copy = volume_id(1), volume_id(2)
+    assert engine("create_volume", disk, "1") == ""
+    stats = json.loads(engine("storage_stats", "true"))
+    assert stats["pools"][0]["total_capacity_gb"] > 0
+
+    first = engine.process("connect_volume", disk, json.dumps(connector("one")))
+    conn = json.loads(first)
+    assert conn["adapter"] == "cinderlib"
+    assert conn["driver_volume_type"] == "iscsi"
+    # The same host again has the same connection.
+    assert engine("connect_volume", disk, json.dumps(connector("one"))) == first
+    assert hosts(engine, disk) == ["one"]
+
+    device = {"path": "/dev/dm-1", "type": "block", "multipath_id": "36001", "scsi_wwn": "36001"}
+    engine("save_device", disk, json.dumps(device))
+    info = json.loads(engine("get_connection_info", disk))
+    assert (info["device"], info["conn"]["adapter"]) == (device, "cinderlib")
+
+    snapshot = engine("create_snapshot", disk)
+    restored = engine("create_volume_from_snapshot", disk, snapshot)
+    engine("clone_volume", disk, copy)
+    engine("extend_volume", disk, "2")
+    engine("extend_volume", disk, "2")
+    with engine.records() as controller:
+        assert {v.id: v.size for v in controller.volumes()} == {disk: 2, copy: 1, restored: 1}
+    engine("disconnect_volume", disk)
+    assert hosts(engine, disk) == []
+
+    with pytest.raises(CommandFailed, match="snapshot"):
+        engine("delete_volume", disk)
+    engine("remove_snapshot", snapshot, disk)
+    engine("remove_snapshot", snapshot, disk)
+    for id in (disk, copy, restored):
+        engine("delete_volume", id)
+    engine("delete_volume", disk)
+    assert [f for f in os.listdir(engine.folder / "array") if not f.startswith(".")] == []
+    log = (engine.folder / "state" / "ovirt-adapter.log").read_text()
+    assert "error of a driver that prints" in log
+    assert "secret-of-the-array" not in log
+
+
+def test_a_machine_that_migrates_keeps_its_disk(engine: Engine) -> None:
+    disk = volume_id(1)
+    engine("create_volume", disk, "1")
+    for host in ("source", "target"):
+        engine("connect_volume", disk, json.dumps(connector(host)))
+        engine("save_device", disk, json.dumps({"path": f"/dev/{host}"}))
+    with engine.records() as controller:
+        attached = {c.connector_info["host"]: c.path for c in controller.connections()}
+    assert attached == {"source": "/dev/source", "target": "/dev/target"}
+
+    engine("disconnect_volume", disk)
+    assert "target" in hosts(engine, disk)
+    # An engine that says which host it means gets that.
+    engine("disconnect_volume", disk, "source")
+    assert hosts(engine, disk) == ["target"]
+
+    # A host that never attached it, where the migration failed, is disconnected.
+    engine("connect_volume", disk, json.dumps(connector("third")))
+    engine("disconnect_volume", disk)
+    assert hosts(engine, disk) == ["target"]
+    engine("delete_volume", disk)
+
+
+@pytest.mark.parametrize(
+    ("verb", "extra", "says"),
+    [
+        ("create_volume", [volume_id(1), "many"], "many"),
+        ("create_volume", [volume_id(1)], "needs a volume id and a size"),
+        ("connect_volume", [volume_id(1), "{}"], volume_id(1)),
+        ("connect_volume", [volume_id(1), "no json"], "connector"),
+        ("extend_volume", [volume_id(1), "2"], volume_id(1)),
+        ("paint_volume", [volume_id(1)], "paint_volume"),
+    ],
+)
+def test_what_goes_wrong_is_one_line(
+    engine: Engine, verb: str, extra: list[str], says: str
+) -> None:
+    with pytest.raises(CommandFailed) as failed:
+        engine(verb, *extra)
+    assert says in str(failed.value)
+
+
+def test_driver_options_that_cannot_be(engine: Engine) -> None:
+    engine.driver["fil_root"] = "x"
+    with pytest.raises(CommandFailed, match="did you mean 'file_root'"):
+        engine("storage_stats", "false")
+    engine.driver = {"volume_driver": "file"}
+    with pytest.raises(CommandFailed, match="volume_backend_name"):
+        engine.process("storage_stats", "false")
+
+
+class Host:
+    """Runs the helper as vdsm does."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self._folder = folder
+        # Ours is no host of oVirt: multipathd is one that says that it runs.
+        programs = folder / "bin"
+        programs.mkdir()
+        (programs / "multipathd").write_text("#!/bin/sh\nexit 0\n")
+        (programs / "multipathd").chmod(0o755)
+        self._path = f"{programs}:{os.environ['PATH']}"
+
+    def run(self, verb: str, given: Any = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [program("managedvolume-helper-cinderlib"), verb],
+            input=None if given is None else json.dumps(given),
+            stdin=subprocess.DEVNULL if given is None else None,
+            env={
+                **os.environ,
+                "PATH": self._path,
+                "CINDERLIB_STATE_PATH": str(self._folder / "host"),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def __call__(self, verb: str, given: Any = None) -> Any:
+        done = self.run(verb, given)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
+def test_a_disk_is_attached_by_the_host_that_the_engine_connected(
+    engine: Engine, tmp_path: pathlib.Path
+) -> None:
+    engine.driver.pop("array_password")
+    engine.driver["volume_driver"] = "file"
+    host, disk = Host(tmp_path), volume_id(1)
+    engine("create_volume", disk, "1")
+    properties = host("connector_info")
+    assert properties["multipath"] is True
+    connection_info = json.loads(engine("connect_volume", disk, json.dumps(properties)))
+
+    attachment = host("attach", connection_info)
+    with open(attachment["path"], "r+b") as device:
+        device.write(b"of the machine")
+    engine("save_device", disk, json.dumps(attachment))
+    # vdsm keeps these three and gives them back.
+    known = {"connection_info": connection_info, "attachment": attachment, "path": "x"}
+    host("detach", known)
+    host("detach", known)
+    engine("disconnect_volume", disk)
+    engine("delete_volume", disk)
+
+
+@pytest.mark.parametrize(
+    ("verb", "given"),
+    [("attach", []), ("attach", {}), ("detach", {}), ("attach", {"data": 1}), ("paint", {})],
+)
+def test_the_helper_says_in_a_line_what_is_wrong(
+    tmp_path: pathlib.Path, verb: str, given: Any
+) -> None:
+    done = Host(tmp_path).run(verb, given)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1
