@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pathlib
+import shutil
 
 import pytest
 from cli.command import Command
@@ -89,3 +91,67 @@ def test_migrate_copies_everything_to_an_empty_store(filled: Command) -> None:
     assert "4 records" in filled("store", "migrate", url, "--yes", ends=4).stderr
     elsewhere(filled)
     assert contents(filled) == before
+
+
+CINDERLIB5 = pathlib.Path(__file__).parents[1] / "data" / "cinderlib5" / "cinderlib5.sqlite"
+
+
+def test_a_database_of_cinderlib_5_is_taken_over(cinderlib: Command) -> None:
+    """Made by cinderlib 5.2.0 itself: five volumes on two backends."""
+    database = cinderlib.folder / "old.sqlite"
+    shutil.copy(CINDERLIB5, database)
+    before = database.read_bytes()
+    source = cinderlib.folder / "old.toml"
+    source.write_text(f'[store]\nconnection = "sqlite:///{database}"\n')
+    says = "5 volumes, 2 snapshots, 2 connections, 1 key-value"
+    assert says in cinderlib("store", "import", str(source), "--dry-run").stderr
+    assert says in cinderlib("store", "import", str(source)).stderr
+    assert cinderlib("store", "import", str(source), "--json").json["kept"] == 6
+    assert database.read_bytes() == before
+
+    rich = cinderlib("volume", "show", "rich", "--json").json
+    assert rich["extra_specs"] == {"thin": "<is> True", "tier": "gold"}
+    assert rich["qos_specs"] == {"maxIOPS": "100"}
+    assert rich["metadata"] == {"app": "db", "made_by": "driver"}
+    assert (rich["status"], rich["size"], rich["multiattach"]) == ("in-use", 3, True)
+    assert rich["description"] == "with everything, ünicode too"
+    assert [item["name"] for item in rich["snapshots"]] == ["snap-1", "snap-2"]
+    used, unused = rich["connections"]
+    assert (used["attached_host"], used["use_multipath"]) == ("compute-1", True)
+    assert used["device"] == "***"
+    assert unused["device"] is None
+    assert unused["connector"]["host"] == "compute-2"
+    document = cinderlib("connection", "show", used["id"], "--document").json
+    assert document["conn"]["data"]["auth_password"] == "chapsecret"
+    assert document["device"]["path"] == "/dev/dm-3"
+    restored = cinderlib("volume", "show", "restored", "--json").json
+    assert restored["snapshot_id"] == rich["snapshots"][0]["id"]
+    assert {row[-1] for row in cinderlib("volume", "list", "--name", "foreign").rows} == {"other"}
+
+
+def test_a_taken_over_volume_works(cinderlib: Command) -> None:
+    """Its backend has the same name; what it is on the storage follows from its id."""
+    text = cinderlib.config.read_text().replace("backends.files", "backends.other")
+    cinderlib.config.write_text(text)
+    cinderlib("store", "import", f"sqlite:///{CINDERLIB5}")
+    foreign = cinderlib("volume", "show", "foreign", "--json").json["id"]
+    cinderlib("volume", "create", "stands-in", "2GiB")
+    (made,) = cinderlib.volumes.glob("volume-*")
+    made.rename(made.with_name(f"volume-{foreign}"))
+    cinderlib("snapshot", "create", "foreign", "s")
+    cinderlib("volume", "clone", "foreign", "copy")
+    cinderlib("volume", "extend", "foreign", "3GiB")
+    cinderlib("volume", "attach", "foreign")
+    cinderlib("volume", "detach", "foreign")
+    cinderlib("snapshot", "delete", "s", "--yes")
+    cinderlib("volume", "delete", "foreign", "copy", "--yes")
+    assert cinderlib.files == []
+
+
+@pytest.mark.parametrize("source", ["nonsense", "sqlite:////nowhere/at-all.sqlite", "gone.toml"])
+def test_what_is_no_database_of_cinderlib_5(cinderlib: Command, source: str) -> None:
+    assert cinderlib("store", "import", source, ends=2).stderr.startswith("Error: ")
+    empty = cinderlib.folder / "empty.sqlite"
+    empty.touch()
+    refused = cinderlib("store", "import", f"sqlite:///{empty}", ends=2)
+    assert "no database of cinderlib 5" in refused.stderr

@@ -1,6 +1,6 @@
 """The file that ``store dump`` writes and ``store load`` reads: JSON Lines, one document a line.
 
-A volume's line has its snapshots and connections in it. Texts kept under a key, which no document
+What is loaded comes as items: a volume's document, or a dict of ``key`` and ``value``. A volume's line has its snapshots and connections in it. Texts kept under a key, which no document
 of the library holds, have lines of a class of their own.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, TYPE_CHECKING, Any
 
 from cinderlib import errors
@@ -16,6 +16,7 @@ from cinderlib.cli import sizes
 
 if TYPE_CHECKING:
     import cinderlib as cl
+    from cinderlib.persistence.sql.cinderlib5 import Cinderlib5Database
 
 _KEY_VALUE = b'{"class": "KeyValue"'
 
@@ -53,24 +54,21 @@ def write(controller: cl.Controller, file: IO[bytes]) -> Counts:
     return counts
 
 
-def check(file: IO[bytes]) -> Counts:
-    """Read a file to the end and store nothing of it.
-
-    :raises InvalidDocument: a line of it is not one of ours; the message has its number.
-    """
+def count(items: Iterable[Any]) -> Counts:
+    """How many items there are; with it they are all read and checked, and none is stored."""
     counts = Counts()
-    for item in _items(file):
+    for item in items:
         _count(counts, item)
     return counts
 
 
-def load(controller: cl.Controller, file: IO[bytes], *, overwrite: bool) -> Counts:
-    """Store what a file holds; it is to be checked before.
+def load(controller: cl.Controller, items: Iterable[Any], *, overwrite: bool = False) -> Counts:
+    """Store items; they are to be checked before.
 
     :param overwrite: also what the store has already.
     """
     counts = Counts()
-    for item in _items(file):
+    for item in items:
         if not overwrite and _is_there(controller, item):
             counts.kept += 1
             continue
@@ -101,8 +99,28 @@ def _count(counts: Counts, item: Any) -> None:
         counts.connections += len(item.connections or ())
 
 
-def _items(file: IO[bytes]) -> Iterator[Any]:
-    """Volume documents, and dicts of key-values."""
+def of_cinderlib5(database: Cinderlib5Database) -> Iterator[Any]:
+    """The items of a database of cinderlib 5.
+
+    :raises InvalidDocument: a volume in it cannot be; the message has its id.
+    """
+    from cinderlib import serialization
+
+    for document in database.documents():
+        try:
+            yield serialization.read(document)
+        except errors.InvalidDocument as exc:
+            id = document["ovo"]["versioned_object.data"]["id"]
+            raise errors.InvalidDocument(f"Volume {id} in {database.name}: {exc}") from None
+    for key, value in database.key_values():
+        yield {"key": key, "value": value}
+
+
+def read(file: IO[bytes]) -> Iterator[Any]:
+    """The items of a dump.
+
+    :raises InvalidDocument: a line of it is not one of ours; the message has its number.
+    """
     from cinderlib import serialization
 
     longest = serialization.MAX_BYTES

@@ -18,6 +18,7 @@ from cinderlib.records import Record
 
 if TYPE_CHECKING:
     from cinderlib.persistence.objects import PersistenceDriverBase
+    from cinderlib.persistence.sql.cinderlib5 import Cinderlib5Database
 
 GROUP = "cinderlib.persistence.storage"
 
@@ -67,6 +68,18 @@ def open_store(config: Any = None) -> Store:
     raise InvalidPersistence(
         f"The persistence {storage!r} is neither a Store nor a PersistenceDriverBase. {_known()}"
     )
+
+
+def open_cinderlib5(connection: str) -> Cinderlib5Database:
+    """A database that cinderlib 5 wrote, to read its volumes and key-values from.
+
+    :param connection: its SQLAlchemy URL.
+    :raises InvalidPersistence: it is none.
+    :raises StoreError: it cannot be read.
+    """
+    from cinderlib.persistence.sql.cinderlib5 import Cinderlib5Database
+
+    return Cinderlib5Database(connection)
 
 
 def of_objects(store: Store, wrap: Callable[[Record], Any]) -> PersistenceDriverBase:

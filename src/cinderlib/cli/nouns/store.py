@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from cinderlib.cli.app import App
 from cinderlib.cli.framework import Group, agreed, destructive, pass_app
 
 if TYPE_CHECKING:
+    from cinderlib.cli.storefile import Counts
     from cinderlib.persistence.base import Store
 
 
@@ -70,7 +71,7 @@ def load(app: App, file: IO[bytes], overwrite: bool, yes: bool, dry_run: bool) -
     with tempfile.TemporaryFile() as copy:
         shutil.copyfileobj(file, copy)
         copy.seek(0)
-        found = storefile.check(copy)
+        found = storefile.count(storefile.read(copy))
         if dry_run:
             app.say(f"Would load {found}.")
             return
@@ -78,11 +79,49 @@ def load(app: App, file: IO[bytes], overwrite: bool, yes: bool, dry_run: bool) -
         if overwrite and not agreed(what, yes=yes, dry_run=False):
             return
         copy.seek(0)
-        loaded = storefile.load(app.controller, copy, overwrite=overwrite)
+        loaded = storefile.load(app.controller, storefile.read(copy), overwrite=overwrite)
+    _tell(app, loaded)
+
+
+def _tell(app: App, loaded: Counts) -> None:
     kept = f"; kept {loaded.kept} that were there already" if loaded.kept else ""
     app.say(f"Loaded {loaded}{kept}.")
     if app.as_json:
         output.as_json(dataclasses.asdict(loaded))
+
+
+@store.command("import")
+@click.argument("source", metavar="SOURCE")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@pass_app
+def import_(app: App, source: str, dry_run: bool) -> None:
+    """Take over what a database of cinderlib 5 has. Nothing in it is changed.
+
+    SOURCE is its SQLAlchemy URL, or a configuration file (.toml) whose [store] connection is that
+    URL. It may be the database of the configured store: the tables are others. All of it is checked
+    before anything is stored, and records that are there already are kept as they are.
+    """
+    from cinderlib.cli import storefile
+    from cinderlib.persistence import open_cinderlib5
+
+    with contextlib.closing(open_cinderlib5(_connection(source))) as database:
+        found = storefile.count(storefile.of_cinderlib5(database))
+        if dry_run:
+            app.say(f"Would load {found}.")
+            return
+        _tell(app, storefile.load(app.controller, storefile.of_cinderlib5(database)))
+
+
+def _connection(target: str) -> str:
+    """The URL that is given, or that of the configuration file that is given."""
+    if Path(target).suffix != ".toml":
+        return target
+    from cinderlib.cli import configuration
+
+    connection = configuration.load(target).persistence().get("connection")
+    if not isinstance(connection, str):
+        raise errors.InvalidInput(f"{target} has no [store] with a connection")
+    return connection
 
 
 @store.command("migrate")
@@ -117,13 +156,7 @@ def migrate(app: App, target: str, yes: bool, dry_run: bool) -> None:
 def _opened(target: str) -> Store:
     from cinderlib.persistence import open_store
 
-    if Path(target).suffix == ".toml":
-        from cinderlib.cli import configuration
-
-        config: Mapping[str, Any] = configuration.load(target).persistence()
-    else:
-        config = {"storage": "db", "connection": target}
-    return open_store(config)
+    return open_store({"storage": "db", "connection": _connection(target)})
 
 
 def _copy(source: Store, target: Store, kind: Any) -> None:

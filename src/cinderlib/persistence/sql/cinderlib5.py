@@ -1,0 +1,233 @@
+"""Reads a database of cinderlib 5: its tables are those of Cinder 23 and older.
+
+Rows are put into the form of cinderlib 5's JSON documents, so that there is one place that knows
+what its fields mean and what may be in them: the reader of these documents.
+"""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from cinderlib.errors import InvalidPersistence, StoreError
+from cinderlib.persistence.sql import engine as engines
+
+#: How many volumes are read at a time, with all that belongs to them.
+PAGE = 200
+_TABLES = (
+    "volumes",
+    "volume_metadata",
+    "volume_admin_metadata",
+    "volume_glance_metadata",
+    "volume_attachment",
+    "snapshots",
+    "snapshot_metadata",
+    "volume_types",
+    "volume_type_extra_specs",
+    "quality_of_service_specs",
+)
+_KEY_VALUES = "cinderlib_persistence_key_value"
+_BOOLEANS = ("bootable", "multiattach", "shared_targets")
+#: Seconds that may lie between the rows of one set of QoS specs.
+_TOGETHER = datetime.timedelta(seconds=5)
+
+Row = Mapping[str, Any]
+
+
+class Cinderlib5Database:
+    """A database that cinderlib 5 wrote. Nothing in it is changed.
+
+    :param connection: its SQLAlchemy URL.
+    :raises InvalidPersistence: it has no tables of cinderlib 5.
+    :raises StoreError: it cannot be read.
+    """
+
+    def __init__(self, connection: str) -> None:
+        url = engines.parse_url(connection)
+        self.name = engines.display_name(url)
+        if url.get_backend_name() == "sqlite" and not os.path.isfile(url.database or ""):
+            raise InvalidPersistence(f"There is no database {self.name}")
+        self._engine = engines.create(url, timeout=30.0)
+        metadata = sa.MetaData()
+        try:
+            there = set(sa.inspect(self._engine).get_table_names())
+            metadata.reflect(self._engine, only=sorted(there & {*_TABLES, _KEY_VALUES}))
+        except sa.exc.SQLAlchemyError as exc:
+            raise StoreError(f"{self.name} cannot be read: {type(exc).__name__}") from exc
+        missing = [name for name in ("volumes", "volume_types", "snapshots") if name not in there]
+        if missing:
+            raise InvalidPersistence(
+                f"{self.name} is no database of cinderlib 5: it has no table {missing[0]!r}"
+            )
+        self._tables = metadata.tables
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self._engine.dispose()
+
+    def documents(self) -> Iterator[dict[str, Any]]:
+        """A document of each volume, oldest first, with all that belongs to it, secrets too."""
+        specs = dict(self._qos_specs())
+        volumes = self._tables["volumes"]
+        query = sa.select(volumes.c.id).where(volumes.c.deleted == sa.false())
+        # Ids alone are few bytes; holding a transaction open for all rows would keep others away.
+        ids = [row["id"] for row in self._rows(query.order_by(volumes.c.created_at, volumes.c.id))]
+        for start in range(0, len(ids), PAGE):
+            yield from self._page(ids[start : start + PAGE], specs)
+
+    def key_values(self) -> Iterator[tuple[str, str | None]]:
+        """The texts that are kept under a key."""
+        if _KEY_VALUES in self._tables:
+            for row in self._rows(sa.select(self._tables[_KEY_VALUES])):
+                yield row["key"], row["value"]
+
+    def _page(
+        self, ids: Sequence[str], qos_specs: Mapping[str, dict[str, str]]
+    ) -> Iterator[dict[str, Any]]:
+        volumes = {row["id"]: row for row in self._of("volumes", "id", ids)}
+        # The type that was made for a volume has its id, whether or not the volume names it.
+        named = {*ids, *(row["volume_type_id"] for row in volumes.values())} - {None}
+        types = {row["id"]: row for row in self._of("volume_types", "id", named)}
+        extra_specs = self._pairs("volume_type_extra_specs", "volume_type_id", types)
+        metadata = {
+            name: self._pairs(f"volume_{name}", "volume_id", ids)
+            for name in ("metadata", "admin_metadata", "glance_metadata")
+        }
+        snapshots = self._snapshots(ids)
+        attachments = self._grouped("volume_attachment", "volume_id", ids)
+        for id in ids:
+            volume = dict(volumes[id])
+            type_id = id if id in types else volume["volume_type_id"]
+            type_row = types.get(type_id, {})
+            qos = qos_specs.get(type_row.get("qos_specs_id") or type_id or "", {})
+            volume["volume_type_id"] = type_id
+            volume["volume_type"] = _object(
+                "VolumeType",
+                name=type_row.get("name"),
+                extra_specs=extra_specs.get(type_id, {}),
+                qos_specs=_object("QualityOfServiceSpecs", specs=qos) if qos else None,
+            )
+            volume |= {name: pairs.get(id, {}) for name, pairs in metadata.items()}
+            volume["snapshots"] = _list("Snapshot", snapshots.get(id, ()))
+            volume["volume_attachment"] = _list(
+                "VolumeAttachment", map(_attachment, attachments.get(id, ()))
+            )
+            yield {
+                "class": "Volume",
+                "backend": {"volume_backend_name": _backend(volume["host"], id)},
+                "ovo": _object("Volume", **volume),
+            }
+
+    def _snapshots(self, ids: Sequence[str]) -> dict[str, list[Row]]:
+        found = self._grouped("snapshots", "volume_id", ids)
+        of = [row["id"] for rows in found.values() for row in rows]
+        metadata = self._pairs("snapshot_metadata", "snapshot_id", of)
+        return {
+            volume: [{**row, "metadata": metadata.get(row["id"], {})} for row in rows]
+            for volume, rows in found.items()
+        }
+
+    def _qos_specs(self) -> Iterator[tuple[str, dict[str, str]]]:
+        """The QoS specs by the id of their first row.
+
+        cinderlib 5 gave that row the volume's id after the others had been written, and where the
+        database does not keep the two together, the others name an id that is gone. They were
+        written right after the first row of theirs.
+        """
+        table = self._tables.get("quality_of_service_specs")
+        if table is None:
+            return
+        written: list[Any] = [table.c.created_at]
+        if self._engine.dialect.name == "sqlite":
+            written.append(sa.literal_column("rowid"))
+        query = sa.select(table).where(table.c.deleted == sa.false()).order_by(*written)
+        rows = list(self._rows(query))
+        firsts = {row["id"]: row for row in rows if row["specs_id"] is None}
+        found: dict[str, dict[str, str]] = {id: {} for id in firsts}
+        last: Row | None = None
+        for row in rows:
+            if row["specs_id"] is None:
+                last = row
+            elif row["key"] != "consumer":
+                first = firsts.get(row["specs_id"]) or _written_together(last, row)
+                if first is not None:
+                    found[first["id"]][row["key"]] = row["value"]
+        yield from found.items()
+
+    # --- queries -------------------------------------------------------------------------------
+
+    def _rows(self, query: Any) -> Iterator[Row]:
+        try:
+            with self._engine.connect() as connection:
+                rows = connection.execute(query).mappings().all()
+        except sa.exc.SQLAlchemyError as exc:
+            # Its own text can have values of rows in it.
+            raise StoreError(f"{self.name} cannot be read: {type(exc).__name__}") from exc
+        return ({name: _plain(name, row[name]) for name in row} for row in rows)
+
+    def _of(self, name: str, field: str, values: Iterable[str]) -> list[Row]:
+        table = self._tables.get(name)
+        if table is None:
+            return []
+        query = sa.select(table).where(table.c[field].in_(list(values)))
+        if "deleted" in table.c:
+            query = query.where(table.c.deleted == sa.false())
+        if "created_at" in table.c:
+            query = query.order_by(table.c.created_at, table.c.id)
+        return list(self._rows(query))
+
+    def _grouped(self, name: str, field: str, values: Iterable[str]) -> dict[str, list[Row]]:
+        rows = sorted(self._of(name, field, values), key=lambda row: str(row[field]))
+        return {
+            value: list(group) for value, group in itertools.groupby(rows, lambda row: row[field])
+        }
+
+    def _pairs(self, name: str, field: str, values: Iterable[str]) -> dict[str, dict[str, str]]:
+        grouped = self._grouped(name, field, values)
+        return {
+            value: {row["key"]: row["value"] for row in rows} for value, rows in grouped.items()
+        }
+
+
+def _written_together(first: Row | None, row: Row) -> Row | None:
+    if first is None or first["created_at"] is None or row["created_at"] is None:
+        return None
+    times = [datetime.datetime.fromisoformat(one["created_at"]) for one in (first, row)]
+    return first if times[1] - times[0] <= _TOGETHER else None
+
+
+def _plain(name: str, value: Any) -> Any:
+    if isinstance(value, datetime.datetime):
+        return value.isoformat()
+    return bool(value) if name in _BOOLEANS and value is not None else value
+
+
+def _attachment(row: Row) -> Row:
+    texts = {name: row[name] for name in ("connection_info", "connector")}
+    # Text in Cinder's table; a database may have them decoded already.
+    decoded = {
+        name: json.loads(value) if isinstance(value, str) else value
+        for name, value in texts.items()
+    }
+    return {**row, **decoded}
+
+
+def _backend(host: str | None, id: str) -> str:
+    name = (host or "").partition("#")[0].partition("@")[2]
+    if not name:
+        raise InvalidPersistence(f"Volume {id} is on no backend: its host is {host!r}", resource=id)
+    return name
+
+
+def _object(kind: str, **data: Any) -> dict[str, Any]:
+    return {"versioned_object.name": kind, "versioned_object.data": data}
+
+
+def _list(kind: str, rows: Iterable[Row]) -> dict[str, Any]:
+    return _object(f"{kind}List", objects=[_object(kind, **row) for row in rows])
