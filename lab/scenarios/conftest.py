@@ -2,22 +2,59 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from lab import table
 from lab.machine import NUMBERS, Machine, Session, address
 from lab.run import Run
+
+_SHOWN = pytest.StashKey[list[table.Shown]]()
+_VERSIONS = pytest.StashKey[dict[str, str]]()
+_BEGAN = time.monotonic()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="the long scenarios in full length")
+    parser.addoption("--document", action="store_true", help="put the table into docs/lab.md")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "shows(scenario, *protocols): for the table")
+    config.stash[_SHOWN] = []
+    config.stash[_VERSIONS] = {}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(pytest.mark.timeout(900))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report = yield
+    if report.when == "teardown" or report.failed:
+        for mark in item.iter_markers("shows"):
+            scenario, *protocols = mark.args
+            shown = [(scenario, protocol, report.passed) for protocol in protocols]
+            item.config.stash[_SHOWN] += shown
+    return report
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    if not config.stash[_SHOWN]:
+        return
+    seconds = time.monotonic() - _BEGAN
+    text = table.table(config.stash[_SHOWN], config.stash[_VERSIONS], seconds)
+    terminalreporter.section("what was shown")
+    terminalreporter.write_line(text)
+    if config.option.document:
+        table.write(text)
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +80,7 @@ def run(request: pytest.FixtureRequest, say: Callable[[str], None]) -> Iterator[
             name for item in request.session.items for name in getattr(item, "fixturenames", ())
         }
         run.start(used & set(NUMBERS))
+        request.config.stash[_VERSIONS] |= _versions(run.machines["controller"])
         yield run
     finally:
         run.stop()
@@ -179,6 +217,18 @@ def leftovers(run: Run, request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     after = run.inventories(), _rows(python)
     assert after == before
+
+
+def _versions(machine: Machine) -> dict[str, str]:
+    packages = ("open-iscsi", "multipath-tools", "nvme-cli", "lvm2", "ceph-common", "postgresql-15")
+    installed = machine.run(f"dpkg-query -W -f '${{Package}} ${{Version}}\\n' {' '.join(packages)}")
+    found = {"kernel": machine.run("uname -r").strip()}
+    found |= dict(line.split() for line in installed.splitlines())
+    with machine.python() as python:
+        python("from importlib.metadata import version")
+        for name in ("cinderlib", "cinder", "os-brick"):
+            found[name] = python("version(name)", name=name)
+    return found
 
 
 def _rows(python: Session | None) -> dict[str, list[str]]:

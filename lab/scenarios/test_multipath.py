@@ -75,9 +75,7 @@ def test_networks_fail_in_turn(
         seconds = until(lambda: on_node1("progress[0]") > count + 4, "writes go on")  # noqa: B023
         node1.plug(network, True)
         back = until(lambda: active_paths(node1) == 2, f"network {network} is used again")
-        say(
-            f"network {network} cut: writes go on after {seconds:.1f} s, both paths after {back:.1f} s"
-        )
+        say(f"network {network} cut: writes go on in {seconds:.1f} s, whole again in {back:.1f} s")
     on_node1("stop.set(); writer.join()")
     assert on_node1("failed") == []
     bad = on_node1(

@@ -152,7 +152,7 @@ def test_nvme_tcp(controller: Machine, control: Session, node1: Machine, on_node
 
 
 def test_rbd(rbd: None, control: Session, node1: Machine, on_node1: Session) -> None:
-    assert not node1.run("ls /etc/ceph 2>/dev/null || true").strip()
+    assert node1.run("ls /etc/ceph").split() == ["rbdmap"]
     properties = on_node1("node = cl.Node(my_ip=my_ip); node.connector_properties('rbd')")
     info = control(
         """

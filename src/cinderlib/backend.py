@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from cinderlib import errors, serialization, validation
+from cinderlib.operations import exports
 from cinderlib.records import VolumeRecord
 
 if TYPE_CHECKING:
@@ -228,6 +229,23 @@ class Backend:
     def refresh(self) -> None:
         """Ask the storage for its stats; volumes are always read from the store."""
         self.stats(refresh=True)
+
+    def restore_exports(self) -> list[volume.Volume]:
+        """Export and map its connected volumes again, after the storage, or the host that exports
+        them, was restarted and has forgotten it.
+
+        Hosts that are attached find their volumes again by themselves; connections stay as they
+        are. What is exported still is left alone, so it can be called at any time.
+
+        :returns: the volumes that are connected.
+        :raises DriverError: the storage failed; asked again, it goes on.
+        """
+        return [
+            found
+            for found in self.controller.volumes(backend=self._name)
+            if found.attach_status == "attached"
+            and exports.restore(self.controller.journal, found.id)
+        ]
 
     def _place(self, pool_name: str | None, host: str | None) -> str:
         """The ``host`` of a new volume."""

@@ -120,6 +120,12 @@ class LocalDriver:
             update = self._driver.create_export(self._context, made, translate.plain(connector))
             return translate.fold(call, volume, made, update)
 
+    def ensure_export(self, volume: VolumeRecord) -> VolumeRecord:
+        with self._calling("export again volume", volume) as call:
+            made = translate.volume(self._context, volume)
+            update = self._driver.ensure_export(self._context, made)
+            return translate.fold(call, volume, made, update)
+
     def initialize_connection(
         self, volume: VolumeRecord, connection: ConnectionRecord
     ) -> dict[str, Any]:

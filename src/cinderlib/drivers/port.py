@@ -84,6 +84,9 @@ class Driver(Protocol):
 
     def create_export(self, volume: VolumeRecord, connector: Mapping[str, Any]) -> VolumeRecord: ...
 
+    def ensure_export(self, volume: VolumeRecord) -> VolumeRecord:
+        """Make an export again that the storage lost; one that is there stays."""
+
     def initialize_connection(
         self, volume: VolumeRecord, connection: ConnectionRecord
     ) -> dict[str, Any]:
