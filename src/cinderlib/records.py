@@ -240,7 +240,11 @@ def _decode_secret(kind: type, value: Any) -> Any:
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_encode_secret)
-_decoders: dict[type, msgspec.json.Decoder[Any]] = {}
+# All of them now: msgspec takes a type apart when it is first used, and two threads that do that at
+# once crash the process (seen with msgspec 0.22).
+_decoders: dict[type, msgspec.json.Decoder[Any]] = {
+    kind: msgspec.json.Decoder(kind, dec_hook=_decode_secret) for kind in KINDS.values()
+}
 
 
 def encode(record: Record) -> bytes:
@@ -257,10 +261,7 @@ def decode(kind: type[R], document: bytes | str) -> R:
     :raises msgspec.ValidationError: a field is missing or of the wrong type.
     :raises msgspec.DecodeError: it is not JSON.
     """
-    decoder = _decoders.get(kind)
-    if decoder is None:
-        decoder = _decoders[kind] = msgspec.json.Decoder(kind, dec_hook=_decode_secret)
-    return typing.cast(R, decoder.decode(document))
+    return typing.cast(R, _decoders[kind].decode(document))
 
 
 def to_builtins(record: Record, *, secrets: bool = False) -> dict[str, Any]:

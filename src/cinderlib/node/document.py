@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import hashlib
+import threading
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -13,6 +14,9 @@ import msgspec
 from cinderlib.errors import InvalidDocument
 
 T = TypeVar("T", bound=msgspec.Struct)
+
+_preparing = threading.Lock()
+_prepared: set[type[msgspec.Struct]] = set()
 
 #: Part of the connection's data that say nothing about which volume it is.
 _NOT_IDENTITY = frozenset(
@@ -137,6 +141,12 @@ def check(kind: type[T], data: Mapping[str, Any], *, where: str = "") -> T:
     :param where: the path of the data in the connection document, for the message.
     :raises InvalidDocument: a field is missing or of the wrong type; the message names it.
     """
+    with _preparing:
+        # msgspec takes a type apart when it is first used, and two threads that do that at once
+        # crash the process (seen with msgspec 0.22).
+        if kind not in _prepared:
+            msgspec.json.Decoder(kind)
+            _prepared.add(kind)
     try:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as exc:
