@@ -23,6 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "last: after all others, because of what it ends")
     config.addinivalue_line("markers", "shows(scenario, *protocols): for the table")
     config.stash[_SHOWN] = []
     config.stash[_VERSIONS] = {}
@@ -31,6 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(pytest.mark.timeout(900))
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -119,26 +121,34 @@ def ceph(run: Run) -> Machine:
 
 
 @pytest.fixture(scope="session")
-def control(controller: Machine) -> Iterator[Session]:
+def control(controller: Machine, load: Callable[[Session], None]) -> Iterator[Session]:
     """A Python process on the controller; its backends are ``lvm`` (thin) and ``thick``."""
     with controller.python() as python:
-        python(
-            """
-            import json
-            import cinderlib as cl
-            import data
-            cl.setup(persistence_config={'storage': 'db', 'connection': url},
-                     disable_logs=False)
-            common = {'volume_driver': 'lvm', 'target_protocol': 'iscsi', 'target_helper': 'lioadm',
-                      'target_ip_address': portals[0],
-                      'target_secondary_ip_addresses': portals[1:]}
-            lvm = cl.Backend('lvm', volume_group='cinder-volumes', lvm_type='thin', **common)
-            thick = cl.Backend('thick', volume_group='thick', lvm_type='default', **common)
-            """,
-            portals=[address("controller", 1), address("controller", 2)],
-            url="sqlite:////root/store.sqlite",
-        )
+        load(python)
         yield python
+
+
+@pytest.fixture(scope="session")
+def load() -> Callable[[Session], None]:
+    """Loads the library and the backends ``lvm`` and ``thick`` into a process of the controller."""
+    return _load
+
+
+def _load(python: Session) -> None:
+    python(
+        """
+        import json
+        import cinderlib as cl
+        import data
+        cl.setup(persistence_config={'storage': 'db', 'connection': url}, disable_logs=False)
+        common = {'volume_driver': 'lvm', 'target_protocol': 'iscsi', 'target_helper': 'lioadm',
+                  'target_ip_address': portals[0], 'target_secondary_ip_addresses': portals[1:]}
+        lvm = cl.Backend('lvm', volume_group='cinder-volumes', lvm_type='thin', **common)
+        thick = cl.Backend('thick', volume_group='thick', lvm_type='default', **common)
+        """,
+        portals=[address("controller", 1), address("controller", 2)],
+        url="sqlite:////root/store.sqlite",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -213,10 +223,16 @@ def _node_session(machine: Machine) -> Session:
 def leftovers(run: Run, request: pytest.FixtureRequest) -> Iterator[None]:
     """After a scenario every machine has what it had before, and the store too."""
     python = request.getfixturevalue("control") if "control" in request.fixturenames else None
-    before = run.inventories(), _rows(python)
+    before = run.inventories() | {"store": _rows(python)}
     yield
-    after = run.inventories(), _rows(python)
-    assert after == before
+    after = run.inventories() | {"store": _rows(python)}
+    left = {
+        (place, kind): new
+        for place, kinds in after.items()
+        for kind, names in kinds.items()
+        if (new := sorted(set(names) - set(before[place][kind])))
+    }
+    assert not left
 
 
 def _versions(machine: Machine) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from test_remote import carry
+from steps import carry, connect, shows, single_and_multipath
 
 from lab.machine import Machine, Session
 
@@ -16,7 +16,7 @@ _PROCESS = """
 """
 
 
-@pytest.mark.parametrize("multipath", [False, True], ids=["single", "multipath"])
+@single_and_multipath("Attach and detach again and again: nothing grows")
 def test_again_and_again(
     control: Session,
     node1: Machine,
@@ -27,16 +27,8 @@ def test_again_and_again(
     """A hundred times in full, ten otherwise."""
     cycles = 100 if request.config.getoption("--full") else 10
     on_node1("import os" + _PROCESS.replace("\n    ", "\n"))
-    properties = on_node1(
-        "node = cl.Node(my_ip=my_ip, multipath=multipath); node.connector_properties()",
-        multipath=multipath,
-    )
     control("vol = lvm.create_volume(size=1)")
-    info = control(
-        "conn = vol.connect(properties, attached_host='node1'); conn.connection_info",
-        properties=carry(properties),
-    )
-    on_node1("info = info", info=carry(info))
+    connect(control, on_node1, "node1", multipath=multipath)
     cycle = """
         attachment = node.attach(info)
         written = data.write(attachment.path, chunks=1)
@@ -57,6 +49,7 @@ def test_again_and_again(
     control("vol.disconnect(conn); vol.delete()")
 
 
+@shows("Ten volumes at once from ten threads", "iSCSI multipath")
 def test_ten_volumes_from_ten_threads(control: Session, node1: Machine, on_node1: Session) -> None:
     properties = on_node1(
         "node = cl.Node(my_ip=my_ip, multipath=True); node.connector_properties()"

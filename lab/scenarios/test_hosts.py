@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import pytest
-from test_remote import carry
+from steps import carry, connect, shows, single_and_multipath
 
 from lab.machine import Machine, RemoteError, Session
 
 
+@shows("Two hosts at one volume; one leaves, the other goes on", "iSCSI multipath")
 def test_two_hosts_at_one_volume(
     control: Session, node1: Machine, on_node1: Session, on_node2: Session
 ) -> None:
     control("vol = lvm.create_volume(size=1, multiattach=True); connections = {}")
-    nodes = {"node1": on_node1, "node2": on_node2}
-    for name, node in nodes.items():
-        properties = node(
-            "node = cl.Node(my_ip=my_ip, multipath=True); node.connector_properties()"
-        )
-        info = control(
-            """
-            connections[name] = vol.connect(properties, attached_host=name)
-            connections[name].connection_info
-            """,
-            name=name,
-            properties=carry(properties),
-        )
-        device = node("attachment = node.attach(info); attachment.device", info=carry(info))
-        control("connections[name].device_attached(device)", name=name, device=carry(device))
+    for name, node in (("node1", on_node1), ("node2", on_node2)):
+        connect(control, node, name, multipath=True)
+        device = node("attachment = node.attach(info); attachment.device")
+        control("conn.device_attached(device)", device=carry(device))
+        control("connections[host] = conn")
     first = on_node1("data.write(attachment.path)")
     assert on_node2("data.read(attachment.path)") == first
     second = on_node2("data.write(attachment.path, offset=8)")
@@ -56,6 +47,7 @@ def test_two_hosts_at_one_volume(
     control("vol.disconnect(connections['node2']); vol.delete()")
 
 
+@shows("A second host is refused without multiattach", "iSCSI")
 def test_a_second_host_is_refused(control: Session, on_node1: Session, on_node2: Session) -> None:
     properties = [
         node("cl.Node(my_ip=my_ip).connector_properties()") for node in (on_node1, on_node2)
@@ -69,24 +61,13 @@ def test_a_second_host_is_refused(control: Session, on_node1: Session, on_node2:
     control("vol.disconnect(conn); vol.delete()")
 
 
-@pytest.mark.parametrize("multipath", [False, True], ids=["single", "multipath"])
+@single_and_multipath("Read-only: writes are refused")
 def test_read_only(control: Session, on_node1: Session, multipath: bool) -> None:
-    properties = on_node1(
-        "node = cl.Node(my_ip=my_ip, multipath=multipath); node.connector_properties()",
-        multipath=multipath,
-    )
     control("vol = lvm.create_volume(size=1)")
-    written = control("with vol.attached() as a: written = data.write(a.path)") or control(
-        "written"
-    )
-    info = control(
-        """
-        conn = vol.connect(properties, attached_host='node1', attach_mode='ro')
-        conn.connection_info
-        """,
-        properties=carry(properties),
-    )
-    on_node1("attachment = node.attach(info)", info=carry(info))
+    control("with vol.attached() as attach: written = data.write(attach.path)")
+    written = control("written")
+    connect(control, on_node1, "node1", multipath=multipath, attach_mode="ro")
+    on_node1("attachment = node.attach(info)")
     assert on_node1("data.read(attachment.path)") == written
     with pytest.raises(RemoteError) as caught:
         on_node1("data.write(attachment.path)")
@@ -94,3 +75,55 @@ def test_read_only(control: Session, on_node1: Session, multipath: bool) -> None
     assert on_node1("data.read(attachment.path)") == written
     on_node1("node.detach(info)")
     control("vol.disconnect(conn); vol.delete()")
+
+
+_TWO_UNITS = """
+    import rtslib_fb as lio
+    volumes = [lvm.create_volume(size=1) for _ in range(2)]
+    stores = [lio.BlockStorageObject(vol.name_in_storage,
+                                     dev='/dev/cinder-volumes/' + vol.name_in_storage)
+              for vol in volumes]
+    target = lio.Target(lio.FabricModule('iscsi'), 'iqn.2026-11.lab.cinderlib:shared', 'create')
+    group = lio.TPG(target, 1, 'create')
+    for name, value in {'authentication': 0, 'generate_node_acls': 1,
+                        'demo_mode_write_protect': 0}.items():
+        group.set_attribute(name, str(value))
+    for number, store in enumerate(stores):
+        lio.LUN(group, number, store)
+    for portal in portals:
+        lio.NetworkPortal(group, portal, 3260)
+    group.enable = True
+    [{'conn': {'driver_volume_type': 'iscsi',
+               'data': {'target_iqns': [target.wwn] * 2, 'target_luns': [number] * 2,
+                        'target_portals': [f'{portal}:3260' for portal in portals]}},
+      'use_multipath': True, 'volume': {'id': vol.id, 'size': 1 << 30}}
+     for number, vol in enumerate(volumes)]
+"""
+
+
+@shows("Two volumes on one target; the session stays for the second", "iSCSI multipath")
+def test_two_volumes_on_one_target(control: Session, node1: Machine, on_node1: Session) -> None:
+    infos = control(_TWO_UNITS)
+    on_node1(
+        """
+        node = cl.Node(my_ip=my_ip, multipath=True)
+        first, second = [node.attach(info) for info in infos]
+        """,
+        infos=carry(infos),
+    )
+    assert len(node1.inventory()["iSCSI sessions"]) == 2
+    written = on_node1("[data.write(first.path), data.write(second.path)]")
+    assert written[0] != written[1]
+    on_node1("node.detach(infos[0])")
+    assert len(node1.inventory()["iSCSI sessions"]) == 2
+    assert len(node1.inventory()["SCSI devices"]) == 2
+    assert on_node1("data.read(second.path)") == written[1]
+    on_node1("node.detach(infos[1])")
+    control(
+        """
+        target.delete()
+        for store, vol in zip(stores, volumes):
+            store.delete()
+            vol.delete()
+        """
+    )

@@ -6,12 +6,14 @@ import pathlib
 import re
 
 import pytest
+from steps import shows
 
 from lab.machine import ENVIRONMENT, Machine, Session
 
 README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
 
 
+@shows("Local: the program of the README", "iSCSI")
 def test_the_program_of_the_readme(controller: Machine, control: Session) -> None:
     programs = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     (program,) = [p for p in programs if "LVMVolumeDriver" in p]
@@ -36,6 +38,7 @@ def test_the_program_of_the_readme(controller: Machine, control: Session) -> Non
     assert written == "*" * 100
 
 
+@shows("Local: data, extend, snapshot, LVM thin and thick", "iSCSI")
 @pytest.mark.parametrize(("backend", "group"), [("lvm", "cinder-volumes"), ("thick", "thick")])
 def test_life_of_a_volume(controller: Machine, control: Session, backend: str, group: str) -> None:
     control("vol = cl.Backend.backends[name].create_volume(size=1)", name=backend)
@@ -57,6 +60,7 @@ def test_life_of_a_volume(controller: Machine, control: Session, backend: str, g
     control("copy.delete(); snap.delete(); vol.delete()")
 
 
+@shows("Local: multipath over two portals", "iSCSI multipath")
 def test_multipath_over_two_portals(controller: Machine, control: Session) -> None:
     control(
         """

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from test_remote import carry
+from collections.abc import Callable
+
+import pytest
+from steps import WRITER, carry, shows, until
 
 from lab.machine import Machine, Session, address
 
 _NODE = "import cinderlib as cl; import data; node = cl.Node(my_ip=my_ip, multipath=True)"
 
 
+@shows("The node loses its power while attached", "iSCSI multipath")
 def test_the_node_is_reset(controller: Machine, control: Session, node2: Machine) -> None:
     backing = _connected_volume(control, node2)
     info = control("conn.connection_info")
@@ -30,6 +34,38 @@ def test_the_node_is_reset(controller: Machine, control: Session, node2: Machine
         assert python("data.read(attachment.path)") == written
         python("node.detach(info)")
     control("vol.disconnect(conn); vol.delete()")
+
+
+@shows("The controller loses its power; restore_exports()", "iSCSI multipath")
+@pytest.mark.last
+def test_the_controller_is_reset(
+    controller: Machine, control: Session, load: Callable[[Session], None], node2: Machine
+) -> None:
+    backing = _connected_volume(control, node2)
+    info, volume_id = control("conn.connection_info, vol.id")
+    with node2.python() as python:
+        python(_NODE, my_ip=address("node2", 1))
+        python("attachment = node.attach(info)", info=carry(info))
+        python(WRITER)
+        until(lambda: python("progress[0]") > 4, "writes begin")
+
+        controller.reset()
+        control.reopen()
+        load(control)
+        assert not controller.inventory()["iSCSI targets"]
+        # The one call.
+        assert control("[vol.id for vol in lvm.restore_exports()]") == [volume_id]
+        count = python("progress[0]")
+        until(lambda: python("progress[0]") > count + 4, "writes go on")
+        python("stop.set(); writer.join()")
+        assert python("failed") == []
+        assert python("different()") == []
+        assert controller.digest(backing) == python("data.read(attachment.path)")
+
+        assert control("[vol.id for vol in lvm.restore_exports()]") == [volume_id]
+        python("node.detach(info)")
+    control("vol = cl.Volume.get_by_id(volume_id)", volume_id=volume_id)
+    control("vol.disconnect(vol.connections[0]); vol.delete()")
 
 
 def _connected_volume(control: Session, node: Machine) -> str:

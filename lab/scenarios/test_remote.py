@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
-import pytest
+from steps import carry, shows, single_and_multipath
 
 from lab.machine import Machine, Session, address
 
 GIB = 1 << 30
 
 
-def carry(document: Any) -> Any:
-    """What happens to a document on its way to the other machine."""
-    return json.loads(json.dumps(document))
-
-
-@pytest.mark.parametrize("multipath", [False, True], ids=["single", "multipath"])
+@single_and_multipath("Remote: attach by Node, data, extend, detach")
 def test_iscsi(
     controller: Machine, control: Session, node1: Machine, on_node1: Session, multipath: bool
 ) -> None:
@@ -45,6 +37,16 @@ def test_iscsi(
     backing = f"/dev/cinder-volumes/{control('vol.name_in_storage')}"
     assert controller.digest(backing) == written
 
+    # Snapshot and clone while it is attached.
+    control("snap = vol.create_snapshot(); copy = vol.clone()")
+    rewritten = on_node1("data.write(attachment.path)")
+    assert controller.digest(f"/dev/cinder-volumes/{control('copy.name_in_storage')}") == written
+    restored = control("restored = snap.create_volume(); restored.name_in_storage")
+    assert controller.digest(f"/dev/cinder-volumes/{restored}") == written
+    assert on_node1("data.read(attachment.path)") == rewritten
+    control("restored.delete(); copy.delete(); snap.delete()")
+    written = rewritten
+
     # Asked again it is the same, and it stays while the volume grows.
     assert on_node1("node.attach(info).path == attachment.path")
     control("vol.extend(2)")
@@ -58,7 +60,7 @@ def test_iscsi(
     control("vol.disconnect(conn); vol.delete()")
 
 
-@pytest.mark.parametrize("multipath", [False, True], ids=["single", "multipath"])
+@single_and_multipath("Remote: attach by os-brick alone")
 def test_iscsi_with_os_brick_alone(
     controller: Machine, control: Session, node1: Machine, multipath: bool
 ) -> None:
@@ -105,6 +107,7 @@ def test_iscsi_with_os_brick_alone(
         control("vol.disconnect(conn); vol.delete()")
 
 
+@shows("Remote: attach by Node, data, extend, detach", "NVMe/TCP")
 def test_nvme_tcp(controller: Machine, control: Session, node1: Machine, on_node1: Session) -> None:
     control("vol = lvm.create_volume(size=1)")
     name, volume_id = control("vol.name_in_storage, vol.id")
@@ -151,6 +154,7 @@ def test_nvme_tcp(controller: Machine, control: Session, node1: Machine, on_node
     control("vol.delete()")
 
 
+@shows("Remote: attach by Node, data, extend, detach", "RBD")
 def test_rbd(rbd: None, control: Session, node1: Machine, on_node1: Session) -> None:
     assert node1.run("ls /etc/ceph").split() == ["rbdmap"]
     properties = on_node1("node = cl.Node(my_ip=my_ip); node.connector_properties('rbd')")
@@ -183,6 +187,7 @@ def test_rbd(rbd: None, control: Session, node1: Machine, on_node1: Session) -> 
     assert found == written
 
 
+@shows("Remote: attach by Node, data, detach", "NFS")
 def test_nfs(nfs: str, controller: Machine, control: Session, on_node1: Session) -> None:
     properties = on_node1("node = cl.Node(my_ip=my_ip); node.connector_properties('nfs')")
     info = control(
@@ -203,6 +208,7 @@ def test_nfs(nfs: str, controller: Machine, control: Session, on_node1: Session)
     control("vol.disconnect(conn); vol.delete()")
 
 
+@shows("Impossible documents are refused, nothing touched", "iSCSI", "NVMe/TCP", "RBD")
 def test_impossible_documents_touch_nothing(node1: Machine, on_node1: Session) -> None:
     before = node1.inventory()
     refused = on_node1(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from steps import shows
+
 from lab.machine import WITH_STORE, Machine, Session, address
 
 _ON_NODE = """
@@ -13,6 +15,7 @@ _ON_NODE = """
 """
 
 
+@shows("Remote with PostgreSQL in common, the process restarted, two nodes", "iSCSI multipath")
 def test_a_store_in_common(
     database: str, controller: Machine, control: Session, node1: Machine, node2: Machine
 ) -> None:
