@@ -96,6 +96,37 @@ def test_an_error_is_a_line_and_a_traceback_only_with_debug(cinderlib: Command) 
     assert "Traceback" in cinderlib.process("volume", "show", "nothing", "--debug").stderr
 
 
+def test_an_error_that_nobody_foresaw_is_a_line_too(
+    cinderlib: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("of a\nkind that the library has not")
+
+    monkeypatch.setattr(cl.Controller, "volumes", fail)
+    failed = cinderlib("volume", "list", ends=1)
+    assert failed.stderr.startswith("Error: RuntimeError: of a kind that the library has not\n")
+    assert "--debug" in failed.stderr
+
+
+def test_a_reader_that_leaves_is_no_error(cinderlib: Command) -> None:
+    for number in range(3):
+        cinderlib("volume", "create", f"v{number}", "1GiB")
+    command = f"{shlex.join([*COMMAND, 'volume', 'list'])} | head -1"
+    done = subprocess.run(
+        command,
+        shell=True,
+        env={**os.environ, **cinderlib.environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout.split()[0], done.stderr) == ("ID", "")
+
+
+def test_the_demonstration(cinderlib: Command) -> None:
+    assert "this machine is as before" in cinderlib("demo").stdout
+
+
 def test_errors_for_programs(cinderlib: Command) -> None:
     failed = cinderlib("--json", "volume", "show", "nothing", ends=3)
     assert json.loads(failed.stderr)["error"]["code"] == "NOT_FOUND"

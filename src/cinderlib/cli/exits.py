@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import json
 import traceback
-from typing import TYPE_CHECKING
 
 import click
-
-if TYPE_CHECKING:
-    from cinderlib.errors import CinderlibError
 
 #: What kind of failure, as in :attr:`cinderlib.errors.CinderlibError.code`, and the exit code.
 EXIT_CODES = {
@@ -23,6 +19,9 @@ EXIT_CODES = {
     "UNAVAILABLE": 8,
     "DEADLINE_EXCEEDED": 9,
 }
+
+_LATER = "The same command can succeed when it is given again later."
+_DEBUG = "This was not foreseen. --debug shows where it happened; please report it."
 
 #: What the exit codes say, for the documents and the help.
 MEANINGS = {
@@ -40,22 +39,28 @@ MEANINGS = {
 }
 
 
-def exit_code(error: CinderlibError) -> int:
-    """The exit code for an error of the library."""
-    return EXIT_CODES.get(error.code, 1)
+def exit_code(error: Exception) -> int:
+    """The exit code for an error, of the library or of Python."""
+    return EXIT_CODES.get(getattr(error, "code", ""), 1)
 
 
-def report(error: CinderlibError, *, as_json: bool, debug: bool) -> None:
+def report(error: Exception, *, as_json: bool, debug: bool) -> None:
     """Write an error to standard error, in one or two lines; with ``debug``, its traceback too."""
+    from cinderlib.errors import CinderlibError
+
     if debug:
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+    text = " ".join(str(error).split())
+    if isinstance(error, CinderlibError):
+        code, retryable, hint = error.code, error.retryable, _LATER if error.retryable else ""
+    else:
+        code, retryable, hint = "INTERNAL", False, "" if debug else _DEBUG
+        text = f"{type(error).__name__}: {text}"
     if as_json:
-        document = {"code": error.code, "message": str(error), "retryable": error.retryable}
+        document = {"code": code, "message": text, "retryable": retryable}
         click.echo(json.dumps({"error": document}), err=True)
         return
-    text = " ".join(str(error).split())
     click.echo(click.style("Error: ", fg="red", bold=True) + text, err=True)
-    for note in getattr(error, "__notes__", ()):
-        click.echo(f"  {note}", err=True)
-    if error.retryable:
-        click.echo("The same command can succeed when it is given again later.", err=True)
+    for line in (*getattr(error, "__notes__", ()), hint):
+        if line:
+            click.echo(line, err=True)

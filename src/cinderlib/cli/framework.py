@@ -112,12 +112,11 @@ class Root(click.Group):
         except KeyboardInterrupt:
             click.echo("\nInterrupted. `cinderlib recover` settles what was under way.", err=True)
             ctx.exit(130)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
         except Exception as error:
             from cinderlib.cli import exits
-            from cinderlib.errors import CinderlibError
 
-            if not isinstance(error, CinderlibError):
-                raise
             exits.report(error, as_json=app.as_json, debug=app.debug)
             ctx.exit(exits.exit_code(error))
 

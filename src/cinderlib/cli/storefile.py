@@ -1,7 +1,7 @@
 """The file that ``store dump`` writes and ``store load`` reads: JSON Lines, one document a line.
 
-What is loaded comes as items: a volume's document, or a dict of ``key`` and ``value``. A volume's line has its snapshots and connections in it. Texts kept under a key, which no document
-of the library holds, have lines of a class of their own.
+What is loaded comes as items: a volume's document, with its snapshots and connections in it, or a
+dict of ``key`` and ``value``, for which the library has no document.
 """
 
 from __future__ import annotations
