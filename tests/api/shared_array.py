@@ -62,6 +62,9 @@ class SharedArray(FileDriver):
         self._write(volume, maps)
         return {"provider_auth": "CHAP someone marked-chap-password"}
 
+    def ensure_export(self, context: Any, volume: Any) -> None:
+        self.create_export(context, volume, {})
+
     def remove_export(self, context: Any, volume: Any) -> None:
         maps = self.maps(volume)
         maps["exported"] = False
