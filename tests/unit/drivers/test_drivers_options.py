@@ -128,7 +128,7 @@ def test_a_driver_that_cannot_set_itself_up_leaves_nothing_and_tells_no_secret(
     with pytest.raises(errors.DriverError, match="cannot log in") as caught:
         load(asking_host="nowhere", asking_password="hunter2")
     assert "hunter2" not in str(caught.value)
-    assert caught.value.__cause__ is not None
+    assert caught.value.__cause__ is None, "the driver's own error has the password in it"
     assert scope.loaded() == []
 
 
