@@ -34,8 +34,6 @@ _TABLES = (
 )
 _KEY_VALUES = "cinderlib_persistence_key_value"
 _BOOLEANS = ("bootable", "multiattach", "shared_targets")
-#: Seconds that may lie between the rows of one set of QoS specs.
-_TOGETHER = datetime.timedelta(seconds=5)
 
 Row = Mapping[str, Any]
 
@@ -134,30 +132,22 @@ class Cinderlib5Database:
         }
 
     def _qos_specs(self) -> Iterator[tuple[str, dict[str, str]]]:
-        """The QoS specs by the id of their first row.
-
-        cinderlib 5 gave that row the volume's id after the others had been written, and where the
-        database does not keep the two together, the others name an id that is gone. They were
-        written right after the first row of theirs.
-        """
+        """The QoS specs by the id of their first row."""
         table = self._tables.get("quality_of_service_specs")
         if table is None:
             return
-        written: list[Any] = [table.c.created_at]
+        columns: list[Any] = [table]
         if self._engine.dialect.name == "sqlite":
-            written.append(sa.literal_column("rowid"))
-        query = sa.select(table).where(table.c.deleted == sa.false()).order_by(*written)
-        rows = list(self._rows(query))
-        firsts = {row["id"]: row for row in rows if row["specs_id"] is None}
-        found: dict[str, dict[str, str]] = {id: {} for id in firsts}
-        last: Row | None = None
+            columns.append(sa.literal_column("rowid").label("rowid"))
+        rows = list(self._rows(sa.select(*columns)))
+        strays = _strays(rows)
+        found: dict[str, dict[str, str]] = {
+            row["id"]: {} for row in rows if row["specs_id"] is None and not row["deleted"]
+        }
         for row in rows:
-            if row["specs_id"] is None:
-                last = row
-            elif row["key"] != "consumer":
-                first = firsts.get(row["specs_id"]) or _written_together(last, row)
-                if first is not None:
-                    found[first["id"]][row["key"]] = row["value"]
+            first = strays.get(row["specs_id"], row["specs_id"])
+            if first in found and row["key"] != "consumer" and not row["deleted"]:
+                found[first][row["key"]] = row["value"]
         yield from found.items()
 
     # --- queries -------------------------------------------------------------------------------
@@ -195,11 +185,22 @@ class Cinderlib5Database:
         }
 
 
-def _written_together(first: Row | None, row: Row) -> Row | None:
-    if first is None or first["created_at"] is None or row["created_at"] is None:
-        return None
-    times = [datetime.datetime.fromisoformat(one["created_at"]) for one in (first, row)]
-    return first if times[1] - times[0] <= _TOGETHER else None
+def _strays(rows: Sequence[Row]) -> dict[str, str]:
+    """The first row's id for QoS specs that name another.
+
+    cinderlib 5 gave the first row the volume's id after the others had been written. Databases that
+    keep references whole refused that; in SQLite the others name an id that is gone, but stand
+    right behind the first row, as they were written in one transaction.
+    """
+    known = {row["id"] for row in rows}
+    numbered = {row["rowid"]: row for row in rows if "rowid" in row}
+    found = {}
+    for number, row in numbered.items():
+        before = numbered.get(number - 1)
+        stray = row["specs_id"] is not None and row["specs_id"] not in known
+        if stray and before is not None and before["specs_id"] is None:
+            found[row["specs_id"]] = before["id"]
+    return found
 
 
 def _plain(name: str, value: Any) -> Any:
