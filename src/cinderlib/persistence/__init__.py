@@ -8,8 +8,7 @@ The contract is in :mod:`cinderlib.persistence.base`, the stores that come with 
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cinderlib.errors import CinderlibError, InvalidPersistence, MissingDependency
@@ -17,6 +16,8 @@ from cinderlib.persistence.base import Store
 from cinderlib.records import Record
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from cinderlib.persistence.objects import PersistenceDriverBase
     from cinderlib.persistence.sql.cinderlib5 import Cinderlib5Database
 
@@ -104,7 +105,7 @@ def _load(storage: str) -> Any:
     if path is None and ":" in storage:
         path = storage
     if path is None:
-        for entry in importlib.metadata.entry_points(group=GROUP, name=storage):
+        for entry in _entry_points(name=storage):
             path = entry.value
     if path is None:
         raise InvalidPersistence(f"There is no persistence {storage!r}. {_known()}")
@@ -140,5 +141,12 @@ def _make(found: type, storage: Any, arguments: Mapping[str, Any]) -> Any:
 
 
 def _known() -> str:
-    names = {entry.name for entry in importlib.metadata.entry_points(group=GROUP)} | set(_OURS)
+    names = {entry.name for entry in _entry_points()} | set(_OURS)
     return f"Known are {', '.join(sorted(names))}, 'module:Class', a class or an instance."
+
+
+def _entry_points(name: str | None = None) -> Iterable[EntryPoint]:
+    from importlib.metadata import entry_points  # its import takes longer than ours
+
+    found = entry_points(group=GROUP)
+    return found if name is None else found.select(name=name)
