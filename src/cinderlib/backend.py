@@ -266,6 +266,18 @@ class Backend:
             )
         return f"{self.controller.host}@{self._name}#{pool_name}"
 
+    def _refuse_without_multiattach(self, pool_name: str) -> None:
+        """Drivers say of their pools, or of all together, whether they map for several hosts."""
+        stats = self.stats()
+        pools = [pool for pool in stats["pools"] if pool["pool_name"] == pool_name]
+        pool = pools[0] if pools else stats["pools"][0]
+        if not pool.get("multiattach", stats.get("multiattach")):
+            raise errors.Unsupported(
+                f"Backend {self._name!r} makes no multiattach volumes: its driver says that it maps"
+                " a volume for one host only",
+                resource=self,
+            )
+
     # --- as data -------------------------------------------------------------------------------
 
     def _document(self, *, related: bool) -> serialization.Document:

@@ -124,6 +124,10 @@ class Volume(Resource):
             raise errors.InvalidInput("A volume needs a size, in GiB")
         if pool_name is not None and "host" in given:
             raise errors.InvalidInput("A volume is given a pool_name or a host, not both")
+        if given.get("multiattach"):
+            backend._refuse_without_multiattach(
+                pool_name or given.get("host", "").partition("#")[2]
+            )
         inherited = _inherited(source) if source is not None else {}
         id = fields.get("id")
         id = (

@@ -57,6 +57,26 @@ def test_a_host_has_one_connection(array: cl.Backend) -> None:
     assert caught.value.differences == {"attach_mode": ("rw", "ro")}
 
 
+def test_attaching_what_was_connected_to_this_host_by_hand(backend: cl.Backend) -> None:
+    volume = backend.create_volume(1)
+    made = volume.connect(backend.controller.local_connector(backend))
+    assert made.attached_host is None
+    attachment = volume.attach()
+    assert attachment == made
+    assert attachment.attached_host
+    volume.detach()
+    volume.refresh()
+    assert (volume.connections, volume.status) == ([], "available")
+
+
+def test_a_backend_that_maps_for_one_host_makes_no_multiattach_volume(
+    backend: cl.Backend, root: Path
+) -> None:
+    with pytest.raises(cl.errors.Unsupported, match="multiattach"):
+        backend.create_volume(1, multiattach=True)
+    assert backend.volumes == []
+
+
 def test_a_second_host_is_refused_and_told_of_the_first(array: cl.Backend, root: Path) -> None:
     volume = array.create_volume(1)
     volume.connect(connector("alpha"))

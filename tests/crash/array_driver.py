@@ -58,3 +58,9 @@ class ArrayDriver(FileDriver):
         if self._mappings(volume) or self._export(volume).exists():
             raise exception.VolumeIsBusy(volume_name=volume.name)
         super().delete_volume(volume)
+
+    def get_volume_stats(self, refresh: bool = False) -> dict[str, Any]:
+        stats: dict[str, Any] = super().get_volume_stats(refresh)
+        for pool in stats["pools"]:
+            pool["multiattach"] = True
+        return stats

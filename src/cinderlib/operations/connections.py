@@ -169,7 +169,9 @@ def _refuse_different(there: ConnectionRecord, asked: Mapping[str, Any]) -> None
     differ = {
         field: (getattr(there, field), value)
         for field, value in asked.items()
+        # Who names no host is told apart by the connector alone.
         if getattr(there, field) != value
+        and not (field == "attached_host" and not there.attached_host)
     }
     if differ:
         told = ", ".join(f"{f} is {a!r}, not {b!r}" for f, (a, b) in sorted(differ.items()))
