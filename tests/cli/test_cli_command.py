@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import entry_points
 
 import click
 import pytest
@@ -212,20 +213,19 @@ def test_sizes_are_shown() -> None:
     ]  # fmt: skip
 
 
-def test_shells_can_complete_nouns_and_verbs() -> None:
-    done = subprocess.run(
-        [shutil.which("cinderlib", path=str(pathlib.Path(sys.executable).parent)) or "cinderlib"],
-        env={
-            **os.environ,
-            "_CINDERLIB_COMPLETE": "bash_complete",
-            "COMP_WORDS": "cinderlib volume ",
-            "COMP_CWORD": "2",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "plain,create" in done.stdout.split()
+def test_shells_can_complete_nouns_and_verbs(cinderlib: Command) -> None:
+    cinderlib.environment |= {
+        "_CINDERLIB_COMPLETE": "bash_complete",
+        "COMP_WORDS": "cinderlib volume ",
+        "COMP_CWORD": "2",
+    }
+    assert "plain,create" in cinderlib.process().stdout.split()
+
+
+def test_the_programs_are_installed_under_their_names() -> None:
+    names = {entry.name: entry for entry in entry_points(group="console_scripts")}
+    for name in ("cinderlib", "cinderlib-adapter", "managedvolume-helper-cinderlib"):
+        assert callable(names[name].load())
 
 
 class Terminal:

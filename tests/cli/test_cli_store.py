@@ -16,7 +16,7 @@ def filled(cinderlib: Command) -> Command:
     cinderlib("snapshot", "create", "data", "monday")
     properties = cinderlib("node", "connector", "--protocol", "local").stdout
     cinderlib("volume", "connect", "data", "--connector", "-", input=properties)
-    cinderlib("node", "register", "here")
+    cinderlib("node", "register", "here", "--protocol", "local")
     return cinderlib
 
 

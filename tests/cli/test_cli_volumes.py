@@ -64,6 +64,24 @@ def test_without_a_yes_nothing_is_deleted(cinderlib: Command) -> None:
     assert len(cinderlib.files) == 1
 
 
+def test_force_wants_a_yes_too(cinderlib: Command) -> None:
+    cinderlib("volume", "create", "data", "1GiB")
+    device = cinderlib("volume", "attach", "data").line
+    (connection,) = cinderlib("connection", "list", "--json").json
+    for arguments in (
+        ("volume", "detach", "data"),
+        ("volume", "disconnect", "data"),
+        ("connection", "disconnect", connection["id"]),
+        ("node", "detach", device),
+    ):
+        assert "--yes" in cinderlib(*arguments, "--force", ends=2).stderr
+    assert [row[0] for row in cinderlib("node", "list").rows] == [device]
+    refused = cinderlib("volume", "disconnect", "data", ends=5)
+    assert "detach it" in refused.stderr
+    cinderlib("volume", "detach", "data", "--force", "--yes")
+    assert cinderlib("node", "list").stdout == ""
+
+
 def test_names_and_beginnings_of_ids(cinderlib: Command) -> None:
     ids = ["abc00000-0000-4000-8000-000000000001", "abc10000-0000-4000-8000-000000000002"]
     for id in ids:
@@ -96,7 +114,7 @@ def test_the_pipe_from_host_to_host(cinderlib: Command) -> None:
 
 def test_a_registered_host_is_connected_by_its_name(cinderlib: Command) -> None:
     cinderlib("volume", "create", "data", "1GiB")
-    cinderlib("node", "register", "worker-1")
+    cinderlib("node", "register", "worker-1", "--protocol", "local")
     cinderlib("volume", "connect", "data", "--node", "worker-1")
     assert len(cinderlib("connection", "list").rows) == 1
     missing = cinderlib("volume", "connect", "data", "--node", "worker-2", ends=3)

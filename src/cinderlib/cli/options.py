@@ -40,9 +40,11 @@ def described(function: F) -> F:
     return click.option("--description", help="A text to keep with it.")(function)
 
 
-def force_disconnect(function: F) -> F:
-    """``--force`` and ``--yes`` of the verbs that disconnect."""
-    function = click.option("-y", "--yes", is_flag=True, help="Force without asking.")(function)
-    return click.option(
-        "--force", is_flag=True, help="Also when it is attached, or the driver says it cannot."
-    )(function)
+def force(help: str) -> Callable[[F], F]:
+    """``--force``, and ``--yes`` for not being asked about it."""
+
+    def give(function: F) -> F:
+        function = click.option("-y", "--yes", is_flag=True, help="Force without asking.")(function)
+        return click.option("--force", is_flag=True, help=help)(function)
+
+    return give

@@ -71,9 +71,12 @@ class Node:
         """
         return properties.gather(self._request, protocol)
 
-    def register(self, controller: _Controller, node_id: str) -> None:
-        """Leave this host's connector properties in a controller's store, under its id."""
-        document = msgspec.json.encode(self.connector_properties()).decode()
+    def register(self, controller: _Controller, node_id: str, protocol: str | None = None) -> None:
+        """Leave this host's connector properties in a controller's store, under its id.
+
+        :param protocol: as for :meth:`connector_properties`.
+        """
+        document = msgspec.json.encode(self.connector_properties(protocol)).decode()
         controller.persistence.set_key_value(KeyValueRecord(id=node_id, value=document))
 
     def attach(self, connection_info: Mapping[str, Any]) -> Attachment:

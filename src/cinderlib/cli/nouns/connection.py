@@ -80,7 +80,7 @@ def show(app: App, connection: str, document: bool) -> None:
 
 @connection.command("disconnect")
 @click.argument("connection")
-@options.force_disconnect
+@options.force("Also when it is attached, or the driver says that it cannot.")
 @pass_app
 def disconnect(app: App, connection: str, force: bool, yes: bool) -> None:
     """Unmap a volume from the connection's host. Detach it there first."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cinderlib import errors
-from cinderlib.cli import documents, output
+from cinderlib.cli import documents, options, output
 from cinderlib.cli.app import App
 from cinderlib.cli.framework import Group, agreed, destructive, pass_app
 
@@ -22,8 +22,11 @@ def node() -> None:
     """This host: say what it is, attach and detach what a controller has mapped for it."""
 
 
+_protocol = click.option("--protocol", help="Only what this one needs, such as iscsi; faster.")
+
+
 @node.command("connector")
-@click.option("--protocol", help="Only what this one needs, such as iscsi; faster.")
+@_protocol
 @pass_app
 def connector(app: App, protocol: str | None) -> None:
     """Write what a controller must know of this host, as JSON for `volume connect`."""
@@ -32,10 +35,11 @@ def connector(app: App, protocol: str | None) -> None:
 
 @node.command("register")
 @click.argument("name")
+@_protocol
 @pass_app
-def register(app: App, name: str) -> None:
+def register(app: App, name: str, protocol: str | None) -> None:
     """Leave this host's connector in the store, for `volume connect --node NAME`."""
-    app.node.register(app.controller, name)
+    app.node.register(app.controller, name, protocol)
     app.say(f"This host is registered as {name}.")
 
 
@@ -84,15 +88,18 @@ def attach(app: App, document: Any) -> None:
 
 @node.command("detach")
 @click.argument("attachment")
-@click.option("--force", is_flag=True, help="Also when it is in use or cannot be written out.")
+@options.force("Also when it is in use or cannot be written out.")
 @pass_app
-def detach(app: App, attachment: str, force: bool) -> None:
+def detach(app: App, attachment: str, force: bool, yes: bool) -> None:
     """Detach from this host.
 
     ATTACHMENT is a device, the id of a connection or of a volume or the beginning of one (see `node
     list`), or - for the document of `volume connect` on standard input.
     """
-    app.node.detach(_meant(app, attachment), force=force)
+    meant = _meant(app, attachment)
+    if force and not agreed(f"detach {attachment} whatever uses it", yes=yes, dry_run=False):
+        return
+    app.node.detach(meant, force=force)
     app.say("Detached. Now it can be disconnected on the controller.")
     if app.as_json:
         output.as_json({"attachment": attachment})

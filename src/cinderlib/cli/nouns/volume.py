@@ -199,11 +199,13 @@ def attach(app: App, volume: str) -> None:
 
 @volume.command("detach")
 @click.argument("volume")
-@click.option("--force", is_flag=True, help="Also when data that was not written is lost by it.")
+@options.force("Also when data that was not written is lost by it.")
 @pass_app
-def detach(app: App, volume: str, force: bool) -> None:
+def detach(app: App, volume: str, force: bool, yes: bool) -> None:
     """Detach a volume from this host and disconnect it."""
     found = find.volume(app.controller, volume)
+    if force and not agreed(f"detach {volume} whatever uses it", yes=yes, dry_run=False):
+        return
     app.backend_of(found)
     found.detach(force=force)
     app.say(f"Volume {volume} is detached from this host.")
@@ -257,7 +259,7 @@ def connect(
 @click.argument("volume")
 @click.option("--host", help="Only from this host; by default the one that it is connected to.")
 @click.option("--all", "everyone", is_flag=True, help="From all hosts.")
-@options.force_disconnect
+@options.force("Also when it is attached, or the driver says that it cannot.")
 @pass_app
 def disconnect(
     app: App, volume: str, host: str | None, everyone: bool, force: bool, yes: bool
