@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
+import subprocess
+import sys
 
 import pytest
 from cli.command import Command
@@ -137,9 +140,48 @@ def test_an_escape_sequence_in_a_name_does_not_reach_the_terminal(cinderlib: Com
     assert cinderlib("volume", "list", "--json").json[0]["name"] == name
 
 
-def test_leftovers_of_an_interrupted_attach(cinderlib: Command) -> None:
+_KILLED = """
+import json, os, signal, sys
+from cinderlib.node import Node
+from cinderlib.node.local import LocalConnector
+LocalConnector.protect = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+Node(state_path=sys.argv[1]).attach(json.load(sys.stdin))
+"""
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not os.path.exists("/dev/loop-control"),
+    reason="needs root and the kernel's loop module (run as root, `modprobe loop`)",
+)
+def test_leftovers_of_an_attach_that_was_killed(cinderlib: Command) -> None:
     assert "no leftovers" in cinderlib("node", "leftovers").stderr
-    assert cinderlib("node", "cleanup", "--yes", "--json").json == []
+    cinderlib("volume", "create", "data", "1GiB")
+    connector = cinderlib("node", "connector", "--protocol", "local").stdout
+    document = cinderlib("volume", "connect", "data", "--connector", "-", input=connector).stdout
+    subprocess.run(
+        [sys.executable, "-c", _KILLED, str(cinderlib.folder / "state" / "node")],
+        input=document,
+        text=True,
+        check=False,
+    )
+    (left,) = cinderlib("node", "leftovers", "--json").json
+    assert left["connection_id"] == json.loads(document)["id"]
+    assert left["device"] in cinderlib("node", "leftovers").stdout
+    assert left["device"] in cinderlib("node", "cleanup", "--dry-run").stderr
+    assert "--yes" in cinderlib("node", "cleanup", ends=2).stderr
+    assert cinderlib("node", "cleanup", "--yes", "--json").json == [left]
+    assert "nothing to remove" in cinderlib("node", "cleanup", "--yes").stderr
+    assert cinderlib("node", "leftovers", "--json").json == []
+
+
+def test_the_host_sees_a_volume_that_grew(cinderlib: Command) -> None:
+    cinderlib("volume", "create", "data", "1GiB")
+    device = cinderlib("volume", "attach", "data").line
+    grown = cinderlib("volume", "extend", "data", "2GiB", "--json").json
+    assert grown["size"] == 2
+    assert cinderlib("node", "extend", device).line == str(2 * 1024**3)
+    cinderlib("volume", "detach", "data")
+    assert cinderlib("node", "extend", device, ends=3).stdout == ""
 
 
 def test_recover_settles_what_a_crash_left(cinderlib: Command) -> None:
