@@ -20,7 +20,10 @@ NETWORKS = (1, 2)
 #: The plainest CPU is emulated fastest; Ceph's programs need some more of it.
 _CPUS = {"ceph": "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+pclmulqdq"}
 #: What finds this project and what it needs in a machine.
-ENVIRONMENT = "PYTHONPATH=/opt/project/python:/opt/project/guest:/opt/env PATH=/opt/env/bin:$PATH"
+ENVIRONMENT = (
+    "PYTHONPATH=/opt/project/python:/opt/project/guest:/opt/env "
+    "PATH=/opt/project/guest/bin:/opt/env/bin:$PATH"
+)
 #: The same on a node that may use the store.
 WITH_STORE = ENVIRONMENT.replace(":/opt/env ", ":/opt/env:/opt/store ")
 #: Emulation is slow, and the host may have other things to do.
