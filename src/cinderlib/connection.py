@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from cinderlib import errors, serialization, validation
+from cinderlib.operations import attachments
 from cinderlib.operations import connections as operations
 from cinderlib.records import ConnectionRecord, Secret, new_id, replace
 from cinderlib.resource import Field, Resource, refuse_unknown
@@ -239,7 +240,7 @@ class Connection(Resource):
                 self._adopt(replace(self._record, device=Secret(device)))
                 self.changed = True
                 return
-            record, self.changed = operations.attach(self._controller.journal, self.id)
+            record, self.changed = attachments.attach(self._controller.journal, self.id)
             self._adopt(record)
 
     def detach(self, force: bool = False, ignore_errors: bool = False) -> None:
@@ -259,7 +260,7 @@ class Connection(Resource):
                 self._adopt(replace(self._record, device=None))
                 self.changed = True
                 return
-            record, self.changed = operations.detach(
+            record, self.changed = attachments.detach(
                 self._controller.journal,
                 self.id,
                 force=force,

@@ -1,11 +1,11 @@
-"""Connections: connect and disconnect (the controller half), attach and detach (the host half).
+"""Connections: connect and disconnect, the controller half.
 
-The controller half changes under the lock of the volume. A volume is exported when its first
+They change under the lock of the volume. A volume is exported when its first
 connection is made and unexported when its last one goes; a host has one connection to a volume.
 
 A call for both halves (``Volume.attach``) has an intent of its own besides those of its halves, so
 that a crash between them leaves nothing connected that nobody attached. Its id is the connection's,
-so that every end of a connection drops it.
+so that every end of a connection drops it. The host half is in :mod:`.attachments`.
 """
 
 from __future__ import annotations
@@ -30,10 +30,6 @@ from cinderlib.records import (
 )
 
 TRANSITIONAL = frozenset({"attaching", "detaching"})
-#: Intents for a call that is made of both halves.
-WHOLE = frozenset({"volume.attach", "volume.detach"})
-#: What only the host that began it can settle.
-ON_THE_HOST = WHOLE | {"connection.attach", "connection.detach"}
 #: What names a host, the surest first. Two connectors that agree in the first that both have are
 #: the same host's.
 IDENTITY = ("system uuid", "initiator", "nqn", "wwpns", "host")
@@ -104,15 +100,15 @@ def connect(
         in_use = replace(exported, status="in-use", attach_status="attached")
         done = f"Volume {volume.id} was connected to {host_of(ready)}"
         whole = (
-            Put(_whole("volume.attach", ready), check=False)
+            Put(whole_intent("volume.attach", ready), check=False)
             if to_attach
             else Remove(IntentRecord, ready.id)
         )
         journal.finish_with(intent, done, exported, in_use, Put(ready), whole)
-        return _get(journal, ready.id), True
+        return get(journal, ready.id), True
 
 
-def _whole(operation: str, connection: ConnectionRecord) -> IntentRecord:
+def whole_intent(operation: str, connection: ConnectionRecord) -> IntentRecord:
     return IntentRecord(
         id=connection.id,
         operation=operation,
@@ -126,6 +122,18 @@ def _whole(operation: str, connection: ConnectionRecord) -> IntentRecord:
 def is_half_done(journal: Journal, connection_id: str) -> bool:
     """Whether a call for both halves of a connection has not come to its end."""
     return journal.store.get(IntentRecord, connection_id) is not None
+
+
+def get(journal: Journal, connection_id: str) -> ConnectionRecord:
+    connection = journal.store.get(ConnectionRecord, connection_id)
+    if connection is None:
+        lost(errors.ConnectionNotFound, "connection", connection_id)
+    return connection
+
+
+def host_lock_name(connection_id: str) -> str:
+    """The lock under which the device of a connection is made and removed."""
+    return f"connection:{connection_id}"
 
 
 def _gone(connection: ConnectionRecord) -> tuple[Remove, Remove]:
@@ -219,7 +227,7 @@ def _unmap(
 @recovers("connection.connect")
 def recover_connect(journal: Journal, intent: IntentRecord) -> str:
     """Nobody was told of the connection: undo."""
-    _disconnected(journal, intent, "connect")
+    settle_disconnected(journal, intent, "connect")
     return "undone"
 
 
@@ -259,11 +267,11 @@ def disconnect(journal: Journal, connection_id: str, *, force: bool = False) -> 
         )
         try:
             after = _unmap(driver, volume, detaching, last=not others, force=force)
-        except errors.DriverError as exc:
+        except errors.DriverError:
             if not force:
                 journal.fail(intent, detaching, replace(detaching, status="error_detaching"))
                 raise
-            after = _forced(driver, volume, detaching, last=not others, cause=exc)
+            after = _forced(driver, volume, last=not others)
         except BaseException:
             journal.fail(intent, detaching, replace(detaching, status="error_detaching"))
             raise
@@ -286,14 +294,7 @@ def _settle_here(journal: Journal, connection_id: str, *, force: bool) -> None:
                 raise
 
 
-def _forced(
-    driver: Driver,
-    volume: VolumeRecord,
-    connection: ConnectionRecord,
-    *,
-    last: bool,
-    cause: errors.DriverError,
-) -> VolumeRecord:
+def _forced(driver: Driver, volume: VolumeRecord, *, last: bool) -> VolumeRecord:
     """What can still be done of a disconnect whose driver fails."""
     if not last:
         return volume
@@ -312,11 +313,11 @@ def _without(volume: VolumeRecord, others: Sequence[ConnectionRecord]) -> Volume
 @recovers("connection.disconnect")
 def recover_disconnect(journal: Journal, intent: IntentRecord) -> str:
     """The host may be cut off already: go on to the end."""
-    _disconnected(journal, intent, "disconnect")
+    settle_disconnected(journal, intent, "disconnect")
     return "finished"
 
 
-def _disconnected(journal: Journal, intent: IntentRecord, what: str) -> None:
+def settle_disconnected(journal: Journal, intent: IntentRecord, what: str) -> None:
     connection = journal.store.get(ConnectionRecord, intent.resource_id)
     volume = (
         journal.store.get(VolumeRecord, connection.volume_id) if connection is not None else None
@@ -333,176 +334,3 @@ def _disconnected(journal: Journal, intent: IntentRecord, what: str) -> None:
     after = _unmap(driver, volume, connection, last=not others, force=True)
     done = f"The interrupted {what} of volume {volume.id} was settled on the storage"
     journal.finish_with(intent, done, volume, _without(after, others), *_gone(connection))
-
-
-@recovers("volume.attach")
-def recover_whole_attach(journal: Journal, intent: IntentRecord) -> str:
-    """Nobody was told of it: undo both halves."""
-    connection = journal.store.get(ConnectionRecord, intent.resource_id)
-    if connection is not None:
-        journal.host.detach(connection, force=True)
-    _disconnected(journal, intent, "attach")
-    return "undone"
-
-
-@recovers("volume.detach")
-def recover_whole_detach(journal: Journal, intent: IntentRecord) -> str:
-    """Something of it may be done already: go on to the end, unless it is in use again."""
-    connection = journal.store.get(ConnectionRecord, intent.resource_id)
-    if connection is not None:
-        try:
-            journal.host.detach(connection)
-        except errors.DeviceInUse:
-            journal.finish(intent, "It stays attached")
-            return "undone"
-    _disconnected(journal, intent, "detach")
-    return "finished"
-
-
-def host_lock_name(connection_id: str) -> str:
-    """The lock under which the device of a connection is made and removed."""
-    return f"connection:{connection_id}"
-
-
-def attach(journal: Journal, connection_id: str) -> tuple[ConnectionRecord, bool]:
-    """Make a device of a connection on this host.
-
-    :returns: the record with its ``device``, and whether it was attached now.
-    :raises InvalidConnection: it is attached on another host already.
-    :raises NodeError: the host could not attach it; nothing of it is left.
-    """
-    lock = host_lock_name(connection_id)
-    with journal.locks.hold(lock):
-        journal.settle(connection_id, lock)
-        connection = _get(journal, connection_id)
-        if connection.conn_info is None or connection.status != "attached":
-            raise errors.InvalidConnection(
-                f"Connection {connection_id} cannot be attached: the volume is not mapped for the"
-                f" host, it is '{connection.status}'; connect it again",
-                resource=connection_id,
-            )
-        volume = journal.store.get(VolumeRecord, connection.volume_id)
-        already = connection.device is not None
-        intent, attaching = journal.begin(
-            "connection.attach", lock, connection, before=connection, data={"again": already}
-        )
-        try:
-            # Asked again of a host that has it, attach finds the device that is there; after a
-            # reboot there is none and it is made anew.
-            device = journal.host.attach(attaching, volume)
-        except BaseException as exc:
-            if not already:
-                _undo_attach(journal, intent, attaching, exc)
-            else:
-                journal.fail(intent, attaching, attaching)
-            raise
-        done = f"Volume {connection.volume_id} was attached"
-        attached = replace(
-            attaching,
-            device=Secret(device),
-            attached_host=connection.attached_host or this_host(),
-        )
-        whole = Remove(IntentRecord, connection_id)
-        return journal.finish_with(intent, done, attaching, attached, whole), not already
-
-
-def _undo_attach(
-    journal: Journal, intent: IntentRecord, connection: ConnectionRecord, cause: BaseException
-) -> None:
-    try:
-        # It may have failed after the device was there.
-        journal.host.detach(connection, force=True)
-    except errors.CinderlibError as exc:
-        # The intent stays, so that what is left on this host is not forgotten.
-        cause.add_note(f"Undoing it failed too: {exc}")
-        return
-    journal.fail(intent, connection, connection)
-
-
-def _get(journal: Journal, connection_id: str) -> ConnectionRecord:
-    connection = journal.store.get(ConnectionRecord, connection_id)
-    if connection is None:
-        lost(errors.ConnectionNotFound, "connection", connection_id)
-    return connection
-
-
-@recovers("connection.attach")
-def recover_attach(journal: Journal, intent: IntentRecord) -> str:
-    """There may be a device that nobody knows of: remove it. One that was there before is kept, and
-    what is missing of it made."""
-    connection = journal.store.get(ConnectionRecord, intent.resource_id)
-    if connection is not None and intent.data.get("again"):
-        volume = journal.store.get(VolumeRecord, connection.volume_id)
-        try:
-            device = journal.host.attach(connection, volume)
-        except errors.NodeError:
-            journal.finish(intent, "It stays as it was")
-            return "undone"
-        attached = replace(connection, device=Secret(device))
-        journal.finish_with(intent, "It was attached", connection, attached)
-        return "finished"
-    _detached(journal, intent, force=True)
-    return "undone"
-
-
-def detach(
-    journal: Journal,
-    connection_id: str,
-    *,
-    force: bool = False,
-    ignore_errors: bool = False,
-    to_disconnect: bool = False,
-) -> tuple[ConnectionRecord, bool]:
-    """Remove the device of a connection from this host; the volume stays mapped.
-
-    :param force: also when data that is not written yet is lost by it.
-    :param ignore_errors: with ``force``, whether errors are passed over.
-    :param to_disconnect: whether the caller disconnects it next, and that is to be done by recovery
-        when it never comes to it.
-    :returns: the record without a device, and whether there was one.
-    :raises NodeError: something of it is still on this host.
-    """
-    lock = host_lock_name(connection_id)
-    with journal.locks.hold(lock):
-        journal.settle(connection_id, lock)
-        connection = _get(journal, connection_id)
-        if connection.device is None:
-            return connection, False
-        whole = [Put(_whole("volume.detach", connection), check=False)] if to_disconnect else []
-        intent, detaching = journal.begin(
-            "connection.detach", lock, connection, *whole, before=connection, data={"force": force}
-        )
-        try:
-            journal.host.detach(detaching, force=force, ignore_errors=ignore_errors)
-        except BaseException:
-            # The device stays recorded, so that it can be tried again.
-            journal.fail(intent, detaching, detaching, Remove(IntentRecord, connection_id))
-            raise
-        done = f"Volume {connection.volume_id} was detached"
-        detached = replace(detaching, device=None)
-        return journal.finish_with(intent, done, detaching, detached), True
-
-
-@recovers("connection.detach")
-def recover_detach(journal: Journal, intent: IntentRecord) -> str:
-    """The device may be half gone: go on to the end, unless it is in use again."""
-    try:
-        _detached(journal, intent, force=bool(intent.data.get("force")))
-    except errors.DeviceInUse:
-        journal.finish(intent, "It stays attached")
-        return "undone"
-    return "finished"
-
-
-def _detached(journal: Journal, intent: IntentRecord, *, force: bool) -> None:
-    connection = journal.store.get(ConnectionRecord, intent.resource_id)
-    if connection is None:
-        journal.finish(intent, "Nothing was done")
-        return
-    journal.host.detach(connection, force=force)
-    journal.finish_with(
-        intent,
-        f"Volume {connection.volume_id} was detached",
-        connection,
-        replace(connection, device=None),
-    )

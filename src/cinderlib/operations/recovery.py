@@ -7,7 +7,7 @@ import logging
 from cinderlib import errors, owner
 
 # Imported for the recoveries that they register.
-from cinderlib.operations import connections, snapshots, volumes  # noqa: F401
+from cinderlib.operations import attachments, connections, snapshots, volumes  # noqa: F401
 from cinderlib.operations.journal import Journal, Recovered
 from cinderlib.records import IntentRecord
 
@@ -44,7 +44,7 @@ def _recover_one(journal: Journal, intent: IntentRecord) -> Recovered:
                     "skipped",
                     f"it was begun on {intent.owner.host}, which alone can tell whether it runs",
                 )
-            if intent.operation in connections.WHOLE and journal.is_in_halves(intent):
+            if intent.operation in attachments.WHOLE and journal.is_in_halves(intent):
                 return _told(intent, "skipped", "it is running")
             return _told(intent, journal.recover(intent))
     except errors.Busy:
@@ -55,7 +55,7 @@ def _recover_one(journal: Journal, intent: IntentRecord) -> Recovered:
 
 
 def _is_foreign(journal: Journal, intent: IntentRecord) -> bool:
-    if intent.operation in connections.ON_THE_HOST:
+    if intent.operation in attachments.ON_THE_HOST:
         # The device is on the host that began it, and nobody else can look.
         return intent.owner.host != owner.this_host()
     return journal.may_run(intent)
