@@ -163,7 +163,8 @@ def rbd(ceph: Machine, controller: Machine, control: Session) -> None:
     control(
         """
         ceph = cl.Backend('ceph', volume_driver='rbd', rbd_pool='volumes', rbd_user='cinder',
-                          rbd_ceph_conf='/etc/ceph/ceph.conf')
+                          rbd_ceph_conf='/etc/ceph/ceph.conf',
+                          rbd_keyring_conf='/etc/ceph/ceph.client.cinder.keyring')
         """
     )
 

@@ -16,18 +16,19 @@ FAILOVER_TIMEOUT = 240.0
 
 #: Writes and remembers the checksums until it is told to stop.
 WRITER = """
-    import data, threading
-    stop, failed, written = threading.Event(), [], {}
+    import data, threading, time
+    stop, failed, written, longest = threading.Event(), [], {}, [0]
     def write():
         number = 0
         while not stop.is_set():
-            place = number % 256
+            place, began = number % 256, time.monotonic()
             try:
                 written[place] = data.write(attachment.path, chunks=1, offset=place)
             except OSError as exc:
                 failed.append(repr(exc))
             number += 1
             progress[0] = number
+            longest[0] = max(longest[0], time.monotonic() - began)
     def different():
         return [place for place, sha in written.items()
                 if data.read(attachment.path, chunks=1, offset=place) != sha]

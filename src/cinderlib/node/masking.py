@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 _SECRET_NAMES = ("password", "keyring", "secret", "token", "private_key")
+#: What only says where a key is kept; to hide "ceph" everywhere would help nobody.
+_NO_SECRETS = frozenset({"secret_type", "secret_uuid"})
 
 
 def secrets(data: Any) -> frozenset[str]:
@@ -36,7 +38,11 @@ def scrub(error: BaseException, hidden: frozenset[str]) -> None:
 def _secrets(value: Any, *, below: bool) -> Iterator[str]:
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            secret = isinstance(name, str) and any(s in name.lower() for s in _SECRET_NAMES)
+            secret = (
+                isinstance(name, str)
+                and name not in _NO_SECRETS
+                and any(s in name.lower() for s in _SECRET_NAMES)
+            )
             yield from _secrets(inner, below=below or secret)
     elif isinstance(value, list | tuple):
         for inner in value:
