@@ -279,7 +279,7 @@ class Connection(Resource):
             return self._controller.local_host.extend(self._record)
 
     def _document(self, *, related: bool) -> serialization.Document:
-        record = cast(ConnectionRecord, self._edit(self._record))
+        record = cast(ConnectionRecord, self._pending())
         return serialization.connection_document(
             record,
             volume=self.volume._record if related else None,

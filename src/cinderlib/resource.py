@@ -165,7 +165,7 @@ class Resource:
         """
         store = self._controller.store
         if self.is_new:
-            self._adopt(store.apply(Put(self._edit(self._record)))[0])
+            self._adopt(store.apply(Put(self._pending()))[0])
             return
         record = self._record
         for _ in range(ATTEMPTS):
@@ -187,6 +187,10 @@ class Resource:
         raise errors.StaleRecord(
             f"{self._name()} {self.id} could not be saved: others keep changing it", resource=self
         )
+
+    def _pending(self) -> Record:
+        """Its record with what was set and is not saved yet."""
+        return self._edit(self._record)
 
     def _edit(self, record: Record) -> Record:
         changes = {}
@@ -218,7 +222,7 @@ class Resource:
 
     def to_dict(self) -> dict[str, Any]:
         """Its fields as plain data, without secrets."""
-        return serialization.to_dict(self._edit(self._record))
+        return serialization.to_dict(self._pending())
 
     def to_json(self, simplified: bool = True) -> dict[str, Any]:
         """A document for ``load``, **with its secrets**.

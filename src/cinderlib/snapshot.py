@@ -125,7 +125,7 @@ class Snapshot(Resource):
         return self.volume._derived("snapshot_id", self.id, fields)
 
     def _document(self, *, related: bool) -> serialization.Document:
-        record = cast(SnapshotRecord, self._edit(self._record))
+        record = cast(SnapshotRecord, self._pending())
         return serialization.snapshot_document(
             record,
             volume=self.volume._record if related else None,

@@ -408,7 +408,7 @@ class Volume(Resource):
             self.detach()
 
     def _document(self, *, related: bool) -> serialization.VolumeDocument:
-        record = cast(VolumeRecord, self._edit(self._record))
+        record = cast(VolumeRecord, self._pending())
         return serialization.volume_document(
             record,
             snapshots=[s._record for s in self.snapshots] if related else None,

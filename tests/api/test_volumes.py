@@ -260,3 +260,14 @@ def test_pages_go_on_where_the_last_one_ended(
     assert list(controller.volumes(after=first[-1], limit=2)) == made[2:4]
     assert list(controller.volumes(after=made[3], limit=2)) == made[4:]
     assert list(controller.volumes(limit=0)) == []
+
+
+def test_the_object_interface_of_a_store_writes_what_was_set(
+    controller: cl.Controller, backend: cl.Backend
+) -> None:
+    volume = backend.create_volume(1)
+    volume.name = "set"
+    controller.persistence.set_volume(volume)
+    assert [v.name for v in controller.persistence.get_volumes(volume_id=volume.id)] == ["set"]
+    volume.save()
+    assert backend.Volume.get_by_id(volume.id).name == "set"

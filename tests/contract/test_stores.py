@@ -76,6 +76,8 @@ class TestMariaDB(OnServer):
 def wrap(record: Record) -> types.SimpleNamespace:
     """An object as the library's are, as far as a persistence sees them."""
     found = types.SimpleNamespace(_record=record, _saved_record=record, id=record.id)
+    found._pending = lambda: found._record
+    found._adopt = lambda written: setattr(found, "_record", written)
     if isinstance(record, KeyValueRecord):
         found.key, found.value = record.key, record.value
     return found

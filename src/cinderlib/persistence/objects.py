@@ -154,7 +154,8 @@ class RecordPersistence(PersistenceDriverBase):
         ]
 
     def _set(self, resource: Any) -> None:
-        (resource._record,) = self.store.apply(Put(resource._record))
+        (written,) = self.store.apply(Put(resource._pending()))
+        resource._adopt(written)
         self.reset_change_tracker(resource)
 
     def _delete(self, resource: Any) -> None:
