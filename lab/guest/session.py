@@ -38,7 +38,7 @@ def main():
         names.update(request["names"])
         try:
             answer = {"value": evaluate(request["code"], names)}
-            text = json.dumps(answer)
+            text = json.dumps(answer, default=repr)
         except BaseException as exc:
             traceback.print_exc()
             answer = {

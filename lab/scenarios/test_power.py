@@ -81,3 +81,26 @@ def _connected_volume(control: Session, node: Machine) -> str:
         name=node.name,
     )
     return f"/dev/cinder-volumes/{control('vol.name_in_storage')}"
+
+
+@shows(
+    "The process is killed while it attaches; leftovers are found and removed", "iSCSI multipath"
+)
+def test_the_process_is_killed(control: Session, node2: Machine) -> None:
+    _connected_volume(control, node2)
+    info = control("conn.connection_info")
+    before = node2.inventory()
+    with node2.python() as python:
+        python(_NODE, my_ip=address("node2", 1))
+        process = python("import os, threading; os.getpid()")
+        python("threading.Thread(target=node.attach, args=[info]).start()", info=carry(info))
+        until(lambda: bool(node2.inventory()["iSCSI sessions"]), "the attach has begun")
+        node2.run(f"kill -9 {process}")
+    with node2.python() as python:
+        python(_NODE, my_ip=address("node2", 1))
+        assert python("[leftover.operation for leftover in node.leftovers()]") == ["attaching"]
+        assert python("[leftover.operation for leftover in node.cleanup()]") == ["attaching"]
+        assert python("node.leftovers()") == []
+    after = node2.inventory()
+    assert after == before
+    control("vol.disconnect(conn); vol.delete()")
