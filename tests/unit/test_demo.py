@@ -65,7 +65,14 @@ def test_without_root_on_the_plain_file(environment: dict[str, str]) -> None:
 def test_stopped_in_the_middle_it_leaves_nothing(
     environment: dict[str, str], number: signal.Signals, status: int
 ) -> None:
-    demo = subprocess.Popen(DEMO, env=environment, stdout=subprocess.PIPE, text=True)
+    demo = subprocess.Popen(
+        DEMO,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        # Shells let what they start in the background ignore Ctrl-C, and children inherit that.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    )
     assert demo.stdout is not None
     for line in demo.stdout:
         if "Overwrite" in line:  # attached, mounted and with a snapshot

@@ -179,10 +179,11 @@ def test_a_device_that_was_taken_away_is_attached_anew(node: Node, volume: Make)
 def test_an_open_device_is_reported_and_goes_later(
     node: Node, volume: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(loop, "_GONE_TIMEOUT", 0.05)
     connection = volume()
-    with open(node.attach(connection).path, "rb"), pytest.raises(errors.LeftoverDevice):
-        node.detach(connection)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_GONE_TIMEOUT", 0.05)
+        with open(node.attach(connection).path, "rb"), pytest.raises(errors.LeftoverDevice):
+            node.detach(connection)
     node.detach(connection)
     assert not loop.devices_of(str(tmp_path / "volume"))
     assert not node.attachments()
