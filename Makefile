@@ -28,6 +28,23 @@ test: $(READY) ## Run the tests, with real servers (ARGS='-k name' for some)
 	@scripts/ceph-modules $(VENV)
 	$(VENV)/bin/pytest $(PARALLEL) $(ARGS)
 
+# What the lab's virtual machines are made with and run on.
+LAB := qemu-system-x86 qemu-utils mmdebstrap busybox-static cpio kmod e2fsprogs socat
+
+.PHONY: lab
+lab: $(READY) ## Attach volumes between virtual machines (SCENARIO=name for one)
+	@scripts/host-packages --require $(LAB)
+	$(VENV)/bin/python -m pytest lab/scenarios -v $(if $(SCENARIO),-k $(SCENARIO)) $(ARGS)
+
+.PHONY: lab-full
+lab-full: ## The same, with the scenarios that take long in full length
+	@$(MAKE) --no-print-directory lab ARGS='--full $(ARGS)'
+
+.PHONY: lab-shell
+lab-shell: $(READY) ## A shell in a virtual machine (MACHINE=controller, node1, node2, ceph)
+	@scripts/host-packages --require $(LAB)
+	@$(VENV)/bin/python -m lab.shell $(or $(MACHINE),controller)
+
 .PHONY: docs-test
 docs-test: $(READY) ## Run the code in README.md and docs/ only
 	$(VENV)/bin/pytest tests/docs $(ARGS)
