@@ -35,6 +35,8 @@ def prepare(say: Callable[[str], None]) -> dict[str, pathlib.Path]:
     :param say: called with a line when something that takes time begins or is done.
     :returns: the folder of kernel and roots as ``'roots'``, and images by name.
     """
+    if os.geteuid():
+        raise PermissionError("The lab makes images of whole systems: run it as root.")
     CACHE.mkdir(parents=True, exist_ok=True)
     made = {"roots": _made("roots", _of_files((HERE / "image").iterdir()), _make_roots, say)}
     for role, packages in ENVIRONMENTS.items():
