@@ -11,7 +11,7 @@ import pytest
 
 import cinderlib.node.osbrick as osbrick
 from cinderlib import errors
-from cinderlib.node import Node, get_connector_properties, properties, protocols
+from cinderlib.node import Node, get_connector_properties, masking, properties, protocols
 from cinderlib.node.base import HostSettings
 from cinderlib.node.brick import BrickConnector
 from cinderlib.node.document import ConnectionDocument
@@ -100,6 +100,15 @@ def test_an_error_of_os_brick_names_the_step_and_no_key(
         node.attach({"conn": ISCSI, "scan_attempts": 7})
     assert PASSWORD not in "".join(traceback.format_exception(raised.value))
     assert node.leftovers() == []
+
+
+def test_the_kind_of_a_key_store_is_no_key() -> None:
+    data = {"secret_type": "ceph", "secret_uuid": "b8ad", "keyring": "[client.x]\nkey = AQDd/Km=="}
+    hidden = masking.secrets(data)
+    assert masking.mask("cannot open /etc/ceph/ceph.conf of b8ad", hidden).endswith(
+        "ceph.conf of b8ad"
+    )
+    assert "AQDd" not in masking.mask(f"in {data['keyring']}", hidden)
 
 
 SHARE = {"export": "192.0.2.1:/share", "name": "volume-1"}

@@ -53,3 +53,13 @@ print(*sys.modules)
     connectors = {n for n in loaded if n.startswith("os_brick.initiator.connectors.")}
     assert connectors == {f"os_brick.initiator.connectors.{n}" for n in ("base", "remotefs")}
     assert not {"cinder", "sqlalchemy", "oslo_service"} & loaded
+
+
+def test_a_host_with_os_brick_alone_can_describe_itself() -> None:
+    program = """
+import sys
+sys.modules["futurist"] = None  # It comes with cinder, and not with os-brick.
+from cinderlib.node import Node
+print(Node(state_path="x").connector_properties()["host"])
+"""
+    assert _run(program).strip()
