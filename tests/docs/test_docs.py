@@ -39,7 +39,7 @@ def test_the_code_of_a_page_runs_and_leaves_no_device(page: str, tmp_path: pathl
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=110,
+        timeout=280,
     )
     left = _loop_devices(folder)
     for device in left:
