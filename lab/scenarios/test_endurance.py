@@ -24,8 +24,8 @@ def test_again_and_again(
     request: pytest.FixtureRequest,
     multipath: bool,
 ) -> None:
-    """A hundred times in full, ten otherwise."""
-    cycles = 100 if request.config.getoption("--full") else 10
+    """A hundred times in full, five otherwise."""
+    cycles = 100 if request.config.getoption("--full") else 5
     on_node1("import os" + _PROCESS.replace("\n    ", "\n"))
     control("vol = lvm.create_volume(size=1)")
     connect(control, on_node1, "node1", multipath=multipath)
