@@ -33,6 +33,14 @@ class ScsiConnector(BrickConnector):
         :param disk: what sysfs shows as the disk's SCSI device.
         """
 
+    def attach(self, before: dict[str, Any]) -> dict[str, Any]:
+        device = super().attach(before)
+        # os-brick takes the name from links that udev may be making at the moment, and then gives
+        # another of the disk's names. The map itself says what it is the map of.
+        if block.is_block(device["path"]) and (name := _map_of(block.sysfs(device["path"]))):
+            device["multipath_id"] = name
+        return device
+
     def find_interrupted(self, entry: Entry) -> dict[str, Any] | None:
         if entry.device:
             return entry.device
@@ -57,10 +65,10 @@ class ScsiConnector(BrickConnector):
         wwids = {wwid for disk in disks if (wwid := block.read(disk / "wwid"))}
         if len(wwids) > 1:
             raise self._wrong(path, f"leads to different volumes: {', '.join(sorted(wwids))}")
-        uuid = block.read(block.SYS / "block" / seen[0].name / "dm" / "uuid") or ""
+        name = _map_of(block.SYS / "block" / seen[0].name)
         expected = device.get("multipath_id")
-        if expected and uuid.startswith("mpath-") and uuid != f"mpath-{expected}":
-            raise self._wrong(path, f"is the map of {uuid[6:]}, and not of {expected}")
+        if expected and name and name != expected:
+            raise self._wrong(path, f"is the map of {name}, and not of {expected}")
         for disk in disks:
             self._identify_disk(path, disk)
 
@@ -94,3 +102,9 @@ def check_lun(value: int | str) -> int:
 
 def _lun(disk: Path) -> int:
     return int(disk.name.rpartition(":")[2])
+
+
+def _map_of(folder: Path) -> str | None:
+    """What a device is the multipath map of, if it is one."""
+    prefix, _, name = (block.read(folder / "dm" / "uuid") or "").partition("-")
+    return name if prefix == "mpath" else None

@@ -14,6 +14,7 @@ import pytest
 from cinderlib import errors
 from cinderlib.node import block, protocols
 from cinderlib.node.base import Connector, HostSettings
+from cinderlib.node.brick import BrickConnector
 from cinderlib.node.document import ConnectionDocument
 from cinderlib.node.state import Entry, State
 
@@ -190,6 +191,14 @@ class TestMultipath:
         device = {"path": DEVICE, "multipath_id": self.WWN}
         connector.verify(device)
         assert [t.name for t in connector.traces(device)] == ["dm-0", "sda", "sdb"]
+
+    def test_the_map_tells_its_name_when_os_brick_gives_another(
+        self, paths: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        given = {"path": DEVICE, "multipath_id": "1LIO-ORG_IBLOCK:11111111"}
+        monkeypatch.setattr(BrickConnector, "attach", lambda self, before: dict(given))
+        device = _connector(tmp_path, "iscsi", self.SEVERAL).attach({})
+        assert device["multipath_id"] == self.WWN
 
     def test_a_path_to_another_volume_is_found(self, paths: list[Path], tmp_path: Path) -> None:
         (paths[1] / "device" / "wwid").write_text(NAA.replace("1", "2"))
