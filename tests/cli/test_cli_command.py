@@ -272,7 +272,7 @@ def test_on_a_terminal_it_asks_and_has_colours(cinderlib: Command) -> None:
     command = shlex.join(COMMAND)
     terminal = Terminal(cinderlib.folder, cinderlib.environment)
     try:
-        terminal.type(f"{command} volume list; echo listed")
+        terminal.type(f"env -u NO_COLOR {command} volume list; echo listed")
         screen = terminal.until(lambda s: "\nlisted" in s)
         assert re.search("\x1b\\[32mavailable", screen)
         terminal.type(f"clear; NO_COLOR=1 {command} volume list; echo plain")
