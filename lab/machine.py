@@ -121,6 +121,9 @@ class Machine:
         while True:
             try:
                 self.run("true", timeout=20)
+                # The process has its disks open; without names they go with it, however it ends.
+                for data in self._sockets.glob(f"{self.name}-data*"):
+                    data.unlink()
                 return
             except OSError:
                 pass
