@@ -51,9 +51,12 @@ def folder(user: str | None) -> Iterator[pathlib.Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def unprivileged(user: str) -> str | None:
-    """Who the server shall be: database servers refuse to be root."""
-    return user if os.geteuid() == 0 else None
+def unprivileged() -> str | None:
+    """Who the server shall be: database servers refuse to be root.
+
+    Their packages' own users are not always there: ``mariadb-server-core`` makes none.
+    """
+    return "nobody" if os.geteuid() == 0 else None
 
 
 def _dies_with_us() -> None:

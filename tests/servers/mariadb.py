@@ -48,7 +48,7 @@ def _connect(root: pathlib.Path):
 def run() -> Iterator[MariaDB]:
     mariadbd = servers.find("mariadbd", "mariadb-server")
     install = servers.find("mariadb-install-db", "mariadb-server", probe=False)
-    user = servers.unprivileged("mysql")
+    user = servers.unprivileged()
     with servers.folder(user) as root:
         import pymysql
 

@@ -51,7 +51,7 @@ def run() -> Iterator[PostgreSQL]:
     glob = "usr/lib/postgresql/*/bin/"
     postgres = servers.find("postgres", "postgresql", pattern=glob + "postgres")
     initdb = servers.find("initdb", "postgresql", pattern=glob + "initdb")
-    user = servers.unprivileged("postgres")
+    user = servers.unprivileged()
     with servers.folder(user) as root:
         import psycopg2
 
