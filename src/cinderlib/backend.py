@@ -199,7 +199,7 @@ class Backend:
         if volume_name is not None:
             where["name"] = volume_name
         if volume_id is None:
-            found = self.controller.store.find(VolumeRecord, where)
+            found = list(self.controller.store.iterate(VolumeRecord, where))
         else:
             record = self.controller.store.get(VolumeRecord, volume_id)
             found = [r for r in [record] if r and all(getattr(r, k) == where[k] for k in where)]

@@ -178,6 +178,20 @@ class StaleRecord(StoreError):
     code = "ABORTED"
 
 
+class DecryptionError(StoreError):
+    """A secret in the store is encrypted, and no key that was given opens it."""
+
+    code = "FAILED_PRECONDITION"
+    default_retryable = False
+
+
+class DamagedRecord(StoreError):
+    """What the store has of a resource cannot be read; nothing else of the store is affected."""
+
+    code = "DATA_LOSS"
+    default_retryable = False
+
+
 class NodeError(CinderlibError):
     """A step on the host that attaches failed."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from cinderlib import errors, serialization, validation
@@ -195,21 +195,21 @@ class Volume(Resource):
     @property
     def snapshots(self) -> list[Snapshot]:
         """Its snapshots, as the store has them now, in the order of creation."""
-        found: Sequence[SnapshotRecord] | None = None
+        found: Iterable[SnapshotRecord] | None = None
         if self._loaded is not None:
             found = self._loaded.snapshots
         if found is None:
-            found = self._controller.store.find(SnapshotRecord, {"volume_id": self.id})
+            found = self._controller.store.iterate(SnapshotRecord, {"volume_id": self.id})
         return [self._controller.wrap(record) for record in found]
 
     @property
     def connections(self) -> list[Connection]:
         """Its connections, as the store has them now, in the order of creation."""
-        found: Sequence[ConnectionRecord] | None = None
+        found: Iterable[ConnectionRecord] | None = None
         if self._loaded is not None:
             found = self._loaded.connections
         if found is None:
-            found = self._controller.store.find(ConnectionRecord, {"volume_id": self.id})
+            found = self._controller.store.iterate(ConnectionRecord, {"volume_id": self.id})
         return [self._controller.wrap(record) for record in found]
 
     @property

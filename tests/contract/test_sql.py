@@ -22,7 +22,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import event
 
-from cinderlib.errors import CinderlibError, MissingDependency, StoreError
+from cinderlib.errors import CinderlibError, DamagedRecord, MissingDependency, StoreError
 from cinderlib.persistence import open_store
 from cinderlib.persistence.base import Put, Remove, Store
 from cinderlib.persistence.sql import schema
@@ -493,10 +493,54 @@ def test_a_damaged_document_is_told_without_showing_it(sqlite_url: str) -> None:
         store.apply(Put(volume("v")), Put(KeyValueRecord(id="k", value="fine")))
         with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as other:
             other.execute("UPDATE cinderlib_volume SET document = '{\"hunter2\": 1}'")
-        with pytest.raises(StoreError, match="damaged") as caught:
+        with pytest.raises(DamagedRecord, match="damaged") as caught:
             store.get(VolumeRecord, "v")
         assert "hunter2" not in "".join(traceback.format_exception(caught.value))
         assert store.count(KeyValueRecord) == 1
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "",
+        "null",
+        "[]",
+        "not json",
+        '{"id": "v", "backend": "b1", "host": "h", "si',
+        '{"id": "v", "backend": "b1", "host": "h", "size": "1"}',
+        '{"id": "another", "backend": "b1", "host": "h", "size": 1}',
+        b"\xff\xfe{",
+        b'{"id": "v", "backend": "b1", "host": "\xff", "size": 1}',
+        b"\0" * 100,
+    ],
+    ids=repr,
+)
+def test_rows_of_any_rubbish_hide_no_other(
+    sqlite_url: str, document: str | bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with open_url(sqlite_url) as store:
+        store.apply(Put(volume("v")), Put(volume("w")))
+        with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as other:
+            # As text, also what is no UTF-8.
+            other.execute(
+                "UPDATE cinderlib_volume SET document = CAST(? AS TEXT) WHERE id = 'v'", [document]
+            )
+        with pytest.raises(DamagedRecord):
+            store.get(VolumeRecord, "v")
+        assert [record.id for record in store.iterate(VolumeRecord)] == ["w"]
+        (warning,) = caplog.messages
+        assert "volume 'v'" in warning
+        assert "dump" in warning
+
+
+def test_a_row_of_a_newer_version_is_read(sqlite_url: str) -> None:
+    with open_url(sqlite_url) as store:
+        (written,) = store.apply(Put(volume("v")))
+        with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as other:
+            other.execute(
+                "UPDATE cinderlib_volume SET document = json_insert(document, '$.invented', 1)"
+            )
+        assert list(store.iterate(VolumeRecord)) == [written]
 
 
 # --- what the database is asked ------------------------------------------------------------------

@@ -6,17 +6,27 @@ import types
 from collections.abc import Iterator
 
 import pytest
+import sqlalchemy as sa
 
-from cinderlib.errors import InvalidPersistence, MissingDependency, StaleRecord, StoreError
+from cinderlib.errors import (
+    DamagedRecord,
+    InvalidPersistence,
+    MissingDependency,
+    StaleRecord,
+    StoreError,
+)
 from cinderlib.persistence import of_objects, open_store
 from cinderlib.persistence.base import Put, Remove, Store
 from cinderlib.persistence.memory import MemoryStore
 from cinderlib.persistence.object_store import ObjectStore
 from cinderlib.persistence.objects import PersistenceDriverBase
+from cinderlib.persistence.sql import engine
 from cinderlib.records import (
     KINDS,
     ConnectionRecord,
+    IntentRecord,
     KeyValueRecord,
+    Owner,
     Record,
     SnapshotRecord,
     VolumeRecord,
@@ -25,7 +35,18 @@ from cinderlib.records import (
 from cinderlib.testing import StoreConformance
 from cinderlib.testing.store import volume
 
-SERVER = frozenset({"atomic", "durable", "shared"})
+SERVER = frozenset({"atomic", "durable", "shared", "damage"})
+
+
+def damage(url: str, record: Record) -> None:
+    """Another program writes into a row."""
+    table = sa.table(f"cinderlib_{record.kind}", sa.column("id"), sa.column("document"))
+    found = sa.create_engine(engine.parse_url(url))
+    with found.begin() as connection:
+        connection.execute(
+            sa.update(table).where(table.c.id == record.id).values(document='{"id": "')
+        )
+    found.dispose()
 
 
 class TestMemory(StoreConformance):
@@ -44,12 +65,18 @@ class TestSQLite(StoreConformance):
     def make_store(self, place) -> Store:
         return open_store({"storage": "db", "connection": f"sqlite:///{place}/cl.sqlite"})
 
+    def damage(self, place, record) -> None:
+        damage(f"sqlite:///{place}/cl.sqlite", record)
+
 
 class OnServer(StoreConformance):
     supports = SERVER
 
     def make_store(self, place) -> Store:
         return open_store({"storage": "db", "connection": place})
+
+    def damage(self, place, record) -> None:
+        damage(place, record)
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -254,6 +281,31 @@ class TestForeignPersistence:
         with pytest.raises(StoreError, match=r"get_volumes: RuntimeError") as caught:
             ObjectStore(Broken(), wrap).get(VolumeRecord, "v")
         assert "hunter2" not in str(caught.value)
+
+
+    def test_an_intent_that_is_damaged_hides_no_other(self) -> None:
+        persistence = UserPersistence()
+        store = ObjectStore(persistence, wrap)
+        owner = Owner(host="h", boot_id="b", pid=1, start_time=1)
+        for id in ("one", "two"):
+            store.apply(
+                Put(
+                    IntentRecord(
+                        id=id,
+                        operation="volume.create",
+                        backend="b",
+                        resource_id="v",
+                        lock="l",
+                        owner=owner,
+                    )
+                )
+            )
+        key = "cinderlib:intent:one"
+        persistence.key_values[key] = KeyValueRecord(id=key, value="{")
+        assert [intent.id for intent in store.iterate(IntentRecord)] == ["two"]
+        with pytest.raises(DamagedRecord, match="'one'"):
+            store.find(IntentRecord)
+        assert store.count(IntentRecord) == 2
 
 
 class TestOpening:

@@ -18,6 +18,7 @@ EXIT_CODES = {
     "UNIMPLEMENTED": 7,
     "UNAVAILABLE": 8,
     "DEADLINE_EXCEEDED": 9,
+    "DATA_LOSS": 10,
 }
 
 _LATER = "The same command can succeed when it is given again later."
@@ -35,6 +36,7 @@ MEANINGS = {
     7: "the driver, the protocol or this host cannot do it",
     8: "the metadata store failed",
     9: "the driver did not answer in time; what it did is not known",
+    10: "a record in the metadata store is damaged; the others are not",
     130: "interrupted (Ctrl-C); `cinderlib recover` settles what was under way",
 }
 

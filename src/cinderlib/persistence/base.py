@@ -9,16 +9,20 @@ from __future__ import annotations
 import abc
 import dataclasses
 import datetime
-from collections.abc import Iterator, Mapping
+import itertools
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from cinderlib.errors import InvalidInput, StaleRecord
+from cinderlib.errors import DamagedRecord, InvalidInput, StaleRecord
 from cinderlib.records import Record
 
 if TYPE_CHECKING:
     from cinderlib.persistence.objects import DB as DB
     from cinderlib.persistence.objects import PersistenceDriverBase as PersistenceDriverBase
+
+LOG = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=Record)
 
@@ -68,6 +72,14 @@ def _unstorable(record: Record, field: str, value: str) -> str:
     )
 
 
+def not_json(record: Record, error: Exception) -> InvalidInput:
+    """The error for a record that holds something that JSON cannot."""
+    return InvalidInput(
+        f"The {record.kind} {record.id!r} holds what JSON cannot: {type(error).__name__}.",
+        resource=record.id,
+    )
+
+
 def check_where(kind: type[Record], where: Mapping[str, str] | None) -> Mapping[str, str]:
     """The condition of a ``find``, ``{}`` for none.
 
@@ -108,6 +120,18 @@ def stale(change: Put | Remove, found: int | None) -> StaleRecord:
     else:
         problem = f"has been changed by another (version {found}, not {expected})"
     return StaleRecord(f"The {kind} {id!r} {problem}. Nothing was written.", resource=id)
+
+
+def damaged(kind: type[Record], id: str, why: str) -> DamagedRecord:
+    """The error for a record that is there and cannot be read.
+
+    :param why: what is wrong with it, without any of it: it may be secret.
+    """
+    return DamagedRecord(
+        f"The {kind.kind} {id!r} in the store cannot be read: {why}. Load it again from a dump,"
+        " over what is there, or let reconcile remove it",
+        resource=id,
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -170,7 +194,10 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     def get(self, kind: type[R], id: str) -> R | None:
-        """The record of that kind with exactly that id, or ``None``."""
+        """The record of that kind with exactly that id, or ``None``.
+
+        :raises DamagedRecord: it is there and cannot be read.
+        """
 
     @abc.abstractmethod
     def find(
@@ -187,11 +214,13 @@ class Store(abc.ABC):
         :param after: only those that come after this one, which may be gone by now: the last of
             the previous page.
         :param limit: at the most so many.
+        :raises DamagedRecord: one of them cannot be read. Who asks what a volume has must not be
+            told less than all.
         """
 
     @abc.abstractmethod
     def count(self, kind: type[Record], where: Mapping[str, str] | None = None) -> int:
-        """How many records :meth:`find` would give without a limit."""
+        """How many records there are, those that cannot be read among them."""
 
     @abc.abstractmethod
     def apply(self, *changes: Change) -> tuple[Record, ...]:
@@ -220,15 +249,58 @@ class Store(abc.ABC):
         limit: int | None = None,
     ) -> Iterator[R]:
         """The records of :meth:`find`, read a page at a time, so that memory stays constant and no
-        transaction stays open."""
-        while limit is None or limit > 0:
-            size = PAGE if limit is None else min(PAGE, limit)
-            page = self.find(kind, where, after=after, limit=size)
-            yield from page
-            if len(page) < size:
+        transaction stays open. Those that cannot be read are passed over, with a warning."""
+        if limit is not None and limit <= 0:
+            return iter(())
+        page = PAGE if limit is None else min(PAGE, limit)
+        return itertools.islice(self._readable(kind, where, after, page), limit)
+
+    def _readable(
+        self, kind: type[R], where: Mapping[str, str] | None, after: R | None, page: int
+    ) -> Iterator[R]:
+        for found in self.scan(kind, where, after=after, page=page):
+            if isinstance(found, DamagedRecord):
+                LOG.warning("%s", found)
+            else:
+                yield found
+
+    def scan(
+        self,
+        kind: type[R],
+        where: Mapping[str, str] | None = None,
+        *,
+        after: R | None = None,
+        page: int = PAGE,
+    ) -> Iterator[R | DamagedRecord]:
+        """The records of :meth:`find`, and in the place of one that cannot be read the error that
+        names it. A store whose records can be damaged one by one overrides this.
+
+        :param page: how many are read at a time.
+        """
+        while True:
+            found = self.find(kind, where, after=after, limit=page)
+            yield from found
+            if len(found) < page:
                 return
-            after = page[-1]
-            limit = None if limit is None else limit - size
+            after = found[-1]
+
+    def rewrite(self, records: Sequence[Record]) -> list[Record]:
+        """Write records again that were read and are the same but for how their secrets are
+        encrypted. Those that others have changed or removed since are left alone.
+
+        Here it is a write as any other. A store that can leaves ``version`` and ``updated_at`` as
+        they are, so that whoever has read a record can still write it, and keeps nothing of what
+        the record was.
+
+        :returns: those that were left alone.
+        """
+        left: list[Record] = []
+        for record in records:
+            try:
+                self.apply(Put(record))
+            except StaleRecord:
+                left.append(record)
+        return left
 
     def __enter__(self) -> Store:
         return self

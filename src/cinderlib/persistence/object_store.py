@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar, cast
 
 import msgspec
 
-from cinderlib.errors import CinderlibError, StoreError
-from cinderlib.persistence.base import Change, Put, Remove, Store, check_where, keys, micros, stale
+from cinderlib.errors import CinderlibError, DamagedRecord, StoreError
+from cinderlib.persistence.base import (
+    PAGE,
+    Change,
+    Put,
+    Remove,
+    Store,
+    check_where,
+    damaged,
+    keys,
+    micros,
+    stale,
+)
 from cinderlib.persistence.objects import PersistenceDriverBase, Wrap
 from cinderlib.records import (
     ConnectionRecord,
@@ -62,17 +73,42 @@ class ObjectStore(Store):
         after: R | None = None,
         limit: int | None = None,
     ) -> list[R]:
+        records, unreadable = self._sorted(kind, where, after)
+        if unreadable:
+            raise unreadable[0]
+        return records if limit is None else records[: max(limit, 0)]
+
+    def scan(
+        self,
+        kind: type[R],
+        where: Mapping[str, str] | None = None,
+        *,
+        after: R | None = None,
+        page: int = PAGE,
+    ) -> Iterator[R | DamagedRecord]:
+        records, unreadable = self._sorted(kind, where, after)
+        yield from unreadable
+        yield from records
+
+    def _sorted(
+        self, kind: type[R], where: Mapping[str, str] | None, after: R | None
+    ) -> tuple[list[R], list[DamagedRecord]]:
+        """The records, and the errors for those that cannot be read."""
         where = check_where(kind, where)
-        found = [_stored(kind, item) for item in self._objects(kind, where)]
-        found = [record for record in found if _matches(record, where)]
-        found.sort(key=_place)
-        if after is not None:
-            last = _place(after)
-            found = [record for record in found if _place(record) > last]
-        return found if limit is None else found[: max(limit, 0)]
+        records: list[R] = []
+        unreadable: list[DamagedRecord] = []
+        for item in self._objects(kind, where):
+            try:
+                record = _stored(kind, item)
+            except DamagedRecord as exc:
+                unreadable.append(exc)
+            else:
+                if _matches(record, where) and (after is None or _place(record) > _place(after)):
+                    records.append(record)
+        return sorted(records, key=_place), unreadable
 
     def count(self, kind: type[Record], where: Mapping[str, str] | None = None) -> int:
-        return len(self.find(kind, where))
+        return sum(map(len, self._sorted(kind, where, None)))
 
     def apply(self, *changes: Change) -> tuple[Record, ...]:
         for change in changes:
@@ -191,9 +227,8 @@ def _record_of(kind: type[R], resource: Any) -> R:
     try:
         return decode(kind, record.value or "")
     except msgspec.MsgspecError:
-        raise StoreError(
-            f"What is under the key {record.id!r} is not an intent.", retryable=False
-        ) from None
+        id = record.id.removeprefix(INTENT_PREFIX)
+        raise damaged(kind, id, "its document is damaged") from None
 
 
 def _stored(kind: type[R], resource: Any) -> R:

@@ -143,10 +143,10 @@ class RecordPersistence(PersistenceDriverBase):
     def _get(self, kind: type[Record], id: str | None, **where: str | None) -> list[Any]:
         conditions = {field: value for field, value in where.items() if value is not None}
         if id is None:
-            found = self.store.find(kind, conditions)
+            found = self.store.iterate(kind, conditions)
         else:
             record = self.store.get(kind, id)
-            found = [record] if record else []
+            found = iter([record] if record else [])
         return [
             self._wrap(record)
             for record in found

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 import pytest
 
 from cinderlib import records
-from cinderlib.errors import InvalidInput, StaleRecord, StoreError
+from cinderlib.errors import DamagedRecord, InvalidInput, StaleRecord, StoreError
 from cinderlib.persistence.base import PAGE, Put, Remove, Store
 from cinderlib.records import (
     ConnectionRecord,
@@ -41,6 +41,7 @@ R = TypeVar("R", bound=Record)
 
 #: What a store may or may not be able to do.
 CAPABILITIES: Mapping[str, str] = {
+    "damage": "the suite can damage a record of it, with the method damage()",
     "atomic": "changes that are applied together are made together, or not at all",
     "durable": "records are there again when a store on the same place is opened once more",
     "shared": "two stores that are open on the same place see the same records",
@@ -125,6 +126,10 @@ class StoreConformance:
             subclass overrides it. The same place given again stands for the same records.
         """
         raise NotImplementedError("a subclass says how its store is opened")
+
+    def damage(self, place: Any, record: Record) -> None:
+        """Make a record that the store has unreadable, as a broken disk or another program may."""
+        raise NotImplementedError("a subclass that supports 'damage' says how")
 
     def _need(self, capability: str) -> None:
         if capability not in self.supports:
@@ -376,6 +381,40 @@ class StoreConformance:
         assert store.count(VolumeRecord) == total
         assert store.count(VolumeRecord, {"backend": "b0"}) == PAGE + 1
         assert store.count(VolumeRecord, {"backend": "b0", "name": "no"}) == 0
+
+    @pytest.mark.parametrize(
+        "damaged", [[0], [1, 2], [2, 3], [5], list(range(6))], ids=lambda which: str(which)
+    )
+    def test_a_damaged_record_hides_no_other(
+        self, store: Store, place: Any, damaged: list[int]
+    ) -> None:
+        self._need("damage")
+        written = store.apply(*[Put(volume(f"v{n}", name="x")) for n in range(6)])
+        for n in damaged:
+            self.damage(place, written[n])
+        whole = [record for n, record in enumerate(written) if n not in damaged]
+        for where in (None, {"backend": "b1"}, {"name": "x"}):
+            assert list(store.iterate(VolumeRecord, where)) == whole
+            for page in (1, 2, 3, 6, 7):
+                found = list(store.scan(VolumeRecord, where, page=page))
+                errors = [each for each in found if isinstance(each, DamagedRecord)]
+                assert [each for each in found if each not in errors] == whole
+                assert sorted(each.resource for each in errors) == [f"v{n}" for n in damaged]
+            assert store.count(VolumeRecord, where) == 6
+        assert list(store.iterate(VolumeRecord, limit=2)) == whole[:2]
+        if whole:
+            assert list(store.iterate(VolumeRecord, after=whole[0])) == whole[1:]
+        with pytest.raises(DamagedRecord):
+            store.find(VolumeRecord, {"name": "x"})
+        id = f"v{damaged[0]}"
+        with pytest.raises(DamagedRecord) as caught:
+            store.get(VolumeRecord, id)
+        assert caught.value.resource == id
+        store.apply(Put(volume(id, name="again"), check=False))
+        assert store.get(VolumeRecord, id) is not None
+        for n in damaged:
+            store.apply(Remove(VolumeRecord, f"v{n}"))
+        assert store.find(VolumeRecord) == whole
 
     def test_intents_and_key_values_do_not_mix(self, store: Store) -> None:
         owner = Owner(host="h", boot_id="b", pid=1, start_time=1)

@@ -42,6 +42,11 @@ class Statements:
     def __init__(self, kind: type[Record], dialect: sa.Dialect) -> None:
         self._table = table = TABLES[kind]
         self._dialect = dialect
+        # SQLite stores whatever bytes it is given: as text, one that is damaged would fail the
+        # whole query. The others have checked it.
+        self._document: Any = table.c.document
+        if dialect.name == "sqlite":
+            self._document = sa.cast(table.c.document, sa.LargeBinary)
         self._by_id = table.c.id == sa.bindparam("id_", type_=table.c.id.type)
         version = sa.bindparam("version_", type_=sa.BigInteger)
         self._by_version = self._by_id & (table.c.version == version)
@@ -53,7 +58,7 @@ class Statements:
 
     @functools.cached_property
     def get(self) -> Statement:
-        return self._make(sa.select(self._table.c.document).where(self._by_id))
+        return self._make(sa.select(self._document).where(self._by_id))
 
     @functools.cached_property
     def version(self) -> Statement:
@@ -90,7 +95,7 @@ class Statements:
 
     def _find(self, fields: tuple[str, ...], after: bool, limited: bool) -> Statement:
         created, id = self._table.c.created_at, self._table.c.id
-        query = sa.select(self._table.c.document).where(*self._equal(fields))
+        query = sa.select(self._document, created, id).where(*self._equal(fields))
         query = query.order_by(created, id)
         if after:
             time = sa.bindparam("after_time", type_=sa.BigInteger)

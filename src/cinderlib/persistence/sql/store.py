@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
-from cinderlib.errors import InvalidInput, InvalidPersistence, StoreError
+from cinderlib.errors import DamagedRecord, InvalidPersistence, StoreError
 from cinderlib.persistence.base import (
+    PAGE,
     Change,
     Put,
     Remove,
     Store,
     check_where,
+    damaged,
     from_micros,
     keys,
     micros,
+    not_json,
     stale,
     storable,
 )
@@ -27,6 +30,9 @@ from cinderlib.persistence.sql.statements import Statement, Statements
 from cinderlib.records import Record, decode, encode, now, replace
 
 R = TypeVar("R", bound=Record)
+
+#: When a record was created, in microseconds, and its id.
+Place = tuple[int, str]
 
 
 class SQLStore(Store):
@@ -66,7 +72,7 @@ class SQLStore(Store):
         if not storable(id):
             return None
         rows = self._read(self._statements[kind].get, {"id_": id})
-        return self._decode(kind, rows[0][0]) if rows else None
+        return _decode(kind, id, rows[0][0]) if rows else None
 
     def find(
         self,
@@ -76,6 +82,37 @@ class SQLStore(Store):
         after: R | None = None,
         limit: int | None = None,
     ) -> list[R]:
+        rows = self._rows(kind, where, _place(after), limit)
+        return [_decode(kind, id, document) for document, _, id in rows]
+
+    def scan(
+        self,
+        kind: type[R],
+        where: Mapping[str, str] | None = None,
+        *,
+        after: R | None = None,
+        page: int = PAGE,
+    ) -> Iterator[R | DamagedRecord]:
+        place = _place(after)
+        while True:
+            rows = self._rows(kind, where, place, page)
+            for document, created, id in rows:
+                place = created, id
+                try:
+                    yield _decode(kind, id, document)
+                except DamagedRecord as exc:
+                    yield exc
+            if len(rows) < page:
+                return
+
+    def _rows(
+        self,
+        kind: type[Record],
+        where: Mapping[str, str] | None,
+        after: Place | None,
+        limit: int | None,
+    ) -> list[tuple[bytes | str, int, str]]:
+        """Documents, each with its place, in the order of their places."""
         values: dict[str, Any] = dict(check_where(kind, where))
         if not all(storable(value) for value in values.values()):
             return []
@@ -83,11 +120,10 @@ class SQLStore(Store):
             tuple(sorted(values)), after is not None, limit is not None
         )
         if after is not None:
-            values["after_time"] = micros(after.created_at) if after.created_at else 0
-            values["after_id"] = after.id
+            values["after_time"], values["after_id"] = after
         if limit is not None:
             values["limit_"] = max(limit, 0)
-        return [self._decode(kind, row[0]) for row in self._read(statement, values)]
+        return self._read(statement, values)
 
     def count(self, kind: type[Record], where: Mapping[str, str] | None = None) -> int:
         values = check_where(kind, where)
@@ -117,6 +153,23 @@ class SQLStore(Store):
 
         return self._database.write(work) if changes else ()
 
+    def rewrite(self, records: Sequence[Record]) -> list[Record]:
+        """Write records again, in one transaction; ``version`` and ``updated_at`` stay."""
+
+        def work(cursor: database.Cursor) -> list[Record]:
+            left = []
+            for record in sorted(records, key=lambda record: (record.kind, record.id)):
+                statement = self._statements[type(record)].update
+                values = {"id_": record.id, "version_": record.version}
+                self._execute(cursor, statement, self._row(record) | values)
+                if cursor.rowcount != 1:
+                    left.append(record)
+            return left
+
+        left = self._database.write(work) if records else []
+        self._database.forget()
+        return left
+
     def close(self) -> None:
         self._database.close()
         if self.locks is not None:
@@ -130,17 +183,6 @@ class SQLStore(Store):
             return list(cursor.fetchall())
 
         return self._database.read(work)
-
-    def _decode(self, kind: type[R], document: str) -> R:
-        try:
-            return decode(kind, document)
-        except (msgspec.MsgspecError, UnicodeError):
-            # What is in it may be secret: msgspec's message has the path and the types only, but
-            # its traceback leads to the document.
-            raise StoreError(
-                f"A {kind.kind} in {self._database} cannot be read: its document is damaged.",
-                retryable=False,
-            ) from None
 
     def _put(self, cursor: database.Cursor, change: Put) -> Record:
         record, statements = change.record, self._statements[type(change.record)]
@@ -173,10 +215,7 @@ class SQLStore(Store):
         try:
             document = encode(record).decode()
         except (UnicodeEncodeError, NotImplementedError, TypeError) as exc:
-            raise InvalidInput(
-                f"The {record.kind} {record.id!r} holds what JSON cannot: {type(exc).__name__}.",
-                resource=record.id,
-            ) from None
+            raise not_json(record, exc) from None
         assert record.created_at is not None
         return values | {
             "id": record.id,
@@ -220,6 +259,24 @@ class SQLStore(Store):
         id = change.record.id if isinstance(change, Put) else change.id
         found = self._version(cursor, statements, id)
         return stale(change, found[0] if found else None)
+
+
+def _place(record: Record | None) -> Place | None:
+    if record is None:
+        return None
+    return micros(record.created_at) if record.created_at else 0, record.id
+
+
+def _decode(kind: type[R], id: str, document: bytes | str) -> R:
+    try:
+        record = decode(kind, document)
+    except (msgspec.MsgspecError, UnicodeError):
+        # What is in it may be secret: msgspec's message has the path and the types only, but its
+        # traceback leads to the document.
+        raise damaged(kind, id, "its document is damaged") from None
+    if record.id != id:
+        raise damaged(kind, id, "its document is another's")
+    return record
 
 
 def _row_of(change: Change) -> tuple[str, str]:
