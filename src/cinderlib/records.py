@@ -18,10 +18,33 @@ from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
+from cinderlib.errors import DecryptionError
+
 R = TypeVar("R", bound="Record")
 
 #: Makes a changed copy of a record: ``replace(record, status='available')``.
 replace = msgspec.structs.replace
+
+
+#: How a value begins that the store has encrypted (:mod:`cinderlib.persistence.encryption`).
+ENCRYPTED = "cinderlib:encrypted:"
+
+
+def is_encrypted(value: Any) -> bool:
+    """Whether a stored value is encrypted."""
+    return isinstance(value, str) and value.startswith(ENCRYPTED)
+
+
+def undecryptable(what: str, *, resource: str | None = None) -> DecryptionError:
+    """The error for a value that is encrypted and stays so.
+
+    :param what: of which record, in words.
+    """
+    return DecryptionError(
+        f"{what} is encrypted, and the store was opened without the key that decrypts it. Give that"
+        " key in encryption_keys",
+        resource=resource,
+    )
 
 
 class Secret:
@@ -36,7 +59,18 @@ class Secret:
         self._value: Any = value.reveal() if isinstance(value, Secret) else value
 
     def reveal(self) -> Any:
-        """The value, in clear."""
+        """The value, in clear.
+
+        :raises DecryptionError: it came encrypted from the store, and none of the store's keys
+            opens it.
+        """
+        if is_encrypted(self._value):
+            raise undecryptable("A secret in the store")
+        return self._value
+
+    def known(self) -> Any:
+        """The value as far as it is known: in clear, or encrypted where it cannot be
+        decrypted."""
         return self._value
 
     def __repr__(self) -> str:
@@ -46,10 +80,10 @@ class Secret:
         return bool(self._value)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and self._value == other._value
+        return isinstance(other, Secret) and self.known() == other.known()
 
     def __hash__(self) -> int:
-        return hash(repr(self._value))
+        return hash(repr(self.known()))
 
 
 class Record(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
@@ -169,7 +203,8 @@ class ConnectionRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
 
 
 class KeyValueRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
-    """A text kept under a key; how nodes and controllers leave each other messages."""
+    """A text kept under a key; how nodes and controllers leave each other messages, and where
+    drivers keep what they know of initiators."""
 
     kind: ClassVar[str] = "key_value"
 
@@ -179,6 +214,19 @@ class KeyValueRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
     def key(self) -> str:
         """The key; the same as ``id``."""
         return self.id
+
+    def reveal(self) -> str | None:
+        """The text; not to be shown, as drivers keep passwords in theirs.
+
+        :raises DecryptionError: it came encrypted from the store, and none of the store's keys
+            opens it.
+        """
+        if is_encrypted(self.value):
+            raise undecryptable(f"The value under the key {self.id!r}", resource=self.id)
+        return self.value
+
+    def __repr__(self) -> str:
+        return f"KeyValueRecord(id={self.id!r}, version={self.version})"
 
 
 class Owner(msgspec.Struct, kw_only=True, frozen=True):
@@ -217,6 +265,14 @@ class IntentRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
 
 AnyRecord = VolumeRecord | SnapshotRecord | ConnectionRecord | KeyValueRecord | IntentRecord
 KINDS: Mapping[str, type[Record]] = {k.kind: k for k in typing.get_args(AnyRecord)}
+#: The fields that can hold a secret.
+SECRETS: Mapping[type[Record], tuple[str, ...]] = {
+    VolumeRecord: ("provider_auth",),
+    SnapshotRecord: ("provider_auth",),
+    ConnectionRecord: ("conn_info", "device"),
+    KeyValueRecord: ("value",),
+    IntentRecord: (),
+}
 
 
 def new_id() -> str:
@@ -231,7 +287,7 @@ def now() -> datetime.datetime:
 
 def _encode_secret(value: Any) -> Any:
     if isinstance(value, Secret):
-        return value.reveal()
+        return value.known()
     raise NotImplementedError(f"records hold no {type(value).__name__}")
 
 
@@ -248,7 +304,7 @@ _decoders: dict[type, msgspec.json.Decoder[Any]] = {
 
 
 def encode(record: Record) -> bytes:
-    """A record as JSON, **secrets in clear**: for the store and for documents that a node needs."""
+    """A record as JSON for the store, **secrets in clear** unless it encrypts them."""
     return _encoder.encode(record)
 
 

@@ -20,6 +20,9 @@ VARIABLE = "CINDERLIB_CONFIG"
 
 _REFERENCES = ("env", "file")
 
+#: Of which [store] needs one.
+_STORE = ("connection", "storage", "encryption_keys")
+
 
 class ControllerTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """``[controller]``: arguments of :class:`cinderlib.Controller`."""
@@ -122,7 +125,7 @@ class Configuration:
         """The ``persistence_config`` of the controller: by default a SQLite file in its state
         folder."""
         store = self._table("store")
-        if not store:
+        if not store.keys() & {"connection", "storage"}:
             folder = self._state_folder()
             try:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -131,7 +134,7 @@ class Configuration:
                     f"The folder {folder} for the store cannot be made ({exc.strerror}); configure"
                     " [store] connection or [controller] state_path"
                 ) from exc
-            return {"storage": "db", "connection": f"sqlite:///{folder}/metadata.sqlite"}
+            store["connection"] = f"sqlite:///{folder}/metadata.sqlite"
         return {"storage": "db" if "connection" in store else "memory", **store}
 
     def _state_folder(self) -> Path:
@@ -172,6 +175,8 @@ class Configuration:
             self.backend(name)
 
     def _resolved(self, value: Any, *keys: str) -> Any:
+        if isinstance(value, list):
+            return [self._resolved(item, *keys) for item in value]
         reference = reference_of(value)
         if reference is None:
             return value
@@ -236,8 +241,8 @@ def problems(file: TomlFile) -> Iterator[ConfigurationError]:
             yield file.error(f"{name} must be a table, [{name}]", name)
         elif name in TABLES:
             yield from _of_table(file, name, table, TABLES[name])
-        elif name == "store" and not table.keys() & {"connection", "storage"}:
-            near = [_near(key, ("connection", "storage")) for key in table]
+        elif name == "store" and not table.keys() & set(_STORE):
+            near = [_near(key, _STORE) for key in table]
             yield file.error(f"[store] needs a connection or a storage{''.join(near)}", name)
         elif name == "backends":
             for backend, options in table.items():

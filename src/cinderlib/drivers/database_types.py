@@ -116,5 +116,6 @@ class Types(Part):
 
 
 def _notes(record: KeyValueRecord) -> dict[str, Any]:
-    notes = json.loads(record.value) if record.value else {}
+    text = record.reveal()
+    notes = json.loads(text) if text else {}
     return notes if isinstance(notes, dict) else {}

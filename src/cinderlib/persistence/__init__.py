@@ -18,6 +18,7 @@ from cinderlib.records import Record
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
+    from cinderlib.persistence.encryption import Keys
     from cinderlib.persistence.objects import PersistenceDriverBase
     from cinderlib.persistence.sql.cinderlib5 import Cinderlib5Database
 
@@ -39,8 +40,10 @@ def open_store(config: Any = None) -> Store:
         store; or ``storage`` alone. ``storage`` is a name (``memory``, ``memory_db``, ``db``, or
         one that an installed package registers), ``'module:Class'``, a class, or an instance, of
         :class:`~cinderlib.persistence.base.Store` or of cinderlib 5's ``PersistenceDriverBase``.
+        With ``encryption_keys``, secrets are encrypted in the store: a list of keys of
+        :func:`generate_key`, or a text with them; the first encrypts, all decrypt.
     :raises InvalidPersistence: it describes no store; the message says what was given, and which
-        stores are known.
+        stores are known. Or a key is none.
     :raises MissingDependency: the store needs a package that is not installed.
     :raises StoreError: the store cannot be opened.
     """
@@ -49,6 +52,7 @@ def open_store(config: Any = None) -> Store:
     elif not isinstance(config, Mapping):
         config = {"storage": config}
     arguments = {str(name): value for name, value in config.items() if name != "storage"}
+    keys = _keys(arguments.pop("encryption_keys", None))
     storage = config.get("storage", "memory")
     found = _load(storage) if isinstance(storage, str) else storage
     if isinstance(found, type):
@@ -58,17 +62,66 @@ def open_store(config: Any = None) -> Store:
             f"The persistence {storage!r} is ready made and takes no {', '.join(arguments)}."
         )
     if isinstance(found, Store):
-        return found
+        if keys is None:
+            return found
+        from cinderlib.persistence.encryption import EncryptedStore
+
+        return EncryptedStore(found, keys)
 
     from cinderlib.persistence.objects import PersistenceDriverBase
 
     if isinstance(found, PersistenceDriverBase):
+        if keys is not None:
+            raise InvalidPersistence(
+                f"The persistence {storage!r} is given objects with their secrets in clear, and has"
+                " to encrypt them itself; encryption_keys are for a Store"
+            )
         from cinderlib.persistence.object_store import ObjectStore
 
         return ObjectStore(found)
     raise InvalidPersistence(
         f"The persistence {storage!r} is neither a Store nor a PersistenceDriverBase. {_known()}"
     )
+
+
+def generate_key() -> str:
+    """A new key for ``encryption_keys``.
+
+    :raises MissingDependency: the Python package ``cryptography`` is not installed.
+    """
+    from cinderlib.persistence import encryption
+
+    return encryption.generate_key()
+
+
+def _keys(given: Any) -> Keys | None:
+    if given is None:
+        return None
+    from cinderlib.persistence.encryption import Keys
+
+    return Keys(given)
+
+
+def upgrade_store(config: Any, *, dry_run: bool = False) -> tuple[int | None, int]:
+    """Make the tables of a ``db`` persistence, or bring them to the schema of this version, as
+    opening it does.
+
+    :param config: as of :func:`open_store`.
+    :param dry_run: whether nothing is changed.
+    :returns: the version of the schema before, ``None`` where there were no tables, and after; a
+        newer one that suits this version of the library stays.
+    :raises InvalidPersistence: its tables are not this library's to make.
+    :raises StoreError: the database failed, or its schema is too new for this version.
+    """
+    if not isinstance(config, Mapping) or config.get("storage") != "db":
+        raise InvalidPersistence("Only the schema of a 'db' persistence can be upgraded.")
+    from cinderlib.persistence.sql import schema_versions
+
+    arguments = {name: config[name] for name in ("connection", "timeout") if name in config}
+    versions: tuple[int | None, int] = _make(schema_versions, "db", arguments)
+    if not dry_run:
+        open_store(config).close()
+    return versions
 
 
 def open_cinderlib5(connection: str) -> Cinderlib5Database:
@@ -127,7 +180,7 @@ def _load(storage: str) -> Any:
         ) from exc
 
 
-def _make(found: type, storage: Any, arguments: Mapping[str, Any]) -> Any:
+def _make(found: Callable[..., Any], storage: Any, arguments: Mapping[str, Any]) -> Any:
     try:
         return found(**arguments)
     except CinderlibError:

@@ -61,6 +61,8 @@ def _hidden(name: str, value: Any) -> Any:
         return value
     if isinstance(value, Mapping):
         return {key: _hidden(key, item) for key, item in value.items()}
+    if isinstance(value, list) and any(map(configuration.reference_of, value)):
+        return [_hidden(name, item) for item in value]
     if SECRET.search(name):
         return "***"
     return _PASSWORD_IN_URL.sub(r"\1:***@", value) if isinstance(value, str) else value
@@ -134,13 +136,17 @@ def _open_secrets(file: TomlFile) -> Iterator[tuple[str, str]]:
     """Secrets that are written in a file which others may read."""
     if not stat.S_IMODE(os.stat(file.path).st_mode) & 0o077:
         return
-    for backend, options in file.data.get("backends", {}).items():
-        for name, value in options.items() if isinstance(options, Mapping) else ():
+    tables: list[tuple[tuple[str, ...], Any]] = [(("store",), file.data.get("store"))]
+    backends = file.data.get("backends")
+    if isinstance(backends, Mapping):
+        tables += [(("backends", backend), options) for backend, options in backends.items()]
+    for place, table in tables:
+        for name, value in table.items() if isinstance(table, Mapping) else ():
             if _hidden(name, value) != value:
                 message = (
                     f"{name} is a secret, and others may read this file: chmod 600 {file.path}"
                 )
-                yield "warning", str(file.error(message, "backends", backend, name))
+                yield "warning", str(file.error(message, *place, name))
 
 
 @config.command("from-cinder")

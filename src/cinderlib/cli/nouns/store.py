@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def store() -> None:
-    """The store of the metadata: save it, load it, move it."""
+    """The store of the metadata: save it, load it, move it, upgrade it, encrypt its secrets."""
 
 
 @store.command("dump")
@@ -104,7 +104,7 @@ def import_(app: App, source: str, dry_run: bool) -> None:
     from cinderlib.cli import storefile
     from cinderlib.persistence import open_cinderlib5
 
-    with contextlib.closing(open_cinderlib5(_connection(source))) as database:
+    with contextlib.closing(open_cinderlib5(_persistence(source)["connection"])) as database:
         found = storefile.count(storefile.of_cinderlib5(database))
         if dry_run:
             app.say(f"Would load {found}.")
@@ -112,16 +112,16 @@ def import_(app: App, source: str, dry_run: bool) -> None:
         _tell(app, storefile.load(app.controller, storefile.of_cinderlib5(database)))
 
 
-def _connection(target: str) -> str:
-    """The URL that is given, or that of the configuration file that is given."""
+def _persistence(target: str) -> dict[str, Any]:
+    """The store at the URL that is given, or of the configuration file that is given."""
     if Path(target).suffix != ".toml":
-        return target
+        return {"storage": "db", "connection": target}
     from cinderlib.cli import configuration
 
-    connection = configuration.load(target).persistence().get("connection")
-    if not isinstance(connection, str):
+    persistence = configuration.load(target).persistence()
+    if not isinstance(persistence.get("connection"), str):
         raise errors.InvalidInput(f"{target} has no [store] with a connection")
-    return connection
+    return persistence
 
 
 @store.command("migrate")
@@ -132,9 +132,10 @@ def migrate(app: App, target: str, yes: bool, dry_run: bool) -> None:
     """Copy all records to another store, which must be empty.
 
     TARGET is a SQLAlchemy URL, or a configuration file (.toml) with the new [store], which keeps
-    its password out of the list of processes. Nobody else may work on the volumes meanwhile. The
-    store of before stays as it is.
+    its password out of the list of processes and can have encryption_keys of its own. Nobody else
+    may work on the volumes meanwhile. The store of before stays as it is.
     """
+    from cinderlib.persistence import open_store
     from cinderlib.records import KINDS
 
     source = app.controller.store
@@ -142,7 +143,7 @@ def migrate(app: App, target: str, yes: bool, dry_run: bool) -> None:
     total = sizes.counted({f"{kind}s": count for kind, count in counts.items()})
     if not agreed(f"copy {total} to the new store", yes=yes, dry_run=dry_run):
         return
-    with _opened(target) as destination:
+    with open_store(_persistence(target)) as destination:
         there = sum(destination.count(record) for record in KINDS.values())
         if there:
             raise errors.AlreadyExists(f"The target has {there} records already; name an empty one")
@@ -151,12 +152,6 @@ def migrate(app: App, target: str, yes: bool, dry_run: bool) -> None:
     app.say(f"Copied {total}. Now let [store] in the configuration name the new one.")
     if app.as_json:
         output.as_json(counts)
-
-
-def _opened(target: str) -> Store:
-    from cinderlib.persistence import open_store
-
-    return open_store({"storage": "db", "connection": _connection(target)})
 
 
 def _copy(source: Store, target: Store, kind: Any) -> None:
@@ -171,4 +166,64 @@ def _copy(source: Store, target: Store, kind: Any) -> None:
         raise errors.StoreError(
             f"The store changed while it was copied: it has other {kind.kind}s now. Stop whoever"
             " works on it, empty the target, and do it again"
+        )
+
+
+@store.command("upgrade")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@pass_app
+def upgrade(app: App, dry_run: bool) -> None:
+    """Bring the tables of a database to the schema of this version.
+
+    Whatever opens the store does it too. This does it when you choose, and says from which version
+    to which. An older version of cinderlib goes on using them, or says that it cannot.
+    """
+    from cinderlib.persistence import upgrade_store
+
+    app.log()
+    before, after = upgrade_store(app.configuration.persistence(), dry_run=dry_run)
+    changed = before != after and not dry_run
+    if app.as_json:
+        output.as_json({"from": before, "to": after, "changed": changed})
+    elif before == after:
+        app.say(f"The schema is version {after}. There is nothing to do.")
+    elif before is None:
+        app.say(f"{'Would make' if dry_run else 'Made'} the tables, schema version {after}.")
+    else:
+        verb = "Would upgrade" if dry_run else "Upgraded"
+        app.say(f"{verb} the schema from version {before} to {after}.")
+
+
+@store.command("generate-key")
+@pass_app
+def generate_key(app: App) -> None:
+    """Print a new key for encryption_keys in [store]."""
+    from cinderlib.persistence import generate_key as generated
+
+    key = generated()
+    if app.as_json:
+        output.as_json({"key": key})
+    else:
+        click.echo(key)
+
+
+@store.command("rotate")
+@pass_app
+def rotate(app: App) -> None:
+    """Encrypt all secrets in the store with the first of encryption_keys.
+
+    Those that are in clear, and those that are under another of the keys. Whoever uses the store
+    meanwhile must have that first key already. It can be interrupted and given again. Ends with 5
+    when there are secrets that no key opens; they stay as they are.
+    """
+    done = app.controller.rotate_encryption()
+    if app.as_json:
+        output.as_json(dataclasses.asdict(done))
+    else:
+        counted = sizes.counted({"records": done.encrypted})
+        app.say(f"Encrypted {counted} with the first key; {done.current} had it already.")
+    if done.failed:
+        raise errors.DecryptionError(
+            f"{sizes.counted({'records': done.failed})} with secrets that none of encryption_keys"
+            " opens: add the key that they were encrypted with, and give the command again"
         )

@@ -58,9 +58,10 @@ class Database:
     """A database with the schema of this version of the library.
 
     :param timeout: seconds to wait for a lock or a connection that others hold.
+    :param prepare: whether it is made, or brought to this version, where that is needed.
     """
 
-    def __init__(self, url: URL, timeout: float) -> None:
+    def __init__(self, url: URL, timeout: float, *, prepare: bool = True) -> None:
         self._name = engine.display_name(url)
         self._secrets = engine.secrets_in(url)
         self._timeout = timeout
@@ -79,6 +80,8 @@ class Database:
         # transaction that has read before cannot wait for it, and fails.
         self._begin = "BEGIN IMMEDIATE" if self._sqlite else "BEGIN"
         _databases.add(self)
+        if not prepare:
+            return
         try:
             engine.create_file(url)
             self._patiently(lambda: upgrade.ensure(self._engine, str(self), timeout))
@@ -123,6 +126,19 @@ class Database:
                 return result
 
         return self._patiently(attempt)
+
+    def schema_version(self) -> int | None:
+        """Of which version its tables are, ``None`` where there are none.
+
+        :raises StoreError: the database failed, or is of a version too new for this one.
+        """
+        return self._patiently(lambda: upgrade.version(self._engine, str(self)))
+
+    def forget(self) -> None:
+        """Leave nothing on disk of what was written over, as far as the library can: SQLite keeps
+        it in its log until that is emptied, and while others read, it cannot be."""
+        if self._sqlite:
+            self.read(lambda cursor: cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
 
     def close(self) -> None:
         self._closed = True

@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import os
 import pathlib
+from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -62,7 +63,7 @@ def parse_url(connection: str | URL) -> URL:
                 f"No Python package that speaks to {name} is installed. "
                 f"Install one: pip install 'cinderlib[{extra}]'"
             )
-    if name == "sqlite" and not in_memory(url) and not _is_uri(url):
+    if _has_file(url):
         url = url.set(database=os.path.abspath(url.database or ""))
     return url
 
@@ -132,22 +133,33 @@ def create(url: URL, timeout: float, overflow: int = POOL_OVERFLOW) -> sa.Engine
             f"{display_name(url)} names a package for asyncio; give one that is not."
         )
     set_up = {
-        # FULL: a transaction that was committed survives a power cut.
-        "sqlite": "PRAGMA synchronous=FULL",
+        # FULL: a transaction that was committed survives a power cut. Secure: what is removed or
+        # written over is wiped in the file.
+        "sqlite": ("PRAGMA synchronous=FULL", "PRAGMA secure_delete=ON"),
         # How long to wait for a row that a transaction of another has changed.
-        "postgresql": f"SET lock_timeout = {round(timeout * 1000)}",
-        "mysql": f"SET SESSION innodb_lock_wait_timeout = {max(1, round(timeout))}",
-        "mariadb": f"SET SESSION innodb_lock_wait_timeout = {max(1, round(timeout))}",
+        "postgresql": (f"SET lock_timeout = {round(timeout * 1000)}",),
+        "mysql": (f"SET SESSION innodb_lock_wait_timeout = {max(1, round(timeout))}",),
+        "mariadb": (f"SET SESSION innodb_lock_wait_timeout = {max(1, round(timeout))}",),
     }
-    if statement := set_up.get(engine.dialect.name):
-        event.listen(engine, "connect", lambda connection, _: _execute(connection, statement))
+    if statements := set_up.get(engine.dialect.name):
+        event.listen(engine, "connect", lambda connection, _: _execute(connection, statements))
     return engine
 
 
-def _execute(connection: Any, statement: str) -> None:
+def _execute(connection: Any, statements: Iterable[str]) -> None:
     cursor = connection.cursor()
-    cursor.execute(statement)
+    for statement in statements:
+        cursor.execute(statement)
     cursor.close()
+
+
+def is_missing(url: URL) -> bool:
+    """Whether it is a SQLite database whose file has not been made yet."""
+    return _has_file(url) and not os.path.exists(url.database or "")
+
+
+def _has_file(url: URL) -> bool:
+    return url.get_backend_name() == "sqlite" and not in_memory(url) and not _is_uri(url)
 
 
 def create_file(url: URL) -> None:
@@ -156,7 +168,7 @@ def create_file(url: URL) -> None:
 
     :raises StoreError: the file cannot be made.
     """
-    if url.get_backend_name() != "sqlite" or in_memory(url) or _is_uri(url):
+    if not _has_file(url):
         return
     path = pathlib.Path(url.database or "")
     try:

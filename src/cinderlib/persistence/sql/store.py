@@ -25,7 +25,7 @@ from cinderlib.persistence.base import (
     storable,
 )
 from cinderlib.persistence.sql import database, engine, locks
-from cinderlib.persistence.sql.schema import TABLES
+from cinderlib.persistence.sql.schema import TABLES, VERSION
 from cinderlib.persistence.sql.statements import Statement, Statements
 from cinderlib.records import Record, decode, encode, now, replace
 
@@ -259,6 +259,25 @@ class SQLStore(Store):
         id = change.record.id if isinstance(change, Put) else change.id
         found = self._version(cursor, statements, id)
         return stale(change, found[0] if found else None)
+
+
+def schema_versions(connection: str, *, timeout: float = 30.0) -> tuple[int | None, int]:
+    """Of which version the tables in a database are, ``None`` where there are none, and of which
+    version they will be once it has been opened as a store. Nothing is changed.
+
+    :param connection: as of :class:`SQLStore`.
+    :param timeout: as of :class:`SQLStore`.
+    :raises InvalidPersistence, MissingDependency, StoreError: as of :class:`SQLStore`.
+    """
+    url = engine.parse_url(connection)
+    if engine.is_missing(url):
+        return None, VERSION
+    there = database.Database(url, timeout, prepare=False)
+    try:
+        found = there.schema_version()
+    finally:
+        there.close()
+    return found, max(found or 0, VERSION)
 
 
 def _place(record: Record | None) -> Place | None:

@@ -14,6 +14,8 @@ from cinderlib.persistence.sql.schema import PREFIX, VERSION, schema_table
 #: Names the lock that upgrading processes take; any number will do if it stays the same.
 _LOCK = 0x63696E646572
 
+MIGRATIONS = pathlib.Path(__file__).with_name("migrations")
+
 
 def ensure(engine: sa.Engine, name: str, timeout: float) -> None:
     """Make the tables, or change them, where that is needed.
@@ -34,14 +36,22 @@ def ensure(engine: sa.Engine, name: str, timeout: float) -> None:
             _upgrade(connection)
 
 
-def _is_usable(connection: sa.Connection, name: str) -> bool:
-    """Whether the database is of this version, or of a newer one that suits it."""
+def version(engine: sa.Engine, name: str) -> int | None:
+    """Of which version the tables are; ``None`` where there are none yet. Nothing is changed.
+
+    :raises StoreError: of one too new for this version.
+    """
+    with engine.connect() as connection:
+        return _version(connection, name)
+
+
+def _version(connection: sa.Connection, name: str) -> int | None:
     if not sa.inspect(connection).has_table(schema_table.name):
-        return False
+        return None
     columns = schema_table.c
     row = connection.execute(sa.select(columns.version, columns.min_reader)).first()
-    if row is None or row.version < VERSION:
-        return False
+    if row is None:
+        return None
     if row.version > VERSION and row.min_reader > VERSION:
         raise StoreError(
             f"The store {name} was written by a newer version of cinderlib: its schema is "
@@ -49,7 +59,13 @@ def _is_usable(connection: sa.Connection, name: str) -> bool:
             f"{VERSION}. Upgrade cinderlib.",
             retryable=False,
         )
-    return True
+    found: int = row.version
+    return found
+
+
+def _is_usable(connection: sa.Connection, name: str) -> bool:
+    """Whether the database is of this version, or of a newer one that suits it."""
+    return (_version(connection, name) or 0) >= VERSION
 
 
 def _upgrade(connection: sa.Connection) -> None:
@@ -57,8 +73,7 @@ def _upgrade(connection: sa.Connection) -> None:
     from alembic.config import Config
 
     config = Config()
-    folder = pathlib.Path(__file__).with_name("migrations")
-    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
 
