@@ -33,6 +33,7 @@ from cinderlib.volume import Volume
 
 if TYPE_CHECKING:
     from cinderlib.drivers.port import Driver, Settings
+    from cinderlib.persistence.encryption import Rotation
     from cinderlib.persistence.objects import PersistenceDriverBase
 
 R = TypeVar("R", bound=Record)
@@ -64,7 +65,7 @@ class Controller:
 
     :param persistence_config: ``{'storage': 'memory'}`` (the default), ``{'storage': 'db',
         'connection': <SQLAlchemy URL>}``, the name of an installed plug-in, or a class or instance
-        of a store.
+        of a store. With ``'encryption_keys'`` in it, secrets are encrypted in the store.
     :param file_locks_path: folder for locks; must be the same for all processes on this machine
         that use the same store. By default below ``state_path``.
     :param root_helper: the command that runs another as root, when this process is not.
@@ -357,7 +358,7 @@ class Controller:
     def wrap(self, record: Record) -> Any:
         """The object for a record."""
         if isinstance(record, KeyValueRecord):
-            return KeyValue(record.id, record.value)
+            return KeyValue(record.id, record.reveal())
         classes = {
             VolumeRecord: self.Volume,
             SnapshotRecord: self.Snapshot,
@@ -458,6 +459,27 @@ class Controller:
         :returns: what was done with each.
         """
         return recovery.recover(self.journal)
+
+    # --- secrets in the store ------------------------------------------------------------------
+
+    def rotate_encryption(self) -> Rotation:
+        """Encrypt with the first of ``encryption_keys`` all secrets in the store that are in clear
+        or under another key. It can be interrupted and called again, and others may use the store
+        meanwhile, if they have that key.
+
+        :returns: how many records were encrypted, were so already, and have a secret that no key
+            opens.
+        :raises InvalidPersistence: the store was opened without ``encryption_keys``.
+        :raises StoreError: the store failed; what was done by then stays.
+        """
+        from cinderlib.persistence.encryption import EncryptedStore
+
+        if not isinstance(self.store, EncryptedStore):
+            raise errors.InvalidPersistence(
+                f"The secrets in {self.store} are not encrypted: give encryption_keys in"
+                " persistence_config, or in [store] of the configuration"
+            )
+        return self.store.rotate()
 
     # --- end -----------------------------------------------------------------------------------
 
