@@ -14,7 +14,7 @@ from cinderlib.backend import Backend
 from cinderlib.connection import Connection
 from cinderlib.keyvalue import KeyValue
 from cinderlib.localhost import LocalHost
-from cinderlib.locks import Locks, ToozLocks
+from cinderlib.locks import FileLocks, Locks, ToozLocks
 from cinderlib.operations import recovery
 from cinderlib.operations.journal import Journal, Recovered
 from cinderlib.owner import this_host
@@ -160,7 +160,7 @@ class Controller:
             return ToozLocks(self._lock_url)
         if self.store.locks is not None:
             return self.store.locks
-        return ToozLocks(self._folders.lock_url) if self.store.shared else None
+        return FileLocks(self._folders.locks) if self.store.shared else None
 
     def set_persistence(self, persistence_config: Any) -> None:
         """Work with another store from now on; loaded backends stay loaded. Nothing is moved:

@@ -36,11 +36,6 @@ class Folders:
         return _made(self._locks or self._state / "locks")
 
     @property
-    def lock_url(self) -> str:
-        """Of a tooz coordinator that works with lock files."""
-        return f"file://{self.locks}"
-
-    @property
     def node(self) -> str:
         """What is attached on this host."""
         return str(self._state / "node")
