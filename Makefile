@@ -45,6 +45,11 @@ lab-shell: $(READY) ## A shell in a virtual machine (MACHINE=controller, node1, 
 	@scripts/host-packages --require $(LAB)
 	@$(VENV)/bin/python -m lab.shell $(or $(MACHINE),controller)
 
+.PHONY: docs
+docs: $(READY) ## Make a site of docs/: build/docs/index.html
+	$(VENV)/bin/python -m sphinx -q -W --keep-going docs build/docs
+	@echo 'Made build/docs/index.html'
+
 .PHONY: docs-test
 docs-test: $(READY) ## Run the code in README.md and docs/ only
 	$(VENV)/bin/pytest tests/docs $(ARGS)

@@ -32,7 +32,7 @@ LOG = logging.getLogger(__name__)
 class Leftover(msgspec.Struct, frozen=True, kw_only=True):
     """Something that an interrupted attach or detach left on this host.
 
-    :ivar key: of the attachment, see :attr:`cinderlib.node.base.Connector.key`.
+    :ivar key: tells the attachment from all others on this host.
     :ivar connection_id: of the controller's connection, when it was known.
     :ivar operation: what was interrupted, ``'attaching'`` or ``'detaching'``.
     :ivar device: its path, when there is one.

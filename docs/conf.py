@@ -1,0 +1,63 @@
+"""How Sphinx makes a site of the pages in this folder: ``make docs``.
+
+The pages are plain Markdown that a forge shows as it is, so there is one thing that they lack: the
+table of contents. It is what ``index.md`` lists, in that order.
+"""
+
+from __future__ import annotations
+
+import re
+
+from sphinx.application import Sphinx
+
+from cinderlib import __version__
+
+project = "cinderlib"
+copyright = "the authors of cinderlib, Apache-2.0"
+version = release = __version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+root_doc = "index"
+# A word in a docstring that leads nowhere is a warning, and warnings are errors.
+nitpicky = True
+
+# Headings can be linked to as on a forge: page.md#the-heading.
+myst_heading_anchors = 4
+
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+autodoc_default_options = {"members": True, "no-value": True}
+# Types of Python and of others have no page here, nor have type variables, what is private, and the
+# base class whose members are shown with each object's own.
+nitpick_ignore_regex = [
+    ("py:.*", r"(?!cinderlib\b).*"),
+    ("py:.*", r"cinderlib\..*\.(R|Self|_\w+|Resource)"),
+]
+
+html_theme = "furo"
+html_title = f"cinderlib {release}"
+html_copy_source = False
+html_show_sphinx = False
+
+
+def _contents(page: str) -> str:
+    """The tables of contents for the lists of links that a page has below its headings."""
+    trees = []
+    for section in re.split(r"^## ", page, flags=re.MULTILINE)[1:]:
+        heading = section.splitlines()[0]
+        names = re.findall(r"^- \[[^\]]+\]\(([\w/-]+)\.md\)", section, flags=re.MULTILINE)
+        if names:
+            trees.append(
+                f"```{{toctree}}\n:hidden:\n:caption: {heading}\n\n" + "\n".join(names) + "\n```\n"
+            )
+    return "\n".join(trees)
+
+
+def _add_contents(app: Sphinx, name: str, source: list[str]) -> None:
+    if name == root_doc:
+        source[0] += "\n" + _contents(source[0])
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("source-read", _add_contents)
+    return {"parallel_read_safe": True}
