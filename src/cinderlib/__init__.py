@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         load,
     )
     from cinderlib.node import Attachment, Node
+    from cinderlib.progress import Progress
     from cinderlib.snapshot import Snapshot
     from cinderlib.volume import Volume
 
@@ -35,6 +36,7 @@ _WHERE = {
     "Controller": "cinderlib.controller",
     "KeyValue": "cinderlib.keyvalue",
     "Node": "cinderlib.node",
+    "Progress": "cinderlib.progress",
     "Snapshot": "cinderlib.snapshot",
     "Volume": "cinderlib.volume",
     "dump": "cinderlib.module",
@@ -55,6 +57,7 @@ __all__ = [
     "Controller",
     "KeyValue",
     "Node",
+    "Progress",
     "Snapshot",
     "Volume",
     "dump",

@@ -19,6 +19,7 @@ from cinderlib.operations import recovery
 from cinderlib.operations.journal import Journal, Recovered
 from cinderlib.owner import this_host
 from cinderlib.persistence.base import Change, Put, SharedLocks, Store
+from cinderlib.progress import Listener, Teller
 from cinderlib.records import (
     ConnectionRecord,
     KeyValueRecord,
@@ -91,6 +92,8 @@ class Controller:
     :param recover: whether interrupted operations of a backend are settled when it is loaded.
     :param cinder_options: options of Cinder that belong to no backend. They hold for the whole
         process.
+    :param progress: is called with a :class:`cinderlib.Progress` while data is copied, by drivers
+        that say how far they are, and while interrupted operations are settled.
     :raises InvalidPersistence: the store cannot be.
     :raises ConfigurationError: an option is unknown or impossible.
     """
@@ -116,6 +119,7 @@ class Controller:
         recover: bool = True,
         **cinder_options: Any,
     ) -> None:
+        progress: Listener | None = None,
         self.host = this_host() if host is None else validation.check_host_name(host)
         self.project_id = project_id
         self.user_id = user_id
@@ -125,6 +129,7 @@ class Controller:
         self._recover_at_start = recover
         self._folders = statefolder.Folders(state_path, file_locks_path)
         self._driver_settings: dict[str, Any] = {
+        self._tell = Teller(progress)
             "root_helper": root_helper,
             "suppress_requests_ssl_warnings": suppress_requests_ssl_warnings,
             "cinder_options": cinder_options,
@@ -153,7 +158,7 @@ class Controller:
         self.store = persistence.open_store(persistence_config)
         self.persistence = persistence.of_objects(self.store, self.wrap)
         self._locks = Locks(self._shared_locks(), self._lock_timeout)
-        self.journal = Journal(self.store, self._locks, self._driver, self.local_host)
+        self.journal = Journal(self.store, self._locks, self._driver, self.local_host, self._tell)
 
     def _shared_locks(self) -> SharedLocks | None:
         if self._lock_url is not None:
@@ -212,13 +217,36 @@ class Controller:
         """
         from cinderlib import drivers
 
-        name = validation.check_backend_name(volume_backend_name)
-        return drivers.check(name, driver_options, settings=self._settings())
+        name = validation.check_backend_name(name)
+        return drivers.check(name, options, settings=self._settings())
+
+    def diagnose(
+        self, backends: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> tuple[Finding, ...]:
+        """Look what keeps backends from loading here, and nodes from being told apart.
+
+        Nothing is changed but that the state folder is made, and no storage is asked. It looks at the state folder, at the nodes that
+        the store knows, and at what each driver needs of this host.
+
+        :param backends: name -> options, ``volume_driver`` among them; by default those that are
+            loaded.
+        :returns: what was found, the worst first. :meth:`cinderlib.Node.diagnose` has the other
+            half.
+        """
+        from cinderlib import diagnosis
+        from cinderlib.node.checks.host import Host
+
+        if backends is None:
+            backends = {name: backend._given for name, backend in self._backends.items()}
+        host = Host(self._driver_settings["root_helper"])
+        return diagnosis.check(self, self._folders.path, host, backends)
 
     def _load_driver(self, name: str, given: Mapping[str, Any]) -> Driver:
         from cinderlib import drivers
 
-        return drivers.load(name, given, store=self.store, settings=self._settings())
+        return drivers.load(
+            name, given, store=self.store, settings=self._settings(), progress=self._tell
+        )
 
     def _settings(self) -> Settings:
         from cinderlib import drivers

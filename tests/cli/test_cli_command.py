@@ -9,16 +9,14 @@ import os
 import pathlib
 import re
 import shlex
-import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from importlib.metadata import entry_points
 
 import click
 import pytest
 from cli.command import COMMAND, Command
+from cli.terminal import needs_tmux, open_terminal
 
 import cinderlib as cl
 from cinderlib.cli import exits
@@ -176,7 +174,10 @@ def test_every_verb_says_what_it_does() -> None:
 )
 def test_the_configuration_has_every_setting_and_no_other(table: type, used: type) -> None:
     # These are in tables of their own, or the command's to set.
-    others = {"persistence_config", "fail_on_missing_backend", "disable_logs", "cinder_options"}
+    others = {
+        "persistence_config", "fail_on_missing_backend", "disable_logs", "progress",
+        "cinder_options",
+    }  # fmt: skip
     parameters = set(inspect.signature(used.__init__).parameters) - others - {"self"}
     if used is cl.Node:
         parameters.remove("state_path")  # the controller's
@@ -228,50 +229,11 @@ def test_the_programs_are_installed_under_their_names() -> None:
         assert callable(names[name].load())
 
 
-class Terminal:
-    """A real terminal, in which a person types."""
-
-    def __init__(self, folder: pathlib.Path, environment: dict[str, str]) -> None:
-        self._socket = str(folder / "tmux")
-        self._name = "cinderlib"
-        settings = [f"-e{name}={value}" for name, value in environment.items()]
-        self._tmux(
-            "new-session", "-d", "-x", "150", "-y", "50", "-s", self._name, *settings,
-            "-c", str(folder), "sh",
-        )  # fmt: skip
-
-    def _tmux(self, *arguments: str) -> str:
-        return subprocess.run(
-            ["tmux", "-S", self._socket, "-f", "/dev/null", *arguments],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-
-    def type(self, text: str) -> None:
-        self._tmux("send-keys", "-t", self._name, "-l", text)
-        self._tmux("send-keys", "-t", self._name, "Enter")
-
-    def until(self, seen: Callable[[str], object]) -> str:
-        """What is on the screen, with colours, once it is there."""
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            screen = self._tmux("capture-pane", "-p", "-e", "-t", self._name)
-            if seen(screen):
-                return screen
-            time.sleep(0.1)
-        raise AssertionError(f"never seen; the screen has:\n{screen}")
-
-    def close(self) -> None:
-        self._tmux("kill-server")
-
-
-@pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux: apt-get install tmux")
+@needs_tmux
 def test_on_a_terminal_it_asks_and_has_colours(cinderlib: Command) -> None:
     cinderlib("volume", "create", "data", "1GiB")
     command = shlex.join(COMMAND)
-    terminal = Terminal(cinderlib.folder, cinderlib.environment)
-    try:
+    with open_terminal(cinderlib.folder, cinderlib.environment) as terminal:
         terminal.type(f"env -u NO_COLOR {command} volume list; echo listed")
         screen = terminal.until(lambda s: "\nlisted" in s)
         assert re.search("\x1b\\[32mavailable", screen)
@@ -287,6 +249,4 @@ def test_on_a_terminal_it_asks_and_has_colours(cinderlib: Command) -> None:
         terminal.until(lambda s: "[y/N]" in s)
         terminal.type("y")
         terminal.until(lambda s: "ended with 0" in s)
-    finally:
-        terminal.close()
     assert cinderlib.files == []

@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from typing import TYPE_CHECKING, Any
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 if TYPE_CHECKING:
     import cinderlib as cl
     from cinderlib.cli.configuration import Configuration
+    from cinderlib.cli.waiting import Waiting
+    from cinderlib.progress import Progress
 
 
 class App(contextlib.ExitStack):
@@ -31,11 +35,33 @@ class App(contextlib.ExitStack):
         self.quiet = False
         self.verbosity = 0
         self.debug = False
+        self._waiting: Waiting | None = None
 
     def say(self, message: str) -> None:
         """A message to the person, on standard error."""
         if not self.quiet and not self.as_json:
             click.echo(message, err=True)
+
+    @contextlib.contextmanager
+    def working(self, what: str) -> Iterator[None]:
+        """While something runs that may take long: a person at a terminal sees how far it is.
+
+        :param what: what is done, as ``'Cloning data'``.
+        """
+        if self._waiting or self.quiet or self.as_json or not sys.stderr.isatty():
+            yield
+            return
+        from cinderlib.cli.waiting import Waiting
+
+        with Waiting(what) as self._waiting:
+            try:
+                yield
+            finally:
+                self._waiting = None
+
+    def _told(self, progress: Progress) -> None:
+        if self._waiting:
+            self._waiting.tell(progress)
 
     @functools.cached_property
     def configuration(self) -> Configuration:
@@ -54,6 +80,7 @@ class App(contextlib.ExitStack):
             self.configuration.persistence(),
             fail_on_missing_backend=False,
             disable_logs=not self._logs_of_others,
+            progress=self._told,
             **self.configuration.controller(),
         )
         return self.enter_context(controller)
@@ -73,7 +100,9 @@ class App(contextlib.ExitStack):
         """
         configured = self.configuration
         name = name or configured.only_backend()
-        return self.controller.backend(name, **configured.backend(name))
+        options = configured.backend(name)
+        with self.working(f"Loading backend {name}"):
+            return self.controller.backend(name, **options)
 
     def backend_of(self, resource: cl.Volume | cl.Snapshot | cl.Connection) -> cl.Backend:
         """The backend that a resource is on, loaded."""
@@ -91,7 +120,11 @@ class App(contextlib.ExitStack):
         wanted = "%(levelname)s %(name)s: %(message)s" if self.debug else "%(message)s"
         others = logging.DEBUG if self.debug else logging.INFO
         silent = logging.CRITICAL + 1
-        logging.basicConfig(level=others if self._logs_of_others else silent, format=wanted)
+        logging.basicConfig(
+            level=others if self._logs_of_others else silent,
+            format=wanted,
+            handlers=[_ToStandardError()],
+        )
         logging.getLogger("cinderlib").setLevel(level)
 
     @property
@@ -111,6 +144,15 @@ class App(contextlib.ExitStack):
         """Say that a list is empty, where nothing would be seen otherwise."""
         if not rows:
             self.say(f"There are no {what}.")
+
+
+class _ToStandardError(logging.StreamHandler[TextIO]):
+    """Writes to what standard error is at the time: while a bar is shown, it is the bar that writes
+    what comes above it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
 
 
 def backend_name(resource: cl.Volume | cl.Snapshot | cl.Connection) -> str:

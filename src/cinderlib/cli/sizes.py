@@ -45,6 +45,15 @@ def of_gib(gib: float | str | None) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".") + f" {unit}"
 
 
+def of_bytes(count: float) -> str:
+    """A number of bytes for people: ``'1.5 GiB'``."""
+    units = ["TiB", "GiB", "MiB", "KiB", "bytes"]
+    while count >= 1024 and len(units) > 1:
+        units.pop()
+        count /= 1024
+    return f"{count:.1f}".removesuffix(".0") + f" {units[-1]}"
+
+
 def counted(counts: Mapping[str, int]) -> str:
     """Numbers of things for people: ``'1 volume, 2 key-values'``.
 

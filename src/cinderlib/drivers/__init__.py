@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cinderlib.drivers.port import Driver, DriverInfo, Settings
 from cinderlib.persistence.base import Store
+from cinderlib.progress import Listener
 
 if TYPE_CHECKING:
     from cinderlib.drivers.cinder_conf import CinderConf
@@ -39,7 +40,14 @@ def prepare(settings: Settings) -> None:
     bootstrap.start(settings)
 
 
-def load(name: str, options: Mapping[str, Any], *, store: Store, settings: Settings) -> Driver:
+def load(
+    name: str,
+    options: Mapping[str, Any],
+    *,
+    store: Store,
+    settings: Settings,
+    progress: Listener | None = None,
+) -> Driver:
     """Load a driver for one backend.
 
     :param name: the backend's; its records have it in ``backend``.
@@ -49,6 +57,7 @@ def load(name: str, options: Mapping[str, Any], *, store: Store, settings: Setti
         that option, except within secrets. ``None`` means the default.
     :param store: what the driver's questions are answered from.
     :raises ConfigurationError: an option is unknown or its value impossible, there is no such
+    :param progress: is told how far the driver is, by drivers that say it.
         driver, or Cinder does not support it any more.
     :raises MissingDependency: a package or command that the driver needs is not installed.
     :raises DriverError: the driver could not set itself up.
@@ -56,7 +65,7 @@ def load(name: str, options: Mapping[str, Any], *, store: Store, settings: Setti
     prepare(settings)
     from cinderlib.drivers import loading
 
-    return loading.load(name, options, store, settings)
+    return loading.load(name, options, store, settings, progress)
 
 
 def check(name: str, options: Mapping[str, Any], *, settings: Settings) -> list[str]:

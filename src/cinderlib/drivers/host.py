@@ -13,6 +13,7 @@ from cinderlib.drivers import connection_info, failures, scope, stats, translate
 from cinderlib.drivers.port import DriverInfo
 from cinderlib.drivers.scope import Call, Scope
 from cinderlib.errors import CinderlibError, InvalidState
+from cinderlib.progress import Listener, Progress
 from cinderlib.records import (
     ConnectionRecord,
     Record,
@@ -30,6 +31,8 @@ class LocalDriver:
     :param driver: the driver, set up.
     :param context: a request context, which every call gets.
     :param release: gives back what the load took.
+    :param progress: is told how far the driver is, if the driver has an attribute ``on_progress``:
+        a function that it calls with the bytes done and the bytes to do.
     """
 
     def __init__(
@@ -39,12 +42,16 @@ class LocalDriver:
         info: DriverInfo,
         context: Any,
         release: Callable[[], None],
+        progress: Listener | None = None,
     ) -> None:
         self._driver = driver
         self._scope = scope
         self._info = info
         self._context = context
         self._release: Callable[[], None] | None = release
+        self._progress = progress
+        if progress is not None and hasattr(driver, "on_progress"):
+            driver.on_progress = self._progressed
 
     @property
     def info(self) -> DriverInfo:
@@ -221,6 +228,11 @@ class LocalDriver:
                 yield call
             except CinderlibError:
                 raise
+    def _progressed(self, done: int, total: int) -> None:
+        call = scope.current()
+        if self._progress is not None and call is not None:
+            self._progress(Progress(done, total, "bytes", call.about))
+
             except Exception as error:
                 task = what if about is None else f"{what} {about}"
                 raise failures.explain(

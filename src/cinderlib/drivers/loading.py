@@ -29,12 +29,19 @@ from cinderlib.drivers.port import DriverInfo, Settings
 from cinderlib.drivers.scope import Scope, View
 from cinderlib.errors import CinderlibError, ConfigurationError, MissingDependency
 from cinderlib.persistence.base import Store
+from cinderlib.progress import Listener
 from cinderlib.records import VolumeRecord
 
 _log = logging.getLogger(__name__)
 
 
-def load(name: str, given: Mapping[str, Any], store: Store, settings: Settings) -> LocalDriver:
+def load(
+    name: str,
+    given: Mapping[str, Any],
+    store: Store,
+    settings: Settings,
+    progress: Listener | None,
+) -> LocalDriver:
     """See :func:`cinderlib.drivers.load`."""
     path = names.resolve(given.get("volume_driver", ""))
     group = options.new_group()
@@ -71,7 +78,7 @@ def load(name: str, given: Mapping[str, Any], store: Store, settings: Settings) 
         scan_attempts=int(conf.safe_get("num_volume_device_scan_tries") or 3),
         host_limited=bool(getattr(driver, "host_limited", False)),
     )
-    return LocalDriver(driver, own, info, context, lambda: _release(own, group))
+    return LocalDriver(driver, own, info, context, lambda: _release(own, group), progress)
 
 
 def check(name: str, given: Mapping[str, Any], settings: Settings) -> list[str]:

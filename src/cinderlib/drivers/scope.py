@@ -55,6 +55,11 @@ class Call:
         default_factory=dict
     )
 
+    @property
+    def about(self) -> str | None:
+        """The id of what the call makes or changes: the first record that was passed."""
+        return next((id for _, id in self.given), None)
+
 
 _current: contextvars.ContextVar[Call | None] = contextvars.ContextVar(
     "cinderlib_driver_call", default=None
@@ -72,6 +77,11 @@ def calling(scope: Scope, *given: Record) -> Iterator[Call]:
         yield call
     finally:
         _current.reset(token)
+
+
+def current() -> Call | None:
+    """The call that this thread makes of a driver."""
+    return _current.get()
 
 
 def enter(scope: Scope) -> None:

@@ -23,6 +23,7 @@ from cinderlib import errors, owner
 from cinderlib.drivers.port import Driver
 from cinderlib.locks import Locks
 from cinderlib.persistence.base import Change, Put, Remove, Store
+from cinderlib.progress import Listener
 from cinderlib.records import ConnectionRecord, IntentRecord, Record, VolumeRecord, new_id, replace
 
 LOG = logging.getLogger(__name__)
@@ -88,7 +89,13 @@ class Journal:
     """
 
     def __init__(
-        self, store: Store, locks: Locks, driver: Callable[[str], Driver], host: Host
+        self,
+        store: Store,
+        locks: Locks,
+        driver: Callable[[str], Driver],
+        host: Host,
+        tell: Listener,
+    :param tell: is told how far a recovery is.
     ) -> None:
         self.store = store
         self.locks = locks
@@ -98,6 +105,7 @@ class Journal:
         self._in_halves: Counter[str] = Counter()
 
     def begin(
+        self.tell = tell
         self,
         operation: str,
         lock: str,

@@ -8,7 +8,8 @@ from cinderlib import errors, owner
 
 # Imported for the recoveries that they register.
 from cinderlib.operations import attachments, connections, snapshots, volumes  # noqa: F401
-from cinderlib.operations.journal import Journal, Recovered
+from cinderlib.operations.journal import OWED, Journal, Recovered
+from cinderlib.progress import Progress
 from cinderlib.records import IntentRecord
 
 LOG = logging.getLogger(__name__)
@@ -28,7 +29,13 @@ def recover(journal: Journal, backend: str | None = None) -> list[Recovered]:
     :param backend: only operations on this one.
     """
     where = None if backend is None else {"backend": backend}
-    return [_recover_one(journal, intent) for intent in journal.store.iterate(IntentRecord, where)]
+    total = journal.store.count(IntentRecord, where)
+    told: list[Recovered] = []
+    for intent in journal.store.iterate(IntentRecord, where):
+        journal.tell(Progress(len(told), max(total, len(told) + 1), "operations"))
+        if owed or intent.operation not in OWED:
+            told.append(recover_one(journal, intent))
+    return told
 
 
 def _recover_one(journal: Journal, intent: IntentRecord) -> Recovered:
@@ -46,7 +53,7 @@ def _recover_one(journal: Journal, intent: IntentRecord) -> Recovered:
                 )
             if intent.operation in attachments.WHOLE and journal.is_in_halves(intent):
                 return _told(intent, "skipped", "it is running")
-            return _told(intent, journal.recover(intent))
+            return _told(intent, settle(intent))
     except errors.Busy:
         return _told(intent, "skipped", "it is running")
     except errors.CinderlibError as exc:

@@ -136,19 +136,30 @@ def test_clone_of_a_file_that_is_gone_leaves_nothing(backend, root):
     assert os.listdir(root) == []
 
 
-def test_copy_that_is_being_made_can_be_watched(backend, monkeypatch):
-    volume = backend.create_volume(1)
-    clone, watched = sparse.clone, []
+@pytest.mark.parametrize("fails", [False, True])
+def test_how_far_a_copy_is_is_told(root, monkeypatch, caplog, fails):
+    """A listener that fails touches nothing."""
+    told = []
 
-    def slow_clone(source, target, *, progress, **options):
-        progress(1, 2)
-        watched.append(backend.driver.copies())
-        return clone(source, target, progress=progress, **options)
+    def listen(progress):
+        told.append(progress)
+        if fails:
+            raise RuntimeError("the screen is gone")
 
-    monkeypatch.setattr(sparse, "clone", slow_clone)
-    copy = volume.clone()
-    assert watched == [{copy.name_in_storage: (1, 2)}]
-    assert backend.driver.copies() == {}
+    monkeypatch.setattr(sparse, "_reflink", lambda source, target: False)
+    monkeypatch.setattr(sparse, "_CHUNK", 4096)
+    with cinderlib.Controller(progress=listen) as controller:
+        backend = controller.backend("files", volume_driver="file", file_root=str(root))
+        volume = backend.create_volume(1)
+        with open(root / volume.name_in_storage, "r+b") as file:
+            file.write(bytes([1]) * 8192)
+        copy = volume.clone()
+        copied = [cinderlib.Progress(n, 8192, "bytes", copy.id) for n in (0, 4096, 8192)]
+        assert told == copied
+        snapshot = volume.create_snapshot()
+        volume.revert_to_snapshot(snapshot)
+    assert [p.resource_id for p in told[3:]] == [snapshot.id] * 3 + [volume.id] * 3
+    assert ("told of progress failed" in caplog.text) == fails
 
 
 @needs_loop

@@ -88,8 +88,9 @@ def disconnect(app: App, connection: str, force: bool, yes: bool) -> None:
     what = f"cut {host_of(found) or 'the host'} off volume {found.volume_id}, even if it uses it"
     if force and not agreed(what, yes=yes, dry_run=False):
         return
-    app.backend_of(found)
-    found.disconnect(force)
+    with app.working("Unmapping"):
+        app.backend_of(found)
+        found.disconnect(force)
     app.say(f"Volume {found.volume_id} is unmapped from {host_of(found) or 'the host'}.")
     if app.as_json:
         output.as_json({"id": found.id, "changed": found.changed})

@@ -74,7 +74,9 @@ def _facts(attachment: cl.Attachment) -> dict[str, Any]:
 @pass_app
 def attach(app: App, document: Any) -> None:
     """Attach what `volume connect` wrote to DOCUMENT (- for standard input); prints the device."""
-    made = app.node.attach(documents.read(document))
+    connection = documents.read(document)
+    with app.working("Attaching"):
+        made = app.node.attach(connection)
     if not isinstance(made.path, str):
         raise errors.Unsupported(
             "This protocol gives a handle of one process here, and no device; attach it in a"
@@ -99,7 +101,8 @@ def detach(app: App, attachment: str, force: bool, yes: bool) -> None:
     meant = _meant(app, attachment)
     if force and not agreed(f"detach {attachment} whatever uses it", yes=yes, dry_run=False):
         return
-    app.node.detach(meant, force=force)
+    with app.working("Detaching"):
+        app.node.detach(meant, force=force)
     app.say("Detached. Now it can be disconnected on the controller.")
     if app.as_json:
         output.as_json({"attachment": attachment})
@@ -178,7 +181,8 @@ def cleanup(app: App, yes: bool, dry_run: bool) -> None:
     if not found:
         app.say("There is nothing to remove.")
     elif agreed(f"remove {names} from this host", yes=yes, dry_run=dry_run):
-        removed = app.node.cleanup(found)
+        with app.working("Removing leftovers"):
+            removed = app.node.cleanup(found)
         app.say(f"Removed {len(removed)} of {len(found)}.")
     if app.as_json:
         output.as_json([_leftover(item) for item in removed])

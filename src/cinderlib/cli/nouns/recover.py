@@ -22,14 +22,15 @@ def recover(app: App) -> None:
 
     controller = app.controller
     unloaded = {}
-    for name in app.configuration.backends:
-        try:
-            # Loading a backend settles what is its own, unless that is switched off.
-            app.backend(name)
-        except CinderlibError as error:
-            unloaded[name] = error
-            click.echo(f"Backend {name} cannot be loaded: {error}", err=True)
-    settled = controller.recover()
+    with app.working("Recovering"):
+        for name in app.configuration.backends:
+            try:
+                # Loading a backend settles what is its own, unless that is switched off.
+                app.backend(name)
+            except CinderlibError as error:
+                unloaded[name] = error
+                click.echo(f"Backend {name} cannot be loaded: {error}", err=True)
+        settled = controller.recover()
     if app.as_json:
         output.as_json([dataclasses.asdict(item) for item in settled])
     else:

@@ -29,9 +29,10 @@ def snapshot() -> None:
 def create(app: App, /, volume: str, name: str, **fields: Any) -> None:
     """Take a snapshot NAME of a volume, in use or not."""
     source = find.volume(app.controller, volume)
-    app.backend_of(source)
     given = {field: value for field, value in fields.items() if value}
-    made = source.create_snapshot(name=name, **given)
+    with app.working(f"Taking snapshot {name} of {volume}"):
+        app.backend_of(source)
+        made = source.create_snapshot(name=name, **given)
     done = "Took" if made.changed else "There is already"
     app.say(f"{done} snapshot {name} of volume {source.name or source.id}.")
     app.result(made, made.id)
@@ -93,8 +94,9 @@ def delete(app: App, snapshots: tuple[str, ...], yes: bool, dry_run: bool) -> No
     if not agreed(f"delete {what} {names}", yes=yes, dry_run=dry_run):
         return
     for item in found:
-        app.backend_of(item)
-        item.delete()
+        with app.working(f"Deleting {item.name or item.id}"):
+            app.backend_of(item)
+            item.delete()
         app.say(f"Deleted snapshot {item.name or item.id}.")
     if app.as_json:
         output.as_json([{"id": item.id, "changed": item.changed} for item in found])

@@ -53,12 +53,14 @@ def create(
         if backend or pool:
             raise click.UsageError("With --snapshot it is put where the snapshot is.")
         source = find.snapshot(app.controller, snapshot)
-        app.backend_of(source)
-        made = source.create_volume(**given)
+        with app.working(f"Making {name} of snapshot {snapshot}"):
+            app.backend_of(source)
+            made = source.create_volume(**given)
     elif size is None:
         raise click.UsageError("Say the SIZE, such as 10GiB, or a --snapshot.")
     else:
-        made = app.backend(backend).create_volume(**given)
+        with app.working(f"Making {name}"):
+            made = app.backend(backend).create_volume(**given)
     app.say(_made(made))
     app.result(made, made.id)
 
@@ -130,8 +132,9 @@ def show(app: App, volume: str) -> None:
 def extend(app: App, volume: str, size: float) -> None:
     """Grow a volume to SIZE, in use or not."""
     found = find.volume(app.controller, volume)
-    app.backend_of(found)
-    found.extend(size)
+    with app.working(f"Extending {volume}"):
+        app.backend_of(found)
+        found.extend(size)
     app.say(f"Volume {volume} has {sizes.of_gib(found.size)}.")
     if app.as_json:
         app.result(found, "")
@@ -149,9 +152,10 @@ def clone(app: App, volume: str, name: str, size: float | None, id: str | None) 
     SIZE may be larger than the volume's.
     """
     source = find.volume(app.controller, volume)
-    app.backend_of(source)
     given = {"name": name, "size": size, "id": id}
-    made = source.clone(**{field: value for field, value in given.items() if value})
+    with app.working(f"Cloning {volume}"):
+        app.backend_of(source)
+        made = source.clone(**{field: value for field, value in given.items() if value})
     app.say(_made(made))
     app.result(made, made.id)
 
@@ -167,8 +171,9 @@ def delete(app: App, volumes: tuple[str, ...], yes: bool, dry_run: bool) -> None
     if not agreed(f"delete {_count(found)} {named} and all data", yes=yes, dry_run=dry_run):
         return
     for item in found:
-        app.backend_of(item)
-        item.delete()
+        with app.working(f"Deleting {item.name or item.id}"):
+            app.backend_of(item)
+            item.delete()
         app.say(f"Deleted volume {item.name or item.id}.")
     if app.as_json:
         output.as_json([{"id": item.id, "changed": item.changed} for item in found])
@@ -184,8 +189,9 @@ def _count(found: list[cl.Volume]) -> str:
 def attach(app: App, volume: str) -> None:
     """Attach a volume to this host and print its device."""
     found = find.volume(app.controller, volume)
-    app.backend_of(found)
-    connection = found.attach()
+    with app.working(f"Attaching {volume}"):
+        app.backend_of(found)
+        connection = found.attach()
     if not isinstance(connection.path, str):
         found.detach()
         raise click.ClickException(
@@ -206,8 +212,9 @@ def detach(app: App, volume: str, force: bool, yes: bool) -> None:
     found = find.volume(app.controller, volume)
     if force and not agreed(f"detach {volume} whatever uses it", yes=yes, dry_run=False):
         return
-    app.backend_of(found)
-    found.detach(force=force)
+    with app.working(f"Detaching {volume}"):
+        app.backend_of(found)
+        found.detach(force=force)
     app.say(f"Volume {volume} is detached from this host.")
     if app.as_json:
         app.result(found, "")
@@ -243,13 +250,14 @@ def connect(
     properties = (
         documents.read(connector) if node is None else documents.registered(app.controller, node)
     )
-    app.backend_of(found)
     fields = {
         "attach_mode": mode,
         "instance_uuid": instance,
         "attached_host": properties.get("host"),
     }
-    connection = found.connect(properties, **{k: v for k, v in fields.items() if v})
+    with app.working(f"Mapping {volume}"):
+        app.backend_of(found)
+        connection = found.connect(properties, **{k: v for k, v in fields.items() if v})
     already = "" if connection.changed else " already"
     app.say(f"Volume {volume} is mapped for {properties.get('host', 'the host')}{already}.")
     output.as_json(connection.connection_info)
@@ -275,8 +283,9 @@ def disconnect(
     if force and not agreed(f"cut off {volume} from hosts that may use it", yes=yes, dry_run=False):
         return
     for connection in chosen:
-        app.backend_of(connection)
-        found.disconnect(connection, force)
+        with app.working(f"Unmapping {volume}"):
+            app.backend_of(connection)
+            found.disconnect(connection, force)
     app.say(f"Volume {volume} is unmapped." if chosen else f"Volume {volume} is not connected.")
     if app.as_json:
         output.as_json([{"id": c.id, "changed": c.changed} for c in chosen])

@@ -7,7 +7,6 @@ import logging
 import os
 import socket
 import stat
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -56,8 +55,8 @@ class FileDriver(Adoption, driver.VolumeDriver):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.configuration.append_config_values(file_opts)
-        self._copies: dict[str, tuple[int, int]] = {}
-        self._copies_lock = threading.Lock()
+        #: Is called with the bytes copied and the bytes to copy; who hosts the driver may set it.
+        self.on_progress: sparse.Progress = lambda done, total: None
 
     @staticmethod
     def get_driver_options() -> list[cfg.Opt]:
@@ -171,10 +170,10 @@ class FileDriver(Adoption, driver.VolumeDriver):  # type: ignore[misc]
         """Whether the volume or snapshot of that name is in the folder."""
         return self._folder.path(name).is_file()
 
-    def copies(self) -> dict[str, tuple[int, int]]:
-        """The copies being made now: name of the new file -> bytes done, bytes to do."""
-        with self._copies_lock:
-            return dict(self._copies)
+    def leftovers(self, *, remove: bool = False) -> list[str]:
+        """The files that killed processes left half made."""
+        with explained(f"look through {self._folder.root}"):
+            return sparse.abandoned(self._folder.root, remove=remove)
 
     def get_pool(self, volume: Any) -> str:
         return self._name
@@ -237,20 +236,9 @@ class FileDriver(Adoption, driver.VolumeDriver):  # type: ignore[misc]
 
         def progress(done: int, total: int) -> None:
             nonlocal reported
-            with self._copies_lock:
-                self._copies[target.name] = (done, total)
+            self.on_progress(done, total)
             if time.monotonic() - reported > _REPORT_EVERY:
                 reported = time.monotonic()
                 logger.info("Copied %d of %d MiB to %s", done >> 20, total >> 20, target.name)
 
-        try:
-            sparse.clone(
-                source,
-                target,
-                flush=lambda: loop.flush(source),
-                progress=progress,
-                **options,
-            )
-        finally:
-            with self._copies_lock:
-                self._copies.pop(target.name, None)
+        sparse.clone(source, target, flush=lambda: loop.flush(source), progress=progress, **options)
