@@ -11,6 +11,7 @@ import pathlib
 import tempfile
 from collections.abc import Iterator
 
+import crash.tally
 import pytest
 import servers.ceph
 import servers.mariadb
@@ -22,6 +23,9 @@ settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("busy")
 
 SERVERS = {"postgresql", "mariadb", "ceph"}
+
+# With tests in several processes the report is written by one that loads no other conftest.
+pytest_terminal_summary = crash.tally.pytest_terminal_summary
 
 
 @pytest.hookimpl(tryfirst=True)

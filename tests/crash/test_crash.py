@@ -10,11 +10,11 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
-import conftest
 import pytest
 from points import at_all
 from pool import Pool
 from scenarios import SCENARIOS
+from tally import Note, note
 
 KILLED = frozenset({"driver", "store", "node", "state", "command", "program", "file"})
 STORES = ("sqlite", "postgresql")
@@ -41,26 +41,29 @@ def sampled(requests: list[Request], everything: bool, one_in: int) -> list[Requ
     return [r for r in requests if not zlib.crc32(_told(r).encode()) % one_in]
 
 
-def tried(
-    pool: Pool, layer: str, requests: list[Request], everything: bool, one_in: int
-) -> list[tuple[Request, dict[str, Any]]]:
-    """Play the requests.
+def play(
+    pool: Pool,
+    layer: str,
+    name: str,
+    requests: list[Request],
+    everything: bool,
+    one_in: int,
+    record_property: Note,
+) -> None:
+    """Play the requests, or a sample of them; none of them may find a problem.
 
-    :returns: each with its answer, when none of them has found a problem.
+    :param layer: what is done, and on which store, for the table.
+    :param name: the scenario's.
     """
     few = sampled(requests, everything, one_in)
     answers = list(zip(few, pool.play(few), strict=True))
-    for request in requests:
-        conftest.known[layer, request["scenario"]] += 1
-    for request in few:
-        conftest.played[layer, request["scenario"]] += 1
+    note(record_property, layer, name, len(few), len(requests))
     bad = [
         f"{_told(request)}\n    " + "\n    ".join(answer["problems"])
         for request, answer in answers
         if answer["problems"]
     ]
     assert not bad, f"{len(bad)} of {len(answers)} cases:\n" + "\n".join(bad)
-    return answers
 
 
 def _told(request: Request) -> str:
@@ -74,19 +77,23 @@ def _told(request: Request) -> str:
 
 @pytest.mark.parametrize("store", STORES)
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_killed_anywhere(pool: Pool, name: str, store: str, everything: bool) -> None:
+def test_killed_anywhere(
+    pool: Pool, name: str, store: str, everything: bool, record_property: Note
+) -> None:
     found = counted(pool, name, store)
     known = {"scenario": name, "store": store, "before": found["before"], "after": found["after"]}
     requests = [
         {"what": "kill", "at": at, "step": step, **known}
         for at, step in at_all(found["steps"], KILLED)
     ]
-    tried(pool, f"killed, {store}", requests, everything, 12)
+    play(pool, f"killed, {store}", name, requests, everything, 12, record_property)
 
 
 @pytest.mark.parametrize("store", STORES)
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_recovery_killed_anywhere(pool: Pool, name: str, store: str, everything: bool) -> None:
+def test_recovery_killed_anywhere(
+    pool: Pool, name: str, store: str, everything: bool, record_property: Note
+) -> None:
     """Recovery takes a few different courses; each is killed at each of its own steps."""
     found = counted(pool, name, store)
     known = {"scenario": name, "store": store, "before": found["before"], "after": found["after"]}
@@ -104,4 +111,4 @@ def test_recovery_killed_anywhere(pool: Pool, name: str, store: str, everything:
         for course, request in courses.items()
         for at, step in at_all(list(course), KILLED)
     ]
-    tried(pool, f"recovery killed, {store}", requests, everything, 40)
+    play(pool, f"recovery killed, {store}", name, requests, everything, 40, record_property)
