@@ -90,10 +90,10 @@ class Controller:
         stores files do.
     :param lock_timeout: seconds to wait while another works on the same resource.
     :param recover: whether interrupted operations of a backend are settled when it is loaded.
-    :param cinder_options: options of Cinder that belong to no backend. They hold for the whole
-        process.
     :param progress: is called with a :class:`cinderlib.Progress` while data is copied, by drivers
         that say how far they are, and while interrupted operations are settled.
+    :param cinder_options: options of Cinder that belong to no backend. They hold for the whole
+        process.
     :raises InvalidPersistence: the store cannot be.
     :raises ConfigurationError: an option is unknown or impossible.
     """
@@ -117,9 +117,9 @@ class Controller:
         lock_url: str | None = None,
         lock_timeout: float = 60.0,
         recover: bool = True,
+        progress: Listener | None = None,
         **cinder_options: Any,
     ) -> None:
-        progress: Listener | None = None,
         self.host = this_host() if host is None else validation.check_host_name(host)
         self.project_id = project_id
         self.user_id = user_id
@@ -127,9 +127,9 @@ class Controller:
         self.output_all_backend_info = output_all_backend_info
         self.fail_on_missing_backend = fail_on_missing_backend
         self._recover_at_start = recover
+        self._tell = Teller(progress)
         self._folders = statefolder.Folders(state_path, file_locks_path)
         self._driver_settings: dict[str, Any] = {
-        self._tell = Teller(progress)
             "root_helper": root_helper,
             "suppress_requests_ssl_warnings": suppress_requests_ssl_warnings,
             "cinder_options": cinder_options,
@@ -217,29 +217,8 @@ class Controller:
         """
         from cinderlib import drivers
 
-        name = validation.check_backend_name(name)
-        return drivers.check(name, options, settings=self._settings())
-
-    def diagnose(
-        self, backends: Mapping[str, Mapping[str, Any]] | None = None
-    ) -> tuple[Finding, ...]:
-        """Look what keeps backends from loading here, and nodes from being told apart.
-
-        Nothing is changed but that the state folder is made, and no storage is asked. It looks at the state folder, at the nodes that
-        the store knows, and at what each driver needs of this host.
-
-        :param backends: name -> options, ``volume_driver`` among them; by default those that are
-            loaded.
-        :returns: what was found, the worst first. :meth:`cinderlib.Node.diagnose` has the other
-            half.
-        """
-        from cinderlib import diagnosis
-        from cinderlib.node.checks.host import Host
-
-        if backends is None:
-            backends = {name: backend._given for name, backend in self._backends.items()}
-        host = Host(self._driver_settings["root_helper"])
-        return diagnosis.check(self, self._folders.path, host, backends)
+        name = validation.check_backend_name(volume_backend_name)
+        return drivers.check(name, driver_options, settings=self._settings())
 
     def _load_driver(self, name: str, given: Mapping[str, Any]) -> Driver:
         from cinderlib import drivers

@@ -56,8 +56,8 @@ def load(
         meant, and ``$my_ip`` or ``${backend_defaults.volume_backend_name}`` stand for the value of
         that option, except within secrets. ``None`` means the default.
     :param store: what the driver's questions are answered from.
-    :raises ConfigurationError: an option is unknown or its value impossible, there is no such
     :param progress: is told how far the driver is, by drivers that say it.
+    :raises ConfigurationError: an option is unknown or its value impossible, there is no such
         driver, or Cinder does not support it any more.
     :raises MissingDependency: a package or command that the driver needs is not installed.
     :raises DriverError: the driver could not set itself up.

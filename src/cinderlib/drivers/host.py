@@ -215,6 +215,11 @@ class LocalDriver:
 
     # --- within
 
+    def _progressed(self, done: int, total: int) -> None:
+        call = scope.current()
+        if self._progress is not None and call is not None:
+            self._progress(Progress(done, total, "bytes", call.about))
+
     def _snapshot(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> Any:
         return translate.snapshot(self._context, snapshot, translate.volume(self._context, volume))
 
@@ -228,11 +233,6 @@ class LocalDriver:
                 yield call
             except CinderlibError:
                 raise
-    def _progressed(self, done: int, total: int) -> None:
-        call = scope.current()
-        if self._progress is not None and call is not None:
-            self._progress(Progress(done, total, "bytes", call.about))
-
             except Exception as error:
                 task = what if about is None else f"{what} {about}"
                 raise failures.explain(

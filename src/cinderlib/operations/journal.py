@@ -86,6 +86,7 @@ class Journal:
 
     :param driver: gives the driver of a backend by its name, or raises ``BackendNotFound``.
     :param host: the half of this process that attaches.
+    :param tell: is told how far a recovery is.
     """
 
     def __init__(
@@ -95,17 +96,16 @@ class Journal:
         driver: Callable[[str], Driver],
         host: Host,
         tell: Listener,
-    :param tell: is told how far a recovery is.
     ) -> None:
         self.store = store
         self.locks = locks
         self.driver = driver
         self.host = host
+        self.tell = tell
         self._guard = threading.Lock()
         self._in_halves: Counter[str] = Counter()
 
     def begin(
-        self.tell = tell
         self,
         operation: str,
         lock: str,

@@ -8,7 +8,7 @@ from cinderlib import errors, owner
 
 # Imported for the recoveries that they register.
 from cinderlib.operations import attachments, connections, snapshots, volumes  # noqa: F401
-from cinderlib.operations.journal import OWED, Journal, Recovered
+from cinderlib.operations.journal import Journal, Recovered
 from cinderlib.progress import Progress
 from cinderlib.records import IntentRecord
 
@@ -33,8 +33,7 @@ def recover(journal: Journal, backend: str | None = None) -> list[Recovered]:
     told: list[Recovered] = []
     for intent in journal.store.iterate(IntentRecord, where):
         journal.tell(Progress(len(told), max(total, len(told) + 1), "operations"))
-        if owed or intent.operation not in OWED:
-            told.append(recover_one(journal, intent))
+        told.append(_recover_one(journal, intent))
     return told
 
 
@@ -53,7 +52,7 @@ def _recover_one(journal: Journal, intent: IntentRecord) -> Recovered:
                 )
             if intent.operation in attachments.WHOLE and journal.is_in_halves(intent):
                 return _told(intent, "skipped", "it is running")
-            return _told(intent, settle(intent))
+            return _told(intent, journal.recover(intent))
     except errors.Busy:
         return _told(intent, "skipped", "it is running")
     except errors.CinderlibError as exc:

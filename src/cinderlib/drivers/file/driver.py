@@ -170,11 +170,6 @@ class FileDriver(Adoption, driver.VolumeDriver):  # type: ignore[misc]
         """Whether the volume or snapshot of that name is in the folder."""
         return self._folder.path(name).is_file()
 
-    def leftovers(self, *, remove: bool = False) -> list[str]:
-        """The files that killed processes left half made."""
-        with explained(f"look through {self._folder.root}"):
-            return sparse.abandoned(self._folder.root, remove=remove)
-
     def get_pool(self, volume: Any) -> str:
         return self._name
 
