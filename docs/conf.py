@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 
 from cinderlib import __version__
@@ -34,7 +36,12 @@ nitpick_ignore_regex = [
     ("py:.*", r"cinderlib\..*\.(R|Self|_\w+|Resource)"),
 ]
 
+# Quotation marks stay those of the code; dashes are made of hyphens.
+smartquotes_action = "D"
+
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 html_title = f"cinderlib {release}"
 html_copy_source = False
 html_show_sphinx = False
@@ -58,6 +65,15 @@ def _add_contents(app: Sphinx, name: str, source: list[str]) -> None:
         source[0] += "\n" + _contents(source[0])
 
 
+def _show_type_of_field(app: Sphinx, domain: str, kind: str, content: nodes.Element) -> None:
+    """A field of a record that is an attribute of an object has the type of its value."""
+    for annotation in content.parent.findall(addnodes.desc_annotation):
+        field = re.fullmatch(r": ClassVar\[Field\[(.+)\]\]", annotation.astext())
+        if field:
+            annotation.children = [nodes.Text(f": {field[1]}")]
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("source-read", _add_contents)
+    app.connect("object-description-transform", _show_type_of_field)
     return {"parallel_read_safe": True}

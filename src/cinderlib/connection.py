@@ -64,17 +64,23 @@ class Connection(Resource):
     _not_found = errors.ConnectionNotFound
     _record: ConnectionRecord
 
+    #: Id of the volume that it connects.
     volume_id: ClassVar[Field[str]] = Field()
     #: ``'attached'`` while it is mapped, ``'detached'`` afterwards.
     status: ClassVar[Field[str]] = Field()
     #: ``'rw'`` or ``'ro'``.
     attach_mode: ClassVar[Field[str]] = Field(_mode)
+    #: The host that attached it; given, or noted by the attach.
     attached_host: ClassVar[Field[str | None]] = Field(_optional_text)
+    #: Yours, for whoever looks at the store.
     mountpoint: ClassVar[Field[str | None]] = Field(_optional_text)
+    #: Tells several users on one host apart, such as virtual machines.
     instance_uuid: ClassVar[Field[str | None]] = Field(_optional_text)
+    #: Whether the host uses all paths.
     use_multipath: ClassVar[Field[bool]] = Field(bool)
     #: How often the host looks for the device to appear.
     scan_attempts: ClassVar[Field[int]] = Field(_attempts)
+    #: Kept of what a document or cinderlib 5 said; nothing here looks at it.
     attached_at: ClassVar[Field[datetime.datetime | None]] = Field()
 
     def __init__(

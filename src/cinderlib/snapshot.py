@@ -34,18 +34,27 @@ class Snapshot(Resource):
     _not_found = errors.SnapshotNotFound
     _record: SnapshotRecord
 
+    #: Id of the volume that it is of.
     volume_id: ClassVar[Field[str]] = Field()
     #: Of the volume when it was taken, in GiB.
     volume_size: ClassVar[Field[int]] = Field()
+    #: Up to 255 characters; need not be unique. Can be set and saved.
     name: ClassVar[Field[str]] = Field(validation.check_name)
+    #: Up to 255 characters. Can be set and saved.
     description: ClassVar[Field[str]] = Field(validation.check_description)
     #: As in Cinder: ``'creating'``, ``'available'``, ``'deleting'``, ``'error'``, ...
     status: ClassVar[Field[str]] = Field()
+    #: A driver's, such as ``'50%'``; nothing here looks at it.
     progress: ClassVar[Field[str | None]] = Field()
+    #: Yours. Can be changed in place and saved.
     metadata: ClassVar[Field[dict[str, str]]] = Field(validation.check_metadata)
+    #: The volume's.
     user_id: ClassVar[Field[str | None]] = Field()
+    #: The volume's.
     project_id: ClassVar[Field[str | None]] = Field()
+    #: What the array calls it, where the driver says so.
     provider_id: ClassVar[Field[str | None]] = Field()
+    #: The driver's.
     provider_location: ClassVar[Field[str | None]] = Field()
 
     def __init__(self, volume: Volume, **fields: Any) -> None:

@@ -73,39 +73,67 @@ class Volume(Resource):
 
     #: In GiB.
     size: ClassVar[Field[int]] = Field()
+    #: Up to 255 characters; need not be unique. Can be set and saved.
     name: ClassVar[Field[str]] = Field(validation.check_name)
+    #: Up to 255 characters. Can be set and saved.
     description: ClassVar[Field[str]] = Field(validation.check_description)
     #: As in Cinder: ``'creating'``, ``'available'``, ``'in-use'``, ``'error'``, ...
     status: ClassVar[Field[str]] = Field()
+    #: A driver's or cinderlib 5's; nothing here looks at it.
     previous_status: ClassVar[Field[str | None]] = Field()
     #: ``'attached'`` while it is connected to a host, ``'detached'`` otherwise.
     attach_status: ClassVar[Field[str]] = Field()
+    #: A driver's or cinderlib 5's; nothing here looks at it.
     migration_status: ClassVar[Field[str | None]] = Field()
     #: ``host@backend#pool``.
     host: ClassVar[Field[str]] = Field()
+    #: Given at creation, for drivers that look at it.
     cluster_name: ClassVar[Field[str | None]] = Field()
+    #: For drivers that look at it. Can be set and saved.
     availability_zone: ClassVar[Field[str | None]] = Field(_GIVEN["availability_zone"])
+    #: Given at creation, or the controller's.
     user_id: ClassVar[Field[str | None]] = Field()
+    #: Given at creation, or the controller's.
     project_id: ClassVar[Field[str | None]] = Field()
+    #: Kept, and nothing is done with it. Can be set and saved.
     bootable: ClassVar[Field[bool]] = Field(bool)
+    #: Whether several hosts may be connected at once.
     multiattach: ClassVar[Field[bool]] = Field()
+    #: Yours. Can be changed in place and saved.
     metadata: ClassVar[Field[dict[str, str]]] = Field(validation.check_metadata)
+    #: For drivers that look at it. Can be changed in place and saved.
     admin_metadata: ClassVar[Field[dict[str, str]]] = Field(_GIVEN["admin_metadata"])
+    #: Of the image that the volume was made of elsewhere.
     glance_metadata: ClassVar[Field[dict[str, str]]] = Field()
+    #: Those of its volume type, given at creation.
     extra_specs: ClassVar[Field[dict[str, str]]] = Field()
+    #: Those of its volume type, given at creation.
     qos_specs: ClassVar[Field[dict[str, str]]] = Field()
+    #: The volume's own id when it has specs, otherwise ``None``.
     volume_type_id: ClassVar[Field[str | None]] = Field()
+    #: Id of the volume that it is a clone of.
     source_volid: ClassVar[Field[str | None]] = Field()
+    #: Id of the snapshot that it was made of.
     snapshot_id: ClassVar[Field[str | None]] = Field()
+    #: A driver's or cinderlib 5's; nothing here looks at it.
     group_id: ClassVar[Field[str | None]] = Field()
+    #: Kept, and nothing is done with it.
     encryption_key_id: ClassVar[Field[str | None]] = Field()
+    #: What the driver reports of its replication.
     replication_status: ClassVar[Field[str | None]] = Field()
+    #: What the driver reports of its replication.
     replication_extended_status: ClassVar[Field[str | None]] = Field()
+    #: What the driver keeps of its replication.
     replication_driver_data: ClassVar[Field[str | None]] = Field()
+    #: What the array calls it, where the driver says so.
     provider_id: ClassVar[Field[str | None]] = Field()
+    #: The driver's: where the export is, for many.
     provider_location: ClassVar[Field[str | None]] = Field()
+    #: The driver's: sizes of the device's blocks, for some.
     provider_geometry: ClassVar[Field[str | None]] = Field()
+    #: Whether the array gives several volumes through one target.
     shared_targets: ClassVar[Field[bool]] = Field()
+    #: When the storage had made it.
     launched_at: ClassVar[Field[datetime.datetime | None]] = Field()
 
     def __init__(
