@@ -34,6 +34,8 @@ from cinderlib.volume import Volume
 
 if TYPE_CHECKING:
     from cinderlib.drivers.port import Driver, Settings
+    from cinderlib.drivers.requirements import Lacks
+    from cinderlib.node.checks.finding import Finding
     from cinderlib.persistence.encryption import Rotation
     from cinderlib.persistence.objects import PersistenceDriverBase
 
@@ -215,10 +217,34 @@ class Controller:
             where it is about one.
         :raises MissingDependency: the driver cannot be imported here.
         """
+        return self._lacks(volume_backend_name, driver_options).words
+
+    def _lacks(self, name: str, options: Mapping[str, Any]) -> Lacks:
         from cinderlib import drivers
 
-        name = validation.check_backend_name(volume_backend_name)
-        return drivers.check(name, driver_options, settings=self._settings())
+        name = validation.check_backend_name(name)
+        return drivers.check(name, options, settings=self._settings())
+
+    def diagnose(
+        self, backends: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> tuple[Finding, ...]:
+        """Look what keeps backends from loading here, and nodes from being told apart.
+
+        Only the state folder is made, and no storage is asked. It looks at that folder, at the
+        nodes that the store knows, and at what each driver needs of this host.
+
+        :param backends: name -> options, ``volume_driver`` among them; by default those that are
+            loaded.
+        :returns: what was found, the worst first. :meth:`cinderlib.Node.diagnose` has the other
+            half.
+        """
+        from cinderlib import diagnosis
+        from cinderlib.node.checks.host import Host
+
+        if backends is None:
+            backends = {name: backend._given for name, backend in self._backends.items()}
+        host = Host(self._driver_settings["root_helper"])
+        return diagnosis.check(self, self._folders.path, host, backends)
 
     def _load_driver(self, name: str, given: Mapping[str, Any]) -> Driver:
         from cinderlib import drivers

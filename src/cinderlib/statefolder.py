@@ -26,6 +26,11 @@ class Folders:
         self._chosen = state_path is not None
 
     @property
+    def path(self) -> Path:
+        """The state folder, made or not."""
+        return self._state
+
+    @property
     def drivers(self) -> str:
         """What Cinder's drivers keep."""
         return _made(self._state / "drivers")

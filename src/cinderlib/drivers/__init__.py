@@ -15,6 +15,7 @@ from cinderlib.progress import Listener
 
 if TYPE_CHECKING:
     from cinderlib.drivers.cinder_conf import CinderConf
+    from cinderlib.drivers.requirements import Lacks
 
 __all__ = [
     "Driver",
@@ -68,10 +69,10 @@ def load(
     return loading.load(name, options, store, settings, progress)
 
 
-def check(name: str, options: Mapping[str, Any], *, settings: Settings) -> list[str]:
+def check(name: str, options: Mapping[str, Any], *, settings: Settings) -> Lacks:
     """Check the options of a backend as :func:`load` does, and ask nothing of its storage.
 
-    :returns: what the driver needs and this host lacks, each in words.
+    :returns: what the driver needs and this host lacks.
     :raises ConfigurationError: an option is unknown or its value impossible, or there is no such
         driver; ``resource`` is the option's name where it is about one.
     :raises MissingDependency: the driver cannot be imported here.

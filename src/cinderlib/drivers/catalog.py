@@ -95,7 +95,7 @@ def _describe(path: str) -> dict[str, Any]:
         driver_class = loading.import_class(path)
     except MissingDependency as error:
         return {**entry, "supported": False, "state": str(error), "driver_options": []}
-    missing = requirements.missing(driver_class)
+    missing = requirements.missing(driver_class).words
     opts = {opt.dest: opt for opt in options.of_driver(driver_class)}
     for name, opt in options.of_every_driver().items():
         opts.setdefault(name, opt)

@@ -81,7 +81,7 @@ def load(
     return LocalDriver(driver, own, info, context, lambda: _release(own, group), progress)
 
 
-def check(name: str, given: Mapping[str, Any], settings: Settings) -> list[str]:
+def check(name: str, given: Mapping[str, Any], settings: Settings) -> requirements.Lacks:
     """See :func:`cinderlib.drivers.check`."""
     path = names.resolve(given.get("volume_driver", ""))
     group = options.new_group()
@@ -188,7 +188,7 @@ def _set_up(
         except CinderlibError:
             raise
         except Exception as error:
-            missing = requirements.missing(driver_class)
+            missing = requirements.missing(driver_class).words
             if missing:
                 raise MissingDependency(
                     f"backend {own.backend!r} could not be set up: driver {driver_class.__name__} "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.util
 import re
@@ -48,18 +49,34 @@ _TRY = re.compile(r"([ \t]*)try:")
 _EXCEPT = re.compile(r"([ \t]*)except \(?(?:ImportError|ModuleNotFoundError)\b")
 
 
-def missing(driver_class: Any) -> list[str]:
-    """What the driver needs and this host lacks, each as words for a person."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Lacks:
+    """What a driver needs and this host has not.
+
+    :ivar packages: of Python, as pip or the distribution calls them.
+    :ivar commands: programs.
+    """
+
+    packages: tuple[str, ...]
+    commands: tuple[str, ...]
+
+    @property
+    def words(self) -> list[str]:
+        """Each in words for a person."""
+        packages = [f"Python package {name}" for name in self.packages]
+        return packages + [f"command {name}" for name in self.commands]
+
+
+def missing(driver_class: Any) -> Lacks:
+    """What the driver needs and this host lacks."""
     absent = {
         _INSTALL.get(name, name) for name in optional_imports(driver_class) if not _importable(name)
     }
-    packages = [f"Python package {name}" for name in sorted(absent)]
-    commands = [
-        f"command {command}"
-        for command in _COMMANDS.get(driver_class.__module__, ())
-        if shutil.which(command) is None
-    ]
-    return packages + commands
+    commands = _COMMANDS.get(driver_class.__module__, ())
+    return Lacks(
+        packages=tuple(sorted(absent)),
+        commands=tuple(name for name in commands if shutil.which(name) is None),
+    )
 
 
 def optional_imports(driver_class: Any) -> set[str]:

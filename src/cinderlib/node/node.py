@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -16,6 +16,9 @@ from cinderlib.node.document import ConnectionDocument
 from cinderlib.node.lifecycle import Leftover
 from cinderlib.node.state import State
 from cinderlib.records import KeyValueRecord
+
+if TYPE_CHECKING:
+    from cinderlib.node.checks.finding import Diagnosis
 
 
 class _Persistence(Protocol):
@@ -161,6 +164,28 @@ class Node:
         """
         found = self.leftovers() if leftovers is None else leftovers
         return [leftover for leftover in found if lifecycle.clean(leftover, self._settings)]
+
+    def diagnose(
+        self, protocols: Iterable[str] | None = None, *, needed: Mapping[str, str] | None = None
+    ) -> Diagnosis:
+        """Look what keeps this host from attaching volumes, and how to mend it.
+
+        Nothing is changed, and os-brick need not be installed. Without root, what only root may
+        look at is looked at through ``root_helper``, if it lets us.
+
+        :param protocols: what the host is to do: ``'iscsi'``, ``'multipath'``, ``'nvme'``,
+            ``'rbd'``, ``'nfs'``, ``'fc'``, ``'local'``, or as drivers name them. By default what is
+            attached, what is installed, and ``'multipath'`` if this node was made so. For what is
+            only installed nothing is an error.
+        :param needed: without ``protocols``: what the host is to do besides, and why, in words.
+        :raises InvalidInput: ``protocols`` has one that is not known.
+        """
+        from cinderlib.node import checks
+
+        needed = dict(needed or {})
+        if self._request.multipath:
+            needed.setdefault("multipath", "this node's setting")
+        return checks.diagnose(self._settings, protocols, needed)
 
     def _document(self, connection_info: Mapping[str, Any] | str) -> ConnectionDocument:
         if not isinstance(connection_info, str):

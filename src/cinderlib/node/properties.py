@@ -58,13 +58,17 @@ _lock = threading.Lock()
 _known: dict[tuple[Request, str | None], tuple[Any, dict[str, Any]]] = {}
 
 
+def connector_name(protocol: str) -> str:
+    """The name of the connector for a protocol, which drivers name in many ways."""
+    return _PROTOCOLS.get(protocol.lower(), protocol.lower())
+
+
 def gather(request: Request, protocol: str | None) -> dict[str, Any]:
     """The connector properties, from memory when nothing that they come from has changed.
 
     :param protocol: as a driver names it; ``None`` or one that is not known gives all.
     """
-    name = protocol and protocol.lower()
-    name = _PROTOCOLS.get(name, name) if name else None
+    name = connector_name(protocol) if protocol else None
     basics = _basics(request)
     if name == "local":
         return basics

@@ -1,0 +1,121 @@
+"""``cinderlib doctor``."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import click
+
+from cinderlib.cli import output
+from cinderlib.cli.app import App
+from cinderlib.cli.framework import Command, pass_app
+
+if TYPE_CHECKING:
+    from cinderlib.node.checks.finding import Diagnosis, Finding
+
+_COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
+_INDENT = "    "
+_PROTOCOLS = ("iscsi", "multipath", "nvme", "rbd", "nfs", "fc", "local")
+
+
+@click.command(cls=Command)
+@click.option(
+    "--protocol",
+    "protocols",
+    multiple=True,
+    type=click.Choice(_PROTOCOLS),
+    help="What this host is to do; may be given several times. By default what the configured"
+    " backends and what is attached here need, and what is installed.",
+)
+@click.option(
+    "--script",
+    is_flag=True,
+    help="Write the commands that mend what was found, as a script for root.",
+)
+@pass_app
+def doctor(app: App, protocols: tuple[str, ...], script: bool) -> None:
+    """Look what is wrong with this host, its backends and the store, and how to mend it.
+
+    Nothing is changed and no storage is asked. An error keeps something from working, a warning
+    lets it fail later or harm something else, a note is worth knowing. For what is installed, and
+    neither configured nor attached nor asked for, nothing is more than a warning.
+
+    Ends with 1 when there is an error.
+    """
+    diagnosis = _diagnose(app, protocols)
+    if script:
+        _write_script(diagnosis.findings)
+    elif app.as_json:
+        import msgspec
+
+        output.as_json(msgspec.to_builtins(diagnosis))
+    else:
+        _write(app, diagnosis)
+    if any(finding.severity == "error" for finding in diagnosis.findings):
+        click.get_current_context().exit(1)
+
+
+def _diagnose(app: App, protocols: tuple[str, ...]) -> Diagnosis:
+    from cinderlib import diagnosis
+    from cinderlib.errors import CinderlibError
+    from cinderlib.node.checks.finding import Diagnosis, Finding, worst_first
+
+    backends, findings = {}, []
+    for name in app.configuration.backends:
+        try:
+            backends[name] = app.configuration.backend(name)
+        except CinderlibError as error:
+            problem = f"backend {name} is not configured right: {error}"
+            findings.append(Finding(check="backend.options", severity="error", problem=problem))
+    host = app.node.diagnose(protocols or None, needed=diagnosis.needed(backends))
+    findings += host.findings
+    if backends or app.configuration.data.get("store"):
+        try:
+            findings += app.controller.diagnose(backends)
+        except CinderlibError as error:
+            problem = f"the store cannot be opened: {error}"
+            findings.append(Finding(check="store.reach", severity="error", problem=problem))
+    return Diagnosis(protocols=host.protocols, findings=worst_first(findings))
+
+
+def _write(app: App, diagnosis: Diagnosis) -> None:
+    looked = [f"{name} ({why})" for name, why in diagnosis.protocols.items()]
+    app.say(f"Looked at for: {', '.join(looked) or 'nothing, as nothing is needed or installed'}.")
+    counts = dict.fromkeys(_COLOURS, 0)
+    for finding in diagnosis.findings:
+        counts[finding.severity] += 1
+        click.echo()
+        _write_finding(finding)
+    if not diagnosis.findings:
+        app.say("Nothing is wrong.")
+        return
+    click.echo()
+    found = [f"{count} {name}{'s' * (count != 1)}" for name, count in counts.items() if count]
+    app.say(f"{', '.join(found)}.")
+    if any(finding.commands for finding in diagnosis.findings):
+        app.say("What mends is to be run as root: cinderlib doctor --script | sudo sh")
+
+
+def _write_finding(finding: Finding) -> None:
+    severity = click.style(finding.severity, fg=_COLOURS[finding.severity], bold=True)
+    click.echo(f"{severity}: {output.text(finding.problem)} [{finding.check}]")
+    for text in (finding.meaning, finding.advice):
+        if text:
+            sentence = output.text(text[0].upper() + text[1:]).rstrip(".") + "."
+            click.echo(
+                click.wrap_text(sentence, 96, initial_indent=_INDENT, subsequent_indent=_INDENT)
+            )
+    for command in finding.commands:
+        click.echo(f"{_INDENT}# {command}")
+
+
+def _write_script(findings: Iterable[Finding]) -> None:
+    click.echo("#!/bin/sh")
+    for finding in findings:
+        if finding.commands:
+            click.echo(f"\n# {finding.severity}: {output.text(finding.problem)}")
+            click.echo(f"echo {shlex.quote(finding.check)} >&2")
+            for command in finding.commands:
+                click.echo(command)

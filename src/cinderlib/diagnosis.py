@@ -1,0 +1,240 @@
+"""What keeps a controller from using its backends, and nodes from being told apart.
+
+The controller's half of `cinderlib doctor`; the host that attaches is looked at in ``node/checks``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import stat
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cinderlib.drivers import protocols
+from cinderlib.errors import CinderlibError, MissingDependency
+from cinderlib.node.checks import mending, rbd
+from cinderlib.node.checks.finding import Finding, worst_first
+from cinderlib.node.checks.host import Host
+
+if TYPE_CHECKING:
+    from cinderlib.controller import Controller
+    from cinderlib.drivers.requirements import Lacks
+
+Backends = Mapping[str, Mapping[str, Any]]
+Connector = Mapping[str, Any]
+
+#: What tells hosts apart on a storage network, and what it is called.
+_IDENTITIES = {"initiator": "iSCSI initiator name", "nqn": "NQN", "wwpns": "port name (WWPN)"}
+_LIO = ("target_core_mod", "iscsi_target_mod")
+
+
+def needed(backends: Backends) -> dict[str, str]:
+    """What a host must be able to do to attach the volumes of backends, and why.
+
+    :param backends: name -> options, ``volume_driver`` among them.
+    """
+    reasons: dict[str, str] = {}
+    for name, options in backends.items():
+        if protocol := protocols.of(options):
+            reasons.setdefault(protocol, f"backend {name}")
+        if str(options.get("use_multipath_for_image_xfer")).lower() in ("true", "1", "yes", "on"):
+            reasons.setdefault("multipath", f"backend {name}")
+    return reasons
+
+
+def check(
+    controller: Controller, state_path: Path, host: Host, backends: Backends
+) -> tuple[Finding, ...]:
+    """See :meth:`cinderlib.Controller.diagnose`."""
+    findings = [*_state(state_path), *_store(controller)]
+    for name, options in backends.items():
+        findings += _backend(controller, host, name, options)
+    return worst_first(findings)
+
+
+def _state(folder: Path) -> Iterator[Finding]:
+    try:
+        mode = folder.stat().st_mode
+    except FileNotFoundError:
+        return  # It is made, for its owner only, when it is needed.
+    except OSError as exc:
+        problem = f"the state folder {folder} cannot be looked at: {exc.strerror}"
+        yield Finding(
+            check="controller.state",
+            severity="error",
+            problem=problem,
+            meaning="no lock can be taken, so nothing can be changed on any backend",
+        )
+        return
+    if not os.access(folder, os.W_OK | os.X_OK):
+        yield Finding(
+            check="controller.state",
+            severity="error",
+            problem=f"the state folder {folder} cannot be written to",
+            meaning="no lock can be taken, so nothing can be changed on any backend",
+            advice="Run this as the user who owns it, or choose another with state_path.",
+        )
+    elif stat.S_IMODE(mode) & 0o022:
+        yield Finding(
+            check="controller.state",
+            severity="warning",
+            problem=f"other users can write to the state folder {folder}",
+            meaning="they can hold locks, or put files where drivers read theirs",
+            commands=(f"chmod 700 {shlex.quote(str(folder))}",),
+        )
+
+
+def _store(controller: Controller) -> Iterator[Finding]:
+    try:
+        registered = list(_registered(controller))
+        connected = list(_connected(controller))
+    except CinderlibError as exc:
+        yield Finding(
+            check="store.reach",
+            severity="error",
+            problem=f"the store cannot be read: {exc}",
+            meaning="no volume is known",
+        )
+        return
+    yield from _namesakes(registered)
+    for field, called in _IDENTITIES.items():
+        for value, names in _owners([*registered, *connected], field).items():
+            if len(names) > 1:
+                yield Finding(
+                    check="store.duplicates",
+                    severity="error",
+                    problem=f"{' and '.join(sorted(names))} have the same {called}, {value}",
+                    meaning="what is mapped for the one is mapped for the other: both write to it",
+                    advice=_RENAME[field],
+                )
+
+
+def _namesakes(registered: list[Connector]) -> Iterator[Finding]:
+    """Nodes of one name that are different machines: a connection of the one is the other's."""
+    by_host: dict[str, set[str]] = {}
+    for connector in registered:
+        if initiator := connector.get("initiator"):
+            by_host.setdefault(connector["host"], set()).add(str(initiator))
+    for host, initiators in sorted(by_host.items()):
+        if len(initiators) > 1:
+            yield Finding(
+                check="store.namesakes",
+                severity="warning",
+                problem=f"nodes with the iSCSI initiator names {' and '.join(sorted(initiators))}"
+                f" are registered, and all say that they are called {host}",
+                meaning="they are taken for one host: a volume that one is connected to, the other"
+                " may have too",
+                advice="If they are different hosts, name them ([node] host, or `hostnamectl"
+                " set-hostname`) and register them again. If it is one host whose initiator was"
+                " renamed, register it again under each of its names.",
+            )
+
+
+def _owners(connectors: list[Connector], field: str) -> dict[str, set[str]]:
+    """What tells hosts apart -> those that have it."""
+    owners: dict[str, set[str]] = {}
+    for connector in connectors:
+        value = connector.get(field)
+        for item in value if isinstance(value, list) else [value]:
+            if item:
+                owners.setdefault(str(item).lower(), set()).add(connector["host"])
+    return dict(sorted(owners.items()))
+
+
+def _registered(controller: Controller) -> Iterator[Connector]:
+    """What nodes have left in the store of themselves."""
+    for item in controller.persistence.get_key_values():
+        try:
+            connector = json.loads(item.value or "")
+        except ValueError:
+            continue  # Another's message.
+        if isinstance(connector, dict) and isinstance(connector.get("host"), str):
+            yield connector
+
+
+def _connected(controller: Controller) -> Iterator[Connector]:
+    """What the hosts that have connections said of themselves then."""
+    for connection in controller.connections():
+        if isinstance(connection.connector_info.get("host"), str):
+            yield connection.connector_info
+
+
+_RENAME = {
+    "initiator": "On all but one of them, with nothing attached: `echo"
+    ' "InitiatorName=$(iscsi-iname)" >/etc/iscsi/initiatorname.iscsi`, restart iscsid, and'
+    " `cinderlib node register` it again.",
+    "nqn": "On all but one of them, with nothing attached: `nvme gen-hostnqn >/etc/nvme/hostnqn`"
+    " and `uuidgen >/etc/nvme/hostid`, and `cinderlib node register` it again.",
+    "wwpns": "Ports have names of their own from the factory: look for virtual ports (NPIV) that"
+    " were copied with a machine.",
+}
+
+
+def _backend(
+    controller: Controller, host: Host, name: str, options: Mapping[str, Any]
+) -> Iterator[Finding]:
+    meaning = f"backend {name} does not load"
+    try:
+        lacks = controller._lacks(name, options)
+    except CinderlibError as exc:
+        python = shlex.quote(sys.executable)
+        no_cinder = isinstance(exc, MissingDependency) and "Cinder is not installed" in str(exc)
+        yield Finding(
+            check="backend.options",
+            severity="error",
+            problem=" ".join(str(exc).split()),
+            meaning=meaning,
+            commands=(f"{python} -m pip install cinder",) if no_cinder else (),
+            advice="" if no_cinder else "`cinderlib config check` says in which line.",
+        )
+        return
+    yield from _lacks(host, name, lacks, meaning)
+    if protocols.is_lvm(options):
+        yield from _lvm(host, name, options, meaning)
+
+
+def _lacks(host: Host, name: str, lacks: Lacks, meaning: str) -> Iterator[Finding]:
+    if lacks.commands:
+        yield mending.missing(host, "backend.commands", lacks.commands, meaning)
+    # Distributions have these for their own Python, and PyPI has not.
+    ceph = [module for module in ("rados", "rbd") if f"{module} (" in "".join(lacks.packages)]
+    if ceph:
+        yield Finding(
+            check="backend.packages",
+            severity="error",
+            problem=f"the driver of backend {name} needs {' and '.join(ceph)}, which this Python"
+            " has not",
+            meaning=meaning,
+            commands=rbd.library_commands(host, ceph),
+        )
+    others = [package for package in lacks.packages if "(" not in package]
+    if others:
+        yield Finding(
+            check="backend.packages",
+            severity="warning",
+            problem=f"the driver of backend {name} can use {' and '.join(others)}, which"
+            f" {'is' if len(others) == 1 else 'are'} not installed",
+            meaning=f"{meaning}, or something of it does not work",
+            commands=(f"{shlex.quote(sys.executable)} -m pip install {' '.join(others)}",),
+        )
+
+
+def _lvm(host: Host, name: str, options: Mapping[str, Any], meaning: str) -> Iterator[Finding]:
+    group = str(options.get("volume_group") or "cinder-volumes")
+    if host.which("vgs") is None:
+        return  # Named among what the driver lacks.
+    if host.output("vgs", "--noheadings", "-o", "vg_name", group) is None:
+        yield Finding(
+            check="backend.volume-group",
+            severity="error",
+            problem=f"LVM shows no volume group {group}, which backend {name} is to use",
+            meaning=meaning,
+            advice=f"Make it: `vgcreate {group} DISK`. If it is there, LVM's filter hides its"
+            " disk: `lvmconfig --type full devices/global_filter` shows that.",
+        )
+    if str(options.get("target_helper", "")) in ("lioadm", "lio"):
+        yield from mending.modules(host, _LIO, "backend.target", meaning)

@@ -1,0 +1,41 @@
+"""What the volumes of a driver are attached over, as far as its name and its options say so.
+
+Nothing of Cinder is imported; a loaded driver says it in its stats.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+#: In this order: ``RBDISCSIDriver`` exports what it has over iSCSI.
+_NAMED = (
+    ("iscsi", re.compile(r"iscsi|solidfire", re.IGNORECASE)),
+    ("nvme", re.compile(r"nvme", re.IGNORECASE)),
+    ("nfs", re.compile(r"nfs", re.IGNORECASE)),
+    ("rbd", re.compile(r"rbd", re.IGNORECASE)),
+    ("fc", re.compile(r"FC|FibreChannel|(^|[._])fc([._]|$)")),
+    ("local", re.compile(r"^file$|\.FileDriver$")),
+)
+_LVM = re.compile(r"^lvm$|LVM")
+_IN_OPTIONS = re.compile(r"protocol$")
+
+
+def of(options: Mapping[str, Any]) -> str | None:
+    """The protocol of a backend with these options; ``None`` when they do not say."""
+    driver = str(options.get("volume_driver", ""))
+    chosen = [str(value) for name, value in options.items() if _IN_OPTIONS.search(name) and value]
+    if _LVM.search(driver):
+        # An old LIO or tgt target does iSCSI when nothing else is asked for.
+        chosen = chosen or ["iscsi"]
+    for text in (*chosen, driver):
+        for protocol, pattern in _NAMED:
+            if pattern.search(text):
+                return protocol
+    return None
+
+
+def is_lvm(options: Mapping[str, Any]) -> bool:
+    """Whether the volumes are logical volumes of this host."""
+    return bool(_LVM.search(str(options.get("volume_driver", ""))))

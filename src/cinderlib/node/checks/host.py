@@ -1,0 +1,145 @@
+"""A host as the checks see it: its files, its kernel, its commands."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+from pathlib import Path
+from typing import Literal
+
+from cinderlib.errors import MissingDependency, NodeError
+from cinderlib.node import command
+
+#: Where a kernel shows what is in it, whether it was loaded as a module or built in.
+_SHOWN_BY = {
+    "dm_mod": "/sys/class/misc/device-mapper",
+    "iscsi_tcp": "/sys/class/iscsi_transport/tcp",
+    "loop": "/dev/loop-control",
+    "nvme_fabrics": "/sys/class/misc/nvme-fabrics",
+    "rbd": "/sys/bus/rbd",
+}
+#: Commands of root are there, and not on every user's path.
+_OF_ROOT = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+
+
+class Host:
+    """What can be looked at on this host, as root where that is needed and possible.
+
+    :param root_helper: the command that runs another as root, unused when this process is root.
+    :param root: the folder that is looked into instead of ``/``.
+    :param path: where commands are looked for instead of ``PATH`` and the folders of root.
+    :param uid: whose rights are looked at, by default this process's.
+    """
+
+    def __init__(
+        self,
+        root_helper: str = "sudo",
+        *,
+        root: str | os.PathLike[str] = "/",
+        path: str | None = None,
+        uid: int | None = None,
+    ) -> None:
+        self.root_helper = root_helper
+        self.is_root = (os.geteuid() if uid is None else uid) == 0
+        self._root = Path(root)
+        self._path = path or os.pathsep.join((os.environ.get("PATH", ""), *_OF_ROOT))
+
+    def file(self, name: str) -> Path:
+        """Where a file of the host is, such as ``/etc/os-release``."""
+        return self._root / name.lstrip("/")
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a file or a folder of that name."""
+        return self.file(name).exists()
+
+    def names(self, folder: str) -> list[str]:
+        """What is in a folder; nothing when it is not there or may not be read."""
+        try:
+            return sorted(os.listdir(self.file(folder)))
+        except OSError:
+            return []
+
+    def read(self, name: str) -> str | None:
+        """What a file has; ``None`` when it is not there or may not be read."""
+        file = self.file(name)
+        try:
+            return file.read_text(errors="replace")
+        except PermissionError:
+            return self.output("cat", str(file))
+        except OSError:
+            return None
+
+    def which(self, name: str) -> str | None:
+        """The path of a command; ``None`` when it is not installed."""
+        return shutil.which(name, path=self._path)
+
+    def output(self, name: str, *arguments: str) -> str | None:
+        """What a command writes when root runs it; ``None`` when it fails."""
+        found = self.which(name)
+        if found is None:
+            return None
+        try:
+            return command.run([found, *arguments], root_helper=self.root_helper, timeout=30)
+        except (MissingDependency, NodeError):
+            return None
+
+    def is_listening(self, socket: str) -> bool:
+        """Whether something listens on an abstract socket: a daemon, or systemd for it.
+
+        Also true in a container that has the network of a host on which the daemon runs.
+        """
+        sockets = self.read("/proc/net/unix") or ""
+        return any(line.endswith(f"@{socket}") for line in sockets.splitlines())
+
+    @property
+    def name(self) -> str:
+        """What this host is called."""
+        return (self.read("/proc/sys/kernel/hostname") or "").strip()
+
+    @functools.cached_property
+    def kernel(self) -> str:
+        """The release of the running kernel."""
+        return (self.read("/proc/sys/kernel/osrelease") or "").strip()
+
+    def module(self, name: str) -> Literal["there", "loadable", "missing"]:
+        """Whether the kernel has something: now, when it is asked for, or not at all.
+
+        :param name: of the module, with underscores.
+        """
+        if self.exists(_SHOWN_BY.get(name, f"/sys/module/{name}")) or name in self._loaded:
+            return "there"
+        return "loadable" if name in self._modules else "missing"
+
+    @property
+    def _loaded(self) -> set[str]:
+        lines = (self.read("/proc/modules") or "").splitlines()
+        filesystems = (self.read("/proc/filesystems") or "").split()
+        built_in = self._listed("modules.builtin")
+        return {line.partition(" ")[0] for line in lines} | set(filesystems) | built_in
+
+    @functools.cached_property
+    def _modules(self) -> set[str]:
+        return self._listed("modules.dep")
+
+    def _listed(self, index: str) -> set[str]:
+        lines = (self.read(f"/lib/modules/{self.kernel}/{index}") or "").splitlines()
+        files = (Path(line.partition(":")[0]).name for line in lines)
+        return {file.partition(".ko")[0].replace("-", "_") for file in files}
+
+    @functools.cached_property
+    def release(self) -> dict[str, str]:
+        """What the distribution says of itself: ``ID``, ``ID_LIKE``, ``VERSION_ID``, ..."""
+        lines = (self.read("/etc/os-release") or "").splitlines()
+        pairs = (line.partition("=") for line in lines if "=" in line)
+        return {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}
+
+    @property
+    def has_systemd(self) -> bool:
+        """Whether systemd manages the services of the host."""
+        return self.file("/run/systemd/system").is_dir()
+
+    @property
+    def is_container(self) -> bool:
+        """Whether the kernel is another host's."""
+        return self.exists("/run/.containerenv") or self.exists("/.dockerenv")

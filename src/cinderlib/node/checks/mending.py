@@ -1,0 +1,117 @@
+"""The commands that mend, in the words of the host's own distribution and init system."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from cinderlib.node.checks.finding import Finding
+from cinderlib.node.checks.host import Host
+
+Family = Literal["debian", "rhel"]
+
+#: Command -> its package in the families of Debian and of Red Hat Enterprise Linux.
+PACKAGES: Mapping[str, tuple[str, str]] = {
+    "blockdev": ("util-linux", "util-linux-core"),
+    "du": ("coreutils", "coreutils"),
+    "iscsiadm": ("open-iscsi", "iscsi-initiator-utils"),
+    "losetup": ("mount", "util-linux-core"),
+    "lvcreate": ("lvm2", "lvm2"),
+    "lvs": ("lvm2", "lvm2"),
+    "modprobe": ("kmod", "kmod"),
+    "mount.nfs": ("nfs-common", "nfs-utils"),
+    "multipath": ("multipath-tools", "device-mapper-multipath"),
+    "multipathd": ("multipath-tools", "device-mapper-multipath"),
+    "nvme": ("nvme-cli", "nvme-cli"),
+    "qemu-img": ("qemu-utils", "qemu-img"),
+    "rbd": ("ceph-common", "ceph-common"),
+    "sudo": ("sudo", "sudo"),
+    "udevadm": ("udev", "systemd-udev"),
+    "vgs": ("lvm2", "lvm2"),
+}
+
+
+def family(host: Host) -> Family | None:
+    """Whose packages a host has; ``None`` for a distribution that is not known here."""
+    names = f"{host.release.get('ID', '')} {host.release.get('ID_LIKE', '')}".split()
+    if {"debian", "ubuntu"} & set(names):
+        return "debian"
+    return "rhel" if {"rhel", "fedora", "centos"} & set(names) else None
+
+
+def install(host: Host, *commands: str) -> tuple[str, ...]:
+    """The command that installs the packages of commands; nothing where they are not known."""
+    kind = family(host)
+    if kind is None or not set(commands) <= PACKAGES.keys():
+        return ()
+    names = {PACKAGES[name][kind == "rhel"] for name in commands}
+    return install_packages(host, names)
+
+
+def install_packages(host: Host, packages: Iterable[str]) -> tuple[str, ...]:
+    """The command that installs packages, given by the names of the host's distribution."""
+    tool = {"debian": "apt-get", "rhel": "dnf", None: None}[family(host)]
+    return (f"{tool} install -y {' '.join(sorted(packages))}",) if tool else ()
+
+
+def missing(host: Host, check: str, commands: Iterable[str], meaning: str, *then: str) -> Finding:
+    """The finding that commands are not installed.
+
+    :param then: what else is to be run once they are.
+    """
+    absent = [name for name in commands if host.which(name) is None]
+    fix = install(host, *absent)
+    return Finding(
+        check=check,
+        severity="error",
+        problem=f"{' and '.join(absent)} {'is' if len(absent) == 1 else 'are'} not installed",
+        meaning=meaning,
+        commands=(*fix, *then) if fix else (),
+        advice="" if fix else "Install what has it in this distribution.",
+    )
+
+
+def start(host: Host, unit: str, *daemon: str) -> tuple[str, ...]:
+    """What starts a service, now and whenever the host starts.
+
+    :param daemon: the commands that start it where no service manager is.
+    """
+    return (f"systemctl enable --now {unit}",) if host.has_systemd else daemon
+
+
+def write(name: str, *lines: str, append: bool = False) -> str:
+    """The command that writes a file, with a backslash and n for the end of each line."""
+    text = "".join(f"{line}\\n" for line in lines).replace("%", "%%")
+    return f"printf {shlex.quote(text)} {'>>' if append else '>'}{shlex.quote(name)}"
+
+
+def modules(host: Host, names: Iterable[str], check: str, meaning: str) -> list[Finding]:
+    """What is to be said of modules of the kernel: nothing, unless they are not to be had."""
+    states = {name: host.module(name) for name in names}
+    absent = [name for name, state in states.items() if state == "missing"]
+    if not absent:
+        if "loadable" in states.values() and host.which("modprobe") is None:
+            return [missing(host, "host.modprobe", ["modprobe"], "no module can be loaded")]
+        return []
+    commands: tuple[str, ...] = ()
+    advice = "Boot a kernel that has it."
+    if host.is_container:
+        advice = "In a container the kernel is the host's: run `modprobe -a {}` there."
+        advice = advice.format(" ".join(absent))
+    elif not host.exists(f"/lib/modules/{host.kernel}") and host.names("/lib/modules"):
+        advice = "The modules of the running kernel were removed, as updates do: reboot."
+    elif host.release.get("ID") == "ubuntu":
+        commands = (f"apt-get install -y linux-modules-extra-{host.kernel}",)
+    elif family(host) == "rhel":
+        commands = (f"dnf install -y kernel-modules-{host.kernel}",)
+    return [
+        Finding(
+            check=check,
+            severity="error",
+            problem=f"the kernel {host.kernel} has no {' and no '.join(absent)}",
+            meaning=meaning,
+            commands=commands,
+            advice="" if commands else advice,
+        )
+    ]
