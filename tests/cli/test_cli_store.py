@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 import shutil
+import sqlite3
 
 import pytest
 from cli.command import Command
@@ -91,6 +92,123 @@ def test_migrate_copies_everything_to_an_empty_store(filled: Command) -> None:
     assert "4 records" in filled("store", "migrate", url, "--yes", ends=4).stderr
     elsewhere(filled)
     assert contents(filled) == before
+
+
+def configured(cinderlib: Command, keys: str) -> None:
+    """Give the store ``encryption_keys``."""
+    kept = cinderlib.config.read_text().partition("\n[store]")[0]
+    cinderlib.config.write_text(f"{kept}\n[store]\nencryption_keys = {keys}\n")
+
+
+def raw(cinderlib: Command, text: str) -> int:
+    """How often a text is in the files of the store."""
+    files = (cinderlib.folder / "state").glob("metadata.sqlite*")
+    return sum(file.read_bytes().count(text.encode()) for file in files)
+
+
+def test_secrets_are_encrypted_and_their_key_is_rotated(
+    filled: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = contents(filled)
+    file = str(filled.volumes)  # where the volume is, is in the connection
+    assert raw(filled, f"{file}/volume-") > 0
+    assert "encryption_keys" in filled("store", "rotate", ends=2).stderr
+
+    old, new = (filled("store", "generate-key").line for _ in range(2))
+    assert filled("store", "generate-key", "--json").json["key"] not in (old, new)
+    (filled.folder / "keys").write_text(f"{old}\n")
+    configured(filled, '{ file = "keys" }')
+    assert "Encrypted 2 records" in filled("store", "rotate").stderr
+    assert raw(filled, f"{file}/volume-") == 0
+
+    monkeypatch.setenv("NEW", new)
+    configured(filled, '[{ env = "NEW" }, { file = "keys" }]')
+    shown = filled("config", "show").stdout
+    assert 'encryption_keys = [{ env = "NEW" }, { file = "keys" }]' in shown
+    assert contents(filled) == before
+    assert filled("store", "rotate", "--json").json == {"encrypted": 2, "current": 0, "failed": 0}
+    configured(filled, '{ env = "NEW" }')
+    assert "2 had it already" in filled("store", "rotate").stderr
+    assert contents(filled) == before
+    filled("volume", "connect", "data", "--node", "here")
+
+
+@pytest.mark.parametrize("keys", ["another", "none"])
+def test_without_the_key_everything_is_listed_and_no_secret_is_used(
+    filled: Command, keys: str
+) -> None:
+    key = filled("store", "generate-key").line
+    configured(filled, f'"{key}"')
+    filled("store", "rotate")
+    before = contents(filled)
+    if keys == "another":
+        configured(filled, f'"{filled("store", "generate-key").line}"')
+        assert "2 records" in filled("store", "rotate", ends=5).stderr
+    else:
+        text = filled.config.read_text()
+        filled.config.write_text(text.partition("\n[store]")[0])
+    assert contents(filled) == before
+    connection = before["connection"][0]["id"]  # type: ignore[index]
+    assert "data" in filled("volume", "list").stdout
+    for arguments in (("volume", "show", "data"), ("connection", "list")):
+        assert connection in filled(*arguments).stdout
+    assert "***" in filled("connection", "show", connection).stdout
+    for arguments in (("connection", "show", connection, "--document"), ("store", "dump")):
+        refused = filled(*arguments, ends=5).stderr
+        assert "encryption_keys" in refused
+        assert key not in refused
+
+
+def test_keys_are_not_shown_and_open_files_with_them_are_told_of(cinderlib: Command) -> None:
+    key = cinderlib("store", "generate-key").line
+    configured(cinderlib, f'"{key}"')
+    assert key not in cinderlib("config", "show").stdout
+    cinderlib.config.chmod(0o644)
+    warned = cinderlib("config", "check").stdout
+    assert "encryption_keys is a secret" in " ".join(warned.split())
+    configured(cinderlib, '"no key"')
+    refused = " ".join(cinderlib("config", "check", ends=2).stdout.split())
+    assert "generate-key" in refused
+    configured(cinderlib, '{ env = "NOWHERE" }')
+    assert "no variable NOWHERE" in cinderlib("volume", "list", ends=2).stderr
+
+
+def test_a_store_is_migrated_to_one_with_keys_of_its_own(filled: Command) -> None:
+    before = contents(filled)
+    target = filled.folder / "new.toml"
+    key = filled("store", "generate-key").line
+    new = filled.folder / "other.sqlite"
+    target.write_text(f'[store]\nconnection = "sqlite:///{new}"\nencryption_keys = "{key}"\n')
+    filled("store", "migrate", str(target), "--yes")
+    assert raw(filled, f"{filled.volumes}/volume-") > 0
+    assert f"{filled.volumes}/volume-".encode() not in new.read_bytes()
+    filled.config.write_text(f"{filled.config.read_text()}\n{target.read_text()}")
+    assert contents(filled) == before
+
+
+def test_upgrade_says_from_which_version_to_which(cinderlib: Command) -> None:
+    store = cinderlib.folder / "state" / "metadata.sqlite"
+    assert "Would make the tables" in cinderlib("store", "upgrade", "--dry-run").stderr
+    assert not store.exists()
+    assert "Made the tables, schema version 1" in cinderlib("store", "upgrade").stderr
+    assert store.exists()
+    for more in ([], ["--dry-run"]):
+        assert "version 1. There is nothing to do" in cinderlib("store", "upgrade", *more).stderr
+    current = {"from": 1, "to": 1, "changed": False}
+    assert cinderlib("store", "upgrade", "--json").json == current
+    cinderlib.config.write_text('[store]\nstorage = "memory"\n')
+    assert "'db'" in cinderlib("store", "upgrade", ends=2).stderr
+
+
+def test_upgrade_refuses_what_a_newer_version_needs_for_itself(cinderlib: Command) -> None:
+    cinderlib("volume", "list")
+    with sqlite3.connect(cinderlib.folder / "state" / "metadata.sqlite") as other:
+        other.execute("UPDATE cinderlib_schema SET version = 3")
+    assert cinderlib("store", "upgrade", "--json").json == {"from": 3, "to": 3, "changed": False}
+    with sqlite3.connect(cinderlib.folder / "state" / "metadata.sqlite") as other:
+        other.execute("UPDATE cinderlib_schema SET min_reader = 2")
+    for more in ([], ["--dry-run"]):
+        assert "Upgrade cinderlib" in cinderlib("store", "upgrade", *more, ends=8).stderr
 
 
 CINDERLIB5 = pathlib.Path(__file__).parents[1] / "data" / "cinderlib5" / "cinderlib5.sqlite"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -23,9 +24,10 @@ from alembic.migration import MigrationContext
 from sqlalchemy import event
 
 from cinderlib.errors import CinderlibError, DamagedRecord, MissingDependency, StoreError
-from cinderlib.persistence import open_store
+from cinderlib.persistence import open_store, upgrade_store
 from cinderlib.persistence.base import Put, Remove, Store
-from cinderlib.persistence.sql import schema
+from cinderlib.persistence.sql import schema, upgrade
+from cinderlib.persistence.sql import store as sql_store
 from cinderlib.records import KeyValueRecord, VolumeRecord, replace
 from cinderlib.testing.store import in_threads, increment, volume
 
@@ -150,6 +152,45 @@ def test_a_current_database_is_opened_without_alembic(sqlite_url: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert done.stdout.strip() == b"[]"
+
+
+@pytest.fixture
+def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library as it may be one day, with one migration more."""
+    migrations = tmp_path / "migrations"
+    shutil.copytree(upgrade.MIGRATIONS, migrations)
+    (migrations / "versions" / "v0002_second.py").write_text(
+        "import sqlalchemy as sa\nfrom alembic import op\n\n"
+        "revision, down_revision = '0002', '0001'\n\n\n"
+        "def upgrade():\n"
+        "    op.add_column('cinderlib_volume', sa.Column('colour', sa.String(9)))\n"
+        "    op.execute('UPDATE cinderlib_schema SET version = 2')\n"
+    )
+    monkeypatch.setattr(upgrade, "MIGRATIONS", migrations)
+    monkeypatch.setattr(upgrade, "VERSION", schema.VERSION + 1)
+    monkeypatch.setattr(sql_store, "VERSION", schema.VERSION + 1)
+
+
+def test_an_older_schema_is_upgraded(
+    url: str, engine: sa.Engine, request: pytest.FixtureRequest
+) -> None:
+    config = {"storage": "db", "connection": url}
+    assert upgrade_store(config, dry_run=True) == (None, 1)
+    assert not sa.inspect(engine).get_table_names()
+    with open_url(url) as store:
+        (old,) = store.apply(Put(volume("old")))
+    request.getfixturevalue("next_version")
+
+    def columns() -> set[str]:
+        return {column["name"] for column in sa.inspect(engine).get_columns("cinderlib_volume")}
+
+    assert upgrade_store(config, dry_run=True) == (1, 2)
+    assert "colour" not in columns()
+    assert upgrade_store(config) == (1, 2)
+    assert "colour" in columns()
+    assert upgrade_store(config) == (2, 2)
+    with open_url(url) as store:
+        assert store.get(VolumeRecord, "old") == old
 
 
 def test_a_newer_schema_that_suits_this_version_is_used(url: str, engine: sa.Engine) -> None:

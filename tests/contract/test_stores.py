@@ -15,7 +15,7 @@ from cinderlib.errors import (
     StaleRecord,
     StoreError,
 )
-from cinderlib.persistence import of_objects, open_store
+from cinderlib.persistence import generate_key, of_objects, open_store
 from cinderlib.persistence.base import Put, Remove, Store
 from cinderlib.persistence.memory import MemoryStore
 from cinderlib.persistence.object_store import ObjectStore
@@ -35,6 +35,7 @@ from cinderlib.records import (
 from cinderlib.testing import StoreConformance
 from cinderlib.testing.store import volume
 
+KEY = generate_key()
 SERVER = frozenset({"atomic", "durable", "shared", "damage"})
 
 
@@ -67,6 +68,14 @@ class TestSQLite(StoreConformance):
 
     def damage(self, place, record) -> None:
         damage(f"sqlite:///{place}/cl.sqlite", record)
+
+
+class TestEncrypted(TestSQLite):
+    """With secrets encrypted; the store behind it is of no importance."""
+
+    def make_store(self, place) -> Store:
+        url = f"sqlite:///{place}/cl.sqlite"
+        return open_store({"storage": "db", "connection": url, "encryption_keys": KEY})
 
 
 class OnServer(StoreConformance):
@@ -281,7 +290,6 @@ class TestForeignPersistence:
         with pytest.raises(StoreError, match=r"get_volumes: RuntimeError") as caught:
             ObjectStore(Broken(), wrap).get(VolumeRecord, "v")
         assert "hunter2" not in str(caught.value)
-
 
     def test_an_intent_that_is_damaged_hides_no_other(self) -> None:
         persistence = UserPersistence()

@@ -60,6 +60,17 @@ def facts_of(resource: Any, facts: Mapping[str, Any]) -> None:
     details(shown)
 
 
+def attribute(resource: Any, name: str) -> Any:
+    """An attribute of a resource; ``'***'`` where the store has it encrypted and the key for it was
+    not given, so that everything else is shown without the key."""
+    from cinderlib.errors import DecryptionError
+
+    try:
+        return getattr(resource, name)
+    except DecryptionError:
+        return "***"
+
+
 def as_json(data: Any) -> None:
     """One JSON document."""
     click.echo(json.dumps(data, indent=2, default=_plain, ensure_ascii=False))

@@ -209,4 +209,6 @@ def to_dict(record: Record) -> dict[str, Any]:
 
 
 def _hide(value: Any) -> Any:
-    return "***" if _reveal(value) else None
+    if isinstance(value, Secret):
+        return "***" if value else None
+    return _reveal(value)  # which knows of nothing else

@@ -42,10 +42,10 @@ def list_(app: App, backend: str | None, volume: str | None, host: str | None) -
             item.id,
             names.get(item.volume_id) or item.volume_id,
             host_of(item),
-            item.protocol,
+            output.attribute(item, "protocol"),
             item.attach_mode,
             "attached" if item.attached else "mapped" if item.connected else item.status,
-            item.path,
+            output.attribute(item, "path"),
             backend_name(item),
         )
         for item in found
@@ -73,7 +73,9 @@ def show(app: App, connection: str, document: bool) -> None:
         output.as_json(found.to_dict())
     else:
         facts = found.to_dict()
-        facts.update(protocol=found.protocol, path=found.path)
+        facts.update(
+            protocol=output.attribute(found, "protocol"), path=output.attribute(found, "path")
+        )
         facts.pop("conn_info"), facts.pop("device")
         output.facts_of(found, facts)
 

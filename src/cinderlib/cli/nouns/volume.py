@@ -119,8 +119,9 @@ def show(app: App, volume: str) -> None:
     facts["size"] = sizes.of_gib(found.size)
     facts["snapshots"] = [f"{item.id} {item.name}".rstrip() for item in found.snapshots]
     facts["connections"] = [
-        f"{item.id} {item.connector_info.get('host', '')} {item.path or ''}".rstrip()
+        f"{item.id} {item.connector_info.get('host', '')} {path or ''}".rstrip()
         for item in found.connections
+        for path in [output.attribute(item, "path")]
     ]
     output.facts_of(found, facts)
 
