@@ -34,7 +34,7 @@ def store() -> None:
 def dump(app: App, file: str | None) -> None:
     """Write all records to FILE, or to standard output, as JSON Lines.
 
-    **Keys of connections are in it in clear.** A FILE is made for its owner only, and none is
+    Keys of connections are in it in clear. A FILE is made for its owner only, and none is
     written over.
     """
     from cinderlib.cli import storefile
