@@ -13,6 +13,9 @@ import run_page
 
 RUNNER = pathlib.Path(__file__).with_name("run_page.py")
 
+#: Seconds. A page of many commands loads Cinder as often; on a busy machine that takes minutes.
+LIMIT = 840
+
 
 def _loop_devices(folder: pathlib.Path) -> list[str]:
     found = []
@@ -22,6 +25,7 @@ def _loop_devices(folder: pathlib.Path) -> list[str]:
     return found
 
 
+@pytest.mark.timeout(LIMIT + 60)
 @pytest.mark.parametrize("page", pages.pages())
 def test_the_code_of_a_page_runs_and_leaves_no_device(page: str, tmp_path: pathlib.Path) -> None:
     folder = tmp_path / "work"
@@ -40,7 +44,7 @@ def test_the_code_of_a_page_runs_and_leaves_no_device(page: str, tmp_path: pathl
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=280,
+        timeout=LIMIT,
     )
     left = _loop_devices(folder)
     for device in left:
