@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from cinderlib import errors, serialization, validation
-from cinderlib.operations import exports
+from cinderlib.operations import exports, reconciliation
+from cinderlib.operations.findings import Finding
 from cinderlib.records import VolumeRecord
 
 if TYPE_CHECKING:
@@ -246,6 +247,27 @@ class Backend:
             if found.attach_status == "attached"
             and exports.restore(self.controller.journal, found.id)
         ]
+
+    def reconcile(self, *, repair: bool = False, remove: Iterable[str] = ()) -> list[Finding]:
+        """Compare the store with the storage, and bring them to agree.
+
+        Without arguments nothing is changed. Others can work meanwhile.
+
+        :param repair: whether what is this store's own and safe is put right: interrupted
+            operations, mappings that a forced disconnect left, connections that failed, a status
+            that the connections belie, files that killed processes left half made. No volume or
+            snapshot, and no record of one, is removed by it.
+        :param remove: the ids of findings to remove: of an orphan from the storage **with its
+            data**, of a record that is missing, dangling or damaged from the store. Each is looked
+            at once more, under its lock.
+        :returns: what was found, and what was done with each.
+        :raises InvalidInput: an id in ``remove`` is not of such a finding; nothing was done.
+        :raises DriverError: the storage does not answer.
+        """
+        wanted = [remove] if isinstance(remove, str) else list(remove)
+        return reconciliation.reconcile(
+            self.controller.journal, self._name, repair=repair, remove=wanted
+        )
 
     def _place(self, pool_name: str | None, host: str | None) -> str:
         """The ``host`` of a new volume."""

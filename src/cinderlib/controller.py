@@ -206,7 +206,7 @@ class Controller:
             backend = Backend._make(self, name, given, driver)
             self._backends[name] = backend
         if self._recover_at_start:
-            recovery.recover(self.journal, name)
+            recovery.recover(self.journal, name, owed=False)
         return backend
 
     def check_backend(self, volume_backend_name: str, **driver_options: Any) -> list[str]:

@@ -102,3 +102,29 @@ class SharedArray(FileDriver):
             for name in self.configuration.array_pools
         ]
         return stats
+
+
+class StubbornArray(SharedArray):
+    """Unmaps nothing as long as there is a file ``.stubborn`` in its folder, and deletes nothing
+    that is mapped."""
+
+    def _obey(self) -> None:
+        from cinder import exception
+
+        if os.path.exists(os.path.join(self.configuration.file_root, ".stubborn")):
+            raise exception.VolumeBackendAPIException(data="the array does not feel like it")
+
+    def terminate_connection(self, volume: Any, connector: dict[str, Any], **kwargs: Any) -> None:
+        self._obey()
+        super().terminate_connection(volume, connector)
+
+    def remove_export(self, context: Any, volume: Any) -> None:
+        self._obey()
+        super().remove_export(context, volume)
+
+    def delete_volume(self, volume: Any) -> None:
+        from cinder import exception
+
+        if self.maps(volume)["hosts"]:
+            raise exception.VolumeIsBusy(volume_name=volume.name)
+        super().delete_volume(volume)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cinder import exception, utils
 
-from cinderlib.drivers import connection_info, failures, scope, stats, translate
-from cinderlib.drivers.port import DriverInfo
+from cinderlib.drivers import connection_info, failures, listing, scope, stats, translate
+from cinderlib.drivers.port import DriverInfo, Listing
 from cinderlib.drivers.scope import Call, Scope
 from cinderlib.errors import CinderlibError, InvalidState
 from cinderlib.progress import Listener, Progress
@@ -171,24 +171,37 @@ class LocalDriver:
     def exists(self, volume: VolumeRecord) -> bool | None:
         with self._calling("look for volume", volume):
             made = translate.volume(self._context, volume)
-            return self._listed(made, "get_manageable_volumes")
+            return self._has(made, "volume", [made], [])
 
     def snapshot_exists(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> bool | None:
         with self._calling("look for snapshot", snapshot, volume):
-            return self._listed(self._snapshot(snapshot, volume), "get_manageable_snapshots")
+            made = self._snapshot(snapshot, volume)
+            return self._has(made, "snapshot", [made.volume], [made])
 
-    def _listed(self, made: Any, listing: str) -> bool | None:
-        """Ask by name where the driver can, else look for it among all that could be managed."""
+    def _has(self, made: Any, kind: str, volumes: list[Any], snapshots: list[Any]) -> bool | None:
+        """Ask by name where the driver can, else look for it among all that there is."""
         by_name = getattr(self._driver, "exists_in_storage", None)
         if by_name is not None:
             return bool(by_name(made.name))
-        try:
-            entries = getattr(self._driver, listing)(
-                [made], marker=None, limit=_ALL, offset=0, sort_keys=["size"], sort_dirs=["desc"]
+        listed = listing.listing(self._driver, volumes, snapshots)
+        if any((item.kind, item.id) == (kind, made.id) for item in listed.found):
+            return True
+        return False if kind in listed.kinds else None
+
+    def listing(
+        self, volumes: Sequence[VolumeRecord], snapshots: Sequence[SnapshotRecord]
+    ) -> Listing:
+        with self._calling("list what is on its storage"):
+            return listing.listing(
+                self._driver,
+                [translate.volume(self._context, volume) for volume in volumes],
+                [translate.snapshot(self._context, snapshot) for snapshot in snapshots],
             )
-        except (NotImplementedError, AttributeError):
-            return None
-        return any(entry.get("cinder_id") == made.id for entry in entries)
+
+    def leftovers(self, *, remove: bool = False) -> list[str]:
+        with self._calling("look for what was left half done"):
+            leftovers = getattr(self._driver, "leftovers", None)
+            return [] if leftovers is None else list(leftovers(remove=remove))
 
     def name_in_storage(self, record: VolumeRecord | SnapshotRecord) -> str:
         if isinstance(record, SnapshotRecord):
@@ -239,7 +252,3 @@ class LocalDriver:
                     error, f"backend {self._scope.backend!r} could not {task}", about,
                     self._info.secrets,
                 ) from failures.harmless(error, self._info.secrets)  # fmt: skip
-
-
-#: More than any array has: drivers page by slicing.
-_ALL = 2**31

@@ -19,7 +19,7 @@ is then the store's.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
@@ -48,6 +48,35 @@ class DriverInfo:
     enforce_multipath: bool
     scan_attempts: int
     host_limited: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class InStorage:
+    """A volume or snapshot that the storage has under a name that follows from an id.
+
+    :ivar kind: ``'volume'`` or ``'snapshot'``.
+    :ivar name: on the storage.
+    :ivar size: in GiB, where the driver says it.
+    :ivar volume_id: of a snapshot, where the driver says whose it is.
+    """
+
+    kind: str
+    id: str
+    name: str
+    size: int | None = None
+    volume_id: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Listing:
+    """What the storage has.
+
+    :ivar found: one for each id.
+    :ivar kinds: of which all are in it; the driver has no way to list the others.
+    """
+
+    found: tuple[InStorage, ...]
+    kinds: frozenset[str]
 
 
 class Driver(Protocol):
@@ -104,6 +133,19 @@ class Driver(Protocol):
     # The backend as a whole.
     def stats(self, *, refresh: bool = False) -> dict[str, Any]:
         """Capabilities and capacity, always with a ``pools`` list."""
+
+    def listing(
+        self, volumes: Sequence[VolumeRecord], snapshots: Sequence[SnapshotRecord]
+    ) -> Listing:
+        """What the storage has: of these records, and of others whose names follow from an id as
+        theirs do."""
+
+    def leftovers(self, *, remove: bool = False) -> list[str]:
+        """What killed processes left half done on the storage, by name, and nobody needs; empty
+        for drivers that keep no account of it.
+
+        :param remove: whether it is removed.
+        """
 
     def exists(self, volume: VolumeRecord) -> bool | None:
         """Whether the storage has the volume; ``None`` when the driver has no way to tell."""

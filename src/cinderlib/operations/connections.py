@@ -10,6 +10,7 @@ so that every end of a connection drops it. The host half is in :mod:`.attachmen
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,9 +26,14 @@ from cinderlib.records import (
     IntentRecord,
     Secret,
     VolumeRecord,
+    from_builtins,
+    new_id,
     now,
     replace,
+    to_builtins,
 )
+
+LOG = logging.getLogger(__name__)
 
 TRANSITIONAL = frozenset({"attaching", "detaching"})
 #: What names a host, the surest first. Two connectors that agree in the first that both have are
@@ -80,6 +86,7 @@ def connect(
                 resource=volume.id,
             )
         driver.validate_connector(connection.connector)
+        journal.try_owed(volume.id)
         if there is not None:
             # A connect or disconnect of this host that failed: take its place.
             connection = replace(
@@ -166,6 +173,11 @@ def same_host(one: ConnectionRecord, other: ConnectionRecord) -> bool:
         return False
     if one.attached_host and other.attached_host:
         return one.attached_host == other.attached_host
+    return _same_ports(one, other)
+
+
+def _same_ports(one: ConnectionRecord, other: ConnectionRecord) -> bool:
+    """Whether the storage takes two connections for the same host's."""
     for key in IDENTITY:
         mine, theirs = one.connector.get(key), other.connector.get(key)
         if mine and theirs:
@@ -258,6 +270,7 @@ def disconnect(journal: Journal, connection_id: str, *, force: bool = False) -> 
             )
         volume = volumes.get(journal, connection.volume_id)
         driver = journal.driver(volume.backend)
+        journal.try_owed(volume.id)
         intent, detaching = journal.begin(
             "connection.disconnect",
             lock,
@@ -265,19 +278,67 @@ def disconnect(journal: Journal, connection_id: str, *, force: bool = False) -> 
             before=connection,
             data={"force": force},
         )
+        owed: list[Put] = []
         try:
             after = _unmap(driver, volume, detaching, last=not others, force=force)
-        except errors.DriverError:
-            if not force:
+        except BaseException as exc:
+            if not force or not _is_the_drivers(exc):
                 journal.fail(intent, detaching, replace(detaching, status="error_detaching"))
                 raise
+            LOG.warning(
+                "The storage may still let %s reach volume %s; it is tried again when the volume is"
+                " next worked on, and by recover() and reconcile(): %s",
+                *(host_of(connection), volume.id, exc),
+            )
+            owed.append(Put(_unmap_intent(detaching)))
             after = _forced(driver, volume, last=not others)
-        except BaseException:
-            journal.fail(intent, detaching, replace(detaching, status="error_detaching"))
-            raise
         done = f"Volume {volume.id} was disconnected from {host_of(connection)}"
-        journal.finish_with(intent, done, volume, _without(after, others), *_gone(connection))
+        gone = _gone(connection)
+        journal.finish_with(intent, done, volume, _without(after, others), *gone, *owed)
         return True
+
+
+def _is_the_drivers(error: BaseException) -> bool:
+    """Whether the driver could not, or would not, and the store is well."""
+    return isinstance(error, errors.CinderlibError) and not isinstance(error, errors.StoreError)
+
+
+def _unmap_intent(connection: ConnectionRecord) -> IntentRecord:
+    """That a mapping may be left on the storage although its connection is gone."""
+    # A driver unmaps by the connector; keys are not needed, so they are not kept.
+    kept = replace(connection, conn_info=None, device=None)
+    return IntentRecord(
+        id=new_id(),
+        operation="connection.unmap",
+        backend=connection.backend,
+        resource_id=connection.volume_id,
+        lock=volumes.lock_name(connection.volume_id),
+        owner=this_process(),
+        data={"connection": to_builtins(kept)},
+    )
+
+
+def unmapped_host(intent: IntentRecord) -> str:
+    """The host that may still reach the volume of such an intent."""
+    return host_of(from_builtins(ConnectionRecord, intent.data["connection"]))
+
+
+@recovers("connection.unmap")
+def recover_unmap(journal: Journal, intent: IntentRecord) -> str:
+    """Unmap what a forced disconnect could not, unless the host is connected again by now."""
+    connection = from_builtins(ConnectionRecord, intent.data["connection"])
+    volume = journal.store.get(VolumeRecord, connection.volume_id)
+    if volume is None:
+        # The storage has forgotten its mappings with it.
+        journal.finish(intent, "Nothing was done")
+        return "finished"
+    there = journal.store.find(ConnectionRecord, {"volume_id": volume.id})
+    if any(_same_ports(connection, other) for other in there):
+        journal.finish(intent, "Nothing was done")
+        return "finished"
+    after = _unmap(journal.driver(intent.backend), volume, connection, last=not there, force=True)
+    journal.finish_with(intent, f"Volume {volume.id} was unmapped", volume, after)
+    return "finished"
 
 
 def _settle_here(journal: Journal, connection_id: str, *, force: bool) -> None:
@@ -300,7 +361,9 @@ def _forced(driver: Driver, volume: VolumeRecord, *, last: bool) -> VolumeRecord
         return volume
     try:
         return driver.remove_export(volume)
-    except errors.DriverError:
+    except errors.CinderlibError as exc:
+        if not _is_the_drivers(exc):
+            raise
         return volume
 
 

@@ -30,6 +30,10 @@ LOG = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=Record)
 
+#: What forced calls left undone on the storage. Nothing waits for it. It is tried again when the
+#: resource is next worked on, and when recovery or reconciliation is asked for.
+OWED = frozenset({"connection.unmap"})
+
 #: How often a result is brought onto a record that others change meanwhile.
 ATTEMPTS = 20
 
@@ -230,7 +234,7 @@ class Journal:
         found = [
             intent
             for intent in self.store.find(IntentRecord, {"resource_id": resource_id})
-            if intent.lock == lock
+            if intent.lock == lock and intent.operation not in OWED
         ]
         for intent in found:
             if self.may_run(intent):
@@ -241,6 +245,29 @@ class Journal:
                 )
             self.recover(intent)
         return bool(found)
+
+    def try_owed(self, resource_id: str) -> list[IntentRecord]:
+        """Try once more what forced calls left undone on a resource; its lock is held.
+
+        :returns: what is still undone.
+        """
+        left = []
+        for intent in self.store.find(IntentRecord, {"resource_id": resource_id}):
+            if intent.operation in OWED:
+                try:
+                    self.recover(intent)
+                except errors.CinderlibError as exc:
+                    LOG.warning("%s of %s: %s", intent.operation, resource_id, exc)
+                    left.append(intent)
+        return left
+
+    def drop(self, intent: IntentRecord, *changes: Change) -> None:
+        """Forget an operation that came to nothing while its exception is on the way, as
+        :meth:`fail` does for those whose record stays."""
+        try:
+            self.finish(intent, "It failed", *changes)
+        except errors.StoreError as exc:
+            LOG.warning("%s of %s failed: %s", intent.operation, intent.resource_id, exc)
 
     def may_run(self, intent: IntentRecord) -> bool:
         """Whether an operation can be under way although its lock is held here: on a host that

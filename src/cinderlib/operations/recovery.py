@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from cinderlib import errors, owner
 
 # Imported for the recoveries that they register.
 from cinderlib.operations import attachments, connections, snapshots, volumes  # noqa: F401
-from cinderlib.operations.journal import Journal, Recovered
+from cinderlib.operations.journal import OWED, Journal, Recovered
 from cinderlib.progress import Progress
 from cinderlib.records import IntentRecord
 
@@ -20,31 +21,47 @@ PATIENCE = 0.05
 PATIENCE_WITH_THE_DEAD = 5.0
 
 
-def recover(journal: Journal, backend: str | None = None) -> list[Recovered]:
+def recover(journal: Journal, backend: str | None = None, *, owed: bool = True) -> list[Recovered]:
     """Settle the interrupted operations; those that still run are left alone.
 
     An operation whose recovery fails stays recorded, is reported with the reason and can be
     recovered again. Killed half way, recovery can be run again.
 
     :param backend: only operations on this one.
+    :param owed: whether also what forced calls left undone is tried again. It can fail for as long
+        as the storage does.
     """
     where = None if backend is None else {"backend": backend}
     total = journal.store.count(IntentRecord, where)
     told: list[Recovered] = []
     for intent in journal.store.iterate(IntentRecord, where):
         journal.tell(Progress(len(told), max(total, len(told) + 1), "operations"))
-        told.append(_recover_one(journal, intent))
+        if owed or intent.operation not in OWED:
+            told.append(recover_one(journal, intent))
     return told
 
 
-def _recover_one(journal: Journal, intent: IntentRecord) -> Recovered:
+def is_interrupted(journal: Journal, intent: IntentRecord) -> bool:
+    """Whether recovery would settle an operation now; nothing is done."""
+    found = _attempt(journal, intent, lambda intent: "interrupted")
+    return found.outcome == "interrupted"
+
+
+def recover_one(journal: Journal, intent: IntentRecord) -> Recovered:
+    """Settle an operation if it was interrupted."""
+    return _attempt(journal, intent, journal.recover)
+
+
+def _attempt(
+    journal: Journal, intent: IntentRecord, settle: Callable[[IntentRecord], str]
+) -> Recovered:
     try:
         dead = owner.is_alive(intent.owner) is False
         patience = PATIENCE_WITH_THE_DEAD if dead else PATIENCE
         with journal.locks.hold(intent.lock, timeout=patience):
             if journal.store.get(IntentRecord, intent.id) is None:
                 return _told(intent, "skipped", "it ended meanwhile")
-            if _is_foreign(journal, intent):
+            if intent.operation not in OWED and _is_foreign(journal, intent):
                 return _told(
                     intent,
                     "skipped",
@@ -52,7 +69,7 @@ def _recover_one(journal: Journal, intent: IntentRecord) -> Recovered:
                 )
             if intent.operation in attachments.WHOLE and journal.is_in_halves(intent):
                 return _told(intent, "skipped", "it is running")
-            return _told(intent, journal.recover(intent))
+            return _told(intent, settle(intent))
     except errors.Busy:
         return _told(intent, "skipped", "it is running")
     except errors.CinderlibError as exc:

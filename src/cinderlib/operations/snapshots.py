@@ -88,7 +88,10 @@ def delete(journal: Journal, snapshot_id: str) -> bool:
         if snapshot is None:
             return False
         driver = journal.driver(snapshot.backend)
-        volume = volumes.get(journal, snapshot.volume_id)
+        try:
+            volume = volumes.get(journal, snapshot.volume_id)
+        except errors.VolumeNotFound:
+            volume = _stand_in(snapshot)
         intent, deleting = journal.begin(
             "snapshot.delete", lock, replace(snapshot, status="deleting"), before=snapshot
         )
@@ -103,6 +106,10 @@ def delete(journal: Journal, snapshot_id: str) -> bool:
         return True
 
 
+def _stand_in(snapshot: SnapshotRecord) -> VolumeRecord:
+    return volumes.stand_in(snapshot.volume_id, snapshot.backend, snapshot.volume_size)
+
+
 @recovers("snapshot.delete")
 def recover_delete(journal: Journal, intent: IntentRecord) -> str:
     """Its data may be gone already: go on to the end."""
@@ -113,9 +120,8 @@ def recover_delete(journal: Journal, intent: IntentRecord) -> str:
 def _remove(journal: Journal, intent: IntentRecord) -> None:
     snapshot = journal.store.get(SnapshotRecord, intent.resource_id)
     if snapshot is not None:
-        volume = journal.store.get(VolumeRecord, snapshot.volume_id)
-        if volume is not None:
-            journal.driver(intent.backend).delete_snapshot(snapshot, volume)
+        volume = journal.store.get(VolumeRecord, snapshot.volume_id) or _stand_in(snapshot)
+        journal.driver(intent.backend).delete_snapshot(snapshot, volume)
     journal.finish(
         intent,
         f"Snapshot {intent.resource_id} was deleted",

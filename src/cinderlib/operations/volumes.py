@@ -50,6 +50,15 @@ def get(journal: Journal, volume_id: str) -> VolumeRecord:
     return volume
 
 
+def stand_in(volume_id: str, backend: str, size: int) -> VolumeRecord:
+    """What a driver is told of a volume that the store does not know.
+
+    :param size: in GiB.
+    """
+    host = f"{this_host()}@{backend}#{backend}"
+    return VolumeRecord(id=volume_id, backend=backend, size=size, host=host, status="deleting")
+
+
 def create(
     journal: Journal, volume: VolumeRecord, asked: Mapping[str, Any]
 ) -> tuple[VolumeRecord, bool]:
@@ -182,6 +191,7 @@ def delete(journal: Journal, volume_id: str) -> bool:
                 " them first",
                 resource=volume_id,
             )
+        owed = journal.try_owed(volume_id)
         intent, deleting = journal.begin(
             "volume.delete", lock_name(volume_id), replace(volume, status="deleting"), before=volume
         )
@@ -190,7 +200,10 @@ def delete(journal: Journal, volume_id: str) -> bool:
         except BaseException:
             journal.fail(intent, deleting, replace(deleting, status="error_deleting"))
             raise
-        journal.finish(intent, f"Volume {volume_id} was deleted", Remove(VolumeRecord, volume_id))
+        gone = [Remove(IntentRecord, each.id) for each in owed]
+        journal.finish(
+            intent, f"Volume {volume_id} was deleted", Remove(VolumeRecord, volume_id), *gone
+        )
         return True
 
 

@@ -262,10 +262,10 @@ def test_killed_copy_leaves_nothing_after_the_next_set_up(tmpfs):
     ) as writer:
         assert writer.stdout.readline() == b"%d\n" % MIB
         assert len(os.listdir(tmpfs)) == 2
-        assert sparse.remove_abandoned(tmpfs) == []  # its writer is alive
+        assert sparse.abandoned(tmpfs, remove=True) == []  # its writer is alive
         writer.send_signal(signal.SIGKILL)
     assert not (tmpfs / "clone").exists()
-    assert len(sparse.remove_abandoned(tmpfs)) == 1
+    assert len(sparse.abandoned(tmpfs, remove=True)) == 1
     assert os.listdir(tmpfs) == ["source"]
     assert digest(tmpfs / "source") == before
 
@@ -273,14 +273,14 @@ def test_killed_copy_leaves_nothing_after_the_next_set_up(tmpfs):
 def test_writer_killed_when_the_file_had_its_name_already_loses_nothing(tmp_path):
     sparse.create(tmp_path / "volume", MIB)
     os.link(tmp_path / "volume", tmp_path / ".volume.0123456789abcdef.part")
-    assert sparse.remove_abandoned(tmp_path) == [".volume.0123456789abcdef.part"]
+    assert sparse.abandoned(tmp_path, remove=True) == [".volume.0123456789abcdef.part"]
     assert (tmp_path / "volume").stat().st_size == MIB
 
 
 def test_only_our_own_temporary_files_are_removed(tmp_path):
     for name in (".hidden", ".volume-1.part", "volume-1.0123456789abcdef.part", "volume-1"):
         (tmp_path / name).touch()
-    assert sparse.remove_abandoned(tmp_path) == []
+    assert sparse.abandoned(tmp_path, remove=True) == []
     assert len(os.listdir(tmp_path)) == 4
 
 

@@ -54,9 +54,30 @@ class Adoption:
         sort_dirs: list[str],
     ) -> list[dict[str, Any]]:
         """Every file but snapshots; those in use are not safe to manage."""
-        managed = {volume.name: volume.id for volume in cinder_volumes}
+        files = self._folder.volumes()
+        return self._manageable(cinder_volumes, files, marker, limit, offset, sort_keys, sort_dirs)
+
+    def get_manageable_snapshots(
+        self,
+        cinder_snapshots: Iterable[Any],
+        marker: Any,
+        limit: int,
+        offset: int,
+        sort_keys: list[str],
+        sort_dirs: list[str],
+    ) -> list[dict[str, Any]]:
+        """Every file that is named as a snapshot. Of which volume it is, no file says."""
+        files = self._folder.snapshots()
+        return self._manageable(
+            cinder_snapshots, files, marker, limit, offset, sort_keys, sort_dirs
+        )
+
+    def _manageable(
+        self, known: Iterable[Any], files: Iterable[tuple[str, int]], *paging: Any
+    ) -> list[dict[str, Any]]:
+        managed = {made.name: made.id for made in known}
         entries = []
-        for name, size in self._folder.volumes():
+        for name, size in files:
             reason = None
             if name in managed:
                 reason = "already managed"
@@ -72,9 +93,7 @@ class Adoption:
                     "reason_not_safe": reason,
                 }
             )
-        page: list[dict[str, Any]] = volume_utils.paginate_entries_list(
-            entries, marker, limit, offset, sort_keys, sort_dirs
-        )
+        page: list[dict[str, Any]] = volume_utils.paginate_entries_list(entries, *paging)
         return page
 
     def _size_of(self, reference: dict[str, Any]) -> int:

@@ -16,6 +16,7 @@ from cinder import exception
 from cinder.volume import configuration, driver, volume_utils
 from oslo_config import cfg
 
+from cinderlib import statefolder
 from cinderlib.drivers.file import loop, sparse
 from cinderlib.drivers.file.adoption import Adoption
 from cinderlib.drivers.file.folder import GIB, Folder, explained
@@ -71,8 +72,8 @@ class FileDriver(Adoption, driver.VolumeDriver):  # type: ignore[misc]
             )
         self._folder = Folder(Path(root))
         with explained(f"use {root} as file_root"):
-            self._folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for name in sparse.remove_abandoned(self._folder.root):
+            statefolder.make(self._folder.root)
+            for name in sparse.abandoned(self._folder.root, remove=True):
                 logger.info("Removed %s from %s: its writer was killed", name, root)
             self._reflink = sparse.can_reflink(self._folder.root)
             mode = self._folder.root.stat().st_mode
@@ -169,6 +170,11 @@ class FileDriver(Adoption, driver.VolumeDriver):  # type: ignore[misc]
     def exists_in_storage(self, name: str) -> bool:
         """Whether the volume or snapshot of that name is in the folder."""
         return self._folder.path(name).is_file()
+
+    def leftovers(self, *, remove: bool = False) -> list[str]:
+        """The files that killed processes left half made."""
+        with explained(f"look through {self._folder.root}"):
+            return sparse.abandoned(self._folder.root, remove=remove)
 
     def get_pool(self, volume: Any) -> str:
         return self._name

@@ -69,3 +69,7 @@ class Folder:
     def volumes(self) -> Iterator[tuple[str, int]]:
         """Names and sizes in bytes of all files but snapshots."""
         return (file for file in self.files() if not file[0].startswith("snapshot-"))
+
+    def snapshots(self) -> Iterator[tuple[str, int]]:
+        """Names and sizes in bytes of all snapshots."""
+        return (file for file in self.files() if file[0].startswith("snapshot-"))

@@ -2,7 +2,7 @@
 
 A file gets its name only when it is whole and on disk. Until then it has a temporary name in the
 same folder and an ``flock`` held by its writer; the kernel drops the lock with the writer, which
-is how :func:`remove_abandoned` tells what dead writers left from what living ones work on.
+is how :func:`abandoned` tells what dead writers left from what living ones work on.
 """
 
 from __future__ import annotations
@@ -139,12 +139,12 @@ def can_reflink(folder: Path) -> bool:
         return _reflink(source, target)
 
 
-def remove_abandoned(folder: Path) -> list[str]:
-    """Remove the temporary files of writers that are dead.
+def abandoned(folder: Path, *, remove: bool) -> list[str]:
+    """The names of the temporary files of writers that are dead.
 
-    :returns: the names of the removed files.
+    :param remove: whether they are removed.
     """
-    removed = []
+    found = []
     for entry in list(os.scandir(folder)):
         if not _TEMPORARY.fullmatch(entry.name):
             continue
@@ -152,11 +152,12 @@ def remove_abandoned(folder: Path) -> list[str]:
             fd = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.unlink(entry.path)
-                removed.append(entry.name)
+                if remove:
+                    os.unlink(entry.path)
+                found.append(entry.name)
             finally:
                 os.close(fd)
-    return removed
+    return found
 
 
 class _File:
@@ -190,7 +191,7 @@ def _temporary(path: Path) -> Iterator[tuple[int, Path]]:
         fcntl.flock(fd, fcntl.LOCK_EX)
         if os.fstat(fd).st_nlink:
             break
-        # remove_abandoned of another process came between the two calls above
+        # abandoned() of another process came between the two calls above
         os.close(fd)
     try:
         yield fd, temporary

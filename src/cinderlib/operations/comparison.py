@@ -1,0 +1,286 @@
+"""What reconciliation looks at, and what it makes of it. Nothing is changed here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TypeVar
+
+from cinderlib import errors
+from cinderlib.drivers.port import InStorage
+from cinderlib.operations import connections, recovery, repairs, snapshots, volumes
+from cinderlib.operations.connections import unmapped_host
+from cinderlib.operations.findings import Act, Case, Finding
+from cinderlib.operations.journal import OWED, Journal
+from cinderlib.records import (
+    KINDS,
+    ConnectionRecord,
+    IntentRecord,
+    KeyValueRecord,
+    Record,
+    SnapshotRecord,
+    VolumeRecord,
+)
+
+R = TypeVar("R", bound=Record)
+#: What the storage has by itself.
+Stored = VolumeRecord | SnapshotRecord
+
+_TRANSITIONAL: dict[type[Record], frozenset[str]] = {
+    VolumeRecord: volumes.TRANSITIONAL,
+    SnapshotRecord: snapshots.TRANSITIONAL,
+    ConnectionRecord: connections.TRANSITIONAL,
+}
+#: States of which nothing follows for the storage: it may have the resource or not.
+_UNKNOWN = volumes.TRANSITIONAL | {"error", "error_deleting"}
+#: What to do about a failure, by the status that it left.
+_ADVICE = {
+    "error": "create or revert it again, or delete it",
+    "error_deleting": "delete it again",
+    "error_extending": "extend it again; until then its size on the storage is not known",
+    "error_attaching": "connect the same host again, or disconnect it",
+    "error_detaching": "disconnect it again",
+}
+
+
+class Comparison:
+    """One look at a backend.
+
+    :param backend: its name; it is loaded.
+    """
+
+    def __init__(self, journal: Journal, backend: str) -> None:
+        self._journal = journal
+        self._store = journal.store
+        self._backend = backend
+        self._driver = journal.driver(backend)
+        self._cases: list[Case] = []
+
+    def cases(self) -> list[Case]:
+        """All that is found.
+
+        :raises DriverError: the storage does not answer.
+        """
+        self._cases = []
+        found_volumes = self._read(VolumeRecord)
+        found_snapshots = self._read(SnapshotRecord)
+        found_connections = self._read(ConnectionRecord)
+        self._intents(self._read(IntentRecord))
+        self._read(KeyValueRecord)
+        self._storage(found_volumes, found_snapshots)
+        self._states([*found_volumes, *found_snapshots, *found_connections])
+        self._relations(found_volumes, found_snapshots, found_connections)
+        for name in self._driver.leftovers():
+            self._add(
+                "leftover", "file", "", "a killed process left it half made", name=name,
+                repair=partial(repairs.clean, self._driver),
+            )  # fmt: skip
+        return self._cases
+
+    def _add(
+        self,
+        problem: str,
+        kind: str,
+        id: str,
+        detail: str,
+        *,
+        name: str = "",
+        repair: Act | None = None,
+        remove: Act | None = None,
+    ) -> None:
+        finding = Finding(problem, kind, self._backend, id, name, detail)
+        self._cases.append(Case(finding, repair, remove))
+
+    # --- the store -----------------------------------------------------------------------------
+
+    def _read(self, kind: type[R]) -> list[R]:
+        """The records of the backend; those that cannot be read are cases."""
+        where = {"backend": self._backend} if "backend" in kind.indexed else None
+        found: list[R] = []
+        for each in self._store.scan(kind, where):
+            if isinstance(each, errors.DamagedRecord):
+                id = str(each.resource)
+                remove = partial(repairs.forget_damaged, self._journal, kind, id)
+                self._add("damaged", kind.kind, id, str(each), remove=remove)
+            else:
+                found.append(each)
+        return found
+
+    def _intents(self, intents: Sequence[IntentRecord]) -> None:
+        for intent in intents:
+            settle = partial(repairs.settle, self._journal, intent)
+            if intent.operation in OWED:
+                detail = (
+                    f"{unmapped_host(intent)} may still reach it: the driver could not unmap it"
+                    " when it was disconnected by force"
+                )
+                self._add("unmapped", "volume", intent.resource_id, detail, repair=settle)
+            elif recovery.is_interrupted(self._journal, intent):
+                detail = f"{intent.operation} was begun on {intent.owner.host} and did not end"
+                self._add("interrupted", "intent", intent.resource_id, detail, repair=settle)
+
+    def _states(self, records: Sequence[VolumeRecord | SnapshotRecord | ConnectionRecord]) -> None:
+        for record in records:
+            if record.status in _TRANSITIONAL[type(record)]:
+                if self._holds(record, self._is_stuck):
+                    detail = f"it is '{record.status}', and nobody works on it: delete it"
+                    self._add("stuck", record.kind, record.id, detail)
+            elif record.status.startswith("error"):
+                advice = _ADVICE.get(record.status, "delete it, or bring it in order")
+                repair = None
+                # What failed to be connected was given to nobody, and what was to go has to.
+                if isinstance(record, ConnectionRecord) and record.device is None:
+                    repair = partial(repairs.disconnect, self._journal, record)
+                self._add(
+                    "failed", record.kind, record.id, f"it is '{record.status}': {advice}",
+                    repair=repair,
+                )  # fmt: skip
+
+    def _relations(
+        self,
+        found: Sequence[VolumeRecord],
+        its_snapshots: Sequence[SnapshotRecord],
+        its_connections: Sequence[ConnectionRecord],
+    ) -> None:
+        """What records say of each other."""
+        of_volume: dict[str, list[ConnectionRecord]] = {volume.id: [] for volume in found}
+        for connection in its_connections:
+            of_volume.setdefault(connection.volume_id, []).append(connection)
+        for volume in found:
+            if not repairs.fits(volume, of_volume[volume.id]) and self._holds(
+                volume, self._is_inconsistent
+            ):
+                count = len(of_volume[volume.id])
+                self._add(
+                    "inconsistent", "volume", volume.id,
+                    f"it is '{volume.status}' and '{volume.attach_status}', and has {count}"
+                    " connection(s)",
+                    repair=partial(repairs.set_status, self._journal, volume.id),
+                )  # fmt: skip
+        known = set(of_volume) & {volume.id for volume in found}
+        belonging: list[SnapshotRecord | ConnectionRecord] = [*its_snapshots, *its_connections]
+        for record in belonging:
+            if record.volume_id not in known and self._is_dangling(record):
+                self._dangling(record)
+
+    def _dangling(self, record: SnapshotRecord | ConnectionRecord) -> None:
+        detail = f"its volume {record.volume_id} is not in the store"
+        if isinstance(record, SnapshotRecord):
+            delete = partial(repairs.delete_snapshot, self._journal, record)
+            self._add("dangling", record.kind, record.id, detail, remove=delete)
+            return
+        unmap = partial(repairs.unmap_dangling, self._journal, record)
+        stand_in = volumes.stand_in(record.volume_id, self._backend, 1)
+        gone = self._driver.exists(stand_in) is False
+        detail += ", nor on the storage" if gone else f"; {volumes.host_of(record)} may reach it"
+        self._add(
+            "dangling", record.kind, record.id, detail, repair=unmap if gone else None, remove=unmap
+        )
+
+    def _is_stuck(self, record: VolumeRecord | SnapshotRecord | ConnectionRecord) -> bool:
+        current = self._store.get(type(record), record.id)
+        return (
+            current is not None
+            and current.status == record.status
+            and not self._store.count(IntentRecord, {"resource_id": record.id})
+        )
+
+    def _is_inconsistent(self, volume: VolumeRecord) -> bool:
+        current = self._store.get(VolumeRecord, volume.id)
+        found = self._store.find(ConnectionRecord, {"volume_id": volume.id})
+        return current is not None and not repairs.fits(current, found)
+
+    def _is_dangling(self, record: SnapshotRecord | ConnectionRecord) -> bool:
+        # The volume goes last: it is looked for before what it has.
+        return not self._knows("volume", record.volume_id) and self._knows(record.kind, record.id)
+
+    def _holds(self, record: R, still: Callable[[R], bool]) -> bool:
+        """Whether a suspicion holds while nobody works on the volume. Of what cannot be read
+        nothing is known."""
+        volume_id = getattr(record, "volume_id", record.id)
+        try:
+            with self._journal.locks.hold(volumes.lock_name(volume_id), timeout=recovery.PATIENCE):
+                return still(record)
+        except (errors.Busy, errors.DamagedRecord):
+            return False
+
+    def _knows(self, kind: str, id: str) -> bool:
+        """Whether the store has it, on whichever backend and in whatever state."""
+        try:
+            return self._store.get(KINDS[kind], id) is not None
+        except errors.DamagedRecord:
+            return True
+
+    # --- the storage ---------------------------------------------------------------------------
+
+    def _storage(
+        self, found: Sequence[VolumeRecord], its_snapshots: Sequence[SnapshotRecord]
+    ) -> None:
+        """Compare with what the storage has.
+
+        What is made now is in the store before it is on the storage, and what is deleted now is in
+        the store longer than on the storage. So what the storage had and the store then has not,
+        was deleted in between, or is an orphan: then it is still there at a second look. The other
+        way round it is the same.
+        """
+        listed = self._driver.listing(found, its_snapshots)
+        there = {(item.kind, item.id): item for item in listed.found}
+        orphans = [item for key, item in there.items() if not self._knows(*key)]
+        records: list[Stored] = [*found, *its_snapshots]
+        expected = [
+            record
+            for record in records
+            if record.status not in _UNKNOWN and (record.kind, record.id) not in there
+        ]
+        missing = [record for record in expected if record.kind in listed.kinds]
+        if orphans or missing:
+            listed = self._driver.listing(found, its_snapshots)
+            there = {(item.kind, item.id): item for item in listed.found}
+        for item in orphans:
+            if (item.kind, item.id) in there and not self._knows(item.kind, item.id):
+                self._orphan(there[item.kind, item.id])
+        for record in missing:
+            if (record.kind, record.id) not in there and self._is_settled(record):
+                self._missing(record)
+        asked = [record for record in expected if record.kind not in listed.kinds]
+        for record in self._missing_by_name(asked):
+            self._missing(record)
+
+    def _missing_by_name(self, records: Sequence[Stored]) -> Iterator[Stored]:
+        """Those that a driver which cannot list does not know by their names."""
+        for record in records:
+            exists = self._exists(record)
+            if exists is None:
+                return
+            if not exists and self._is_settled(record) and not self._exists(record):
+                yield record
+
+    def _exists(self, record: Stored) -> bool | None:
+        if isinstance(record, VolumeRecord):
+            return self._driver.exists(record)
+        volume = self._store.get(VolumeRecord, record.volume_id)
+        volume = volume or volumes.stand_in(record.volume_id, self._backend, record.volume_size)
+        return self._driver.snapshot_exists(record, volume)
+
+    def _is_settled(self, record: Stored) -> bool:
+        current = self._store.get(type(record), record.id)
+        return current is not None and current.status not in _UNKNOWN
+
+    def _orphan(self, item: InStorage) -> None:
+        size = f" of {item.size} GiB" if item.size else ""
+        detail = (
+            f"a {item.kind}{size} that this store does not know; another store's, or a Cinder's,"
+            " may have it"
+        )
+        do = repairs.remove_volume if item.kind == "volume" else repairs.remove_snapshot
+        remove = partial(do, self._journal, self._backend, item)
+        self._add("orphan", item.kind, item.id, detail, name=item.name, remove=remove)
+
+    def _missing(self, record: Stored) -> None:
+        detail = f"it is '{record.status}', and the storage does not have it"
+        remove: Act
+        if isinstance(record, VolumeRecord):
+            remove = partial(repairs.forget_volume, self._journal, record.id)
+        else:
+            remove = partial(repairs.forget_snapshot, self._journal, record)
+        self._add("missing", record.kind, record.id, detail, remove=remove)

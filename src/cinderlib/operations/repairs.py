@@ -1,0 +1,199 @@
+"""What reconciliation does, each under the lock of its volume and after a look at how things are by
+then. All of it can be the last step before a crash, and be asked for again."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from cinderlib import errors
+from cinderlib.drivers.port import Driver, InStorage
+from cinderlib.operations import connections, recovery, snapshots, volumes
+from cinderlib.operations.findings import Changed
+from cinderlib.operations.journal import OWED, Journal
+from cinderlib.persistence.base import Put, Remove
+from cinderlib.records import (
+    ConnectionRecord,
+    IntentRecord,
+    Record,
+    SnapshotRecord,
+    VolumeRecord,
+    replace,
+)
+
+R = TypeVar("R", bound=Record)
+
+#: States of a connection in which its host may reach the volume.
+_MAPPED = frozenset({"attached", "detaching", "error_detaching"})
+
+
+def settle(journal: Journal, intent: IntentRecord) -> None:
+    """Recover an interrupted operation, or what a forced one left undone."""
+    told = recovery.recover_one(journal, intent)
+    if told.outcome == "skipped":
+        raise Changed(told.reason)
+    if told.outcome == "failed":
+        raise errors.CinderlibError(told.reason)
+
+
+def disconnect(journal: Journal, connection: ConnectionRecord) -> None:
+    """Give up a connection that failed while it was made, or finish one that failed to go."""
+    if not connections.disconnect(journal, connection.id):
+        raise Changed("it is gone by now")
+
+
+def fits(volume: VolumeRecord, found: list[ConnectionRecord]) -> bool:
+    """Whether a volume's status says whether hosts may reach it."""
+    if volume.status not in ("available", "in-use"):
+        return True
+    if any(connection.status in connections.TRANSITIONAL for connection in found):
+        return True
+    mapped = any(connection.status in _MAPPED for connection in found)
+    expected = ("in-use", "attached") if mapped else ("available", "detached")
+    return (volume.status, volume.attach_status) == expected
+
+
+def set_status(journal: Journal, volume_id: str) -> None:
+    """Let a volume's status say whether it has connections."""
+    with journal.locks.hold(volumes.lock_name(volume_id)):
+        volume = volumes.get(journal, volume_id)
+        found = journal.store.find(ConnectionRecord, {"volume_id": volume_id})
+        if fits(volume, found):
+            raise Changed("it is right by now")
+        mapped = any(connection.status in _MAPPED for connection in found)
+        status, attach_status = ("in-use", "attached") if mapped else ("available", "detached")
+        journal.store.apply(Put(replace(volume, status=status, attach_status=attach_status)))
+
+
+def remove_volume(journal: Journal, backend: str, item: InStorage) -> None:
+    """Delete a volume that the store does not know, with its data.
+
+    While it is done the store has a record of it, so that whoever makes a volume of that id finds
+    it, and a crash in between is recovered as that of any delete.
+    """
+    lock = volumes.lock_name(item.id)
+    with journal.locks.hold(lock):
+        _refuse_known(journal, VolumeRecord, item.id)
+        driver = journal.driver(backend)
+        record = volumes.stand_in(item.id, backend, item.size or 1)
+        if driver.exists(record) is False:
+            raise Changed("the storage does not have it any more")
+        intent, deleting = journal.begin("volume.delete", lock, record)
+        gone = Remove(VolumeRecord, item.id)
+        try:
+            driver.delete_volume(deleting)
+        except BaseException:
+            journal.drop(intent, gone)
+            raise
+        journal.finish(intent, f"Volume {item.id} was deleted", gone)
+
+
+def remove_snapshot(journal: Journal, backend: str, item: InStorage) -> None:
+    """Delete a snapshot that the store does not know."""
+    size = item.size or 1
+    # Whose it is, not every storage says.
+    volume_id = item.volume_id or item.id
+    lock = volumes.lock_name(volume_id)
+    with journal.locks.hold(lock):
+        _refuse_known(journal, SnapshotRecord, item.id)
+        driver = journal.driver(backend)
+        volume = journal.store.get(VolumeRecord, volume_id)
+        volume = volume or volumes.stand_in(volume_id, backend, size)
+        record = SnapshotRecord(
+            id=item.id, backend=backend, volume_id=volume_id, volume_size=size, status="deleting"
+        )
+        if driver.snapshot_exists(record, volume) is False:
+            raise Changed("the storage does not have it any more")
+        intent, deleting = journal.begin("snapshot.delete", lock, record)
+        gone = Remove(SnapshotRecord, item.id)
+        try:
+            driver.delete_snapshot(deleting, volume)
+        except BaseException:
+            journal.drop(intent, gone)
+            raise
+        journal.finish(intent, f"Snapshot {item.id} was deleted", gone)
+
+
+def forget_volume(journal: Journal, volume_id: str) -> None:
+    """Remove the record of a volume that the storage does not have. If it has it all the same,
+    nothing happens to it."""
+    with journal.locks.hold(volumes.lock_name(volume_id)):
+        volume = _there(journal, VolumeRecord, volume_id)
+        if journal.driver(volume.backend).exists(volume) is not False:
+            raise Changed("the storage has it by now")
+        for kind in (SnapshotRecord, ConnectionRecord):
+            count = journal.store.count(kind, {"volume_id": volume_id})
+            if count:
+                raise errors.InvalidVolume(
+                    f"The record of volume {volume_id} stays: the store has {count} {kind.kind}(s)"
+                    " of it; remove them first",
+                    resource=volume_id,
+                )
+        found = journal.store.find(IntentRecord, {"resource_id": volume_id})
+        owed = [Remove(IntentRecord, each.id) for each in found if each.operation in OWED]
+        journal.store.apply(Remove(VolumeRecord, volume_id, volume.version), *owed)
+
+
+def forget_snapshot(journal: Journal, snapshot: SnapshotRecord) -> None:
+    """Remove the record of a snapshot that the storage does not have."""
+    with journal.locks.hold(volumes.lock_name(snapshot.volume_id)):
+        snapshot = _there(journal, SnapshotRecord, snapshot.id)
+        volume = journal.store.get(VolumeRecord, snapshot.volume_id)
+        volume = volume or volumes.stand_in(
+            snapshot.volume_id, snapshot.backend, snapshot.volume_size
+        )
+        if journal.driver(snapshot.backend).snapshot_exists(snapshot, volume) is not False:
+            raise Changed("the storage has it by now")
+        journal.store.apply(Remove(SnapshotRecord, snapshot.id, snapshot.version))
+
+
+def delete_snapshot(journal: Journal, snapshot: SnapshotRecord) -> None:
+    """Delete a snapshot whose volume the store does not know."""
+    if not snapshots.delete(journal, snapshot.id):
+        raise Changed("it is gone by now")
+
+
+def clean(driver: Driver) -> None:
+    """Remove what killed processes left half made."""
+    if not driver.leftovers(remove=True):
+        raise Changed("it is gone by now")
+
+
+def unmap_dangling(journal: Journal, connection: ConnectionRecord) -> None:
+    """Unmap a volume that the store does not know from a host, and forget the connection."""
+    with journal.locks.hold(volumes.lock_name(connection.volume_id)):
+        connection = _there(journal, ConnectionRecord, connection.id)
+        _refuse_known(journal, VolumeRecord, connection.volume_id)
+        driver = journal.driver(connection.backend)
+        volume = volumes.stand_in(connection.volume_id, connection.backend, 1)
+        if driver.exists(volume) is not False:
+            driver.terminate_connection(volume, connection, force=True)
+            if journal.store.count(ConnectionRecord, {"volume_id": volume.id}) == 1:
+                driver.remove_export(volume)
+        journal.store.apply(Remove(ConnectionRecord, connection.id, connection.version))
+
+
+def forget_damaged(journal: Journal, kind: type[Record], id: str) -> None:
+    """Remove a record that cannot be read. What it was about stays on the storage."""
+    with journal.locks.hold(volumes.lock_name(id)):
+        try:
+            journal.store.get(kind, id)
+        except errors.DamagedRecord:
+            journal.store.apply(Remove(kind, id))
+        else:
+            raise Changed("it can be read by now, or is gone")
+
+
+def _there(journal: Journal, kind: type[R], id: str) -> R:
+    """A record that is found by now as it was found to be: nobody works on it."""
+    record = journal.store.get(kind, id)
+    if record is None:
+        raise Changed("it is gone by now")
+    found = journal.store.find(IntentRecord, {"resource_id": id})
+    if any(intent.operation not in OWED for intent in found):
+        raise Changed("an operation on it was begun and has not ended")
+    return record
+
+
+def _refuse_known(journal: Journal, kind: type[Record], id: str) -> None:
+    if journal.store.get(kind, id) is not None:
+        raise Changed("the store knows it by now")

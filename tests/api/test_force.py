@@ -1,0 +1,158 @@
+"""Disconnecting by force from an array that does not unmap: nothing is forgotten."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from api.conftest import connector
+
+import cinderlib as cl
+
+
+@pytest.fixture
+def stubborn(controller: cl.Controller, root: Path) -> cl.Backend:
+    return controller.backend(
+        "stubborn", volume_driver="api.shared_array.StubbornArray", file_root=str(root)
+    )
+
+
+def maps(root: Path, volume: cl.Volume) -> dict[str, Any]:
+    path = root / f".{volume.name_in_storage}.maps"
+    return json.loads(path.read_text()) if path.exists() else {"exported": False, "hosts": []}
+
+
+NOTHING = {"exported": False, "hosts": []}
+
+
+@pytest.fixture
+def forced(stubborn: cl.Backend, root: Path) -> cl.Volume:
+    """A volume that was disconnected from alpha by force, and is still mapped for it."""
+    volume = stubborn.create_volume(1, multiattach=True)
+    connection = volume.connect(connector("alpha"))
+    (root / ".stubborn").touch()
+    with pytest.raises(cl.errors.DriverError, match="does not feel like it"):
+        connection.disconnect()
+    connection.disconnect(force=True)
+    assert maps(root, volume)["hosts"] == ["alpha"]
+    return volume
+
+
+def test_the_volume_is_free_and_the_mapping_is_known(
+    forced: cl.Volume, stubborn: cl.Backend, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    forced.refresh()
+    assert (forced.status, forced.connections) == ("available", [])
+    (finding,) = stubborn.reconcile()
+    assert (finding.problem, finding.resource_id) == ("unmapped", forced.id)
+    assert "alpha may still reach it" in finding.detail
+    assert [each.outcome for each in stubborn.reconcile(repair=True)] == ["failed"]
+    assert [each.outcome for each in stubborn.controller.recover()] == ["failed"]
+    (root / ".stubborn").unlink()
+    assert [each.outcome for each in stubborn.reconcile(repair=True)] == ["repaired"]
+    assert maps(root, forced) == NOTHING
+    assert stubborn.reconcile() == []
+
+
+def test_recovery_unmaps_it_when_it_is_asked_to(
+    forced: cl.Volume, stubborn: cl.Backend, root: Path
+) -> None:
+    (root / ".stubborn").unlink()
+    (done,) = stubborn.controller.recover()
+    assert (done.operation, done.outcome) == ("connection.unmap", "finished")
+    assert maps(root, forced) == NOTHING
+    assert stubborn.controller.recover() == []
+
+
+def test_another_host_gets_the_volume_and_the_first_loses_it(forced: cl.Volume, root: Path) -> None:
+    forced.connect(connector("beta"))
+    assert maps(root, forced)["hosts"] == ["alpha", "beta"]
+    (root / ".stubborn").unlink()
+    forced.connect(connector("gamma"))
+    assert maps(root, forced)["hosts"] == ["beta", "gamma"]
+    for connection in forced.connections:
+        connection.disconnect()
+    assert maps(root, forced) == NOTHING
+
+
+def test_a_host_that_is_connected_again_is_not_cut_off(
+    forced: cl.Volume, stubborn: cl.Backend, root: Path
+) -> None:
+    again = forced.connect(connector("alpha"), instance_uuid="another")
+    (root / ".stubborn").unlink()
+    assert [each.outcome for each in stubborn.reconcile(repair=True)] == ["repaired"]
+    assert maps(root, forced) == {"exported": True, "hosts": ["alpha"]}
+    again.disconnect()
+    assert maps(root, forced) == NOTHING
+    assert stubborn.reconcile() == []
+
+
+def test_deleting_the_volume_unmaps_it_first(
+    forced: cl.Volume, stubborn: cl.Backend, root: Path
+) -> None:
+    with pytest.raises(cl.errors.InvalidVolume):  # this array does not delete what is mapped
+        forced.delete()
+    (root / ".stubborn").unlink()
+    forced.delete()
+    assert maps(root, forced) == NOTHING
+    assert stubborn.reconcile() == []
+    assert stubborn.controller.recover() == []
+
+
+def test_what_is_owed_goes_with_a_volume_that_can_be_deleted(
+    forced: cl.Volume, stubborn: cl.Backend, root: Path
+) -> None:
+    (root / f".{forced.name_in_storage}.maps").unlink()  # the array has dropped it
+    forced.delete()
+    assert stubborn.reconcile() == []
+    assert stubborn.controller.recover() == []
+
+
+def test_no_key_is_kept_with_what_is_owed(forced: cl.Volume, tmp_path: Path) -> None:
+    from cinderlib.records import IntentRecord
+
+    (intent,) = forced._controller.store.find(IntentRecord)
+    assert "marked-chap-password" not in json.dumps(intent.data)
+    assert intent.data["connection"]["connector"] == connector("alpha")
+
+
+def test_loading_the_backend_does_not_wait_for_the_array(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {
+        "volume_driver": "api.shared_array.StubbornArray",
+        "file_root": str(root),
+    }
+    store = {"storage": "db", "connection": f"sqlite:///{tmp_path}/cl.sqlite"}
+    with cl.Controller(store, state_path=tmp_path / "state") as controller:
+        volume = controller.backend("stubborn", **options).create_volume(1)
+        connection = volume.connect(connector("alpha"))
+        (root / ".stubborn").touch()
+        connection.disconnect(force=True)
+        name = volume.name_in_storage
+    (root / ".stubborn").unlink()
+    with cl.Controller(store, state_path=tmp_path / "state") as controller:
+        backend = controller.backend("stubborn", **options)
+        assert (root / f".{name}.maps").exists()
+        assert [each.outcome for each in backend.reconcile(repair=True)] == ["repaired"]
+        assert not (root / f".{name}.maps").exists()
+
+
+def test_detach_by_force(backend: cl.Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cinderlib.drivers.file.driver import FileDriver
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("unplugged")
+
+    volume = backend.create_volume(1)
+    volume.attach()
+    monkeypatch.setattr(FileDriver, "terminate_connection", fail)
+    volume.detach(force=True)
+    assert (volume.status, volume.local_attach) == ("available", None)
+    assert [each.problem for each in backend.reconcile()] == ["unmapped"]
+    monkeypatch.undo()
+    with volume.attached():
+        pass
+    assert backend.reconcile() == []
