@@ -16,9 +16,9 @@ _NAMED = (
     ("nfs", re.compile(r"nfs", re.IGNORECASE)),
     ("rbd", re.compile(r"rbd", re.IGNORECASE)),
     ("fc", re.compile(r"FC|FibreChannel|(^|[._])fc([._]|$)")),
-    ("local", re.compile(r"^file$|\.FileDriver$")),
+    ("local", re.compile(r"^file$|FileDriver$", re.IGNORECASE)),
 )
-_LVM = re.compile(r"^lvm$|LVM")
+_LVM = re.compile(r"lvm", re.IGNORECASE)
 _IN_OPTIONS = re.compile(r"protocol$")
 
 

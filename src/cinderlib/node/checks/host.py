@@ -72,6 +72,8 @@ class Host:
 
     def which(self, name: str) -> str | None:
         """The path of a command; ``None`` when it is not installed."""
+        if os.sep in name:
+            name = str(self.file(name))
         return shutil.which(name, path=self._path)
 
     def output(self, name: str, *arguments: str) -> str | None:

@@ -15,7 +15,7 @@ SETTINGS = "/etc/iscsi/iscsid.conf"
 
 _SOCKET = "ISCSIADM_ABSTRACT_NAMESPACE"
 _NAME = re.compile(
-    r"iqn\.\d{4}-\d{2}\.[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:\S+)?"
+    r"iqn\.\d{4}-\d{2}\.[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[^\sA-Z]+)?"
     r"|eui\.[0-9A-Fa-f]{16}|naa\.([0-9A-Fa-f]{16}|[0-9A-Fa-f]{32})"
 )
 #: What is in files that were written to be changed, and in images that many hosts were made of.
@@ -29,7 +29,8 @@ _LONGEST_HOLD = 30
 
 def start_daemon(host: Host) -> tuple[str, ...]:
     """What starts iscsid."""
-    return mending.start(host, "iscsid", "mkdir -p /run/lock/iscsi", "iscsid")
+    load = ("modprobe iscsi_tcp",) if host.module("iscsi_tcp") == "loadable" else ()
+    return mending.start(host, "iscsid", *load, "mkdir -p /run/lock/iscsi", "iscsid")
 
 
 def check(host: Host) -> Iterator[Finding]:

@@ -1,0 +1,715 @@
+"""What ``Node.diagnose`` finds on hosts of many kinds, and that its commands mend it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from host_tree import (
+    DEBIAN,
+    INITIATOR,
+    ISCSID,
+    ISCSID_CONF,
+    KERNEL,
+    MULTIPATH,
+    MULTIPATHD,
+    NQN,
+    ROCKY,
+    UBUNTU,
+    Tree,
+    only,
+)
+
+from cinderlib import errors
+from cinderlib.node import Node
+from cinderlib.node.checks import multipath_conf
+from cinderlib.node.state import Entry
+
+NAME_FILE = "/etc/iscsi/initiatorname.iscsi"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    return Tree(tmp_path)
+
+
+# --- what it is looked at for ------------------------------------------------------------------
+
+
+def test_a_host_that_is_to_do_nothing_has_nothing_wrong(tree: Tree) -> None:
+    diagnosis = tree.diagnose()
+    assert (diagnosis.protocols, diagnosis.findings) == ({}, ())
+
+
+def test_a_host_that_is_ready_has_nothing_wrong(tree: Tree) -> None:
+    tree.initiator()
+    tree.multipath()
+    tree.nvme()
+    tree.command("mount.nfs")
+    tree.modules("iscsi_tcp", "dm-mod", "dm-multipath", "nvme-fabrics", "nvme-tcp", "nfs")
+    assert tree.findings("iscsi", "multipath", "nvme", "nfs") == []
+
+
+def test_what_is_only_installed_is_no_error(tree: Tree) -> None:
+    tree.command("iscsiadm")
+    by_default = tree.diagnose()
+    assert by_default.protocols == {"iscsi": "installed"}
+    assert {finding.severity for finding in by_default.findings} == {"warning"}
+    wanted = tree.diagnose(iscsi="backend lvm")
+    assert wanted.protocols == {"iscsi": "backend lvm"}
+    assert wanted.findings[0].severity == "error"
+    checks = [finding.check for finding in by_default.findings]
+    assert checks == [finding.check for finding in wanted.findings]
+
+
+def test_what_is_attached_says_what_the_host_is_to_do(tree: Tree) -> None:
+    document = {
+        "conn": {"driver_volume_type": "iscsi", "data": {}},
+        "use_multipath": True,
+    }
+    device = {"type": "block", "path": "/dev/dm-7"}
+    tree.state.put(Entry(key="k", document=document, status="attached", device=device))
+    attached = {"iscsi": "attached here", "multipath": "attached here"}
+    assert tree.diagnose().protocols == attached
+    assert tree.diagnose(nvmeof="backend b").protocols == {**attached, "nvme": "backend b"}
+
+
+@pytest.mark.parametrize(
+    ("named", "name"),
+    [("iSCSI", "iscsi"), ("NVMe-oF", "nvme"), ("ceph", "rbd"), ("FC", "fc"), ("file", "local")],
+)
+def test_protocols_may_be_named_as_drivers_do(tree: Tree, named: str, name: str) -> None:
+    assert tree.diagnose([named]).protocols == {name: "asked for"}
+
+
+def test_a_protocol_that_is_not_known_is_refused(tree: Tree) -> None:
+    with pytest.raises(errors.InvalidInput, match=r"'infiniband'.*iscsi, multipath"):
+        tree.diagnose(["infiniband"])
+
+
+def test_a_node_that_is_made_for_multipath_is_looked_at_for_it(tmp_path: Path) -> None:
+    diagnosis = Node(multipath=True, state_path=tmp_path).diagnose()
+    assert diagnosis.protocols["multipath"] == "this node's setting"
+
+
+def test_this_host_can_be_looked_at_without_changing_it(tmp_path: Path) -> None:
+    protocols = ["iscsi", "multipath", "nvme", "rbd", "nfs", "fc", "local"]
+    found = Node(state_path=tmp_path).diagnose(protocols).findings
+    # What is right depends on the host; that it says the same again does not.
+    assert Node(state_path=tmp_path).diagnose(protocols).findings == found
+    order = ["error", "warning", "note"]
+    severities = [order.index(finding.severity) for finding in found]
+    assert severities == sorted(severities)
+
+
+def test_a_host_without_os_brick_can_be_looked_at(tmp_path: Path) -> None:
+    program = """
+import importlib.util, sys
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *more: None if name == "os_brick" else find(name, *more)
+sys.modules["os_brick"] = None
+from cinderlib.node import Node
+for finding in Node(state_path=sys.argv[1]).diagnose(["nfs"]).findings:
+    print(finding.check, *finding.commands, sep="|")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True
+    )
+    assert f"host.os-brick|{sys.executable} -m pip install os-brick" in done.stdout.splitlines()
+
+
+# --- packages, modules, daemons ----------------------------------------------------------------
+
+
+def test_a_bare_host_is_mended_by_the_commands(tree: Tree) -> None:
+    made = f'printf "InitiatorName={INITIATOR}\\n" >{tree.root}{NAME_FILE}'
+    listens = "echo '0: 2 0 10000 1 1 1 @{}' >>" + f"{tree.root}/proc/net/unix"
+    install = f"""
+for package do
+    case $package in
+    open-iscsi)
+        cp /bin/true {tree.bin}/iscsiadm
+        mkdir -p {tree.root}/etc/iscsi
+        {made}
+        {listens.format(ISCSID)} ;;
+    multipath-tools)
+        printf '#!/bin/sh\\n' | tee {tree.bin}/multipath >{tree.bin}/multipathd
+        chmod 755 {tree.bin}/multipath*
+        {listens.format(MULTIPATHD)} ;;
+    nvme-cli)
+        cp /bin/true {tree.bin}/nvme
+        mkdir -p {tree.root}/etc/nvme
+        echo {NQN} >{tree.root}/etc/nvme/hostnqn
+        echo {NQN.rpartition(":")[2]} >{tree.root}/etc/nvme/hostid ;;
+    esac
+done"""
+    tree.command("apt-get", f"test $1 = install && shift{install}")
+    tree.command("systemctl")
+    found = tree.findings("iscsi", "multipath", "nvme")
+    assert {finding.severity for finding in found} == {"error"}
+    assert [finding.commands[0] for finding in found] == [
+        "apt-get install -y open-iscsi",
+        "apt-get install -y multipath-tools",
+        "apt-get install -y nvme-cli",
+    ]
+    tree.mend(found)
+    assert tree.findings("iscsi", "multipath", "nvme") == []
+
+
+@pytest.mark.parametrize(
+    ("release", "systemd", "commands"),
+    [
+        (DEBIAN, True, ["apt-get install -y open-iscsi"]),
+        (
+            DEBIAN,
+            False,
+            [
+                "apt-get install -y open-iscsi",
+                "modprobe iscsi_tcp",
+                "mkdir -p /run/lock/iscsi",
+                "iscsid",
+            ],
+        ),
+        (
+            ROCKY,
+            True,
+            ["dnf install -y iscsi-initiator-utils", "systemctl enable --now iscsid"],
+        ),
+        ("ID=arch\n", True, []),
+    ],
+)
+def test_commands_are_those_of_the_distribution_and_the_init_system(
+    tmp_path: Path, release: str, systemd: bool, commands: list[str]
+) -> None:
+    found = only(Tree(tmp_path, release=release, systemd=systemd).findings("iscsi"))
+    assert (found.check, list(found.commands)) == ("iscsi.commands", commands)
+    assert bool(found.advice) is not bool(commands)
+
+
+@pytest.mark.parametrize(
+    ("release", "commands"),
+    [
+        (DEBIAN, ()),
+        (UBUNTU, (f"apt-get install -y linux-modules-extra-{KERNEL}",)),
+        (ROCKY, (f"dnf install -y kernel-modules-{KERNEL}",)),
+    ],
+)
+def test_a_kernel_without_a_module(tmp_path: Path, release: str, commands: tuple[str, ...]) -> None:
+    tree = Tree(tmp_path, release=release)
+    tree.command("mount.nfs")
+    found = only(tree.findings("nfs"))
+    assert (found.check, found.severity, found.commands) == ("nfs.module", "error", commands)
+    assert f"the kernel {KERNEL} has no nfs" in found.problem
+
+
+def test_a_module_is_there_when_it_is_loaded_built_in_or_loadable(tree: Tree) -> None:
+    tree.command("mount.nfs")
+    tree.modules("nfs")
+    assert tree.findings("nfs") == []
+    tree.modules()
+    tree.write("/proc/modules", "nfs 491520 0 - Live 0xffffffffc0a3e000\n")
+    assert tree.findings("nfs") == []
+    tree.write("/proc/modules")
+    tree.write(f"/lib/modules/{KERNEL}/modules.builtin", "kernel/fs/nfs/nfs.ko\n")
+    assert tree.findings("nfs") == []
+    tree.write(f"/lib/modules/{KERNEL}/modules.builtin")
+    tree.write("/proc/filesystems", "nodev\tnfs\n")
+    assert tree.findings("nfs") == []
+
+
+def test_modules_that_an_update_removed_want_a_reboot(tree: Tree) -> None:
+    tree.command("mount.nfs")
+    (tree.root / "lib/modules" / KERNEL).rename(tree.root / "lib/modules/6.1.0-43-amd64")
+    assert "reboot" in only(tree.findings("nfs")).advice
+
+
+def test_in_a_container_modules_are_the_hosts(tree: Tree) -> None:
+    tree.command("mount.nfs")
+    tree.write("/run/.containerenv")
+    found = only(tree.findings("nfs"))
+    assert "run `modprobe -a nfs` there" in found.advice
+
+
+def test_a_module_that_nothing_can_load(tree: Tree) -> None:
+    tree.command("mount.nfs")
+    tree.modules("nfs")
+    (tree.bin / "modprobe").unlink()
+    assert only(tree.findings("nfs")).commands == ("apt-get install -y kmod",)
+
+
+def test_udev_that_does_not_run(tree: Tree) -> None:
+    tree.nvme()
+    (tree.root / "run/udev/control").unlink()
+    assert only(tree.findings("nvme")).commands == ("apt-get install -y udev",)
+    tree.command("udevadm")
+    assert only(tree.findings("nvme")).commands == ("systemctl start systemd-udevd",)
+    (tree.root / "run/systemd/system").rmdir()
+    tree.write("/usr/lib/systemd/systemd-udevd")
+    assert only(tree.findings("nvme")).commands == ("/usr/lib/systemd/systemd-udevd --daemon",)
+
+
+def test_a_host_without_a_name_of_its_own(tree: Tree) -> None:
+    tree.write("/proc/sys/kernel/hostname", "localhost\n")
+    tree.nvme()
+    found = only(tree.findings("nvme"))
+    assert (found.check, found.severity) == ("host.name", "warning")
+
+
+# --- iSCSI -------------------------------------------------------------------------------------
+
+
+def test_iscsid_that_nothing_starts(tree: Tree) -> None:
+    tree.initiator()
+    tree.write("/proc/net/unix", "Num RefCount Protocol Flags Type St Inode Path\n")
+    assert only(tree.findings("iscsi")).commands == ("systemctl enable --now iscsid",)
+    tree.write("/bin/systemctl")
+    (tree.root / "bin/systemctl").chmod(0o755)
+    assert tree.findings("iscsi") == []  # iscsiadm starts it.
+    (tree.root / "run/systemd/system").rmdir()
+    assert only(tree.findings("iscsi")).commands[-1] == "iscsid"
+
+
+@pytest.mark.parametrize(
+    ("text", "severity", "said"),
+    [
+        (None, "error", "there is no"),
+        ("## GenerateName\nGenerateName=yes\n", "error", "no line InitiatorName"),
+        ("InitiatorName=\n", "error", "no line InitiatorName"),
+        ("InitiatorName=iqn.1993-08.org.debian:01:000000000000\n", "error", "placeholder"),
+        ("InitiatorName=iqn.2010-04.org.company:change-me\n", "error", "placeholder"),
+        ("InitiatorName=iqn.1994-05.com.redhat:aaaaaaaaaaaa\n", "error", "placeholder"),
+        ("InitiatorName=node7\n", "error", "neither an iqn"),
+        ("InitiatorName=iqn.1993-08.org.debian:01:Node7\n", "warning", "capital letters"),
+    ],
+)
+def test_names_of_initiators_that_do_not_work_are_mended(
+    tree: Tree, text: str | None, severity: str, said: str
+) -> None:
+    tree.initiator()
+    tree.command("systemctl")
+    if text is None:
+        (tree.root / NAME_FILE.lstrip("/")).unlink()
+    else:
+        tree.write(NAME_FILE, text)
+    found = only(tree.findings("iscsi"))
+    assert (found.check, found.severity) == ("iscsi.initiator-name", severity)
+    assert said in found.problem
+    tree.mend([found])
+    assert tree.findings("iscsi") == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "iqn.2026-11.com.example:node7",
+        "iqn.1994-05.com.redhat:1a2b3c4d5e6f",
+        "eui.02004567A425678D",
+    ],
+)
+def test_names_of_initiators_that_work(tree: Tree, name: str) -> None:
+    tree.initiator()
+    tree.write(NAME_FILE, f"InitiatorName={name}\n")
+    assert tree.findings("iscsi") == []
+
+
+def test_a_second_name_of_an_initiator(tree: Tree) -> None:
+    tree.initiator()
+    tree.write(NAME_FILE, f"InitiatorName={INITIATOR}\nInitiatorName=iqn.2000-01.org.other:x\n")
+    assert "2 names" in only(tree.findings("iscsi")).problem
+
+
+def test_an_initiator_that_was_renamed_while_it_had_sessions(tree: Tree) -> None:
+    tree.initiator()
+    tree.write("/sys/class/iscsi_session/session1/initiatorname", "iqn.2000-01.org.old:x\n")
+    found = only(tree.findings("iscsi"))
+    assert "logged in as iqn.2000-01.org.old:x" in found.problem
+    assert found.commands == ("systemctl restart iscsid",)
+
+
+def test_a_name_that_others_can_change(tree: Tree) -> None:
+    tree.initiator()
+    (tree.root / NAME_FILE.lstrip("/")).chmod(0o666)
+    found = only(tree.findings("iscsi"))
+    assert "written by other users" in found.problem
+    tree.mend([found])
+    assert tree.findings("iscsi") == []
+
+
+def test_sessions_that_are_not_asked_whether_they_answer(tree: Tree) -> None:
+    tree.initiator()
+    tree.write(
+        "/etc/iscsi/iscsid.conf",
+        ISCSID_CONF.replace("noop_out_interval = 5", "noop_out_interval = 0"),
+    )
+    found = only(tree.findings("iscsi"))
+    assert (found.check, found.severity) == ("iscsi.noop-out", "warning")
+    tree.mend([found])
+    assert tree.findings("iscsi") == []
+    text = (tree.root / "etc/iscsi/iscsid.conf").read_text()
+    assert text == ISCSID_CONF  # and nothing else of it was touched
+
+
+def test_a_long_time_out_only_matters_when_multipathd_leaves_it(tree: Tree) -> None:
+    tree.initiator()
+    tree.multipath()
+    assert tree.findings("iscsi", "multipath") == []
+    tree.multipath(MULTIPATH.replace("fast_io_fail_tmo 5", 'fast_io_fail_tmo "off"'))
+    found = only(tree.findings("iscsi", "multipath"))
+    assert found.check == "iscsi.replacement-timeout"
+    assert "120 seconds" in found.problem
+    tree.mend([found])
+    assert tree.findings("iscsi", "multipath") == []
+    assert "replacement_timeout = 20\n" in (tree.root / "etc/iscsi/iscsid.conf").read_text()
+
+
+# --- multipath ---------------------------------------------------------------------------------
+
+
+def test_multipathd_that_does_not_run(tmp_path: Path) -> None:
+    tree = Tree(tmp_path / "debian")
+    tree.multipath()
+    tree.write("/proc/net/unix", "Num RefCount Protocol Flags Type St Inode Path\n")
+    assert only(tree.findings("multipath")).commands == ("systemctl enable --now multipathd",)
+    tree = Tree(tmp_path / "rocky", release=ROCKY)
+    tree.command("multipath")
+    tree.command("multipathd")
+    # There it does not start without a configuration.
+    assert only(tree.findings("multipath")).commands == (
+        "mpathconf --enable --user_friendly_names n --find_multipaths y",
+        "systemctl enable --now multipathd",
+    )
+    tree = Tree(tmp_path / "bare", systemd=False)
+    tree.command("multipath")
+    tree.command("multipathd")
+    assert only(tree.findings("multipath")).commands == ("modprobe dm_multipath", "multipathd")
+
+
+@pytest.mark.parametrize(
+    ("replaced", "by", "check"),
+    [
+        ('user_friendly_names "no"', 'user_friendly_names "yes"', "user-friendly-names"),
+        ('find_multipaths "strict"', 'find_multipaths "off"', "find-multipaths"),
+        ('find_multipaths "strict"', 'find_multipaths "greedy"', "find-multipaths"),
+        ("polling_interval 5", 'no_path_retry "queue"', "no-path-retry"),
+        ('features "0"', 'features "1 queue_if_no_path"', "no-path-retry"),
+        ("overrides {", 'overrides {\n\tno_path_retry "queue"', "no-path-retry"),
+        ("overrides {", "overrides {\n\tdev_loss_tmo 5", "dev-loss"),
+    ],
+)
+def test_settings_of_multipath_that_do_harm_are_mended(
+    tree: Tree, replaced: str, by: str, check: str
+) -> None:
+    tree.multipath(MULTIPATH.replace(replaced, by, 1))
+    found = only(tree.findings("multipath"))
+    assert (found.check, found.severity) == (f"multipath.{check}", "warning")
+    assert found.commands[-1] == "multipathd reconfigure"
+    tree.command("multipathd")
+    tree.mend([found])
+    # As multipathd reads it: what the folder has comes after what was there.
+    (written,) = (tree.root / "etc/multipath/conf.d").iterdir()
+    tree.multipath(MULTIPATH.replace(replaced, by, 1) + written.read_text())
+    assert tree.findings("multipath") == []
+
+
+def test_strict_multipathd_takes_no_volume_over_fibre_channel(tree: Tree) -> None:
+    tree.multipath()
+    tree.write("/sys/class/fc_host/host3/port_state", "Online\n")
+    found = only(tree.findings("multipath", "fc"))
+    assert (found.check, found.severity) == ("multipath.find-multipaths", "error")
+    tree.multipath(MULTIPATH.replace('"strict"', '"on"'))
+    assert tree.findings("multipath", "fc") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "exception"),
+    [
+        ('devnode "^sd[a-z]"', 'devnode "^sd"'),
+        ('devnode ".*"', 'devnode "^(sd|nvme)"'),
+        ('wwid ".*"', 'wwid "36001405.*"'),
+        ('protocol "scsi:iscsi"', 'protocol "scsi:iscsi"'),
+    ],
+)
+def test_a_blacklist_that_hides_volumes(tree: Tree, line: str, exception: str) -> None:
+    tree.initiator()
+    hidden = MULTIPATH.replace("blacklist {", f"blacklist {{\n\t{line}", 1)
+    tree.multipath(hidden)
+    found = only(tree.findings("multipath", "iscsi"))
+    assert (found.check, found.severity) == ("multipath.blacklist", "error")
+    assert line in found.problem
+    tree.multipath(hidden.replace("_exceptions {", f"_exceptions {{\n\t{exception}"))
+    assert tree.findings("multipath", "iscsi") == []
+
+
+def test_configurations_are_read_as_people_write_them() -> None:
+    text = """
+    # A comment { with a brace
+    defaults{
+        user_friendly_names yes
+        find_multipaths "yes" # said twice, the last one holds
+        find_multipaths no }
+    blacklist { device {
+        vendor "{odd}"
+        product "x y" }
+        wwid 3600 }
+    overrides {
+        user_friendly_names no
+    """
+    top = multipath_conf.parse(text)
+    assert multipath_conf.effective(top, "find_multipaths") == "no"
+    assert multipath_conf.effective(top, "user_friendly_names") == "no"
+    (blacklist,) = top.all("blacklist")
+    assert blacklist.get("wwid") == "3600"
+    assert blacklist.sections[0].settings == [("vendor", "{odd}"), ("product", "x y")]
+
+
+# --- NVMe, Ceph, Fibre Channel, loop devices ------------------------------------------------------
+
+
+def test_an_nvme_host_gets_a_name(tree: Tree) -> None:
+    tree.command("nvme", f"test $1 = gen-hostnqn && echo {NQN}")
+    found = only(tree.findings("nvme"))
+    assert (found.check, found.severity) == ("nvme.hostnqn", "warning")
+    tree.mend([found])
+    assert tree.findings("nvme") == []
+    assert (tree.root / "etc/nvme/hostid").read_text() == f"{NQN.rpartition(':')[2]}\n"
+
+
+@pytest.mark.parametrize(
+    ("nqn", "severity", "said"),
+    [
+        ("node7", "error", "is no name of an NVMe host"),
+        (f"{NQN[:32]}00000000-0000-0000-0000-000000000000", "error", "no UUID of a host"),
+        (f"{NQN[:32]}HOST", "error", "no UUID of a host"),
+        (NQN.replace("0a1f7a3c", "11111111"), "note", "different UUIDs"),
+    ],
+)
+def test_names_of_nvme_hosts(tree: Tree, nqn: str, severity: str, said: str) -> None:
+    tree.nvme()
+    tree.write("/etc/nvme/hostnqn", f"{nqn}\n")
+    found = only(tree.findings("nvme"))
+    assert found.severity == severity
+    assert said in found.problem
+
+
+@pytest.mark.parametrize("text", ["", "none\n", "00000000-0000-0000-0000-000000000000\n"])
+def test_ids_of_nvme_hosts_are_mended(tree: Tree, text: str) -> None:
+    tree.nvme()
+    tree.write("/etc/nvme/hostid", text)
+    found = only(tree.findings("nvme"))
+    assert (found.check, found.severity) == ("nvme.hostid", "warning")
+    tree.mend([found])
+    assert tree.findings("nvme") == []
+
+
+def test_several_paths_over_nvme_need_the_kernels_multipath(tree: Tree) -> None:
+    tree.nvme()
+    tree.multipath()
+    tree.write("/sys/module/nvme_core/parameters/multipath", "N\n")
+    assert tree.findings("nvme") == []
+    found = only(tree.findings("nvme", "multipath"))
+    assert (found.check, found.severity) == ("nvme.multipath", "error")
+    (tree.root / "etc/modprobe.d").mkdir()
+    tree.mend([found])
+    text = (tree.root / "etc/modprobe.d/nvme-multipath.conf").read_text()
+    assert text == "options nvme_core multipath=Y\n"
+
+
+def test_ceph_by_the_kernel_or_by_a_library(
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found() -> list[tuple[str, str]]:
+        diagnosis = tree.diagnose(["rbd"])
+        return [(f.check, f.severity) for f in diagnosis.findings if f.check[:3] == "rbd"]
+
+    monkeypatch.syspath_prepend(tmp_path / "modules")  # and sys.path is as before after the test
+    sys.path[:] = [path for path in sys.path if not _has_ceph(path)]
+    assert found() == [("rbd.library", "error")]
+    tree.modules("rbd")
+    assert found() == [("rbd.commands", "error")]
+    tree.command("rbd")
+    assert found() == [("rbd.library", "note")]  # enough to attach, not for a backend
+    (tmp_path / "modules").mkdir()
+    for name in ("rados", "rbd"):
+        (tmp_path / f"modules/{name}.py").touch()
+    importlib.invalidate_caches()
+    assert found() == []
+    (tree.bin / "rbd").unlink()
+    assert found() == [("rbd.kernel", "note")]  # enough for programs
+
+
+def _has_ceph(path: str) -> bool:
+    return any(Path(path or ".").glob("r[ab]d*.so"))
+
+
+def test_ports_of_fibre_channel(tree: Tree) -> None:
+    assert only(tree.findings("fc")).check == "fc.adapter"
+    tree.write("/sys/class/fc_host/host3/port_state", "Linkdown\n")
+    tree.write("/sys/class/fc_host/host3/port_name", "0x21000024ff7f35c7\n")
+    found = only(tree.findings("fc"))
+    assert found.severity == "error"
+    assert "host3 (0x21000024ff7f35c7) is Linkdown" in found.problem
+    tree.write("/sys/class/fc_host/host4/port_state", "Online\n")
+    assert only(tree.findings("fc")).severity == "warning"
+
+
+def test_loop_devices(tree: Tree) -> None:
+    tree.command("losetup")
+    tree.command("blockdev")
+    assert tree.findings("local") == []  # The module is loaded when the first one is made.
+    tree.write("/proc/modules", "loop 40960 0 - Live 0xffffffffc0a3e000\n")
+    assert only(tree.findings("local")).check == "local.loop-control"
+    tree.write("/dev/loop-control")
+    for number in range(2):
+        tree.write(f"/sys/block/loop{number}/loop/backing_file", "/disk\n")
+    assert tree.findings("local") == []
+    tree.write("/sys/module/loop/parameters/max_loop", "2\n")
+    assert "max_loop=2" in only(tree.findings("local")).problem
+    tree.write("/sys/block/loop2/size", "0\n")
+    assert tree.findings("local") == []
+    tree.uid = 1000
+    (tree.bin / "losetup").unlink()
+    assert tree.findings("local") == []  # Without root, files are used as files.
+
+
+# --- LVM ---------------------------------------------------------------------------------------
+
+LVM = """devices {
+	filter=["a|.*|"]
+	global_filter=["a|.*|"]
+	use_devicesfile=0
+	devicesfile="system.devices"
+}
+"""
+
+
+def _lvm(tree: Tree) -> list[str]:
+    found = tree.diagnose(["iscsi"]).findings
+    return [finding.commands[0] for finding in found if finding.check == "lvm.filter"]
+
+
+def test_lvm_is_to_leave_attached_volumes_alone(tree: Tree) -> None:
+    tree.initiator()
+    assert _lvm(tree) == []  # There is no LVM.
+    tree.command("pvs", 'echo \'{"report": [{"pv": []}]}\'')
+    tree.prints("lvmconfig", LVM)
+    assert 'global_filter = [ "r|.*|" ]' in _lvm(tree)[0]
+    tree.prints("lvmconfig", LVM.replace('global_filter=["a|.*|"]', 'global_filter=["r|.*|"]'))
+    assert _lvm(tree) == []
+    text = LVM.replace('filter=["a|.*|"]', 'filter=["a|^/dev/sda3$|","r/.*/"]')
+    tree.prints("lvmconfig", text)
+    assert _lvm(tree) == []
+    tree.prints("lvmconfig", LVM.replace("use_devicesfile=0", "use_devicesfile=1"))
+    assert _lvm(tree)
+    tree.write("/etc/lvm/devices/system.devices")
+    assert _lvm(tree) == []
+
+
+def test_lvm_keeps_the_disks_that_are_its_own(tree: Tree) -> None:
+    tree.initiator()
+    tree.prints("lvmconfig", LVM)
+    own, other = "Ab3dEf-1111-2222-3333-4444-5555-666666", "Zz9yXw-1111-2222-3333-4444-5555-666666"
+    rows = [{"pv_name": "/dev/sda3", "pv_uuid": own}, {"pv_name": "/dev/sdb", "pv_uuid": other}]
+    report = str({"report": [{"pv": rows}]}).replace("'", '"')
+    tree.prints("pvs", report)
+    document = {"conn": {"driver_volume_type": "iscsi", "data": {}}}
+    entry = Entry(key="k", document=document, status="attached", device={"path": "/dev/sdb"})
+    tree.state.put(entry)
+    (command,) = _lvm(tree)
+    accepted = f'"a|^/dev/disk/by-id/lvm-pv-uuid-{own}$|", "r|.*|"'
+    assert accepted in command
+    assert other not in command
+
+
+@pytest.mark.skipif(shutil.which("lvmconfig") is None, reason="needs LVM: apt-get install lvm2")
+def test_lvm_itself_takes_the_filter(tree: Tree, tmp_path: Path) -> None:
+    tree.initiator()
+    (tree.bin / "pvs").symlink_to("/bin/true")
+    folder = tree.root / "etc/lvm"
+    folder.mkdir()
+    (folder / "lvm.conf").write_text('devices {\n\tfilter = [ "a|.*|" ]\n}\n')
+    real = shutil.which("lvmconfig")
+    tree.command("lvmconfig", f'LVM_SYSTEM_DIR={folder} exec {real} "$@" 2>/dev/null')
+    found = [f for f in tree.diagnose(["iscsi"]).findings if f.check == "lvm.filter"]
+    tree.mend(found)
+    assert _lvm(tree) == []
+    (written,) = folder.glob("lvmlocal.conf")
+    assert "global_filter" in written.read_text()
+
+
+# --- the state folder, and other users -----------------------------------------------------------
+
+
+def test_a_state_folder_that_others_can_write_to(tree: Tree) -> None:
+    tree.diagnose([])
+    tree.state.path.chmod(0o777)
+    found = only(list(tree.diagnose([]).findings))
+    assert (found.check, found.severity) == ("state.folder", "error")
+
+
+def test_a_state_folder_that_cannot_be(tree: Tree) -> None:
+    tree.state.path.write_text("no folder")
+    found = only(list(tree.diagnose([]).findings))
+    assert (found.check, found.severity) == ("state.folder", "error")
+    assert "state_path" in found.problem
+
+
+def test_what_an_interrupted_attach_left(tree: Tree, tmp_path: Path) -> None:
+    (tmp_path / "volume").touch()
+    data = {"device_path": str(tmp_path / "volume")}
+    document = {"conn": {"driver_volume_type": "local", "data": data}}
+    tree.state.put(Entry(key="k", document=document, status="attaching"))
+    found = only(list(tree.diagnose([]).findings))
+    assert (found.check, found.severity) == ("state.leftovers", "warning")
+    assert found.commands == ("cinderlib node cleanup --yes",)
+    tree.uid = 1000
+    found = only(list(tree.diagnose([]).findings))
+    # Root's own state is another's: root cannot clean up what this user left.
+    assert (found.commands, "cleanup" in found.advice) == ((), True)
+
+
+def test_a_user_without_the_right_to_be_root(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    tree.initiator()
+    tree.uid = 1000
+    tree.command("id", "echo 1000")
+    checks = {finding.check: finding for finding in tree.findings("iscsi")}
+    helper = checks["host.root-helper"]
+    assert (helper.severity, helper.commands) == ("error", ())  # nobody knows what 'env' wants
+    assert "'env' does not let" in helper.problem
+    tree.command("id", "echo 0")
+    assert "host.root-helper" not in {finding.check for finding in tree.findings("iscsi")}
+
+
+_AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to run as another user")
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv: apt install util-linux")
+def test_another_user_is_told_how_to_let_sudo_work(open_folder: Path) -> None:
+    sudo = open_folder / "sudo"
+    sudo.write_text("#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n")
+    sudo.chmod(0o755)
+    program = """
+import sys
+from cinderlib.node import Node
+for finding in Node(state_path=sys.argv[1]).diagnose(["iscsi"]).findings:
+    if finding.check in ("host.root-helper", "host.groups"):
+        print(finding.check, *finding.commands, sep="|")
+"""
+    done = subprocess.run(
+        [*_AS_NOBODY, sys.executable, "-c", program, open_folder / "state"],
+        env={**os.environ, "PATH": f"{open_folder}:{os.environ['PATH']}", "HOME": "/nonexistent"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines() == [
+        "host.root-helper|echo 'nobody ALL=(root) NOPASSWD: ALL' >/etc/sudoers.d/cinderlib"
+        "|chmod 440 /etc/sudoers.d/cinderlib|visudo -c",
+        "host.groups|usermod -aG disk nobody",
+    ]
