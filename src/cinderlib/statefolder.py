@@ -54,9 +54,23 @@ def _default() -> Path:
     return platformdirs.user_state_path("cinderlib")
 
 
+def make(path: Path, mode: int = 0o700) -> None:
+    """Make a folder, if it is missing; whatever the umask is, only its owner can write to it and to
+    the folders above it that are made for it. Those can be passed through by others, who may be
+    meant to reach something beside it.
+
+    :param mode: its permissions; by default it is private to its owner.
+    :raises OSError: it cannot be made.
+    """
+    for parent in reversed(path.parents):
+        if not parent.exists():
+            parent.mkdir(mode=0o755, exist_ok=True)
+    path.mkdir(mode=mode, exist_ok=True)
+
+
 def _made(path: Path) -> str:
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make(path)
     except OSError as exc:
         raise errors.ConfigurationError(
             f"The folder {path} cannot be made ({exc.strerror}); name another with state_path or"

@@ -8,3 +8,5 @@ OPTION = MARK + "option"
 AUTH = MARK + "provider"
 #: What the driver gives a host to log in with.
 KEY = MARK + "chap"
+#: What the driver keeps of an initiator in the store.
+INITIATOR = MARK + "initiator"

@@ -3,7 +3,7 @@
 Every logger is at DEBUG, and everything is written to stdout: log lines, reprs, plain data,
 exceptions with their tracebacks and causes.
 
-Arguments: a folder, and the URL of the store.
+Arguments: a folder, the URL of the store, and keys to encrypt it with, if it is to be.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from typing import Any
 
 sys.path.insert(0, os.path.dirname(__file__))
 
-from marks import OPTION
+from marks import MARK, OPTION
 
 import cinderlib as cl
+from cinderlib import persistence
 from cinderlib.records import KINDS
 
 
@@ -45,11 +46,26 @@ def everything_at_debug() -> None:
         logging.getLogger(name).setLevel(logging.DEBUG)
 
 
-def main(folder: pathlib.Path, url: str) -> None:
+def encrypted(folder: pathlib.Path, config: dict[str, Any], controller: cl.Controller) -> None:
+    """What is on disk, other keys, and those that are none."""
+    kept = b"".join(file.read_bytes() for file in folder.glob("store.sqlite*"))
+    assert b"first" in kept
+    assert MARK.encode() not in kept
+    show(controller.rotate_encryption())
+    for other in ([persistence.generate_key()], None):
+        with cl.Controller({**config, "encryption_keys": other}) as without:
+            show(without.store, *without.volumes(), *without.connections())
+            fails(lambda: next(without.connections()).connection_info)
+            fails(lambda: without.persistence.get_key_values())
+    fails(lambda: cl.Controller({**config, "encryption_keys": [config["encryption_keys"][0][1:]]}))
+
+
+def main(folder: pathlib.Path, url: str, keys: list[str]) -> None:
     everything_at_debug()
-    controller = cl.Controller(
-        {"storage": "db", "connection": url}, state_path=folder / "state", disable_logs=False
-    )
+    config: dict[str, Any] = {"storage": "db", "connection": url}
+    if keys:
+        config["encryption_keys"] = keys
+    controller = cl.Controller(config, state_path=folder / "state", disable_logs=False)
     options = {
         "volume_driver": "secretive_driver.SecretiveDriver",
         "file_root": str(folder / "volumes"),
@@ -70,6 +86,8 @@ def main(folder: pathlib.Path, url: str) -> None:
         show(resource, resource._record, resource.to_dict(), vars(resource))
     for kind in KINDS.values():
         show(controller.store.find(kind))
+    if keys:
+        encrypted(folder, config, controller)
     show(controller.local_host.node().attachments(), controller.local_host.node().leftovers())
 
     fails(lambda: volume.extend(13))
@@ -94,4 +112,4 @@ def main(folder: pathlib.Path, url: str) -> None:
 if __name__ == "__main__":
     root = pathlib.Path(sys.argv[1])
     (root / "file").touch()
-    main(root, sys.argv[2])
+    main(root, sys.argv[2], sys.argv[3:])

@@ -6,14 +6,15 @@ from typing import Any
 
 from array_driver import ArrayDriver
 from cinder import exception
-from marks import AUTH, KEY
+from marks import AUTH, INITIATOR, KEY
 from oslo_config import cfg
 
 opts = [cfg.StrOpt("array_password", secret=True, help="Of the array's administrator.")]
 
 
 class SecretiveDriver(ArrayDriver):
-    """Gives a volume a CHAP password, and a connection another; its array has one too."""
+    """Gives a volume a CHAP password, a connection another, and an initiator a third; its array has
+    one too."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -31,6 +32,7 @@ class SecretiveDriver(ArrayDriver):
         self, volume: Any, connector: dict[str, Any], **kwargs: Any
     ) -> dict[str, Any]:
         answer = super().initialize_connection(volume, connector)
+        self.driver_utils.insert_driver_initiator_data(connector["host"], "chap", INITIATOR)
         answer["data"] |= {"auth_method": "CHAP", "auth_username": "user", "auth_password": KEY}
         return answer
 

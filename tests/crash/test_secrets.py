@@ -10,20 +10,24 @@ import sys
 
 import pytest
 import servers.postgresql
-from marks import MARK
+from marks import MARK, OPTION
+
+from cinderlib.persistence import generate_key
 
 LIFE = pathlib.Path(__file__).with_name("secret_life.py")
+PASSWORDS = [MARK, servers.postgresql.PASSWORD, "pass%2Fword%401"]
 
 
-@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("store", ["sqlite", "postgresql", "encrypted"])
 def test_secrets_are_seen_nowhere(
     store: str, tmp_path: pathlib.Path, request: pytest.FixtureRequest
 ) -> None:
     url = f"sqlite:///{tmp_path}/store.sqlite"
     if store == "postgresql":
         url = request.getfixturevalue("postgresql").database()
+    keys = [generate_key(), generate_key()] if store == "encrypted" else []
     life = subprocess.run(
-        [sys.executable, str(LIFE), str(tmp_path), url],
+        [sys.executable, str(LIFE), str(tmp_path), url, *keys],
         capture_output=True,
         text=True,
         timeout=100,
@@ -32,9 +36,68 @@ def test_secrets_are_seen_nowhere(
     written = life.stdout + life.stderr
     assert life.returncode == 0, written[-3000:]
     assert "DEBUG:" in written
-    passwords = [MARK, servers.postgresql.PASSWORD, "pass%2Fword%401"]
-    seen = [line for line in written.splitlines() if any(word in line for word in passwords)]
+    # Of a key that was mistyped, nothing is shown either.
+    hidden = [*PASSWORDS, *(key[1:] for key in keys)]
+    seen = [line for line in written.splitlines() if any(word in line for word in hidden)]
     assert seen == []
+
+
+def test_the_command_shows_no_secret_with_debug(tmp_path: pathlib.Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text(generate_key())
+    config = tmp_path / "cinderlib.toml"
+    config.write_text(
+        f"""
+        [controller]
+        state_path = "{tmp_path}/state"
+        [store]
+        connection = "sqlite:///{tmp_path}/store.sqlite"
+        encryption_keys = {{ file = "keys" }}
+        [backends.array]
+        volume_driver = "secretive_driver.SecretiveDriver"
+        file_root = "{tmp_path}/volumes"
+        array_password = "{OPTION}"
+        """
+    )
+    written = ""
+
+    def run(*arguments: str, ends: int = 0) -> None:
+        nonlocal written
+        command = "from cinderlib.cli.main import main; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", command, "--debug", "--config", str(config), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(LIFE.parent)},
+        )
+        written += done.stdout + done.stderr
+        assert done.returncode == ends, done.stderr[-3000:]
+
+    run("volume", "create", "data", "1GiB")
+    run("volume", "attach", "data")
+    run("volume", "extend", "data", "13GiB", ends=1)
+    for noun in ("volume", "connection", "node"):
+        run(noun, "list")
+        run(noun, "list", "--json")
+    run("volume", "show", "data")
+    run("store", "rotate")
+    run("config", "show")
+    run("recover")
+    key = keys.read_text()
+    keys.write_text(generate_key())
+    run("volume", "detach", "data", ends=5)
+    run("store", "rotate", ends=5)
+    keys.write_text(key[1:])
+    run("volume", "list", ends=2)
+    keys.write_text(key)
+    run("volume", "detach", "data")
+    run("volume", "delete", "data", "--yes")
+    assert "DEBUG cinder" in written
+    assert "Traceback" in written
+    hidden = [*PASSWORDS, key[1:]]
+    assert [line for line in written.splitlines() if any(w in line for w in hidden)] == []
 
 
 def test_wrong_password_is_not_shown(postgresql: servers.postgresql.PostgreSQL) -> None:
@@ -48,33 +111,50 @@ def test_wrong_password_is_not_shown(postgresql: servers.postgresql.PostgreSQL) 
     assert MARK not in failed.stderr.replace(code, "")
 
 
-def test_files_with_secrets_are_private(tmp_path: pathlib.Path) -> None:
-    umask = os.umask(0o022)
-    try:
-        url = f"sqlite:///{tmp_path}/store.sqlite"
-        code = (
-            "import cinderlib, pathlib, sys\n"
-            f"c = cinderlib.Controller({{'storage': 'db', 'connection': {url!r}}},"
-            f" state_path={str(tmp_path / 'state')!r})\n"
-            f"b = c.backend('x', volume_driver='file', file_root={str(tmp_path / 'v')!r})\n"
-            "v = b.create_volume(1)\n"
-            "v.attach()\n"
-            f"for p in pathlib.Path({str(tmp_path)!r}).rglob('*'):\n"
-            "    print(oct(p.stat().st_mode), p, sep='\\t')\n"
-            "v.detach()\n"
-        )
-        run = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=True
-        )
-    finally:
-        os.umask(umask)
-    found = dict(reversed(line.split("\t")) for line in run.stdout.splitlines())
-    assert f"{tmp_path}/store.sqlite" in found
+PRIVATE = """
+import json, os, pathlib, sys, uuid
+import cinderlib
+from cinderlib.ovirt import adapter
+
+folder = sys.argv[1]
+url = f"sqlite:///{folder}/new/store.sqlite"
+options = {"volume_driver": "file", "file_root": f"{folder}/the/volumes"}
+
+os.environ[adapter.STATE_PATH] = f"{folder}/ovirt/state"
+driver = json.dumps({"volume_backend_name": "x", **options})
+assert adapter.run(["create_volume", driver, url, "id", str(uuid.uuid4()), "1"]) == 0
+
+config = {"storage": "db", "connection": url}
+controller = cinderlib.Controller(config, state_path=f"{folder}/of/state")
+volume = controller.backend("x", **options).create_volume(1)
+volume.attach()
+for path in pathlib.Path(folder).rglob("*"):
+    print(oct(path.stat().st_mode), path, sep="\\t")
+volume.detach()
+"""
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o000], ids=oct)
+def test_files_with_secrets_are_private(tmp_path: pathlib.Path, umask: int) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", PRIVATE, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+        umask=umask,
+    )
+    modes = [line.split("\t") for line in run.stdout.splitlines() if "\t" in line]
+    found = {path: int(mode, 8) for mode, path in modes}
+    for made in ("new/store.sqlite", "new/store.sqlite-wal", "ovirt/state/ovirt-adapter.log"):
+        assert f"{tmp_path}/{made}" in found
     assert any(path.endswith(".json") for path in found)
-
-    def private(path: str) -> bool:
-        parents = [p for p in [path, *map(str, pathlib.Path(path).parents)] if p in found]
-        return any(not stat.S_IMODE(int(found[p], 8)) & 0o077 for p in parents)
-
-    files = [path for path, mode in found.items() if stat.S_ISREG(int(mode, 8))]
-    assert [path for path in files if not private(path)] == []
+    assert any(path.endswith(".lock") for path in found)
+    open_to_others = []
+    for path, mode in found.items():
+        way = [path, *map(str, pathlib.Path(path).parents)]
+        hidden = any(not found[step] & 0o077 for step in way if step in found)
+        # What others can come to is folders that they cannot write to.
+        if not hidden and (not stat.S_ISDIR(mode) or mode & 0o022):
+            open_to_others.append((oct(mode), path))
+    assert open_to_others == []

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from cinderlib import statefolder
 from cinderlib.cli.tomlfile import TomlFile
 from cinderlib.errors import BackendNotFound, ConfigurationError
 
@@ -128,7 +129,7 @@ class Configuration:
         if not store.keys() & {"connection", "storage"}:
             folder = self._state_folder()
             try:
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                statefolder.make(folder)
             except OSError as exc:
                 raise ConfigurationError(
                     f"The folder {folder} for the store cannot be made ({exc.strerror}); configure"

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from cinderlib import statefolder
 from cinderlib.errors import DeviceUnavailable
 from cinderlib.node import block, command
 from cinderlib.node.base import HostSettings
@@ -51,7 +52,7 @@ class RemoteFsConnector(BrickConnector):
         return self._mount / self._data.name
 
     def attach(self, before: dict[str, Any]) -> dict[str, Any]:
-        self._base.mkdir(mode=0o755, parents=True, exist_ok=True)
+        statefolder.make(self._base, 0o755)
         with self.settings.state.locked(self._mount.name):
             device = super().attach(before)
         return {"type": self.document.protocol, **device}

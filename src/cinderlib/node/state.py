@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from cinderlib import statefolder
 from cinderlib.errors import Busy, NodeError
 from cinderlib.node.block import Trace
 from cinderlib.owner import boot_id
@@ -159,7 +160,7 @@ class State:
         if self._ready is None:
             folder = self.path / f"boot-{boot_id()}"
             try:
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                statefolder.make(folder)
                 if folder.stat().st_uid != os.geteuid():
                     raise PermissionError(errno.EPERM, "it belongs to another user")
                 for other in self.path.iterdir():
