@@ -70,7 +70,8 @@ def _show_type_of_field(app: Sphinx, domain: str, kind: str, content: nodes.Elem
     for annotation in content.parent.findall(addnodes.desc_annotation):
         field = re.fullmatch(r": ClassVar\[Field\[(.+)\]\]", annotation.astext())
         if field:
-            annotation.children = [nodes.Text(f": {field[1]}")]
+            annotation.clear()
+            annotation += nodes.Text(f": {field[1]}")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
