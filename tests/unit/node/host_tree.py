@@ -151,6 +151,7 @@ class Tree:
     def initiator(self) -> None:
         """open-iscsi, installed and ready."""
         self.command("iscsiadm")
+        self.command("lsscsi")
         self.command("iscsi-iname", "echo iqn.1993-08.org.debian:01:b7f1d2a90c34")
         self.write("/etc/iscsi/initiatorname.iscsi", f"## comment\nInitiatorName={INITIATOR}\n")
         self.write("/etc/iscsi/iscsid.conf", ISCSID_CONF)

@@ -63,8 +63,8 @@ def test_what_is_only_installed_is_no_error(tree: Tree) -> None:
     wanted = tree.diagnose(iscsi="backend lvm")
     assert wanted.protocols == {"iscsi": "backend lvm"}
     assert wanted.findings[0].severity == "error"
-    checks = [finding.check for finding in by_default.findings]
-    assert checks == [finding.check for finding in wanted.findings]
+    checks = {finding.check for finding in by_default.findings}
+    assert checks == {finding.check for finding in wanted.findings}
 
 
 def test_what_is_attached_says_what_the_host_is_to_do(tree: Tree) -> None:
@@ -141,6 +141,8 @@ for package do
         printf '#!/bin/sh\\n' | tee {tree.bin}/multipath >{tree.bin}/multipathd
         chmod 755 {tree.bin}/multipath*
         {listens.format(MULTIPATHD)} ;;
+    lsscsi)
+        cp /bin/true {tree.bin}/lsscsi ;;
     nvme-cli)
         cp /bin/true {tree.bin}/nvme
         mkdir -p {tree.root}/etc/nvme
@@ -151,11 +153,11 @@ done"""
     tree.command("apt-get", f"test $1 = install && shift{install}")
     tree.command("systemctl")
     found = tree.findings("iscsi", "multipath", "nvme")
-    assert {finding.severity for finding in found} == {"error"}
-    assert [finding.commands[0] for finding in found] == [
-        "apt-get install -y open-iscsi",
-        "apt-get install -y multipath-tools",
-        "apt-get install -y nvme-cli",
+    assert [(finding.severity, finding.commands[0]) for finding in found] == [
+        ("error", "apt-get install -y open-iscsi"),
+        ("error", "apt-get install -y multipath-tools"),
+        ("error", "apt-get install -y nvme-cli"),
+        ("warning", "apt-get install -y lsscsi"),
     ]
     tree.mend(found)
     assert tree.findings("iscsi", "multipath", "nvme") == []
@@ -186,7 +188,9 @@ done"""
 def test_commands_are_those_of_the_distribution_and_the_init_system(
     tmp_path: Path, release: str, systemd: bool, commands: list[str]
 ) -> None:
-    found = only(Tree(tmp_path, release=release, systemd=systemd).findings("iscsi"))
+    tree = Tree(tmp_path, release=release, systemd=systemd)
+    tree.command("lsscsi")
+    found = only(tree.findings("iscsi"))
     assert (found.check, list(found.commands)) == ("iscsi.commands", commands)
     assert bool(found.advice) is not bool(commands)
 
@@ -417,6 +421,7 @@ def test_settings_of_multipath_that_do_harm_are_mended(
 
 
 def test_strict_multipathd_takes_no_volume_over_fibre_channel(tree: Tree) -> None:
+    tree.command("lsscsi")
     tree.multipath()
     tree.write("/sys/class/fc_host/host3/port_state", "Online\n")
     found = only(tree.findings("multipath", "fc"))
@@ -547,6 +552,7 @@ def _has_ceph(path: str) -> bool:
 
 
 def test_ports_of_fibre_channel(tree: Tree) -> None:
+    tree.command("lsscsi")
     assert only(tree.findings("fc")).check == "fc.adapter"
     tree.write("/sys/class/fc_host/host3/port_state", "Linkdown\n")
     tree.write("/sys/class/fc_host/host3/port_name", "0x21000024ff7f35c7\n")

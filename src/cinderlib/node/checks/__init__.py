@@ -112,7 +112,7 @@ def _reasons(host: Host, needed: Mapping[str, str], attached: Iterable[Entry]) -
 def _findings(
     host: Host, settings: HostSettings, reasons: Mapping[str, str], attached: set[str]
 ) -> Iterator[Finding]:
-    yield from common.check(host, reasons)
+    yield from common.check(host, _used(reasons) or reasons)
     yield from state.check(settings, is_root=host.is_root)
     if "iscsi" in reasons:
         yield from iscsi.check(host)

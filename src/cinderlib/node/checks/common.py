@@ -16,11 +16,12 @@ from cinderlib.node.checks.host import Host
 
 #: Protocols that make block devices of which udev is told.
 BLOCK = frozenset({"iscsi", "nvme", "fc", "rbd"})
+_SCSI = frozenset({"iscsi", "fc"})
 
 
 def check(host: Host, protocols: Collection[str]) -> Iterator[Finding]:
     """What keeps this host from attaching anything over these protocols."""
-    beyond = [name for name in protocols if name != "local"]
+    beyond = sorted(name for name in protocols if name != "local")
     if beyond and importlib.util.find_spec("os_brick") is None:
         yield Finding(
             check="host.os-brick",
@@ -33,6 +34,9 @@ def check(host: Host, protocols: Collection[str]) -> Iterator[Finding]:
         yield from _privileges(host, BLOCK & set(beyond))
     if BLOCK & set(beyond) and not host.exists("/run/udev/control"):
         yield from _udev(host)
+    if _SCSI & set(beyond) and host.which("lsscsi") is None:
+        meaning = "volumes cannot be extended while they are attached"
+        yield mending.missing(host, "host.lsscsi", ["lsscsi"], meaning, severity="warning")
     if host.name.partition(".")[0] in ("localhost", "(none)", "debian", "ubuntu"):
         yield Finding(
             check="host.name",

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from cinderlib.node.checks.finding import Finding
+from cinderlib.node.checks.finding import Finding, Severity
 from cinderlib.node.checks.host import Host
 
 Family = Literal["debian", "rhel"]
@@ -17,6 +17,7 @@ PACKAGES: Mapping[str, tuple[str, str]] = {
     "du": ("coreutils", "coreutils"),
     "iscsiadm": ("open-iscsi", "iscsi-initiator-utils"),
     "losetup": ("mount", "util-linux-core"),
+    "lsscsi": ("lsscsi", "lsscsi"),
     "lvcreate": ("lvm2", "lvm2"),
     "lvs": ("lvm2", "lvm2"),
     "modprobe": ("kmod", "kmod"),
@@ -55,7 +56,14 @@ def install_packages(host: Host, packages: Iterable[str]) -> tuple[str, ...]:
     return (f"{tool} install -y {' '.join(sorted(packages))}",) if tool else ()
 
 
-def missing(host: Host, check: str, commands: Iterable[str], meaning: str, *then: str) -> Finding:
+def missing(
+    host: Host,
+    check: str,
+    commands: Iterable[str],
+    meaning: str,
+    *then: str,
+    severity: Severity = "error",
+) -> Finding:
     """The finding that commands are not installed.
 
     :param then: what else is to be run once they are.
@@ -64,7 +72,7 @@ def missing(host: Host, check: str, commands: Iterable[str], meaning: str, *then
     fix = install(host, *absent)
     return Finding(
         check=check,
-        severity="error",
+        severity=severity,
         problem=f"{' and '.join(absent)} {'is' if len(absent) == 1 else 'are'} not installed",
         meaning=meaning,
         commands=(*fix, *then) if fix else (),
