@@ -44,6 +44,15 @@ _UNKEPT: dict[type[Record], dict[str, Any]] = {
     ConnectionRecord: {"detach_time": None},
 }  # fmt: skip
 
+#: What is the same for all records of a kind.
+_CONSTANT: dict[type[Record], dict[str, Any]] = {
+    kind: {**unkept, "deleted": False, "deleted_at": None} for kind, unkept in _UNKEPT.items()
+}
+_FIELDS: dict[type[Record], tuple[tuple[str, str], ...]] = {
+    kind: tuple((column, _RENAMED.get(column, column)) for column in columns)
+    for kind, columns in _COLUMNS.items()
+}
+
 
 class Row(dict[str, Any]):
     """A row: its columns are keys and attributes. Its repr shows no values, which can be secret."""
@@ -58,11 +67,12 @@ class Row(dict[str, Any]):
 
 def columns(record: Record) -> dict[str, Any]:
     """The plain columns of a record, under Cinder's names; secrets in clear, times as they are."""
-    values: dict[str, Any] = dict(_UNKEPT[type(record)])
-    for column in _COLUMNS[type(record)]:
-        value = getattr(record, _RENAMED.get(column, column))
-        values[column] = value.reveal() if isinstance(value, Secret) else value
-    return {**values, "deleted": False, "deleted_at": None}
+    values = _CONSTANT[type(record)].copy()
+    for column, field in _FIELDS[type(record)]:
+        values[column] = getattr(record, field)
+    if isinstance(auth := values.get("provider_auth"), Secret):
+        values["provider_auth"] = auth.reveal()
+    return values
 
 
 def fields(kind: type[Record], values: Mapping[str, Any]) -> dict[str, Any]:

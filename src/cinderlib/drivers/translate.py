@@ -3,14 +3,15 @@
 Relations (type, attachments, snapshots, ...) are left unset: the objects load them through the
 database when a driver looks at them.
 
-Columns whose values are of the field's type already are put where the object keeps them. Its
-constructor checks and converts each of some forty again, which takes longer than all else that an
-operation does outside of the driver, and for every UUID sets the warning filters of the whole
-process aside for a moment, whatever other threads do.
+An object is made as a copy of an empty one, and values that are of their field's type already are
+put where the object keeps them. Its constructor checks and converts each of some forty fields
+again, which takes longer than all else that an operation does outside of the driver, and for every
+UUID sets the warning filters of the whole process aside for a moment, whatever other threads do.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 from collections.abc import Mapping
@@ -43,6 +44,7 @@ _PLAIN = (
 )
 #: What drivers change in place, so that the object itself does not notice.
 _METADATA = ("metadata", "admin_metadata", "glance_metadata")
+_METADATA_HELD = tuple((name, base._get_attrname(name)) for name in _METADATA)
 
 
 def context(user_id: str | None, project_id: str | None) -> Any:
@@ -54,8 +56,9 @@ def context(user_id: str | None, project_id: str | None) -> Any:
 
 def volume(context: Any, record: VolumeRecord) -> Any:
     """The record as a ``cinder.objects.Volume``."""
-    values = {**rows.columns(record), "volume_type_id": rows.type_id(record)}
-    return _filled(objects.Volume(context), values)
+    values = rows.columns(record)
+    values["volume_type_id"] = rows.type_id(record)
+    return _made("Volume", context, values)
 
 
 def snapshot(context: Any, record: SnapshotRecord, volume: Any = None) -> Any:
@@ -63,29 +66,57 @@ def snapshot(context: Any, record: SnapshotRecord, volume: Any = None) -> Any:
 
     :param volume: its volume as an object, so that both share what the driver changes.
     """
-    values = {**rows.columns(record), "volume_type_id": record.volume_id}
-    made = objects.Snapshot(context)
+    values = rows.columns(record)
+    values["volume_type_id"] = record.volume_id
+    made = _made("Snapshot", context, values)
     if volume is not None:
         made.volume = volume
-    return _filled(made, values)
-
-
-def _filled(made: Any, values: Mapping[str, Any]) -> Any:
-    """A new object with these values, of which none counts as changed."""
-    kept, converted = _split(made.obj_name(), tuple(values))
-    made.__dict__.update({attribute: values[name] for name, attribute in kept})
-    for name in converted:
-        setattr(made, name, values[name])
-    made.obj_reset_changes()
+        made.obj_reset_changes(["volume"])
     return made
 
 
+def _made(kind: str, context: Any, values: Mapping[str, Any]) -> Any:
+    """An object with these values, of which none counts as changed."""
+    form = _form(kind, tuple(values))
+    made = form.kind.__new__(form.kind)
+    state = made.__dict__
+    state.update(form.empty, _context=context, _changed_fields=set())
+    for name, attribute in form.kept:
+        state[attribute] = values[name]
+    for name in form.converted:
+        setattr(made, name, values[name])
+    if any(values.get(name) for name in _METADATA):
+        made.obj_reset_changes()  # it also notes the metadata as it is, to see what is changed
+    else:
+        made._changed_fields.clear()
+    return made
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Form:
+    """How objects of a kind are filled.
+
+    :ivar empty: the state of one that was just made, without metadata.
+    :ivar kept: the fields that are plain, each with the attribute that keeps its value.
+    :ivar converted: the other fields.
+    """
+
+    kind: Any
+    empty: Mapping[str, Any]
+    kept: tuple[tuple[str, str], ...]
+    converted: tuple[str, ...]
+
+
 @functools.cache
-def _split(kind: str, names: tuple[str, ...]) -> tuple[list[tuple[str, str]], list[str]]:
-    """The fields that are plain, each with the attribute that keeps it, and the others."""
-    kinds = {name: type(getattr(objects, kind).fields[name]) for name in names}
-    kept = [(name, base._get_attrname(name)) for name in names if kinds[name] in _PLAIN]
-    return kept, [name for name in names if kinds[name] not in _PLAIN]
+def _form(kind: str, names: tuple[str, ...]) -> _Form:
+    made = getattr(objects, kind)()
+    types = {name: type(made.fields[name]) for name in names}
+    return _Form(
+        kind=type(made),
+        empty=dict(vars(made)),
+        kept=tuple((name, base._get_attrname(name)) for name in names if types[name] in _PLAIN),
+        converted=tuple(name for name in names if types[name] not in _PLAIN),
+    )
 
 
 def fold(call: Call, record: R, made: Any, update: Mapping[str, Any] | None = None) -> R:
@@ -117,11 +148,10 @@ def fold(call: Call, record: R, made: Any, update: Mapping[str, Any] | None = No
 def _untouched(record: R, made: Any) -> bool:
     """Whether the driver left an object as it got it. Most do, and asking the object for what has
     changed takes as long as making it."""
-    return not made._changed_fields and all(
-        getattr(made, field) == getattr(record, field)
-        for field in _METADATA
-        if field in record.__struct_fields__
-    )
+    if made._changed_fields:
+        return False
+    held = vars(made)
+    return all(held.get(at, {}) == getattr(record, field, {}) for field, at in _METADATA_HELD)
 
 
 def plain(value: Any) -> Any:

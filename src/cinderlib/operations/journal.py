@@ -17,8 +17,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn, Protocol, TypeVar
 
-import msgspec
-
 from cinderlib import errors, owner
 from cinderlib.drivers.port import Driver
 from cinderlib.locks import Locks
@@ -33,6 +31,9 @@ R = TypeVar("R", bound=Record)
 #: What forced calls left undone on the storage. Nothing waits for it. It is tried again when the
 #: resource is next worked on, and when recovery or reconciliation is asked for.
 OWED = frozenset({"connection.unmap"})
+
+#: Fields that the store writes.
+_OF_THE_STORE = frozenset({"id", "version", "created_at", "updated_at"})
 
 #: How often a result is brought onto a record that others change meanwhile.
 ATTEMPTS = 20
@@ -290,12 +291,12 @@ class Journal:
 
 def differences(before: Record, after: Record) -> dict[str, Any]:
     """The fields in which two records differ, with the second one's values."""
-    skip = ("id", "version", "created_at", "updated_at")
-    return {
-        name: value
-        for name, value in msgspec.structs.asdict(after).items()
-        if name not in skip and value != getattr(before, name)
-    }
+    changed = {}
+    for name in after.__struct_fields__:
+        value, was = getattr(after, name), getattr(before, name)
+        if value is not was and value != was and name not in _OF_THE_STORE:
+            changed[name] = value
+    return changed
 
 
 def refuse_differences(what: str, there: Record, asked: Mapping[str, Any]) -> None:
