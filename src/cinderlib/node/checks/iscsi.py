@@ -30,7 +30,7 @@ _LONGEST_HOLD = 30
 def start_daemon(host: Host) -> tuple[str, ...]:
     """What starts iscsid."""
     load = ("modprobe iscsi_tcp",) if host.module("iscsi_tcp") == "loadable" else ()
-    return mending.start(host, "iscsid", *load, "mkdir -p /run/lock/iscsi", "iscsid")
+    return mending.start(host, "iscsid", _SOCKET, *load, "mkdir -p /run/lock/iscsi")
 
 
 def check(host: Host) -> Iterator[Finding]:

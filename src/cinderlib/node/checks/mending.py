@@ -80,12 +80,17 @@ def missing(
     )
 
 
-def start(host: Host, unit: str, *daemon: str) -> tuple[str, ...]:
-    """What starts a service, now and whenever the host starts.
+def start(host: Host, daemon: str, socket: str, *before: str) -> tuple[str, ...]:
+    """What starts a daemon: with systemd also whenever the host starts.
 
-    :param daemon: the commands that start it where no service manager is.
+    :param daemon: the command, and the unit of systemd.
+    :param socket: the abstract socket that it listens on.
+    :param before: what is to be run before where no systemd does it.
     """
-    return (f"systemctl enable --now {unit}",) if host.has_systemd else daemon
+    if host.has_systemd:
+        return (f"systemctl enable --now {daemon}",)
+    # Installing its package can have started it, and a second one would fail.
+    return (*before, f"grep -q @{socket} /proc/net/unix || {daemon}")
 
 
 def write(name: str, *lines: str, append: bool = False) -> str:

@@ -44,7 +44,7 @@ def check(host: Host, protocols: Collection[str]) -> Iterator[Finding]:
 
 
 def _start(host: Host) -> tuple[str, ...]:
-    daemon = mending.start(host, "multipathd", "modprobe dm_multipath", "multipathd")
+    daemon = mending.start(host, "multipathd", _SOCKET, "modprobe dm_multipath")
     if mending.family(host) == "rhel" and not host.exists("/etc/multipath.conf"):
         # Without the file the service does not start there.
         return ("mpathconf --enable --user_friendly_names n --find_multipaths y", *daemon)
