@@ -26,6 +26,10 @@ nitpicky = True
 # Headings can be linked to as on a forge: page.md#the-heading.
 myst_heading_anchors = 4
 
+# A long signature has a line for each parameter, and a class is not named again by each method.
+maximum_signature_line_length = 90
+toc_object_entries_show_parents = "hide"
+
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_default_options = {"members": True, "no-value": True}
@@ -41,7 +45,7 @@ smartquotes_action = "D"
 
 html_theme = "furo"
 html_static_path = ["_static"]
-html_css_files = ["tables.css"]
+html_css_files = ["site.css"]
 html_title = f"cinderlib {release}"
 html_copy_source = False
 html_show_sphinx = False
