@@ -25,7 +25,7 @@ NOBODY = {
 EVERYTHING = frozenset(
     {
         *("attach", "snapshot", "snapshot_attached", "clone", "independent_copies"),
-        *("extend", "extend_attached", "revert", "thin"),
+        *("extend", "extend_attached", "revert", "thin", "list"),
     }
 )
 

@@ -30,6 +30,7 @@ cli = Root(
         "driver": f"{_NOUNS}.driver:driver",
         "store": f"{_NOUNS}.store:store",
         "recover": f"{_NOUNS}.recover:recover",
+        "reconcile": f"{_NOUNS}.reconcile:reconcile",
         "doctor": f"{_NOUNS}.doctor:doctor",
         "demo": f"{_NOUNS}.demo:demo",
     },

@@ -17,6 +17,8 @@ _COLOURS = {
     "ok": "green",
     "yes": "green",
     "finished": "green",
+    "repaired": "green",
+    "removed": "green",
     "undone": "yellow",
     "skipped": "yellow",
     "failed": "red",

@@ -88,7 +88,8 @@ class Comparison:
         repair: Act | None = None,
         remove: Act | None = None,
     ) -> None:
-        finding = Finding(problem, kind, self._backend, id, name, detail)
+        remedy = "repair" if repair is not None else "remove" if remove is not None else ""
+        finding = Finding(problem, kind, self._backend, id, name, detail, remedy)
         self._cases.append(Case(finding, repair, remove))
 
     # --- the store -----------------------------------------------------------------------------

@@ -23,6 +23,8 @@ class Finding:
     :ivar resource_id: the id of that, as far as it has one.
     :ivar name: on the storage, of what is there.
     :ivar detail: what is known of it, and what can be done.
+    :ivar remedy: what reconciliation can do about it: ``'repair'``, ``'remove'`` (asked to by its
+        id), or nothing.
     :ivar outcome: ``'found'`` (nothing was done), ``'repaired'``, ``'removed'``, ``'skipped'`` (it
         is another by now) or ``'failed'``.
     :ivar reason: why it was skipped or failed.
@@ -34,6 +36,7 @@ class Finding:
     resource_id: str = ""
     name: str = ""
     detail: str = ""
+    remedy: str = ""
     outcome: str = "found"
     reason: str = ""
 

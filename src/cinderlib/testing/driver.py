@@ -43,6 +43,7 @@ CAPABILITIES: Mapping[str, str] = {
     "snapshot_attached": "takes snapshots of volumes that are attached",
     "clone": "clones volumes",
     "independent_copies": "deletes snapshots and volumes while volumes made of them live on",
+    "list": "lists the volumes, and the snapshots if it takes any, that are on its storage",
     "extend": "grows volumes",
     "extend_attached": "grows volumes that are attached, and their device",
     "revert": "reverts volumes to snapshots",
@@ -182,6 +183,38 @@ class DriverConformance:
             second.backend("conformance", **self.backend_options(tmp_path))
             second.volume(gone.id).delete()
         assert [v.id for v in backend.volumes] == [kept.id]
+
+    @needs("list")
+    def test_what_the_store_has_lost_is_found_on_the_storage(self, backend: Any) -> None:
+        kept, lost = backend.create_volume(self.size), backend.create_volume(self.size)
+        orphans = [lost.id]
+        if "snapshot" in self.supports:
+            kept.create_snapshot()
+            snapshot = lost.create_snapshot()
+            orphans.append(snapshot.id)
+        assert backend.reconcile() == []
+        if "snapshot" in self.supports:
+            backend.persistence.delete_snapshot(snapshot)
+        backend.persistence.delete_volume(lost)
+        found = backend.reconcile(repair=True)
+        assert sorted(each.resource_id for each in found) == sorted(orphans)
+        assert {(each.problem, each.outcome) for each in found} == {("orphan", "found")}
+        found = backend.reconcile(remove=orphans)
+        assert {(each.problem, each.outcome) for each in found} == {("orphan", "removed")}
+        assert backend.reconcile() == []
+        assert [volume.id for volume in backend.volumes] == [kept.id]
+
+    @needs("list")
+    def test_what_the_storage_has_lost_is_found(self, controller: Any, backend: Any) -> None:
+        there, lost = backend.create_volume(self.size), backend.create_volume(self.size)
+        record = lost.jsons
+        lost.delete()
+        controller.load(record, save=True)
+        (found,) = backend.reconcile(repair=True)
+        assert (found.problem, found.resource_id, found.outcome) == ("missing", lost.id, "found")
+        (found,) = backend.reconcile(remove=[lost.id])
+        assert found.outcome == "removed"
+        assert [volume.id for volume in backend.volumes] == [there.id]
 
     def test_eight_threads_do_not_disturb_each_other(self, backend: Any) -> None:
         together = threading.Barrier(_THREADS, timeout=60)

@@ -1,0 +1,130 @@
+"""``cinderlib reconcile``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from cinderlib.cli import find, output
+from cinderlib.cli.app import App
+from cinderlib.cli.framework import Command, agreed, destructive, pass_app
+
+if TYPE_CHECKING:
+    from cinderlib.operations.findings import Finding
+
+
+@click.command(cls=Command)
+@click.argument("name", required=False, metavar="[BACKEND]")
+@click.option("--repair", is_flag=True, help="Put right what is safe. No volume is removed by it.")
+@click.option(
+    "--remove",
+    multiple=True,
+    metavar="ID",
+    help="Remove an orphan, with its data, or the record of what is missing, dangling or damaged."
+    " May be given several times.",
+)
+@destructive
+@pass_app
+def reconcile(
+    app: App, name: str | None, repair: bool, remove: tuple[str, ...], yes: bool, dry_run: bool
+) -> None:
+    """Compare the store with the storage, by default of all backends of the configuration.
+
+    A volume that the storage has and the store has not can be another store's, or a Cinder's: it is
+    removed only when it is named with --remove.
+
+    Ends with 1 when something is left that is not in order.
+    """
+    from cinderlib.errors import CinderlibError
+
+    loaded, failed = [], False
+    with app.working("Comparing"):
+        for each in [name] if name else list(app.configuration.backends):
+            try:
+                backend = app.backend(each)
+                loaded.append((backend, backend.reconcile()))
+            except CinderlibError as error:
+                failed = True
+                click.echo(f"Backend {each} cannot be compared: {error}", err=True)
+    found = [finding for _, findings in loaded for finding in findings]
+    wanted = {_removable(found, given) for given in remove}
+    gone = [each for each in found if each.resource_id in wanted]
+    if dry_run:
+        _say_what_would_be(app, found, gone, repair=repair)
+    elif (repair or gone) and (not gone or agreed(_what(gone), yes=yes, dry_run=False)):
+        with app.working("Putting right"):
+            found = []
+            for backend, findings in loaded:
+                ids = wanted & {finding.resource_id for finding in findings}
+                found += backend.reconcile(repair=repair, remove=ids)
+    if app.as_json:
+        output.as_json([dataclasses.asdict(finding) for finding in found])
+    else:
+        header = ("PROBLEM", "KIND", "ID", "BACKEND", "REMEDY", "OUTCOME", "WHAT")
+        output.table(header, [_row(finding) for finding in found])
+        app.say_empty(found, "differences between store and storage")
+    if failed or any(finding.outcome not in ("repaired", "removed") for finding in found):
+        click.get_current_context().exit(1)
+
+
+def _row(finding: Finding) -> tuple[str, ...]:
+    outcome = "" if finding.outcome == "found" else finding.outcome
+    what = f"{finding.detail}: {finding.reason}" if finding.reason else finding.detail
+    return (
+        finding.problem,
+        finding.kind,
+        finding.resource_id or finding.name,
+        finding.backend,
+        finding.remedy,
+        outcome,
+        " ".join(what.split()),
+    )
+
+
+def _removable(found: Sequence[Finding], given: str) -> str:
+    """The id that is meant, by itself or by its unique beginning.
+
+    :raises InvalidInput: several begin so.
+    :raises NotFound: none that can be removed does.
+    """
+    from cinderlib import errors
+
+    ids = {each.resource_id for each in found if each.remedy and each.problem in _REMOVED}
+    if given in ids:
+        return given
+    near = [id for id in ids if len(given) >= find.SHORTEST and id.startswith(given.lower())]
+    if len(near) > 1:
+        raise errors.InvalidInput(f"{len(near)} ids begin with {given!r}: {', '.join(near)}")
+    if not near:
+        raise errors.NotFound(
+            f"Nothing that can be removed has the id {given!r}: reconcile removes what it finds as"
+            f" {', '.join(_REMOVED)}",
+            resource=given,
+        )
+    return near[0]
+
+
+_REMOVED = ("orphan", "missing", "dangling", "damaged")
+
+
+def _what(gone: Sequence[Finding]) -> str:
+    told = [
+        f"{each.name or f'{each.kind} {each.resource_id}'} with all data"
+        if each.problem == "orphan"
+        else f"the record of {each.kind} {each.resource_id}"
+        for each in gone
+    ]
+    return f"remove {', '.join(told)}"
+
+
+def _say_what_would_be(
+    app: App, found: Sequence[Finding], gone: Sequence[Finding], *, repair: bool
+) -> None:
+    if gone:
+        agreed(_what(gone), yes=False, dry_run=True)
+    repaired = [each for each in found if each.remedy == "repair" and each not in gone]
+    if repair and repaired:
+        app.say(f"Would repair {len(repaired)} of what follows.")
