@@ -167,8 +167,8 @@ _RENAME = {
     "initiator": "On all but one of them, with nothing attached: `echo"
     ' "InitiatorName=$(iscsi-iname)" >/etc/iscsi/initiatorname.iscsi`, restart iscsid, and'
     " `cinderlib node register` it again.",
-    "nqn": "On all but one of them, with nothing attached: `nvme gen-hostnqn >/etc/nvme/hostnqn`"
-    " and `uuidgen >/etc/nvme/hostid`, and `cinderlib node register` it again.",
+    "nqn": "On all but one of them, with nothing attached: `rm /etc/nvme/hostnqn`, mend what"
+    " `cinderlib doctor` says then, and `cinderlib node register` it again.",
     "wwpns": "Ports have names of their own from the factory: look for virtual ports (NPIV) that"
     " were copied with a machine.",
 }

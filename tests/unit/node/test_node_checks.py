@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -483,12 +484,15 @@ def test_configurations_are_read_as_people_write_them() -> None:
 
 
 def test_an_nvme_host_gets_a_name(tree: Tree) -> None:
-    tree.command("nvme", f"test $1 = gen-hostnqn && echo {NQN}")
+    # Of a machine whose firmware gives it no UUID.
+    tree.command("nvme", f"test $1 = gen-hostnqn && echo {NQN[:32]}{uuid.UUID(int=0)}")
+    tree.write("/proc/sys/kernel/random/uuid", f"{NQN[32:]}\n")
     found = only(tree.findings("nvme"))
     assert (found.check, found.severity) == ("nvme.hostnqn", "warning")
     tree.mend([found])
     assert tree.findings("nvme") == []
-    assert (tree.root / "etc/nvme/hostid").read_text() == f"{NQN.rpartition(':')[2]}\n"
+    assert (tree.root / "etc/nvme/hostnqn").read_text() == f"{NQN}\n"
+    assert (tree.root / "etc/nvme/hostid").read_text() == f"{NQN[32:]}\n"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,11 @@ ID_FILE = "/etc/nvme/hostid"
 
 _NQN = re.compile(r"nqn\.\d{4}-\d{2}\.[-A-Za-z0-9.]+(:\S+)?")
 _BY_UUID = "nqn.2014-08.org.nvmexpress:uuid:"
-_NEW_NQN = ("mkdir -p /etc/nvme", f"nvme gen-hostnqn >{NQN_FILE}")
+# Not by `nvme gen-hostnqn`: on a machine whose firmware gives it no UUID, that is all zeros.
+_NEW_NQN = (
+    "mkdir -p /etc/nvme",
+    f'echo "{_BY_UUID}$(cat /proc/sys/kernel/random/uuid)" >{NQN_FILE}',
+)
 #: With a name that has a UUID, the id is that; otherwise it is a random one.
 _NEW_ID = (
     f"if grep -q uuid: {NQN_FILE}; then sed 's/.*uuid://' {NQN_FILE} >{ID_FILE};"
