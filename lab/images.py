@@ -17,15 +17,13 @@ CACHE = ROOT / ".cache" / "lab"
 #: The distribution's own Python: what it is built for is what the machines have.
 PYTHON = "/usr/bin/python3"
 
+_DATABASE = ("alembic", "SQLAlchemy", "tooz", "psycopg2-binary")
 #: What each role's Python has besides this project. A node has no cinder, and what a store in a
 #: database needs is on a disk of its own.
 ENVIRONMENTS = {
-    "node": ("os-brick", "msgspec", "platformdirs"),
-    "store": ("alembic", "SQLAlchemy", "tooz", "psycopg2-binary"),
-    "controller": (
-        *("alembic", "cinder", "msgspec", "os-brick", "platformdirs", "SQLAlchemy", "tooz"),
-        "psycopg2-binary",
-    ),
+    "node": ("click", "msgspec", "os-brick", "platformdirs"),
+    "store": _DATABASE,
+    "controller": ("cinder", "click", "msgspec", "os-brick", "platformdirs", *_DATABASE),
 }
 
 

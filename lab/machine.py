@@ -15,14 +15,22 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 #: The machines' numbers: the last part of their addresses.
-NUMBERS = {"controller": 1, "ceph": 9, "node1": 11, "node2": 12}
+NUMBERS = {"controller": 1, "ceph": 9, "node1": 11, "node2": 12, "bare": 13}
 NETWORKS = (1, 2)
+#: The root file system that a machine starts from, and the environment of its Python.
+_SYSTEMS = {
+    "controller": ("controller", "controller"),
+    "ceph": ("controller", "controller"),
+    "node1": ("node", "node"),
+    "node2": ("node", "node"),
+    "bare": ("bare", "node"),
+}
 #: The plainest CPU is emulated fastest; Ceph's programs need some more of it.
 _CPUS = {"ceph": "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+pclmulqdq"}
 #: What finds this project and what it needs in a machine.
 ENVIRONMENT = (
     "PYTHONPATH=/opt/project/python:/opt/project/guest:/opt/env "
-    "PATH=/opt/project/guest/bin:/opt/env/bin:$PATH"
+    "PATH=/opt/project/guest/bin:/opt/project/python/bin:/opt/env/bin:$PATH"
 )
 #: The same on a node that may use the store.
 WITH_STORE = ENVIRONMENT.replace(":/opt/env ", ":/opt/env:/opt/store ")
@@ -83,7 +91,6 @@ class Machine:
         joined: tuple[str, ...] = (),
     ) -> None:
         self.name = name
-        self.role = "node" if name.startswith("node") else "controller"
         self.folder = folder
         self.folder.mkdir()
         self._sockets = sockets
@@ -188,6 +195,18 @@ class Machine:
             raise CommandFailed(self.name, script, int(status), output)
         return output
 
+    def program(self, command: str, given: str = "") -> str:
+        """Run a program that this project installs.
+
+        :param given: its standard input.
+        :returns: its standard output.
+        :raises CommandFailed: its status is not 0; with what it wrote on standard error.
+        """
+        return self.run(
+            f"{ENVIRONMENT} {command} 2>/run/said <<'GIVEN'\n{given}\nGIVEN\n"
+            "status=$?; cat /run/said >/dev/hvc0; ((status == 0)) || cat /run/said; exit $status"
+        )
+
     def inventory(self) -> dict[str, list[str]]:
         """What there is of volumes on it, by kind."""
         found: dict[str, list[str]] = json.loads(
@@ -211,6 +230,7 @@ class Machine:
 
     def _command(self) -> list[str]:
         roots = self._images["roots"]
+        root, python = _SYSTEMS[self.name]
         number = NUMBERS[self.name]
         kernel = "quiet console=ttyS0 mitigations=off clocksource=hpet tsc=unstable net.ifnames=0"
         command = [
@@ -225,9 +245,9 @@ class Machine:
             *("-device", "virtio-serial-pci", "-device", "virtconsole,chardev=log"),
             *("-monitor", f"unix:{self._sockets}/{self.name}.monitor,server=on,wait=off"),
             *("-device", "virtio-rng-pci"),
-            *_disk("root", f"file={roots}/{self.role}.img,format=raw,snapshot=on"),
+            *_disk("root", f"file={roots}/{root}.img,format=raw,snapshot=on"),
             *_disk("image-store", f"file={self._images['store']},format=raw,readonly=on"),
-            *_disk("image-env", f"file={self._images[self.role]},format=raw,readonly=on"),
+            *_disk("image-env", f"file={self._images[python]},format=raw,readonly=on"),
             *_disk("image-project", f"file={self._images['project']},format=raw,readonly=on"),
         ]
         for index, size in enumerate(self._disks):

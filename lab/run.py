@@ -21,6 +21,7 @@ _SHAPES: dict[str, tuple[int, tuple[int, ...]]] = {
     "ceph": (2048, (20,)),
     "node1": (1024, ()),
     "node2": (1024, ()),
+    "bare": (1024, ()),
 }
 
 

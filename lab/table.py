@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 
 PROTOCOLS = ("iSCSI", "iSCSI multipath", "NVMe/TCP", "RBD", "NFS")
-DOCUMENT = pathlib.Path(__file__).resolve().parents[1] / "docs" / "lab.md"
+DOCUMENT = pathlib.Path(__file__).resolve().parents[1] / "docs" / "connections.md"
 _BEGIN, _END = "<!-- table: written by make lab -->\n", "<!-- table: end -->\n"
 
 #: What a scenario shows, the protocol it shows it for, and whether it passed.

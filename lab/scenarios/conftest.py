@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from steps import GIB
 
 from lab import table
 from lab.machine import NUMBERS, Machine, Session, address
@@ -19,7 +21,9 @@ _BEGAN = time.monotonic()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="the long scenarios in full length")
-    parser.addoption("--document", action="store_true", help="put the table into docs/lab.md")
+    parser.addoption(
+        "--document", action="store_true", help="put the table into docs/connections.md"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -55,7 +59,7 @@ def pytest_terminal_summary(
     text = table.table(config.stash[_SHOWN], config.stash[_VERSIONS], seconds)
     terminalreporter.section("what was shown")
     terminalreporter.write_line(text)
-    if config.option.document:
+    if config.option.document and not terminalreporter.stats.get("deselected"):
         table.write(text)
 
 
@@ -112,6 +116,12 @@ def node1(run: Run) -> Machine:
 def node2(run: Run) -> Machine:
     """Another of these."""
     return run.machines["node2"]
+
+
+@pytest.fixture(scope="session")
+def bare(run: Run) -> Machine:
+    """A machine that nobody has prepared for storage."""
+    return run.machines["bare"]
 
 
 @pytest.fixture(scope="session")
@@ -183,6 +193,38 @@ def nfs(controller: Machine, control: Session) -> str:
         """
     )
     return folder
+
+
+@pytest.fixture
+def nvme(controller: Machine, control: Session) -> Iterator[tuple[dict[str, Any], str]]:
+    """The controller's ``vol`` behind an NVMe subsystem with a portal on each network: its
+    connection document and its logical volume."""
+    control("vol = lvm.create_volume(size=1)")
+    name, volume_id = control("vol.name_in_storage, vol.id")
+    backing = f"/dev/cinder-volumes/{name}"
+    nqn = f"nqn.2026-11.lab.cinderlib:{volume_id}"
+    portals = [address("controller", network) for network in (1, 2)]
+    nvmet = "/opt/project/guest/nvmet"
+    controller.run(f"lvchange -K -ay {backing}")
+    controller.run(f"{nvmet} export {nqn} {backing} {volume_id} {' '.join(portals)}")
+    data = {
+        "target_nqn": nqn,
+        "portals": [[portal, 4420, "tcp"] for portal in portals],
+        "vol_uuid": volume_id,
+        "ns_id": 1,
+    }
+    yield (
+        {
+            "conn": {"driver_volume_type": "nvmeof", "data": data},
+            "use_multipath": True,
+            "scan_attempts": 3,
+            "volume": {"id": volume_id, "size": GIB},
+        },
+        backing,
+    )
+    controller.run(f"{nvmet} remove {nqn}")
+    controller.run(f"lvchange -an {backing}")
+    control("vol.delete()")
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,17 @@ from typing import Any
 
 import pytest
 
-from lab.machine import Session
+from lab.machine import Machine, RemoteError, Session
+
+GIB = 1 << 30
+
+#: Rows of the table that several scenarios fill.
+BY_NODE = "Remote: attach by Node, data, detach"
+BY_HAND = "Remote: attach by os-brick alone"
+EXTEND = "Extend while attached"
+COPIES = "Snapshot and clone of an attached volume"
+CHECKED = "A device that is not the volume is refused, nothing left"
+READ_ONLY = "Read-only: writes are refused"
 
 #: Until a path is given up and the writes go on by the other, and until it is back, in seconds.
 FAILOVER_TIMEOUT = 240.0
@@ -43,13 +53,16 @@ def shows(scenario: str, *protocols: str) -> pytest.MarkDecorator:
     return pytest.mark.shows(scenario, *protocols)
 
 
-def single_and_multipath(scenario: str) -> pytest.MarkDecorator:
-    """The argument ``multipath`` is false, then true."""
+def single_and_multipath(*scenarios: str) -> pytest.MarkDecorator:
+    """The argument ``multipath`` is false, then true; it shows these scenarios for both."""
     return pytest.mark.parametrize(
         "multipath",
         [
-            pytest.param(False, id="single", marks=shows(scenario, "iSCSI")),
-            pytest.param(True, id="multipath", marks=shows(scenario, "iSCSI multipath")),
+            pytest.param(multipath, id=name, marks=[shows(s, protocol) for s in scenarios])
+            for multipath, name, protocol in (
+                (False, "single", "iSCSI"),
+                (True, "multipath", "iSCSI multipath"),
+            )
         ],
     )
 
@@ -59,7 +72,9 @@ def carry(document: Any) -> Any:
     return json.loads(json.dumps(document))
 
 
-def connect(control: Session, node: Session, host: str, *, multipath: bool, **fields: Any) -> None:
+def connect(
+    control: Session, node: Session, host: str, *, multipath: bool = False, **fields: Any
+) -> None:
     """Connect the controller's ``vol`` for a node: there is then ``conn`` on the controller, and
     ``node`` and ``info`` on the node."""
     properties = node(
@@ -73,6 +88,35 @@ def connect(control: Session, node: Session, host: str, *, multipath: bool, **fi
         fields=fields,
     )
     node("info = info", info=carry(info))
+
+
+def refuses_writes(node: Session, written: str) -> None:
+    """The node's ``attachment`` can be read and not written."""
+    assert node("data.read(attachment.path)") == written
+    with pytest.raises(RemoteError) as caught:
+        node("data.write(attachment.path)")
+    assert caught.value.kind in ("PermissionError", "OSError")
+    assert node("data.read(attachment.path)") == written
+
+
+def refuses_another_volume(machine: Machine, node: Session) -> None:
+    """The device that the node's ``info`` leads to is not handed out when it is too small for what
+    the document says of the volume, and nothing of it is left."""
+    before = machine.inventory()
+    refused = node(
+        """
+        larger = {**info, 'volume': {**info['volume'], 'size': 64 << 30}}
+        try:
+            node.attach(larger)
+            refused = None
+        except cl.errors.DeviceUnavailable as exc:
+            refused = str(exc)
+        refused
+        """
+    )
+    assert refused
+    assert "bytes, and the volume 68719476736" in refused
+    assert machine.inventory() == before
 
 
 def until(condition: Callable[[], bool], what: str, timeout: float = FAILOVER_TIMEOUT) -> float:

@@ -51,16 +51,20 @@ def test_networks_fail_in_turn(
     control("vol.disconnect(conn); vol.delete()")
 
 
-@shows("Attach with one portal away from the start", "iSCSI multipath")
+@shows("Attach with one portal away from the start, each in turn", "iSCSI multipath")
 @pytest.mark.usefixtures("plugged")
-def test_attach_with_one_portal_away(control: Session, node1: Machine, on_node1: Session) -> None:
+@pytest.mark.parametrize("network", NETWORKS)
+def test_attach_with_one_portal_away(
+    controller: Machine, control: Session, node1: Machine, on_node1: Session, network: int
+) -> None:
     _connect(control, on_node1)
-    node1.plug(2, False)
+    node1.plug(network, False)
     on_node1("attachment = node.attach(info)")
+    assert on_node1("bool(attachment.multipath_id)")
     written = on_node1("data.write(attachment.path)")
-    assert on_node1("data.read(attachment.path)") == written
+    assert controller.digest(f"/dev/cinder-volumes/{control('vol.name_in_storage')}") == written
     on_node1("node.detach(info)")
-    node1.plug(2, True)
+    node1.plug(network, True)
     control("vol.disconnect(conn); vol.delete()")
 
 
@@ -78,6 +82,7 @@ def test_detach_with_one_path_dead(
     assert not left["SCSI devices"]
     assert not left["device-mapper maps"]
     assert not left["iSCSI sessions"]
+    assert not left["iSCSI node records"]
     node1.plug(1, True)
     assert controller.digest(f"/dev/cinder-volumes/{control('vol.name_in_storage')}") == written
     control("vol.disconnect(conn); vol.delete()")

@@ -1,0 +1,49 @@
+"""``cinderlib doctor`` on a host that nobody has prepared for storage."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from steps import connect, shows
+
+from lab.machine import ENVIRONMENT, CommandFailed, Machine, Session, address
+
+_PROTOCOLS = ["iscsi", "multipath", "nvme", "rbd", "nfs"]
+_DOCTOR = f"doctor {' '.join(f'--protocol {name}' for name in _PROTOCOLS)}"
+
+
+@shows(
+    "A bare host, mended by what doctor says, which then finds nothing",
+    *("iSCSI multipath", "NVMe/TCP", "RBD", "NFS"),
+)
+def test_a_bare_host_is_mended(
+    controller: Machine,
+    control: Session,
+    bare: Machine,
+) -> None:
+    with pytest.raises(CommandFailed) as caught:
+        bare.program(f"cinderlib --json {_DOCTOR}")
+    found = json.loads(caught.value.output)
+    assert list(found["protocols"]) == _PROTOCOLS
+    errors = {item["check"] for item in found["findings"] if item["severity"] == "error"}
+    missing = {f"{name}.commands" for name in _PROTOCOLS}
+    assert missing <= errors, errors
+
+    # Each command must do on its own what it is for.
+    bare.run(f"{ENVIRONMENT} cinderlib {_DOCTOR} --script | sh -ex")
+    found = json.loads(bare.program(f"cinderlib --json {_DOCTOR}"))
+    assert [item for item in found["findings"] if item["severity"] != "note"] == []
+
+    # And it is a host that attaches.
+    with bare.python() as python:
+        python("import cinderlib as cl; import data", my_ip=address("bare", 1))
+        control("vol = lvm.create_volume(size=1)")
+        connect(control, python, "bare", multipath=True)
+        python("attachment = node.attach(info)")
+        assert python("bool(attachment.multipath_id)")
+        written = python("data.write(attachment.path)")
+        backing = f"/dev/cinder-volumes/{control('vol.name_in_storage')}"
+        assert controller.digest(backing) == written
+        python("node.detach(info)")
+    control("vol.disconnect(conn); vol.delete()")
