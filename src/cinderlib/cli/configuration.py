@@ -19,6 +19,7 @@ NAME = "cinderlib.toml"
 SYSTEM = Path("/etc/cinderlib") / NAME
 VARIABLE = "CINDERLIB_CONFIG"
 
+_SQLITE = "sqlite:///"
 _REFERENCES = ("env", "file")
 
 #: Of which [store] needs one.
@@ -127,7 +128,7 @@ class Configuration:
         folder."""
         store = self._table("store")
         if not store.keys() & {"connection", "storage"}:
-            folder = self._state_folder()
+            folder = self._default_store.parent
             try:
                 statefolder.make(folder)
             except OSError as exc:
@@ -135,8 +136,21 @@ class Configuration:
                     f"The folder {folder} for the store cannot be made ({exc.strerror}); configure"
                     " [store] connection or [controller] state_path"
                 ) from exc
-            store["connection"] = f"sqlite:///{folder}/metadata.sqlite"
+            store["connection"] = f"{_SQLITE}{self._default_store}"
         return {"storage": "db" if "connection" in store else "memory", **store}
+
+    def has_store(self) -> bool:
+        """Whether there is a store, as far as can be said without making one."""
+        store = self._table("store")
+        if "storage" in store and "connection" not in store:
+            return True
+        url = str(store.get("connection", f"{_SQLITE}{self._default_store}"))
+        file = url.removeprefix(_SQLITE)
+        return file == url or Path(file).exists()
+
+    @property
+    def _default_store(self) -> Path:
+        return self._state_folder() / "metadata.sqlite"
 
     def _state_folder(self) -> Path:
         chosen = self._table("controller").get("state_path")

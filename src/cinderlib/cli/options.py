@@ -7,9 +7,16 @@ from typing import Any, TypeVar
 
 import click
 
+from cinderlib.cli import completing
+
 F = TypeVar("F", bound=Callable[..., Any])
 
-backend = click.option("--backend", metavar="NAME", help="The backend; may be left out for one.")
+backend = click.option(
+    "--backend",
+    metavar="NAME",
+    help="The backend; may be left out for one.",
+    shell_complete=completing.backends,
+)
 
 
 def _pairs(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cinderlib.cli import output, sizes
+from cinderlib.cli import completing, output, sizes
 from cinderlib.cli.app import App, backend_name
 from cinderlib.cli.framework import Group, pass_app
 
 if TYPE_CHECKING:
     import cinderlib as cl
 
-_argument = click.argument("name", required=False, metavar="[BACKEND]")
+_argument = click.argument(
+    "name", required=False, metavar="[BACKEND]", shell_complete=completing.backends
+)
 
 
 @click.group(cls=Group)
@@ -98,7 +100,7 @@ def _pool(pool: dict[str, Any]) -> tuple[Any, ...]:
 
 
 @backend.command("check")
-@click.argument("names", nargs=-1, metavar="[BACKEND]...")
+@click.argument("names", nargs=-1, metavar="[BACKEND]...", shell_complete=completing.backends)
 @pass_app
 def check(app: App, names: tuple[str, ...]) -> None:
     """Load backends and ask their storage for its state; by default all of the configuration.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cinderlib.cli import find, options, output
+from cinderlib.cli import completing, find, options, output
 from cinderlib.cli.app import App, backend_name
 from cinderlib.cli.framework import Group, agreed, pass_app
 
@@ -22,8 +22,8 @@ def connection() -> None:
 
 @connection.command("list")
 @options.backend
-@click.option("--volume", help="Only those of this volume.")
-@click.option("--host", help="Only those for this host.")
+@click.option("--volume", help="Only those of this volume.", shell_complete=completing.volumes)
+@click.option("--host", help="Only those for this host.", shell_complete=completing.hosts)
 @pass_app
 def list_(app: App, backend: str | None, volume: str | None, host: str | None) -> None:
     """List connections, oldest first. No keys are shown."""
@@ -61,7 +61,7 @@ def host_of(connection: cl.Connection) -> str:
 
 
 @connection.command("show")
-@click.argument("connection")
+@click.argument("connection", shell_complete=completing.connections)
 @click.option("--document", is_flag=True, help="The document for `node attach`, with its keys.")
 @pass_app
 def show(app: App, connection: str, document: bool) -> None:
@@ -81,7 +81,7 @@ def show(app: App, connection: str, document: bool) -> None:
 
 
 @connection.command("disconnect")
-@click.argument("connection")
+@click.argument("connection", shell_complete=completing.connections)
 @options.force("Also when it is attached, or the driver says that it cannot.")
 @pass_app
 def disconnect(app: App, connection: str, force: bool, yes: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from cinderlib import errors
-from cinderlib.cli import output
+from cinderlib.cli import completing, output
 from cinderlib.cli.app import App
 from cinderlib.cli.framework import Group, pass_app
 
@@ -54,7 +54,7 @@ def _all() -> dict[str, dict[str, Any]]:
 
 
 @driver.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.drivers)
 @click.option("--all", "everything", is_flag=True, help="Also the options that all drivers have.")
 @pass_app
 def show(app: App, name: str, everything: bool) -> None:

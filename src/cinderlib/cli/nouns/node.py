@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cinderlib import errors
-from cinderlib.cli import documents, options, output
+from cinderlib.cli import completing, documents, options, output
 from cinderlib.cli.app import App
 from cinderlib.cli.framework import Group, agreed, destructive, pass_app
 
@@ -89,7 +89,7 @@ def attach(app: App, document: Any) -> None:
 
 
 @node.command("detach")
-@click.argument("attachment")
+@click.argument("attachment", shell_complete=completing.attachments)
 @options.force("Also when it is in use or cannot be written out.")
 @pass_app
 def detach(app: App, attachment: str, force: bool, yes: bool) -> None:
@@ -109,7 +109,7 @@ def detach(app: App, attachment: str, force: bool, yes: bool) -> None:
 
 
 @node.command("extend")
-@click.argument("attachment")
+@click.argument("attachment", shell_complete=completing.attachments)
 @pass_app
 def extend(app: App, attachment: str) -> None:
     """See the new size of a volume that was extended; prints it in bytes.

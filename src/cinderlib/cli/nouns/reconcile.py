@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cinderlib.cli import find, output
+from cinderlib.cli import completing, find, output
 from cinderlib.cli.app import App
 from cinderlib.cli.framework import Command, agreed, destructive, pass_app
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@click.argument("name", required=False, metavar="[BACKEND]")
+@click.argument("name", required=False, metavar="[BACKEND]", shell_complete=completing.backends)
 @click.option("--repair", is_flag=True, help="Put right what is safe. No volume is removed by it.")
 @click.option(
     "--remove",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cinderlib.cli import find, options, output, sizes
+from cinderlib.cli import completing, find, options, output, sizes
 from cinderlib.cli.app import App, backend_name
 from cinderlib.cli.framework import Group, agreed, destructive, pass_app
 
@@ -21,7 +21,7 @@ def snapshot() -> None:
 
 
 @snapshot.command("create")
-@click.argument("volume")
+@click.argument("volume", shell_complete=completing.volumes)
 @click.argument("name")
 @click.option("--id", help="Its id; by default a new one. Given again, it changes nothing.")
 @options.described
@@ -40,7 +40,7 @@ def create(app: App, /, volume: str, name: str, **fields: Any) -> None:
 
 @snapshot.command("list")
 @options.backend
-@click.option("--volume", help="Only those of this volume.")
+@click.option("--volume", help="Only those of this volume.", shell_complete=completing.volumes)
 @pass_app
 def list_(app: App, backend: str | None, volume: str | None) -> None:
     """List snapshots, oldest first."""
@@ -69,7 +69,7 @@ def list_(app: App, backend: str | None, volume: str | None) -> None:
 
 
 @snapshot.command("show")
-@click.argument("snapshot")
+@click.argument("snapshot", shell_complete=completing.snapshots)
 @pass_app
 def show(app: App, snapshot: str) -> None:
     """Show all that is known of a snapshot."""
@@ -83,7 +83,13 @@ def show(app: App, snapshot: str) -> None:
 
 
 @snapshot.command("delete")
-@click.argument("snapshots", nargs=-1, required=True, metavar="SNAPSHOT...")
+@click.argument(
+    "snapshots",
+    nargs=-1,
+    required=True,
+    metavar="SNAPSHOT...",
+    shell_complete=completing.snapshots,
+)
 @destructive
 @pass_app
 def delete(app: App, snapshots: tuple[str, ...], yes: bool, dry_run: bool) -> None:

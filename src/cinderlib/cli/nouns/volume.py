@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cinderlib.cli import documents, find, options, output, sizes
+from cinderlib.cli import completing, documents, find, options, output, sizes
 from cinderlib.cli.app import App, backend_name
 from cinderlib.cli.framework import Group, agreed, destructive, pass_app
 
@@ -25,7 +25,11 @@ def volume() -> None:
 @click.argument("size", type=sizes.Size(), required=False)
 @options.backend
 @click.option("--pool", help="The pool to put it in; by default the backend's first.")
-@click.option("--snapshot", help="Make it of the data of this snapshot.")
+@click.option(
+    "--snapshot",
+    help="Make it of the data of this snapshot.",
+    shell_complete=completing.snapshots,
+)
 @click.option("--id", help="Its id; by default a new one. Given again, it changes nothing.")
 @options.described
 @click.option("--bootable", is_flag=True, help="Mark it as one to boot from.")
@@ -103,7 +107,7 @@ def list_(app: App, backend: str | None, name: str | None, status: str | None) -
 
 
 @volume.command("show")
-@click.argument("volume")
+@click.argument("volume", shell_complete=completing.volumes)
 @pass_app
 def show(app: App, volume: str) -> None:
     """Show all that is known of a volume."""
@@ -127,7 +131,7 @@ def show(app: App, volume: str) -> None:
 
 
 @volume.command("extend")
-@click.argument("volume")
+@click.argument("volume", shell_complete=completing.volumes)
 @click.argument("size", type=sizes.Size())
 @pass_app
 def extend(app: App, volume: str, size: float) -> None:
@@ -142,7 +146,7 @@ def extend(app: App, volume: str, size: float) -> None:
 
 
 @volume.command("clone")
-@click.argument("volume")
+@click.argument("volume", shell_complete=completing.volumes)
 @click.argument("name")
 @click.argument("size", type=sizes.Size(), required=False)
 @click.option("--id", help="The new volume's id; by default a new one.")
@@ -162,7 +166,9 @@ def clone(app: App, volume: str, name: str, size: float | None, id: str | None) 
 
 
 @volume.command("delete")
-@click.argument("volumes", nargs=-1, required=True, metavar="VOLUME...")
+@click.argument(
+    "volumes", nargs=-1, required=True, metavar="VOLUME...", shell_complete=completing.volumes
+)
 @destructive
 @pass_app
 def delete(app: App, volumes: tuple[str, ...], yes: bool, dry_run: bool) -> None:
@@ -185,7 +191,7 @@ def _count(found: list[cl.Volume]) -> str:
 
 
 @volume.command("attach")
-@click.argument("volume")
+@click.argument("volume", shell_complete=completing.volumes)
 @pass_app
 def attach(app: App, volume: str) -> None:
     """Attach a volume to this host and print its device."""
@@ -205,7 +211,7 @@ def attach(app: App, volume: str) -> None:
 
 
 @volume.command("detach")
-@click.argument("volume")
+@click.argument("volume", shell_complete=completing.volumes)
 @options.force("Also when data that was not written is lost by it.")
 @pass_app
 def detach(app: App, volume: str, force: bool, yes: bool) -> None:
@@ -222,13 +228,17 @@ def detach(app: App, volume: str, force: bool, yes: bool) -> None:
 
 
 @volume.command("connect")
-@click.argument("volume")
+@click.argument("volume", shell_complete=completing.volumes)
 @click.option(
     "--connector",
     type=click.File("rb"),
     help="What `cinderlib node connector` wrote there; - for standard input.",
 )
-@click.option("--node", help="The name under which that host has registered itself.")
+@click.option(
+    "--node",
+    help="The name under which that host has registered itself.",
+    shell_complete=completing.nodes,
+)
 @click.option("--mode", type=click.Choice(["rw", "ro"]), help="By default rw.")
 @click.option("--instance", help="Tells several users on one host apart.")
 @pass_app
@@ -265,8 +275,12 @@ def connect(
 
 
 @volume.command("disconnect")
-@click.argument("volume")
-@click.option("--host", help="Only from this host; by default the one that it is connected to.")
+@click.argument("volume", shell_complete=completing.volumes)
+@click.option(
+    "--host",
+    help="Only from this host; by default the one that it is connected to.",
+    shell_complete=completing.hosts,
+)
 @click.option("--all", "everyone", is_flag=True, help="From all hosts.")
 @options.force("Also when it is attached, or the driver says that it cannot.")
 @pass_app

@@ -1,0 +1,132 @@
+"""What a shell offers for the names that verbs take: from the store and the configuration, never
+from storage, so that Cinder is not loaded."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import click
+from click.shell_completion import CompletionItem
+
+from cinderlib.cli.app import App
+
+if TYPE_CHECKING:
+    import cinderlib as cl
+
+#: A name that can be put after a command as it is; what has another is offered by its id.
+_PLAIN = re.compile(r"[\w.@%+=/-]+", re.ASCII)
+#: More is not looked through by a person.
+_MOST = 200
+
+#: The names of something with what is said of each, the best to be called by first.
+Names = Iterator[tuple[str, str]]
+Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+
+def _completer(names: Callable[[App, str], Names]) -> Completer:
+    """What click asks for names: those that begin as what was typed, but those given already."""
+
+    def complete(
+        ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        given = ctx.params.get(param.name or "")
+        taken = given if isinstance(given, tuple) else ()
+        # What goes wrong is not to be written into the line that a person types.
+        logging.disable()
+        try:
+            with ctx.ensure_object(App) as app:
+                found = (
+                    CompletionItem(name, help=help)
+                    for name, help in names(app, incomplete)
+                    if name.startswith(incomplete) and name not in taken
+                )
+                return list(itertools.islice(found, _MOST))
+        except Exception:
+            return []
+
+    return complete
+
+
+def _of_resources(
+    resources: Iterable[cl.Volume | cl.Snapshot], incomplete: str, help: Callable[..., str]
+) -> Names:
+    for resource in resources:
+        name = resource.name or ""
+        if _PLAIN.fullmatch(name) and (not incomplete or name.startswith(incomplete)):
+            yield name, help(resource)
+        else:
+            yield resource.id, " ".join(filter(None, (name, help(resource))))
+
+
+def _volumes(app: App, incomplete: str) -> Names:
+    if app.configuration.has_store():
+        volumes = app.controller.volumes()
+        yield from _of_resources(volumes, incomplete, lambda v: f"{v.size} GiB, {v.status}")
+
+
+def _snapshots(app: App, incomplete: str) -> Names:
+    if app.configuration.has_store():
+        snapshots = app.controller.snapshots()
+        yield from _of_resources(snapshots, incomplete, lambda s: f"of {s.volume_id}, {s.status}")
+
+
+def _connections(app: App, incomplete: str) -> Names:
+    for connection in _all_connections(app):
+        host = connection.connector_info.get("host", "a host")
+        yield connection.id, f"{connection.volume_id} for {host}"
+
+
+def _hosts(app: App, incomplete: str) -> Names:
+    hosts = (connection.connector_info.get("host") for connection in _all_connections(app))
+    yield from ((host, "") for host in sorted({str(host) for host in hosts if host}))
+
+
+def _all_connections(app: App) -> Iterable[cl.Connection]:
+    return app.controller.connections() if app.configuration.has_store() else ()
+
+
+def _nodes(app: App, incomplete: str) -> Names:
+    for item in (
+        app.controller.persistence.get_key_values() if app.configuration.has_store() else ()
+    ):
+        try:
+            connector = json.loads(item.value or "")
+        except ValueError:
+            continue
+        if isinstance(connector, dict) and "host" in connector:
+            yield item.key, str(connector["host"])
+
+
+def _backends(app: App, incomplete: str) -> Names:
+    for name in app.configuration.backends:
+        yield name, str(app.configuration.data["backends"][name]["volume_driver"])
+
+
+def _attachments(app: App, incomplete: str) -> Names:
+    for attachment in app.node.attachments():
+        document = attachment.connection_info
+        volume_id = document.get("volume", {}).get("id") or ""
+        yield str(attachment.path), volume_id
+        if incomplete and document.get("id"):
+            yield document["id"], str(attachment.path)
+
+
+def _drivers(app: App, incomplete: str) -> Names:
+    from cinderlib import drivers
+
+    yield from sorted(drivers.short_names().items())
+
+
+volumes = _completer(_volumes)
+snapshots = _completer(_snapshots)
+connections = _completer(_connections)
+hosts = _completer(_hosts)
+nodes = _completer(_nodes)
+backends = _completer(_backends)
+attachments = _completer(_attachments)
+drivers = _completer(_drivers)
