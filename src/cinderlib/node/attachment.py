@@ -16,6 +16,7 @@ class Attachment:
     :ivar multipath_id: name of the multipath map, where there is one.
     :ivar scsi_wwn: of the SCSI device, where there is one.
     :ivar connection_info: the connection document with the device in it. Can carry keys in clear.
+    :ivar changed: whether the attach made it; it can have been there already.
     """
 
     path: Any
@@ -23,6 +24,7 @@ class Attachment:
     connection_info: dict[str, Any] = dataclasses.field(repr=False)
     multipath_id: str | None = None
     scsi_wwn: str | None = None
+    changed: bool = dataclasses.field(default=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it for JSON, **keys in clear**.

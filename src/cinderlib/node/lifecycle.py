@@ -46,7 +46,9 @@ class Leftover(msgspec.Struct, frozen=True, kw_only=True):
     users: tuple[str, ...] = ()
 
 
-def attachment(document: ConnectionDocument, device: dict[str, Any]) -> Attachment:
+def attachment(
+    document: ConnectionDocument, device: dict[str, Any], *, changed: bool = False
+) -> Attachment:
     """What the caller gets of a device."""
     return Attachment(
         path=device["path"],
@@ -54,6 +56,7 @@ def attachment(document: ConnectionDocument, device: dict[str, Any]) -> Attachme
         connection_info=document.with_device(device),
         multipath_id=device.get("multipath_id"),
         scsi_wwn=device.get("scsi_wwn"),
+        changed=changed,
     )
 
 
@@ -87,7 +90,7 @@ def attach(document: ConnectionDocument, settings: HostSettings) -> Attachment:
             )
         else:
             state.remove(entry.key)
-        return attachment(document, device)
+        return attachment(document, device, changed=True)
 
 
 def detach(
@@ -97,7 +100,7 @@ def detach(
     device: Mapping[str, Any] | None,
     force: bool,
     ignore_errors: bool,
-) -> None:
+) -> bool:
     """See :meth:`cinderlib.node.Node.detach`."""
     with _known(document, settings, device) as (connector, known, entry):
         try:

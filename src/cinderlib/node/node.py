@@ -102,7 +102,7 @@ class Node:
         device: Mapping[str, Any] | None = None,
         force: bool = False,
         ignore_errors: bool = False,
-    ) -> None:
+    ) -> bool:
         """Remove a connection's device. What is detached already stays so.
 
         It is done the way it was attached, whatever the present settings are.
@@ -112,13 +112,15 @@ class Node:
         :param device: what the attach gave, when neither the document nor this host knows it.
         :param force: also when the device is in use or data cannot be written out any more.
         :param ignore_errors: with ``force``, log what fails instead of raising it.
+        :returns: whether there was something to detach, as far as the host or the caller knew of
+            it.
         :raises InvalidDocument: a field is missing or of the wrong type; nothing was touched.
         :raises ConnectionNotFound: nothing is attached for the id that was given.
         :raises DeviceInUse: it is mounted, or another device is built on it.
         :raises LeftoverDevice: something of it is still here; the message says what.
         :raises NodeError: another step failed.
         """
-        lifecycle.detach(
+        return lifecycle.detach(
             self._document(connection_info),
             self._settings,
             device=device,

@@ -42,9 +42,11 @@ def test_what_is_written_to_the_device_is_in_the_file(
 
 def test_both_directions_can_be_asked_twice(node: Node, volume: Make) -> None:
     connection = volume()
-    assert node.attach(connection) == node.attach(connection)
-    node.detach(connection)
-    node.detach(connection)
+    made, again = node.attach(connection), node.attach(connection)
+    assert made == again
+    assert (made.changed, again.changed) == (True, False)
+    assert node.detach(connection) is True
+    assert node.detach(connection) is False
 
 
 def test_the_given_document_with_the_device_is_enough_to_detach(

@@ -83,7 +83,7 @@ def attach(app: App, document: Any) -> None:
             " program, or install the kernel's client of it"
         )
     if app.as_json:
-        output.as_json({**_facts(made), "device": made.device})
+        output.as_json({**_facts(made), "device": made.device, "changed": made.changed})
     else:
         click.echo(made.path)
 
@@ -102,10 +102,10 @@ def detach(app: App, attachment: str, force: bool, yes: bool) -> None:
     if force and not agreed(f"detach {attachment} whatever uses it", yes=yes, dry_run=False):
         return
     with app.working("Detaching"):
-        app.node.detach(meant, force=force)
+        changed = app.node.detach(meant, force=force)
     app.say("Detached. Now it can be disconnected on the controller.")
     if app.as_json:
-        output.as_json({"attachment": attachment})
+        output.as_json({"attachment": attachment, "changed": changed})
 
 
 @node.command("extend")

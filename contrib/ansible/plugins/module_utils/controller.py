@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the modules have in common: cinderlib with their options, its errors as their results."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+try:
+    # The file has one reader, which is the command's.
+    from cinderlib import Controller, Node, errors, validation
+    from cinderlib.cli import configuration, documents
+    from cinderlib.cli.nouns.config import SECRET
+    from cinderlib.cli.sizes import Size
+    from cinderlib.node import masking
+except ImportError:
+    MISSING: str | None = traceback.format_exc()
+else:
+    MISSING = None
+
+if TYPE_CHECKING:
+    import cinderlib as cl
+
+#: Options of all modules that work on storage.
+CONTROLLER: dict[str, dict[str, Any]] = {
+    "config": {"type": "path"},
+    "backend": {"type": "str"},
+    "backend_options": {"type": "dict", "no_log": True},
+    "store": {"type": "dict", "no_log": True},
+}
+#: Options of all modules that work on a host which uses volumes.
+NODE: dict[str, dict[str, Any]] = {"config": {"type": "path"}}
+
+
+class Session:
+    """One run of a module on the controller; made and closed by :func:`run`.
+
+    :ivar module: the module; in check mode nothing may be changed.
+    :ivar params: its options.
+    """
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self.module = module
+        self.params: dict[str, Any] = module.params
+        self.configuration = configuration.load(self.params["config"])
+        self.controller = Controller(
+            self._store(), fail_on_missing_backend=False, **self.configuration.controller()
+        )
+
+    def _store(self) -> dict[str, Any]:
+        store = self.params["store"]
+        if not store:
+            return self.configuration.persistence()
+        return {"storage": "db" if "connection" in store else "memory", **store}
+
+    def load(self, name: str | None) -> cl.Backend:
+        """A backend, loaded.
+
+        :param name: by default the one of the option, or the only one that is configured.
+        """
+        name = name or self.backend_name()
+        given = self.params["backend_options"]
+        if given and name == self.params["backend"]:
+            return self.controller.backend(name, **given)
+        return self.controller.backend(name, **self.configuration.backend(name))
+
+    def backend_name(self) -> str:
+        """The name of the backend that is meant."""
+        return self.params["backend"] or self.configuration.only_backend()
+
+    def load_for(self, resource: cl.Volume | cl.Snapshot | cl.Connection) -> None:
+        """Load the backend that something is on."""
+        self.load(backend_of(resource))
+
+    def find_volume(self, named: str) -> cl.Volume | None:
+        """The volume with exactly this id or name.
+
+        :raises InvalidInput: several have the name.
+        """
+        try:
+            return self.controller.volume(named)
+        except errors.VolumeNotFound:
+            pass
+        by_name = self.controller.volumes(name=named, backend=self.params["backend"])
+        return _only(list(by_name), "volumes", named)
+
+    def volume(self, named: str) -> cl.Volume:
+        """The same.
+
+        :raises VolumeNotFound: there is none.
+        """
+        found = self.find_volume(named)
+        if found is None:
+            raise errors.VolumeNotFound(f"There is no volume with the id or name {named!r}")
+        return found
+
+    def find_snapshot(self, named: str, volume: cl.Volume | None = None) -> cl.Snapshot | None:
+        """The snapshot with exactly this id or name.
+
+        :param volume: only one of this volume's.
+        :raises InvalidInput: several have the name.
+        """
+        by_name = self.controller.snapshots(name=named, backend=self.params["backend"])
+        try:
+            found = [self.controller.snapshot(named)]
+        except errors.SnapshotNotFound:
+            found = list(by_name)
+        if volume is not None:
+            found = [snapshot for snapshot in found if snapshot.volume_id == volume.id]
+        return _only(found, "snapshots", named)
+
+    def connector(self) -> dict[str, Any]:
+        """The connector properties of the host that the options name; empty when they do not."""
+        if self.params["node"]:
+            return documents.registered(self.controller, self.params["node"])
+        return self.params["connector"] or {}
+
+
+def node(module: AnsibleModule) -> cl.Node:
+    """The managed host, as its configuration says."""
+    return Node(**configuration.load(module.params["config"]).node())
+
+
+def _only(found: list[Any], what: str, named: str) -> Any:
+    if len(found) > 1:
+        ids = ", ".join(item.id for item in found)
+        raise errors.InvalidInput(
+            f"{len(found)} {what} are called {named!r}; name one by id: {ids}"
+        )
+    return found[0] if found else None
+
+
+def backend_of(resource: cl.Volume | cl.Snapshot | cl.Connection) -> str:
+    """The name of the backend that something is on, loaded or not."""
+    backend = resource.backend
+    return backend if isinstance(backend, str) else backend.id
+
+
+def size_of(written: str) -> int:
+    """A size such as C(10GiB), in whole GiB.
+
+    :raises InvalidInput: it is none.
+    """
+    import click
+
+    try:
+        return validation.check_size(Size().convert(written, None, None))
+    except click.UsageError as exc:
+        raise errors.InvalidInput(f"size: {exc.message}") from None
+
+
+def shown(resource: cl.Volume | cl.Snapshot | cl.Connection) -> dict[str, Any]:
+    """All that is known of something, as a result: plain data without secrets."""
+    plain: dict[str, Any] = json.loads(json.dumps(resource.to_dict(), default=str))
+    return plain
+
+
+def refuse_differences(what: str, there: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """What can only be chosen when something is made must be as it is asked for.
+
+    :param there: what it is.
+    :param asked: what it is to be; C(None) for what was not asked for.
+    :raises AlreadyExists: it differs.
+    """
+    differ = [
+        f"{name} is {there[name]!r}, not {value!r}"
+        for name, value in asked.items()
+        if value is not None and value != there[name]
+    ]
+    if differ:
+        raise errors.AlreadyExists(f"{what} exists and is another: {', '.join(differ)}")
+
+
+def run(module: AnsibleModule, work: Callable[[Session], dict[str, Any]]) -> NoReturn:
+    """Do the work of a module on the controller and end it.
+
+    :param work: gives the results.
+    """
+
+    def in_session() -> dict[str, Any]:
+        session = Session(module)
+        with session.controller:
+            return work(session)
+
+    end(module, in_session)
+
+
+def end(module: AnsibleModule, work: Callable[[], dict[str, Any]]) -> NoReturn:
+    """Do the work of a module and end it, with the results or with an error as people need it."""
+    if MISSING is not None:
+        module.fail_json(msg=missing_required_lib("cinderlib"), exception=MISSING)
+    _hide_only_secrets(module)
+    try:
+        results = work()
+    except errors.CinderlibError as exc:
+        message = "\n".join([str(exc), *getattr(exc, "__notes__", ())])
+        module.fail_json(msg=message, code=exc.code, retryable=exc.retryable)
+    module.exit_json(**results)
+
+
+def _hide_only_secrets(module: AnsibleModule) -> None:
+    """Ansible hides each value of an option that has secrets, also ``1``, ``rw`` or a path, wherever
+    it stands in the results; what has to be hidden is known better here."""
+    hidden: set[str] = set()
+    for name in ("backend_options", "store"):
+        for option, value in (module.params.get(name) or {}).items():
+            if SECRET.search(option) or (option == "connection" and "@" in str(value)):
+                hidden.add(str(value))
+    hidden |= masking.secrets(module.params.get("connection_info"))
+    module.no_log_values = hidden

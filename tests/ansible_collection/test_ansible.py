@@ -1,0 +1,219 @@
+"""The collection for Ansible, on the embedded driver."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pathlib
+import subprocess
+import uuid
+from typing import Any
+
+import pytest
+from ansible_collection.playbook import COLLECTION, PROGRAMS, Play
+from cli.command import Command
+
+MODULES = sorted(path.stem for path in (COLLECTION / "plugins" / "modules").glob("*.py"))
+
+
+def test_what_there_is_to_do_is_done_once(cinderlib: Command, play: Play) -> None:
+    data = {"name": "data", "size": "1GiB", "metadata": {"owner": "postgres", "tier": 1}}
+    monday = {"volume": "data", "name": "monday"}
+    copy = {"name": "copy", "snapshot": "monday", "size": "2GiB"}
+    attachment = {"volume": "copy"}
+    absent = {"state": "absent"}
+    made, again, grown, shrunk, taken, taken_again, copied, attached, attached_again, kept = play(
+        ("volume", data),
+        ("volume", data),
+        ("volume", {"name": "data", "size": "1.5GiB", "metadata": {"tier": "2"}}),
+        ("volume", {"name": "data", "size": "1GiB"}),
+        ("snapshot", {**monday, "description": "before the upgrade"}),
+        ("snapshot", monday),
+        ("volume", copy),
+        ("attachment", attachment),
+        ("attachment", attachment),
+        ("volume", {"name": "data", **absent}),
+    )
+    assert made["changed"]
+    assert made["volume"]["status"] == "available"
+    assert (again["changed"], again["volume"]["id"]) == (False, made["volume"]["id"])
+    assert (grown["changed"], grown["volume"]["size"]) == (True, 2)
+    assert grown["volume"]["metadata"] == {"owner": "postgres", "tier": "2"}
+    assert shrunk["failed"]
+    assert shrunk["msg"] == "Volume data has 2 GiB and cannot be made smaller (1GiB)"
+    assert (taken["changed"], taken_again["changed"]) == (True, False)
+    assert taken["snapshot"]["volume_id"] == made["volume"]["id"]
+    assert (copied["changed"], copied["volume"]["size"]) == (True, 2)
+    assert (attached["changed"], attached_again["changed"]) == (True, False)
+    assert pathlib.Path(attached["path"]).exists()
+    assert kept["failed"]
+    assert "it has 1 snapshot(s)" in kept["msg"]
+
+    detached, detached_again, snapshot_gone, copied_again, gone, gone_again = play(
+        ("attachment", {**attachment, **absent}),
+        ("attachment", {**attachment, **absent}),
+        ("snapshot", {**monday, **absent}),
+        # What it was made of is gone; it is still what is asked for.
+        ("volume", copy),
+        ("volume", {"name": "copy", **absent}),
+        ("volume", {"name": "copy", **absent}),
+    )
+    assert (detached["changed"], detached_again["changed"]) == (True, False)
+    assert (snapshot_gone["changed"], copied_again["changed"]) == (True, False)
+    assert (gone["changed"], gone_again["changed"]) == (True, False)
+    assert cinderlib.files == [f"volume-{made['volume']['id']}"]
+
+
+def test_check_mode_tells_and_touches_nothing(cinderlib: Command, play: Play) -> None:
+    id = cinderlib("volume", "create", "data", "1GiB").line
+    cinderlib("snapshot", "create", "data", "monday")
+    before = cinderlib("store", "dump").stdout, cinderlib.files
+    new, grown, same, taken, gone, attached, mapped = play(
+        ("volume", {"name": "new", "size": "10GiB"}),
+        ("volume", {"id": id, "name": "renamed", "size": "2GiB"}),
+        ("volume", {"name": "data", "size": "1GiB"}),
+        ("snapshot", {"volume": "data", "name": "tuesday"}),
+        ("snapshot", {"volume": "data", "name": "monday", "state": "absent"}),
+        ("attachment", {"volume": "data"}),
+        ("connection", {"volume": "data", "connector": {"host": "h", "ip": "192.0.2.1"}}),
+        options=("--check", "--diff"),
+    )
+    assert all(task["changed"] for task in (new, grown, taken, gone, attached, mapped))
+    assert not same["changed"]
+    assert new["volume"] == {"name": "new", "size": 10}
+    sides = grown["diff"]["before"], grown["diff"]["after"]
+    assert [(side["name"], side["size"]) for side in sides] == [("data", 1), ("renamed", 2)]
+    assert attached["diff"] == {"before": {"attached": False}, "after": {"attached": True}}
+    assert (cinderlib("store", "dump").stdout, cinderlib.files) == before
+
+
+def test_a_volume_for_another_host(cinderlib: Command, play: Play) -> None:
+    """Both halves on one host; the document goes from task to task as in a playbook."""
+    cinderlib("volume", "create", "data", "1GiB")
+    connect = {"volume": "data", "connector": "{{ result0.connector }}"}
+    attach = {"connection_info": "{{ result1.connection_info }}"}
+    absent = {"state": "absent"}
+    unmap = {"volume": "data", "host": "{{ result0.connector.host }}", **absent}
+    who, mapped, again, attached, attached_again, detached, detached_again, gone, gone_again = play(
+        ("connector_info", {"protocol": "local"}),
+        ("connection", connect),
+        ("connection", connect),
+        ("node_attachment", attach),
+        ("node_attachment", attach),
+        ("node_attachment", {**attach, **absent}),
+        ("node_attachment", {**attach, **absent}),
+        ("connection", unmap),
+        ("connection", unmap),
+    )
+    assert not who["changed"]
+    assert (mapped["changed"], again["changed"]) == (True, False)
+    assert mapped["connection_info"] == again["connection_info"]
+    assert (attached["changed"], attached_again["changed"]) == (True, False)
+    assert attached["path"] == attached_again["path"]
+    assert (detached["changed"], detached_again["changed"]) == (True, False)
+    assert (gone["changed"], gone_again["changed"]) == (True, False)
+    assert cinderlib("connection", "list").stdout == ""
+
+
+def test_options_in_the_playbook_their_secrets_and_what_is_wrong_with_them(
+    cinderlib: Command, play: Play
+) -> None:
+    cinderlib("volume", "create", "same", "1GiB")
+    cinderlib("volume", "create", "same", "1GiB")
+    id = str(uuid.uuid4())
+    inline = {
+        "backend": "inline",
+        "backend_options": {
+            "volume_driver": "file",
+            "file_root": str(cinderlib.folder / "inline"),
+            "san_password": "hidden1",
+        },
+        "store": {"connection": f"sqlite:///{cinderlib.folder}/inline.sqlite"},
+        "id": id,
+        "size": "1GiB",
+    }
+    made, again, *wrong = play(
+        ("volume", inline),
+        ("volume", inline),
+        ("volume", {"name": "x", "size": "ten"}),
+        ("volume", {"name": "x", "size": "1GiB", "backend": "fils"}),
+        ("volume", {"name": "same", "state": "absent"}),
+        ("node_attachment", {"connection_info": {"nothing": "in it"}}),
+        options=("-vvv",),
+    )
+    assert (made["changed"], again["changed"]) == (True, False)
+    assert [path.name for path in (cinderlib.folder / "inline").iterdir()] == [f"volume-{id}"]
+    assert "hidden1" not in json.dumps([made, again])
+    shown = made["invocation"]["module_args"]
+    assert shown["backend_options"]["file_root"] == str(cinderlib.folder / "inline")
+
+    said = ["write it like 10GiB", "did you mean 'files'?", "2 volumes are called 'same'", "conn"]
+    codes = ["INVALID_ARGUMENT", "FAILED_PRECONDITION", "INVALID_ARGUMENT", "INVALID_ARGUMENT"]
+    for task, words, code in zip(wrong, said, codes, strict=True):
+        assert task["failed"]
+        assert words in task["msg"]
+        assert task["code"] == code
+        assert "Traceback" not in json.dumps(task)
+    assert len(cinderlib.files) == 2
+
+
+def test_the_documentation_has_the_options_that_there_are(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"cinderlib.storage.{name}" for name in MODULES]
+    done = subprocess.run(
+        [PROGRAMS / "ansible-doc", "--json", *names],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    pages = json.loads(done.stdout)
+    monkeypatch.syspath_prepend(environment["ANSIBLE_COLLECTIONS_PATH"])
+    for name, full_name in zip(MODULES, names, strict=True):
+        module = importlib.import_module(
+            f"ansible_collections.cinderlib.storage.plugins.modules.{name}"
+        )
+        made: dict[str, Any] = {}
+
+        def make(made: dict[str, Any] = made, **arguments: Any) -> None:
+            made.update(arguments)
+            raise SystemExit
+
+        monkeypatch.setattr(module, "AnsibleModule", make)
+        with pytest.raises(SystemExit):
+            module.main()
+        documented = pages[full_name]["doc"]["options"]
+        assert documented.keys() == made["argument_spec"].keys()
+        for option, spec in made["argument_spec"].items():
+            shown = documented[option]
+            assert (shown["type"], shown.get("choices"), shown.get("default")) == (
+                spec["type"], spec.get("choices"), spec.get("default"),
+            )  # fmt: skip
+        assert pages[full_name]["examples"]
+        assert pages[full_name]["return"]
+
+
+SYSTEM = "/usr/bin/python3"
+
+
+def _lacks_cinderlib() -> bool:
+    if not pathlib.Path(SYSTEM).exists():
+        return False
+    return bool(
+        subprocess.run(
+            [SYSTEM, "-c", "import cinderlib"], capture_output=True, check=False
+        ).returncode
+    )
+
+
+@pytest.mark.skipif(
+    not _lacks_cinderlib(), reason=f"needs {SYSTEM} without cinderlib: apt-get install python3"
+)
+def test_a_host_without_cinderlib_is_told_what_to_install(
+    play: Play, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(environment, "ANSIBLE_PYTHON_INTERPRETER", SYSTEM)
+    (failed,) = play(("connector_info", {}))
+    assert failed["failed"]
+    assert "Failed to import the required Python library (cinderlib)" in failed["msg"]
