@@ -109,6 +109,7 @@ def detach(
             if not (force and ignore_errors):
                 raise
             LOG.warning("Errors while detaching %r are ignored", document, exc_info=True)
+        return bool(known or entry)
 
 
 def extend(
