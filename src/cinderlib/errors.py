@@ -160,7 +160,7 @@ class DriverError(CinderlibError):
 
 
 class DriverTimeout(DriverError):
-    """The storage driver did not answer in time; what it did is not known."""
+    """The driver gave up waiting for its storage; what the storage did is not known."""
 
     code = "DEADLINE_EXCEEDED"
 

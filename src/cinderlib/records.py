@@ -320,6 +320,19 @@ def decode(kind: type[R], document: bytes | str) -> R:
     return typing.cast(R, _decoders[kind].decode(document))
 
 
+def check_types(record: Record) -> None:
+    """Whether a record can be read again once it is stored.
+
+    :raises ValueError: a field is not of its type; the message has no value.
+    """
+    try:
+        decode(type(record), encode(record))
+    except (msgspec.MsgspecError, UnicodeError, NotImplementedError, TypeError) as exc:
+        # An encoder's error shows the text that it cannot encode.
+        what = exc if isinstance(exc, msgspec.MsgspecError) else type(exc).__name__
+        raise ValueError(f"this cannot be a {record.kind}: {what}") from None
+
+
 def to_builtins(record: Record, *, secrets: bool = False) -> dict[str, Any]:
     """A record as plain dicts, lists, texts and numbers.
 

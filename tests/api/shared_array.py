@@ -128,3 +128,35 @@ class StubbornArray(SharedArray):
         if self.maps(volume)["hosts"]:
             raise exception.VolumeIsBusy(volume_name=volume.name)
         super().delete_volume(volume)
+
+
+class FailingArray(SharedArray):
+    """Does what it is asked, and then what the test says.
+
+    :ivar after: is called with the name of the method once its work is done, and gives the answer.
+    """
+
+    after: Any = None
+
+    def _answer(self, method: str, answer: Any) -> Any:
+        return answer if self.after is None else self.after(method, answer)
+
+    def create_volume(self, volume: Any) -> Any:
+        return self._answer("create_volume", super().create_volume(volume))
+
+    def delete_volume(self, volume: Any) -> Any:
+        return self._answer("delete_volume", super().delete_volume(volume))
+
+    def create_snapshot(self, snapshot: Any) -> Any:
+        return self._answer("create_snapshot", super().create_snapshot(snapshot))
+
+    def extend_volume(self, volume: Any, new_size: int) -> Any:
+        return self._answer("extend_volume", super().extend_volume(volume, new_size))
+
+    def initialize_connection(self, volume: Any, connector: dict[str, Any]) -> Any:
+        answer = super().initialize_connection(volume, connector)
+        return self._answer("initialize_connection", answer)
+
+    def terminate_connection(self, volume: Any, connector: dict[str, Any], **kwargs: Any) -> Any:
+        super().terminate_connection(volume, connector)
+        return self._answer("terminate_connection", None)

@@ -35,7 +35,7 @@ MEANINGS = {
     6: "another works on it, or you said no; try again later",
     7: "the driver, the protocol or this host cannot do it",
     8: "the metadata store failed",
-    9: "the driver did not answer in time; what it did is not known",
+    9: "the driver gave up waiting for its storage; what that did is not known",
     10: "a record in the metadata store is damaged; the others are not",
     130: "interrupted (Ctrl-C); `cinderlib recover` settles what was under way",
 }

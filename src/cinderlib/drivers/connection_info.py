@@ -21,10 +21,21 @@ _GEOMETRIES = {"512": ("512", "512"), "512e": ("4096", "512"), "4k": ("4096", "4
 
 
 def complete(
-    info: dict[str, Any], volume: VolumeRecord, connection: ConnectionRecord, configuration: Any
+    info: Any, volume: VolumeRecord, connection: ConnectionRecord, configuration: Any
 ) -> dict[str, Any]:
-    """The driver's answer with what Cinder's volume manager adds to its ``data``."""
-    data = info.setdefault("data", {})
+    """The driver's answer with what Cinder's volume manager adds to its ``data``.
+
+    :param info: in plain values.
+    :raises ValueError: it tells a host nothing that it could connect to.
+    """
+    if not isinstance(info, dict) or not isinstance(info.get("driver_volume_type"), str):
+        raise ValueError(
+            "the driver did not answer with {'driver_volume_type': ..., 'data': {...}}, but with"
+            f" {_shape(info)}"
+        )
+    data: Any = info.setdefault("data", {})
+    if not isinstance(data, dict):
+        raise ValueError(f"the driver answered with 'data' that is {_shape(data)}")
     data["qos_specs"] = _front_end_qos(volume)
     data["access_mode"] = _access_mode(volume, connection)
     if data.get("encrypted") is None:
@@ -38,6 +49,13 @@ def complete(
         data["physical_block_size"], data["logical_block_size"] = geometry
     data["enforce_multipath"] = connection.connector.get("enforce_multipath", False)
     return info
+
+
+def _shape(value: Any) -> str:
+    """What a value is; not what is in it, which can be a key."""
+    if isinstance(value, dict):
+        return f"a dict of {', '.join(map(repr, value)) or 'nothing'}"
+    return "None" if value is None else f"a {type(value).__name__}"
 
 
 def _access_mode(volume: VolumeRecord, connection: ConnectionRecord) -> str:

@@ -29,7 +29,24 @@ def explain(
         return errors.InvalidVolume(message, resource=resource)
     if isinstance(error, exception.SnapshotIsBusy):
         return errors.InvalidSnapshot(message, resource=resource)
+    if _timed_out(error):
+        return errors.DriverTimeout(message, resource=resource)
     return errors.DriverError(message, resource=resource)
+
+
+def _timed_out(error: BaseException | None) -> bool:
+    """Whether waiting for the storage came to an end, by itself or on the way to this error.
+
+    Sockets, requests, paramiko, oslo's loops and the drivers of a dozen vendors each have an error
+    for it. All that these have in common is the name.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if any("timeout" in kind.__name__.lower() for kind in type(error).__mro__):
+            return True
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return False
 
 
 def text(error: BaseException, secrets: Mapping[str, Any]) -> str:

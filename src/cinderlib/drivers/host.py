@@ -165,7 +165,7 @@ class LocalDriver:
 
     def stats(self, *, refresh: bool = False) -> dict[str, Any]:
         with self._calling("report its capacity"):
-            answer = translate.plain(self._driver.get_volume_stats(refresh=refresh) or {})
+            answer = translate.plain(self._driver.get_volume_stats(refresh=refresh))
             return stats.with_pools(answer, self._scope.backend, self._driver.configuration)
 
     def exists(self, volume: VolumeRecord) -> bool | None:

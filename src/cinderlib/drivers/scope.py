@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from cinderlib.errors import StaleRecord
 from cinderlib.persistence.base import Put, Remove, Store
-from cinderlib.records import Record, replace
+from cinderlib.records import Record, check_types, replace
 
 R = TypeVar("R", bound=Record)
 
@@ -172,8 +172,10 @@ class View:
                 values = changes(record)
                 if not values:
                     return record
+                changed = replace(record, **values)
+                check_types(changed)
                 try:
-                    (written,) = store.apply(Put(replace(record, **values)))
+                    (written,) = store.apply(Put(changed))
                 except StaleRecord:
                     if attempt == _ATTEMPTS - 1:
                         raise
@@ -198,6 +200,7 @@ class View:
 
     def add(self, record: R) -> R:
         """A record that the driver makes on its own (a temporary volume, say)."""
+        check_types(record)
         (written,) = self.scopes()[0].store.apply(Put(record))
         return written if isinstance(written, type(record)) else record
 

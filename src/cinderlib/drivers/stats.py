@@ -29,23 +29,32 @@ _OF_A_POOL = (
 )
 
 
-def with_pools(stats: dict[str, Any], backend: str, configuration: Any) -> dict[str, Any]:
+def with_pools(stats: Any, backend: str, configuration: Any) -> dict[str, Any]:
     """The stats, always with ``pools``.
 
     A driver that reports capacity for the whole backend has one pool, named as the backend.
     Capacities stay as reported: a number of GiB, ``'infinite'`` or ``'unknown'``.
+
+    :param stats: in plain values; ``None`` for a driver that has nothing to report.
+    :raises ValueError: it is nothing that a driver could report.
     """
-    stats.setdefault("volume_backend_name", backend)
-    pools = stats.get("pools")
+    stats = {} if stats is None else stats
+    if not isinstance(stats, dict):
+        raise ValueError(f"the driver reported a {type(stats).__name__} and not a dict")
+    stats["volume_backend_name"] = stats.get("volume_backend_name") or backend
+    pools = stats.get("pools") or []
+    if not isinstance(pools, list) or not all(isinstance(pool, dict) for pool in pools):
+        raise ValueError("the driver reported 'pools' that are no list of dicts")
     if not pools:
         pool = {key: stats[key] for key in _OF_A_POOL if key in stats}
         pools = stats["pools"] = [{"pool_name": stats["volume_backend_name"], **pool}]
     for pool in pools:
-        pool.setdefault("pool_name", stats["volume_backend_name"])
+        pool["pool_name"] = str(pool.get("pool_name") or stats["volume_backend_name"])
         pool.setdefault("total_capacity_gb", "unknown")
         pool.setdefault("free_capacity_gb", "unknown")
         pool.update(extra_capabilities(configuration))
-    return stats
+    found: dict[str, Any] = stats
+    return found
 
 
 def extra_capabilities(configuration: Any) -> dict[str, Any]:

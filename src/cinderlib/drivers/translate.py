@@ -27,6 +27,7 @@ from cinderlib.records import (
     Secret,
     SnapshotRecord,
     VolumeRecord,
+    check_types,
     replace,
 )
 
@@ -124,6 +125,7 @@ def fold(call: Call, record: R, made: Any, update: Mapping[str, Any] | None = No
 
     :param made: the object that the driver was given.
     :param update: what the driver returned (Cinder calls it a model update).
+    :raises ValueError: what it changed cannot be.
     """
     if isinstance(update, Mapping):
         for key, value in update.items():
@@ -142,7 +144,9 @@ def fold(call: Call, record: R, made: Any, update: Mapping[str, Any] | None = No
         for key in made.obj_what_changed()
         if key in made.fields and (key not in made.OPTIONAL_FIELDS or key.endswith("metadata"))
     }
-    return replace(record, **{**written, **rows.fields(kind, changed)})
+    folded = replace(record, **{**written, **rows.fields(kind, changed)})
+    check_types(folded)
+    return folded
 
 
 def _untouched(record: R, made: Any) -> bool:

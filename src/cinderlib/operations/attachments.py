@@ -66,12 +66,21 @@ def _undo_attach(
 ) -> None:
     try:
         # It may have failed after the device was there.
-        journal.host.detach(connection, force=True)
+        _remove_device(journal, connection, force=True)
     except errors.CinderlibError as exc:
         # The intent stays, so that what is left on this host is not forgotten.
         cause.add_note(f"Undoing it failed too: {exc}")
         return
     journal.fail(intent, connection, connection)
+
+
+def _remove_device(journal: Journal, connection: ConnectionRecord, *, force: bool) -> None:
+    try:
+        journal.host.detach(connection, force=force)
+    except errors.InvalidDocument:
+        # No host can have made a device of what it cannot read: it was refused untouched.
+        if connection.device is not None:
+            raise
 
 
 @recovers("connection.attach")
@@ -151,7 +160,7 @@ def _detached(journal: Journal, intent: IntentRecord, *, force: bool) -> None:
     if connection is None:
         journal.finish(intent, "Nothing was done")
         return
-    journal.host.detach(connection, force=force)
+    _remove_device(journal, connection, force=force)
     journal.finish_with(
         intent,
         f"Volume {connection.volume_id} was detached",
@@ -165,7 +174,7 @@ def recover_whole_attach(journal: Journal, intent: IntentRecord) -> str:
     """Nobody was told of it: undo both halves."""
     connection = journal.store.get(ConnectionRecord, intent.resource_id)
     if connection is not None:
-        journal.host.detach(connection, force=True)
+        _remove_device(journal, connection, force=True)
     connections.settle_disconnected(journal, intent, "attach")
     return "undone"
 
@@ -176,7 +185,7 @@ def recover_whole_detach(journal: Journal, intent: IntentRecord) -> str:
     connection = journal.store.get(ConnectionRecord, intent.resource_id)
     if connection is not None:
         try:
-            journal.host.detach(connection)
+            _remove_device(journal, connection, force=False)
         except errors.DeviceInUse:
             journal.finish(intent, "It stays attached")
             return "undone"

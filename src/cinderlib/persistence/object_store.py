@@ -108,7 +108,8 @@ class ObjectStore(Store):
         return sorted(records, key=_place), unreadable
 
     def count(self, kind: type[Record], where: Mapping[str, str] | None = None) -> int:
-        return sum(map(len, self._sorted(kind, where, None)))
+        records, unreadable = self._sorted(kind, where, None)
+        return len(records) + len(unreadable)
 
     def apply(self, *changes: Change) -> tuple[Record, ...]:
         for change in changes:

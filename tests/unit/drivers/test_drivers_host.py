@@ -59,6 +59,104 @@ def test_errors_of_drivers_are_said_in_this_librarys_words(
             assert f"could not create volume {volume.id}" in str(caught.value)
 
 
+def test_waiting_that_came_to_an_end_is_told_from_other_failures(
+    load: Callable[..., Any], volume: VolumeRecord
+) -> None:
+    import subprocess
+
+    import requests
+    from cinder import exception
+    from cinder.volume.drivers.solidfire import SolidFireDataSyncTimeoutError
+    from oslo_service import loopingcall
+
+    def wrapped(driver: Any, made: Any) -> None:
+        try:
+            raise TimeoutError("timed out")
+        except OSError as exc:
+            raise exception.VolumeBackendAPIException(data="no luck") from exc
+
+    port = load()
+    for job in (
+        raising(TimeoutError("timed out")),
+        raising(requests.exceptions.ReadTimeout("read timed out")),
+        raising(subprocess.TimeoutExpired("lvs", 5)),
+        raising(loopingcall.LoopingCallTimeOut("no end")),
+        raising(SolidFireDataSyncTimeoutError(name="v", size=1)),
+        wrapped,
+    ):
+        port._driver.job = job
+        with pytest.raises(errors.DriverTimeout) as caught:
+            port.create_volume(volume)
+        assert caught.value.retryable
+        assert caught.value.code == "DEADLINE_EXCEEDED"
+        assert caught.value.resource == volume.id
+    port._driver.job = raising(exception.VolumeBackendAPIException(data="a full pool"))
+    with pytest.raises(errors.DriverError) as other:
+        port.create_volume(volume)
+    assert type(other.value) is errors.DriverError
+
+
+@pytest.mark.parametrize(
+    "rubbish", [[], "x", 7, ["pool"], {"pools": {"name": 1}}, {"pools": [None]}, {"pools": "p"}]
+)
+def test_stats_that_are_none_are_an_error_that_says_so(
+    load: Callable[..., Any], rubbish: Any
+) -> None:
+    port = load()
+    port._driver.get_volume_stats = lambda refresh: rubbish
+    with pytest.raises(errors.DriverError, match="report its capacity: the driver reported"):
+        port.stats(refresh=True)
+
+
+def test_pools_without_names_are_named_as_the_backend(load: Callable[..., Any]) -> None:
+    port = load()
+    port._driver.get_volume_stats = lambda refresh: {
+        "volume_backend_name": None,
+        "pools": [{"pool_name": None}, {"pool_name": 7}],
+    }
+    assert [pool["pool_name"] for pool in port.stats()["pools"]] == ["array", "7"]
+    port._driver.get_volume_stats = lambda refresh: None
+    assert [pool["pool_name"] for pool in port.stats()["pools"]] == ["array"]
+
+
+@pytest.mark.parametrize(
+    "rubbish",
+    [
+        {"host": None},
+        {"size": "large"},
+        {"metadata": "none"},
+        {"provider_location": "\ud800"},
+        {7: "x"},
+    ],
+    ids=str,
+)
+def test_an_update_that_cannot_be_stored_is_the_drivers_error(
+    load: Callable[..., Any], volume: VolumeRecord, store: MemoryStore, rubbish: Any
+) -> None:
+    port = load()
+    port._driver.job = lambda driver, made: rubbish
+    with pytest.raises(errors.DriverError):
+        port.create_volume(volume)
+
+    def writes(driver: Any, made: Any) -> None:
+        driver.db.volume_update(driver._context, made.id, {"host": None})
+
+    port._driver._context = None
+    port._driver.job = writes
+    with pytest.raises(errors.DriverError, match="cannot be a volume"):
+        port.create_volume(volume)
+    assert store.get(VolumeRecord, volume.id) == volume
+
+
+@pytest.mark.parametrize("rubbish", [None, "x", [], 7, object()], ids=lambda each: repr(each)[:9])
+def test_an_update_that_is_none_is_passed_over(
+    load: Callable[..., Any], volume: VolumeRecord, rubbish: Any
+) -> None:
+    port = load()
+    port._driver.job = lambda driver, made: rubbish
+    assert port.create_volume(volume) == volume
+
+
 def test_an_interrupt_is_not_an_error_of_the_driver(
     load: Callable[..., Any], volume: VolumeRecord
 ) -> None:
