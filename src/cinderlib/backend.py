@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from cinderlib import errors, serialization, validation
 from cinderlib.operations import exports, reconciliation
 from cinderlib.operations.findings import Finding
-from cinderlib.records import VolumeRecord
+from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
 
 if TYPE_CHECKING:
     from cinderlib import connection, snapshot, volume
     from cinderlib.controller import Controller
     from cinderlib.drivers.port import Driver
     from cinderlib.persistence.objects import PersistenceDriverBase
+
+C = TypeVar("C", SnapshotRecord, ConnectionRecord)
 
 
 class _OfController:
@@ -303,12 +305,28 @@ class Backend:
     # --- as data -------------------------------------------------------------------------------
 
     def _document(self, *, related: bool) -> serialization.Document:
-        volumes = [v._document(related=True) for v in self.volumes] if related else None
+        options = self.controller.document_options(self._name)
         return serialization.backend_document(
             self._name,
-            volumes=volumes,
-            options=self.controller.document_options(self._name),
+            volumes=self._volume_documents(options) if related else None,
+            options=options,
         )
+
+    def _volume_documents(self, options: Mapping[str, Any] | None) -> list[Any]:
+        """Of all its volumes: three listings, where asking each for its own would be two look-ups
+        for every volume."""
+        store, where = self.controller.store, {"backend": self._name}
+        snapshots = _by_volume(store.iterate(SnapshotRecord, where))
+        connections = _by_volume(store.iterate(ConnectionRecord, where))
+        return [
+            serialization.volume_document(
+                record,
+                snapshots=snapshots.get(record.id, ()),
+                connections=connections.get(record.id, ()),
+                options=options,
+            )
+            for record in store.iterate(VolumeRecord, where)
+        ]
 
     @property
     def json(self) -> dict[str, Any]:
@@ -331,6 +349,13 @@ class Backend:
     def dumps(self) -> str:
         """:attr:`dump` as text."""
         return serialization.to_text(self._document(related=True))
+
+
+def _by_volume(records: Iterable[C]) -> dict[str, list[C]]:
+    found: dict[str, list[C]] = {}
+    for record in records:
+        found.setdefault(record.volume_id, []).append(record)
+    return found
 
 
 class DriverAttributes:

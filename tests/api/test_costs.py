@@ -1,0 +1,170 @@
+"""What operations cost, in counts that are the same on every machine: a cost that grows is seen
+here, where timings would only say that the machine was busy.
+
+An operation that gets cheaper is a reason to write the new count down.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+import cinderlib as cl
+from cinderlib.persistence.base import Put
+from cinderlib.records import VolumeRecord, new_id
+
+#: Statements without BEGIN and COMMIT, and commits: the first is the intent's, the second the
+#: result's.
+COSTS = {
+    "create": (5, 2),
+    "get_by_id": (1, 0),
+    "get_by_name": (1, 0),
+    "connect": (11, 2),
+    "disconnect": (12, 2),
+    "snapshot": (6, 2),
+    "delete snapshot": (7, 2),
+    "extend": (7, 2),
+    "delete": (8, 2),
+    "a page of 100": (1, 0),
+    "dumps of 200": (3, 0),
+    "count": (1, 0),
+}
+
+
+@pytest.fixture
+def statements() -> Iterator[list[str]]:
+    """What SQLite is told, by whatever connection."""
+    told: list[str] = []
+
+    def listen(connection: Any, record: Any) -> None:
+        connection.set_trace_callback(told.append)
+
+    sa.event.listen(sa.pool.Pool, "connect", listen)
+    yield told
+    sa.event.remove(sa.pool.Pool, "connect", listen)
+
+
+def test_operations_take_so_many_statements_and_commits(
+    tmp_path: Path, statements: list[str]
+) -> None:
+    counted: dict[str, tuple[int, int]] = {}
+
+    def count(what: str, work: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
+        statements.clear()
+        result = work(*arguments, **named)
+        commits = statements.count("COMMIT")
+        others = [text for text in statements if not text.startswith(("BEGIN", "COMMIT"))]
+        counted[what] = (len(others), commits)
+        return result
+
+    def page(**wanted: Any) -> list[cl.Volume]:
+        return list(controller.volumes(**wanted))
+
+    store = {"storage": "db", "connection": f"sqlite:///{tmp_path}/store.sqlite"}
+    with cl.Controller(store, state_path=tmp_path) as controller:
+        backend = controller.backend("b", volume_driver="file", file_root=f"{tmp_path}/volumes")
+        connector = controller.local_connector(backend)
+        for _ in range(2):  # once to make connections
+            volume = count("create", backend.create_volume, 1, name="a")
+            count("get_by_id", controller.volume, volume.id)
+            count("get_by_name", page, name="a")
+            connection = count("connect", volume.connect, connector)
+            count("disconnect", volume.disconnect, connection)
+            snapshot = count("snapshot", volume.create_snapshot)
+            count("delete snapshot", snapshot.delete)
+            count("extend", volume.extend, 2)
+            count("delete", volume.delete)
+        controller.store.apply(
+            *[Put(VolumeRecord(id=new_id(), backend="b", size=1, host="h@b#b")) for _ in range(200)]
+        )
+        count("a page of 100", page, limit=100)
+        count("dumps of 200", getattr, backend, "dumps")
+        count("count", controller.store.count, VolumeRecord)
+    assert counted == COSTS
+
+
+ATTACH = """
+import json, sys
+import cinderlib as cl
+folder = sys.argv[1]
+controller = cl.Controller({"storage": "db", "connection": f"sqlite:///{folder}/store.sqlite"},
+                           state_path=folder)
+backend = controller.backend("b", volume_driver="file", file_root=folder + "/volumes")
+started = []
+def listen(event, arguments):
+    if event in ("subprocess.Popen", "os.posix_spawn", "os.fork", "os.system"):
+        started.append(str(arguments[0]).rpartition("/")[2])
+sys.addaudithook(listen)
+counts = []
+for _ in range(2):
+    volume = backend.create_volume(1)
+    volume.attach()
+    counts.append(list(started))
+    started.clear()
+    volume.detach()
+    counts.append(list(started))
+    started.clear()
+    volume.delete()
+print(json.dumps(counts))
+"""
+
+
+def _run(program: str, *arguments: str) -> Any:
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_an_attach_starts_no_program_but_the_one_that_makes_the_device(tmp_path: Path) -> None:
+    makes = ["losetup"] if os.geteuid() == 0 else []
+    if makes and not os.path.exists("/dev/loop-control"):
+        pytest.skip("no /dev/loop-control here: modprobe loop")
+    assert _run(ATTACH, str(tmp_path)) == [makes, makes, makes, makes]
+
+
+#: Modules that a fresh process has loaded, above a bare Python, and what it must not have loaded.
+MODULES = {
+    "import cinderlib": (10, {"msgspec", "sqlite3", "logging", "json", "asyncio"}),
+    "from cinderlib.node import Node; Node(state_path='x').connector_properties('local')": (
+        150,
+        {"os_brick", "sqlalchemy", "cinder", "click"},
+    ),
+}
+HEAVY = {"cinder", "os_brick", "eventlet", "tooz", "alembic", "oslo_config", "pkg_resources"}
+
+
+@pytest.mark.parametrize("program", MODULES)
+def test_a_start_loads_little(program: str) -> None:
+    most, heavy = MODULES[program]
+    seen = "\nimport json, sys; print(json.dumps(list(sys.modules)))"
+    loaded = set(_run(program + seen)) - set(_run(seen))
+    assert not {name.partition(".")[0] for name in loaded} & (HEAVY | heavy)
+    assert len(loaded) <= most
+
+
+def test_a_listing_by_the_command_loads_no_driver(tmp_path: Path) -> None:
+    configuration = tmp_path / "cinderlib.toml"
+    configuration.write_text(
+        f"[persistence]\nstorage = 'db'\nconnection = 'sqlite:///{tmp_path}/store.sqlite'\n"
+        f"[controller]\nstate_path = '{tmp_path}'\n"
+    )
+    program = (
+        "import json, sys\n"
+        "from cinderlib.cli.main import cli\n"
+        "arguments = ['--config', sys.argv[1], '--json', 'volume', 'list']\n"
+        "cli(arguments, standalone_mode=False)\n"
+        "print(json.dumps(list(sys.modules)))"
+    )
+    _run(program, str(configuration))  # makes the database, which takes Alembic
+    loaded = _run(program, str(configuration))
+    assert not {name.partition(".")[0] for name in loaded} & HEAVY
