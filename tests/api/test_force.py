@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +141,43 @@ def test_loading_the_backend_does_not_wait_for_the_array(
         assert (root / f".{name}.maps").exists()
         assert [each.outcome for each in backend.reconcile(repair=True)] == ["repaired"]
         assert not (root / f".{name}.maps").exists()
+
+
+def test_a_disconnect_that_was_killed_can_be_forced(tmp_path: Path, root: Path) -> None:
+    options: dict[str, Any] = {
+        "volume_driver": "api.shared_array.StubbornArray",
+        "file_root": str(root),
+    }
+    store = {"storage": "db", "connection": f"sqlite:///{tmp_path}/cl.sqlite"}
+    program = f"""
+import os
+import cinderlib as cl
+controller = cl.Controller({store}, state_path="{tmp_path}/state")
+backend = controller.backend("stubborn", **{options})
+connection = backend.create_volume(1).connect({connector("alpha")})
+from api.shared_array import StubbornArray
+StubbornArray.terminate_connection = lambda *args, **kwargs: os._exit(9)
+connection.disconnect()
+"""
+    tests = str(Path(__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": tests}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, check=False)
+    assert done.returncode == 9
+    (root / ".stubborn").touch()
+    with cl.Controller(store, state_path=tmp_path / "state") as controller:
+        backend = controller.backend("stubborn", **options)
+        (volume,) = backend.volumes
+        (connection,) = volume.connections
+        assert connection.status == "detaching"
+        with pytest.raises(cl.errors.DriverError):
+            connection.disconnect()
+        connection.disconnect(force=True)
+        volume.refresh()
+        assert (volume.status, volume.connections) == ("available", [])
+        assert [each.problem for each in backend.reconcile()] == ["unmapped"]
+        (root / ".stubborn").unlink()
+        volume.delete()
+        assert (backend.reconcile(), controller.recover()) == ([], [])
 
 
 def test_detach_by_force(backend: cl.Backend, monkeypatch: pytest.MonkeyPatch) -> None:

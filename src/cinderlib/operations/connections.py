@@ -257,6 +257,8 @@ def disconnect(journal: Journal, connection_id: str, *, force: bool = False) -> 
     # The second keeps an attach or detach of it away, which don't change the volume.
     with journal.locks.hold(lock, host_lock_name(connection_id)):
         _settle_here(journal, connection_id, force=force)
+        if force:
+            _settle_or_give_up(journal, connection_id, lock)
         others = _of_volume(journal, found.volume_id)
         connection = next((c for c in others if c.id == connection_id), None)
         if connection is None:
@@ -296,6 +298,22 @@ def disconnect(journal: Journal, connection_id: str, *, force: bool = False) -> 
         gone = _gone(connection)
         journal.finish_with(intent, done, volume, _without(after, others), *gone, *owed)
         return True
+
+
+def _settle_or_give_up(journal: Journal, connection_id: str, lock: str) -> None:
+    """An interrupted connect or disconnect that the driver cannot settle is not in the way of a
+    forced one, which does the same and remembers what is left."""
+    try:
+        journal.settle(connection_id, lock)
+    except errors.CinderlibError as exc:
+        connection = journal.store.get(ConnectionRecord, connection_id)
+        if isinstance(exc, errors.Busy) or not _is_the_drivers(exc) or connection is None:
+            raise
+        found = journal.store.find(IntentRecord, {"resource_id": connection_id})
+        journal.store.apply(
+            Put(replace(connection, status="error_detaching")),
+            *[Remove(IntentRecord, each.id) for each in found if each.lock == lock],
+        )
 
 
 def _is_the_drivers(error: BaseException) -> bool:
