@@ -45,6 +45,12 @@ lab-shell: $(READY) ## A shell in a virtual machine (MACHINE=controller, node1, 
 	@scripts/host-packages --require $(LAB)
 	@$(VENV)/bin/python -m lab.shell $(or $(MACHINE),controller)
 
+.PHONY: bench
+bench: $(READY) ## Measure it beside cinderlib 5.2.0 (ARGS='--quick', ARGS='start attach')
+	@$(VENV)/bin/python -c 'import matplotlib' 2>/dev/null || \
+		$(VENV)/bin/python -m pip install -qq --constraint constraints.txt --editable '.[bench]'
+	@$(VENV)/bin/python -m benchmarks $(ARGS)
+
 .PHONY: docs
 docs: $(READY) ## Make a site of docs/: build/docs/index.html
 	$(VENV)/bin/python -m sphinx -q -W --keep-going docs build/docs

@@ -47,7 +47,8 @@ def _connect(root: pathlib.Path):
 
 
 @contextlib.contextmanager
-def run() -> Iterator[PostgreSQL]:
+def run(*, durable: bool = False) -> Iterator[PostgreSQL]:
+    """:param durable: whether a commit waits for the disk, as it does in use."""
     glob = "usr/lib/postgresql/*/bin/"
     postgres = servers.find("postgres", "postgresql", pattern=glob + "postgres")
     initdb = servers.find("initdb", "postgresql", pattern=glob + "initdb")
@@ -71,7 +72,7 @@ def run() -> Iterator[PostgreSQL]:
             "listen_addresses": "",
             "unix_socket_directories": str(root),
             "port": PORT,
-            "fsync": "off",
+            "fsync": "on" if durable else "off",
             "max_connections": 200,
         }
         command = [postgres, "-D", str(root / "data")]

@@ -1,0 +1,76 @@
+"""usage: python -m benchmarks [PART...] [--quick] [--folder PATH] [--document]"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import pathlib
+import sys
+from collections.abc import Callable
+
+from benchmarks import environment, report
+from benchmarks.bench import Bench, work_folder
+from benchmarks.results import Results
+
+PARTS = ("start", "operations", "attach", "scale", "concurrency", "growth", "drivers")
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+OUTPUT = ROOT / ".cache" / "bench"
+PAGE = ROOT / "docs" / "performance.md"
+
+
+def main() -> None:
+    arguments = _arguments()
+    sys.path.insert(0, str(ROOT / "tests"))  # the servers of the tests
+    results = Results()
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        bench = Bench(
+            results=results,
+            folder=stack.enter_context(work_folder(arguments.folder)),
+            old=environment.python(),
+            postgresql=_postgresql(stack),
+            quick=arguments.quick,
+        )
+        for name in arguments.parts or PARTS:
+            results.look_at_the_machine()
+            importlib.import_module(f"benchmarks.parts.{name}").run(bench)
+        results.look_at_the_machine()
+    results.write(OUTPUT / "results.json")
+    (OUTPUT / "table.md").write_text(report.table(results))
+    drawn = report.plot(results, OUTPUT / "growth.svg")
+    print(f"\nThe table, the figures and the plot are in {OUTPUT.relative_to(ROOT)}/")
+    if arguments.document:
+        report.into_page(results, PAGE)
+        if drawn:
+            (PAGE.parent / "growth.svg").write_bytes((OUTPUT / "growth.svg").read_bytes())
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="make bench", description="cinderlib beside 5.2.0, the bare call and the limits."
+    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of {', '.join(PARTS)}")
+    parser.add_argument("--quick", action="store_true", help="fewer runs, smaller sizes")
+    parser.add_argument("--folder", help="where databases are put; by default the system's")
+    parser.add_argument(
+        "--document", action="store_true", help="write the results into docs/performance.md"
+    )
+    arguments = parser.parse_args()
+    if unknown := set(arguments.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    return arguments
+
+
+def _postgresql(stack: contextlib.ExitStack) -> Callable[[], str] | None:
+    from _pytest.outcomes import OutcomeException
+    from servers import postgresql
+
+    try:
+        return stack.enter_context(postgresql.run(durable=True)).database
+    except OutcomeException as missing:
+        print(f"PostgreSQL is left out: {missing}", file=sys.stderr)
+        return None
+
+
+main()

@@ -1,0 +1,20 @@
+"""The life of a volume, timed step by step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+Step = tuple[str, Callable[[], Any]]
+
+
+def timed(cycle: Callable[[int], Iterator[Step]], first: int, count: int) -> dict[str, list[float]]:
+    """Seconds for each step of so many cycles, by the step's name."""
+    found: dict[str, list[float]] = {}
+    for number in range(first, first + count):
+        for name, step in cycle(number):
+            start = time.perf_counter()
+            step()
+            found.setdefault(name, []).append(time.perf_counter() - start)
+    return found

@@ -1,0 +1,132 @@
+"""What only the new cinderlib has: stores that are filled fast, streams, pages."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from benchmarks.subjects import library
+from benchmarks.subjects.cycle import Step, timed
+from cinderlib.cli import storefile
+from cinderlib.persistence.base import Put
+from cinderlib.records import ConnectionRecord, Secret, SnapshotRecord, VolumeRecord, new_id
+
+BATCH = 1000
+
+
+class Subject(library.Subject):
+    """Beside those of both, requests about many volumes."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.controller = self.backend.controller
+        self.filled = 0
+
+    def fill(self, total: int) -> int:
+        """Put volumes into the store until it has so many."""
+        store = self.controller.store
+        for first in range(self.filled, total, BATCH):
+            store.apply(
+                *[
+                    Put(self._volume(f"many-{number}"))
+                    for number in range(first, min(first + BATCH, total))
+                ]
+            )
+        self.filled = max(self.filled, total)
+        return self.filled
+
+    def _volume(self, name: str, **fields: Any) -> VolumeRecord:
+        return VolumeRecord(
+            id=new_id(), backend="null", size=1, host="h@null#p", name=name, status="available",
+            **fields,
+        )  # fmt: skip
+
+    def stream(self) -> dict[str, float]:
+        """Seconds to see all volumes one after the other, and by how much memory grew meanwhile."""
+        gc.collect()
+        before, highest, count = library.rss(), 0, 0
+        start = time.perf_counter()
+        for _ in self.controller.volumes():
+            count += 1
+            if not count % 10_000:
+                highest = max(highest, library.rss())
+        seconds = time.perf_counter() - start
+        return {"seconds": seconds, "count": count, "grown": max(highest - before, 0)}
+
+    def hold(self) -> float:
+        """Bytes for each volume of a list that is held."""
+        gc.collect()
+        before = library.rss()
+        held = self.backend.volumes
+        grown = library.rss() - before
+        return grown / len(held)
+
+    def lookups(self, count: int) -> dict[str, list[float]]:
+        """A page, look-ups and a deletion among what is there."""
+        first = next(iter(self.controller.volumes(limit=1)))
+        middle = list(self.controller.volumes(limit=self.filled // 2))[-1]
+
+        def cycle(number: int) -> Iterator[Step]:
+            name = f"many-{number * 7919 % self.filled}"
+            yield "page of 100", lambda: list(self.controller.volumes(after=middle, limit=100))
+            yield "get_by_id", lambda: self.controller.volume(first.id)
+            yield "get_by_name", lambda: list(self.controller.volumes(name=name))
+            new = self.backend.create_volume(size=1, name="new")
+            yield "delete", new.delete
+
+        return timed(cycle, 0, count)
+
+    def dump_stream(self, path: str) -> float:
+        """Seconds to write a document a line of every volume."""
+        start = time.perf_counter()
+        with open(path, "wb") as file:
+            storefile.write(self.controller, file)
+        return time.perf_counter() - start
+
+    def load_stream(self, path: str) -> float:
+        """Seconds to read and check such a file."""
+        start = time.perf_counter()
+        with open(path, "rb") as file:
+            storefile.count(storefile.read(file))
+        return time.perf_counter() - start
+
+    def grow(self, snapshots: int, connections: int, count: int) -> dict[str, list[float]]:
+        """The cost of a snapshot and of a connection for a volume that has so many already."""
+        volume = self._volume("parent", multiattach=True)
+        children: list[Any] = [
+            SnapshotRecord(
+                id=new_id(), backend="null", volume_id=volume.id, volume_size=1,
+                name=f"s{number}", status="available",
+            )
+            for number in range(snapshots)
+        ]  # fmt: skip
+        children += [
+            ConnectionRecord(
+                id=new_id(), backend="null", volume_id=volume.id, status="attached",
+                connector={**library.CONNECTOR, "host": f"h{number}", "initiator": f"iqn.{number}"},
+                conn_info=Secret({"driver_volume_type": "local", "data": {"device_path": "/x"}}),
+            )
+            for number in range(connections)
+        ]  # fmt: skip
+        self.controller.store.apply(Put(volume))
+        for first in range(0, len(children), BATCH):
+            self.controller.store.apply(*map(Put, children[first : first + BATCH]))
+        user = self.controller.volume(volume.id)
+
+        def cycle(number: int) -> Iterator[Step]:
+            made: dict[str, Any] = {}
+
+            def snapshot() -> None:
+                made["snapshot"] = user.create_snapshot()
+
+            def connect() -> None:
+                made["connection"] = user.connect(library.CONNECTOR)
+
+            yield "create_snapshot", snapshot
+            yield "delete_snapshot", made["snapshot"].delete
+            yield "connect", connect
+            yield "disconnect", lambda: user.disconnect(made["connection"])
+
+        return timed(cycle, 0, count)
