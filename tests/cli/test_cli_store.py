@@ -273,3 +273,28 @@ def test_what_is_no_database_of_cinderlib_5(cinderlib: Command, source: str) -> 
     empty.touch()
     refused = cinderlib("store", "import", f"sqlite:///{empty}", ends=2)
     assert "no database of cinderlib 5" in refused.stderr
+
+
+def test_a_damaged_record_is_mended_from_a_dump(cinderlib: Command) -> None:
+    damaged = cinderlib("volume", "create", "one", "1GiB").line
+    cinderlib("volume", "create", "two", "1GiB")
+    backup, partial = (
+        str(cinderlib.folder / "backup.jsonl"),
+        str(cinderlib.folder / "partial.jsonl"),
+    )
+    cinderlib("store", "dump", backup)
+    (path,) = cinderlib.folder.glob("state/*.sqlite")
+    with sqlite3.connect(path) as store:
+        store.execute("UPDATE cinderlib_volume SET document = '{' WHERE name = 'one'")
+    store.close()
+    assert [row[1] for row in cinderlib("volume", "list").rows] == ["two"]
+    shown = cinderlib("volume", "show", damaged, ends=10)
+    assert shown.stderr.startswith(f"Error: The volume '{damaged}' in the store cannot be read")
+    told = cinderlib("store", "dump", partial, ends=10)
+    assert "The dump is not whole" in told.stderr
+    assert damaged in told.stderr
+    found = cinderlib("reconcile", "--json", ends=1).json
+    assert [(each["problem"], each["resource_id"]) for each in found] == [("damaged", damaged)]
+    cinderlib("store", "load", backup)
+    assert {row[1] for row in cinderlib("volume", "list").rows} == {"one", "two"}
+    cinderlib("reconcile")

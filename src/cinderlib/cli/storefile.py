@@ -54,6 +54,19 @@ def write(controller: cl.Controller, file: IO[bytes]) -> Counts:
     return counts
 
 
+def unreadable(controller: cl.Controller) -> list[errors.DamagedRecord]:
+    """What :func:`write` could not write."""
+    from cinderlib.records import KINDS, IntentRecord
+
+    return [
+        found
+        for kind in KINDS.values()
+        if kind is not IntentRecord
+        for found in controller.store.scan(kind)
+        if isinstance(found, errors.DamagedRecord)
+    ]
+
+
 def count(items: Iterable[Any]) -> Counts:
     """How many items there are; with it they are all read and checked, and none is stored."""
     counts = Counts()
@@ -87,7 +100,10 @@ def load(controller: cl.Controller, items: Iterable[Any], *, overwrite: bool = F
 def _is_there(controller: cl.Controller, item: Any) -> bool:
     if isinstance(item, dict):
         return bool(list(controller.persistence.get_key_values(item["key"])))
-    return controller.peek_volume(item.volume.id) is not None
+    try:
+        return controller.peek_volume(item.volume.id) is not None
+    except errors.DamagedRecord:
+        return False  # it is what the dump can mend
 
 
 def _count(counts: Counts, item: Any) -> None:

@@ -338,7 +338,9 @@ def _unmap_intent(connection: ConnectionRecord) -> IntentRecord:
 
 def unmapped_host(intent: IntentRecord) -> str:
     """The host that may still reach the volume of such an intent."""
-    return host_of(from_builtins(ConnectionRecord, intent.data["connection"]))
+    connection = intent.data.get("connection") or {}
+    connector = connection.get("connector") or {}
+    return str(connection.get("attached_host") or connector.get("host") or "an unnamed host")
 
 
 @recovers("connection.unmap")

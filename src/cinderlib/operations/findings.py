@@ -20,7 +20,8 @@ class Finding:
         ``'leftover'`` (what a killed process left half made).
     :ivar kind: of what it is about: ``'volume'``, ``'snapshot'``, ``'connection'``, ``'intent'``,
         ``'key_value'`` or ``'file'``.
-    :ivar resource_id: the id of that, as far as it has one.
+    :ivar resource_id: the id of that, as far as it has one; of an interrupted operation, the id of
+        what it works on.
     :ivar name: on the storage, of what is there.
     :ivar detail: what is known of it, and what can be done.
     :ivar remedy: what reconciliation can do about it: ``'repair'``, ``'remove'`` (asked to by its

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+import msgspec
+
 from cinderlib import errors, owner
 
 # Imported for the recoveries that they register.
@@ -75,6 +77,11 @@ def _attempt(
     except errors.CinderlibError as exc:
         LOG.warning("%s of %s: %s", intent.operation, intent.resource_id, exc)
         return _told(intent, "failed", str(exc))
+    except (KeyError, msgspec.ValidationError) as exc:
+        # Another program's, or a broken one: it must not keep the others from being settled.
+        reason = f"the intent {intent.id} is damaged: {type(exc).__name__}: {exc}"
+        LOG.warning("%s of %s: %s", intent.operation, intent.resource_id, reason)
+        return _told(intent, "failed", reason)
 
 
 def _is_foreign(journal: Journal, intent: IntentRecord) -> bool:

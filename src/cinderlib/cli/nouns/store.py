@@ -50,6 +50,13 @@ def dump(app: App, file: str | None) -> None:
         except OSError as exc:
             raise errors.InvalidInput(f"{file} cannot be written: {exc.strerror}") from exc
     app.say(f"Wrote {counts}.")
+    left = storefile.unreadable(app.controller)
+    if left:
+        ids = ", ".join(str(found.resource) for found in left)
+        raise errors.DamagedRecord(
+            f"The dump is not whole: {len(left)} record(s) cannot be read, {ids}. `cinderlib"
+            " reconcile` says what they are"
+        )
 
 
 def _private(path: str, flags: int) -> int:
