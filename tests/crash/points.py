@@ -29,7 +29,7 @@ MOVED = 77
 
 #: Names differ in these from run to run: random suffixes, ids, process ids, lock numbers.
 _RANDOM = re.compile(
-    r"[0-9a-f]{16,}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<=\.)\d+$|(?<=cinderlib-)\d{4}$"
+    r"[0-9a-f]{16,}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<=\.)\d+$|(?<=/)\d{4}(?=\.lock$)"
 )
 
 _CHANGING = {
