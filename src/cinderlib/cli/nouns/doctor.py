@@ -95,7 +95,7 @@ def _write(app: App, diagnosis: Diagnosis) -> None:
     found = [f"{count} {name}{'s' * (count != 1)}" for name, count in counts.items() if count]
     app.say(f"{', '.join(found)}.")
     if any(finding.commands for finding in diagnosis.findings):
-        app.say("What mends is to be run as root: cinderlib doctor --script | sudo sh")
+        app.say("The same command with --script writes what mends, as a script for root.")
 
 
 def _write_finding(finding: Finding) -> None:
