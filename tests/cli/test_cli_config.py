@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import pathlib
 import tomllib
 
@@ -188,10 +189,47 @@ def test_backend_check_ends_with_1_when_one_cannot_be_used(cinderlib: Command) -
     text = cinderlib.config.read_text()
     cinderlib.config.write_text(
         text + '\n[backends.broken]\nvolume_driver = "file"\nfile_root = "/proc/nowhere"\n'
+        '[backends.misspelt]\nvolume_driver = "file"\nfile_rot = "volumes"\n'
+        '[backends.lacking]\nvolume_driver = "PureISCSIDriver"\n'
+        'san_ip = "192.0.2.1"\npure_api_token = "0000"\n'
     )
-    rows = cinderlib("backend", "check", ends=1).rows
-    assert [row[:2] for row in rows] == [["files", "ok"], ["broken", "failed"]]
-    assert [row[0] for row in cinderlib("backend", "list").rows] == ["files", "broken"]
+    done = cinderlib("backend", "check", ends=1)
+    assert [row[:2] for row in done.rows] == [
+        ["files", "ok"],
+        ["broken", "failed"],
+        ["misspelt", "failed"],
+        ["lacking", "failed"],
+    ]
+    found = {item["name"]: item for item in cinderlib("backend", "check", "--json", ends=1).json}
+    assert found["files"] == {
+        "name": "files",
+        "ok": True,
+        "protocol": "local",
+        "pools": ["files"],
+        "missing": [],
+        "message": "local, 1 pool",
+    }
+    assert "file_root" in found["misspelt"]["message"]
+    if importlib.util.find_spec("pypureclient") is None:
+        assert found["lacking"]["missing"] == ["Python package py-pure-client"]
+        assert "py-pure-client" in found["lacking"]["message"]
+    names = ["files", "broken", "misspelt", "lacking"]
+    assert [row[0] for row in cinderlib("backend", "list").rows] == names
+
+
+def test_a_backend_that_can_do_more_says_what_it_is_without(
+    cinderlib: Command, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "richer.py").write_text(
+        "from cinderlib.drivers.file.driver import FileDriver\n"
+        "class Richer(FileDriver):\n    __module__ = 'cinder.volume.drivers.vzstorage'\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    text = cinderlib.config.read_text().replace('"file"', '"richer.Richer"')
+    cinderlib.config.write_text(text)
+    (row,) = cinderlib("backend", "check").rows
+    assert " ".join(row) == "files ok local, 1 pool; without command ploop, command qemu-img"
 
 
 @pytest.mark.parametrize("verb", ["show", "stats"])

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from cinderlib.cli import completing, output, sizes
 from cinderlib.cli.app import App, backend_name
 from cinderlib.cli.framework import Group, pass_app
-
-if TYPE_CHECKING:
-    import cinderlib as cl
 
 _argument = click.argument(
     "name", required=False, metavar="[BACKEND]", shell_complete=completing.backends
@@ -105,7 +102,9 @@ def _pool(pool: dict[str, Any]) -> tuple[Any, ...]:
 def check(app: App, names: tuple[str, ...]) -> None:
     """Load backends and ask their storage for its state; by default all of the configuration.
 
-    Ends with 1 when one of them cannot be used.
+    Checked are the options, what the driver itself checks when it is set up, whether the storage
+    answers, and the packages and commands that the driver can use. Ends with 1 when one of the
+    backends cannot be used.
     """
     findings = [_checked(app, name) for name in names or app.configuration.backends]
     if app.as_json:
@@ -123,13 +122,29 @@ def check(app: App, names: tuple[str, ...]) -> None:
 def _checked(app: App, name: str) -> dict[str, Any]:
     from cinderlib.errors import CinderlibError
 
+    found: dict[str, Any] = {
+        "name": name,
+        "ok": False,
+        "protocol": None,
+        "pools": [],
+        "missing": [],
+    }
     try:
-        loaded = app.backend(name)
-        pools = loaded.stats(refresh=True)["pools"]
+        options = app.configuration.backend(name)
+        found["missing"] = app.controller.check_backend(name, **options)
+        with app.working(f"Asking the storage of {name}"):
+            stats = app.backend(name).stats(refresh=True)
     except CinderlibError as error:
-        return {"name": name, "ok": False, "message": " ".join(str(error).split())}
-    return {"name": name, "ok": True, "message": f"{_protocol(loaded)}, {len(pools)} pool(s)"}
+        return {**found, "message": " ".join(str(error).split())}
+    found["ok"] = True
+    found["protocol"] = stats.get("storage_protocol")
+    found["pools"] = [pool["pool_name"] for pool in stats["pools"]]
+    message = f"{_text(found['protocol'])}, {sizes.counted({'pools': len(found['pools'])})}"
+    if found["missing"]:
+        message += f"; without {', '.join(found['missing'])}"
+    return {**found, "message": message}
 
 
-def _protocol(loaded: cl.Backend) -> str:
-    return str(loaded.stats().get("storage_protocol", ""))
+def _text(protocol: Any) -> str:
+    # Drivers that serve several give a list.
+    return ", ".join(protocol) if isinstance(protocol, list) else str(protocol or "no protocol")
