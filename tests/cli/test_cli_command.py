@@ -126,9 +126,33 @@ def test_the_demonstration(cinderlib: Command) -> None:
     assert "this machine is as before" in cinderlib("demo").stdout
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("volume lst", "Did you mean 'list'"),
+        ("--bogus volume list", "No such option '--bogus'"),
+        ("volume create data ten", "write it like 10GiB"),
+        ("volume create data", "Say the SIZE"),
+        ("volume connect data", "--connector"),
+        ("store load nothing.jsonl", "No such file"),
+        ("volume create x 1GiB --metadata a", "'a' is not like KEY=VALUE"),
+    ],
+)
+def test_a_mistake_is_told_in_two_lines_at_the_most(
+    cinderlib: Command, arguments: str, said: str
+) -> None:
+    done = cinderlib(*shlex.split(arguments), ends=2)
+    assert done.stdout == ""
+    first, *more = done.stderr.splitlines()
+    assert said in first
+    assert len(more) <= 1
+
+
 def test_errors_for_programs(cinderlib: Command) -> None:
     failed = cinderlib("--json", "volume", "show", "nothing", ends=3)
     assert json.loads(failed.stderr)["error"]["code"] == "NOT_FOUND"
+    misused = cinderlib("volume", "create", "data", "ten", "--json", ends=2)
+    assert json.loads(misused.stderr)["error"]["code"] == "INVALID_ARGUMENT"
     assert failed.stdout == ""
 
 

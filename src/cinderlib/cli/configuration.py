@@ -106,7 +106,8 @@ class Configuration:
         if name not in self.backends:
             near = _near(name, self.backends)
             raise BackendNotFound(
-                f"Backend {name!r} is not configured{near}. {self._no_backend()}", resource=name
+                f"Backend {name!r} is not configured{near or '.'} {self._no_backend()}",
+                resource=name,
             )
         options = self._data["backends"][name]
         return {

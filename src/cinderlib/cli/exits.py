@@ -42,7 +42,9 @@ MEANINGS = {
 
 
 def exit_code(error: Exception) -> int:
-    """The exit code for an error, of the library or of Python."""
+    """The exit code for an error, of the library, of click or of Python."""
+    if isinstance(error, click.ClickException):
+        return error.exit_code
     return EXIT_CODES.get(getattr(error, "code", ""), 1)
 
 
@@ -55,6 +57,11 @@ def report(error: Exception, *, as_json: bool, debug: bool) -> None:
     text = " ".join(str(error).split())
     if isinstance(error, CinderlibError):
         code, retryable, hint = error.code, error.retryable, _LATER if error.retryable else ""
+    elif isinstance(error, click.ClickException):
+        misused = error.ctx if isinstance(error, click.UsageError) else None
+        code, retryable = "INVALID_ARGUMENT" if misused else "INTERNAL", False
+        text = " ".join(error.format_message().split())
+        hint = f"`{misused.command_path} --help` says how it is used." if misused else ""
     else:
         code, retryable, hint = "INTERNAL", False, "" if debug else _DEBUG
         text = f"{type(error).__name__}: {text}"

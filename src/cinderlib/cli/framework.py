@@ -102,6 +102,24 @@ class Root(click.Group):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        as_json = "--json" in args
+        try:
+            ctx = super().make_context(info_name, args, parent, **extra)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
+        except click.UsageError as error:
+            raise click.exceptions.Exit(_report(error, as_json=as_json, debug=False)) from None
+        # Also where a verb's options are wrong, before it has taken any of them.
+        ctx.meta[_AS_JSON] = as_json
+        return ctx
+
     def invoke(self, ctx: click.Context) -> Any:
         if os.environ.get("NO_COLOR"):
             ctx.color = False
@@ -112,13 +130,26 @@ class Root(click.Group):
         except KeyboardInterrupt:
             click.echo("\nInterrupted. `cinderlib recover` settles what was under way.", err=True)
             ctx.exit(130)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        except (
+            click.exceptions.NoArgsIsHelpError,
+            click.exceptions.Exit,
+            click.Abort,
+            BrokenPipeError,
+        ):
             raise
         except Exception as error:
-            from cinderlib.cli import exits
+            ctx.exit(_report(error, as_json=ctx.meta[_AS_JSON], debug=app.debug))
 
-            exits.report(error, as_json=app.as_json, debug=app.debug)
-            ctx.exit(exits.exit_code(error))
+
+_AS_JSON = "cinderlib.json"
+
+
+def _report(error: Exception, *, as_json: bool, debug: bool) -> int:
+    """Tell of an error; gives the exit code."""
+    from cinderlib.cli import exits
+
+    exits.report(error, as_json=as_json, debug=debug)
+    return exits.exit_code(error)
 
 
 def destructive(function: F) -> F:

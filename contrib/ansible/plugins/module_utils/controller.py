@@ -203,8 +203,8 @@ def end(module: AnsibleModule, work: Callable[[], dict[str, Any]]) -> NoReturn:
 
 
 def _hide_only_secrets(module: AnsibleModule) -> None:
-    """Ansible hides each value of an option that has secrets, also ``1``, ``rw`` or a path, wherever
-    it stands in the results; what has to be hidden is known better here."""
+    """Ansible hides each value of an option that has secrets, also ``1`` or a path, wherever it
+    stands in the results; what has to be hidden is known better here."""
     hidden: set[str] = set()
     for name in ("backend_options", "store"):
         for option, value in (module.params.get(name) or {}).items():

@@ -24,8 +24,8 @@ options:
     required: true
   state:
     description:
-      - V(present) attaches it. One that the store has as attached but that is not any more, as after
-        a restart, is attached anew.
+      - V(present) attaches it. One that the store has as attached but that is not any more, as
+        after a restart, is attached anew.
       - V(absent) detaches it and unmaps it. A device that is mounted is refused.
     type: str
     choices: [present, absent]

@@ -29,7 +29,8 @@ def recover(app: App) -> None:
                 app.backend(name)
             except CinderlibError as error:
                 unloaded[name] = error
-                click.echo(f"Backend {name} cannot be loaded: {error}", err=True)
+                reason = " ".join(str(error).split())
+                click.echo(f"Backend {name} cannot be loaded: {reason}", err=True)
         settled = controller.recover()
     if app.as_json:
         output.as_json([dataclasses.asdict(item) for item in settled])
