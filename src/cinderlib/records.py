@@ -28,6 +28,7 @@ replace = msgspec.structs.replace
 
 #: How a value begins that the store has encrypted (:mod:`cinderlib.persistence.encryption`).
 ENCRYPTED = "cinderlib:encrypted:"
+_ENCRYPTED = ENCRYPTED.encode()
 
 
 def is_encrypted(value: Any) -> bool:
@@ -35,15 +36,13 @@ def is_encrypted(value: Any) -> bool:
     return isinstance(value, str) and value.startswith(ENCRYPTED)
 
 
-def undecryptable(what: str, *, resource: str | None = None) -> DecryptionError:
-    """The error for a value that is encrypted and stays so.
-
-    :param what: of which record, in words.
-    """
+def undecryptable(field: str, kind: str = "", id: str = "") -> DecryptionError:
+    """The error for a secret that is encrypted and stays so, by whose it is, if that is known."""
+    of = f" of {kind.replace('_', '-')} {id!r}" if kind else ""
     return DecryptionError(
-        f"{what} is encrypted, and the store was opened without the key that decrypts it. Give that"
-        " key in encryption_keys",
-        resource=resource,
+        f"The {field}{of} is encrypted, and the store was opened without the key that decrypts it."
+        " Give that key in encryption_keys",
+        resource=id or None,
     )
 
 
@@ -53,10 +52,12 @@ class Secret:
     Only :meth:`reveal` gives the value, so that every place that handles it in clear can be found.
     """
 
-    __slots__ = ("_value",)
+    __slots__ = ("_of", "_value")
 
     def __init__(self, value: Any) -> None:
         self._value: Any = value.reveal() if isinstance(value, Secret) else value
+        # Whose it is, where it came encrypted from a store.
+        self._of: tuple[str, ...] = ("secret",)
 
     def reveal(self) -> Any:
         """The value, in clear.
@@ -65,7 +66,7 @@ class Secret:
             opens it.
         """
         if is_encrypted(self._value):
-            raise undecryptable("A secret in the store")
+            raise undecryptable(*self._of)
         return self._value
 
     def known(self) -> Any:
@@ -222,7 +223,7 @@ class KeyValueRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
             opens it.
         """
         if is_encrypted(self.value):
-            raise undecryptable(f"The value under the key {self.id!r}", resource=self.id)
+            raise undecryptable("value", self.kind, self.id)
         return self.value
 
     def __repr__(self) -> str:
@@ -317,7 +318,13 @@ def decode(kind: type[R], document: bytes | str) -> R:
     :raises msgspec.ValidationError: a field is missing or of the wrong type.
     :raises msgspec.DecodeError: it is not JSON.
     """
-    return typing.cast(R, _decoders[kind].decode(document))
+    record = typing.cast(R, _decoders[kind].decode(document))
+    if ENCRYPTED in document if isinstance(document, str) else _ENCRYPTED in document:
+        for field in SECRETS[kind]:
+            secret = getattr(record, field)
+            if isinstance(secret, Secret):
+                secret._of = (field, kind.kind, record.id)
+    return record
 
 
 def check_types(record: Record) -> None:

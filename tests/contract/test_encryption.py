@@ -199,16 +199,23 @@ def test_without_the_key_all_but_secrets_is_there(sqlite_url: str, keys: list[st
         assert secrets(store) == [each for each in wanted if "path" not in each]  # type: ignore[operator]
 
 
-def test_the_error_says_which_secret_of_which_record(sqlite_url: str, caplog) -> None:
+@pytest.mark.parametrize("keys", [[], [OTHER]], ids=["no key", "another key"])
+def test_the_error_says_which_secret_of_which_record(sqlite_url: str, keys: list[str]) -> None:
     with opened(sqlite_url, OLD) as store:
         store.apply(*map(Put, with_secrets("x")))
-    with opened(sqlite_url, OTHER) as store:
+    with opened(sqlite_url, *keys) if keys else in_clear(sqlite_url) as store:
         connection = store.get(ConnectionRecord, "c")
         assert connection is not None
         assert connection.conn_info is not None
         with pytest.raises(DecryptionError, match="conn_info of connection 'c'") as caught:
             connection.conn_info.reveal()
         assert caught.value.resource == "c"
+
+
+def test_a_rotation_names_what_no_key_opens(sqlite_url: str, caplog) -> None:
+    with opened(sqlite_url, OLD) as store:
+        store.apply(*map(Put, with_secrets("x")))
+    with opened(sqlite_url, OTHER) as store:
         assert store.rotate() == Rotation(failed=4)
     assert "The provider_auth of volume 'v' is encrypted" in caplog.text
 

@@ -115,8 +115,7 @@ class Keys:
             if (kind, id, of) == (record.kind, record.id, field):
                 return value
             break
-        what = f"The {field} of {record.kind.replace('_', '-')} {record.id!r}"
-        raise undecryptable(what, resource=record.id)
+        raise undecryptable(field, record.kind, record.id)
 
     def is_current(self, stored: str) -> bool:
         """Whether a secret is encrypted with the first key."""
