@@ -227,7 +227,8 @@ def _lvm(host: Host, name: str, options: Mapping[str, Any], meaning: str) -> Ite
     group = str(options.get("volume_group") or "cinder-volumes")
     if host.which("vgs") is None:
         return  # Named among what the driver lacks.
-    if host.output("vgs", "--noheadings", "-o", "vg_name", group) is None:
+    shown = host.output("vgs", "--noheadings", "-o", "vg_name", group)
+    if shown is None and host.acts_as_root:
         yield Finding(
             check="backend.volume-group",
             severity="error",
@@ -236,5 +237,12 @@ def _lvm(host: Host, name: str, options: Mapping[str, Any], meaning: str) -> Ite
             advice=f"Make it: `vgcreate {group} DISK`. If it is there, LVM's filter hides its"
             " disk: `lvmconfig --type full devices/global_filter` shows that.",
         )
-    if str(options.get("target_helper", "")) in ("lioadm", "lio"):
+    thin = str(options.get("lvm_type") or "auto") in ("auto", "thin")
+    if thin and host.which("thin_check") is None:
+        unchecked = f"a thin pool of backend {name} is not checked when it is activated"
+        yield mending.missing(host, "backend.thin", ["thin_check"], unchecked, severity="warning")
+    helper = str(options.get("target_helper") or "tgtadm")
+    if helper == "tgtadm" and protocols.of(options) == "iscsi" and host.which("tgtadm") is None:
+        yield mending.missing(host, "backend.target", ["tgtadm"], meaning)
+    elif helper == "lioadm":
         yield from mending.modules(host, _LIO, "backend.target", meaning)

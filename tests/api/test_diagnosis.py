@@ -14,6 +14,7 @@ from api.conftest import connector
 import cinderlib as cl
 from cinderlib import diagnosis
 from cinderlib.node.checks.finding import Finding
+from cinderlib.node.checks.host import Host
 
 
 def register(controller: cl.Controller, name: str, **properties: Any) -> None:
@@ -120,6 +121,33 @@ def test_the_volume_group_of_lvm(
 
     assert found(volume_group="pool") == []
     assert "no volume group cinder-volumes" in found()[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "checks"),
+    [
+        ({}, {"backend.thin", "backend.target"}),
+        ({"lvm_type": "default"}, {"backend.target"}),
+        ({"lvm_type": "default", "target_helper": "fake"}, set()),
+    ],
+)
+def test_what_lvm_needs_besides(
+    controller: cl.Controller,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, str],
+    checks: set[str],
+) -> None:
+    vgs = tmp_path / "vgs"
+    vgs.write_text("#!/bin/sh\n")
+    vgs.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for name in ("thin_check", "tgtadm"):
+        if (folder := Host(path="/usr/sbin:/sbin:/usr/local/sbin").which(name)) is not None:
+            pytest.skip(f"{folder} is installed; this is about a host without")
+    found = controller.diagnose({"lvm": {"volume_driver": "lvm", **options}})
+    named = {f.check for f in found if f.check in ("backend.thin", "backend.target")}
+    assert named == checks
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,11 @@ class Host:
         except (MissingDependency, NodeError):
             return None
 
+    @functools.cached_property
+    def acts_as_root(self) -> bool:
+        """Whether what only root can do can be done: as root, or through the root helper."""
+        return self.is_root or (self.output("id", "-u") or "").strip() == "0"
+
     def is_listening(self, socket: str) -> bool:
         """Whether something listens on an abstract socket: a daemon, or systemd for it.
 
@@ -144,4 +149,5 @@ class Host:
     @property
     def is_container(self) -> bool:
         """Whether the kernel is another host's."""
-        return self.exists("/run/.containerenv") or self.exists("/.dockerenv")
+        marks = ("/run/.containerenv", "/.dockerenv", "/run/systemd/container")
+        return any(self.exists(mark) for mark in marks)

@@ -26,19 +26,27 @@ def check(host: Host, attached: Collection[str]) -> Iterator[Finding]:
     text = host.output("lvmconfig", "--type", "full", "devices")
     if text is None or _is_limited(host, text):
         return
-    patterns = [f"a|^/dev/disk/by-id/lvm-pv-uuid-{uuid}$|" for uuid in _own_volumes(host, attached)]
-    quoted = ", ".join(f'"{pattern}"' for pattern in (*patterns, "r|.*|"))
-    lines = shlex.quote(f"devices {{\\n\\tglobal_filter = [ {quoted} ]\\n}}\\n")
-    own = f" but its own {len(patterns)}" if patterns else ""
+    own = _own_disks(host, attached)
+    commands: tuple[str, ...] = ()
+    advice = f"Set global_filter in {LOCAL} to the disks that are this host's own."
+    if own is not None:
+        patterns = [*(f"a|^{name}$|" for name in own), "r|.*|"]
+        quoted = ", ".join(f'"{pattern}"' for pattern in patterns)
+        text = shlex.quote(f"devices {{\\n\\tglobal_filter = [ {quoted} ]\\n}}\\n")
+        commands = (f"printf {text} >>{LOCAL}",)
+        seen = f"only the {len(own)} that it has now" if own else "no disk"
+        advice = (
+            f"This lets LVM see {seen}. Before a new disk is given to LVM, add it to the filter in"
+            f" {LOCAL}."
+        )
     yield Finding(
         check="lvm.filter",
         severity="warning",
         problem="LVM looks for volume groups on every disk, volumes that are attached among them",
         meaning="it activates what is on a guest's disk: then it cannot be detached, and two hosts"
         " write to it",
-        commands=(f"printf {lines} >>{LOCAL}",),
-        advice=f"This lets LVM see no disk{own}. Before a new disk is given to LVM, add it to the"
-        f" filter in {LOCAL}.",
+        commands=commands,
+        advice=advice,
     )
 
 
@@ -51,11 +59,15 @@ def _is_limited(host: Host, text: str) -> bool:
     return any(re.search(r'"r(.)(\.\*|\.|/dev/\.\*|\^/dev/\.\*)\1', each) for each in filters)
 
 
-def _own_volumes(host: Host, attached: Collection[str]) -> list[str]:
-    """The UUIDs of the physical volumes of this host."""
+def _own_disks(host: Host, attached: Collection[str]) -> list[str] | None:
+    """The disks of this host that LVM uses, by names that stay; ``None`` when that is not known,
+    and a filter could hide what the host runs from."""
     text = host.output("pvs", "--reportformat", "json", "-o", "pv_name,pv_uuid")
     try:
-        rows = json.loads(text or "{}")["report"][0]["pv"]
-        return [row["pv_uuid"] for row in rows if row["pv_name"] not in attached]
+        rows = json.loads(text or "")["report"][0]["pv"]
+        disks = {row["pv_name"]: row["pv_uuid"] for row in rows}
     except (ValueError, LookupError, TypeError):
-        return []
+        return None
+    names = {disk: f"/dev/disk/by-id/lvm-pv-uuid-{uuid}" for disk, uuid in disks.items()}
+    own = (disk for disk in disks if disk not in attached)
+    return [names[disk] if host.exists(names[disk]) else disk for disk in own]

@@ -13,10 +13,10 @@ Family = Literal["debian", "rhel"]
 
 #: Command -> its package in the families of Debian and of Red Hat Enterprise Linux.
 PACKAGES: Mapping[str, tuple[str, str]] = {
-    "blockdev": ("util-linux", "util-linux-core"),
+    "blockdev": ("util-linux", "util-linux"),
     "du": ("coreutils", "coreutils"),
     "iscsiadm": ("open-iscsi", "iscsi-initiator-utils"),
-    "losetup": ("mount", "util-linux-core"),
+    "losetup": ("mount", "util-linux"),
     "lsscsi": ("lsscsi", "lsscsi"),
     "lvcreate": ("lvm2", "lvm2"),
     "lvs": ("lvm2", "lvm2"),
@@ -28,6 +28,8 @@ PACKAGES: Mapping[str, tuple[str, str]] = {
     "qemu-img": ("qemu-utils", "qemu-img"),
     "rbd": ("ceph-common", "ceph-common"),
     "sudo": ("sudo", "sudo"),
+    "tgtadm": ("tgt", "scsi-target-utils"),
+    "thin_check": ("thin-provisioning-tools", "device-mapper-persistent-data"),
     "udevadm": ("udev", "systemd-udev"),
     "vgs": ("lvm2", "lvm2"),
 }
