@@ -20,6 +20,8 @@ from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord, ne
 
 FOREIGN = "aaaaaaaa-0000-4000-8000-000000000001"
 DATA = b"somebody's data"
+#: Seconds; only what hangs meets it.
+PATIENCE = 300
 
 
 def found(backend: cl.Backend, **options: Any) -> list[tuple[str, str, str, str]]:
@@ -194,7 +196,7 @@ def test_a_removal_that_is_killed_is_finished(
 FileDriver.delete_volume = lambda *args: os._exit(9)
 backend.reconcile(remove=["{FOREIGN}"])
 """
-        assert in_a_process(tmp_path, root, code).wait(60) == 9
+        assert in_a_process(tmp_path, root, code).wait(PATIENCE) == 9
         assert files(root) == [f"volume-{FOREIGN}"]
         assert [done.outcome for done in controller.recover()] == ["finished"]
         assert files(root) == []
@@ -211,7 +213,7 @@ def test_an_interrupted_operation_is_found_and_settled(
 FileDriver.create_cloned_volume = lambda *args: os._exit(9)
 controller.volume("{volume.id}").clone(id="{FOREIGN}")
 """
-        assert in_a_process(tmp_path, root, code).wait(60) == 9
+        assert in_a_process(tmp_path, root, code).wait(PATIENCE) == 9
         expected = ("interrupted", "intent", FOREIGN)
         assert found(backend) == [(*expected, "found")]
         assert found(backend, repair=True) == [(*expected, "repaired")]
@@ -243,7 +245,7 @@ print("done")
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         seen = [each for _ in range(30) for each in backend.reconcile(repair=True)]
-        out, _ = process.communicate("", timeout=60)
+        out, _ = process.communicate("", timeout=PATIENCE)
         assert (seen, out, process.returncode) == ([], "done\n", 0)
         assert files(root) == []
 
@@ -261,7 +263,7 @@ def test_a_create_that_takes_long_is_no_finding(
         if after:
             original(self, volume)
         reached.set()
-        assert go_on.wait(60)
+        assert go_on.wait(PATIENCE)
         if not after:
             original(self, volume)
 
@@ -269,13 +271,13 @@ def test_a_create_that_takes_long_is_no_finding(
     thread = threading.Thread(target=backend.create_volume, args=(1,), kwargs={"id": FOREIGN})
     thread.start()
     try:
-        assert reached.wait(60)
+        assert reached.wait(PATIENCE)
         assert found(backend, repair=True) == []
         with pytest.raises(cl.errors.InvalidInput):
             backend.reconcile(remove=[FOREIGN])
     finally:
         go_on.set()
-        thread.join(60)
+        thread.join(PATIENCE)
     assert backend.controller.volume(FOREIGN).status == "available"
     assert files(root) == [f"volume-{FOREIGN}"]
 
@@ -335,6 +337,18 @@ def test_records_of_a_volume_that_the_store_has_lost(array: cl.Backend, root: Pa
     assert os.listdir(root) == []
     assert store.count(ConnectionRecord) + store.count(SnapshotRecord) == 0
     assert found(array) == []
+
+
+def test_a_snapshot_that_only_its_record_is_left_of(backend: cl.Backend, root: Path) -> None:
+    volume = backend.create_volume(1)
+    snapshot = volume.create_snapshot()
+    backend.controller.store.apply(Remove(VolumeRecord, volume.id))
+    for name in files(root):
+        (root / name).unlink()
+    expected = ("dangling", "snapshot", snapshot.id)
+    assert found(backend, repair=True) == [(*expected, "found")]
+    assert found(backend, remove=[snapshot.id]) == [(*expected, "removed")]
+    assert found(backend) == []
 
 
 def test_a_connection_of_a_volume_that_nobody_has_goes_by_itself(array: cl.Backend) -> None:

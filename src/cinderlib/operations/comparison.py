@@ -67,9 +67,10 @@ class Comparison:
         found_connections = self._read(ConnectionRecord)
         self._intents(self._read(IntentRecord))
         self._read(KeyValueRecord)
-        self._storage(found_volumes, found_snapshots)
-        self._states([*found_volumes, *found_snapshots, *found_connections])
         self._relations(found_volumes, found_snapshots, found_connections)
+        dangling = {c.finding.resource_id for c in self._cases if c.finding.problem == "dangling"}
+        self._storage(found_volumes, [s for s in found_snapshots if s.id not in dangling])
+        self._states([*found_volumes, *found_snapshots, *found_connections])
         for name in self._driver.leftovers():
             self._add(
                 "leftover", "file", "", "a killed process left it half made", name=name,
