@@ -49,6 +49,10 @@ class Host:
         """Where a file of the host is, such as ``/etc/os-release``."""
         return self._root / name.lstrip("/")
 
+    def real(self, name: str) -> str:
+        """Where the links that a name goes through end."""
+        return os.path.realpath(self.file(name))
+
     def exists(self, name: str) -> bool:
         """Whether there is a file or a folder of that name."""
         return self.file(name).exists()

@@ -69,5 +69,11 @@ def _own_disks(host: Host, attached: Collection[str]) -> list[str] | None:
     except (ValueError, LookupError, TypeError):
         return None
     names = {disk: f"/dev/disk/by-id/lvm-pv-uuid-{uuid}" for disk, uuid in disks.items()}
-    own = (disk for disk in disks if disk not in attached)
+    others = [host.real(path) for path in attached]
+    own = (disk for disk in disks if not _is_on(host.real(disk), others))
     return [names[disk] if host.exists(names[disk]) else disk for disk in own]
+
+
+def _is_on(disk: str, others: Collection[str]) -> bool:
+    """Whether a disk is one of others, or a partition of one."""
+    return any(re.fullmatch(rf"{re.escape(other)}(p?\d+)?", disk) for other in others)
