@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import functools
 import hashlib
 import os
 import pathlib
@@ -26,34 +28,36 @@ ENVIRONMENTS = {
     "controller": ("cinder", "click", "msgspec", "os-brick", "platformdirs", *_DATABASE),
 }
 
+#: Makes what belongs into an empty folder.
+Maker = Callable[[pathlib.Path], None]
+#: Of what something is made, which is another thing when that has changed, and what makes it.
+Recipe = tuple[str, Maker]
+
 
 def prepare(say: Callable[[str], None]) -> dict[str, pathlib.Path]:
     """Make what is missing.
 
     :param say: called with a line when something that takes time begins or is done.
-    :returns: the folder of kernel and roots as ``'roots'``, and images by name.
+    :returns: by name, the folder of kernel and roots (``'roots'``), and others with a file system
+        ``image`` each.
     """
     if os.geteuid():
         raise PermissionError("The lab makes images of whole systems: run it as root.")
     CACHE.mkdir(parents=True, exist_ok=True)
-    made = {"roots": _made("roots", _of_files((HERE / "image").iterdir()), _make_roots, say)}
+    recipes: dict[str, Recipe] = {
+        "roots": (_of_files((HERE / "image").iterdir()), _make_roots),
+    }
     for role, packages in ENVIRONMENTS.items():
         key = "\n".join([*packages, (ROOT / "constraints.txt").read_text(), _python_version()])
-
-        def make(folder: pathlib.Path, packages: tuple[str, ...] = packages) -> None:
-            _pip(folder / "tree", *packages)
-            _pack(folder)
-
-        made[role] = _made(f"python-{role}", key, make, say) / "image"
-    files = [*(ROOT / "src").rglob("*.py"), *(HERE / "guest").rglob("*")]
-    key = _of_files([*files, ROOT / "pyproject.toml"])
-    made["project"] = _made("project", key, _make_project, say) / "image"
-    return made
+        recipes[f"python-{role}"] = (key, functools.partial(_make_environment, packages=packages))
+    files = [*(ROOT / "src").rglob("*.py"), *(HERE / "guest").rglob("*"), ROOT / "pyproject.toml"]
+    recipes["project"] = (_of_files(files), _make_project)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        folders = pool.map(lambda name: _made(name, *recipes[name], say), recipes)
+        return dict(zip(recipes, folders, strict=True))
 
 
-def _made(
-    name: str, key: str, make: Callable[[pathlib.Path], None], say: Callable[[str], None]
-) -> pathlib.Path:
+def _made(name: str, key: str, make: Maker, say: Callable[[str], None]) -> pathlib.Path:
     """The folder of a name and a key, made when it is missing; those of other keys are removed."""
     folder = CACHE / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     if folder.exists():
@@ -78,6 +82,11 @@ def remove(folder: pathlib.Path) -> None:
 
 def _make_roots(folder: pathlib.Path) -> None:
     subprocess.run([HERE / "image" / "build", folder], check=True, stdin=subprocess.DEVNULL)
+
+
+def _make_environment(folder: pathlib.Path, packages: Iterable[str]) -> None:
+    _pip(folder / "tree", *packages)
+    _pack(folder)
 
 
 def _make_project(folder: pathlib.Path) -> None:

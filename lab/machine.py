@@ -246,9 +246,9 @@ class Machine:
             *("-monitor", f"unix:{self._sockets}/{self.name}.monitor,server=on,wait=off"),
             *("-device", "virtio-rng-pci"),
             *_disk("root", f"file={roots}/{root}.img,format=raw,snapshot=on"),
-            *_disk("image-store", f"file={self._images['store']},format=raw,readonly=on"),
-            *_disk("image-env", f"file={self._images[python]},format=raw,readonly=on"),
-            *_disk("image-project", f"file={self._images['project']},format=raw,readonly=on"),
+            *_image("store", self._images["python-store"]),
+            *_image("env", self._images[f"python-{python}"]),
+            *_image("project", self._images["project"]),
         ]
         for index, size in enumerate(self._disks):
             data = self._sockets / f"{self.name}-data{index}"
@@ -332,6 +332,10 @@ class Session:
 def _disk(name: str, options: str) -> Iterator[str]:
     yield from ("-drive", f"{options},if=none,id={name},cache=unsafe")
     yield from ("-device", f"virtio-blk-pci,drive={name},serial={name}")
+
+
+def _image(name: str, folder: pathlib.Path) -> Iterator[str]:
+    yield from _disk(f"image-{name}", f"file={folder}/image,format=raw,readonly=on")
 
 
 def _card(netdev: str, network: int, number: int) -> str:

@@ -74,8 +74,9 @@ class Run:
             machine.stop()
         self._sockets.cleanup()
 
-    def inventories(self) -> dict[str, dict[str, list[str]]]:
-        """What there is of volumes on each machine."""
+    def inventories(self, names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
+        """What there is of volumes on these machines."""
+        names = list(names)
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            found = pool.map(lambda machine: machine.inventory(), self.machines.values())
-            return dict(zip(self.machines, found, strict=True))
+            found = pool.map(lambda name: self.machines[name].inventory(), names)
+            return dict(zip(names, found, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -27,13 +28,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "full: with --full only, because of how long it takes")
     config.addinivalue_line("markers", "last: after all others, because of what it ends")
     config.addinivalue_line("markers", "shows(scenario, *protocols): for the table")
     config.stash[_SHOWN] = []
     config.stash[_VERSIONS] = {}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.option.full:
+        items[:] = [item for item in items if item.get_closest_marker("full") is None]
     for item in items:
         item.add_marker(pytest.mark.timeout(900))
     items.sort(key=lambda item: item.get_closest_marker("last") is not None)
@@ -68,9 +72,10 @@ def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Writes a line to the terminal, past pytest's capturing."""
     terminal = request.config.pluginmanager.getplugin("terminalreporter")
     capture = request.config.pluginmanager.getplugin("capturemanager")
+    one_at_a_time = threading.Lock()
 
     def write(line: str) -> None:
-        with capture.global_and_fixture_disabled():
+        with one_at_a_time, capture.global_and_fixture_disabled():
             terminal.ensure_newline()
             terminal.write_line(f"  lab: {line}")
 
@@ -264,11 +269,12 @@ def _node_session(machine: Machine) -> Session:
 
 @pytest.fixture(autouse=True)
 def leftovers(run: Run, request: pytest.FixtureRequest) -> Iterator[None]:
-    """After a scenario every machine has what it had before, and the store too."""
+    """After a scenario its machines have what they had before, and the store too."""
     python = request.getfixturevalue("control") if "control" in request.fixturenames else None
-    before = run.inventories() | {"store": _rows(python)}
+    machines = set(request.fixturenames) & set(NUMBERS)
+    before = run.inventories(machines) | {"store": _rows(python)}
     yield
-    after = run.inventories() | {"store": _rows(python)}
+    after = run.inventories(machines) | {"store": _rows(python)}
     left = {
         (place, kind): new
         for place, kinds in after.items()

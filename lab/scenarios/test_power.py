@@ -5,27 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from steps import WRITER, carry, shows, until
+from steps import WRITER, carry, connect, shows, until
 
 from lab.machine import Machine, Session, address
-
-_NODE = "import cinderlib as cl; import data; node = cl.Node(my_ip=my_ip, multipath=True)"
 
 
 @shows("The node loses its power while attached", "iSCSI multipath")
 def test_the_node_is_reset(controller: Machine, control: Session, node2: Machine) -> None:
-    backing = _connected_volume(control, node2)
-    info = control("conn.connection_info")
     before = node2.inventory()
-    with node2.python() as python:
-        python(_NODE, my_ip=address("node2", 1))
-        python("attachment = node.attach(info)", info=carry(info))
+    with _node(node2) as python:
+        backing = _connected_volume(control, python)
+        python("attachment = node.attach(info)")
         written = python("data.write(attachment.path)")
     assert controller.digest(backing) == written
+    info = control("conn.connection_info")
 
     node2.reset()
-    with node2.python() as python:
-        python(_NODE, my_ip=address("node2", 1))
+    with _node(node2) as python:
         assert python("[node.attachments(), node.leftovers()]") == [[], []]
         after = node2.inventory()
         # What open-iscsi keeps on its disk of portals stays until the volume is detached there.
@@ -41,11 +37,10 @@ def test_the_node_is_reset(controller: Machine, control: Session, node2: Machine
 def test_the_controller_is_reset(
     controller: Machine, control: Session, load: Callable[[Session], None], node2: Machine
 ) -> None:
-    backing = _connected_volume(control, node2)
-    info, volume_id = control("conn.connection_info, vol.id")
-    with node2.python() as python:
-        python(_NODE, my_ip=address("node2", 1))
-        python("attachment = node.attach(info)", info=carry(info))
+    with _node(node2) as python:
+        backing = _connected_volume(control, python)
+        volume_id = control("vol.id")
+        python("attachment = node.attach(info)")
         python(WRITER)
         until(lambda: python("progress[0]") > 4, "writes begin")
 
@@ -68,39 +63,39 @@ def test_the_controller_is_reset(
     control("vol.disconnect(vol.connections[0]); vol.delete()")
 
 
-def _connected_volume(control: Session, node: Machine) -> str:
-    with node.python() as python:
-        python(_NODE, my_ip=address(node.name, 1))
-        properties = python("node.connector_properties()")
-    control(
-        """
-        vol = lvm.create_volume(size=1)
-        conn = vol.connect(properties, attached_host=name)
-        """,
-        properties=carry(properties),
-        name=node.name,
-    )
-    return f"/dev/cinder-volumes/{control('vol.name_in_storage')}"
-
-
 @shows(
     "The process is killed while it attaches; leftovers are found and removed", "iSCSI multipath"
 )
 def test_the_process_is_killed(control: Session, node2: Machine) -> None:
-    _connected_volume(control, node2)
-    info = control("conn.connection_info")
     before = node2.inventory()
-    with node2.python() as python:
-        python(_NODE, my_ip=address("node2", 1))
+    with _node(node2) as python:
+        _connected_volume(control, python)
         process = python("import os, threading; os.getpid()")
-        python("threading.Thread(target=node.attach, args=[info]).start()", info=carry(info))
-        until(lambda: bool(node2.inventory()["iSCSI sessions"]), "the attach has begun")
-        node2.run(f"kill -9 {process}")
-    with node2.python() as python:
-        python(_NODE, my_ip=address("node2", 1))
+        python("threading.Thread(target=node.attach, args=[info]).start()")
+        # Half way: there is a session, and a disk has yet to be found and made a map of.
+        node2.run(
+            "until compgen -G '/sys/class/iscsi_session/session*'; do sleep 0.02; done; "
+            f"kill -9 {process}"
+        )
+    with _node(node2) as python:
         assert python("[leftover.operation for leftover in node.leftovers()]") == ["attaching"]
         assert python("[leftover.operation for leftover in node.cleanup()]") == ["attaching"]
         assert python("node.leftovers()") == []
     after = node2.inventory()
     assert after == before
     control("vol.disconnect(conn); vol.delete()")
+
+
+def _node(machine: Machine) -> Session:
+    """A process of its own, which can end with its machine."""
+    python = machine.python()
+    python("import cinderlib as cl; import data", my_ip=address(machine.name, 1))
+    python("node = cl.Node(my_ip=my_ip, multipath=True)")
+    return python
+
+
+def _connected_volume(control: Session, node: Session) -> str:
+    """A new volume, connected for a node: its logical volume."""
+    control("vol = lvm.create_volume(size=1)")
+    connect(control, node, "node2", multipath=True)
+    return f"/dev/cinder-volumes/{control('vol.name_in_storage')}"
