@@ -44,6 +44,12 @@ class InvalidInput(CinderlibError, ValueError):
     code = "INVALID_ARGUMENT"
 
 
+class OutOfRange(InvalidInput):
+    """A size that no volume, or not this one, can have; nothing was touched."""
+
+    code = "OUT_OF_RANGE"
+
+
 class InvalidConnector(InvalidInput):
     """The connector properties of a host lack what the driver needs."""
 

@@ -9,13 +9,14 @@ those that can carry secrets not at all.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import uuid
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from cinderlib.errors import ConfigurationError, InvalidConnector, InvalidInput
+from cinderlib.errors import ConfigurationError, InvalidConnector, InvalidInput, OutOfRange
 
 #: Longest name, description, id, host or backend name, in characters, as in Cinder.
 MAX_TEXT = 255
@@ -140,6 +141,7 @@ def check_size(value: Any, what: str = "size") -> int:
 
     :param value: a whole or fractional number above 0, or its text (``'5'``).
     :returns: whole GiB; a fraction is rounded up.
+    :raises OutOfRange: it is a number, but of no volume.
     """
     number = value
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
@@ -147,7 +149,7 @@ def check_size(value: Any, what: str = "size") -> int:
     if isinstance(number, bool | str) or not isinstance(number, int | float):
         raise InvalidInput(f"The {what} must be a number of GiB, not {shown(value)}.")
     if not 0 < number <= MAX_SIZE:  # so is NaN
-        raise InvalidInput(
+        raise OutOfRange(
             f"The {what} must be above 0 and at the most {MAX_SIZE} GiB, not {shown(value)}."
         )
     return math.ceil(number)
@@ -272,6 +274,15 @@ def check_json(value: Any, what: str, *, depth: int = MAX_DEPTH) -> Any:
     raise InvalidInput(
         f"The {what} has a {_type(value)} in it; only what JSON can carry is allowed."
     )
+
+
+def json_object(text: str | bytes) -> dict[str, Any] | None:
+    """The object that a JSON text is, or ``None`` when it is anything else, or no JSON."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def check_connector(value: Any) -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import IO, TYPE_CHECKING, Any
 
 from cinderlib import errors
+from cinderlib.validation import json_object
 
 if TYPE_CHECKING:
     import cinderlib as cl
@@ -26,17 +26,10 @@ def read(file: IO[bytes]) -> dict[str, Any]:
         )
     if len(text) > LONGEST:
         raise errors.InvalidDocument(f"The document is longer than {LONGEST} bytes")
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        raise errors.InvalidDocument("The document is not JSON") from None
-    if not isinstance(document, dict):
-        raise errors.InvalidDocument(f"The document must be a JSON object, not a {_kind(document)}")
+    document = json_object(text)
+    if document is None:
+        raise errors.InvalidDocument("The document is no JSON object")
     return document
-
-
-def _kind(value: Any) -> str:
-    return "list" if isinstance(value, list) else "single value"
 
 
 def registered(controller: cl.Controller, node: str) -> dict[str, Any]:
@@ -45,7 +38,12 @@ def registered(controller: cl.Controller, node: str) -> dict[str, Any]:
     :raises NotFound: none has, under that name.
     """
     for found in controller.persistence.get_key_values(node):
-        document: dict[str, Any] = json.loads(found.value)
+        document = json_object(found.value or "")
+        if document is None:
+            raise errors.InvalidDocument(
+                f"What the store has under {node!r} is not what a node registers: run `cinderlib"
+                f" node register {node}` there again"
+            )
         return document
     raise errors.NotFound(
         f"No node has registered as {node!r} in the store: run `cinderlib node register {node}`"

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from cinderlib import errors
 from cinderlib.cli import sizes
+from cinderlib.validation import json_object
 
 if TYPE_CHECKING:
     import cinderlib as cl
@@ -161,11 +162,8 @@ def read(file: IO[bytes]) -> Iterator[Any]:
 
 
 def _key_value(number: int, line: bytes) -> dict[str, Any]:
-    try:
-        item = json.loads(line)
-        valid = isinstance(item["key"], str) and isinstance(item["value"], str | None)
-    except (ValueError, KeyError, TypeError):
-        valid = False
-    if not valid:
+    item = json_object(line) or {}
+    key, value = item.get("key"), item.get("value", 0)
+    if not isinstance(key, str) or not isinstance(value, str | None):
         raise errors.InvalidDocument(f"Line {number} is no key-value")
-    return {"key": item["key"], "value": item["value"]}
+    return {"key": key, "value": value}

@@ -27,11 +27,13 @@ class TomlFile:
             raise ConfigurationError(f"{path} cannot be read: {reason}") from exc
         try:
             self.data = tomllib.loads(self._text)
-        except tomllib.TOMLDecodeError as exc:
+        except RecursionError:
+            raise ConfigurationError(f"{path}: it is nested too deep") from None
+        except ValueError as exc:  # tomllib's own, and int's for a number without end
             at = _AT.search(str(exc))
             line = int(at[1]) if at and at[1] else self._text.count("\n") + 1
             reason = _AT.sub("", str(exc))
-            raise ConfigurationError(f"{path}:{line}: this is no TOML: {reason}") from exc
+            raise ConfigurationError(f"{path}:{line}: this is no TOML: {_cut(reason)}") from exc
 
     def line(self, *keys: str) -> int | None:
         """The line on which the value begins that is found under these keys.
@@ -44,7 +46,7 @@ class TomlFile:
         for number in range(1, len(lines) + 1):
             try:
                 data = tomllib.loads("".join(lines[:number]))
-            except tomllib.TOMLDecodeError:
+            except ValueError:
                 continue  # in the middle of a value of several lines
             if _has(data, keys):
                 return before + 1
@@ -55,7 +57,12 @@ class TomlFile:
         """An error about what is found under these keys, or about the file."""
         line = self.line(*keys) if keys else None
         place = f"{self.path}:{line}" if line else str(self.path)
-        return ConfigurationError(f"{place}: {message}")
+        return ConfigurationError(f"{place}: {_cut(message)}")
+
+
+def _cut(message: str) -> str:
+    """What a name without end is in is not shown without end."""
+    return message if len(message) <= 500 else f"{message[:500]}..."
 
 
 def _has(data: Any, keys: tuple[str, ...]) -> bool:

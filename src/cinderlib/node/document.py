@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import hashlib
+import re
 import threading
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
@@ -15,6 +16,7 @@ from cinderlib.errors import InvalidDocument
 
 T = TypeVar("T", bound=msgspec.Struct)
 
+_NULL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _preparing = threading.Lock()
 _prepared: set[type[msgspec.Struct]] = set()
 
@@ -91,9 +93,15 @@ class ConnectionDocument:
         parsed = check(_Document, raw)
         asked = check(_Connector, parsed.connector, where="connector")
         try:
-            msgspec.json.encode({k: v for k, v in raw.items() if k != "device"})
+            text = msgspec.json.encode({k: v for k, v in raw.items() if k != "device"})
         except (TypeError, ValueError) as exc:
             raise InvalidDocument(f"The connection document is no JSON: {exc}.") from None
+        except RecursionError:
+            raise InvalidDocument("The connection document is nested too deep.") from None
+        if _NULL.search(text):
+            raise InvalidDocument(
+                "The connection document has a null character in it, which no path or name has."
+            )
         self._raw = raw
         self.id = parsed.id
         self.protocol = parsed.conn.driver_volume_type.lower()
@@ -149,8 +157,13 @@ def check(kind: type[T], data: Mapping[str, Any], *, where: str = "") -> T:
             _prepared.add(kind)
     try:
         return msgspec.convert(data, kind)
+    except UnicodeEncodeError:
+        raise InvalidDocument("The connection document is no valid Unicode text.") from None
     except msgspec.ValidationError as exc:
+        # It begins with a value, which may be without end, and ends with its place.
         reason = str(exc)
+        if len(reason) > 500:
+            reason = f"{reason[:200]}...{reason[-200:]}"
         at = f"$.{where}" if where else "$"
         reason = reason.replace("`$", f"`{at}") if "`$" in reason else f"{reason} - at `{at}`"
         raise InvalidDocument(f"The connection document is not usable: {reason}.") from None

@@ -7,6 +7,7 @@ import importlib
 from cinderlib.errors import Unsupported
 from cinderlib.node.base import Connector, HostSettings
 from cinderlib.node.document import ConnectionDocument
+from cinderlib.validation import shown
 
 _CONNECTORS = {
     "fibre_channel": "cinderlib.node.fibre_channel:FibreChannelConnector",
@@ -40,7 +41,7 @@ def connector(document: ConnectionDocument, settings: HostSettings) -> Connector
         module, _, name = _CONNECTORS[document.protocol].partition(":")
     except KeyError:
         raise Unsupported(
-            f"No way to attach over {document.protocol!r} is known; known are "
+            f"No way to attach over {shown(document.protocol)} is known; known are "
             f"{', '.join(sorted(_CONNECTORS))}.",
             resource=document.id,
         ) from None

@@ -80,7 +80,7 @@ class State:
             raise NodeError(f"The state of this host in {self.path} is unreadable: {exc}.") from exc
         for step in reversed(steps):
             # A step that was being written when its process was killed was not begun.
-            with contextlib.suppress(msgspec.DecodeError):
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 return _decoder.decode(step)
         return None
 

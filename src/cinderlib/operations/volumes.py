@@ -134,7 +134,7 @@ def _source(journal: Journal, volume: VolumeRecord) -> VolumeRecord | SnapshotRe
 
 def _refuse_smaller(volume: VolumeRecord, source: str, size: int) -> None:
     if volume.size < size:
-        raise errors.InvalidInput(
+        raise errors.OutOfRange(
             f"A volume of {volume.size} GiB cannot hold the data of {source}, which has {size} GiB",
             resource=volume.id,
         )
@@ -227,14 +227,14 @@ def extend(journal: Journal, volume_id: str, size: int) -> tuple[VolumeRecord, b
     :param size: the new size in GiB.
     :returns: the record, whether it was smaller before, and the size of this host's device in
         bytes, if there is one.
-    :raises InvalidInput: the volume is larger already.
+    :raises OutOfRange: the volume is larger already.
     :raises NodeError: the volume has grown, and this host's device has not.
     """
     with journal.locks.hold(lock_name(volume_id)):
         volume = get(journal, volume_id)
         driver = journal.driver(volume.backend)
         if size < volume.size:
-            raise errors.InvalidInput(
+            raise errors.OutOfRange(
                 f"Volume {volume_id} has {volume.size} GiB and cannot be made smaller ({size} GiB)",
                 resource=volume_id,
             )

@@ -95,12 +95,10 @@ def _done(verb: str, driver: str, url: str, extra: Sequence[str]) -> str | None:
 
 def _options(driver: str) -> dict[str, Any]:
     from cinderlib.errors import ConfigurationError
+    from cinderlib.validation import json_object
 
-    try:
-        options = json.loads(driver)
-    except ValueError:
-        options = None
-    if not isinstance(options, dict):
+    options = json_object(driver)
+    if options is None:
         # Not repeated: it has passwords in it.
         raise ConfigurationError("The driver options are not a JSON object")
     if "volume_backend_name" not in options:
@@ -269,11 +267,9 @@ def _latest(backend: cl.Backend, volume_id: str, *, attached: bool) -> cl.Connec
 
 def _object(text: str, what: str) -> dict[str, Any]:
     from cinderlib.errors import InvalidInput
+    from cinderlib.validation import json_object
 
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
+    value = json_object(text)
+    if value is None:
         raise InvalidInput(f"The {what} is not a JSON object")
     return value

@@ -87,12 +87,10 @@ def _document(connection_info: Any) -> dict[str, Any]:
 
 def _input() -> dict[str, Any]:
     from cinderlib.errors import InvalidDocument
+    from cinderlib.validation import json_object
 
-    try:
-        given = json.load(sys.stdin)
-    except ValueError:
-        given = None
-    if not isinstance(given, dict):
+    given = json_object(sys.stdin.buffer.read())
+    if given is None:
         # Not repeated: keys can be in it.
         raise InvalidDocument("Standard input is not a JSON object")
     return given

@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from cinderlib.errors import InvalidPersistence, StoreError
+from cinderlib.errors import InvalidDocument, InvalidPersistence, StoreError
 from cinderlib.persistence.sql import engine as engines
 
 #: How many volumes are read at a time, with all that belongs to them.
@@ -211,11 +211,17 @@ def _plain(name: str, value: Any) -> Any:
 
 def _attachment(row: Row) -> Row:
     texts = {name: row[name] for name in ("connection_info", "connector")}
-    # Text in Cinder's table; a database may have them decoded already.
-    decoded = {
-        name: json.loads(value) if isinstance(value, str) else value
-        for name, value in texts.items()
-    }
+    try:
+        # Text in Cinder's table; a database may have them decoded already.
+        decoded = {
+            name: json.loads(value) if isinstance(value, str) else value
+            for name, value in texts.items()
+        }
+    except (ValueError, RecursionError):
+        raise InvalidDocument(
+            f"Attachment {row['id']} of volume {row['volume_id']} is damaged: its connector or"
+            " connection_info is no JSON"
+        ) from None
     return {**row, **decoded}
 
 

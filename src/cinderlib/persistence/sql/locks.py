@@ -51,16 +51,8 @@ class ServerLocks:
 
         :raises StoreError: the server cannot be reached.
         """
-        try:
-            connection = self._engine.connect()
-        except sa.exc.DBAPIError as exc:
-            raise self._failure(exc) from None
+        connection, got = self._asked(number, timeout)
         with contextlib.closing(connection):
-            try:
-                got = self._acquire(connection, number, timeout)
-            except sa.exc.DBAPIError as exc:
-                connection.invalidate()
-                raise self._failure(exc) from None
             if not got:
                 yield False
                 return
@@ -75,6 +67,35 @@ class ServerLocks:
 
     def close(self) -> None:
         self._engine.dispose()
+
+    def _asked(self, number: int, timeout: float) -> tuple[sa.Connection, bool]:
+        """A connection, and whether it has got the lock."""
+        connection = self._connection()
+        try:
+            return connection, self._got(connection, number, timeout)
+        except sa.exc.DBAPIError:
+            # What lay in the pool while the server was restarted is dead, all of it.
+            self._engine.dispose()
+        connection = self._connection()
+        try:
+            return connection, self._got(connection, number, timeout)
+        except sa.exc.DBAPIError as exc:
+            raise self._failure(exc) from None
+
+    def _connection(self) -> sa.Connection:
+        try:
+            return self._engine.connect()
+        except sa.exc.DBAPIError as exc:
+            raise self._failure(exc) from None
+
+    def _got(self, connection: sa.Connection, number: int, timeout: float) -> bool:
+        try:
+            return self._acquire(connection, number, timeout)
+        except BaseException:
+            # It may have got the lock all the same; the server frees it with the connection.
+            connection.invalidate()
+            connection.close()
+            raise
 
     def _parameters(self, number: int) -> dict[str, Any]:
         if self._engine.dialect.name == "postgresql":

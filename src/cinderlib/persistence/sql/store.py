@@ -289,7 +289,7 @@ def _place(record: Record | None) -> Place | None:
 def _decode(kind: type[R], id: str, document: bytes | str) -> R:
     try:
         record = decode(kind, document)
-    except (msgspec.MsgspecError, UnicodeError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         # What is in it may be secret: msgspec's message has the path and the types only, but its
         # traceback leads to the document.
         raise damaged(kind, id, "its document is damaged") from None

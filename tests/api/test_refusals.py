@@ -1,0 +1,141 @@
+"""What is refused because of what is there, with the code that a CSI plug-in hands on.
+
+``docs/csi.md`` lists the conditions with the tests of each, here and elsewhere.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from pathlib import Path
+
+import pytest
+from api.conftest import connector, files
+
+import cinderlib as cl
+from cinderlib.persistence.base import Put
+from cinderlib.records import VolumeRecord, replace
+
+
+def test_sizes_that_no_volume_can_have(backend: cl.Backend, root: Path) -> None:
+    for size in (0, -1, 2**31, float("inf"), float("nan")):
+        with pytest.raises(cl.errors.OutOfRange):
+            backend.create_volume(size)
+    assert files(root) == []
+
+
+def test_sizes_below_what_is_there(backend: cl.Backend) -> None:
+    volume = backend.create_volume(2)
+    snapshot = volume.create_snapshot()
+    for ask in (
+        lambda: volume.extend(1),
+        lambda: volume.clone(size=1),
+        lambda: snapshot.create_volume(size=1),
+    ):
+        with pytest.raises(cl.errors.OutOfRange) as caught:
+            ask()
+        assert caught.value.code == "OUT_OF_RANGE"
+    assert backend.volumes == [volume]
+
+
+def test_what_is_gone_cannot_be_used(backend: cl.Backend, root: Path) -> None:
+    volume, other = backend.create_volume(1), backend.create_volume(1)
+    snapshot = other.create_snapshot()
+    volume.delete()
+    snapshot.delete()
+    for ask in (
+        volume.clone,
+        volume.create_snapshot,
+        volume.attach,
+        lambda: volume.extend(2),
+        lambda: volume.connect(connector("alpha")),
+    ):
+        with pytest.raises(cl.errors.VolumeNotFound) as caught:
+            ask()
+        assert caught.value.code == "NOT_FOUND"
+    with pytest.raises(cl.errors.SnapshotNotFound):
+        snapshot.create_volume()
+    with pytest.raises(cl.errors.SnapshotNotFound):
+        other.revert_to_snapshot(snapshot)
+    assert files(root) == [other.name_in_storage]
+
+
+def test_looking_up_what_is_not_there(controller: cl.Controller, backend: cl.Backend) -> None:
+    unknown = str(uuid.uuid4())
+    with pytest.raises(cl.errors.VolumeNotFound):
+        controller.volume(unknown)
+    with pytest.raises(cl.errors.SnapshotNotFound):
+        controller.snapshot(unknown)
+    with pytest.raises(cl.errors.ConnectionNotFound):
+        controller.connection(unknown)
+
+
+def test_a_snapshot_of_another_volume_has_the_id(backend: cl.Backend) -> None:
+    first, second = backend.create_volume(1), backend.create_volume(1)
+    snapshot = first.create_snapshot("kept")
+    assert first.create_snapshot("kept", id=snapshot.id).changed is False
+    with pytest.raises(cl.errors.AlreadyExists) as caught:
+        second.create_snapshot("kept", id=snapshot.id)
+    assert caught.value.differences == {"volume_id": (first.id, second.id)}
+    assert second.snapshots == []
+
+
+def test_another_works_on_the_volume(tmp_path: Path) -> None:
+    """Another thread, process or host: who waits is refused after ``lock_timeout``."""
+    store = {"storage": "db", "connection": f"sqlite:///{tmp_path}/store.sqlite"}
+    state = tmp_path / "state"
+    with (
+        cl.Controller(store, state_path=state) as holder,
+        cl.Controller(store, state_path=state, lock_timeout=0.1) as controller,
+    ):
+        backend = controller.backend(
+            "here", volume_driver="file", file_root=str(tmp_path / "array")
+        )
+        volume = backend.create_volume(1)
+        snapshot = volume.create_snapshot()
+        held, asked = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with holder.journal.locks.hold(f"volume:{volume.id}"):
+                held.set()
+                asked.wait()
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        held.wait()
+        try:
+            for ask in (
+                volume.delete,
+                volume.create_snapshot,
+                snapshot.delete,
+                volume.attach,
+                lambda: volume.extend(2),
+            ):
+                with pytest.raises(cl.errors.Busy) as caught:
+                    ask()
+                assert (caught.value.code, caught.value.retryable) == ("ABORTED", True)
+        finally:
+            asked.set()
+            thread.join()
+        assert volume.extend(2)
+
+
+@pytest.mark.parametrize("status", ["error", "maintenance"])
+def test_a_volume_in_no_state_to_be_used(
+    controller: cl.Controller, backend: cl.Backend, status: str
+) -> None:
+    volume = backend.create_volume(1)
+    record = controller.store.get(VolumeRecord, volume.id)
+    assert record is not None
+    controller.store.apply(Put(replace(record, status=status)))
+    for ask in (
+        volume.clone,
+        volume.create_snapshot,
+        volume.attach,
+        lambda: volume.extend(2),
+        lambda: volume.connect(connector("alpha")),
+    ):
+        with pytest.raises(cl.errors.InvalidVolume, match=status) as caught:
+            ask()
+        assert caught.value.code == "FAILED_PRECONDITION"
+    volume.delete()
