@@ -18,7 +18,8 @@ def table(results: Results) -> str:
     here = machine()
     lines = [
         f"Python {here['python']}, {here['cores']} cores, {here['memory_gib']} GiB. A loop that is"
-        f" always the same took {noise} between the parts: a spread of {spread:.0f} %.",
+        f" always the same took {noise} between the parts: a spread of {spread:.0f} %. The load was"
+        f" {min(results.load):.1f} to {max(results.load):.1f}, ours included.",
     ]
     for part in dict.fromkeys(row.part for row in results.rows):
         lines += ["", f"### {part.capitalize()}", ""]

@@ -50,6 +50,8 @@ class Results:
         self.rows: list[Row] = []
         self.curves: dict[str, dict[str, list[tuple[float, float]]]] = {}
         self.calibration: list[float] = []
+        #: Processes that wanted a core, on average over a minute.
+        self.load: list[float] = []
         self.started = time.time()
 
     def add(self, *arguments: Any, **named: Any) -> None:
@@ -66,7 +68,8 @@ class Results:
         self.curves.setdefault(plot, {})[line] = list(points)
 
     def look_at_the_machine(self) -> None:
-        """Run the calibration loop."""
+        """Run the calibration loop, and see who else is at work."""
+        self.load.append(os.getloadavg()[0])
         self.calibration += [calibrate() for _ in range(5)]
 
     def write(self, path: pathlib.Path) -> None:
@@ -76,6 +79,7 @@ class Results:
                 {
                     "machine": machine(),
                     "seconds": round(time.time() - self.started),
+                    "load": self.load,
                     "calibration_ms": dataclasses.asdict(Figure.of(self.calibration, "ms")),
                     "rows": [{**dataclasses.asdict(row), "kept": row.kept} for row in self.rows],
                     "curves": self.curves,
@@ -94,5 +98,4 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "cores": os.cpu_count(),
         "memory_gib": memory,
-        "load": round(os.getloadavg()[0], 1),
     }

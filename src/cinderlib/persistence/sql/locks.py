@@ -103,10 +103,14 @@ class ServerLocks:
         return {"name": f"{self._prefix}{number}"}
 
     def _acquire_postgresql(self, connection: Any, number: int, timeout: float) -> bool:
+        lock = f"({_CLASS}, {number})"
+        # Nearly always it is free, and one question is enough. The server says no as well while
+        # others wait for it, so nobody goes before them.
+        if connection.exec_driver_sql(f"SELECT pg_try_advisory_lock{lock}").scalar():
+            return True
         connection.exec_driver_sql(f"SET lock_timeout = {max(1, math.ceil(timeout * 1000))}")
-        text = sa.text("SELECT pg_advisory_lock(:class, :number)")
         try:
-            connection.execute(text, self._parameters(number))
+            connection.exec_driver_sql(f"SELECT pg_advisory_lock{lock}")
         except sa.exc.DBAPIError as exc:
             state = getattr(exc.orig, "sqlstate", None) or getattr(exc.orig, "pgcode", None)
             if state == _NOT_AVAILABLE or _NOT_AVAILABLE in str(exc.orig):
