@@ -28,6 +28,17 @@ test: $(READY) ## Run the tests, with real servers (ARGS='-k name' for some)
 	@scripts/ceph-modules $(VENV)
 	$(VENV)/bin/pytest $(PARALLEL) $(ARGS)
 
+# One test tries some hundred points, which can take a machine that is busy minutes.
+.PHONY: crash
+crash: $(READY) ## Kill and fail every operation at every step (make test tries a sample)
+	@scripts/host-packages $(SERVERS) $(TOOLS)
+	$(VENV)/bin/pytest $(PARALLEL) --timeout 1800 --crash=all tests/crash/test_crash.py \
+		tests/crash/test_failures.py $(ARGS)
+
+.PHONY: fuzz
+fuzz: $(READY) ## Give every loader 10,000 documents that are damaged (make test: 300)
+	CINDERLIB_MUTATIONS=10000 $(VENV)/bin/pytest --timeout 1800 tests/fuzz $(ARGS)
+
 # What the lab's virtual machines are made with and run on.
 LAB := qemu-system-x86 qemu-utils mmdebstrap busybox-static cpio kmod e2fsprogs socat
 
