@@ -42,6 +42,7 @@ def test_secrets_are_seen_nowhere(
     assert seen == []
 
 
+@pytest.mark.timeout(900)
 def test_the_command_shows_no_secret_with_debug(tmp_path: pathlib.Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text(generate_key())
@@ -68,7 +69,7 @@ def test_the_command_shows_no_secret_with_debug(tmp_path: pathlib.Path) -> None:
             [sys.executable, "-c", command, "--debug", "--config", str(config), *arguments],
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=300,
             check=False,
             env={**os.environ, "PYTHONPATH": str(LIFE.parent)},
         )
