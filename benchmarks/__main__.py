@@ -73,4 +73,5 @@ def _postgresql(stack: contextlib.ExitStack) -> Callable[[], str] | None:
         return None
 
 
-main()
+if __name__ == "__main__":
+    main()

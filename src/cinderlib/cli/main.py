@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import click
 
 from cinderlib.cli.framework import Root
@@ -55,4 +57,9 @@ cli = Root(
 
 def main() -> None:
     """What the installed command runs."""
-    cli(prog_name="cinderlib")
+    try:
+        cli(prog_name="cinderlib")
+    finally:
+        # At its end Python looks through all objects for those that only hold each other. With
+        # Cinder loaded that takes a tenth of the command's time, and nothing outlives the process.
+        gc.freeze()
