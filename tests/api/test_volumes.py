@@ -271,3 +271,25 @@ def test_the_object_interface_of_a_store_writes_what_was_set(
     assert [v.name for v in controller.persistence.get_volumes(volume_id=volume.id)] == ["set"]
     volume.save()
     assert backend.Volume.get_by_id(volume.id).name == "set"
+
+
+def test_a_volume_whose_revert_failed_is_not_made_anew_over_its_data(
+    backend: cl.Backend, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume = backend.create_volume(1)
+    (root / volume.name_in_storage).write_bytes(b"kept")
+    snapshot = volume.create_snapshot()
+    with monkeypatch.context() as broken:
+        broken.setattr("cinderlib.drivers.file.sparse.clone", _fail)
+        with pytest.raises(cl.errors.DriverError):
+            volume.revert_to_snapshot(snapshot)
+    assert backend.Volume.get_by_id(volume.id).status == "error"
+    with pytest.raises(cl.errors.InvalidVolume, match="over its data"):
+        backend.create_volume(1, id=volume.id)
+    assert (root / volume.name_in_storage).read_bytes() == b"kept"
+    volume.revert_to_snapshot(snapshot)
+    assert volume.status == "available"
+
+
+def _fail(*args: object, **options: object) -> None:
+    raise OSError(5, "the disk is broken")

@@ -69,6 +69,7 @@ def create(
         these.
     :returns: the stored record, and whether it was created now.
     :raises AlreadyExists: another volume has the id.
+    :raises InvalidVolume: it was made before and has failed since.
     :raises InvalidVolume, InvalidSnapshot, VolumeNotFound, SnapshotNotFound: the source is no
         volume to read from.
     """
@@ -92,6 +93,12 @@ def create(
             refuse_differences("Volume", there, {**asked, "backend": volume.backend})
             if there.status != "error":
                 return there, False
+            if there.launched_at is not None:
+                raise errors.InvalidVolume(
+                    f"Volume {there.id} was made, and a later operation on it failed; it is not made"
+                    " anew over its data. Revert it to a snapshot, or delete it",
+                    resource=there.id,
+                )
             # What a failed creation left is removed before it is tried again.
             driver.delete_volume(there)
             volume = replace(volume, version=there.version, created_at=there.created_at)

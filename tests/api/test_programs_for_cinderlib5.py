@@ -1,0 +1,120 @@
+"""What programs for cinderlib 5 touch besides the plain life of a volume: a CSI plug-in with a
+persistence of its own and nodes without a backend, and the public ways for private ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from api.conftest import SHARED, connector
+
+import cinderlib as cl
+from cinderlib import exception, objects
+
+
+@pytest.fixture
+def volume(array: cl.Backend) -> cl.Volume:
+    return array.create_volume(
+        size=1.5,
+        name="data",
+        qos_specs={"maxIOPS": "100"},
+        extra_specs={"tier": "gold"},
+        metadata={"app": "db"},
+        multiattach=True,
+    )
+
+
+def test_the_backend_is_asked_for_its_driver(array: cl.Backend) -> None:
+    array.driver.check_for_setup_error()
+    assert isinstance(array.get_version(), str)
+    assert array.supported is True
+    assert array.stats(refresh=True)["pools"][0]["free_capacity_gb"] > 0
+    assert array.pool_names == ("fast", "slow")
+
+
+def test_a_volume_has_its_specs_as_a_type(volume: cl.Volume) -> None:
+    assert volume.size == 2
+    assert volume.volume_type is not None
+    assert volume.volume_type.extra_specs == {"tier": "gold"}
+    assert volume.volume_type_id == volume.id
+
+
+def test_metadata_is_set_in_public(volume: cl.Volume, controller: cl.Controller) -> None:
+    volume.admin_metadata["deleted"] = "soon"
+    volume.metadata = {"app": "web"}
+    volume.save()
+    found = controller.volume(volume.id)
+    assert (found.admin_metadata, found.metadata) == ({"deleted": "soon"}, {"app": "web"})
+
+
+def test_a_connection_row_is_added_and_removed_in_public(
+    volume: cl.Volume, controller: cl.Controller
+) -> None:
+    """As for each of several places on one host that a volume is published to."""
+    first = volume.connect(connector("node-1"), attached_host="node-1")
+    row = controller.Connection(
+        volume.backend,
+        volume=volume,
+        connector=first.connector_info,
+        connection_info=first.connection_info,
+        status="attached",
+        attach_mode="rw",
+        attached_host="node-1",
+        instance_uuid="pod-2",
+        mountpoint="/published",
+    )
+    assert row.is_new
+    row.save()
+    assert not row.is_new
+    assert {c.instance_uuid: c.mountpoint for c in volume.connections} == {
+        None: None,
+        "pod-2": "/published",
+    }
+    row.mountpoint, row.instance_uuid = "/elsewhere", "pod-3"
+    row.save()
+    assert controller.connection(row.id).mountpoint == "/elsewhere"
+    controller.persistence.delete_connection(row)
+    assert volume.connections == [first]
+    with pytest.raises(exception.NotFound):
+        controller.connection(row.id)
+
+
+def test_extra_attributes_of_a_program_stay_with_the_object(volume: cl.Volume) -> None:
+    """Such as the version that a store of the program's own has."""
+    volume.resource_version = "42"  # type: ignore[attr-defined]
+    volume.refresh()
+    assert volume.resource_version == "42"  # type: ignore[attr-defined]
+
+
+def test_a_node_without_the_backend_works_on_what_it_is_given(
+    volume: cl.Volume, tmp_path: Path
+) -> None:
+    connection = volume.connect(connector("node-1"), attached_host="node-1", mountpoint="/data")
+    text = connection.to_jsons(simplified=False)
+    with cl.Controller(
+        fail_on_missing_backend=False, state_path=tmp_path / "node", project_id="p", user_id="u"
+    ) as node:
+        loaded = node.load(json.loads(text), save=True)
+        assert isinstance(loaded, objects.Connection)
+        assert loaded.backend == "array"
+        assert loaded.connection_info == connection.connection_info
+        assert loaded.connector_info["host"] == "node-1"
+        assert (loaded.attached_host, loaded.mountpoint) == ("node-1", "/data")
+        assert node.volume(volume.id).connections == [loaded]
+
+
+def test_what_a_program_leaves_under_a_key(controller: cl.Controller, array: cl.Backend) -> None:
+    persistence = array.controller.persistence
+    persistence.set_key_value(objects.KeyValue("probe", "1"))
+    assert list(persistence.get_key_values("probe")) == [cl.KeyValue("probe", "1")]
+    persistence.delete_key_value("probe")
+    assert list(persistence.get_key_values("probe")) == []
+
+
+def test_options_come_as_text(controller: cl.Controller, root: Path) -> None:
+    """From a file that knows of no types."""
+    options = {"reserved_percentage": "10", "use_multipath_for_image_xfer": "true"}
+    backend = controller.backend("text", volume_driver=SHARED, file_root=str(root), **options)
+    assert backend.config["reserved_percentage"] == 10
+    assert backend.config["use_multipath_for_image_xfer"] is True
