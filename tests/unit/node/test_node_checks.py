@@ -496,6 +496,21 @@ def test_an_nvme_host_gets_a_name(tree: Tree) -> None:
     assert (tree.root / "etc/nvme/hostid").read_text() == f"{NQN[32:]}\n"
 
 
+def test_a_host_gets_a_name_along_with_nvme_cli(tree: Tree) -> None:
+    # What the package does on a machine whose firmware gives it no UUID.
+    tree.command(
+        "apt-get",
+        f"mkdir -p {tree.root}/etc/nvme"
+        f" && echo {NQN[:32]}{uuid.UUID(int=0)} >{tree.root}/etc/nvme/hostnqn"
+        f" && install -m 755 {tree.bin}/apt-get {tree.bin}/nvme",
+    )
+    tree.write("/proc/sys/kernel/random/uuid", f"{NQN[32:]}\n")
+    found = only(tree.findings("nvme"))
+    assert (found.check, found.commands[0]) == ("nvme.commands", "apt-get install -y nvme-cli")
+    tree.mend([found])
+    assert tree.findings("nvme") == []
+
+
 @pytest.mark.parametrize(
     ("nqn", "severity", "said"),
     [

@@ -36,7 +36,9 @@ def check(host: Host, *, multipath: bool) -> Iterator[Finding]:
     meaning = "no volume can be attached over NVMe-oF"
     yield from mending.modules(host, ("nvme_fabrics", "nvme_tcp"), "nvme.module", meaning)
     if host.which("nvme") is None:
-        yield mending.missing(host, "nvme.commands", ["nvme"], meaning)
+        # The package's own first name for a host comes from `nvme gen-hostnqn`.
+        named = () if nqn_of(host) else (*_NEW_NQN, _NEW_ID)
+        yield mending.missing(host, "nvme.commands", ["nvme"], meaning, *named)
         return
     yield from _names(host)
     if multipath and (host.read(_MULTIPATH) or "").strip() == "N":
