@@ -254,6 +254,37 @@ def test_the_programs_are_installed_under_their_names() -> None:
 
 
 @needs_tmux
+@pytest.mark.timeout(900)  # each line is a process; on a machine that is busy, that adds up
+def test_a_walk_through_the_nouns_at_a_terminal(cinderlib: Command) -> None:
+    """Tables with colours, questions before what cannot be undone, logs and tracebacks when they
+    are asked for."""
+    command = shlex.join(COMMAND)
+    with open_terminal(cinderlib.folder, cinderlib.environment) as terminal:
+
+        def run(arguments: str, *answers: str, ends: int = 0) -> str:
+            terminal.type(f"clear; env -u NO_COLOR {command} {arguments}; echo ended with $?")
+            for answer in answers:
+                terminal.until(lambda s: "[y/N]" in s)
+                terminal.type(answer)
+            return terminal.until(lambda s: f"ended with {ends}" in s)
+
+        assert "\x1b[32mok" in run("backend check")
+        assert "Created volume data" in run("volume create data 1GiB")
+        assert "Took snapshot monday" in run("snapshot create data monday")
+        assert "\x1b[32mavailable" in run("snapshot list")
+        run("volume attach data")
+        assert "\x1b[36min-use" in run("volume list")
+        assert "Nothing was done." in run("volume detach data --force", "n", ends=6)
+        run("volume detach data --force", "y")
+        assert "Deleted snapshot monday." in run("snapshot delete monday", "y")
+        assert "There are no snapshots." in run("snapshot list")
+        assert "There are no interrupted operations." in run("recover")
+        shown = run("volume show nothing", ends=3)
+        assert re.search("(\x1b\\[(1|31|1;31)m)+Error:", shown)
+        assert "Traceback" in run("volume show nothing --debug", ends=3)
+
+
+@needs_tmux
 def test_on_a_terminal_it_asks_and_has_colours(cinderlib: Command) -> None:
     cinderlib("volume", "create", "data", "1GiB")
     command = shlex.join(COMMAND)

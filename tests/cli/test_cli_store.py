@@ -266,6 +266,30 @@ def test_a_taken_over_volume_works(cinderlib: Command) -> None:
     assert cinderlib.files == []
 
 
+def test_a_taken_over_volume_with_all_that_belongs_to_it_works(cinderlib: Command) -> None:
+    """It is connected to two hosts and has two snapshots."""
+    text = cinderlib.config.read_text().replace("backends.files", "backends.array")
+    cinderlib.config.write_text(text)
+    cinderlib("store", "import", f"sqlite:///{CINDERLIB5}")
+    rich = cinderlib("volume", "show", "rich", "--json").json
+    cinderlib("volume", "create", "stands-in", "3GiB")
+    (made,) = cinderlib.volumes.glob("volume-*")
+    for snapshot in rich["snapshots"]:
+        shutil.copy(made, made.with_name(f"snapshot-{snapshot['id']}"))
+    made.rename(made.with_name(f"volume-{rich['id']}"))
+
+    cinderlib("volume", "create", "of-before", "--snapshot", "snap-1")
+    refused = cinderlib("volume", "delete", "rich", "--yes", ends=5)
+    assert "compute-1, compute-2" in refused.stderr
+    cinderlib("volume", "disconnect", "rich", "--host", "compute-2")
+    assert cinderlib("volume", "show", "rich", "--json").json["status"] == "in-use"
+    cinderlib("volume", "disconnect", "rich", "--host", "compute-1")
+    assert cinderlib("volume", "show", "rich", "--json").json["status"] == "available"
+    cinderlib("snapshot", "delete", "snap-1", "snap-2", "--yes")
+    cinderlib("volume", "delete", "rich", "of-before", "--yes")
+    assert cinderlib.files == []
+
+
 @pytest.mark.parametrize("source", ["nonsense", "sqlite:////nowhere/at-all.sqlite", "gone.toml"])
 def test_what_is_no_database_of_cinderlib_5(cinderlib: Command, source: str) -> None:
     assert cinderlib("store", "import", source, ends=2).stderr.startswith("Error: ")

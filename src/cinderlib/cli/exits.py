@@ -48,13 +48,18 @@ def exit_code(error: Exception) -> int:
     return EXIT_CODES.get(getattr(error, "code", ""), 1)
 
 
+def one_line(error: Exception) -> str:
+    """What an error says, in one line: drivers put the output of commands into theirs."""
+    return " ".join(str(error).split())
+
+
 def report(error: Exception, *, as_json: bool, debug: bool) -> None:
     """Write an error to standard error, in one or two lines; with ``debug``, its traceback too."""
     from cinderlib.errors import CinderlibError
 
     if debug:
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
-    text = " ".join(str(error).split())
+    text = one_line(error)
     if isinstance(error, CinderlibError):
         code, retryable, hint = error.code, error.retryable, _LATER if error.retryable else ""
     elif isinstance(error, click.ClickException):

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from cinderlib.cli import completing, output, sizes
+from cinderlib.cli import completing, exits, output, sizes
 from cinderlib.cli.app import App, backend_name
 from cinderlib.cli.framework import Group, pass_app
 
@@ -135,7 +135,7 @@ def _checked(app: App, name: str) -> dict[str, Any]:
         with app.working(f"Asking the storage of {name}"):
             stats = app.backend(name).stats(refresh=True)
     except CinderlibError as error:
-        return {**found, "message": " ".join(str(error).split())}
+        return {**found, "message": exits.one_line(error)}
     found["ok"] = True
     found["protocol"] = stats.get("storage_protocol")
     found["pools"] = [pool["pool_name"] for pool in stats["pools"]]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cinderlib.cli import completing, find, output
+from cinderlib.cli import completing, exits, find, output
 from cinderlib.cli.app import App
 from cinderlib.cli.framework import Command, agreed, destructive, pass_app
 
@@ -48,7 +48,7 @@ def reconcile(
                 loaded.append((backend, backend.reconcile()))
             except CinderlibError as error:
                 failed = True
-                click.echo(f"Backend {each} cannot be compared: {error}", err=True)
+                click.echo(f"Backend {each} cannot be compared: {exits.one_line(error)}", err=True)
     found = [finding for _, findings in loaded for finding in findings]
     wanted = {_removable(found, given) for given in remove}
     gone = [each for each in found if each.resource_id in wanted]

@@ -6,7 +6,7 @@ import dataclasses
 
 import click
 
-from cinderlib.cli import output
+from cinderlib.cli import exits, output
 from cinderlib.cli.app import App
 from cinderlib.cli.framework import Command, pass_app
 
@@ -29,8 +29,7 @@ def recover(app: App) -> None:
                 app.backend(name)
             except CinderlibError as error:
                 unloaded[name] = error
-                reason = " ".join(str(error).split())
-                click.echo(f"Backend {name} cannot be loaded: {reason}", err=True)
+                click.echo(f"Backend {name} cannot be loaded: {exits.one_line(error)}", err=True)
         settled = controller.recover()
     if app.as_json:
         output.as_json([dataclasses.asdict(item) for item in settled])

@@ -43,7 +43,7 @@ def dump(app: App, file: str | None) -> None:
         counts = storefile.write(app.controller, sys.stdout.buffer)
     else:
         try:
-            with open(file, "xb", opener=_private) as target:
+            with open(file, "xb", opener=_private) as target, app.working("Writing records"):
                 counts = storefile.write(app.controller, target)
         except FileExistsError:
             raise errors.AlreadyExists(f"{file} exists; name another, or remove it") from None
@@ -86,7 +86,8 @@ def load(app: App, file: IO[bytes], overwrite: bool, yes: bool, dry_run: bool) -
         if overwrite and not agreed(what, yes=yes, dry_run=False):
             return
         copy.seek(0)
-        loaded = storefile.load(app.controller, storefile.read(copy), overwrite=overwrite)
+        with app.working("Loading records"):
+            loaded = storefile.load(app.controller, storefile.read(copy), overwrite=overwrite)
     _tell(app, loaded)
 
 
@@ -116,7 +117,9 @@ def import_(app: App, source: str, dry_run: bool) -> None:
         if dry_run:
             app.say(f"Would load {found}.")
             return
-        _tell(app, storefile.load(app.controller, storefile.of_cinderlib5(database)))
+        with app.working("Loading records"):
+            loaded = storefile.load(app.controller, storefile.of_cinderlib5(database))
+    _tell(app, loaded)
 
 
 def _persistence(target: str) -> dict[str, Any]:
@@ -154,8 +157,9 @@ def migrate(app: App, target: str, yes: bool, dry_run: bool) -> None:
         there = sum(destination.count(record) for record in KINDS.values())
         if there:
             raise errors.AlreadyExists(f"The target has {there} records already; name an empty one")
-        for record in KINDS.values():
-            _copy(source, destination, record)
+        with app.working("Copying records"):
+            for record in KINDS.values():
+                _copy(source, destination, record)
     app.say(f"Copied {total}. Now let [store] in the configuration name the new one.")
     if app.as_json:
         output.as_json(counts)
@@ -223,7 +227,8 @@ def rotate(app: App) -> None:
     meanwhile must have that first key already. It can be interrupted and given again. Ends with 5
     when there are secrets that no key opens; they stay as they are.
     """
-    done = app.controller.rotate_encryption()
+    with app.working("Encrypting anew"):
+        done = app.controller.rotate_encryption()
     if app.as_json:
         output.as_json(dataclasses.asdict(done))
     else:
