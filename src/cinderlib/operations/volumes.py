@@ -95,8 +95,8 @@ def create(
                 return there, False
             if there.launched_at is not None:
                 raise errors.InvalidVolume(
-                    f"Volume {there.id} was made, and a later operation on it failed; it is not made"
-                    " anew over its data. Revert it to a snapshot, or delete it",
+                    f"Volume {there.id} was made, and a later operation on it failed; it is not"
+                    " made anew over its data. Revert it to a snapshot, or delete it",
                     resource=there.id,
                 )
             # What a failed creation left is removed before it is tried again.
