@@ -1,0 +1,33 @@
+"""A program is told how far long work is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cinderlib as cl
+from cinderlib import owner, records
+from cinderlib.persistence.base import Put
+from cinderlib.records import replace
+
+
+def test_recovery_tells_how_many_operations_are_settled(root: Path, tmp_path: Path) -> None:
+    told: list[cl.Progress] = []
+    with cl.Controller(
+        progress=told.append, recover=False, state_path=tmp_path / "state"
+    ) as controller:
+        backend = controller.backend("here", volume_driver="file", file_root=str(root))
+        volumes = [backend.create_volume(1) for _ in range(3)]
+        dead = replace(owner.this_process(), boot_id="before-the-reboot")
+        for volume in volumes:
+            intent = records.IntentRecord(
+                id=records.new_id(),
+                operation="volume.delete",
+                backend="here",
+                resource_id=volume.id,
+                lock=f"volume:{volume.id}",
+                owner=dead,
+            )
+            controller.store.apply(Put(intent))
+        assert [each.outcome for each in controller.recover()] == ["finished"] * 3
+        assert told == [cl.Progress(done, 3, "operations") for done in range(3)]
+        assert backend.volumes == []
