@@ -110,6 +110,7 @@ class Tree:
         self.write("/etc/os-release", release)
         self.write("/proc/sys/kernel/osrelease", f"{KERNEL}\n")
         self.write("/proc/sys/kernel/hostname", "node7\n")
+        self.write("/proc/sys/kernel/random/uuid", f"{NQN[32:]}\n")
         self.write("/proc/modules", "ext4 942080 1 - Live 0xffffffffc0a3e000\n")
         self.write("/proc/filesystems", "nodev\tsysfs\nnodev\ttmpfs\n\text4\n")
         self.write("/proc/net/unix", "Num       RefCount Protocol Flags    Type St Inode Path\n")
