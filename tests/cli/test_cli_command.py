@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 import json
 import os
 import pathlib
@@ -258,15 +259,17 @@ def test_the_programs_are_installed_under_their_names() -> None:
 def test_a_walk_through_the_nouns_at_a_terminal(cinderlib: Command) -> None:
     """Tables with colours, questions before what cannot be undone, logs and tracebacks when they
     are asked for."""
-    command = shlex.join(COMMAND)
+    command, numbers = shlex.join(COMMAND), itertools.count(1)
     with open_terminal(cinderlib.folder, cinderlib.environment) as terminal:
 
         def run(arguments: str, *answers: str, ends: int = 0) -> str:
-            terminal.type(f"clear; env -u NO_COLOR {command} {arguments}; echo ended with $?")
+            # A number of its own, as the screen may still have what was before.
+            end = f"command {next(numbers)} ended with"
+            terminal.type(f"clear; env -u NO_COLOR {command} {arguments}; echo {end} $?")
             for answer in answers:
-                terminal.until(lambda s: "[y/N]" in s)
+                terminal.until(lambda s: "[y/N]" in s and "ended with" not in s)
                 terminal.type(answer)
-            return terminal.until(lambda s: f"ended with {ends}" in s)
+            return terminal.until(lambda s: f"{end} {ends}" in s)
 
         assert "\x1b[32mok" in run("backend check")
         assert "Created volume data" in run("volume create data 1GiB")
