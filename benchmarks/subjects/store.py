@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from cinderlib.persistence.base import Put
 from cinderlib.records import ConnectionRecord, Secret, SnapshotRecord, VolumeRecord, new_id
 
 BATCH = 1000
+PAGE = 100
 
 
 class Subject(library.Subject):
@@ -57,20 +59,22 @@ class Subject(library.Subject):
 
     def hold(self) -> float:
         """Bytes for each volume of a list that is held."""
-        gc.collect()
-        before = library.rss()
+        tracemalloc.start()
         held = self.backend.volumes
-        grown = library.rss() - before
+        grown, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
         return grown / len(held)
 
     def lookups(self, count: int) -> dict[str, list[float]]:
         """A page, look-ups and a deletion among what is there."""
         first = next(iter(self.controller.volumes(limit=1)))
-        middle = list(self.controller.volumes(limit=self.filled // 2))[-1]
+        # In the middle, where there are enough behind it.
+        before = list(self.controller.volumes(limit=self.filled // 2))
+        middle = before[-1] if len(before) >= PAGE else None
 
         def cycle(number: int) -> Iterator[Step]:
             name = f"many-{number * 7919 % self.filled}"
-            yield "page of 100", lambda: list(self.controller.volumes(after=middle, limit=100))
+            yield "page of 100", lambda: list(self.controller.volumes(after=middle, limit=PAGE))
             yield "get_by_id", lambda: self.controller.volume(first.id)
             yield "get_by_name", lambda: list(self.controller.volumes(name=name))
             new = self.backend.create_volume(size=1, name="new")
