@@ -1,12 +1,17 @@
-"""Random operations from several threads do what one order of them, one after the other, does."""
+"""Random operations from several threads and processes do what one order of them, one after the
+other, does."""
 
 from __future__ import annotations
 
 import itertools
+import json
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cinderlib import Backend, Controller, errors
-from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
+from cinderlib.persistence.base import Remove
+from cinderlib.records import KINDS, ConnectionRecord, SnapshotRecord, VolumeRecord
 
 IDS = [f"{n}{n}{n}{n}{n}{n}{n}{n}-0000-4000-8000-000000000000" for n in range(3)]
 SNAPSHOTS = [f"{n}{n}{n}{n}{n}{n}{n}{n}-5555-4000-8000-000000000000" for n in range(3)]
@@ -34,6 +40,7 @@ class Model(NamedTuple):
 
 State = tuple[Model | None, ...]
 Operation = tuple[str, int, int]
+Do = Callable[[Operation], str]
 NOT_FOUND, REFUSED, EXISTS, INVALID, DONE = "not found", "refused", "exists", "invalid", "done"
 
 
@@ -142,15 +149,75 @@ class Real:
         return tuple(found)
 
 
-def run_at_once(do: Callable[[Operation], str], operations: list[Operation]) -> list[str]:
-    """The answers to operations that start at the same time."""
+def opened(url: str, folder: Path, root: Path) -> tuple[Controller, Backend]:
+    controller = Controller({"storage": "db", "connection": url}, state_path=folder / "state")
+    backend = controller.backend(
+        "array", volume_driver="crash.array_driver.ArrayDriver", file_root=str(root)
+    )
+    return controller, backend
+
+
+class Process:
+    """Another process that does operations, one at a time: this file, run as a program."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+
+    def ask(self, *request: Any) -> str:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        answer: str = json.loads(self._process.stdout.readline())
+        return answer
+
+    def do(self, operation: Operation) -> str:
+        answer = self.ask("do", *operation)
+        assert not answer.startswith("failed"), answer
+        return answer
+
+    def close(self) -> None:
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait(60)
+
+
+def serve() -> None:
+    """What the other process does."""
+    controller = real = None
+    for line in sys.stdin:
+        what, *given = json.loads(line)
+        try:
+            if what == "open":
+                if controller is not None:
+                    controller.close()
+                url, folder, root = given
+                controller, backend = opened(url, Path(folder), Path(root))
+                real = Real(controller, backend)
+                answer = DONE
+            else:
+                assert real
+                answer = real.do(tuple(given))
+        except BaseException as exc:
+            answer = f"failed: {exc!r}"
+        print(json.dumps(answer), flush=True)
+
+
+def run_at_once(dos: Sequence[Do], operations: list[Operation]) -> list[str]:
+    """The answers to operations that start at the same time, each done by one of those given."""
     answers: list[Any] = [None] * len(operations)
     start = threading.Barrier(len(operations))
 
     def run(at: int) -> None:
         start.wait()
         try:
-            answers[at] = do(operations[at])
+            answers[at] = dos[at](operations[at])
         except BaseException as exc:
             answers[at] = exc
 
@@ -184,7 +251,9 @@ operations = st.one_of(
     st.tuples(st.sampled_from(["delete", "snapshot", "unsnapshot"]), volumes, st.just(0)),
     st.just(("clone", 0, 0)),
 )
-batches = st.lists(st.lists(operations, min_size=1, max_size=3), max_size=8)
+#: How many operations are done at the same time.
+AT_ONCE = 3
+batches = st.lists(st.lists(operations, min_size=1, max_size=AT_ONCE), max_size=8)
 
 
 @pytest.fixture(scope="module")
@@ -196,23 +265,69 @@ def shared_folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-@settings(max_examples=20)
-@given(batches=batches)
-def test_threads_do_what_one_order_does(
-    shared_folder: Path, batches: list[list[Operation]]
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> str | None:
+    """The URL of a database for all examples, or ``None`` where each has a file."""
+    if request.param == "sqlite":
+        return None
+    url: str = request.getfixturevalue("postgresql").database()
+    return url
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[list[Process]]:
+    started = [Process() for _ in range(AT_ONCE)]
+    yield started
+    for process in started:
+        process.close()
+
+
+def play(
+    folder: Path, database: str | None, batches: list[list[Operation]], others: list[Process]
 ) -> None:
-    root = Path(tempfile.mkdtemp(dir=shared_folder))
-    url = f"sqlite:///{root}/store.sqlite"
-    with Controller({"storage": "db", "connection": url}, state_path=shared_folder / "state") as c:
-        backend = c.backend(
-            "array", volume_driver="crash.array_driver.ArrayDriver", file_root=str(root / "volumes")
-        )
-        real, state = Real(c, backend), (None, None, None)
+    """Do batch after batch, and see after each that some order explains it.
+
+    :param others: who does the operations of a batch; threads of this process without.
+    """
+    root = Path(tempfile.mkdtemp(dir=folder))
+    url = database or f"sqlite:///{root}/store.sqlite"
+    controller, backend = opened(url, folder, root / "volumes")
+    with controller:
+        for kind in KINDS.values():
+            for record in controller.store.find(kind):
+                controller.store.apply(Remove(kind, record.id))
+        for other in others:
+            assert other.ask("open", url, str(folder), str(root / "volumes")) == DONE
+        real, state = Real(controller, backend), (None, None, None)
+        dos: list[Do] = [other.do for other in others] or [real.do] * AT_ONCE
         for batch in batches:
-            answers = run_at_once(real.do, batch)
+            answers = run_at_once(dos, batch)
             after = real.state()
             assert explained(state, batch, answers, after), (
                 f"no order of {batch} answers {answers} and leads from {state} to {after}"
             )
             state = after
     shutil.rmtree(root)
+
+
+@settings(max_examples=20)
+@given(batches=batches)
+def test_threads_do_what_one_order_does(
+    shared_folder: Path, database: str | None, batches: list[list[Operation]]
+) -> None:
+    play(shared_folder, database, batches, [])
+
+
+@settings(max_examples=20)
+@given(batches=batches)
+def test_processes_do_what_one_order_does(
+    shared_folder: Path,
+    database: str | None,
+    processes: list[Process],
+    batches: list[list[Operation]],
+) -> None:
+    play(shared_folder, database, batches, processes)
+
+
+if __name__ == "__main__":
+    serve()
