@@ -45,6 +45,7 @@ LAB := qemu-system-x86 qemu-utils mmdebstrap busybox-static cpio kmod e2fsprogs 
 .PHONY: lab
 lab: $(READY) ## Attach volumes between virtual machines (SCENARIO=name for one)
 	@scripts/host-packages --require $(LAB)
+	@$(VENV)/bin/python -m lab.images
 	$(VENV)/bin/python -m pytest lab/scenarios -v $(if $(SCENARIO),-k $(SCENARIO)) $(ARGS)
 
 .PHONY: lab-full

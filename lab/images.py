@@ -101,6 +101,7 @@ def _pip(target: pathlib.Path, *arguments: str) -> None:
         "PIP_CONSTRAINT": constraints,
         "PIP_BUILD_CONSTRAINT": constraints,
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_ROOT_USER_ACTION": "ignore",
     }
     command = [sys.executable, "-m", "pip", "--python", PYTHON, "install", "--quiet"]
     subprocess.run(
@@ -124,6 +125,7 @@ def _pack(folder: pathlib.Path) -> None:
             *("-d", tree, folder / "image", str(blocks + inodes // 8)),
         ],
         check=True,
+        stdout=subprocess.DEVNULL,
     )
     shutil.rmtree(tree)
 
@@ -139,3 +141,7 @@ def _of_files(paths: Iterable[pathlib.Path]) -> str:
 
 def _python_version() -> str:
     return subprocess.check_output([PYTHON, "--version"], text=True)
+
+
+if __name__ == "__main__":
+    prepare(lambda line: print(f"lab: {line}", flush=True))
