@@ -14,7 +14,7 @@ from ansible_collection.playbook import COLLECTION, PROGRAMS, Play
 from cli.command import Command
 
 # Each task is a process that loads Cinder; on a machine that does other things too, that adds up.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 MODULES = sorted(path.stem for path in (COLLECTION / "plugins" / "modules").glob("*.py"))
 
