@@ -26,7 +26,7 @@ def test_there_are_rows() -> None:
 def test_a_row_is_true(row: re.Match[str]) -> None:
     code, error, file, test = row.groups()
     assert getattr(errors, error).code == code
-    source = (pages.ROOT / "tests" / file).read_text()
+    source = (pages.ROOT / file).read_text()
     tests = {node.name for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)}
     assert test in tests
     # What the test shows is this error, or one of the kinds that it is the root of.
