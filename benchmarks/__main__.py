@@ -59,6 +59,8 @@ def _arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    if arguments.document and arguments.parts:
+        parser.error("the page is written by a run of all parts")
     return arguments
 
 
