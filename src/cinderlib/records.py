@@ -11,6 +11,7 @@ Nested dicts are not to be changed in place: make a changed record with :func:`r
 from __future__ import annotations
 
 import datetime
+import sys
 import typing
 import uuid
 from collections.abc import Mapping
@@ -106,6 +107,13 @@ class Record(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     updated_at: datetime.datetime | None = None
 
 
+def _share(record: Record, *fields: tuple[str, str | None]) -> None:
+    """Let equal texts of many records be one object in memory: a decoder makes each anew."""
+    for field, value in fields:
+        if type(value) is str:
+            msgspec.structs.force_setattr(record, field, sys.intern(value))
+
+
 class VolumeRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
     """A volume. The fields have the names and meanings of Cinder's volume."""
 
@@ -147,6 +155,16 @@ class VolumeRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
     provider_auth: Secret | None = None
     shared_targets: bool = False
     launched_at: datetime.datetime | None = None
+
+    def __post_init__(self) -> None:
+        _share(
+            self,
+            ("backend", self.backend),
+            ("host", self.host),
+            ("status", self.status),
+            ("user_id", self.user_id),
+            ("project_id", self.project_id),
+        )
 
 
 class SnapshotRecord(Record, kw_only=True, frozen=True, omit_defaults=True):

@@ -45,8 +45,8 @@ class Field(Generic[T]):
     def __get__(self, instance: Resource | None, owner: type) -> Field[T] | T:
         if instance is None:
             return self
-        if self._name in instance._edited:
-            return cast(T, instance._edited[self._name])
+        if instance._edits and self._name in instance._edits:
+            return cast(T, instance._edits[self._name])
         value = getattr(instance._record, self._name)
         if isinstance(value, dict):
             # A copy, so that it can be changed in place before save() as in cinderlib 5.
@@ -68,17 +68,22 @@ class Resource:
 
     _record: Any
     _controller: Controller
-    _edited: dict[str, Any]
+    #: What was set and is not saved. Most objects of a long list never have any.
+    _edits: dict[str, Any] | None = None
 
     #: Whether the last operation that was asked of this object changed anything, or found that
     #: things were so already; ``None`` before the first one.
-    changed: bool | None
+    changed: bool | None = None
 
     def _init(self, controller: Controller, record: Record) -> None:
         self._controller = controller
         self._record = record
-        self._edited = {}
-        self.changed = None
+
+    @property
+    def _edited(self) -> dict[str, Any]:
+        if self._edits is None:
+            self._edits = {}
+        return self._edits
 
     @classmethod
     def _class_controller(cls) -> Controller:
@@ -206,7 +211,7 @@ class Resource:
 
     def _adopt(self, record: Record) -> None:
         self._record = record
-        self._edited = {}
+        self._edits = None
 
     @contextlib.contextmanager
     def _named(self) -> Iterator[None]:
