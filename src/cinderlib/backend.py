@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from cinderlib import errors, serialization, validation
 from cinderlib.operations import exports, reconciliation
-from cinderlib.operations.findings import Finding
+from cinderlib.operations.discrepancies import Discrepancy
 from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
 
 if TYPE_CHECKING:
@@ -250,7 +250,7 @@ class Backend:
             and exports.restore(self.controller.journal, found.id)
         ]
 
-    def reconcile(self, *, repair: bool = False, remove: Iterable[str] = ()) -> list[Finding]:
+    def reconcile(self, *, repair: bool = False, remove: Iterable[str] = ()) -> list[Discrepancy]:
         """Compare the store with the storage, and bring them to agree.
 
         Without arguments nothing is changed. Others can work meanwhile.
@@ -259,11 +259,11 @@ class Backend:
             operations, mappings that a forced disconnect left, connections that failed, a status
             that the connections belie, files that killed processes left half made. No volume or
             snapshot, and no record of one, is removed by it.
-        :param remove: the ids of findings to remove: of an orphan from the storage **with its
+        :param remove: the ids of discrepancies to remove: of an orphan from the storage **with its
             data**, of a record that is missing, dangling or damaged from the store. Each is looked
             at once more, under its lock.
         :returns: what was found, and what was done with each.
-        :raises InvalidInput: an id in ``remove`` is not of such a finding; nothing was done.
+        :raises InvalidInput: an id in ``remove`` is not of such a discrepancy; nothing was done.
         :raises DriverError: the storage does not answer.
         """
         wanted = [remove] if isinstance(remove, str) else list(remove)

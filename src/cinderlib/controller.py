@@ -35,7 +35,7 @@ from cinderlib.volume import Volume
 if TYPE_CHECKING:
     from cinderlib.drivers.port import Driver, Settings
     from cinderlib.drivers.requirements import Lacks
-    from cinderlib.node.checks import finding
+    from cinderlib.node.checks.finding import Finding
     from cinderlib.persistence.encryption import Rotation
     from cinderlib.persistence.objects import PersistenceDriverBase
 
@@ -227,7 +227,7 @@ class Controller:
 
     def diagnose(
         self, backends: Mapping[str, Mapping[str, Any]] | None = None
-    ) -> tuple[finding.Finding, ...]:
+    ) -> tuple[Finding, ...]:
         """Look what keeps backends from loading here, and nodes from being told apart.
 
         Only the state folder is made, and no storage is asked. It looks at that folder, at the

@@ -25,9 +25,9 @@ PATIENCE = 300
 
 
 def found(backend: cl.Backend, **options: Any) -> list[tuple[str, str, str, str]]:
-    findings = backend.reconcile(**options)
-    assert all(each.backend == backend.id for each in findings)
-    return [(each.problem, each.kind, each.resource_id, each.outcome) for each in findings]
+    discrepancies = backend.reconcile(**options)
+    assert all(each.backend == backend.id for each in discrepancies)
+    return [(each.problem, each.kind, each.resource_id, each.outcome) for each in discrepancies]
 
 
 def put(root: Path, name: str) -> Path:
@@ -97,9 +97,9 @@ def test_orphans_are_named_and_removed_by_their_id_alone(backend: cl.Backend, ro
     ]
     assert found(backend) == expected
     assert found(backend, repair=True) == expected
-    (_, finding) = backend.reconcile()
-    assert finding.name == f"volume-{FOREIGN}"
-    assert "another store" in finding.detail
+    (_, discrepancy) = backend.reconcile()
+    assert discrepancy.name == f"volume-{FOREIGN}"
+    assert "another store" in discrepancy.detail
     assert (root / f"volume-{FOREIGN}").read_bytes() == DATA
 
     assert found(backend, remove=[FOREIGN]) == [
@@ -163,9 +163,9 @@ def test_a_connected_volume_that_is_lost_is_not_forgotten(array: cl.Backend, roo
     volume = array.create_volume(1)
     connection = volume.connect(connector("alpha"))
     (root / volume.name_in_storage).unlink()
-    (finding,) = array.reconcile(remove=[volume.id])
-    assert (finding.problem, finding.outcome) == ("missing", "failed")
-    assert "connection" in finding.reason
+    (discrepancy,) = array.reconcile(remove=[volume.id])
+    assert (discrepancy.problem, discrepancy.outcome) == ("missing", "failed")
+    assert "connection" in discrepancy.reason
     connection.disconnect()
     assert found(array, remove=[volume.id]) == [("missing", "volume", volume.id, "removed")]
 
@@ -180,9 +180,9 @@ def test_an_orphan_that_cannot_be_deleted_leaves_no_record(
     volume.connect(connector("alpha"))
     (record,) = controller.store.find(ConnectionRecord)
     controller.store.apply(Remove(VolumeRecord, volume.id), Remove(ConnectionRecord, record.id))
-    (finding,) = array.reconcile(remove=[volume.id])
-    assert (finding.problem, finding.outcome) == ("orphan", "failed")
-    assert "could not delete" in finding.reason
+    (discrepancy,) = array.reconcile(remove=[volume.id])
+    assert (discrepancy.problem, discrepancy.outcome) == ("orphan", "failed")
+    assert "could not delete" in discrepancy.reason
     assert (array.volumes, controller.recover()) == ([], [])
     assert volume.name_in_storage in files(root)
 
@@ -291,14 +291,14 @@ def test_states_that_nobody_works_on(backend: cl.Backend, root: Path) -> None:
         assert record is not None
         store.apply(Put(replace(record, status=status)))
     (root / volumes[2].name_in_storage).unlink()
-    findings = backend.reconcile(repair=True)
-    assert {each.resource_id: each.problem for each in findings} == {
+    discrepancies = backend.reconcile(repair=True)
+    assert {each.resource_id: each.problem for each in discrepancies} == {
         volumes[0].id: "stuck",
         volumes[1].id: "failed",
         volumes[2].id: "failed",
     }
-    assert {each.outcome for each in findings} == {"found"}
-    assert all("delete it" in each.detail for each in findings)
+    assert {each.outcome for each in discrepancies} == {"found"}
+    assert all("delete it" in each.detail for each in discrepancies)
     for volume in volumes:
         volume.delete()
     assert found(backend) == []
@@ -412,8 +412,8 @@ def damage(folder: Path, kind: str, id: str) -> None:
 def test_what_a_killed_process_left_half_made(backend: cl.Backend, root: Path) -> None:
     name = f".volume-{FOREIGN}.0123456789abcdef.part"
     put(root, name)
-    (finding,) = backend.reconcile()
-    assert (finding.problem, finding.kind, finding.name) == ("leftover", "file", name)
+    (discrepancy,) = backend.reconcile()
+    assert (discrepancy.problem, discrepancy.kind, discrepancy.name) == ("leftover", "file", name)
     assert [each.outcome for each in backend.reconcile(repair=True)] == ["repaired"]
     assert os.listdir(root) == []
 

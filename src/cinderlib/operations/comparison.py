@@ -10,7 +10,7 @@ from cinderlib import errors
 from cinderlib.drivers.port import InStorage
 from cinderlib.operations import connections, recovery, repairs, snapshots, volumes
 from cinderlib.operations.connections import unmapped_host
-from cinderlib.operations.findings import Act, Case, Finding
+from cinderlib.operations.discrepancies import Act, Case, Discrepancy
 from cinderlib.operations.journal import OWED, Journal
 from cinderlib.records import (
     KINDS,
@@ -68,7 +68,9 @@ class Comparison:
         self._intents(self._read(IntentRecord))
         self._read(KeyValueRecord)
         self._relations(found_volumes, found_snapshots, found_connections)
-        dangling = {c.finding.resource_id for c in self._cases if c.finding.problem == "dangling"}
+        dangling = {
+            c.discrepancy.resource_id for c in self._cases if c.discrepancy.problem == "dangling"
+        }
         self._storage(found_volumes, [s for s in found_snapshots if s.id not in dangling])
         self._states([*found_volumes, *found_snapshots, *found_connections])
         for name in self._driver.leftovers():
@@ -90,8 +92,8 @@ class Comparison:
         remove: Act | None = None,
     ) -> None:
         remedy = "repair" if repair is not None else "remove" if remove is not None else ""
-        finding = Finding(problem, kind, self._backend, id, name, detail, remedy)
-        self._cases.append(Case(finding, repair, remove))
+        discrepancy = Discrepancy(problem, kind, self._backend, id, name, detail, remedy)
+        self._cases.append(Case(discrepancy, repair, remove))
 
     # --- the store -----------------------------------------------------------------------------
 

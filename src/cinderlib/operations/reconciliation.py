@@ -15,7 +15,7 @@ from collections.abc import Collection, Set
 
 from cinderlib import errors
 from cinderlib.operations.comparison import Comparison
-from cinderlib.operations.findings import Case, Changed, Finding
+from cinderlib.operations.discrepancies import Case, Changed, Discrepancy
 from cinderlib.operations.journal import Journal
 from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
 
@@ -25,25 +25,25 @@ _ORDER = ("intent", "connection", "snapshot", "key_value", "file", "volume")
 
 def reconcile(
     journal: Journal, backend: str, *, repair: bool = False, remove: Collection[str] = ()
-) -> list[Finding]:
+) -> list[Discrepancy]:
     """Compare the records of a backend with its storage.
 
     :param repair: whether what is safe is put right.
-    :param remove: ids of findings that are to be removed: an orphan from the storage, with its
+    :param remove: ids of discrepancies that are to be removed: an orphan from the storage, with its
         data; a record that is missing, dangling or damaged from the store. An id that is nowhere
         any more is no error.
-    :raises InvalidInput: an id to be removed is not of such a finding; nothing was done.
+    :raises InvalidInput: an id to be removed is not of such a discrepancy; nothing was done.
     :raises DriverError: the storage does not answer.
     """
     wanted = frozenset(remove)
     cases = Comparison(journal, backend).cases()
     _refuse_others(journal, wanted, cases)
-    cases.sort(key=lambda case: _ORDER.index(case.finding.kind))
+    cases.sort(key=lambda case: _ORDER.index(case.discrepancy.kind))
     return [_acted(case, wanted, repair=repair) for case in cases]
 
 
 def _refuse_others(journal: Journal, wanted: Set[str], cases: Collection[Case]) -> None:
-    removable = {case.finding.resource_id for case in cases if case.remove is not None}
+    removable = {case.discrepancy.resource_id for case in cases if case.remove is not None}
     for id in sorted(wanted - removable):
         for kind in (VolumeRecord, SnapshotRecord, ConnectionRecord):
             if journal.store.get(kind, id) is not None:
@@ -54,14 +54,14 @@ def _refuse_others(journal: Journal, wanted: Set[str], cases: Collection[Case]) 
                 )
 
 
-def _acted(case: Case, wanted: Collection[str], *, repair: bool) -> Finding:
-    finding = case.finding
-    if case.remove is not None and finding.resource_id in wanted:
+def _acted(case: Case, wanted: Collection[str], *, repair: bool) -> Discrepancy:
+    discrepancy = case.discrepancy
+    if case.remove is not None and discrepancy.resource_id in wanted:
         act, outcome = case.remove, "removed"
     elif case.repair is not None and repair:
         act, outcome = case.repair, "repaired"
     else:
-        return finding
+        return discrepancy
     reason = ""
     try:
         act()
@@ -69,4 +69,4 @@ def _acted(case: Case, wanted: Collection[str], *, repair: bool) -> Finding:
         outcome, reason = "skipped", str(exc)
     except errors.CinderlibError as exc:
         outcome, reason = "failed", str(exc)
-    return dataclasses.replace(finding, outcome=outcome, reason=reason)
+    return dataclasses.replace(discrepancy, outcome=outcome, reason=reason)

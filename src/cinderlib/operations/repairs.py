@@ -8,7 +8,7 @@ from typing import TypeVar
 from cinderlib import errors
 from cinderlib.drivers.port import Driver, InStorage
 from cinderlib.operations import connections, recovery, snapshots, volumes
-from cinderlib.operations.findings import Changed
+from cinderlib.operations.discrepancies import Changed
 from cinderlib.operations.journal import OWED, Journal
 from cinderlib.persistence.base import Put, Remove
 from cinderlib.records import (

@@ -13,7 +13,7 @@ from cinderlib.cli.app import App
 from cinderlib.cli.framework import Command, agreed, destructive, pass_app
 
 if TYPE_CHECKING:
-    from cinderlib.operations.findings import Finding
+    from cinderlib.operations.discrepancies import Discrepancy
 
 
 @click.command(cls=Command)
@@ -49,7 +49,7 @@ def reconcile(
             except CinderlibError as error:
                 failed = True
                 click.echo(f"Backend {each} cannot be compared: {exits.one_line(error)}", err=True)
-    found = [finding for _, findings in loaded for finding in findings]
+    found = [discrepancy for _, discrepancies in loaded for discrepancy in discrepancies]
     wanted = {_removable(found, given) for given in remove}
     gone = [each for each in found if each.resource_id in wanted]
     if dry_run:
@@ -57,34 +57,36 @@ def reconcile(
     elif (repair or gone) and (not gone or agreed(_what(gone), yes=yes, dry_run=False)):
         with app.working("Putting right"):
             found = []
-            for backend, findings in loaded:
-                ids = wanted & {finding.resource_id for finding in findings}
+            for backend, discrepancies in loaded:
+                ids = wanted & {discrepancy.resource_id for discrepancy in discrepancies}
                 found += backend.reconcile(repair=repair, remove=ids)
     if app.as_json:
-        output.as_json([dataclasses.asdict(finding) for finding in found])
+        output.as_json([dataclasses.asdict(discrepancy) for discrepancy in found])
     else:
         header = ("PROBLEM", "KIND", "ID", "BACKEND", "REMEDY", "OUTCOME", "WHAT")
-        output.table(header, [_row(finding) for finding in found])
+        output.table(header, [_row(discrepancy) for discrepancy in found])
         app.say_empty(found, "differences between store and storage")
-    if failed or any(finding.outcome not in ("repaired", "removed") for finding in found):
+    if failed or any(discrepancy.outcome not in ("repaired", "removed") for discrepancy in found):
         click.get_current_context().exit(1)
 
 
-def _row(finding: Finding) -> tuple[str, ...]:
-    outcome = "" if finding.outcome == "found" else finding.outcome
-    what = f"{finding.detail}: {finding.reason}" if finding.reason else finding.detail
+def _row(discrepancy: Discrepancy) -> tuple[str, ...]:
+    outcome = "" if discrepancy.outcome == "found" else discrepancy.outcome
+    what = (
+        f"{discrepancy.detail}: {discrepancy.reason}" if discrepancy.reason else discrepancy.detail
+    )
     return (
-        finding.problem,
-        finding.kind,
-        finding.resource_id or finding.name,
-        finding.backend,
-        finding.remedy,
+        discrepancy.problem,
+        discrepancy.kind,
+        discrepancy.resource_id or discrepancy.name,
+        discrepancy.backend,
+        discrepancy.remedy,
         outcome,
         " ".join(what.split()),
     )
 
 
-def _removable(found: Sequence[Finding], given: str) -> str:
+def _removable(found: Sequence[Discrepancy], given: str) -> str:
     """The id that is meant, by itself or by its unique beginning.
 
     :raises InvalidInput: several begin so.
@@ -110,7 +112,7 @@ def _removable(found: Sequence[Finding], given: str) -> str:
 _REMOVED = ("orphan", "missing", "dangling", "damaged")
 
 
-def _what(gone: Sequence[Finding]) -> str:
+def _what(gone: Sequence[Discrepancy]) -> str:
     told = [
         f"{each.name or f'{each.kind} {each.resource_id}'} with all data"
         if each.problem == "orphan"
@@ -121,7 +123,7 @@ def _what(gone: Sequence[Finding]) -> str:
 
 
 def _say_what_would_be(
-    app: App, found: Sequence[Finding], gone: Sequence[Finding], *, repair: bool
+    app: App, found: Sequence[Discrepancy], gone: Sequence[Discrepancy], *, repair: bool
 ) -> None:
     if gone:
         agreed(_what(gone), yes=False, dry_run=True)

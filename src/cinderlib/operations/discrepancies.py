@@ -10,7 +10,7 @@ Act = Callable[[], None]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Finding:
+class Discrepancy:
     """Something in which store and storage do not agree, or that nobody works on any more.
 
     :ivar problem: ``'orphan'`` (only the storage has it), ``'missing'`` (only the store has it),
@@ -44,13 +44,13 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Case:
-    """A finding, and what can be done about it.
+    """A discrepancy, and what can be done about it.
 
     :ivar repair: safe whoever asks for it: all that it touches is this store's own.
     :ivar remove: only for who names it by its id.
     """
 
-    finding: Finding
+    discrepancy: Discrepancy
     repair: Act | None = None
     remove: Act | None = None
 
