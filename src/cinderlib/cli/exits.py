@@ -11,6 +11,7 @@ import click
 EXIT_CODES = {
     "INTERNAL": 1,
     "INVALID_ARGUMENT": 2,
+    "OUT_OF_RANGE": 2,
     "NOT_FOUND": 3,
     "ALREADY_EXISTS": 4,
     "FAILED_PRECONDITION": 5,
