@@ -26,7 +26,13 @@ demo: $(READY) ## Watch real block storage work on this machine
 test: $(READY) ## Run the tests, with real servers (ARGS='-k name' for some)
 	@scripts/host-packages $(SERVERS) $(TOOLS)
 	@scripts/ceph-modules $(VENV)
-	$(VENV)/bin/pytest $(PARALLEL) $(ARGS)
+	$(VENV)/bin/pytest $(PARALLEL) -m 'not slow' $(ARGS)
+
+.PHONY: test-slow
+test-slow: $(READY) ## Run the code of every page in docs/, and Ansible's modules
+	@scripts/host-packages $(SERVERS) $(TOOLS)
+	@scripts/ceph-modules $(VENV)
+	$(VENV)/bin/pytest $(PARALLEL) --dist load -m slow $(ARGS)
 
 # One test tries some hundred points, which can take a machine that is busy minutes.
 .PHONY: crash
@@ -67,10 +73,6 @@ bench: $(READY) ## Measure it beside cinderlib 5.2.0 (ARGS='--quick', ARGS='star
 docs: $(READY) ## Make a site of docs/: build/docs/index.html
 	$(VENV)/bin/python -m sphinx -q -W --keep-going docs build/docs
 	@echo 'Made build/docs/index.html'
-
-.PHONY: docs-test
-docs-test: $(READY) ## Run the code in README.md and docs/ only
-	$(VENV)/bin/pytest tests/docs $(ARGS)
 
 .PHONY: check
 check: $(READY) ## Formatting, lint and types

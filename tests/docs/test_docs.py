@@ -26,7 +26,13 @@ def _loop_devices(folder: pathlib.Path) -> list[str]:
 
 
 @pytest.mark.timeout(LIMIT + 60)
-@pytest.mark.parametrize("page", pages.pages())
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[] if page == "README.md" else pytest.mark.slow)
+        for page in pages.pages()
+    ],
+)
 def test_the_code_of_a_page_runs_and_leaves_no_device(page: str, tmp_path: pathlib.Path) -> None:
     folder = tmp_path / "work"
     folder.mkdir()

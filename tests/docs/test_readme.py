@@ -12,7 +12,9 @@ import sys
 import pages
 import pytest
 
-COMMANDS = re.findall(r"`make test ARGS='([^']+)'`", (pages.ROOT / "README.md").read_text())
+COMMANDS = re.findall(
+    r"`make test(?:-slow)? ARGS='([^']+)'`", (pages.ROOT / "README.md").read_text()
+)
 
 
 def test_there_are_such_commands() -> None:
