@@ -194,7 +194,8 @@ def _project_files() -> list[pathlib.Path]:
 
 
 def test_nothing_in_the_tree_names_a_place_of_one_machine() -> None:
-    places = [str(ROOT), "/" + r"root/\.", "/" + r"home/\w", "index" + "-url", "find" + "-links"]
+    root = re.escape(str(ROOT)) + r"(?![\w-])"
+    places = [root, "/" + r"root/\.", "/" + r"home/\w", "index" + "-url", "find" + "-links"]
     pattern = re.compile("|".join([*places, r"://[^\s\"'`]*/simple\b"]))
     found = []
     for path in _project_files():
