@@ -18,7 +18,7 @@ BY_NODE = "Remote: attach by Node, data, detach"
 BY_HAND = "Remote: attach by os-brick alone"
 EXTEND = "Extend while attached"
 COPIES = "Snapshot and clone of an attached volume"
-CHECKED = "A device that is not the volume is refused, nothing left"
+CHECKED = "A device too small for the volume is refused, nothing left"
 READ_ONLY = "Read-only: writes are refused"
 
 #: Until a path is given up and the writes go on by the other, and until it is back, in seconds.
