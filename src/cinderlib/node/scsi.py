@@ -10,6 +10,7 @@ from cinderlib.errors import DeviceUnavailable, InvalidDocument
 from cinderlib.node import block
 from cinderlib.node.brick import BrickConnector
 from cinderlib.node.state import Entry
+from cinderlib.validation import shown
 
 #: Larger logical unit numbers are seen by the kernel in one of several encodings.
 _MAX_PLAIN_LUN = 255
@@ -96,7 +97,7 @@ def check_lun(value: int | str) -> int:
         return int(value)
     except ValueError:
         raise InvalidDocument(
-            f"The connection document is not usable: {value!r} is no logical unit number."
+            f"The connection document is not usable: {shown(value)} is no logical unit number."
         ) from None
 
 

@@ -62,6 +62,7 @@ BAD: list[tuple[Any, str]] = [
     (_conn("iscsi", {**SEVERAL, "target_luns": [1]}), "different lengths"),
     (_conn("iscsi", {**SEVERAL, "target_iqns": "iqn"}), r"\$\.conn\.data\.target_iqns"),
     (_conn("iscsi", {**ISCSI, "target_lun": "one"}), "'one' is no logical unit number"),
+    (_conn("iscsi", {**ISCSI, "target_lun": "x" * 99}), f"'{'x' * 80}'... is no logical unit"),
     (_conn("fibre_channel", _without(FC, "target_wwn")), "target_wwn"),
     (_conn("fibre_channel", _without(FC, "target_lun")), "target_lun"),
     (_conn("nvmeof", _without(NVME, "nqn")), r"conn\.data\.nqn"),
