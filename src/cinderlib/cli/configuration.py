@@ -117,10 +117,7 @@ class Configuration:
 
     def _no_backend(self) -> str:
         if self.file is None:
-            return (
-                f"There is no configuration file: write {NAME}, name one with --config or"
-                f" ${VARIABLE}, or make one with `cinderlib config from-cinder`"
-            )
+            return missing()
         known = ", ".join(self.backends)
         return f"{self.file.path} configures {known or 'no backends; add a table [backends.NAME]'}"
 
@@ -229,12 +226,21 @@ def find(given: str | None) -> Path | None:
             if not path.is_file():
                 raise ConfigurationError(f"The file {path} of {source} does not exist")
             return path
+    return next((path for path in _places() if path.is_file()), None)
+
+
+def _places() -> tuple[Path, ...]:
     import platformdirs
 
-    for path in (platformdirs.user_config_path("cinderlib") / NAME, SYSTEM):
-        if path.is_file():
-            return path
-    return None
+    return platformdirs.user_config_path("cinderlib") / NAME, SYSTEM
+
+
+def missing() -> str:
+    """What is said where there is no configuration file."""
+    return (
+        f"There is no configuration file: write {' or '.join(map(str, _places()))}, name one with"
+        f" --config or ${VARIABLE}, or make one with `cinderlib config from-cinder`"
+    )
 
 
 def load(given: str | None = None) -> Configuration:

@@ -38,7 +38,7 @@ def path(app: App) -> None:
     """Print which file is used."""
     found = configuration.find(app.config_path)
     if found is None:
-        raise errors.NotFound("There is no configuration file; see `cinderlib config --help`")
+        raise errors.NotFound(configuration.missing())
     if app.as_json:
         output.as_json({"path": str(found)})
     else:
@@ -78,10 +78,7 @@ def check(app: App, store: bool) -> None:
     """
     path = configuration.find(app.config_path)
     if path is None:
-        raise errors.NotFound(
-            f"There is no configuration file: write {configuration.NAME}, or make one with"
-            " `cinderlib config from-cinder`"
-        )
+        raise errors.NotFound(configuration.missing())
     findings = list(_findings(app, TomlFile(path), with_store=store))
     wrong = [message for level, message in findings if level == "error"]
     if app.as_json:
