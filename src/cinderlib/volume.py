@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from cinderlib import errors, serialization, validation
+from cinderlib.operations import extend, revert
 from cinderlib.operations import volumes as operations
 from cinderlib.operations.connections import is_half_done
 from cinderlib.owner import this_host
@@ -283,9 +284,7 @@ class Volume(Resource):
         """
         wanted = validation.check_size(size)
         with self._named():
-            record, self.changed, seen = operations.extend(
-                self._controller.journal, self.id, wanted
-            )
+            record, self.changed, seen = extend.extend(self._controller.journal, self.id, wanted)
             self._adopt(record)
             return record.size * GIB if seen is None else seen
 
@@ -320,7 +319,7 @@ class Volume(Resource):
         :raises Unsupported: the driver has no such operation.
         """
         with self._named():
-            self._adopt(operations.revert(self._controller.journal, self.id, snapshot.id))
+            self._adopt(revert.revert(self._controller.journal, self.id, snapshot.id))
             self.changed = True
 
     # --- connections ---------------------------------------------------------------------------

@@ -9,9 +9,10 @@ from typing import TypeVar
 from cinderlib import errors
 from cinderlib.drivers.port import InStorage
 from cinderlib.operations import connections, recovery, repairs, snapshots, volumes
-from cinderlib.operations.connections import unmapped_host
 from cinderlib.operations.discrepancies import Act, Case, Discrepancy
+from cinderlib.operations.hosts import host_of
 from cinderlib.operations.journal import OWED, Journal
+from cinderlib.operations.unmapping import unmapped_host
 from cinderlib.records import (
     KINDS,
     ConnectionRecord,
@@ -176,7 +177,7 @@ class Comparison:
         unmap = partial(repairs.unmap_dangling, self._journal, record)
         stand_in = volumes.stand_in(record.volume_id, self._backend, 1)
         gone = self._driver.exists(stand_in) is False
-        detail += ", nor on the storage" if gone else f"; {volumes.host_of(record)} may reach it"
+        detail += ", nor on the storage" if gone else f"; {host_of(record)} may reach it"
         self._add(
             "dangling", record.kind, record.id, detail, repair=unmap if gone else None, remove=unmap
         )

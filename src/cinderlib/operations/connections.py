@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cinderlib import errors
-from cinderlib.drivers.port import Driver
 from cinderlib.operations import volumes
+from cinderlib.operations.hosts import host_of, same_host
 from cinderlib.operations.journal import Journal, lost, recovers
-from cinderlib.operations.volumes import host_of
+from cinderlib.operations.unmapping import forced, is_the_drivers, unmap, unmap_intent
 from cinderlib.owner import this_host, this_process
 from cinderlib.persistence.base import Put, Remove
 from cinderlib.records import (
@@ -26,19 +26,13 @@ from cinderlib.records import (
     IntentRecord,
     Secret,
     VolumeRecord,
-    from_builtins,
-    new_id,
     now,
     replace,
-    to_builtins,
 )
 
 LOG = logging.getLogger(__name__)
 
 TRANSITIONAL = frozenset({"attaching", "detaching"})
-#: What names a host, the surest first. Two connectors that agree in the first that both have are
-#: the same host's.
-IDENTITY = ("system uuid", "initiator", "nqn", "wwpns", "host")
 
 
 def connect(
@@ -166,25 +160,6 @@ def _same(
     return None
 
 
-def same_host(one: ConnectionRecord, other: ConnectionRecord) -> bool:
-    """Whether two connections are for the same user of a volume: the same host, and on it the same
-    instance where instances are named."""
-    if one.instance_uuid != other.instance_uuid:
-        return False
-    if one.attached_host and other.attached_host:
-        return one.attached_host == other.attached_host
-    return _same_ports(one, other)
-
-
-def _same_ports(one: ConnectionRecord, other: ConnectionRecord) -> bool:
-    """Whether the storage takes two connections for the same host's."""
-    for key in IDENTITY:
-        mine, theirs = one.connector.get(key), other.connector.get(key)
-        if mine and theirs:
-            return bool(mine == theirs)
-    return False
-
-
 def _refuse_different(there: ConnectionRecord, asked: Mapping[str, Any]) -> None:
     differ = {
         field: (getattr(there, field), value)
@@ -212,7 +187,7 @@ def _undo_connect(
     try:
         volume = volumes.get(journal, connection.volume_id)
         driver = journal.driver(volume.backend)
-        after = _unmap(driver, volume, connection, last=not others, force=True)
+        after = unmap(driver, volume, connection, last=not others, force=True)
         gone = Remove(ConnectionRecord, connection.id)
         journal.finish_with(intent, "It was undone on the storage", volume, after, gone)
     except errors.StoreError as exc:
@@ -221,19 +196,6 @@ def _undo_connect(
         # It may be mapped or not: the row stays, so that it can be disconnected or tried again.
         cause.add_note(f"Undoing it failed too: {exc}")
         journal.fail(intent, connection, replace(connection, status="error_attaching"))
-
-
-def _unmap(
-    driver: Driver,
-    volume: VolumeRecord,
-    connection: ConnectionRecord,
-    *,
-    last: bool,
-    force: bool = False,
-) -> VolumeRecord:
-    """The order is the one of Cinder's manager."""
-    driver.terminate_connection(volume, connection, force=force)
-    return driver.remove_export(volume) if last else volume
 
 
 @recovers("connection.connect")
@@ -282,9 +244,9 @@ def disconnect(journal: Journal, connection_id: str, *, force: bool = False) -> 
         )
         owed: list[Put] = []
         try:
-            after = _unmap(driver, volume, detaching, last=not others, force=force)
+            after = unmap(driver, volume, detaching, last=not others, force=force)
         except BaseException as exc:
-            if not force or not _is_the_drivers(exc):
+            if not force or not is_the_drivers(exc):
                 journal.fail(intent, detaching, replace(detaching, status="error_detaching"))
                 raise
             LOG.warning(
@@ -292,8 +254,8 @@ def disconnect(journal: Journal, connection_id: str, *, force: bool = False) -> 
                 " next worked on, and by recover() and reconcile(): %s",
                 *(host_of(connection), volume.id, exc),
             )
-            owed.append(Put(_unmap_intent(detaching)))
-            after = _forced(driver, volume, last=not others)
+            owed.append(Put(unmap_intent(detaching)))
+            after = forced(driver, volume, last=not others)
         done = f"Volume {volume.id} was disconnected from {host_of(connection)}"
         gone = _gone(connection)
         journal.finish_with(intent, done, volume, _without(after, others), *gone, *owed)
@@ -307,58 +269,13 @@ def _settle_or_give_up(journal: Journal, connection_id: str, lock: str) -> None:
         journal.settle(connection_id, lock)
     except errors.CinderlibError as exc:
         connection = journal.store.get(ConnectionRecord, connection_id)
-        if isinstance(exc, errors.Busy) or not _is_the_drivers(exc) or connection is None:
+        if isinstance(exc, errors.Busy) or not is_the_drivers(exc) or connection is None:
             raise
         found = journal.store.find(IntentRecord, {"resource_id": connection_id})
         journal.store.apply(
             Put(replace(connection, status="error_detaching")),
             *[Remove(IntentRecord, each.id) for each in found if each.lock == lock],
         )
-
-
-def _is_the_drivers(error: BaseException) -> bool:
-    """Whether the driver could not, or would not, and the store is well."""
-    return isinstance(error, errors.CinderlibError) and not isinstance(error, errors.StoreError)
-
-
-def _unmap_intent(connection: ConnectionRecord) -> IntentRecord:
-    """That a mapping may be left on the storage although its connection is gone."""
-    # A driver unmaps by the connector; keys are not needed, so they are not kept.
-    kept = replace(connection, conn_info=None, device=None)
-    return IntentRecord(
-        id=new_id(),
-        operation="connection.unmap",
-        backend=connection.backend,
-        resource_id=connection.volume_id,
-        lock=volumes.lock_name(connection.volume_id),
-        owner=this_process(),
-        data={"connection": to_builtins(kept)},
-    )
-
-
-def unmapped_host(intent: IntentRecord) -> str:
-    """The host that may still reach the volume of such an intent."""
-    connection = intent.data.get("connection") or {}
-    connector = connection.get("connector") or {}
-    return str(connection.get("attached_host") or connector.get("host") or "an unnamed host")
-
-
-@recovers("connection.unmap")
-def recover_unmap(journal: Journal, intent: IntentRecord) -> str:
-    """Unmap what a forced disconnect could not, unless the host is connected again by now."""
-    connection = from_builtins(ConnectionRecord, intent.data["connection"])
-    volume = journal.store.get(VolumeRecord, connection.volume_id)
-    if volume is None:
-        # The storage has forgotten its mappings with it.
-        journal.finish(intent, "Nothing was done")
-        return "finished"
-    there = journal.store.find(ConnectionRecord, {"volume_id": volume.id})
-    if any(_same_ports(connection, other) for other in there):
-        journal.finish(intent, "Nothing was done")
-        return "finished"
-    after = _unmap(journal.driver(intent.backend), volume, connection, last=not there, force=True)
-    journal.finish_with(intent, f"Volume {volume.id} was unmapped", volume, after)
-    return "finished"
 
 
 def _settle_here(journal: Journal, connection_id: str, *, force: bool) -> None:
@@ -373,18 +290,6 @@ def _settle_here(journal: Journal, connection_id: str, *, force: bool) -> None:
         except errors.NodeError:
             if not force:
                 raise
-
-
-def _forced(driver: Driver, volume: VolumeRecord, *, last: bool) -> VolumeRecord:
-    """What can still be done of a disconnect whose driver fails."""
-    if not last:
-        return volume
-    try:
-        return driver.remove_export(volume)
-    except errors.CinderlibError as exc:
-        if not _is_the_drivers(exc):
-            raise
-        return volume
 
 
 def _without(volume: VolumeRecord, others: Sequence[ConnectionRecord]) -> VolumeRecord:
@@ -414,6 +319,6 @@ def settle_disconnected(journal: Journal, intent: IntentRecord, what: str) -> No
         if c.id != connection.id
     ]
     driver = journal.driver(intent.backend)
-    after = _unmap(driver, volume, connection, last=not others, force=True)
+    after = unmap(driver, volume, connection, last=not others, force=True)
     done = f"The interrupted {what} of volume {volume.id} was settled on the storage"
     journal.finish_with(intent, done, volume, _without(after, others), *_gone(connection))

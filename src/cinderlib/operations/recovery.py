@@ -10,7 +10,15 @@ import msgspec
 from cinderlib import errors, owner
 
 # Imported for the recoveries that they register.
-from cinderlib.operations import attachments, connections, snapshots, volumes  # noqa: F401
+from cinderlib.operations import (  # noqa: F401
+    attachments,
+    connections,
+    extend,
+    revert,
+    snapshots,
+    unmapping,
+    volumes,
+)
 from cinderlib.operations.journal import OWED, Journal, Recovered
 from cinderlib.progress import Progress
 from cinderlib.records import IntentRecord

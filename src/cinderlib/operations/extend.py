@@ -1,0 +1,98 @@
+"""Extend: a volume grows, and with it this host's device of it."""
+
+from __future__ import annotations
+
+import logging
+
+from cinderlib import errors
+from cinderlib.operations import volumes
+from cinderlib.operations.journal import Journal, recovers
+from cinderlib.owner import this_host
+from cinderlib.records import ConnectionRecord, IntentRecord, VolumeRecord, replace
+
+LOG = logging.getLogger(__name__)
+
+
+def extend(journal: Journal, volume_id: str, size: int) -> tuple[VolumeRecord, bool, int | None]:
+    """Grow a volume, and let this host see it when it is attached here.
+
+    :param size: the new size in GiB.
+    :returns: the record, whether it was smaller before, and the size of this host's device in
+        bytes, if there is one.
+    :raises OutOfRange: the volume is larger already.
+    :raises NodeError: the volume has grown, and this host's device has not.
+    """
+    with journal.locks.hold(volumes.lock_name(volume_id)):
+        volume = volumes.get(journal, volume_id)
+        driver = journal.driver(volume.backend)
+        if size < volume.size:
+            raise errors.OutOfRange(
+                f"Volume {volume_id} has {volume.size} GiB and cannot be made smaller ({size} GiB)",
+                resource=volume_id,
+            )
+        if size == volume.size and volume.status != "error_extending":
+            return volume, False, _let_see(journal, volume_id)
+        if volume.status not in volumes.READABLE:
+            raise errors.InvalidVolume(
+                f"Volume {volume_id} cannot be extended: it is '{volume.status}'",
+                resource=volume_id,
+            )
+        settled = _settled_status(journal, volume_id)
+        intent, extending = journal.begin(
+            "volume.extend",
+            volumes.lock_name(volume_id),
+            replace(volume, status="extending", previous_status=settled),
+            before=volume,
+            data={"size": size},
+        )
+        try:
+            grown = driver.extend_volume(extending, size)
+        except BaseException:
+            failed = replace(extending, status="error_extending", previous_status=settled)
+            journal.fail(intent, extending, failed)
+            raise
+        ready = replace(grown, size=size, status=settled, previous_status=None)
+        try:
+            seen = _let_see(journal, volume_id)
+        finally:
+            done = f"Volume {volume_id} was extended to {size} GiB"
+            written = journal.finish_with(intent, done, extending, ready)
+        return written, True, seen
+
+
+def _let_see(journal: Journal, volume_id: str) -> int | None:
+    """Let this host's device of a volume take the volume's size, which is returned in bytes."""
+    for connection in journal.store.find(ConnectionRecord, {"volume_id": volume_id}):
+        if connection.device is not None and connection.attached_host == this_host():
+            return journal.host.extend(connection)
+    return None
+
+
+@recovers("volume.extend")
+def recover_extend(journal: Journal, intent: IntentRecord) -> str:
+    """The storage may have grown: grow it, or say that it is not known."""
+    volume = journal.store.get(VolumeRecord, intent.resource_id)
+    if volume is None:
+        journal.finish(intent, "Nothing was done")
+        return "undone"
+    size = intent.data["size"]
+    settled = _settled_status(journal, volume.id)
+    try:
+        grown = journal.driver(intent.backend).extend_volume(volume, size)
+    except errors.DriverError:
+        failed = replace(volume, status="error_extending", previous_status=settled)
+        journal.fail(intent, volume, failed)
+        raise
+    try:
+        _let_see(journal, volume.id)
+    except errors.NodeError as exc:
+        # The same call again, or an attach, lets the host see it.
+        LOG.warning("Volume %s has grown, and this host does not see it: %s", volume.id, exc)
+    ready = replace(grown, size=size, status=settled, previous_status=None)
+    journal.finish_with(intent, f"Volume {volume.id} was extended", volume, ready)
+    return "finished"
+
+
+def _settled_status(journal: Journal, volume_id: str) -> str:
+    connected = journal.store.count(ConnectionRecord, {"volume_id": volume_id})
+    return "in-use" if connected else "available"
