@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from cinderlib import errors, persistence, serialization, statefolder, validation
+from cinderlib import (
+    driverlogs,
+    errors,
+    loading,
+    persistence,
+    serialization,
+    statefolder,
+    validation,
+)
 from cinderlib.backend import Backend
 from cinderlib.connection import Connection
 from cinderlib.keyvalue import KeyValue
@@ -18,7 +25,7 @@ from cinderlib.locks import FileLocks, Locks, ToozLocks
 from cinderlib.operations import recovery
 from cinderlib.operations.journal import Journal, Recovered
 from cinderlib.owner import this_host
-from cinderlib.persistence.base import Change, Put, SharedLocks, Store
+from cinderlib.persistence.base import SharedLocks, Store
 from cinderlib.progress import Listener, Teller
 from cinderlib.records import (
     ConnectionRecord,
@@ -26,7 +33,6 @@ from cinderlib.records import (
     Record,
     SnapshotRecord,
     VolumeRecord,
-    replace,
 )
 from cinderlib.resource import Resource
 from cinderlib.snapshot import Snapshot
@@ -40,25 +46,6 @@ if TYPE_CHECKING:
     from cinderlib.persistence.objects import PersistenceDriverBase
 
 R = TypeVar("R", bound=Record)
-
-#: The loggers that ``disable_logs`` quiets.
-_THEIR_LOGGERS = (
-    "cinder",
-    "os_brick",
-    "oslo",
-    "oslo_concurrency",
-    "oslo_config",
-    "oslo_db",
-    "oslo_messaging",
-    "oslo_policy",
-    "oslo_privsep",
-    "oslo_service",
-    "oslo_utils",
-    "oslo_versionedobjects",
-    "privsep",
-    "taskflow",
-    "tooz",
-)
 
 
 class Controller:
@@ -150,7 +137,7 @@ class Controller:
         self.Snapshot: type[Snapshot] = type("Snapshot", (Snapshot,), bound)
         self.Connection: type[Connection] = type("Connection", (Connection,), bound)
         if disable_logs:
-            _quiet(_THEIR_LOGGERS)
+            driverlogs.quiet()
         self.store: Store
         self.journal: Journal
         self.persistence: PersistenceDriverBase
@@ -442,44 +429,7 @@ class Controller:
         :raises InvalidDocument: it is no such document; nothing was stored.
         :raises BackendNotFound: it is a backend's, which is not loaded and cannot be.
         """
-        documents = serialization.read(json_src, max_bytes=max_bytes)
-        many = isinstance(documents, list)
-        found = documents if isinstance(documents, list) else [documents]
-        for document in found:
-            options = document.backend_options
-            if trusted and options and document.backend_name not in self._backends:
-                self.backend(document.backend_name, **options)
-            elif isinstance(document, serialization.BackendDocument):
-                self.loaded(document.backend_name)
-        if save:
-            for document in found:
-                self._save(document)
-        objects = [self._object(document, saved=save) for document in found]
-        return objects if many else objects[0]
-
-    def _save(self, document: serialization.Document) -> None:
-        changes: list[Change] = []
-        for record in serialization.records_of(document):
-            validation.check_id(record.id, record.kind, non_uuid_ids=self.non_uuid_ids)
-            # The volume that a snapshot or connection brings along is only context, and may be old.
-            context = isinstance(record, VolumeRecord) and isinstance(
-                document, serialization.SnapshotDocument | serialization.ConnectionDocument
-            )
-            if not (context and self.store.get(VolumeRecord, record.id)):
-                changes.append(Put(record, check=False))
-        if changes:
-            self.store.apply(*changes)
-
-    def _object(self, document: serialization.Document, *, saved: bool) -> Any:
-        if isinstance(document, serialization.BackendDocument):
-            return self.loaded(document.backend_name)
-        record = serialization.records_of(document)[0]
-        if saved:
-            return self.wrap(self.store.get(type(record), record.id) or record)
-        loaded = self.wrap(replace(record, version=0))
-        if isinstance(document, serialization.VolumeDocument):
-            loaded._loaded = document
-        return loaded
+        return loading.load(self, json_src, save=save, trusted=trusted, max_bytes=max_bytes)
 
     # --- crashes -------------------------------------------------------------------------------
 
@@ -553,11 +503,3 @@ def _refuse_other_options(backend: Backend, options: Mapping[str, Any]) -> None:
             f" {', '.join(differ)}",
             resource=backend,
         )
-
-
-def _quiet(names: tuple[str, ...]) -> None:
-    for name in names:
-        logger = logging.getLogger(name)
-        # A level that the host program chose stays.
-        if logger.level == logging.NOTSET:
-            logger.setLevel(logging.CRITICAL + 1)

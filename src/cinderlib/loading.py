@@ -1,0 +1,58 @@
+"""Documents become objects of a controller, and records of its store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cinderlib import serialization, validation
+from cinderlib.persistence.base import Change, Put
+from cinderlib.records import VolumeRecord, replace
+
+if TYPE_CHECKING:
+    from cinderlib.controller import Controller
+
+
+def load(
+    controller: Controller, json_src: Any, *, save: bool, trusted: bool, max_bytes: int
+) -> Any:
+    """See :meth:`cinderlib.Controller.load`."""
+    documents = serialization.read(json_src, max_bytes=max_bytes)
+    many = isinstance(documents, list)
+    found = documents if isinstance(documents, list) else [documents]
+    for document in found:
+        options = document.backend_options
+        if trusted and options and document.backend_name not in controller.backends:
+            controller.backend(document.backend_name, **options)
+        elif isinstance(document, serialization.BackendDocument):
+            controller.loaded(document.backend_name)
+    if save:
+        for document in found:
+            _save(controller, document)
+    objects = [_object(controller, document, saved=save) for document in found]
+    return objects if many else objects[0]
+
+
+def _save(controller: Controller, document: serialization.Document) -> None:
+    changes: list[Change] = []
+    for record in serialization.records_of(document):
+        validation.check_id(record.id, record.kind, non_uuid_ids=controller.non_uuid_ids)
+        # The volume that a snapshot or connection brings along is only context, and may be old.
+        context = isinstance(record, VolumeRecord) and isinstance(
+            document, serialization.SnapshotDocument | serialization.ConnectionDocument
+        )
+        if not (context and controller.store.get(VolumeRecord, record.id)):
+            changes.append(Put(record, check=False))
+    if changes:
+        controller.store.apply(*changes)
+
+
+def _object(controller: Controller, document: serialization.Document, *, saved: bool) -> Any:
+    if isinstance(document, serialization.BackendDocument):
+        return controller.loaded(document.backend_name)
+    record = serialization.records_of(document)[0]
+    if saved:
+        return controller.wrap(controller.store.get(type(record), record.id) or record)
+    loaded = controller.wrap(replace(record, version=0))
+    if isinstance(document, serialization.VolumeDocument):
+        loaded._loaded = document
+    return loaded
