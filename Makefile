@@ -3,13 +3,18 @@
 VENV := .venv
 READY := $(VENV)/.ready
 
+# A machine may forbid Python to keep what it compiled; each process that the tests, the demo and the
+# benchmarks start would then compile all of Cinder anew, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 # What `make test` installs on the host (Debian, Ubuntu) when it may: the servers that the tests start
 # for themselves, and the tools that they look at storage with.
 SERVERS := postgresql mariadb-server-core mariadb-client-core ceph-mon ceph-mgr ceph-osd ceph-common
 TOOLS := python3-rados python3-rbd lvm2 e2fsprogs xfsprogs btrfs-progs util-linux
 
-# Tests of a file stay in one process, so that a server is started once, or seldom more often.
-PARALLEL := -n logical --maxprocesses 4 --dist loadfile
+# One process more than there are processors, since tests wait for servers. Tests of a file stay in one,
+# so that a server is started once, or seldom more often.
+PARALLEL := -n $(shell echo $$(($$(nproc) < 4 ? $$(nproc) + 1 : 4))) --dist loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -29,7 +34,7 @@ test: $(READY) ## Run the tests, with real servers (ARGS='-k name' for some)
 	$(VENV)/bin/pytest $(PARALLEL) -m 'not slow' $(ARGS)
 
 .PHONY: test-slow
-test-slow: $(READY) ## Run the code of every page in docs/, and Ansible's modules
+test-slow: $(READY) ## Run the code of every page in docs/, Ansible's modules, what takes long
 	@scripts/host-packages $(SERVERS) $(TOOLS)
 	@scripts/ceph-modules $(VENV)
 	$(VENV)/bin/pytest $(PARALLEL) --dist load -m slow $(ARGS)

@@ -58,6 +58,7 @@ def runs_as_nobody(python):
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not ROOT, reason="TestFile ran without root already")
 def test_file_driver_without_root():
     """The whole suite once more, by a user who can do nothing special."""

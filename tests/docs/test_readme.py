@@ -32,6 +32,7 @@ def test_a_command_in_the_readme_finds_tests(arguments: str) -> None:
     assert done.returncode == 0, done.stdout[-2000:]
 
 
+@pytest.mark.slow
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="the picture is of the demo as root")
 def test_the_picture_of_the_demo_shows_its_steps() -> None:

@@ -14,6 +14,8 @@ from html.parser import HTMLParser
 import pages
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 class Page(HTMLParser):
     """What a page of the site refers to.
