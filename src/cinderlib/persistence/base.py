@@ -99,6 +99,12 @@ def micros(time: datetime.datetime) -> int:
     return (time - _EPOCH) // _MICROSECOND
 
 
+def moment(time: datetime.datetime, number: int) -> datetime.datetime:
+    """When the change with that number is made, in a transaction of that time: clocks can be too
+    coarse to tell its records apart, and they are listed in the order of their creation."""
+    return time + number * _MICROSECOND if number else time
+
+
 def from_micros(time: int) -> datetime.datetime:
     """The opposite of :func:`micros`."""
     return _EPOCH + time * _MICROSECOND
@@ -227,7 +233,8 @@ class Store(abc.ABC):
         """Make all changes or none, durably.
 
         A record put gets ``version`` one higher than the store's (1 for a new one), ``updated_at``
-        now, and where it has no ``created_at``, the one that the store has, or now.
+        now, and where it has no ``created_at``, the one that the store has, or now. Of what is new
+        in one call, each is created later than those given before it (see :func:`moment`).
 
         :returns: the records as they were written, in the order of the ``Put`` changes.
         :raises StaleRecord: a version was not the expected one; ``resource`` is the id. Nothing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import datetime
 import threading
 from collections.abc import Iterator, Mapping
 from typing import TypeVar, cast
@@ -16,6 +17,7 @@ from cinderlib.persistence.base import (
     check_where,
     keys,
     micros,
+    moment,
     stale,
 )
 from cinderlib.records import KINDS, Record, now, replace
@@ -179,11 +181,12 @@ class MemoryStore(Store):
         written: list[Record] = []
         undo: list[tuple[_Table, str, Record | None]] = []
         with self._lock:
+            time = now()
             try:
-                for change in changes:
+                for at, change in enumerate(changes):
                     if isinstance(change, Put):
                         table, record = self._table(type(change.record)), change.record
-                        new = _written(change, table.records.get(record.id))
+                        new = _written(change, table.records.get(record.id), moment(time, at))
                         undo.append((table, record.id, table.write(record.id, new)))
                         written.append(new)
                     else:
@@ -205,11 +208,10 @@ def _created(record: Record) -> int:
     return micros(record.created_at) if record.created_at else 0
 
 
-def _written(change: Put, old: Record | None) -> Record:
+def _written(change: Put, old: Record | None, time: datetime.datetime) -> Record:
     record, version = change.record, old.version if old else 0
     if change.check and record.version != version:
         raise stale(change, old.version if old else None)
-    time = now()
     created = record.created_at or (old.created_at if old else None) or time
     return replace(record, version=version + 1, created_at=created, updated_at=time)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar, cast
@@ -19,6 +20,7 @@ from cinderlib.persistence.base import (
     damaged,
     keys,
     micros,
+    moment,
     stale,
 )
 from cinderlib.persistence.objects import PersistenceDriverBase, Wrap
@@ -117,9 +119,10 @@ class ObjectStore(Store):
                 keys(change.record)
         written = []
         with self._lock:
-            for change in changes:
+            time = now()
+            for at, change in enumerate(changes):
                 if isinstance(change, Put):
-                    written.append(self._put(change))
+                    written.append(self._put(change, moment(time, at)))
                 else:
                     self._remove(change)
         return tuple(written)
@@ -167,7 +170,7 @@ class ObjectStore(Store):
             found = [item for item in found if item._record.id == id]
         return found[0] if found else None
 
-    def _put(self, change: Put) -> Record:
+    def _put(self, change: Put, time: datetime.datetime) -> Record:
         record, kind = change.record, type(change.record)
         there = self._object(kind, record.id)
         old = None if there is None else _record_of(kind, there)
@@ -177,7 +180,6 @@ class ObjectStore(Store):
             (old is None) != (record.version == 0) or known not in (0, record.version)
         ):
             raise stale(change, old.version if old else None)
-        time = now()
         new = replace(
             record,
             version=1 if old is None else (known or record.version) + 1,

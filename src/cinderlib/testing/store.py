@@ -334,6 +334,11 @@ class StoreConformance:
             with pytest.raises(InvalidInput, match="size"):
                 call(VolumeRecord, {"size": "1"})
 
+    def test_records_made_in_one_call_come_in_its_order(self, store: Store) -> None:
+        ids = ["m", "z", "a", "k"]
+        store.apply(*(Put(volume(id)) for id in ids))
+        assert [v.id for v in store.find(VolumeRecord)] == ids
+
     def test_records_come_in_the_order_of_creation(self, store: Store) -> None:
         start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
         # Created at the same time: the ids decide, by code point.

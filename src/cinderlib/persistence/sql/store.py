@@ -20,6 +20,7 @@ from cinderlib.persistence.base import (
     from_micros,
     keys,
     micros,
+    moment,
     not_json,
     stale,
     storable,
@@ -143,10 +144,11 @@ class SQLStore(Store):
 
         def work(cursor: database.Cursor) -> tuple[Record, ...]:
             written: dict[int, Record] = {}
+            time = now()
             for at in order:
                 change = changes[at]
                 if isinstance(change, Put):
-                    written[at] = self._put(cursor, change)
+                    written[at] = self._put(cursor, change, moment(time, at))
                 else:
                     self._remove(cursor, change)
             return tuple(written[at] for at in sorted(written))
@@ -184,10 +186,9 @@ class SQLStore(Store):
 
         return self._database.read(work)
 
-    def _put(self, cursor: database.Cursor, change: Put) -> Record:
+    def _put(self, cursor: database.Cursor, change: Put, time: datetime.datetime) -> Record:
         record, statements = change.record, self._statements[type(change.record)]
-        version, time = record.version, now()
-        created = record.created_at
+        version, created = record.version, record.created_at
         if not change.check or (version and created is None):
             found = self._version(cursor, statements, record.id)
             if found and created is None:
