@@ -462,7 +462,7 @@ class Controller:
                 f"The secrets in {self.store} are not encrypted: give encryption_keys in"
                 " persistence_config, or in [store] of the configuration"
             )
-        return self.store.rotate()
+        return self.store.rotate(self._tell)
 
     # --- end -----------------------------------------------------------------------------------
 

@@ -16,13 +16,14 @@ class Progress:
 
     :ivar done: how much of it is done; can fall back when a copy has to be made again.
     :ivar total: how much there is to do.
-    :ivar unit: of both: ``'bytes'`` of a copy, or ``'operations'`` that recovery settles.
-    :ivar resource_id: of the volume or snapshot that is made; ``None`` for recovery.
+    :ivar unit: of both: ``'bytes'`` of a copy, ``'operations'`` that recovery settles, or
+        ``'records'`` of the store.
+    :ivar resource_id: of the volume or snapshot that is made; ``None`` for the other two.
     """
 
     done: int
     total: int
-    unit: Literal["bytes", "operations"]
+    unit: Literal["bytes", "operations", "records"]
     resource_id: str | None = None
 
 

@@ -14,8 +14,11 @@ import pytest
 from cli.command import COMMAND, Command
 from cli.terminal import needs_tmux, open_terminal
 
+from cinderlib.cli.app import App
 from cinderlib.cli.sizes import of_bytes
 from cinderlib.cli.waiting import PATIENCE
+from cinderlib.persistence import generate_key
+from cinderlib.progress import Progress
 
 TESTS = pathlib.Path(__file__).parents[1]
 
@@ -82,6 +85,28 @@ def test_programs_and_who_wants_quiet_see_nothing(slow: Command) -> None:
     with pytest.raises((BlockingIOError, OSError)):
         os.read(ours, 1)
     os.close(ours)
+
+
+def test_of_records_it_is_told_how_many_are_done(
+    cinderlib: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = generate_key()
+    store = f'[store]\nencryption_keys = "{key}"\n'
+    cinderlib.write(store + cinderlib.config.read_text())
+    for name in ("one", "two", "three"):
+        cinderlib("volume", "create", name, "1GiB")
+    told: list[Progress] = []
+    monkeypatch.setattr(App, "tell", lambda app, progress: told.append(progress))
+    dump, copy = str(cinderlib.folder / "dump"), f"sqlite:///{cinderlib.folder}/copy.sqlite"
+    for arguments, last in [
+        (("store", "dump", dump), 2),
+        (("store", "load", dump), 2),
+        (("store", "migrate", copy, "--yes"), 3),
+        (("store", "rotate"), 3),
+    ]:
+        told.clear()
+        cinderlib(*arguments)
+        assert told[-1] == Progress(last, 3, "records"), arguments
 
 
 @pytest.mark.parametrize(

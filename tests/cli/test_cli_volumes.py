@@ -49,6 +49,30 @@ def test_the_life_of_a_volume(cinderlib: Command) -> None:
     assert cinderlib.files == []
 
 
+def test_a_volume_goes_back_to_a_snapshot(cinderlib: Command) -> None:
+    cinderlib("volume", "create", "data", "1GiB")
+    (on_disk,) = [p for p in cinderlib.volumes.iterdir() if p.name.startswith("volume-")]
+    on_disk.write_bytes(b"before")
+    os.truncate(on_disk, 2**30)
+    cinderlib("snapshot", "create", "data", "monday")
+    with on_disk.open("r+b") as file:
+        file.write(b"after!")
+
+    assert "written since" in cinderlib("snapshot", "revert", "monday", ends=2).stderr
+    assert (
+        "Would revert volume data" in cinderlib("snapshot", "revert", "monday", "--dry-run").stderr
+    )
+    assert on_disk.read_bytes()[:6] == b"after!"
+    cinderlib("snapshot", "revert", "monday", "--yes")
+    assert on_disk.read_bytes()[:6] == b"before"
+
+    cinderlib("volume", "attach", "data")
+    assert "in-use" in cinderlib("snapshot", "revert", "monday", "--yes", ends=5).stderr
+    cinderlib("volume", "detach", "data")
+    done = cinderlib("snapshot", "revert", "monday", "--yes", "--json").json
+    assert (done["name"], done["status"], done["changed"]) == ("data", "available", True)
+
+
 def test_a_volume_of_an_id_is_made_once(cinderlib: Command) -> None:
     id = records.new_id()
     create = ("volume", "create", "x", "1", "--id", id)

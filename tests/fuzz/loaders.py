@@ -236,7 +236,7 @@ class Loaders:
     def _dump(self) -> bytes:
         self.controller.persistence.set_key_value(cl.KeyValue("key", "value"))
         file = io.BytesIO()
-        storefile.write(self.controller, file)
+        storefile.write(self.controller, self.controller.volumes(), file)
         return file.getvalue()
 
     def _entry_text(self) -> bytes:

@@ -6,8 +6,8 @@ import contextlib
 import functools
 import logging
 import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, TextIO
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from cinderlib.cli.configuration import Configuration
     from cinderlib.cli.waiting import Waiting
     from cinderlib.progress import Progress
+
+T = TypeVar("T")
 
 
 class App(contextlib.ExitStack):
@@ -59,9 +61,18 @@ class App(contextlib.ExitStack):
             finally:
                 self._waiting = None
 
-    def _told(self, progress: Progress) -> None:
+    def tell(self, progress: Progress) -> None:
+        """How far it is that runs."""
         if self._waiting:
             self._waiting.tell(progress)
+
+    def counting(self, records: Iterable[T], total: int) -> Iterator[T]:
+        """The records, of which so many are expected; it is told how many of them are done."""
+        from cinderlib.progress import Progress
+
+        for done, record in enumerate(records):
+            self.tell(Progress(done, total, "records"))
+            yield record
 
     @functools.cached_property
     def configuration(self) -> Configuration:
@@ -80,7 +91,7 @@ class App(contextlib.ExitStack):
             self.configuration.persistence(),
             fail_on_missing_backend=False,
             disable_logs=not self._logs_of_others,
-            progress=self._told,
+            progress=self.tell,
             **self.configuration.controller(),
         )
         return self.enter_context(controller)

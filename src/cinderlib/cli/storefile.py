@@ -33,15 +33,20 @@ class Counts:
     #: Volumes and keys that were there already, and were left as they are.
     kept: int = 0
 
+    @property
+    def items(self) -> int:
+        """How many items they were."""
+        return self.volumes + self.key_values
+
     def __str__(self) -> str:
         counted = {name: count for name, count in vars(self).items() if name != "kept"}
         return sizes.counted(counted)
 
 
-def write(controller: cl.Controller, file: IO[bytes]) -> Counts:
-    """Write all that the store has, **with its secrets**."""
+def write(controller: cl.Controller, volumes: Iterable[cl.Volume], file: IO[bytes]) -> Counts:
+    """Write volumes, and the key-values of the store, **with their secrets**."""
     counts = Counts()
-    for volume in controller.volumes():
+    for volume in volumes:
         document = volume.dumps
         file.write(document.encode() + b"\n")
         data = json.loads(document)

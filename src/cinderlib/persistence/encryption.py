@@ -24,6 +24,7 @@ import msgspec
 
 from cinderlib.errors import DamagedRecord, DecryptionError, InvalidPersistence, MissingDependency
 from cinderlib.persistence.base import PAGE, Change, Put, Store, not_json
+from cinderlib.progress import Listener, Progress, Teller
 from cinderlib.records import (
     ENCRYPTED,
     SECRETS,
@@ -242,18 +243,23 @@ class EncryptedStore(Store):
     def close(self) -> None:
         self._store.close()
 
-    def rotate(self) -> Rotation:
+    def rotate(self, tell: Listener = Teller()) -> Rotation:  # noqa: B008 (it keeps nothing)
         """Encrypt with the first key all that is in clear or under another one.
 
         It can be interrupted and run again, and others may use the store meanwhile.
 
+        :param tell: is told how far it is.
         :raises StoreError: the store failed; what was done by then stays.
         """
-        done = Rotation()
-        for kind, fields in SECRETS.items():
-            records = self._store.iterate(kind) if fields else iter(())
+        done, looked_at = Rotation(), 0
+        kinds = [kind for kind, fields in SECRETS.items() if fields]
+        total = sum(self._store.count(kind) for kind in kinds)
+        for kind in kinds:
+            records = self._store.iterate(kind)
             while page := list(itertools.islice(records, PAGE)):
                 self._rotate(page, done)
+                looked_at += len(page)
+                tell(Progress(looked_at, max(total, looked_at), "records"))
         return done
 
     def _rotate(self, page: Sequence[Record], done: Rotation) -> None:

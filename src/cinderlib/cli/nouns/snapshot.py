@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def snapshot() -> None:
-    """Snapshots: take, see, delete. `volume create --snapshot` makes a volume of one."""
+    """Snapshots: take, see, go back to, delete.
+
+    `volume create --snapshot` makes a volume of one.
+    """
 
 
 @snapshot.command("create")
@@ -80,6 +83,29 @@ def show(app: App, snapshot: str) -> None:
         return
     facts["volume_size"] = sizes.of_gib(found.volume_size)
     output.facts_of(found, facts)
+
+
+@snapshot.command("revert")
+@click.argument("snapshot", shell_complete=completing.snapshots)
+@destructive
+@pass_app
+def revert(app: App, snapshot: str, yes: bool, dry_run: bool) -> None:
+    """Give a volume the data back that it had when a snapshot of it was taken.
+
+    What was written since is lost. The volume must be connected to no host.
+    """
+    found = find.snapshot(app.controller, snapshot)
+    volume = found.volume
+    named = volume.name or volume.id
+    what = f"revert volume {named} to snapshot {snapshot} and lose what was written since"
+    if not agreed(what, yes=yes, dry_run=dry_run):
+        return
+    with app.working(f"Reverting {named}"):
+        app.backend_of(volume)
+        volume.revert_to_snapshot(found)
+    app.say(f"Volume {named} has the data of snapshot {snapshot}.")
+    if app.as_json:
+        app.result(volume, "")
 
 
 @snapshot.command("delete")

@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -38,13 +39,16 @@ def dump(app: App, file: str | None) -> None:
     written over.
     """
     from cinderlib.cli import storefile
+    from cinderlib.records import VolumeRecord
 
     if file is None or file == "-":
-        counts = storefile.write(app.controller, sys.stdout.buffer)
+        counts = storefile.write(app.controller, app.controller.volumes(), sys.stdout.buffer)
     else:
         try:
             with open(file, "xb", opener=_private) as target, app.working("Writing records"):
-                counts = storefile.write(app.controller, target)
+                total = app.controller.store.count(VolumeRecord)
+                volumes = app.counting(app.controller.volumes(), total)
+                counts = storefile.write(app.controller, volumes, target)
         except FileExistsError:
             raise errors.AlreadyExists(f"{file} exists; name another, or remove it") from None
         except OSError as exc:
@@ -87,7 +91,8 @@ def load(app: App, file: IO[bytes], overwrite: bool, yes: bool, dry_run: bool) -
             return
         copy.seek(0)
         with app.working("Loading records"):
-            loaded = storefile.load(app.controller, storefile.read(copy), overwrite=overwrite)
+            items = app.counting(storefile.read(copy), found.items)
+            loaded = storefile.load(app.controller, items, overwrite=overwrite)
     _tell(app, loaded)
 
 
@@ -118,7 +123,8 @@ def import_(app: App, source: str, dry_run: bool) -> None:
             app.say(f"Would load {found}.")
             return
         with app.working("Loading records"):
-            loaded = storefile.load(app.controller, storefile.of_cinderlib5(database))
+            items = app.counting(storefile.of_cinderlib5(database), found.items)
+            loaded = storefile.load(app.controller, items)
     _tell(app, loaded)
 
 
@@ -146,6 +152,7 @@ def migrate(app: App, target: str, yes: bool, dry_run: bool) -> None:
     may work on the volumes meanwhile. The store of before stays as it is.
     """
     from cinderlib.persistence import open_store
+    from cinderlib.progress import Progress
     from cinderlib.records import KINDS
 
     source = app.controller.store
@@ -158,21 +165,26 @@ def migrate(app: App, target: str, yes: bool, dry_run: bool) -> None:
         if there:
             raise errors.AlreadyExists(f"The target has {there} records already; name an empty one")
         with app.working("Copying records"):
+            done = 0
             for record in KINDS.values():
-                _copy(source, destination, record)
+                for copied in _copied(source, destination, record):
+                    done += copied
+                    app.tell(Progress(done, max(done, sum(counts.values())), "records"))
     app.say(f"Copied {total}. Now let [store] in the configuration name the new one.")
     if app.as_json:
         output.as_json(counts)
 
 
-def _copy(source: Store, target: Store, kind: Any) -> None:
-    """Copy the records of a kind, a page in a transaction, and read back that they are there."""
+def _copied(source: Store, target: Store, kind: Any) -> Iterator[int]:
+    """Copy the records of a kind, a page in a transaction, and read back that they are there; gives
+    how many a page had."""
     from cinderlib.persistence.base import PAGE, Put
 
     last = None
     while page := source.find(kind, after=last, limit=PAGE):
         target.apply(*(Put(record, check=False) for record in page))
         last = page[-1]
+        yield len(page)
     if target.count(kind) != source.count(kind):
         raise errors.StoreError(
             f"The store changed while it was copied: it has other {kind.kind}s now. Stop whoever"
