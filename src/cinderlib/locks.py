@@ -79,7 +79,9 @@ class Locks:
             with contextlib.ExitStack() as stack:
                 # One order for everybody, so that two holders never wait for each other.
                 for stripe in sorted({zlib.crc32(name.encode()) % STRIPES for name in names}):
-                    stack.enter_context(self._hold_here(stripe, deadline, names))
+                    if not self._take(stripe, deadline):
+                        raise _busy(names, "a thread of this process")
+                    stack.callback(self._give_back, stripe)
                     if self._others is not None:
                         wait = max(0.01, deadline - time.monotonic())
                         if not stack.enter_context(self._others.hold(stripe, wait)):
@@ -88,23 +90,31 @@ class Locks:
         finally:
             self._mine.names = None
 
-    @contextlib.contextmanager
-    def _hold_here(self, stripe: int, deadline: float, names: tuple[str, ...]) -> Iterator[None]:
+    def _take(self, stripe: int, deadline: float) -> bool:
+        """Take the lock of this process; gives whether it was got until then."""
         with self._guard:
             held = self._held.setdefault(stripe, _Held())
             held.users += 1
+        got = False
         try:
-            if not held.lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
-                raise _busy(names, "a thread of this process")
-            try:
-                yield
-            finally:
-                held.lock.release()
+            got = held.lock.acquire(blocking=False) or held.lock.acquire(
+                timeout=max(0.0, deadline - time.monotonic())
+            )
         finally:
-            with self._guard:
-                held.users -= 1
-                if not held.users:
-                    del self._held[stripe]
+            if not got:
+                self._leave(stripe, held)
+        return got
+
+    def _give_back(self, stripe: int) -> None:
+        held = self._held[stripe]
+        held.lock.release()
+        self._leave(stripe, held)
+
+    def _leave(self, stripe: int, held: _Held) -> None:
+        with self._guard:
+            held.users -= 1
+            if not held.users:
+                del self._held[stripe]
 
     def close(self) -> None:
         """Give up what keeps the locks."""

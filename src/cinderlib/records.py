@@ -100,6 +100,8 @@ class Record(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     kind: ClassVar[str]
     #: Fields that a store must be able to search for equality.
     indexed: ClassVar[tuple[str, ...]] = ()
+    #: Texts that many records have in common: a decoder makes each anew, and one in memory will do.
+    common: ClassVar[tuple[str, ...]] = ()
 
     id: str
     version: int = 0
@@ -107,18 +109,12 @@ class Record(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     updated_at: datetime.datetime | None = None
 
 
-def _share(record: Record, *fields: tuple[str, str | None]) -> None:
-    """Let equal texts of many records be one object in memory: a decoder makes each anew."""
-    for field, value in fields:
-        if type(value) is str:
-            msgspec.structs.force_setattr(record, field, sys.intern(value))
-
-
 class VolumeRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
     """A volume. The fields have the names and meanings of Cinder's volume."""
 
     kind: ClassVar[str] = "volume"
     indexed: ClassVar[tuple[str, ...]] = ("backend", "name")
+    common: ClassVar[tuple[str, ...]] = ("backend", "host", "status", "user_id", "project_id")
 
     backend: str
     size: int
@@ -155,16 +151,6 @@ class VolumeRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
     provider_auth: Secret | None = None
     shared_targets: bool = False
     launched_at: datetime.datetime | None = None
-
-    def __post_init__(self) -> None:
-        _share(
-            self,
-            ("backend", self.backend),
-            ("host", self.host),
-            ("status", self.status),
-            ("user_id", self.user_id),
-            ("project_id", self.project_id),
-        )
 
 
 class SnapshotRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
@@ -337,6 +323,10 @@ def decode(kind: type[R], document: bytes | str) -> R:
     :raises msgspec.DecodeError: it is not JSON.
     """
     record = typing.cast(R, _decoders[kind].decode(document))
+    for field in kind.common:
+        text = getattr(record, field)
+        if text is not None:
+            msgspec.structs.force_setattr(record, field, sys.intern(text))
     if ENCRYPTED in document if isinstance(document, str) else _ENCRYPTED in document:
         for field in SECRETS[kind]:
             secret = getattr(record, field)

@@ -42,6 +42,8 @@ _CHANGING = {
     "os.symlink": "symlink",
     "os.truncate": "truncate",
 }
+#: Kinds of steps that change something.
+_DEADLY = frozenset({"driver", "store", "node", "state", "command", "program", "file"})
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
@@ -245,3 +247,13 @@ ACTIONS = {f.__name__: f for f in (kill, fail, store_down, interrupt)}
 def at_all(names: list[str], kinds: frozenset[str]) -> Iterator[tuple[int, str]]:
     """The steps of these kinds."""
     return ((i, name) for i, name in enumerate(names) if name.partition(".")[0] in kinds)
+
+
+def deaths(names: list[str]) -> Iterator[tuple[int, str]]:
+    """The steps at which to kill: all that changes something, before it and after it. Where one
+    thing has been done and the next has not been begun, one death serves for both."""
+    done = False
+    for at, name in at_all(names, _DEADLY):
+        if not done:
+            yield at, name
+        done = name.endswith(" after")

@@ -11,12 +11,11 @@ import zlib
 from typing import Any
 
 import pytest
-from points import at_all
+from points import deaths
 from pool import Pool
 from scenarios import SCENARIOS
 from tally import Note, note
 
-KILLED = frozenset({"driver", "store", "node", "state", "command", "program", "file"})
 STORES = ("sqlite", "postgresql")
 
 Request = dict[str, Any]
@@ -83,8 +82,7 @@ def test_killed_anywhere(
     found = counted(pool, name, store)
     known = {"scenario": name, "store": store, "before": found["before"], "after": found["after"]}
     requests = [
-        {"what": "kill", "at": at, "step": step, **known}
-        for at, step in at_all(found["steps"], KILLED)
+        {"what": "kill", "at": at, "step": step, **known} for at, step in deaths(found["steps"])
     ]
     play(pool, f"killed, {store}", name, requests, everything, 12, record_property)
 
@@ -98,8 +96,7 @@ def test_recovery_killed_anywhere(
     found = counted(pool, name, store)
     known = {"scenario": name, "store": store, "before": found["before"], "after": found["after"]}
     first = [
-        {"what": "kill", "at": at, "step": step, **known}
-        for at, step in at_all(found["steps"], KILLED)
+        {"what": "kill", "at": at, "step": step, **known} for at, step in deaths(found["steps"])
     ]
     # Of the steps after which recovery takes the same course, one is enough.
     courses: dict[tuple[str, ...], Request] = {}
@@ -109,6 +106,6 @@ def test_recovery_killed_anywhere(
     requests = [
         {**request, "what": "kill twice", "again at": at, "again step": step}
         for course, request in courses.items()
-        for at, step in at_all(list(course), KILLED)
+        for at, step in deaths(list(course))
     ]
     play(pool, f"recovery killed, {store}", name, requests, everything, 40, record_property)

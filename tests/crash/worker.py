@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import ctypes
+import functools
 import gc
 import json
 import os
@@ -23,12 +25,15 @@ from typing import Any, NoReturn
 sys.path.insert(0, os.path.dirname(__file__))
 
 import points as instrumentation
+import sqlalchemy as sa
 import together
 from points import Points
 from scenarios import SCENARIOS, Scenario
 from world import World
 
 from cinderlib import drivers, errors
+from cinderlib.persistence.sql.statements import statements
+from cinderlib.records import KINDS
 
 Answer = dict[str, Any]
 
@@ -36,6 +41,14 @@ _base = pathlib.Path(sys.argv[1])
 _state = _base / "state"
 #: A database without records, which cases on SQLite begin with a copy of.
 _empty = _base / "empty.sqlite"
+
+
+def adopt_orphans() -> None:
+    """Become the parent of what children leave running, to be able to wait for it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    set_child_subreaper = 36  # of <linux/prctl.h>
+    if libc.prctl(set_child_subreaper, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl")
 
 
 def warm_up() -> None:
@@ -52,15 +65,33 @@ def warm_up() -> None:
     from cinder import coordination
 
     import cinderlib.drivers.loading
-    import cinderlib.node.local  # noqa: F401
+    import cinderlib.node.local
+    import cinderlib.persistence.object_store  # noqa: F401
+    from cinderlib import driverlogs
     from cinderlib.persistence.sql import SQLStore
 
+    driverlogs.quiet()
     # Children have none of this thread, and start it again.
     coordination.COORDINATOR.stop()
     SQLStore(f"sqlite:///{_empty}").close()
+    for url in ("sqlite://", "postgresql+psycopg2://"):
+        _compile(sa.create_engine(url).dialect)
     # A collection in a child would touch, and so copy, all that was imported here.
     gc.collect()
     gc.freeze()
+
+
+def _compile(dialect: sa.Dialect) -> None:
+    """The statements that most cases need."""
+    for kind in KINDS.values():
+        found = statements(kind, dialect)
+        for name, value in vars(type(found)).items():
+            if isinstance(value, functools.cached_property):
+                getattr(found, name)
+        for fields in ((), *((field,) for field in kind.indexed)):
+            found.count(fields)
+            for after, limited in ((False, False), (False, True), (True, True)):
+                found.find(fields, after, limited)
 
 
 class Died(Exception):
@@ -80,6 +111,11 @@ def in_child(work: Callable[[], Answer]) -> Answer | None:
         answer = pipe.read()
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if status == -signal.SIGKILL:
+        # A program that it had started runs on, and ends before or after recovery looks: here
+        # always before, so that recovery takes the same course each time.
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                os.wait()
         return None
     if status == instrumentation.MOVED:
         raise Died("the steps of the operation are others than in the run that counted them")
@@ -354,6 +390,7 @@ def play(request: dict[str, Any]) -> Answer:
 
 
 def main() -> None:
+    adopt_orphans()
     warm_up()
     print("ready", flush=True)
     for line in sys.stdin:

@@ -43,6 +43,7 @@ _PLAIN = (
     fields.StringField,
     fields.UUIDField,
 )
+_MAP = fields.DictOfStringsField
 #: What drivers change in place, so that the object itself does not notice.
 _METADATA = ("metadata", "admin_metadata", "glance_metadata")
 _METADATA_HELD = tuple((name, base._get_attrname(name)) for name in _METADATA)
@@ -86,6 +87,11 @@ def _made(kind: str, context: Any, values: Mapping[str, Any]) -> Any:
         state[attribute] = values[name]
     for name in form.converted:
         setattr(made, name, values[name])
+    for name, attribute, type in form.maps:
+        state[attribute] = map = fields.CoercedDict()
+        map.enable_coercing(type, made, name)
+        if values[name]:
+            map.update(values[name])
     if any(values.get(name) for name in _METADATA):
         made.obj_reset_changes()  # it also notes the metadata as it is, to see what is changed
     else:
@@ -99,24 +105,32 @@ class _Form:
 
     :ivar empty: the state of one that was just made, without metadata.
     :ivar kept: the fields that are plain, each with the attribute that keeps its value.
+    :ivar maps: those that are dicts, each also with the type of its values.
     :ivar converted: the other fields.
     """
 
     kind: Any
     empty: Mapping[str, Any]
     kept: tuple[tuple[str, str], ...]
+    maps: tuple[tuple[str, str, Any], ...]
     converted: tuple[str, ...]
 
 
 @functools.cache
 def _form(kind: str, names: tuple[str, ...]) -> _Form:
     made = getattr(objects, kind)()
-    types = {name: type(made.fields[name]) for name in names}
+    of = {name: made.fields[name] for name in names}
+    at = base._get_attrname
     return _Form(
         kind=type(made),
         empty=dict(vars(made)),
-        kept=tuple((name, base._get_attrname(name)) for name in names if types[name] in _PLAIN),
-        converted=tuple(name for name in names if types[name] not in _PLAIN),
+        kept=tuple((name, at(name)) for name in names if type(of[name]) in _PLAIN),
+        maps=tuple(
+            (name, at(name), of[name]._type._element_type)
+            for name in names
+            if type(of[name]) is _MAP
+        ),
+        converted=tuple(name for name in names if type(of[name]) not in (*_PLAIN, _MAP)),
     )
 
 

@@ -136,7 +136,7 @@ class Journal:
             owner=owner.this_process(),
             data=dict(data or {}),
         )
-        changes = {} if before is None else differences(before, record)
+        asked = record
         for attempt in range(ATTEMPTS):
             try:
                 written = self.store.apply(Put(intent), Put(record), *others)
@@ -145,7 +145,7 @@ class Journal:
                 current = self.store.get(type(record), record.id)
                 if before is None or current is None or attempt == ATTEMPTS - 1:
                     raise
-                record = replace(current, **changes)
+                record = replace(current, **differences(before, asked))
         return intent, written[1]  # type: ignore[return-value]
 
     def finish(self, intent: IntentRecord, done: str, *changes: Change) -> tuple[Record, ...]:
@@ -187,7 +187,6 @@ class Journal:
         return self._write(before, after, lambda record: self.store.apply(Put(record)))
 
     def _write(self, before: R, after: R, write: Callable[[R], tuple[Record, ...]]) -> R:
-        changes = differences(before, after)
         record = after
         for _ in range(ATTEMPTS):
             try:
@@ -196,7 +195,7 @@ class Journal:
                 current = self.store.get(type(after), after.id)
                 if current is None:
                     raise
-                record = replace(current, **changes)
+                record = replace(current, **differences(before, after))
         raise errors.StaleRecord(f"Others keep changing {after.id}", resource=after.id)
 
     @contextlib.contextmanager

@@ -85,8 +85,8 @@ class _Table:
     def write(self, id: str, record: Record | None) -> Record | None:
         """Put a record, or with ``None`` remove it, and give back what was there."""
         old = self.records.get(id)
-        before, after = self._entries(old), self._entries(record)
-        if before != after:
+        if old is None or record is None or not self._same_places(old, record):
+            before, after = self._entries(old), self._entries(record)
             for key, created in before:
                 if (key, created) not in after:
                     order = self._indexes[key]
@@ -101,6 +101,11 @@ class _Table:
         else:
             self.records.pop(id, None)
         return old
+
+    def _same_places(self, one: Record, other: Record) -> bool:
+        return one.created_at == other.created_at and all(
+            getattr(one, field) == getattr(other, field) for field in self._fields
+        )
 
     def _entries(self, record: Record | None) -> list[tuple[Key, int]]:
         """The indexes that the record is in, and its place in them."""

@@ -560,6 +560,8 @@ def test_ceph_by_the_kernel_or_by_a_library(
 
     monkeypatch.syspath_prepend(tmp_path / "modules")  # and sys.path is as before after the test
     sys.path[:] = [path for path in sys.path if not _has_ceph(path)]
+    for name in ("rados", "rbd"):  # of a test before, in this process
+        monkeypatch.delitem(sys.modules, name, raising=False)
     assert found() == [("rbd.library", "error")]
     tree.modules("rbd")
     assert found() == [("rbd.commands", "error")]

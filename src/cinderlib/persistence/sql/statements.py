@@ -36,8 +36,17 @@ class Statement:
         return tuple([values[name] for name in self._positions])
 
 
+def statements(kind: type[Record], dialect: sa.Dialect) -> Statements:
+    """All statements on one kind of record. All stores that speak to their database in one way have
+    them in common: compiling one takes longer than most of them run."""
+    key = kind, dialect.name, dialect.driver
+    if key not in _shared:
+        _shared[key] = Statements(kind, dialect)
+    return _shared[key]
+
+
 class Statements:
-    """All statements on one kind of record."""
+    """See :func:`statements`."""
 
     def __init__(self, kind: type[Record], dialect: sa.Dialect) -> None:
         self._table = table = TABLES[kind]
@@ -113,3 +122,6 @@ class Statements:
         return self._make(
             sa.select(sa.func.count()).select_from(self._table).where(*self._equal(fields))
         )
+
+
+_shared: dict[tuple[type[Record], str, str], Statements] = {}

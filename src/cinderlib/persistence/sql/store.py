@@ -27,7 +27,7 @@ from cinderlib.persistence.base import (
 )
 from cinderlib.persistence.sql import database, engine, locks
 from cinderlib.persistence.sql.schema import TABLES, VERSION
-from cinderlib.persistence.sql.statements import Statement, Statements
+from cinderlib.persistence.sql.statements import Statement, Statements, statements
 from cinderlib.records import Record, decode, encode, now, replace
 
 R = TypeVar("R", bound=Record)
@@ -61,7 +61,7 @@ class SQLStore(Store):
         self.shared = not engine.in_memory(url)
         self._database = database.Database(url, timeout)
         dialect = self._database.dialect
-        self._statements = {kind: Statements(kind, dialect) for kind in TABLES}
+        self._statements = {kind: statements(kind, dialect) for kind in TABLES}
         self._locks_rows = dialect.name != "sqlite"
         if dialect.name != "sqlite":
             self.locks = locks.ServerLocks(url, timeout)
