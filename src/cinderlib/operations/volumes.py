@@ -39,6 +39,14 @@ def get(journal: Journal, volume_id: str) -> VolumeRecord:
 
     :raises VolumeNotFound: there is none.
     """
+    volume = _settled(journal, volume_id)
+    if volume is None:
+        lost(errors.VolumeNotFound, "volume", volume_id)
+    return volume
+
+
+def _settled(journal: Journal, volume_id: str) -> VolumeRecord | None:
+    """What the store has under the id, interrupted operations settled."""
     volume = journal.store.get(VolumeRecord, volume_id)
     if (
         volume is not None
@@ -46,8 +54,6 @@ def get(journal: Journal, volume_id: str) -> VolumeRecord:
         and journal.settle(volume_id, lock_name(volume_id))
     ):
         volume = journal.store.get(VolumeRecord, volume_id)
-    if volume is None:
-        lost(errors.VolumeNotFound, "volume", volume_id)
     return volume
 
 
@@ -83,30 +89,26 @@ def create(
         source_id = snapshot.volume_id
     locks = {lock_name(volume.id)} | ({lock_name(source_id)} if source_id is not None else set())
     with journal.locks.hold(*locks):
-        there = journal.store.get(VolumeRecord, volume.id)
-        if (
-            there is not None
-            and there.status in TRANSITIONAL
-            and journal.settle(there.id, lock_name(there.id))
-        ):
-            there = journal.store.get(VolumeRecord, volume.id)
-        if there is not None:
-            refuse_differences("Volume", there, {**asked, "backend": volume.backend})
-            if there.status != "error":
-                return there, False
-            if there.launched_at is not None:
-                raise errors.InvalidVolume(
-                    f"Volume {there.id} was made, and a later operation on it failed; it is not"
-                    " made anew over its data. Revert it to a snapshot, or delete it",
-                    resource=there.id,
-                )
-            # What a failed creation left is removed before it is tried again.
-            driver.delete_volume(there)
-            volume = replace(volume, version=there.version, created_at=there.created_at)
-        source = _source(journal, volume)
-        intent, creating = journal.begin(
-            "volume.create", lock_name(volume.id), replace(volume, status="creating")
-        )
+        # Nearly always there is none yet, and the store refuses to write over one that is: then it
+        # is time to look. A copy is looked for first: its source may be gone by now.
+        looked = source_id is not None
+        there = _settled(journal, volume.id) if looked else None
+        while True:
+            if there is not None:
+                refuse_differences("Volume", there, {**asked, "backend": volume.backend})
+                if there.status != "error":
+                    return there, False
+                volume = _anew(driver, volume, there)
+            source = _source(journal, volume)
+            creating = replace(volume, status="creating")
+            try:
+                intent, creating = journal.begin("volume.create", lock_name(volume.id), creating)
+                break
+            except errors.StaleRecord:
+                if looked:
+                    raise
+                looked = True
+                there = _settled(journal, volume.id)
         try:
             made = _make(driver, creating, source)
             ready = replace(made, status="available", launched_at=now())
@@ -115,6 +117,18 @@ def create(
             raise
         done = f"Volume {volume.id} was created on {volume.backend}"
         return journal.finish_with(intent, done, creating, ready), True
+
+
+def _anew(driver: Driver, volume: VolumeRecord, failed: VolumeRecord) -> VolumeRecord:
+    """The record to make in the place of one whose creation failed; what that left is removed."""
+    if failed.launched_at is not None:
+        raise errors.InvalidVolume(
+            f"Volume {failed.id} was made, and a later operation on it failed; it is not made anew"
+            " over its data. Revert it to a snapshot, or delete it",
+            resource=failed.id,
+        )
+    driver.delete_volume(failed)
+    return replace(volume, version=failed.version, created_at=failed.created_at)
 
 
 def _source(journal: Journal, volume: VolumeRecord) -> VolumeRecord | SnapshotRecord | None:

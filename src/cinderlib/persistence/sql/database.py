@@ -35,11 +35,32 @@ _pools_of_parents: list[sa.Pool] = []
 class Cursor(Protocol):
     """What is used of a DBAPI cursor."""
 
-    rowcount: int
-
+    @property
+    def rowcount(self) -> int: ...
     def execute(self, text: str, parameters: Any = ..., /) -> Any: ...
     def fetchone(self) -> Any: ...
     def fetchall(self) -> Any: ...
+
+
+class _Beginning:
+    """A cursor that sends BEGIN together with the first statement, which saves a way to the server
+    and back."""
+
+    def __init__(self, cursor: Cursor) -> None:
+        self._cursor = cursor
+        self._begun = False
+        self.fetchone = cursor.fetchone
+        self.fetchall = cursor.fetchall
+
+    @property
+    def rowcount(self) -> int:
+        return self._cursor.rowcount
+
+    def execute(self, text: str, parameters: Any = None, /) -> Any:
+        if not self._begun:
+            self._begun = True
+            text = f"BEGIN; {text}"
+        return self._cursor.execute(text, parameters)
 
 
 class Conflict(Exception):
@@ -79,6 +100,8 @@ class Database:
         # BEGIN IMMEDIATE takes SQLite's write lock at once. Taken at the first write instead, a
         # transaction that has read before cannot wait for it, and fails.
         self._begin = "BEGIN IMMEDIATE" if self._sqlite else "BEGIN"
+        # psycopg2 writes values into the text itself, which may then be two statements.
+        self._joins = self.dialect.driver == "psycopg2"
         _databases.add(self)
         if not prepare:
             return
@@ -115,7 +138,10 @@ class Database:
         def attempt() -> T:
             with self._queued(self._sqlite), self._connection() as connection:
                 cursor: Cursor = connection.cursor()
-                cursor.execute(self._begin)
+                if self._joins:
+                    cursor = _Beginning(cursor)
+                else:
+                    cursor.execute(self._begin)
                 result = work(cursor)
                 try:
                     cursor.execute("COMMIT")

@@ -6,8 +6,8 @@ from __future__ import annotations
 import contextlib
 import math
 import zlib
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
@@ -20,8 +20,6 @@ _CLASS = 0x63696E64
 
 #: PostgreSQL's ``lock_not_available``.
 _NOT_AVAILABLE = "55P03"
-
-Acquire = Callable[[Any, int, float], bool]
 
 
 class ServerLocks:
@@ -36,14 +34,13 @@ class ServerLocks:
     def __init__(self, url: URL, timeout: float) -> None:
         self._name = engine.display_name(url)
         self._engine = engine.create(url, timeout, overflow=-1)
+        dbapi: Any = self._engine.dialect.dbapi
+        self._Error: tuple[type[Exception], ...] = (dbapi.Error, sa.exc.DBAPIError)
         if self._engine.dialect.name == "postgresql":
-            self._acquire: Acquire = self._acquire_postgresql
-            self._release_text = "SELECT pg_advisory_unlock(:class, :number)"
+            self._lock: Lock = _PostgreSQLLock()
         else:
             # These locks are the server's, not the database's.
-            self._prefix = f"cinderlib-{zlib.crc32((url.database or '').encode()):08x}-"
-            self._acquire = self._acquire_mysql
-            self._release_text = "SELECT RELEASE_LOCK(:name)"
+            self._lock = _MySQLLock(f"cinderlib-{zlib.crc32((url.database or '').encode()):08x}-")
 
     @contextlib.contextmanager
     def hold(self, number: int, timeout: float) -> Iterator[bool]:
@@ -60,72 +57,83 @@ class ServerLocks:
                 yield True
             finally:
                 try:
-                    connection.execute(sa.text(self._release_text), self._parameters(number))
-                except sa.exc.DBAPIError:
+                    self._lock.release(connection.cursor(), number)
+                except self._Error:
                     # The server frees what a connection held when it goes.
                     connection.invalidate()
 
     def close(self) -> None:
         self._engine.dispose()
 
-    def _asked(self, number: int, timeout: float) -> tuple[sa.Connection, bool]:
+    def _asked(self, number: int, timeout: float) -> tuple[Any, bool]:
         """A connection, and whether it has got the lock."""
-        connection = self._connection()
         try:
-            return connection, self._got(connection, number, timeout)
-        except sa.exc.DBAPIError:
+            return self._got(number, timeout)
+        except self._Error:
             # What lay in the pool while the server was restarted is dead, all of it.
             self._engine.dispose()
-        connection = self._connection()
         try:
-            return connection, self._got(connection, number, timeout)
-        except sa.exc.DBAPIError as exc:
-            raise self._failure(exc) from None
+            return self._got(number, timeout)
+        except self._Error as exc:
+            # The text of the driver's error can have the URL in it.
+            kind = type(getattr(exc, "orig", None) or exc).__name__
+            raise StoreError(
+                f"The locks on {self._name} cannot be reached ({kind}); nothing was done"
+            ) from None
 
-    def _connection(self) -> sa.Connection:
+    def _got(self, number: int, timeout: float) -> tuple[Any, bool]:
+        # Not through SQLAlchemy's own connection: that takes longer than the server does.
+        connection = self._engine.raw_connection()
         try:
-            return self._engine.connect()
-        except sa.exc.DBAPIError as exc:
-            raise self._failure(exc) from None
-
-    def _got(self, connection: sa.Connection, number: int, timeout: float) -> bool:
-        try:
-            return self._acquire(connection, number, timeout)
+            return connection, self._lock.acquire(connection.cursor(), number, timeout)
         except BaseException:
             # It may have got the lock all the same; the server frees it with the connection.
             connection.invalidate()
             connection.close()
             raise
 
-    def _parameters(self, number: int) -> dict[str, Any]:
-        if self._engine.dialect.name == "postgresql":
-            return {"class": _CLASS, "number": number}
-        return {"name": f"{self._prefix}{number}"}
 
-    def _acquire_postgresql(self, connection: Any, number: int, timeout: float) -> bool:
+class Lock(Protocol):
+    """How a kind of server is asked for a lock."""
+
+    def acquire(self, cursor: Any, number: int, timeout: float) -> bool:
+        """Whether it was got within ``timeout`` seconds."""
+
+    def release(self, cursor: Any, number: int) -> None:
+        """Give it back."""
+
+
+class _PostgreSQLLock:
+    def acquire(self, cursor: Any, number: int, timeout: float) -> bool:
         lock = f"({_CLASS}, {number})"
         # Nearly always it is free, and one question is enough. The server says no as well while
         # others wait for it, so nobody goes before them.
-        if connection.exec_driver_sql(f"SELECT pg_try_advisory_lock{lock}").scalar():
+        cursor.execute(f"SELECT pg_try_advisory_lock{lock}")
+        if cursor.fetchone()[0]:
             return True
-        connection.exec_driver_sql(f"SET lock_timeout = {max(1, math.ceil(timeout * 1000))}")
+        cursor.execute(f"SET lock_timeout = {max(1, math.ceil(timeout * 1000))}")
         try:
-            connection.exec_driver_sql(f"SELECT pg_advisory_lock{lock}")
-        except sa.exc.DBAPIError as exc:
-            state = getattr(exc.orig, "sqlstate", None) or getattr(exc.orig, "pgcode", None)
-            if state == _NOT_AVAILABLE or _NOT_AVAILABLE in str(exc.orig):
+            cursor.execute(f"SELECT pg_advisory_lock{lock}")
+        except Exception as exc:
+            state = getattr(exc, "sqlstate", None) or getattr(exc, "pgcode", None)
+            if state == _NOT_AVAILABLE or _NOT_AVAILABLE in str(exc):
                 return False
             raise
         return True
 
-    def _acquire_mysql(self, connection: Any, number: int, timeout: float) -> bool:
-        text = sa.text("SELECT GET_LOCK(:name, :timeout)")
-        values = {**self._parameters(number), "timeout": max(1, math.ceil(timeout))}
-        return bool(connection.execute(text, values).scalar())
+    def release(self, cursor: Any, number: int) -> None:
+        cursor.execute(f"SELECT pg_advisory_unlock({_CLASS}, {number})")
 
-    def _failure(self, exc: sa.exc.DBAPIError) -> StoreError:
-        # The text of the driver's error can have the URL in it.
-        return StoreError(
-            f"The locks on {self._name} cannot be reached ({type(exc.orig).__name__}); nothing was"
-            " done"
-        )
+
+class _MySQLLock:
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+
+    def acquire(self, cursor: Any, number: int, timeout: float) -> bool:
+        seconds = max(1, math.ceil(timeout))
+        cursor.execute(f"SELECT GET_LOCK('{self._prefix}{number}', {seconds})")
+        return bool(cursor.fetchone()[0])
+
+    def release(self, cursor: Any, number: int) -> None:
+        cursor.execute(f"SELECT RELEASE_LOCK('{self._prefix}{number}')")
+        cursor.fetchall()
