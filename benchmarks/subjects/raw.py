@@ -27,7 +27,9 @@ class Subject:
             self._connection: Any = sqlite3.connect(
                 url.removeprefix("sqlite:///"), isolation_level=None
             )
+            # As the library has it.
             self._connection.execute("PRAGMA synchronous=FULL")
+            self._connection.execute("PRAGMA secure_delete=ON")
             self._begin, self._mark = "BEGIN IMMEDIATE", "?"
         else:
             import psycopg2

@@ -24,6 +24,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callback"),
         "ANSIBLE_COLLECTIONS_PATH": str(folder),
         "ANSIBLE_HOME": str(folder / "home"),
+        "ANSIBLE_INJECT_INVOCATION": "true",  # as versions before 2.21 always do
         "ANSIBLE_LOCALHOST_WARNING": "false",
         "ANSIBLE_NOCOLOR": "true",
         "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
