@@ -86,7 +86,7 @@ class Subject(library.Subject):
         """Seconds to write a document a line of every volume."""
         start = time.perf_counter()
         with open(path, "wb") as file:
-            storefile.write(self.controller, file)
+            storefile.write(self.controller, self.controller.volumes(), file)
         return time.perf_counter() - start
 
     def load_stream(self, path: str) -> float:

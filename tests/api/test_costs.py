@@ -24,7 +24,7 @@ from cinderlib.records import VolumeRecord, new_id
 #: Statements without BEGIN and COMMIT, and commits: the first is the intent's, the second the
 #: result's.
 COSTS = {
-    "create": (4, 2),
+    "create": (5, 2),
     "get_by_id": (1, 0),
     "get_by_name": (1, 0),
     "connect": (11, 2),

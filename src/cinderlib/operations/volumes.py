@@ -89,26 +89,16 @@ def create(
         source_id = snapshot.volume_id
     locks = {lock_name(volume.id)} | ({lock_name(source_id)} if source_id is not None else set())
     with journal.locks.hold(*locks):
-        # Nearly always there is none yet, and the store refuses to write over one that is: then it
-        # is time to look. A copy is looked for first: its source may be gone by now.
-        looked = source_id is not None
-        there = _settled(journal, volume.id) if looked else None
-        while True:
-            if there is not None:
-                refuse_differences("Volume", there, {**asked, "backend": volume.backend})
-                if there.status != "error":
-                    return there, False
-                volume = _anew(driver, volume, there)
-            source = _source(journal, volume)
-            creating = replace(volume, status="creating")
-            try:
-                intent, creating = journal.begin("volume.create", lock_name(volume.id), creating)
-                break
-            except errors.StaleRecord:
-                if looked:
-                    raise
-                looked = True
-                there = _settled(journal, volume.id)
+        there = _settled(journal, volume.id)
+        if there is not None:
+            refuse_differences("Volume", there, {**asked, "backend": volume.backend})
+            if there.status != "error":
+                return there, False
+            volume = _anew(driver, volume, there)
+        source = _source(journal, volume)
+        intent, creating = journal.begin(
+            "volume.create", lock_name(volume.id), replace(volume, status="creating")
+        )
         try:
             made = _make(driver, creating, source)
             ready = replace(made, status="available", launched_at=now())
