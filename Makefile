@@ -50,6 +50,11 @@ crash: $(READY) ## Kill and fail every operation at every step (make test tries 
 fuzz: $(READY) ## Give every loader 10,000 documents that are damaged (make test: 300)
 	CINDERLIB_MUTATIONS=10000 $(VENV)/bin/pytest --timeout 1800 tests/fuzz $(ARGS)
 
+# Of a run's machines hardly more than one works at a time, so that two runs share the scenarios where
+# there are processors and memory for both.
+RUNS := $(shell awk -v cpus=$$(nproc) \
+	'/MemTotal/ && $$2 > 12e6 && cpus > 1 { print "-n 2 --dist loadscope" }' /proc/meminfo)
+
 # What the lab's virtual machines are made with and run on.
 LAB := qemu-system-x86 qemu-utils mmdebstrap busybox-static cpio kmod e2fsprogs socat
 
@@ -57,7 +62,7 @@ LAB := qemu-system-x86 qemu-utils mmdebstrap busybox-static cpio kmod e2fsprogs 
 lab: $(READY) ## Attach volumes between virtual machines (SCENARIO=name for one)
 	@scripts/host-packages --require $(LAB)
 	@$(VENV)/bin/python -m lab.images
-	$(VENV)/bin/python -m pytest lab/scenarios -v $(if $(SCENARIO),-k $(SCENARIO)) $(ARGS)
+	$(VENV)/bin/python -m pytest lab/scenarios -v $(RUNS) --timeout 900 --durations=12 $(if $(SCENARIO),-k $(SCENARIO)) $(ARGS)
 
 .PHONY: lab-full
 lab-full: ## The same, with the scenarios that take long in full length

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
+import fcntl
 import functools
 import hashlib
 import os
@@ -11,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 HERE = ROOT / "lab"
@@ -52,9 +54,17 @@ def prepare(say: Callable[[str], None]) -> dict[str, pathlib.Path]:
         recipes[f"python-{role}"] = (key, functools.partial(_make_environment, packages=packages))
     files = [*(ROOT / "src").rglob("*.py"), *(HERE / "guest").rglob("*"), ROOT / "pyproject.toml"]
     recipes["project"] = (_of_files(files), _make_project)
-    with concurrent.futures.ThreadPoolExecutor() as pool:
+    with alone(), concurrent.futures.ThreadPoolExecutor() as pool:
         folders = pool.map(lambda name: _made(name, *recipes[name], say), recipes)
         return dict(zip(recipes, folders, strict=True))
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """No other run changes what is in the cache meanwhile."""
+    with (CACHE / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _made(name: str, key: str, make: Maker, say: Callable[[str], None]) -> pathlib.Path:

@@ -99,14 +99,14 @@ class Machine:
         self._disks = disks
         self._joined = joined
         self._process: subprocess.Popen[bytes] | None = None
-        self._ports: tuple[int, int] = (0, 0)
+        self._ports: list[socket.socket] = []
 
     # --- life ----------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Switch it on; :meth:`wait` is until it answers."""
-        self._ports = _free_port(), _free_port()
-        (self.folder / "shell-port").write_text(str(self._ports[1]))
+        self._ports = [_reserved_port(), _reserved_port()]
+        (self.folder / "shell-port").write_text(str(self.shell_port))
         with (self.folder / "qemu.log").open("wb") as log:
             self._process = subprocess.Popen(
                 self._command(),
@@ -152,6 +152,8 @@ class Machine:
             self._process.kill()
             self._process.wait()
             self._process = None
+        for port in self._ports:
+            port.close()
 
     def reset(self) -> None:
         """Cut its power and give it back: what was not on its disks is gone."""
@@ -175,7 +177,7 @@ class Machine:
     @property
     def shell_port(self) -> int:
         """The port of this host that leads to shells in it."""
-        return self._ports[1]
+        return _number(self._ports[1])
 
     # --- work ----------------------------------------------------------------------------------
 
@@ -210,7 +212,7 @@ class Machine:
     def inventory(self) -> dict[str, list[str]]:
         """What there is of volumes on it, by kind."""
         found: dict[str, list[str]] = json.loads(
-            self.run("python3 /opt/project/guest/inventory.py")
+            self.run("python3 -I -S /opt/project/guest/inventory.py")
         )
         return found
 
@@ -224,7 +226,7 @@ class Machine:
         return Session(self, environment)
 
     def _call(self, script: str, timeout: float) -> socket.socket:
-        sock = socket.create_connection(("127.0.0.1", self._ports[0]), timeout)
+        sock = socket.create_connection(("127.0.0.1", _number(self._ports[0])), timeout)
         sock.sendall(base64.b64encode(script.encode()) + b"\n")
         return sock
 
@@ -255,7 +257,8 @@ class Machine:
             subprocess.run(["truncate", f"--size={size}G", data], check=True)
             command += _disk(f"data{index}", f"file={data},format=raw,discard=unmap")
         agent, shell = (
-            f"hostfwd=tcp:127.0.0.1:{port}-:777{7 + i}" for i, port in enumerate(self._ports)
+            f"hostfwd=tcp:127.0.0.1:{_number(port)}-:777{7 + i}"
+            for i, port in enumerate(self._ports)
         )
         command += ["-netdev", f"user,id=agent,restrict=on,ipv6=off,{agent},{shell}"]
         command += ["-device", _card("agent", 0, number)]
@@ -352,11 +355,18 @@ def _until_prompt(sock: socket.socket) -> str:
     return answer.decode(errors="replace").removesuffix("(qemu) ")
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+def _reserved_port() -> socket.socket:
+    """Holds a port of this host that nobody else is given, and on which QEMU can listen: sockets
+    with this option may have a port in common as long as one of them listens at most."""
+    port = socket.socket()
+    port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    port.bind(("127.0.0.1", 0))
     return port
+
+
+def _number(port: socket.socket) -> int:
+    number: int = port.getsockname()[1]
+    return number
 
 
 def _dies_with_us() -> None:

@@ -13,7 +13,7 @@ from lab.machine import NUMBERS, Machine
 
 RUNS = images.CACHE / "runs"
 #: How many runs keep their logs.
-KEPT = 5
+KEPT = 6
 
 #: Memory in MiB, and the sizes of further disks in GiB.
 _SHAPES: dict[str, tuple[int, tuple[int, ...]]] = {
@@ -26,51 +26,53 @@ _SHAPES: dict[str, tuple[int, tuple[int, ...]]] = {
 
 
 class Run:
-    """Machines that belong together.
+    """Machines that belong together. A machine is switched on when it is first asked for.
 
     The controller's process is the switch of both storage networks, so it is always there.
 
     :param say: called with a line when something that takes time begins or is done.
+    :param name: of the folder of its logs, after the time: several runs can go on at once.
     """
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None], name: str = "") -> None:
         self._say = say
         self._images = images.prepare(say)
-        RUNS.mkdir(parents=True, exist_ok=True)
-        for old in sorted(RUNS.iterdir())[: 1 - KEPT]:
-            images.remove(old)
-        self.folder = RUNS / time.strftime("%Y%m%d-%H%M%S")
-        self.folder.mkdir()
+        self.folder = RUNS / f"{time.strftime('%Y%m%d-%H%M%S')}{name and '-'}{name}"
+        with images.alone():
+            self.folder.mkdir(parents=True)
+            for old in sorted(RUNS.iterdir())[:-KEPT]:
+                images.remove(old)
         # Paths of sockets must be short, and the checkout's need not be.
         self._sockets = tempfile.TemporaryDirectory(prefix="cinderlib-lab-")
-        self.machines: dict[str, Machine] = {}
+        self._machines: dict[str, Machine] = {}
         say(f"logs of the machines: {self.folder}")
 
-    def start(self, names: Iterable[str]) -> None:
-        """Switch on the machines that are not, all at once."""
-        wanted = [
-            n for n in NUMBERS if (n in names or n == "controller") and n not in self.machines
-        ]
-        began = time.monotonic()
-        self._say(f"starting {', '.join(wanted)} ...")
-        for name in wanted:
-            memory, disks = _SHAPES[name]
-            joined = tuple(n for n in NUMBERS if n != name) if name == "controller" else ()
-            machine = Machine(
-                *(name, self._images, self.folder / name, pathlib.Path(self._sockets.name)),
-                memory=memory,
-                disks=disks,
-                joined=joined,
-            )
-            self.machines[name] = machine
-            machine.start()
-        with concurrent.futures.ThreadPoolExecutor() as pool:
-            list(pool.map(lambda name: self.machines[name].wait(), wanted))
-        self._say(f"started {', '.join(wanted)} in {time.monotonic() - began:.0f} s")
+    def machine(self, name: str) -> Machine:
+        """The machine of a name, which answers."""
+        missing = [n for n in dict.fromkeys(("controller", name)) if n not in self._machines]
+        if missing:
+            began = time.monotonic()
+            for each in missing:
+                self._machines[each] = self._made(each)
+                self._machines[each].start()
+            for each in missing:
+                self._machines[each].wait()
+            self._say(f"started {', '.join(missing)} in {time.monotonic() - began:.0f} s")
+        return self._machines[name]
+
+    def _made(self, name: str) -> Machine:
+        memory, disks = _SHAPES[name]
+        joined = tuple(n for n in NUMBERS if n != name) if name == "controller" else ()
+        return Machine(
+            *(name, self._images, self.folder / name, pathlib.Path(self._sockets.name)),
+            memory=memory,
+            disks=disks,
+            joined=joined,
+        )
 
     def stop(self) -> None:
         """Switch all off."""
-        for machine in self.machines.values():
+        for machine in self._machines.values():
             machine.stop()
         self._sockets.cleanup()
 
@@ -78,5 +80,5 @@ class Run:
         """What there is of volumes on these machines."""
         names = list(names)
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            found = pool.map(lambda name: self.machines[name].inventory(), names)
+            found = pool.map(lambda name: self._machines[name].inventory(), names)
             return dict(zip(names, found, strict=True))

@@ -20,15 +20,14 @@ def main() -> None:
         return
     run = Run(lambda line: print(f"lab: {line}", flush=True))
     try:
-        run.start([name])
-        _shell(name, run.machines[name].shell_port)
+        _shell(name, run.machine(name).shell_port)
     finally:
         run.stop()
 
 
 def _running(name: str) -> int | None:
-    """The port of a machine's shell in the newest run, when it is switched on."""
-    for file in sorted(RUNS.glob(f"*/{name}/shell-port"))[-1:]:
+    """The port of a machine's shell in the newest run that has it switched on."""
+    for file in sorted(RUNS.glob(f"*/{name}/shell-port"), reverse=True):
         port = int(file.read_text())
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:

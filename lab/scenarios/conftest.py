@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from steps import GIB
+from xdist.scheduler import LoadScopeScheduling
 
-from lab import table
 from lab.machine import NUMBERS, Machine, Session, address
 from lab.run import Run
+from lab.table import VERSIONS, Table
 
-_SHOWN = pytest.StashKey[list[table.Shown]]()
-_VERSIONS = pytest.StashKey[dict[str, str]]()
-_BEGAN = time.monotonic()
+#: Scenarios, by parts of their names, that need what takes long to set up: they go to one run.
+_TOGETHER = {"Ceph": ("rbd",), "NFS": ("nfs",), "PostgreSQL": ("test_store", "test_ovirt")}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,8 +32,21 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "full: with --full only, because of how long it takes")
     config.addinivalue_line("markers", "last: after all others, because of what it ends")
     config.addinivalue_line("markers", "shows(scenario, *protocols): for the table")
-    config.stash[_SHOWN] = []
-    config.stash[_VERSIONS] = {}
+    config.pluginmanager.register(Table(config))
+
+
+class _ByNeed(LoadScopeScheduling):
+    """Gives each run the next scenario, or those that belong together."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        for need, parts in _TOGETHER.items():
+            if any(part in nodeid for part in parts):
+                return need
+        return nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return _ByNeed(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -43,64 +57,33 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: item.get_closest_marker("last") is not None)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    report = yield
-    if report.when == "teardown" or report.failed:
-        for mark in item.iter_markers("shows"):
-            scenario, *protocols = mark.args
-            shown = [(scenario, protocol, report.passed) for protocol in protocols]
-            item.config.stash[_SHOWN] += shown
-    return report
-
-
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    if not config.stash[_SHOWN]:
-        return
-    seconds = time.monotonic() - _BEGAN
-    text = table.table(config.stash[_SHOWN], config.stash[_VERSIONS], seconds)
-    terminalreporter.section("what was shown")
-    terminalreporter.write_line(text)
-    if config.option.document and not terminalreporter.stats.get("deselected"):
-        table.write(text)
-
-
 @pytest.fixture(scope="session")
 def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Writes a line to the terminal, past pytest's capturing."""
-    terminal = request.config.pluginmanager.getplugin("terminalreporter")
+    """Writes a line past pytest's capturing."""
     capture = request.config.pluginmanager.getplugin("capturemanager")
     one_at_a_time = threading.Lock()
 
     def write(line: str) -> None:
         with one_at_a_time, capture.global_and_fixture_disabled():
-            terminal.ensure_newline()
-            terminal.write_line(f"  lab: {line}")
+            sys.stderr.write(f"  lab: {line}\n")
+            sys.stderr.flush()
 
     return write
 
 
 @pytest.fixture(scope="session")
-def run(request: pytest.FixtureRequest, say: Callable[[str], None]) -> Iterator[Run]:
-    """The run, with the machines that the scenarios asked for need."""
-    run = Run(say)
-    try:
-        used = {
-            name for item in request.session.items for name in getattr(item, "fixturenames", ())
-        }
-        run.start(used & set(NUMBERS))
-        request.config.stash[_VERSIONS] |= _versions(run.machines["controller"])
-        yield run
-    finally:
-        run.stop()
+def run(say: Callable[[str], None]) -> Iterator[Run]:
+    """The run: one for each of pytest's workers, with machines of its own."""
+    run = Run(say, os.environ.get("PYTEST_XDIST_WORKER", ""))
+    yield run
+    run.stop()
 
 
 @pytest.fixture(scope="session")
-def controller(run: Run) -> Machine:
+def controller(run: Run, request: pytest.FixtureRequest) -> Machine:
     """The machine with the arrays: LVM volume groups, LIO, nvmet, an NFS server, PostgreSQL."""
-    machine = run.machines["controller"]
+    machine = run.machine("controller")
+    request.config.stash[VERSIONS] = _versions(machine)
     machine.run(
         """
         for group in 0:cinder-volumes 1:thick; do
@@ -114,25 +97,25 @@ def controller(run: Run) -> Machine:
 @pytest.fixture(scope="session")
 def node1(run: Run) -> Machine:
     """A machine that uses volumes, without cinder and without a database."""
-    return run.machines["node1"]
+    return run.machine("node1")
 
 
 @pytest.fixture(scope="session")
 def node2(run: Run) -> Machine:
     """Another of these."""
-    return run.machines["node2"]
+    return run.machine("node2")
 
 
 @pytest.fixture(scope="session")
 def bare(run: Run) -> Machine:
     """A machine that nobody has prepared for storage."""
-    return run.machines["bare"]
+    return run.machine("bare")
 
 
 @pytest.fixture(scope="session")
 def ceph(run: Run) -> Machine:
     """A machine for a Ceph cluster."""
-    return run.machines["ceph"]
+    return run.machine("ceph")
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from steps import BY_HAND, carry, shows, single_and_multipath
 from lab.machine import Machine, Session, address
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def brick(node1: Machine) -> Iterator[Session]:
     """A Python process on the first node with os-brick set up."""
     with node1.python() as python:

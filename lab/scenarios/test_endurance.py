@@ -24,8 +24,8 @@ def test_again_and_again(
     request: pytest.FixtureRequest,
     multipath: bool,
 ) -> None:
-    """A hundred times in full, five otherwise."""
-    cycles = 100 if request.config.getoption("--full") else 5
+    """A hundred times in full, three otherwise."""
+    cycles = 100 if request.config.getoption("--full") else 3
     on_node1("import os" + _PROCESS.replace("\n    ", "\n"))
     control("vol = lvm.create_volume(size=1)")
     connect(control, on_node1, "node1", multipath=multipath)
@@ -35,7 +35,7 @@ def test_again_and_again(
         assert data.read(attachment.path, chunks=1) == written
         node.detach(info)
     """
-    for _ in range(3):
+    for _ in range(2):
         on_node1(cycle)
     before = on_node1("process()")
     empty = node1.inventory()
@@ -49,18 +49,23 @@ def test_again_and_again(
     control("vol.disconnect(conn); vol.delete()")
 
 
-@shows("Ten volumes at once from ten threads", "iSCSI multipath")
-def test_ten_volumes_from_ten_threads(control: Session, node1: Machine, on_node1: Session) -> None:
+@shows("Many volumes at once, each from a thread of its own", "iSCSI multipath")
+def test_many_volumes_from_many_threads(
+    control: Session, node1: Machine, on_node1: Session, request: pytest.FixtureRequest
+) -> None:
+    """Ten in full, four otherwise."""
+    count = 10 if request.config.getoption("--full") else 4
     properties = on_node1(
         "node = cl.Node(my_ip=my_ip, multipath=True); node.connector_properties()"
     )
     infos = control(
         """
-        volumes = [lvm.create_volume(size=1) for _ in range(10)]
+        volumes = [lvm.create_volume(size=1) for _ in range(count)]
         connections = [vol.connect(properties, attached_host='node1') for vol in volumes]
         [connection.connection_info for connection in connections]
         """,
         properties=carry(properties),
+        count=count,
     )
     on_node1(
         """
@@ -69,16 +74,17 @@ def test_ten_volumes_from_ten_threads(control: Session, node1: Machine, on_node1
             attachment = node.attach(info)
             written = data.write(attachment.path, chunks=1)
             return attachment.path, written
-        with ThreadPoolExecutor(10) as pool:
+        with ThreadPoolExecutor(len(infos)) as pool:
             used = list(pool.map(use, infos))
         """,
         infos=carry(infos),
     )
-    assert len(set(on_node1("[path for path, _ in used]"))) == 10
+    assert len(set(on_node1("[path for path, _ in used]"))) == count
     assert (
-        on_node1("[data.read(path, chunks=1) == written for path, written in used]") == [True] * 10
+        on_node1("[data.read(path, chunks=1) == written for path, written in used]")
+        == [True] * count
     )
-    on_node1("with ThreadPoolExecutor(10) as pool: list(pool.map(node.detach, infos))")
+    on_node1("with ThreadPoolExecutor(len(infos)) as pool: list(pool.map(node.detach, infos))")
     assert not node1.inventory()["SCSI devices"]
     control(
         """

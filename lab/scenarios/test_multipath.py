@@ -33,17 +33,20 @@ def test_networks_fail_in_turn(
     say: Callable[[str], None],
 ) -> None:
     _attach(control, on_node1)
+    until(lambda: active_paths(node1) == 2, "both paths are used")
     on_node1(WRITER)
-    for network in NETWORKS:
-        node1.plug(network, False)
-        until(lambda: active_paths(node1) == 1, f"the path over network {network} is given up")
-        count = on_node1("progress[0]")
-        until(lambda: on_node1("progress[0]") > count + 4, "writes go on")  # noqa: B023
-        node1.plug(network, True)
-        back = until(lambda: active_paths(node1) == 2, f"network {network} is used again")
-        longest = on_node1("longest[0]")
-        say(f"network {network} cut: a write took {longest:.1f} s, whole again in {back:.1f} s")
-    on_node1("stop.set(); writer.join()")
+    try:
+        for network in NETWORKS:
+            node1.plug(network, False)
+            until(lambda: active_paths(node1) == 1, f"the path over network {network} is given up")
+            count = on_node1("progress[0]")
+            until(lambda: on_node1("progress[0]") > count + 4, "writes go on")  # noqa: B023
+            node1.plug(network, True)
+            back = until(lambda: active_paths(node1) == 2, f"network {network} is used again")
+            longest = on_node1("longest[0]")
+            say(f"network {network} cut: a write took {longest:.1f} s, whole again in {back:.1f} s")
+    finally:
+        on_node1("stop.set(); writer.join()")
     assert on_node1("failed") == []
     assert on_node1("different()") == []
     assert on_node1("len(written)") > 8
@@ -74,6 +77,7 @@ def test_detach_with_one_path_dead(
     controller: Machine, control: Session, node1: Machine, on_node1: Session
 ) -> None:
     _attach(control, on_node1)
+    until(lambda: active_paths(node1) == 2, "both paths are used")
     written = on_node1("data.write(attachment.path)")
     node1.plug(1, False)
     until(lambda: active_paths(node1) == 1, "the path is given up")
