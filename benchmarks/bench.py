@@ -17,6 +17,7 @@ from benchmarks.process import Worker
 from benchmarks.results import Results
 
 OURS, OLD, RAW, BARE = "cinderlib", "5.2.0", "raw", "bare"
+RAW_AND_BARE = "raw with bare"
 
 
 @dataclasses.dataclass
@@ -73,10 +74,13 @@ class Bench:
         folder = folder or self.new_folder()
         return Worker(subject, python=python, store=dict(store), folder=str(folder), **arguments)
 
-    def raw(self, store: Mapping[str, Any]) -> Worker:
-        """A process that works on the tables by hand."""
+    def raw(self, store: Mapping[str, Any], *, bare: bool = False) -> Worker:
+        """A process that works on the tables by hand.
+
+        :param bare: whether it calls a driver in between.
+        """
         cl.Controller(dict(store), state_path=self.new_folder()).close()  # makes the tables
-        return Worker("raw", url=store["connection"], documents=_documents())
+        return Worker("raw", url=store["connection"], documents=_documents(), bare=bare)
 
     def rounds(
         self, workers: Mapping[str, Worker], do: str, rounds: int, **arguments: Any

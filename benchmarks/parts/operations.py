@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from benchmarks.bench import BARE, OLD, OURS, RAW, Bench, in_unit
+from benchmarks.bench import BARE, OLD, OURS, RAW, RAW_AND_BARE, Bench, in_unit
 from benchmarks.measure import Figure, ratio
 from benchmarks.process import Worker
 
@@ -21,9 +21,11 @@ def run(bench: Bench) -> None:
             workers: dict[str, Worker] = {OURS: bench.library(OURS, make())}
             if bench.old:
                 workers[OLD] = bench.library(OLD, make())
-            workers[BARE if name == "memory" else RAW] = (
-                Worker("bare") if name == "memory" else bench.raw(make())
-            )
+            if name == "memory":
+                workers[BARE] = Worker("bare")
+            else:
+                workers[RAW] = bench.raw(make())
+                workers[RAW_AND_BARE] = bench.raw(make(), bare=True)
             for worker in workers.values():
                 stack.enter_context(worker)
             found = bench.rounds(
@@ -51,6 +53,9 @@ def _report(bench: Bench, store: str, step: str, by: dict[str, list[Figure]]) ->
         add("operations", f"{what}, against the raw transactions",
             {who: figures[who] for who in (OURS, RAW)}, ratio(by[OURS], by[RAW]),
             OVER_RAW)  # fmt: skip
+        add("operations", f"{what}, against these with the bare calls in between",
+            {who: figures[who] for who in (OURS, RAW_AND_BARE)},
+            ratio(by[OURS], by[RAW_AND_BARE]))  # fmt: skip
     if OLD in by:
         limit = FASTER.get(step) if store == "SQLite" else None
         add("operations", f"{what}, times faster than 5.2.0",

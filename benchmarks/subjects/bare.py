@@ -9,7 +9,7 @@ from typing import Any
 from cinder import context, objects
 from cinder.volume import configuration
 
-from benchmarks.subjects.cycle import Step, timed
+from benchmarks.subjects.cycle import CONNECTOR, Step, timed
 
 #: The columns that a new volume has nothing in.
 _EMPTY = (
@@ -52,4 +52,19 @@ class Subject:
     def _cycle(self, number: int) -> Iterator[Step]:
         volume = self._made(number)
         yield "create (driver alone)", lambda: self._driver.create_volume(volume)
-        yield "create", lambda: self._driver.create_volume(self._made(number))
+        yield "create", lambda: self.create(number)
+
+    def create(self, number: int) -> None:
+        self._driver.create_volume(self._made(number))
+
+    def connect(self, number: int) -> None:
+        self._driver.validate_connector(dict(CONNECTOR))
+        self._driver.create_export(self._context, self._made(number), dict(CONNECTOR))
+        self._driver.initialize_connection(self._made(number), dict(CONNECTOR))
+
+    def disconnect(self, number: int) -> None:
+        self._driver.terminate_connection(self._made(number), dict(CONNECTOR))
+        self._driver.remove_export(self._context, self._made(number))
+
+    def delete(self, number: int) -> None:
+        self._driver.delete_volume(self._made(number))

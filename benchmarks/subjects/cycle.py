@@ -8,6 +8,15 @@ from typing import Any
 
 Step = tuple[str, Callable[[], Any]]
 
+CONNECTOR = {
+    "host": "bench",
+    "ip": "192.0.2.1",
+    "initiator": "iqn.2016-04.com.example:bench",
+    "platform": "x86_64",
+    "os_type": "linux",
+    "multipath": False,
+}
+
 
 def timed(cycle: Callable[[int], Iterator[Step]], first: int, count: int) -> dict[str, list[float]]:
     """Seconds for each step of so many cycles, by the step's name."""

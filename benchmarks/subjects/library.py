@@ -10,16 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import cinderlib as cl
-from benchmarks.subjects.cycle import Step, timed
-
-CONNECTOR = {
-    "host": "bench",
-    "ip": "192.0.2.1",
-    "initiator": "iqn.2016-04.com.example:bench",
-    "platform": "x86_64",
-    "os_type": "linux",
-    "multipath": False,
-}
+from benchmarks.subjects.cycle import CONNECTOR, Step, timed
 
 
 def rss() -> int:

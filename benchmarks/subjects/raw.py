@@ -1,5 +1,6 @@
 """What the database alone takes: the transactions of the library, with the same rows, written by
-hand. Nothing is checked, locked or looked up."""
+hand. Nothing is checked, locked or looked up. With the bare calls of a driver between the two
+transactions of each operation, it is what no library can be faster than."""
 
 from __future__ import annotations
 
@@ -18,9 +19,15 @@ INTENT = ("id", "version", "created_at", "backend", "resource_id", "document")
 class Subject:
     """:param url: of a database whose tables the library has made.
     :param documents: of a volume, a connection and an intent, as the library writes them.
+    :param bare: whether a driver is called in between, as :mod:`benchmarks.subjects.bare` does.
     """
 
-    def __init__(self, url: str, documents: dict[str, str]) -> None:
+    def __init__(self, url: str, documents: dict[str, str], bare: bool = False) -> None:
+        self._bare: Any = None
+        if bare:
+            from benchmarks.subjects.bare import Subject as Bare
+
+            self._bare = Bare()
         if url.startswith("sqlite:///"):
             import sqlite3
 
@@ -53,6 +60,10 @@ class Subject:
             cursor.execute(text, values)
         cursor.execute("COMMIT")
 
+    def _call(self, step: str, number: int) -> None:
+        if self._bare is not None:
+            getattr(self._bare, step)(number)
+
     def _insert(self, kind: str, columns: tuple[str, ...], *values: Any) -> Any:
         marks = ", ".join([self._mark] * len(columns))
         text = f"INSERT INTO cinderlib_{kind} ({', '.join(columns)}) VALUES ({marks})"
@@ -83,11 +94,13 @@ class Subject:
 
         def create() -> None:
             self._do(begin(), self._insert("volume", VOLUME, id, 1, now, "null", name))
+            self._call("create", number)
             self._do(volume(1), self._delete("intent", intent))
 
         def connect() -> None:
             new = self._insert("connection", CONNECTION, link, 1, now, "null", id, None)
             self._do(begin(), new)
+            self._call("connect", number)
             self._do(
                 volume(2), connection(1), self._delete("intent", link),
                 self._delete("intent", intent),
@@ -95,6 +108,7 @@ class Subject:
 
         def disconnect() -> None:
             self._do(begin(), connection(2))
+            self._call("disconnect", number)
             self._do(
                 volume(3), self._delete("connection", link), self._delete("intent", link),
                 self._delete("intent", intent),
@@ -102,6 +116,7 @@ class Subject:
 
         def delete() -> None:
             self._do(begin(), volume(4))
+            self._call("delete", number)
             self._do(self._delete("volume", id), self._delete("intent", intent))
 
         def get(column: str, value: str) -> None:

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import cinderlib as cl
-from benchmarks.subjects.cycle import Step
-from benchmarks.subjects.library import CONNECTOR
+from benchmarks.subjects.cycle import CONNECTOR, Step
 
 CALLS = (
     "create_volume",
