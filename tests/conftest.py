@@ -10,12 +10,14 @@ import os
 import pathlib
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import crash.tally
 import pytest
 import servers.ceph
 import servers.mariadb
 import servers.postgresql
+import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
 
 # How long an example takes says more of what else the machine does than of the code.
@@ -65,3 +67,16 @@ def mariadb() -> Iterator[servers.mariadb.MariaDB]:
 def ceph() -> Iterator[servers.ceph.Cluster]:
     with servers.ceph.run() as cluster:
         yield cluster
+
+
+@pytest.fixture
+def statements() -> Iterator[list[str]]:
+    """What SQLite is told, by whatever connection."""
+    told: list[str] = []
+
+    def listen(connection: Any, record: Any) -> None:
+        connection.set_trace_callback(told.append)
+
+    sa.event.listen(sa.pool.Pool, "connect", listen)
+    yield told
+    sa.event.remove(sa.pool.Pool, "connect", listen)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from cinderlib import errors, serialization, validation
 from cinderlib.operations import attachments
 from cinderlib.operations import connections as operations
-from cinderlib.records import ConnectionRecord, Secret, new_id, replace
+from cinderlib.records import ConnectionRecord, Secret, VolumeRecord, new_id, replace
 from cinderlib.resource import Field, Resource, refuse_unknown
 
 if TYPE_CHECKING:
@@ -125,7 +125,8 @@ class Connection(Resource):
             ),
             **known,
         )
-        serialization.check_record(record)
+        if info:  # The rest has been checked by now.
+            serialization.check_record(record)
         self._init(controller, record)
         self._asked: Mapping[str, Any] = given
 
@@ -211,11 +212,13 @@ class Connection(Resource):
 
     # --- the controller half -------------------------------------------------------------------
 
-    def _connect(self, *, to_attach: bool = False) -> None:
-        record, self.changed = operations.connect(
+    def _connect(self, *, to_attach: bool = False) -> VolumeRecord:
+        """:returns: the volume as it is then."""
+        record, volume, self.changed = operations.connect(
             self._controller.journal, self._record, self._asked, to_attach=to_attach
         )
         self._adopt(record)
+        return volume
 
     def disconnect(self, force: bool = False) -> None:
         """Unmap the volume from the host; the export goes with the last connection.
@@ -223,9 +226,22 @@ class Connection(Resource):
         :param force: also when the driver says that it cannot, or the volume is still attached.
         :raises InvalidConnection: it is attached here; detach it first.
         """
+        self._disconnect(force)
+
+    def _disconnect(self, force: bool, *, detached: bool = False) -> VolumeRecord | None:
+        """
+        :param detached: whether the call that this belongs to has just detached it.
+        :returns: the volume as it is then; ``None`` when there was no such connection.
+        """
         with self._named():
-            self.changed = operations.disconnect(self._controller.journal, self.id, force=force)
+            journal = self._controller.journal
+            # A document that was loaded can name a volume that is not the connection's.
+            volume = operations.disconnect(
+                journal, self.id, self.volume_id, force=force, detached=detached
+            ) or operations.disconnect(journal, self.id, force=force)
+        self.changed = volume is not None
         self._record = replace(self._record, status="detached", conn_info=None, device=None)
+        return volume
 
     def device_attached(self, device: Mapping[str, Any]) -> None:
         """Record the device that another host made of it."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any
 
 from cinderlib import (
     driverlogs,
+    dumping,
     errors,
     loading,
     persistence,
@@ -19,17 +20,16 @@ from cinderlib import (
 )
 from cinderlib.backend import Backend
 from cinderlib.connection import Connection
-from cinderlib.keyvalue import KeyValue
+from cinderlib.filelocks import FileLocks
 from cinderlib.localhost import LocalHost
-from cinderlib.locks import FileLocks, Locks, ToozLocks
+from cinderlib.locks import Locks, ToozLocks
+from cinderlib.lookups import Lookups
 from cinderlib.operations import recovery
 from cinderlib.operations.journal import Journal, Recovered
 from cinderlib.owner import this_host
 from cinderlib.persistence.base import SharedLocks, Store
 from cinderlib.progress import Listener, Teller
 from cinderlib.records import (
-    ConnectionRecord,
-    KeyValueRecord,
     Record,
     SnapshotRecord,
     VolumeRecord,
@@ -45,10 +45,8 @@ if TYPE_CHECKING:
     from cinderlib.persistence.encryption import Rotation
     from cinderlib.persistence.objects import PersistenceDriverBase
 
-R = TypeVar("R", bound=Record)
 
-
-class Controller:
+class Controller(Lookups):
     """Drives backends and keeps their metadata in one store.
 
     Several can live in one process. Use it as a context manager, or call :meth:`close`.
@@ -136,6 +134,9 @@ class Controller:
         self.Volume: type[Volume] = type("Volume", (Volume,), bound)
         self.Snapshot: type[Snapshot] = type("Snapshot", (Snapshot,), bound)
         self.Connection: type[Connection] = type("Connection", (Connection,), bound)
+        self._classes: Mapping[type[Record], type[Resource]] = {
+            kind._kind: kind for kind in (self.Volume, self.Snapshot, self.Connection)
+        }
         if disable_logs:
             driverlogs.quiet()
         self.store: Store
@@ -154,7 +155,7 @@ class Controller:
             return ToozLocks(self._lock_url)
         if self.store.locks is not None:
             return self.store.locks
-        return FileLocks(self._folders.locks) if self.store.shared else None
+        return FileLocks(f"{self._folders.locks}/locks") if self.store.shared else None
 
     def set_persistence(self, persistence_config: Any) -> None:
         """Work with another store from now on; loaded backends stay loaded. Nothing is moved:
@@ -273,122 +274,6 @@ class Controller:
         """What a volume or snapshot is called on the array; its backend must be loaded."""
         return self._driver(record.backend).name_in_storage(record)
 
-    # --- look-up -------------------------------------------------------------------------------
-
-    def volume(self, volume_id: str) -> Volume:
-        """The volume that has the id.
-
-        :raises VolumeNotFound: there is none.
-        """
-        return self.wrap(self._get(VolumeRecord, volume_id, errors.VolumeNotFound))
-
-    def snapshot(self, snapshot_id: str) -> Snapshot:
-        """The snapshot that has the id.
-
-        :raises SnapshotNotFound: there is none.
-        """
-        return self.wrap(self._get(SnapshotRecord, snapshot_id, errors.SnapshotNotFound))
-
-    def connection(self, connection_id: str) -> Connection:
-        """The connection that has the id.
-
-        :raises ConnectionNotFound: there is none.
-        """
-        return self.wrap(self._get(ConnectionRecord, connection_id, errors.ConnectionNotFound))
-
-    def _get(self, kind: type[R], id: str, not_found: type[errors.NotFound]) -> R:
-        record = self.store.get(kind, id) if isinstance(id, str) else None
-        if record is None:
-            raise not_found(
-                f"There is no {kind.kind} with the id {validation.shown(id)}", resource=id
-            )
-        return record
-
-    def peek_volume(self, volume_id: str) -> VolumeRecord | None:
-        """The record of a volume, or ``None``."""
-        return self.store.get(VolumeRecord, volume_id)
-
-    def volumes(
-        self,
-        *,
-        backend: str | None = None,
-        name: str | None = None,
-        after: Volume | None = None,
-        limit: int | None = None,
-    ) -> Iterator[Volume]:
-        """Volumes in the order of creation, streamed: also of backends that are not loaded.
-
-        :param backend: only those on this one.
-        :param name: only those with exactly this name.
-        :param after: only those that come after this one: the last of the previous page, which may
-            be deleted by now.
-        :param limit: at the most so many.
-        """
-        return self._stream(VolumeRecord, after, limit, backend=backend, name=name)
-
-    def snapshots(
-        self,
-        *,
-        backend: str | None = None,
-        name: str | None = None,
-        after: Snapshot | None = None,
-        limit: int | None = None,
-    ) -> Iterator[Snapshot]:
-        """Snapshots, like :meth:`volumes`."""
-        return self._stream(SnapshotRecord, after, limit, backend=backend, name=name)
-
-    def connections(
-        self,
-        *,
-        backend: str | None = None,
-        attached_host: str | None = None,
-        after: Connection | None = None,
-        limit: int | None = None,
-    ) -> Iterator[Connection]:
-        """Connections, like :meth:`volumes`."""
-        where = {"backend": backend, "attached_host": attached_host}
-        return self._stream(ConnectionRecord, after, limit, **where)
-
-    def _stream(
-        self,
-        kind: type[Record],
-        after: Resource | None,
-        limit: int | None,
-        **fields: str | None,
-    ) -> Iterator[Any]:
-        where = {field: value for field, value in fields.items() if value is not None}
-        last = None if after is None else after._record
-        return map(self.wrap, self.store.iterate(kind, where, after=last, limit=limit))
-
-    @overload
-    def wrap(self, record: VolumeRecord) -> Volume: ...
-
-    @overload
-    def wrap(self, record: SnapshotRecord) -> Snapshot: ...
-
-    @overload
-    def wrap(self, record: ConnectionRecord) -> Connection: ...
-
-    @overload
-    def wrap(self, record: KeyValueRecord) -> KeyValue: ...
-
-    @overload
-    def wrap(self, record: Record) -> Any: ...
-
-    def wrap(self, record: Record) -> Any:
-        """The object for a record."""
-        if isinstance(record, KeyValueRecord):
-            return KeyValue(record.id, record.reveal())
-        classes = {
-            VolumeRecord: self.Volume,
-            SnapshotRecord: self.Snapshot,
-            ConnectionRecord: self.Connection,
-        }
-        kind = classes[type(record)]
-        wrapped = kind.__new__(kind)
-        wrapped._init(self, record)
-        return wrapped
-
     # --- this host -----------------------------------------------------------------------------
 
     def local_connector(self, backend: Backend) -> dict[str, Any]:
@@ -408,6 +293,15 @@ class Controller:
         if loaded is None or not self.output_all_backend_info:
             return None
         return {k: v for k, v in loaded.config.items() if k != "volume_backend_name"}
+
+    def documents(self, volumes: Iterable[Volume]) -> Iterator[serialization.VolumeDocument]:
+        """Documents of volumes with their snapshots and connections, **with their secrets**.
+
+        They are read a few at a time as they are asked for, so that of any number of volumes few
+        are in memory: ``controller.documents(controller.volumes())``. ``serialization.to_line``
+        makes a line of JSON of one, which :meth:`load` reads.
+        """
+        return dumping.documents(self, volumes)
 
     def load(
         self,

@@ -16,20 +16,25 @@ def load(
     controller: Controller, json_src: Any, *, save: bool, trusted: bool, max_bytes: int
 ) -> Any:
     """See :meth:`cinderlib.Controller.load`."""
-    documents = serialization.read(json_src, max_bytes=max_bytes)
-    many = isinstance(documents, list)
-    found = documents if isinstance(documents, list) else [documents]
+    found = serialization.read(json_src, max_bytes=max_bytes)
+    if isinstance(found, list):
+        return _load(controller, found, save=save, trusted=trusted)
+    return _load(controller, [found], save=save, trusted=trusted)[0]
+
+
+def _load(
+    controller: Controller, found: list[serialization.Document], *, save: bool, trusted: bool
+) -> list[Any]:
     for document in found:
-        options = document.backend_options
-        if trusted and options and document.backend_name not in controller.backends:
+        options = document.backend_options if trusted else None
+        if options and document.backend_name not in controller.backends:
             controller.backend(document.backend_name, **options)
         elif isinstance(document, serialization.BackendDocument):
             controller.loaded(document.backend_name)
     if save:
         for document in found:
             _save(controller, document)
-    objects = [_object(controller, document, saved=save) for document in found]
-    return objects if many else objects[0]
+    return [_object(controller, document, saved=save) for document in found]
 
 
 def _save(controller: Controller, document: serialization.Document) -> None:
@@ -49,10 +54,10 @@ def _save(controller: Controller, document: serialization.Document) -> None:
 def _object(controller: Controller, document: serialization.Document, *, saved: bool) -> Any:
     if isinstance(document, serialization.BackendDocument):
         return controller.loaded(document.backend_name)
-    record = serialization.records_of(document)[0]
+    record = document.subject
     if saved:
         return controller.wrap(controller.store.get(type(record), record.id) or record)
-    loaded = controller.wrap(replace(record, version=0))
+    loaded: Any = controller.wrap(replace(record, version=0))
     if isinstance(document, serialization.VolumeDocument):
         loaded._loaded = document
     return loaded

@@ -2,21 +2,20 @@
 
 A lock has two layers: one in this process, which is all that a store of one process needs, and one
 that reaches the others: the store's own, files on this host, or a service that tooz speaks to.
-Names are spread over a fixed number of stripes, so that lock files don't grow with the number of
-volumes ever made; two resources that share a stripe merely wait for each other now and then.
+Names are spread over a fixed number of stripes, so that what keeps them doesn't grow with the
+number of volumes ever made; two resources that share a stripe merely wait for each other now and
+then.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
+import functools
 import logging
 import os
-import random
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from cinderlib import errors
@@ -24,24 +23,8 @@ from cinderlib.persistence.base import SharedLocks
 
 LOG = logging.getLogger(__name__)
 
-#: Few enough for a folder, many enough that threads seldom meet by chance.
+#: Few enough for a service to keep, many enough that threads seldom meet by chance.
 STRIPES = 4096
-
-#: How long to sleep between two looks at a lock file that another process holds, in seconds. The
-#: kernel has no wait with an end; random pauses give all who wait the same chance.
-PAUSE = (0.0005, 0.005)
-
-#: Lock files that are open. A child that is forked would keep their locks for as long as it runs.
-_open_files: set[int] = set()
-
-
-def _close_in_child() -> None:
-    for file in _open_files:
-        os.close(file)
-    _open_files.clear()
-
-
-os.register_at_fork(after_in_child=_close_in_child)
 
 
 class Locks:
@@ -63,32 +46,14 @@ class Locks:
         """Whether they hold wherever the store can be seen."""
         return self._others is None or self._others.reaches_hosts
 
-    @contextlib.contextmanager
-    def hold(self, *names: str, timeout: float | None = None) -> Iterator[None]:
-        """Hold the locks of all the names.
+    def hold(self, *names: str, timeout: float | None = None) -> Holding:
+        """Hold the locks of all the names: ``with locks.hold(name):``.
 
         :param timeout: seconds, instead of the controller's.
         :raises Busy: one of them was held by another for that long.
         :raises StoreError: the service that keeps the locks cannot be reached.
         """
-        if getattr(self._mine, "names", None):
-            raise RuntimeError(f"locks are not nested: {names} inside {self._mine.names}")
-        deadline = time.monotonic() + (self._timeout if timeout is None else timeout)
-        self._mine.names = names
-        try:
-            with contextlib.ExitStack() as stack:
-                # One order for everybody, so that two holders never wait for each other.
-                for stripe in sorted({zlib.crc32(name.encode()) % STRIPES for name in names}):
-                    if not self._take(stripe, deadline):
-                        raise _busy(names, "a thread of this process")
-                    stack.callback(self._give_back, stripe)
-                    if self._others is not None:
-                        wait = max(0.01, deadline - time.monotonic())
-                        if not stack.enter_context(self._others.hold(stripe, wait)):
-                            raise _busy(names, "another process")
-                yield
-        finally:
-            self._mine.names = None
+        return Holding(self, names, self._timeout if timeout is None else timeout)
 
     def _take(self, stripe: int, deadline: float) -> bool:
         """Take the lock of this process; gives whether it was got until then."""
@@ -122,61 +87,56 @@ class Locks:
             self._others.close()
 
 
-class FileLocks:
-    """Locks in files, between the processes of this host.
+class Holding:
+    """For as long as locks are held. A class rather than a generator, which takes longer than the
+    locks of this process do.
 
-    The kernel keeps them for an open file and gives them up when its holder dies. tooz has such
-    locks too; they take ten times as long, which for a store on this host is a tenth of an
-    operation.
-
-    :param folder: the same for all processes that use the store; it exists.
+    :param names: of the locks.
+    :param timeout: seconds to wait for them.
     """
 
-    reaches_hosts = False
+    __slots__ = ("_give_back", "_locks", "_names", "_taken", "_timeout")
 
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
+    def __init__(self, locks: Locks, names: tuple[str, ...], timeout: float) -> None:
+        self._locks = locks
+        self._names = names
+        self._timeout = timeout
+        self._taken: list[int] = []
+        self._give_back: Callable[[], None] | None = None
 
-    @contextlib.contextmanager
-    def hold(self, number: int, timeout: float) -> Iterator[bool]:
-        """Hold a lock; gives whether it was got within ``timeout`` seconds.
-
-        :raises StoreError: its file cannot be opened.
-        """
-        path = f"{self._folder}/{number:04d}.lock"
+    def __enter__(self) -> None:
+        mine = self._locks._mine
+        if getattr(mine, "names", None):
+            raise RuntimeError(f"locks are not nested: {self._names} inside {mine.names}")
+        mine.names = self._names
         try:
-            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as exc:
-            raise errors.StoreError(
-                f"The lock file {path} cannot be used ({exc.strerror}); nothing was done"
-            ) from exc
-        process = os.getpid()
-        _open_files.add(file)
+            self._take()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def _take(self) -> None:
+        deadline = time.monotonic() + self._timeout
+        # One order for everybody, so that two holders never wait for each other.
+        stripes = sorted({zlib.crc32(name.encode()) % STRIPES for name in self._names})
+        for stripe in stripes:
+            if not self._locks._take(stripe, deadline):
+                raise _busy(self._names, "a thread of this process")
+            self._taken.append(stripe)
+        others = self._locks._others
+        if others is not None:
+            self._give_back = others.take(stripes, max(0.01, deadline - time.monotonic()))
+            if self._give_back is None:
+                raise _busy(self._names, "another process")
+
+    def __exit__(self, *error: object) -> None:
         try:
-            yield _lock(file, timeout)
+            if self._give_back is not None:
+                self._give_back()
         finally:
-            # In a child that was forked meanwhile it is closed, and the lock is its parent's.
-            if os.getpid() == process:
-                _open_files.discard(file)
-                # A program that is being started may have a copy of it still.
-                fcntl.flock(file, fcntl.LOCK_UN)
-                os.close(file)
-
-    def close(self) -> None:
-        """Nothing is kept."""
-
-
-def _lock(file: int, timeout: float) -> bool:
-    deadline = time.monotonic() + timeout
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(random.uniform(*PAUSE))  # noqa: S311
-        else:
-            return True
+            for stripe in self._taken:
+                self._locks._give_back(stripe)
+            self._locks._mine.names = None
 
 
 class ToozLocks:
@@ -192,30 +152,35 @@ class ToozLocks:
         self._coordinator: Any = None
         self._pid = 0
 
-    @contextlib.contextmanager
-    def hold(self, number: int, timeout: float) -> Iterator[bool]:
-        """Hold a lock; gives whether it was got within ``timeout`` seconds.
+    def take(self, numbers: Sequence[int], timeout: float) -> Callable[[], None] | None:
+        """Take locks.
 
+        :param numbers: in the order in which everybody takes them.
+        :param timeout: seconds to wait for them.
+        :returns: gives them back; ``None`` when they were not got.
         :raises StoreError: the service cannot be reached.
         """
         import tooz
 
+        deadline = time.monotonic() + timeout
+        held: list[Any] = []
+        got = False
         try:
-            lock = self._start().get_lock(b"cinderlib-%04d" % number)
-            got = lock.acquire(blocking=timeout)
+            coordinator = self._start()
+            for number in numbers:
+                lock = coordinator.get_lock(b"cinderlib-%04d" % number)
+                if not lock.acquire(blocking=max(0.01, deadline - time.monotonic())):
+                    return None
+                held.append(lock)
+            got = True
         except (tooz.ToozError, OSError) as exc:
             raise errors.StoreError(
                 f"The lock service failed before anything was done: {exc}"
             ) from exc
-        try:
-            yield bool(got)
         finally:
-            if got:
-                try:
-                    lock.release()
-                except (tooz.ToozError, OSError):
-                    # The work is done and recorded; the service frees what a lost client held.
-                    LOG.warning("A lock could not be given back", exc_info=True)
+            if not got:
+                _release(held)
+        return functools.partial(_release, held)
 
     def _start(self) -> Any:
         # A forked child must not share its parent's connections.
@@ -235,6 +200,17 @@ class ToozLocks:
             if self._coordinator is not None and self._pid == os.getpid():
                 self._coordinator.stop()
             self._coordinator = None
+
+
+def _release(held: Iterable[Any]) -> None:
+    import tooz
+
+    for lock in held:
+        try:
+            lock.release()
+        except (tooz.ToozError, OSError):
+            # The work is done and recorded; the service frees what a lost client held.
+            LOG.warning("A lock could not be given back", exc_info=True)
 
 
 class _Held:

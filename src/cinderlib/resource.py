@@ -3,10 +3,9 @@ are not saved yet."""
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, overload
 
 from cinderlib import errors, serialization
@@ -57,6 +56,22 @@ class Field(Generic[T]):
         if self._check is None:
             raise AttributeError(f"{self._name} cannot be set: operations change it")
         instance._edited[self._name] = self._check(value)
+
+
+class _Named:
+    """See :meth:`Resource._named`. A class rather than a generator: it is around each operation."""
+
+    __slots__ = ("_about",)
+
+    def __init__(self, about: Resource) -> None:
+        self._about = about
+
+    def __enter__(self) -> None:
+        """Nothing is needed before there is an error."""
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        if isinstance(error, errors.CinderlibError) and error.resource in (None, self._about.id):
+            error.resource = self._about
 
 
 class Resource:
@@ -213,15 +228,9 @@ class Resource:
         self._record = record
         self._edits = None
 
-    @contextlib.contextmanager
-    def _named(self) -> Iterator[None]:
+    def _named(self) -> _Named:
         """Errors carry the object they are about, as programs for cinderlib 5 expect."""
-        try:
-            yield
-        except errors.CinderlibError as exc:
-            if exc.resource is None or exc.resource == self.id:
-                exc.resource = self
-            raise
+        return _Named(self)
 
     # --- as data -------------------------------------------------------------------------------
 

@@ -58,12 +58,16 @@ _RESERVED_NAMES = frozenset({
 # fmt: on
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:=+-]{0,254}")
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}")
+# Written out, as a group that is repeated takes twice as long: ids are looked at all the time.
+_HEX = "[0-9a-fA-F]"
+_UUID = re.compile(f"{_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}|{_HEX}{{32}}")
 _NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
 _HOST_NAME = re.compile(r"[^\s@#/\x00-\x1f\x7f]+")
 _HOST = re.compile(
     r"[^\s@#/\x00-\x1f\x7f]+@[^\s@#/\x00-\x1f\x7f][^@#/\x00-\x1f\x7f]*(#[^#\x00-\x1f\x7f]+)?"
 )
+# Names of backends as nearly all are; others are looked at more closely.
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 
 def shown(value: Any) -> str:
@@ -77,6 +81,11 @@ def shown(value: Any) -> str:
     return f"a value of type {_type(value)}"
 
 
+def _is_plain(text: str) -> bool:
+    """Whether a text has nothing in it that would have to be looked at closer."""
+    return text.isascii() and "\0" not in text
+
+
 def _type(value: Any) -> str:
     return type(value).__name__
 
@@ -87,7 +96,7 @@ def check_text(value: Any, what: str, *, longest: int = MAX_TEXT) -> str:
     :param what: what the text is, for the message.
     :param longest: in characters.
     """
-    if isinstance(value, str) and value.isascii() and len(value) <= longest and "\0" not in value:
+    if isinstance(value, str) and len(value) <= longest and _is_plain(value):
         return value  # nearly all texts; long lists of records are checked on the way in
     if not isinstance(value, str):
         raise InvalidInput(f"The {what} must be text, not {shown(value)}.")
@@ -117,23 +126,23 @@ def check_id(value: Any, what: str, *, non_uuid_ids: bool = False) -> str:
         or digit first. Otherwise it must be a UUID, with or without hyphens.
     :returns: the id, unchanged (a :class:`uuid.UUID` as its text).
     """
-    if isinstance(value, uuid.UUID):
-        return str(value)
     if not isinstance(value, str):
+        if isinstance(value, uuid.UUID):
+            return str(value)
         raise InvalidInput(f"A {what} id must be text, not {shown(value)}.")
-    if _UUID.fullmatch(value):
-        return value
-    if not non_uuid_ids:
-        raise InvalidInput(
-            f"{shown(value)} is no {what} id: it must be a UUID. "
-            "setup(non_uuid_ids=True) allows others."
-        )
-    if not _SAFE_ID.fullmatch(value) or ".." in value:
+    if non_uuid_ids:  # which every UUID is, too
+        if _SAFE_ID.fullmatch(value) and ".." not in value:
+            return value
         raise InvalidInput(
             f"{shown(value)} is no {what} id: it must have 1 to {MAX_TEXT} letters, digits or "
             "characters of '_.:=+-', begin with a letter or digit, and have no '..' in it."
         )
-    return value
+    if _UUID.fullmatch(value):
+        return value
+    raise InvalidInput(
+        f"{shown(value)} is no {what} id: it must be a UUID. "
+        "setup(non_uuid_ids=True) allows others."
+    )
 
 
 def check_size(value: Any, what: str = "size") -> int:
@@ -143,6 +152,8 @@ def check_size(value: Any, what: str = "size") -> int:
     :returns: whole GiB; a fraction is rounded up.
     :raises OutOfRange: it is a number, but of no volume.
     """
+    if type(value) is int and 0 < value <= MAX_SIZE:
+        return value
     number = value
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         number = float(value) if "." in value else int(value)
@@ -212,9 +223,10 @@ def check_host_name(value: Any, what: str = "host") -> str:
 
 def check_host(value: Any, what: str = "host") -> str:
     """Where a volume is: ``host@backend`` or ``host@backend#pool``."""
-    if not _HOST.fullmatch(check_text(value, what)):
+    text = check_text(value, what)
+    if not _HOST.fullmatch(text):
         raise InvalidInput(f"The {what} must be like 'host@backend#pool', not {shown(value)}.")
-    return str(value)
+    return text
 
 
 def check_backend_name(value: Any) -> str:
@@ -223,6 +235,12 @@ def check_backend_name(value: Any) -> str:
 
     :raises ConfigurationError: it cannot be one.
     """
+    if (
+        isinstance(value, str)
+        and _PLAIN_NAME.fullmatch(value)
+        and value.lower() not in _RESERVED_NAMES
+    ):
+        return value
     try:
         name = check_text(value, "volume_backend_name")
     except InvalidInput as exc:
@@ -252,12 +270,14 @@ def check_json(value: Any, what: str, *, depth: int = MAX_DEPTH) -> Any:
     """
     if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, str):
+        if len(value) <= MAX_TEXT and _is_plain(value):
+            return value
+        return check_text(value, f"text in the {what}", longest=2**20)
     if isinstance(value, int):
         if abs(value) > _MAX_INT:
             raise InvalidInput(f"The {what} has a number in it with more than 63 bits.")
         return value
-    if isinstance(value, str):
-        return check_text(value, f"text in the {what}", longest=2**20)
     if isinstance(value, float):
         if not math.isfinite(value):
             raise InvalidInput(f"The {what} has a number in it that is infinite or none at all.")
@@ -265,8 +285,9 @@ def check_json(value: Any, what: str, *, depth: int = MAX_DEPTH) -> Any:
     if depth <= 0:
         raise InvalidInput(f"The {what} is nested more than {MAX_DEPTH} levels deep.")
     if isinstance(value, Mapping):
+        named = f"key in the {what}"
         return {
-            check_text(key, f"key in the {what}"): check_json(item, what, depth=depth - 1)
+            check_text(key, named): check_json(item, what, depth=depth - 1)
             for key, item in value.items()
         }
     if isinstance(value, list | tuple):

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from cinderlib import errors, serialization, validation
-from cinderlib.operations import extend, revert
+from cinderlib.backend import Backend
+from cinderlib.operations import extend, halves, revert
 from cinderlib.operations import volumes as operations
-from cinderlib.operations.connections import is_half_done
 from cinderlib.owner import this_host
 from cinderlib.records import (
     ConnectionRecord,
@@ -23,7 +23,6 @@ from cinderlib.resource import Field, Resource, refuse_unknown
 from cinderlib.specs import VolumeType
 
 if TYPE_CHECKING:
-    from cinderlib.backend import Backend
     from cinderlib.connection import Connection
     from cinderlib.snapshot import Snapshot
 
@@ -46,6 +45,7 @@ _GIVEN: Mapping[str, Callable[[Any], Any]] = {
     "extra_specs": validation.check_specs,
     "qos_specs": lambda v: validation.check_specs(v, "qos_specs"),
 }
+_KNOWN = {"id", "pool_name", *_GIVEN}
 _NAMES = {"display_name": "name", "display_description": "description"}
 _TAKEN_OVER = ("description", "availability_zone", "bootable", "multiattach", "metadata")
 
@@ -147,8 +147,9 @@ class Volume(Resource):
         source = backend_or_vol if isinstance(backend_or_vol, Volume) else None
         backend = self._backend_of(backend_or_vol)
         controller = backend.controller
-        refuse_unknown("A volume", fields, ["id", "pool_name", *_GIVEN])
-        given = {name: check(fields[name]) for name, check in _GIVEN.items() if name in fields}
+        if not fields.keys() <= _KNOWN:
+            refuse_unknown("A volume", fields, ["id", "pool_name", *_GIVEN])
+        given = {name: _GIVEN[name](value) for name, value in fields.items() if name in _GIVEN}
         if "size" not in given and source is None:
             raise errors.InvalidInput("A volume needs a size, in GiB")
         if pool_name is not None and "host" in given:
@@ -183,8 +184,6 @@ class Volume(Resource):
 
     @classmethod
     def _backend_of(cls, backend_or_vol: Backend | Volume | str) -> Backend:
-        from cinderlib.backend import Backend
-
         if isinstance(backend_or_vol, str):
             return cls._class_controller().loaded(backend_or_vol)
         if isinstance(backend_or_vol, Volume):
@@ -346,15 +345,20 @@ class Volume(Resource):
             **fields,
         )
         with self._named():
-            connection._connect(to_attach=to_attach)
-            self.refresh()
+            self._adopt(connection._connect(to_attach=to_attach))
         self.changed = connection.changed
         return connection
 
     def disconnect(self, connection: Connection, force: bool = False) -> None:
         """Unmap it from the connection's host; the export goes with the last connection."""
-        connection.disconnect(force)
-        self.refresh()
+        self._disconnect(connection, force)
+
+    def _disconnect(self, connection: Connection, force: bool, *, detached: bool = False) -> None:
+        volume = connection._disconnect(force, detached=detached)
+        if volume is None or volume.id != self.id:
+            self.refresh()
+        else:
+            self._adopt(volume)
         self.changed = connection.changed
 
     def attach(self) -> Connection:
@@ -395,15 +399,15 @@ class Volume(Resource):
         if connection is None:
             raise errors.NotLocal(f"Volume {self.id} is not attached to this host", resource=self)
         failed: errors.CinderlibError | None = None
-        halves = self._controller.journal.in_halves(operations.lock_name(self.id))
-        with self._named(), halves:
+        journal = self._controller.journal
+        with self._named(), journal.in_halves(operations.lock_name(self.id)):
             try:
                 connection._detach(force, ignore_errors, to_disconnect=True)
             except errors.NodeError as exc:
                 if not force:
                     raise
                 failed = exc
-            self.disconnect(connection, force)
+            self._disconnect(connection, force, detached=failed is None)
             if failed is not None and not ignore_errors:
                 raise failed
 
@@ -414,7 +418,7 @@ class Volume(Resource):
         if attached is not None:
             return attached
         for connection in self.connections:
-            if connection.attached_host == this_host() and is_half_done(
+            if connection.attached_host == this_host() and not halves.is_done(
                 self._controller.journal, connection.id
             ):
                 return connection

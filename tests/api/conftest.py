@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -53,3 +54,10 @@ def connector(host: str) -> dict[str, Any]:
 def files(root: Path) -> list[str]:
     """What the array holds."""
     return sorted(name for name in os.listdir(root) if not name.startswith("."))
+
+
+def damage(folder: Path, kind: str, id: str) -> None:
+    """Spoil the document of a record in the store of a test that is in a file."""
+    with sqlite3.connect(folder / "metadata.sqlite") as database:
+        database.execute(f"UPDATE cinderlib_{kind} SET document = '{{' WHERE id = ?", [id])
+    database.close()

@@ -10,6 +10,9 @@ import pytest
 from api.conftest import connector
 
 import cinderlib as cl
+from cinderlib import owner
+from cinderlib.persistence.base import Put
+from cinderlib.records import IntentRecord, new_id, replace
 
 
 def maps(root: Path, volume: cl.Volume) -> dict[str, Any]:
@@ -97,6 +100,45 @@ def test_one_of_two_hosts_leaves_and_the_other_stays(array: cl.Backend, root: Pa
     assert maps(root, volume) == {"exported": False, "hosts": []}
     volume.refresh()
     assert volume.status == "available"
+
+
+@pytest.mark.parametrize("first_to_leave", ["the oldest", "the newest"])
+def test_the_export_goes_with_the_last_of_many_hosts(
+    array: cl.Backend, root: Path, first_to_leave: str
+) -> None:
+    volume = array.create_volume(1, multiattach=True)
+    hosts = [f"host-{number}" for number in range(5)]
+    connections = [volume.connect(connector(host)) for host in hosts]
+    if first_to_leave == "the newest":
+        hosts.reverse()
+        connections.reverse()
+    while connections:
+        assert maps(root, volume) == {"exported": True, "hosts": sorted(hosts)}
+        assert volume.status == "in-use"
+        volume.disconnect(connections.pop(0))
+        hosts.pop(0)
+    assert volume.status == "available"
+    assert maps(root, volume) == {"exported": False, "hosts": []}
+
+
+def test_hosts_whose_connect_was_interrupted_are_not_in_the_way_of_the_last(
+    array: cl.Backend, root: Path
+) -> None:
+    """However many there are, and although a disconnect looks at few of them."""
+    volume = array.create_volume(1, multiattach=True)
+    last, *others = [volume.connect(connector(f"host-{number}")) for number in range(5)]
+    me = owner.this_process()
+    for other in others:
+        intent = IntentRecord(
+            id=new_id(), operation="connection.connect", backend=array.id, resource_id=other.id,
+            lock=f"volume:{volume.id}", owner=replace(me, boot_id="earlier"),
+        )  # fmt: skip
+        begun = replace(other._record, status="attaching", conn_info=None)
+        array.controller.store.apply(Put(begun), Put(intent))
+    volume.disconnect(last)
+    assert (volume.status, volume.connections) == ("available", [])
+    assert maps(root, volume) == {"exported": False, "hosts": []}
+    assert array.controller.store.find(IntentRecord) == []
 
 
 @pytest.mark.parametrize("bad", [{}, None, "alpha", [], {"host": "alpha"}, {1: 2}], ids=str)

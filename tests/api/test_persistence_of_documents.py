@@ -9,6 +9,7 @@ import pytest
 
 import cinderlib as cl
 from cinderlib.persistence.base import PersistenceDriverBase
+from cinderlib.records import IntentRecord, VolumeRecord, replace
 
 
 class Documents(PersistenceDriverBase):
@@ -86,3 +87,17 @@ def test_a_volume_lives_in_a_persistence_that_keeps_documents(tmp_path: Path) ->
         assert persistence.key_values == {}
         with pytest.raises(cl.errors.VolumeNotFound):
             controller.volume(volume.id)
+
+
+def test_an_operation_that_others_were_quicker_than_leaves_no_intent(tmp_path: Path) -> None:
+    """Such a persistence has no transactions: recovery would undo what another has made."""
+    persistence = Documents()
+    with cl.Controller(persistence, state_path=tmp_path / "state") as controller:
+        persistence.controller = controller
+        backend = controller.backend("here", volume_driver="file", file_root=str(tmp_path / "root"))
+        volume = backend.create_volume(1, name="first")
+        before = controller.store.get(VolumeRecord, volume.id)
+        new = replace(before, version=0)
+        with pytest.raises(cl.errors.StaleRecord):
+            controller.journal.begin("volume.create", "lock", new)
+        assert not controller.store.count(IntentRecord)

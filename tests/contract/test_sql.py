@@ -24,6 +24,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import event
 
 from cinderlib.errors import CinderlibError, DamagedRecord, MissingDependency, StoreError
+from cinderlib.filelocks import FileLocks
 from cinderlib.persistence import open_store, upgrade_store
 from cinderlib.persistence.base import Put, Remove, Store
 from cinderlib.persistence.sql import schema, upgrade
@@ -367,14 +368,28 @@ def test_locks_reach_as_far_as_the_store(name: str, request) -> None:
     with open_url(url) as one, open_url(url) as other:
         assert one.locks is not None
         assert other.locks is not None
-        with one.locks.hold(7, 5) as mine:
-            assert mine
-            with other.locks.hold(8, 5) as another:
-                assert another
-            with other.locks.hold(7, 0.05) as theirs:
-                assert not theirs
-        with other.locks.hold(7, 5) as theirs:
-            assert theirs
+        mine = one.locks.take([5, 7], 5)
+        assert mine
+        assert other.locks.take([6, 8], 5)
+        assert not other.locks.take([6, 7, 9], 0.05)
+        mine()
+        theirs = other.locks.take([5, 7, 9], 5)
+        assert theirs
+        theirs()
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_who_waits_for_several_locks_gets_them_when_they_are_given_up(name: str, request) -> None:
+    url = request.getfixturevalue(name).database()
+    with open_url(url) as one, open_url(url) as other:
+        mine = one.locks.take([5, 7], 5)
+        with ThreadPoolExecutor(1) as pool:
+            theirs = pool.submit(other.locks.take, [4, 5, 7, 8], 30)
+            mine()
+            give_back = theirs.result()
+        assert not one.locks.take([5], 0.05)
+        give_back()
+        assert one.locks.take([4, 5, 7, 8], 5)
 
 
 @pytest.mark.parametrize("name", SERVERS)
@@ -382,16 +397,16 @@ def test_locks_of_a_lost_server_are_an_error_of_ours(name: str, request) -> None
     server = request.getfixturevalue(name)
     with open_url(server.database(password="p@ss")) as store:
         assert store.locks is not None
-        with store.locks.hold(7, 5):
-            server.stop()
+        held = store.locks.take([7], 5)
+        server.stop()
+        held()
         try:
-            with pytest.raises(StoreError) as caught, store.locks.hold(7, 5):
-                pass
+            with pytest.raises(StoreError) as caught:
+                store.locks.take([7], 5)
             assert_no_password(caught.value)
         finally:
             server.start()
-        with store.locks.hold(7, 5) as again:
-            assert again
+        assert store.locks.take([7], 5)
 
 
 @pytest.mark.parametrize("name", SERVERS)
@@ -403,12 +418,13 @@ def test_many_threads_take_turns(name: str, request) -> None:
         def enter(_: int) -> None:
             nonlocal inside, most
             assert store.locks is not None
-            with store.locks.hold(9, 30) as got:
-                assert got
-                inside += 1
-                most = max(most, inside)
-                store.count(VolumeRecord)
-                inside -= 1
+            give_back = store.locks.take([9], 30)
+            assert give_back
+            inside += 1
+            most = max(most, inside)
+            store.count(VolumeRecord)
+            inside -= 1
+            give_back()
 
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(enter, range(40)))
@@ -427,7 +443,7 @@ def test_files_and_folders_are_the_owners_alone(tmp_path: Path) -> None:
             modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in made}
     finally:
         os.umask(before)
-    files = dict.fromkeys(["cl.sqlite", "cl.sqlite-wal", "cl.sqlite-shm"], 0o600)
+    files = dict.fromkeys(["cl.sqlite", "cl.sqlite-wal", "cl.sqlite-shm", "cl.sqlite-queue"], 0o600)
     assert modes == {"new": 0o700, "folder": 0o700, **files}
 
 
@@ -439,7 +455,8 @@ def test_a_relative_path_is_of_the_folder_where_it_was_given(tmp_path, monkeypat
         # Each thread has a connection, so new ones are made.
         in_threads(*[lambda: store.apply(Put(volume()))] * 4)
         assert store.count(VolumeRecord) == 4
-    assert [path.name for path in tmp_path.rglob("*.sqlite*")] == ["cl.sqlite"]
+    assert [path.name for path in tmp_path.rglob("*.sqlite")] == ["cl.sqlite"]
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 @contextlib.contextmanager
@@ -450,6 +467,35 @@ def locked(url: str) -> Iterator[None]:
         other.execute("BEGIN IMMEDIATE")
         yield
         other.execute("ROLLBACK")
+
+
+def test_processes_that_write_all_get_their_turn(sqlite_url: str, tmp_path: Path) -> None:
+    def work() -> None:
+        with open_url(sqlite_url, timeout=20) as store:
+            for number in range(50):
+                store.apply(Put(volume(f"v{os.getpid()}-{number}")))
+
+    in_processes(6, work)
+    with open_url(sqlite_url) as store:
+        assert store.count(VolumeRecord) == 300
+
+
+def test_a_queue_that_cannot_be_used_is_done_without(sqlite_url: str) -> None:
+    """Its file is another user's, for example: SQLite's own lock is what matters."""
+    os.mkdir(sqlite_url.removeprefix("sqlite:///") + "-queue")
+    with open_url(sqlite_url) as store:
+        store.apply(Put(volume()))
+
+
+def test_a_process_that_is_stopped_in_the_middle_is_an_error(sqlite_url: str) -> None:
+    """It is not waited for without an end; and whoever waited in vain is in nobody's way."""
+    with open_url(sqlite_url, timeout=0.2) as store:
+        queue = FileLocks(sqlite_url.removeprefix("sqlite:///") + "-queue")
+        leave = queue.take([0], 0)
+        with pytest.raises(StoreError, match=r"other processes have used it for 0\.2 seconds"):
+            store.apply(Put(volume()))
+        leave()
+        store.apply(Put(volume()))
 
 
 def test_reads_go_on_while_another_program_writes(sqlite_url: str) -> None:

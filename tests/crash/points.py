@@ -1,9 +1,9 @@
 """Finds the steps at which a process can die or fail, by instrumentation of the running library.
 
 A step is found at the boundaries through which everything goes that changes something: the loaded
-driver, the store, the node and its state, programs that are run, and every system call that
-changes a folder or a file (from Python's audit events). Nothing here knows any operation, so a new
-one, or a new step of an old one, is found by itself.
+driver, the store, the node and its state, programs that are run, loop devices, and every system
+call that changes a folder or a file (from Python's audit events). Nothing here knows any operation,
+so a new one, or a new step of an old one, is found by itself.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from cinderlib import errors
-from cinderlib.node import command
+from cinderlib.node import command, loop
 from cinderlib.node.node import Node
 from cinderlib.node.state import State
 from cinderlib.persistence.base import Put
@@ -43,7 +43,7 @@ _CHANGING = {
     "os.truncate": "truncate",
 }
 #: Kinds of steps that change something.
-_DEADLY = frozenset({"driver", "store", "node", "state", "command", "program", "file"})
+_DEADLY = frozenset({"driver", "store", "node", "state", "command", "program", "loop", "file"})
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
@@ -112,12 +112,15 @@ class Points:
         setattr(owner, method, call)
 
     def watch_host(self) -> None:
-        """The node, its state, the programs that it runs, and all changes of files."""
+        """The node, its state, programs, loop devices, and all changes of files."""
         for method in ("attach", "detach", "extend"):
             self.around(Node, method, "node")
         for method in ("put", "remove"):
             self.around(State, method, "state")
         self.around(command, "run", "command", lambda argv, **_: argv[0])
+        # Not each request to the kernel: how many it takes depends on who else wants a free one.
+        for method in ("create", "refresh", "remove"):
+            self.around(loop, method, "loop")
         started = subprocess.Popen.__init__
 
         def start(popen: Any, args: Any, *rest: Any, **kwargs: Any) -> None:

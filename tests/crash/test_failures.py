@@ -36,7 +36,7 @@ class Mode:
 
 
 PARTS = frozenset({"driver", "store", "node"})
-CALLS = PARTS | {"read", "state", "command"}
+CALLS = PARTS | {"read", "state", "command", "loop"}
 MODES = {
     "raises before": Mode("fail", CALLS | {"file"}, done=False),
     "raises after the work": Mode("fail", CALLS, done=True),

@@ -32,7 +32,9 @@ from scenarios import SCENARIOS, Scenario
 from world import World
 
 from cinderlib import drivers, errors
-from cinderlib.persistence.sql.statements import statements
+from cinderlib.persistence.sql.statements import Form, statements
+from cinderlib.persistence.sql.statements import _together as compiled_together
+from cinderlib.persistence.sql.statements import together as compile_together
 from cinderlib.records import KINDS
 
 Answer = dict[str, Any]
@@ -74,15 +76,35 @@ def warm_up() -> None:
     # Children have none of this thread, and start it again.
     coordination.COORDINATOR.stop()
     SQLStore(f"sqlite:///{_empty}").close()
+    asked = _asked_together()
     for url in ("sqlite://", "postgresql+psycopg2://"):
-        _compile(sa.create_engine(url).dialect)
+        _compile(sa.create_engine(url).dialect, asked)
     # A collection in a child would touch, and so copy, all that was imported here.
     gc.collect()
     gc.freeze()
 
 
-def _compile(dialect: sa.Dialect) -> None:
+def _asked_together() -> list[tuple[Form, ...]]:
+    """The queries that operations ask in one statement, as two operations show."""
+
+    def asked_by(case: Case) -> Answer:
+        case.count()
+        keys = [[(kind.kind, *rest) for kind, *rest in key[0]] for key in compiled_together]
+        return {"asked": keys}
+
+    asked: set[tuple[Form, ...]] = set()
+    for name in ("create from snapshot", "extend attached"):
+        case = Case(SCENARIOS[name], None)
+        found = in_child(functools.partial(asked_by, case)) or {}
+        case.clean()
+        asked |= {tuple((KINDS[kind], *rest) for kind, *rest in key) for key in found["asked"]}
+    return list(asked)
+
+
+def _compile(dialect: sa.Dialect, asked: list[tuple[Form, ...]]) -> None:
     """The statements that most cases need."""
+    for forms in asked:
+        compile_together(forms, dialect)
     for kind in KINDS.values():
         found = statements(kind, dialect)
         for name, value in vars(type(found)).items():

@@ -12,14 +12,15 @@ import pytest
 
 import cinderlib as cl
 from cinderlib import errors
-from cinderlib.locks import FileLocks
+from cinderlib.filelocks import FileLocks
 
 HOLDER = """
 import sys
-from cinderlib.locks import FileLocks
-with FileLocks(sys.argv[1]).hold(7, 5) as got:
-    print("held" if got else "not held", flush=True)
-    sys.stdin.readline()
+from cinderlib.filelocks import FileLocks
+give_back = FileLocks(sys.argv[1] + '/locks').take([7], 5)
+print("held" if give_back else "not held", flush=True)
+sys.stdin.readline()
+give_back()
 """
 
 
@@ -36,26 +37,60 @@ def holder(tmp_path: Path):
 
 
 def test_a_lock_of_another_process_is_not_got(tmp_path: Path, holder) -> None:
-    locks = FileLocks(str(tmp_path))
-    with locks.hold(7, 0.05) as got:
-        assert not got
-    with locks.hold(8, 0.05) as got:
-        assert got, "another lock is free"
+    locks = FileLocks(f"{tmp_path}/locks")
+    assert not locks.take([7], 0.05)
+    assert locks.take([8], 0.05), "another lock is free"
+
+
+def test_of_several_locks_none_is_kept_when_one_is_not_got(tmp_path: Path, holder) -> None:
+    assert not FileLocks(f"{tmp_path}/locks").take([6, 7, 8], 0.05)
+    assert FileLocks(f"{tmp_path}/locks").take([6, 8], 0)
 
 
 def test_who_waits_gets_it_when_it_is_given_up(tmp_path: Path, holder) -> None:
     giving_up = threading.Timer(0.05, lambda: holder.communicate("\n"))
     giving_up.start()
-    with FileLocks(str(tmp_path)).hold(7, 30) as got:
-        assert got
+    assert FileLocks(f"{tmp_path}/locks").take([7], 30)
     giving_up.join()
+
+
+def test_a_lock_that_was_waited_for_in_vain_is_not_lost_to_who_has_it(
+    tmp_path: Path, holder
+) -> None:
+    """The thread that waits in the kernel gets it too late, and gives up only what is its own."""
+    locks = FileLocks(f"{tmp_path}/locks")
+    assert not locks.take([7], 0.05)
+    holder.kill()
+    holder.wait()
+    give_back = locks.take([7], 30)
+    for _ in range(50):
+        assert not FileLocks(f"{tmp_path}/locks").take([7], 0.001)
+    give_back()
+    assert FileLocks(f"{tmp_path}/locks").take([7], 30), "each that waits holds it for a moment"
+
+
+def test_who_does_not_wait_leaves_nobody_waiting(tmp_path: Path, holder) -> None:
+    """A thread that does would get the lock when it is free, and others not."""
+    threads = os.listdir("/proc/self/task")
+    assert not FileLocks(f"{tmp_path}/locks").take([7], 0)
+    assert os.listdir("/proc/self/task") == threads
 
 
 def test_the_lock_of_a_process_that_is_killed_is_free(tmp_path: Path, holder) -> None:
     holder.kill()
     holder.wait()
-    with FileLocks(str(tmp_path)).hold(7, 0) as got:
-        assert got
+    assert FileLocks(f"{tmp_path}/locks").take([7], 0)
+
+
+def test_a_lock_holds_after_its_file_was_removed(tmp_path: Path) -> None:
+    """Somebody cleans up the folder; whoever comes then locks the same file as the others."""
+    before = FileLocks(f"{tmp_path}/locks")
+    before.take([1], 0)()
+    (tmp_path / "locks").unlink()
+    after = FileLocks(f"{tmp_path}/locks").take([7], 0)
+    assert not before.take([7], 0)
+    after()
+    assert before.take([7], 0)
 
 
 def test_two_controllers_of_one_process_exclude_each_other(tmp_path: Path) -> None:
@@ -73,39 +108,75 @@ def test_two_controllers_of_one_process_exclude_each_other(tmp_path: Path) -> No
 
 
 def test_a_child_that_is_forked_does_not_keep_its_parents_lock(tmp_path: Path) -> None:
-    locks = FileLocks(str(tmp_path))
+    locks = FileLocks(f"{tmp_path}/locks")
     to_child, from_parent = os.pipe()
-    with locks.hold(7, 0) as got:
-        assert got
-        child = os.fork()
-        if not child:
-            os.close(from_parent)
-            os.read(to_child, 1)  # until the parent has done
-            os._exit(0)
+    give_back = locks.take([7], 0)
+    child = os.fork()
+    if not child:
+        os.close(from_parent)
+        os.read(to_child, 1)  # until the parent has done
+        os._exit(0)
     try:
-        with locks.hold(7, 0) as got:
-            assert got
+        give_back()
+        assert FileLocks(f"{tmp_path}/locks").take([7], 0)
     finally:
         os.close(from_parent)
         os.close(to_child)
         os.waitpid(child, 0)
 
 
-def test_a_child_that_leaves_the_block_does_not_free_its_parents_lock(tmp_path: Path) -> None:
-    locks = FileLocks(str(tmp_path))
-    with locks.hold(7, 0):
-        child = os.fork()
-        if child:
-            assert os.waitpid(child, 0)[1] == 0
-            with FileLocks(str(tmp_path)).hold(7, 0) as got:
-                assert not got
+def test_a_child_does_not_keep_the_lock_of_a_parent_that_is_killed(tmp_path: Path) -> None:
+    program = (
+        "import os, sys, time\n"
+        "from cinderlib.filelocks import FileLocks\n"
+        "give_back = FileLocks(sys.argv[1] + '/locks').take([7], 0)\n"
+        "if not os.fork():\n"
+        "    print('forked', flush=True)\n"
+        "    sys.stdin.readline()\n"
+        "    os._exit(0)\n"
+        "time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "forked\n"
+        process.kill()
+        process.wait()
+        assert FileLocks(f"{tmp_path}/locks").take([7], 0)
+
+
+def test_a_child_that_gives_back_does_not_free_its_parents_lock(tmp_path: Path) -> None:
+    give_back = FileLocks(f"{tmp_path}/locks").take([7], 0)
+    child = os.fork()
     if not child:
+        give_back()
         os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert not FileLocks(f"{tmp_path}/locks").take([7], 0)
+
+
+def test_a_child_that_is_forked_locks_for_itself(tmp_path: Path) -> None:
+    locks = FileLocks(f"{tmp_path}/locks")
+    give_back = locks.take([7], 0)
+    child = os.fork()
+    if not child:
+        os._exit(bool(locks.take([7], 0)))
+    assert os.waitpid(child, 0)[1] == 0
+    give_back()
+
+
+def test_where_no_thread_can_be_started_waiting_is_an_error_of_the_library(
+    tmp_path: Path, holder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("_thread.start_new_thread", refuse)
+    with pytest.raises(errors.StoreError, match="nothing was done"):
+        FileLocks(f"{tmp_path}/locks").take([7], 5)
 
 
 def test_a_folder_that_cannot_be_used_is_an_error_of_the_library(tmp_path: Path) -> None:
-    with (
-        pytest.raises(errors.StoreError, match="nothing was done"),
-        FileLocks(str(tmp_path / "missing")).hold(1, 0),
-    ):
-        pytest.fail("there is no file to lock")
+    with pytest.raises(errors.StoreError, match="nothing was done"):
+        FileLocks(f"{tmp_path}/missing/locks").take([1], 0)

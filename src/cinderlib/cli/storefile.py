@@ -45,14 +45,12 @@ class Counts:
 
 def write(controller: cl.Controller, volumes: Iterable[cl.Volume], file: IO[bytes]) -> Counts:
     """Write volumes, and the key-values of the store, **with their secrets**."""
+    from cinderlib import serialization
+
     counts = Counts()
-    for volume in volumes:
-        document = volume.dumps
-        file.write(document.encode() + b"\n")
-        data = json.loads(document)
-        counts.volumes += 1
-        counts.snapshots += len(data["snapshots"] or ())
-        counts.connections += len(data["connections"] or ())
+    for document in controller.documents(volumes):
+        file.write(serialization.to_line(document))
+        _count(counts, document)
     for item in controller.persistence.get_key_values():
         line = {"class": "KeyValue", "format": 1, "key": item.key, "value": item.value}
         file.write(json.dumps(line).encode() + b"\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from cinderlib.records import ConnectionRecord, VolumeRecord
@@ -20,8 +21,28 @@ _PER_GB = (
 _GEOMETRIES = {"512": ("512", "512"), "512e": ("4096", "512"), "4k": ("4096", "4096")}
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Told:
+    """What a backend's options say of all its connections.
+
+    :ivar discard: whether a device passes on what is not used any more.
+    :ivar block_sizes: the physical and the logical one, where they are not the driver's.
+    """
+
+    discard: bool
+    block_sizes: tuple[str, str] | None
+
+    @classmethod
+    def of(cls, configuration: Any) -> Told:
+        """:param configuration: the backend's, once the driver is set up."""
+        return cls(
+            discard=bool(configuration.safe_get("report_discard_supported")),
+            block_sizes=_GEOMETRIES.get(configuration.safe_get("disk_geometry") or ""),
+        )
+
+
 def complete(
-    info: Any, volume: VolumeRecord, connection: ConnectionRecord, configuration: Any
+    info: Any, volume: VolumeRecord, connection: ConnectionRecord, told: Told
 ) -> dict[str, Any]:
     """The driver's answer with what Cinder's volume manager adds to its ``data``.
 
@@ -42,11 +63,10 @@ def complete(
         data["encrypted"] = bool(volume.encryption_key_id)
     cacheable = volume.extra_specs.get("cacheable") == "<is> True"
     data["cacheable"] = cacheable and bool(data.get("cacheable", True))
-    if data.get("discard") is None and configuration.safe_get("report_discard_supported"):
+    if data.get("discard") is None and told.discard:
         data["discard"] = True
-    geometry = _GEOMETRIES.get(configuration.safe_get("disk_geometry") or "")
-    if geometry and not {"physical_block_size", "logical_block_size"} & set(data):
-        data["physical_block_size"], data["logical_block_size"] = geometry
+    if told.block_sizes and not {"physical_block_size", "logical_block_size"} & set(data):
+        data["physical_block_size"], data["logical_block_size"] = told.block_sizes
     data["enforce_multipath"] = connection.connector.get("enforce_multipath", False)
     return info
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from cinder import exception, utils
+from cinder import exception
 
 from cinderlib.drivers import connection_info, failures, listing, scope, stats, translate
+from cinderlib.drivers.lockfiles import LockFiles
 from cinderlib.drivers.port import DriverInfo, Listing
-from cinderlib.drivers.scope import Call, Scope
+from cinderlib.drivers.scope import Scope
 from cinderlib.errors import CinderlibError, InvalidState
 from cinderlib.progress import Listener, Progress
 from cinderlib.records import (
@@ -48,6 +49,8 @@ class LocalDriver:
         self._scope = scope
         self._info = info
         self._context = context
+        self._lock_files = LockFiles(driver)
+        self._told = connection_info.Told.of(driver.configuration)
         self._release: Callable[[], None] | None = release
         self._progress = progress
         if progress is not None and hasattr(driver, "on_progress"):
@@ -86,7 +89,7 @@ class LocalDriver:
         with self._calling("delete volume", volume):
             with contextlib.suppress(exception.VolumeNotFound):
                 self._driver.delete_volume(translate.volume(self._context, volume))
-            utils.clean_volume_file_locks(volume.id, self._driver)
+            self._lock_files.remove_of_volume(volume.id)
 
     def extend_volume(self, volume: VolumeRecord, new_size: int) -> VolumeRecord:
         with self._calling("extend volume", volume) as call:
@@ -106,7 +109,7 @@ class LocalDriver:
         with self._calling("delete snapshot", snapshot, volume):
             with contextlib.suppress(exception.SnapshotNotFound):
                 self._driver.delete_snapshot(self._snapshot(snapshot, volume))
-            utils.clean_snapshot_file_locks(snapshot.id, self._driver)
+            self._lock_files.remove_of_snapshot(snapshot.id)
 
     def revert_to_snapshot(self, volume: VolumeRecord, snapshot: SnapshotRecord) -> VolumeRecord:
         with self._calling("revert volume", volume, snapshot) as call:
@@ -140,9 +143,7 @@ class LocalDriver:
             made = translate.volume(self._context, volume)
             connector = translate.plain(connection.connector)
             answer = self._driver.initialize_connection(made, connector)
-            return connection_info.complete(
-                translate.plain(answer), volume, connection, self._driver.configuration
-            )
+            return connection_info.complete(translate.plain(answer), volume, connection, self._told)
 
     def terminate_connection(
         self, volume: VolumeRecord, connection: ConnectionRecord, *, force: bool = False
@@ -236,19 +237,32 @@ class LocalDriver:
     def _snapshot(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> Any:
         return translate.snapshot(self._context, snapshot, translate.volume(self._context, volume))
 
-    @contextlib.contextmanager
-    def _calling(self, what: str, *given: Record) -> Iterator[Call]:
+    def _calling(self, what: str, *given: Record) -> _Calling:
         if self._release is None:
             raise InvalidState(f"Backend {self._scope.backend!r} is closed", resource=None)
-        about = given[0].id if given else None
-        with scope.calling(self._scope, *given) as call:
-            try:
-                yield call
-            except CinderlibError:
-                raise
-            except Exception as error:
-                task = what if about is None else f"{what} {about}"
-                raise failures.explain(
-                    error, f"backend {self._scope.backend!r} could not {task}", about,
-                    self._info.secrets,
-                ) from failures.harmless(error, self._info.secrets)  # fmt: skip
+        return _Calling(self._scope, self._info, what, *given)
+
+
+class _Calling(scope.Calling):
+    """While a method of the driver runs, whose errors become the library's.
+
+    :param what: what the driver is to do, for the message.
+    """
+
+    __slots__ = ("_info", "_what")
+
+    def __init__(self, scope: Scope, info: DriverInfo, what: str, *given: Record) -> None:
+        super().__init__(scope, *given)
+        self._info = info
+        self._what = what
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__()
+        raised = error[1]
+        if not isinstance(raised, Exception) or isinstance(raised, CinderlibError):
+            return
+        about, backend, secrets = self._call.about, self._call.scope.backend, self._info.secrets
+        task = self._what if about is None else f"{self._what} {about}"
+        raise failures.explain(
+            raised, f"backend {backend!r} could not {task}", about, secrets
+        ) from failures.harmless(raised, secrets)

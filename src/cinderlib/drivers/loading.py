@@ -166,7 +166,7 @@ def _set_up(
     driver_class: Any, conf: Any, own: Scope, context: Any, secrets: Mapping[str, Any]
 ) -> Any:
     """Make the driver and take it through the steps that Cinder's volume manager takes."""
-    with scope.calling(own):
+    with scope.Calling(own):
         try:
             with bootstrap.LOCK:
                 driver = driver_class(

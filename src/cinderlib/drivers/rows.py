@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterable, Mapping
+import operator
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from cinderlib.records import ConnectionRecord, Record, Secret, SnapshotRecord, VolumeRecord
@@ -48,8 +49,9 @@ _UNKEPT: dict[type[Record], dict[str, Any]] = {
 _CONSTANT: dict[type[Record], dict[str, Any]] = {
     kind: {**unkept, "deleted": False, "deleted_at": None} for kind, unkept in _UNKEPT.items()
 }
-_FIELDS: dict[type[Record], tuple[tuple[str, str], ...]] = {
-    kind: tuple((column, _RENAMED.get(column, column)) for column in columns)
+#: What gives a record's values for all columns at once.
+_VALUES: dict[type[Record], Callable[[Record], tuple[Any, ...]]] = {
+    kind: operator.attrgetter(*(_RENAMED.get(column, column) for column in columns))
     for kind, columns in _COLUMNS.items()
 }
 
@@ -67,12 +69,22 @@ class Row(dict[str, Any]):
 
 def columns(record: Record) -> dict[str, Any]:
     """The plain columns of a record, under Cinder's names; secrets in clear, times as they are."""
-    values = _CONSTANT[type(record)].copy()
-    for column, field in _FIELDS[type(record)]:
-        values[column] = getattr(record, field)
+    kind = type(record)
+    values = _CONSTANT[kind].copy()
+    values.update(zip(_COLUMNS[kind], _VALUES[kind](record), strict=True))
     if isinstance(auth := values.get("provider_auth"), Secret):
         values["provider_auth"] = auth.reveal()
     return values
+
+
+def sources(kind: type[Record]) -> dict[str, str]:
+    """Column -> the field of a record that it is filled from."""
+    return {column: _RENAMED.get(column, column) for column in _COLUMNS[kind]}
+
+
+def constants(kind: type[Record]) -> Mapping[str, Any]:
+    """The columns that are the same for all records of a kind."""
+    return _CONSTANT[kind]
 
 
 def fields(kind: type[Record], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import contextlib
 import contextvars
 import dataclasses
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from cinderlib.errors import StaleRecord
@@ -68,15 +68,26 @@ _live: list[Scope] = []
 _live_lock = threading.Lock()
 
 
-@contextlib.contextmanager
-def calling(scope: Scope, *given: Record) -> Iterator[Call]:
-    """For as long as a method of the scope's driver runs."""
-    call = Call(scope, {(type(record), record.id): record for record in given})
-    token = _current.set(call)
-    try:
-        yield call
-    finally:
-        _current.reset(token)
+class Calling:
+    """For as long as a method of the scope's driver runs: ``with Calling(scope, record) as call``.
+
+    A class rather than a generator, which takes three times as long: an operation calls its driver
+    up to three times.
+    """
+
+    __slots__ = ("_call", "_token")
+
+    def __init__(self, scope: Scope, *given: Record) -> None:
+        self._call = Call(scope, {(type(record), record.id): record for record in given})
+        self._token: contextvars.Token[Call | None] | None = None
+
+    def __enter__(self) -> Call:
+        self._token = _current.set(self._call)
+        return self._call
+
+    def __exit__(self, *error: object) -> None:
+        assert self._token is not None
+        _current.reset(self._token)
 
 
 def current() -> Call | None:

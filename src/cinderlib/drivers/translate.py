@@ -14,7 +14,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from cinder import context as cinder_context
@@ -24,6 +25,7 @@ from oslo_versionedobjects import base, fields
 from cinderlib.drivers import rows
 from cinderlib.drivers.scope import Call
 from cinderlib.records import (
+    Record,
     Secret,
     SnapshotRecord,
     VolumeRecord,
@@ -44,6 +46,8 @@ _PLAIN = (
     fields.UUIDField,
 )
 _MAP = fields.DictOfStringsField
+_SCALARS = (str, int, float)
+_SEQUENCES = (list, tuple, set, frozenset)
 #: What drivers change in place, so that the object itself does not notice.
 _METADATA = ("metadata", "admin_metadata", "glance_metadata")
 _METADATA_HELD = tuple((name, base._get_attrname(name)) for name in _METADATA)
@@ -58,9 +62,7 @@ def context(user_id: str | None, project_id: str | None) -> Any:
 
 def volume(context: Any, record: VolumeRecord) -> Any:
     """The record as a ``cinder.objects.Volume``."""
-    values = rows.columns(record)
-    values["volume_type_id"] = rows.type_id(record)
-    return _made("Volume", context, values)
+    return _made(context, record, rows.type_id(record))
 
 
 def snapshot(context: Any, record: SnapshotRecord, volume: Any = None) -> Any:
@@ -68,69 +70,81 @@ def snapshot(context: Any, record: SnapshotRecord, volume: Any = None) -> Any:
 
     :param volume: its volume as an object, so that both share what the driver changes.
     """
-    values = rows.columns(record)
-    values["volume_type_id"] = record.volume_id
-    made = _made("Snapshot", context, values)
+    made = _made(context, record, record.volume_id)
     if volume is not None:
         made.volume = volume
         made.obj_reset_changes(["volume"])
     return made
 
 
-def _made(kind: str, context: Any, values: Mapping[str, Any]) -> Any:
-    """An object with these values, of which none counts as changed."""
-    form = _form(kind, tuple(values))
+def _made(context: Any, record: VolumeRecord | SnapshotRecord, type_id: str) -> Any:
+    """An object with the record's values, of which none counts as changed."""
+    form = _form(type(record))
     made = form.kind.__new__(form.kind)
     state = made.__dict__
-    state.update(form.empty, _context=context, _changed_fields=set())
-    for name, attribute in form.kept:
-        state[attribute] = values[name]
+    state.update(form.same, _context=context, _changed_fields=set())
+    state.update(zip(form.kept, form.values(record), strict=True))
+    state[_TYPE_ID] = type_id
+    state[_AUTH] = None if record.provider_auth is None else record.provider_auth.reveal()
     for name in form.converted:
-        setattr(made, name, values[name])
-    for name, attribute, type in form.maps:
+        setattr(made, name, getattr(record, name))
+    told = False
+    for name, attribute, type_ in form.maps:
         state[attribute] = map = fields.CoercedDict()
-        map.enable_coercing(type, made, name)
-        if values[name]:
-            map.update(values[name])
-    if any(values.get(name) for name in _METADATA):
+        map.enable_coercing(type_, made, name)
+        values = getattr(record, name)
+        if values:
+            map.update(values)
+            told = True
+    if told:
         made.obj_reset_changes()  # it also notes the metadata as it is, to see what is changed
     else:
         made._changed_fields.clear()
     return made
 
 
+_TYPE_ID = base._get_attrname("volume_type_id")
+_AUTH = base._get_attrname("provider_auth")
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Form:
     """How objects of a kind are filled.
 
-    :ivar empty: the state of one that was just made, without metadata.
-    :ivar kept: the fields that are plain, each with the attribute that keeps its value.
-    :ivar maps: those that are dicts, each also with the type of its values.
+    :ivar same: the state of one that has only what is the same for all.
+    :ivar kept: the attributes that keep the values of plain fields.
+    :ivar values: gives these values of a record.
+    :ivar maps: the fields that are dicts, each with the attribute that keeps it and the type of its
+        values.
     :ivar converted: the other fields.
     """
 
     kind: Any
-    empty: Mapping[str, Any]
-    kept: tuple[tuple[str, str], ...]
+    same: Mapping[str, Any]
+    kept: tuple[str, ...]
+    values: Callable[[Any], tuple[Any, ...]]
     maps: tuple[tuple[str, str, Any], ...]
     converted: tuple[str, ...]
 
 
 @functools.cache
-def _form(kind: str, names: tuple[str, ...]) -> _Form:
-    made = getattr(objects, kind)()
-    of = {name: made.fields[name] for name in names}
+def _form(kind: type[Record]) -> _Form:
+    made = getattr(objects, kind.kind.capitalize())()
+    for name, value in rows.constants(kind).items():
+        setattr(made, name, value)
+    sources = rows.sources(kind)
+    del sources["provider_auth"]  # a secret, revealed when the object is made
+    of = {name: made.fields[name] for name in sources}
     at = base._get_attrname
+    plain = [name for name in sources if type(of[name]) in _PLAIN]
+    maps = [name for name in sources if type(of[name]) is _MAP]
     return _Form(
         kind=type(made),
-        empty=dict(vars(made)),
-        kept=tuple((name, at(name)) for name in names if type(of[name]) in _PLAIN),
-        maps=tuple(
-            (name, at(name), of[name]._type._element_type)
-            for name in names
-            if type(of[name]) is _MAP
-        ),
-        converted=tuple(name for name in names if type(of[name]) not in (*_PLAIN, _MAP)),
+        same=dict(vars(made)),
+        kept=tuple(map(at, plain)),
+        values=operator.attrgetter(*(sources[name] for name in plain)),
+        maps=tuple((name, at(name), of[name]._type._element_type) for name in maps),
+        converted=tuple(name for name in sources if name not in (*plain, *maps)),
     )
 
 
@@ -174,12 +188,12 @@ def _untouched(record: R, made: Any) -> bool:
 
 def plain(value: Any) -> Any:
     """A deep copy in plain dicts, lists, texts and numbers, where it can be brought to them."""
+    if value is None or isinstance(value, _SCALARS):  # nearly all are
+        return value
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, _SEQUENCES):
         return [plain(item) for item in value]
     if isinstance(value, Secret):
         return plain(value.reveal())
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
     return str(value)

@@ -29,13 +29,15 @@ class Trace(msgspec.Struct, frozen=True):
 
     def is_there(self) -> bool:
         """Whether the device that was seen is still there (and not another of its name)."""
-        return (SYS / "block" / self.name).exists() and _diskseq(self.name) == self.diskseq
+        there = os.path.exists(f"{SYS}/block/{self.name}")
+        return there and _diskseq(self.name) == self.diskseq
 
 
 def read(path: Path | str) -> str | None:
     """The text of a sysfs attribute, or ``None`` when it cannot be read."""
     try:
-        return Path(path).read_text(errors="replace").strip()
+        with open(path, "rb", buffering=0) as attribute:
+            return attribute.read().decode(errors="replace").strip()
     except OSError:
         return None
 
@@ -49,7 +51,7 @@ def is_block(path: str) -> bool:
 
 
 def sysfs(path: str) -> Path:
-    """The sysfs folder of a block device.
+    """The sysfs folder of a block device, by a link that is named after its number.
 
     :raises DeviceUnavailable: the path is no block device.
     """
@@ -60,7 +62,7 @@ def sysfs(path: str) -> Path:
     if not stat.S_ISBLK(status.st_mode):
         raise DeviceUnavailable(f"{path} is not a block device.")
     number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
-    return (SYS / "dev" / "block" / number).resolve()
+    return Path(f"{SYS}/dev/block/{number}")
 
 
 def size(path: str) -> int:
@@ -88,22 +90,21 @@ def traces(path: str) -> list[Trace]:
 
     def visit(folder: Path) -> None:
         found[folder.name] = Trace(folder.name, _diskseq(folder.name))
-        slaves = folder / "slaves"
-        for slave in sorted(slaves.iterdir()) if slaves.is_dir() else ():
-            visit(slave.resolve())
+        for slave in _inside(folder / "slaves"):
+            visit(slave)
 
-    folder = sysfs(path)
+    folder = Path(os.path.realpath(sysfs(path)))
     visit(folder)
-    for holder in _holders(folder):
+    for holder in _inside(folder / "holders"):
         if _is_of(holder, "mpath-"):
-            visit(holder.resolve())
+            visit(holder)
     return list(found.values())
 
 
 def users(path: str) -> list[str]:
     """What uses the block device, in words: devices stacked on it, mounts, swap."""
     folder = sysfs(path)
-    stacked = _holders(folder)
+    stacked = _inside(folder / "holders")
     found: list[str] = []
     for holder in stacked:
         # multipathd makes a map of a single path too, where it is told to, and kpartx partitions of
@@ -126,9 +127,12 @@ def users(path: str) -> list[str]:
     return found
 
 
-def _holders(folder: Path) -> list[Path]:
-    holders = folder / "holders"
-    return sorted(holders.iterdir()) if holders.is_dir() else []
+def _inside(folder: Path) -> list[Path]:
+    """The links in ``slaves`` or ``holders``, each with the name of the device that it leads to."""
+    try:
+        return [folder / name for name in sorted(os.listdir(folder))]
+    except (FileNotFoundError, NotADirectoryError):
+        return []  # A partition has no slaves, and a device may go at any time.
 
 
 def _is_of(holder: Path, maker: str) -> bool:
@@ -153,4 +157,4 @@ def wait(condition: Callable[[], bool], *, timeout: float) -> bool:
 
 
 def _diskseq(name: str) -> int:
-    return int(read(SYS / "block" / name / "diskseq") or 0)
+    return int(read(f"{SYS}/block/{name}/diskseq") or 0)

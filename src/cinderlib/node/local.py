@@ -57,7 +57,7 @@ class LocalConnector(Connector):
         path = device.get("path") if device else None
         # The name may have been given to another loop device since, so the file decides.
         if isinstance(path, str) and loop.is_of(path, self.source):
-            loop.remove(path)
+            loop.remove(path, self.source)
 
     def extend(self, device: dict[str, Any]) -> int:
         path: str = device["path"]

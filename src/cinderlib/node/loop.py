@@ -1,77 +1,174 @@
-"""Loop devices: which there are, by sysfs; made and removed with ``losetup``."""
+"""Loop devices: which there are, by sysfs; made, resized and removed by the kernel's own calls.
+
+Those are the calls that ``losetup`` makes (loop(4), ``linux/loop.h``), without the program: to
+start it and wait for its end takes twenty times as long as the kernel takes for the device.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import os
-from pathlib import Path
+import struct
+from collections.abc import Iterator
 
 from cinderlib.errors import DeviceUnavailable, LeftoverDevice, NodeError
-from cinderlib.node import block, command
+from cinderlib.node import block
 
 _GONE_TIMEOUT = 5.0
+_FREE_TIMEOUT = 5.0
+_CONTROL = "/dev/loop-control"
+
+_CTL_GET_FREE = 0x4C82
+_SET_FD = 0x4C00
+_CLR_FD = 0x4C01
+_SET_CAPACITY = 0x4C07
+_SET_DIRECT_IO = 0x4C08
+_CONFIGURE = 0x4C0A
+_DIRECT_IO = 16
+#: ``struct loop_config``: the file, then in ``struct loop_info64`` the flags and the file's name.
+#: All else is zero: the whole file, in blocks of the kernel's choice.
+_CONFIG = struct.Struct("=I 4x 52x I 64s 112x 64x")
 
 
 def backing_file(device: str) -> str | None:
     """The file behind a loop device, or ``None`` when the path is no loop device in use."""
     if not block.is_block(device):
         return None
-    return block.read(block.sysfs(device) / "loop" / "backing_file")
+    return block.read(block.sysfs(device) / "loop/backing_file")
 
 
 def is_of(device: str, file: str) -> bool:
     """Whether a loop device is one of the file, even when the file's name was removed since."""
+    backing = backing_file(device)
+    if backing is None:
+        return False
     real = os.path.realpath(file)
-    return backing_file(device) in (real, f"{real} (deleted)")
+    return backing in (real, f"{real} (deleted)")
 
 
 def devices_of(file: str) -> list[block.Trace]:
     """The loop devices of a file."""
     real = os.path.realpath(file)
-    found = []
-    for attribute in (block.SYS / "block").glob("loop*/loop/backing_file"):
-        if block.read(attribute) == real:
-            found += block.traces(f"/dev/{attribute.parent.parent.name}")
-    return found
+    return [
+        trace
+        for name in _in_use()
+        if block.read(f"{block.SYS}/block/{name}/loop/backing_file") == real
+        for trace in block.traces(f"/dev/{name}")
+    ]
+
+
+def _in_use() -> list[str]:
+    """Names of the loop devices that have a size. Most hosts have many that are free, and to look
+    at each in sysfs takes longer than to make one; those are not in this list of the kernel's."""
+    with open("/proc/partitions", encoding="ascii", errors="replace") as lines:
+        names = [line.split()[-1] for line in lines if "loop" in line]
+    return [name for name in names if name.startswith("loop")]
 
 
 def create(file: str, *, read_only: bool) -> str:
-    """A loop device of the file, with direct I/O where the file's filesystem has it."""
-    mode = ["--read-only"] if read_only else []
-    before = devices_of(file)
-    try:
-        device = command.run(["losetup", "--find", "--show", "--direct-io=on", *mode, file])
-    except NodeError as direct:
-        # It may have failed after the device was there.
-        for made in devices_of(file):
-            if made not in before:
-                return f"/dev/{made.name}"
-        if not Path("/dev/loop-control").exists():
-            raise DeviceUnavailable(
-                "This host has no /dev/loop-control, so no loop device can be made. Load the "
-                "kernel's loop module, or give the container the device."
-            ) from direct
-        device = command.run(["losetup", "--find", "--show", *mode, file])
-    return device.strip()
+    """A loop device of the file, with direct I/O where the file's filesystem has it.
+
+    :raises DeviceUnavailable: this host makes no loop devices, or the file cannot be opened.
+    """
+    # How file and device are opened decides whether the device takes writes.
+    mode = os.O_RDONLY if read_only else os.O_RDWR
+    made = ""
+
+    def take_a_free_one() -> bool:
+        nonlocal made
+        made = _free()
+        with _opened(made, mode) as device:
+            return _configure(device, source, file)
+
+    with _opened(file, mode) as source:
+        # Another process may take the one that was free.
+        if not block.wait(take_a_free_one, timeout=_FREE_TIMEOUT):
+            raise NodeError(f"No loop device could be had for {file}: others took those free.")
+    return made
 
 
 def refresh(device: str) -> None:
     """Let the loop device take the size that its file has now."""
-    command.run(["losetup", "--set-capacity", device])
+    with _opened(device, os.O_RDONLY) as handle:
+        _call(handle, _SET_CAPACITY, 0, f"the size of {device} cannot be changed")
 
 
-def remove(device: str) -> None:
-    """Remove a loop device, and wait until it is gone.
+def remove(device: str, file: str) -> None:
+    """Remove a loop device if it is the file's, and wait until it is gone.
 
     :raises LeftoverDevice: something has it open; it goes when that ends.
     """
-    file = backing_file(device)
-    seen = block.traces(device)[0]
-    command.run(["losetup", "--detach", device])
+    # Its name may have been given to another file's since it was made. While it is open here, it
+    # stays what it is.
+    with _opened(device, os.O_RDONLY) as handle:
+        if not is_of(device, file):
+            return
+        seen, backing = block.traces(device)[0], backing_file(device)
+        _call(handle, _CLR_FD, 0, f"{device} cannot be removed")
 
     def gone() -> bool:
-        return not seen.is_there() or backing_file(device) != file
+        return not seen.is_there() or backing_file(device) != backing
 
     if not block.wait(gone, timeout=_GONE_TIMEOUT):
         raise LeftoverDevice(
             f"{device} of {file} is still open somewhere; it goes when that ends.", resource=device
         )
+
+
+def _free() -> str:
+    try:
+        control = os.open(_CONTROL, os.O_RDWR)
+    except OSError as exc:
+        raise DeviceUnavailable(
+            f"No loop device can be made, as {_CONTROL} cannot be opened: {exc.strerror}. Load the "
+            "kernel's loop module, or give the container the device."
+        ) from exc
+    try:
+        return f"/dev/loop{_call(control, _CTL_GET_FREE, 0, 'the kernel has no free loop device')}"
+    finally:
+        os.close(control)
+
+
+def _configure(device: int, source: int, file: str) -> bool:
+    """Make the device one of the open file.
+
+    :returns: whether it was free.
+    """
+    # The name is for who reads it where there is no sysfs; the kernel cuts it off.
+    config = _CONFIG.pack(source, _DIRECT_IO, os.fsencode(file)[:63])
+    try:
+        try:
+            fcntl.ioctl(device, _CONFIGURE, config)
+        except OSError as exc:
+            if exc.errno not in (errno.EINVAL, errno.ENOTTY):
+                raise
+            # Linux before 5.8 takes it in two steps.
+            fcntl.ioctl(device, _SET_FD, source)
+            with contextlib.suppress(OSError):  # not every filesystem has direct I/O
+                fcntl.ioctl(device, _SET_DIRECT_IO, 1)
+    except OSError as exc:
+        if exc.errno == errno.EBUSY:
+            return False
+        raise NodeError(f"{file} cannot be made a loop device: {exc.strerror}.") from exc
+    return True
+
+
+@contextlib.contextmanager
+def _opened(path: str, mode: int) -> Iterator[int]:
+    try:
+        handle = os.open(path, mode)
+    except OSError as exc:
+        raise DeviceUnavailable(f"{path} cannot be opened: {exc.strerror}.") from exc
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _call(handle: int, request: int, argument: int, failed: str) -> int:
+    try:
+        return fcntl.ioctl(handle, request, argument)
+    except OSError as exc:
+        raise NodeError(f"{failed[0].upper()}{failed[1:]}: {exc.strerror}.") from exc

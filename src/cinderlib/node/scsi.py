@@ -12,6 +12,8 @@ from cinderlib.node.brick import BrickConnector
 from cinderlib.node.state import Entry
 from cinderlib.validation import shown
 
+#: How long multipathd may take to use what os-brick connected, in seconds.
+_PATHS_TIMEOUT = 10.0
 #: Larger logical unit numbers are seen by the kernel in one of several encodings.
 _MAX_PLAIN_LUN = 255
 
@@ -38,8 +40,13 @@ class ScsiConnector(BrickConnector):
         device = super().attach(before)
         # os-brick takes the name from links that udev may be making at the moment, and then gives
         # another of the disk's names. The map itself says what it is the map of.
-        if block.is_block(device["path"]) and (name := _map_of(block.sysfs(device["path"]))):
-            device["multipath_id"] = name
+        if block.is_block(device["path"]):
+            folder = block.sysfs(device["path"])
+            if name := _map_of(folder):
+                device["multipath_id"] = name
+                # It is content with a map of the first path. Were that path to fail before
+                # multipathd has come to the others, it would not come back to them by itself.
+                block.wait(lambda: not _missing_paths(folder), timeout=_PATHS_TIMEOUT)
         return device
 
     def find_interrupted(self, entry: Entry) -> dict[str, Any] | None:
@@ -103,6 +110,20 @@ def check_lun(value: int | str) -> int:
 
 def _lun(disk: Path) -> int:
     return int(disk.name.rpartition(":")[2])
+
+
+def _missing_paths(folder: Path) -> set[str]:
+    """Disks of a multipath map's volume that work and are not in the map yet."""
+    disks = block.SYS / "block"
+    used = {slave.name for slave in (folder / "slaves").iterdir()}
+    volume = {block.read(disks / name / "device/wwid") for name in used} - {None}
+    return {
+        disk.name
+        for disk in disks.glob("sd*")
+        if disk.name not in used
+        and block.read(disk / "device/wwid") in volume
+        and block.read(disk / "device/state") == "running"
+    }
 
 
 def _map_of(folder: Path) -> str | None:

@@ -7,16 +7,14 @@ from the volume.
 from __future__ import annotations
 
 from cinderlib import errors
-from cinderlib.operations import connections
-from cinderlib.operations.journal import Journal, recovers
-from cinderlib.owner import this_host
-from cinderlib.persistence.base import Put, Remove
+from cinderlib.operations import connections, halves
+from cinderlib.operations.journal import Journal, intents_of, recovers
+from cinderlib.owner import this_host, this_process
+from cinderlib.persistence.base import Query, Remove
 from cinderlib.records import ConnectionRecord, IntentRecord, Secret, VolumeRecord, replace
 
-#: Intents for a call that is made of both halves.
-WHOLE = frozenset({"volume.attach", "volume.detach"})
 #: What only the host that began it can settle.
-ON_THE_HOST = WHOLE | {"connection.attach", "connection.detach"}
+ON_THE_HOST = halves.WHOLE | {"connection.attach", "connection.detach"}
 
 
 def attach(journal: Journal, connection_id: str) -> tuple[ConnectionRecord, bool]:
@@ -26,10 +24,9 @@ def attach(journal: Journal, connection_id: str) -> tuple[ConnectionRecord, bool
     :raises InvalidConnection: it is attached on another host already.
     :raises NodeError: the host could not attach it; nothing of it is left.
     """
-    lock = connections.host_lock_name(connection_id)
+    lock = halves.host_lock_name(connection_id)
     with journal.locks.hold(lock):
-        journal.settle(connection_id, lock)
-        connection = connections.get(journal, connection_id)
+        connection, whole = _settled(journal, connection_id)
         if connection.conn_info is None or connection.status != "attached":
             raise errors.InvalidConnection(
                 f"Connection {connection_id} cannot be attached: the volume is not mapped for the"
@@ -38,17 +35,20 @@ def attach(journal: Journal, connection_id: str) -> tuple[ConnectionRecord, bool
             )
         volume = journal.store.get(VolumeRecord, connection.volume_id)
         already = connection.device is not None
-        intent, attaching = journal.begin(
-            "connection.attach", lock, connection, before=connection, data={"again": already}
-        )
+        ours = whole if not already and _is_on_its_way(journal, whole) else None
+        if ours is not None:
+            intent, attaching = ours, connection
+        else:
+            intent, attaching = journal.begin(
+                "connection.attach", lock, connection, before=connection, data={"again": already}
+            )
         try:
             # Asked again of a host that has it, attach finds the device that is there; after a
             # reboot there is none and it is made anew.
             device = journal.host.attach(attaching, volume)
         except BaseException as exc:
-            if not already:
-                _undo_attach(journal, intent, attaching, exc)
-            else:
+            # A call for both halves undoes its other half next, and its intent stays until then.
+            if (already or _is_removed(journal, attaching, exc)) and ours is None:
                 journal.fail(intent, attaching, attaching)
             raise
         done = f"Volume {connection.volume_id} was attached"
@@ -57,30 +57,50 @@ def attach(journal: Journal, connection_id: str) -> tuple[ConnectionRecord, bool
             device=Secret(device),
             attached_host=connection.attached_host or this_host(),
         )
-        whole = Remove(IntentRecord, connection_id)
-        return journal.finish_with(intent, done, attaching, attached, whole), not already
+        # Whoever began a call for both halves before: it is attached now.
+        rest = [Remove(IntentRecord, whole.id)] if whole is not None and ours is None else []
+        return journal.finish_with(intent, done, attaching, attached, *rest), not already
 
 
-def _undo_attach(
-    journal: Journal, intent: IntentRecord, connection: ConnectionRecord, cause: BaseException
-) -> None:
+def _settled(journal: Journal, connection_id: str) -> tuple[ConnectionRecord, IntentRecord | None]:
+    """A connection, interrupted operations of its host half settled; its lock is held.
+
+    :returns: also the intent of a call for both halves that has not come to its end.
+    :raises ConnectionNotFound: there is none.
+    """
+    here, intents = journal.store.query(
+        Query(ConnectionRecord, "id", connection_id), intents_of(connection_id)
+    )
+    whole = halves.among(intents)
+    if journal.settle_found(intents, halves.host_lock_name(connection_id)) or not here:
+        return connections.get(journal, connection_id), whole
+    connection: ConnectionRecord = here[0]
+    return connection, whole
+
+
+def _is_on_its_way(journal: Journal, whole: IntentRecord | None) -> bool:
+    """Whether a call of this process for both halves is at its host half now, or was about to be:
+    its intent is then this half's."""
+    return (
+        whole is not None
+        and whole.operation == halves.ATTACH
+        and whole.owner == this_process()
+        and journal.is_in_halves(whole)
+    )
+
+
+def _is_removed(journal: Journal, connection: ConnectionRecord, cause: BaseException) -> bool:
+    """Remove what an attach that failed may have made: it may have failed after the device was
+    there.
+
+    :returns: whether it is gone. Else the intent must stay, so that it is not forgotten.
+    """
     try:
-        # It may have failed after the device was there.
-        _remove_device(journal, connection, force=True)
+        halves.remove_device(journal, connection, force=True)
     except errors.CinderlibError as exc:
-        # The intent stays, so that what is left on this host is not forgotten.
         cause.add_note(f"Undoing it failed too: {exc}")
-        return
-    journal.fail(intent, connection, connection)
-
-
-def _remove_device(journal: Journal, connection: ConnectionRecord, *, force: bool) -> None:
-    try:
-        journal.host.detach(connection, force=force)
-    except errors.InvalidDocument:
-        # No host can have made a device of what it cannot read: it was refused untouched.
-        if connection.device is not None:
-            raise
+        return False
+    return True
 
 
 @recovers("connection.attach")
@@ -119,28 +139,30 @@ def detach(
     :returns: the record without a device, and whether there was one.
     :raises NodeError: something of it is still on this host.
     """
-    lock = connections.host_lock_name(connection_id)
+    lock = halves.host_lock_name(connection_id)
     with journal.locks.hold(lock):
-        journal.settle(connection_id, lock)
-        connection = connections.get(journal, connection_id)
+        connection, whole = _settled(journal, connection_id)
         if connection.device is None:
+            halves.settle(journal, whole, connection)
             return connection, False
-        whole = (
-            [Put(connections.whole_intent("volume.detach", connection), check=False)]
-            if to_disconnect
-            else []
-        )
-        intent, detaching = journal.begin(
-            "connection.detach", lock, connection, *whole, before=connection, data={"force": force}
-        )
+        if to_disconnect:
+            intent = halves.intent(halves.DETACH, connection, force=force)
+            detaching = journal.begin_with(intent, connection, before=connection)
+        else:
+            intent, detaching = journal.begin(
+                "connection.detach", lock, connection, before=connection, data={"force": force}
+            )
         try:
             journal.host.detach(detaching, force=force, ignore_errors=ignore_errors)
         except BaseException:
             # The device stays recorded, so that it can be tried again.
-            journal.fail(intent, detaching, detaching, Remove(IntentRecord, connection_id))
+            journal.fail(intent, detaching, detaching)
             raise
-        done = f"Volume {connection.volume_id} was detached"
         detached = replace(detaching, device=None)
+        if to_disconnect:
+            # The disconnect records that, and the intent stays until then.
+            return detached, True
+        done = f"Volume {connection.volume_id} was detached"
         return journal.finish_with(intent, done, detaching, detached), True
 
 
@@ -160,7 +182,7 @@ def _detached(journal: Journal, intent: IntentRecord, *, force: bool) -> None:
     if connection is None:
         journal.finish(intent, "Nothing was done")
         return
-    _remove_device(journal, connection, force=force)
+    halves.remove_device(journal, connection, force=force)
     journal.finish_with(
         intent,
         f"Volume {connection.volume_id} was detached",
@@ -174,7 +196,7 @@ def recover_whole_attach(journal: Journal, intent: IntentRecord) -> str:
     """Nobody was told of it: undo both halves."""
     connection = journal.store.get(ConnectionRecord, intent.resource_id)
     if connection is not None:
-        _remove_device(journal, connection, force=True)
+        halves.remove_device(journal, connection, force=True)
     connections.settle_disconnected(journal, intent, "attach")
     return "undone"
 
@@ -185,7 +207,8 @@ def recover_whole_detach(journal: Journal, intent: IntentRecord) -> str:
     connection = journal.store.get(ConnectionRecord, intent.resource_id)
     if connection is not None:
         try:
-            _remove_device(journal, connection, force=False)
+            force = bool(intent.data.get("force"))
+            halves.remove_device(journal, connection, force=force)
         except errors.DeviceInUse:
             journal.finish(intent, "It stays attached")
             return "undone"

@@ -3,24 +3,22 @@
 They change under the lock of the volume. A volume is exported when its first
 connection is made and unexported when its last one goes; a host has one connection to a volume.
 
-A call for both halves (``Volume.attach``) has an intent of its own besides those of its halves, so
-that a crash between them leaves nothing connected that nobody attached. Its id is the connection's,
-so that every end of a connection drops it. The host half is in :mod:`.attachments`.
+The host half is in :mod:`.attachments`, and what calls for both have in common in :mod:`.halves`.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from cinderlib import errors
-from cinderlib.operations import volumes
+from cinderlib.operations import halves, volumes
 from cinderlib.operations.hosts import host_of, same_host
-from cinderlib.operations.journal import Journal, lost, recovers
+from cinderlib.operations.journal import Journal, intents_of, lost, recovers
 from cinderlib.operations.unmapping import forced, is_the_drivers, unmap, unmap_intent
-from cinderlib.owner import this_host, this_process
-from cinderlib.persistence.base import Put, Remove
+from cinderlib.owner import this_host
+from cinderlib.persistence.base import Put, Query, Remove
 from cinderlib.records import (
     ConnectionRecord,
     IntentRecord,
@@ -33,6 +31,8 @@ from cinderlib.records import (
 LOG = logging.getLogger(__name__)
 
 TRANSITIONAL = frozenset({"attaching", "detaching"})
+#: How many connections of a volume say whether one of them is the last: that one, and another.
+ENOUGH = 2
 
 
 def connect(
@@ -41,7 +41,7 @@ def connect(
     asked: Mapping[str, Any],
     *,
     to_attach: bool = False,
-) -> tuple[ConnectionRecord, bool]:
+) -> tuple[ConnectionRecord, VolumeRecord, bool]:
     """Export and map a volume for the host that ``connection.connector`` describes.
 
     :param connection: the record to make; not stored yet.
@@ -49,23 +49,35 @@ def connect(
     :param to_attach: whether the caller attaches it next, and it is to be undone when that is
         never done.
     :returns: the stored record, which for a host that is connected already is the one that is
-        there, and whether it was made now.
+        there, its volume's, and whether it was made now.
     :raises InvalidVolume: the volume is connected to another host and is not multiattach, or is in
         no state to be used.
     :raises InvalidConnector: the driver needs more than the connector says.
     :raises AlreadyExists: the host is connected in another way.
     """
+    while True:
+        there, volume, made = _connect(journal, connection, asked, to_attach=to_attach)
+        if made or to_attach or halves.is_done(journal, there.id):
+            return there, volume, made
+        taken = halves.take_over(journal, there)
+        if taken is not None:
+            return taken, volume, False
+
+
+def _connect(
+    journal: Journal, connection: ConnectionRecord, asked: Mapping[str, Any], *, to_attach: bool
+) -> tuple[ConnectionRecord, VolumeRecord, bool]:
     lock = volumes.lock_name(connection.volume_id)
+    queries = _of_volume(connection.volume_id), intents_of(connection.volume_id)
     with journal.locks.hold(lock):
-        volume = volumes.get(journal, connection.volume_id)
+        volume, (others, intents) = volumes.look(journal, connection.volume_id, *queries)
+        if _settle(journal, others):
+            volume, (others, intents) = volumes.look(journal, connection.volume_id, *queries)
         driver = journal.driver(volume.backend)
-        others = _of_volume(journal, volume.id)
         there = _same(connection, others)
         if there is not None and there.status == "attached":
             _refuse_different(there, asked)
-            if not to_attach and is_half_done(journal, there.id):
-                journal.store.apply(Remove(IntentRecord, there.id))
-            return there, False
+            return there, volume, False
         if volume.status not in volumes.READABLE:
             raise errors.InvalidVolume(
                 f"Volume {volume.id} cannot be connected: it is '{volume.status}'",
@@ -80,7 +92,7 @@ def connect(
                 resource=volume.id,
             )
         driver.validate_connector(connection.connector)
-        journal.try_owed(volume.id)
+        journal.try_owed(intents)
         if there is not None:
             # A connect or disconnect of this host that failed: take its place.
             connection = replace(
@@ -101,28 +113,14 @@ def connect(
         in_use = replace(exported, status="in-use", attach_status="attached")
         done = f"Volume {volume.id} was connected to {host_of(ready)}"
         whole = (
-            Put(whole_intent("volume.attach", ready), check=False)
+            Put(halves.intent(halves.ATTACH, ready), check=False)
             if to_attach
             else Remove(IntentRecord, ready.id)
         )
-        journal.finish_with(intent, done, exported, in_use, Put(ready), whole)
-        return get(journal, ready.id), True
-
-
-def whole_intent(operation: str, connection: ConnectionRecord) -> IntentRecord:
-    return IntentRecord(
-        id=connection.id,
-        operation=operation,
-        backend=connection.backend,
-        resource_id=connection.id,
-        lock=volumes.lock_name(connection.volume_id),
-        owner=this_process(),
-    )
-
-
-def is_half_done(journal: Journal, connection_id: str) -> bool:
-    """Whether a call for both halves of a connection has not come to its end."""
-    return journal.store.get(IntentRecord, connection_id) is not None
+        used, written, *_ = journal.finish_with_all(
+            intent, done, exported, in_use, Put(ready), whole
+        )
+        return cast(ConnectionRecord, written), cast(VolumeRecord, used), True
 
 
 def get(journal: Journal, connection_id: str) -> ConnectionRecord:
@@ -132,23 +130,25 @@ def get(journal: Journal, connection_id: str) -> ConnectionRecord:
     return connection
 
 
-def host_lock_name(connection_id: str) -> str:
-    """The lock under which the device of a connection is made and removed."""
-    return f"connection:{connection_id}"
-
-
 def _gone(connection: ConnectionRecord) -> tuple[Remove, Remove]:
     return Remove(ConnectionRecord, connection.id), Remove(IntentRecord, connection.id)
 
 
-def _of_volume(journal: Journal, volume_id: str) -> list[ConnectionRecord]:
-    """The connections of a volume, interrupted operations settled; its lock is held."""
-    found = journal.store.find(ConnectionRecord, {"volume_id": volume_id})
-    lock = volumes.lock_name(volume_id)
-    settled = [journal.settle(c.id, lock) for c in found if c.status in TRANSITIONAL]
-    if any(settled):
-        found = journal.store.find(ConnectionRecord, {"volume_id": volume_id})
-    return found
+def _of_volume(volume_id: str, limit: int | None = None) -> Query:
+    return Query(ConnectionRecord, "volume_id", volume_id, limit)
+
+
+def _settle(journal: Journal, found: Sequence[ConnectionRecord]) -> bool:
+    """Settle the interrupted operations on connections of a volume, whose lock is held.
+
+    :returns: whether there were any.
+    """
+    settled = [
+        journal.settle(connection.id, volumes.lock_name(connection.volume_id))
+        for connection in found
+        if connection.status in TRANSITIONAL
+    ]
+    return any(settled)
 
 
 def _same(
@@ -205,41 +205,68 @@ def recover_connect(journal: Journal, intent: IntentRecord) -> str:
     return "undone"
 
 
-def disconnect(journal: Journal, connection_id: str, *, force: bool = False) -> bool:
+def disconnect(
+    journal: Journal,
+    connection_id: str,
+    volume_id: str | None = None,
+    *,
+    force: bool = False,
+    detached: bool = False,
+) -> VolumeRecord | None:
     """Unmap a volume from a host, and remove the export with the last connection.
 
+    :param volume_id: of the volume, if it is known.
     :param force: also when the driver says that it cannot.
-    :returns: whether there was such a connection.
+    :param detached: whether the call for both halves that this belongs to has just detached it.
+    :returns: the volume as it is then; ``None`` when there was no such connection.
     :raises InvalidConnection: the volume is attached on this very host; detach it first.
     """
-    found = journal.store.get(ConnectionRecord, connection_id)
-    if found is None:
-        return False
-    lock = volumes.lock_name(found.volume_id)
+    if volume_id is None:
+        found = journal.store.get(ConnectionRecord, connection_id)
+        if found is None:
+            return None
+        volume_id = found.volume_id
+    lock = volumes.lock_name(volume_id)
+    queries = (
+        Query(ConnectionRecord, "id", connection_id),
+        _of_volume(volume_id, limit=ENOUGH),
+        intents_of(connection_id),
+        intents_of(volume_id),
+    )
     # The second keeps an attach or detach of it away, which don't change the volume.
-    with journal.locks.hold(lock, host_lock_name(connection_id)):
-        _settle_here(journal, connection_id, force=force)
-        if force:
-            _settle_or_give_up(journal, connection_id, lock)
-        others = _of_volume(journal, found.volume_id)
-        connection = next((c for c in others if c.id == connection_id), None)
-        if connection is None:
-            return False
-        others.remove(connection)
+    with journal.locks.hold(lock, halves.host_lock_name(connection_id)):
+        volume, (here, some, of_connection, intents) = volumes.find(journal, volume_id, *queries)
+        if here and here[0].volume_id != volume_id:
+            return None
+        settled = False
+        if of_connection:
+            settled = _settle_here(journal, of_connection, force=force)
+            if force:
+                settled |= _settle_or_give_up(journal, connection_id, lock)
+        if _settle(journal, [*here, *some]) or settled:
+            # Others may come to light that were interrupted, too.
+            _settle(journal, journal.store.find(ConnectionRecord, {"volume_id": volume_id}))
+            volume, (here, some, _, intents) = volumes.find(journal, volume_id, *queries)
+        if not here:
+            return None
+        stored: ConnectionRecord = here[0]
+        connection = _settled_whole(journal, stored, of_connection, detached=detached, force=force)
+        others = [other for other in some if other.id != connection_id]
         if connection.device is not None and not force and connection.attached_host == this_host():
             raise errors.InvalidConnection(
                 f"Volume {connection.volume_id} is attached here; detach it before it is"
                 " disconnected",
                 resource=connection_id,
             )
-        volume = volumes.get(journal, connection.volume_id)
+        if volume is None:
+            lost(errors.VolumeNotFound, "volume", volume_id)
         driver = journal.driver(volume.backend)
-        journal.try_owed(volume.id)
+        journal.try_owed(intents)
         intent, detaching = journal.begin(
             "connection.disconnect",
             lock,
             replace(connection, status="detaching"),
-            before=connection,
+            before=stored,
             data={"force": force},
         )
         owed: list[Put] = []
@@ -258,15 +285,17 @@ def disconnect(journal: Journal, connection_id: str, *, force: bool = False) -> 
             after = forced(driver, volume, last=not others)
         done = f"Volume {volume.id} was disconnected from {host_of(connection)}"
         gone = _gone(connection)
-        journal.finish_with(intent, done, volume, _without(after, others), *gone, *owed)
-        return True
+        return journal.finish_with(intent, done, volume, _without(after, others), *gone, *owed)
 
 
-def _settle_or_give_up(journal: Journal, connection_id: str, lock: str) -> None:
+def _settle_or_give_up(journal: Journal, connection_id: str, lock: str) -> bool:
     """An interrupted connect or disconnect that the driver cannot settle is not in the way of a
-    forced one, which does the same and remembers what is left."""
+    forced one, which does the same and remembers what is left.
+
+    :returns: whether there was one.
+    """
     try:
-        journal.settle(connection_id, lock)
+        return journal.settle(connection_id, lock)
     except errors.CinderlibError as exc:
         connection = journal.store.get(ConnectionRecord, connection_id)
         if isinstance(exc, errors.Busy) or not is_the_drivers(exc) or connection is None:
@@ -276,20 +305,51 @@ def _settle_or_give_up(journal: Journal, connection_id: str, lock: str) -> None:
             Put(replace(connection, status="error_detaching")),
             *[Remove(IntentRecord, each.id) for each in found if each.lock == lock],
         )
+        return True
 
 
-def _settle_here(journal: Journal, connection_id: str, *, force: bool) -> None:
+def _settle_here(journal: Journal, found: Sequence[IntentRecord], *, force: bool) -> bool:
     """An attach or detach of this host that was interrupted; nobody knows of its device once the
-    connection is gone."""
-    lock, here = host_lock_name(connection_id), this_host()
-    for intent in journal.store.find(IntentRecord, {"resource_id": connection_id}):
-        if intent.lock != lock or intent.owner.host != here:
+    connection is gone.
+
+    :param found: the intents of the connection.
+    :returns: whether there was one.
+    """
+    here, settled = this_host(), False
+    for intent in found:
+        if intent.lock != halves.host_lock_name(intent.resource_id) or intent.owner.host != here:
             continue
+        settled = True
         try:
             journal.recover(intent)
         except errors.NodeError:
             if not force:
                 raise
+    return settled
+
+
+def _settled_whole(
+    journal: Journal,
+    connection: ConnectionRecord,
+    found: Sequence[IntentRecord],
+    *,
+    detached: bool,
+    force: bool,
+) -> ConnectionRecord:
+    """The same for a call for both halves, of which this may be the end.
+
+    :param detached: whether that call has just detached it; another may have attached it since, and
+        has then ended that call's intent.
+    """
+    whole = halves.among(found)
+    if detached and whole is not None and whole.operation == halves.DETACH:
+        return replace(connection, device=None)
+    try:
+        return halves.settle(journal, whole, connection)
+    except errors.NodeError:
+        if not force:
+            raise
+        return connection
 
 
 def _without(volume: VolumeRecord, others: Sequence[ConnectionRecord]) -> VolumeRecord:

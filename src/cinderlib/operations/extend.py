@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from cinderlib import errors
 from cinderlib.operations import volumes
 from cinderlib.operations.journal import Journal, recovers
 from cinderlib.owner import this_host
+from cinderlib.persistence.base import Query
 from cinderlib.records import ConnectionRecord, IntentRecord, VolumeRecord, replace
 
 LOG = logging.getLogger(__name__)
@@ -23,7 +25,9 @@ def extend(journal: Journal, volume_id: str, size: int) -> tuple[VolumeRecord, b
     :raises NodeError: the volume has grown, and this host's device has not.
     """
     with journal.locks.hold(volumes.lock_name(volume_id)):
-        volume = volumes.get(journal, volume_id)
+        volume, (connected,) = volumes.look(
+            journal, volume_id, Query(ConnectionRecord, "volume_id", volume_id, limit=1)
+        )
         driver = journal.driver(volume.backend)
         if size < volume.size:
             raise errors.OutOfRange(
@@ -37,7 +41,7 @@ def extend(journal: Journal, volume_id: str, size: int) -> tuple[VolumeRecord, b
                 f"Volume {volume_id} cannot be extended: it is '{volume.status}'",
                 resource=volume_id,
             )
-        settled = _settled_status(journal, volume_id)
+        settled = _settled_status(connected)
         intent, extending = journal.begin(
             "volume.extend",
             volumes.lock_name(volume_id),
@@ -76,7 +80,9 @@ def recover_extend(journal: Journal, intent: IntentRecord) -> str:
         journal.finish(intent, "Nothing was done")
         return "undone"
     size = intent.data["size"]
-    settled = _settled_status(journal, volume.id)
+    settled = _settled_status(
+        journal.store.find(ConnectionRecord, {"volume_id": volume.id}, limit=1)
+    )
     try:
         grown = journal.driver(intent.backend).extend_volume(volume, size)
     except errors.DriverError:
@@ -93,6 +99,5 @@ def recover_extend(journal: Journal, intent: IntentRecord) -> str:
     return "finished"
 
 
-def _settled_status(journal: Journal, volume_id: str) -> str:
-    connected = journal.store.count(ConnectionRecord, {"volume_id": volume_id})
+def _settled_status(connected: Sequence[ConnectionRecord]) -> str:
     return "in-use" if connected else "available"

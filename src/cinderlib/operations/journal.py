@@ -14,13 +14,13 @@ import dataclasses
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NoReturn, Protocol, TypeVar
 
 from cinderlib import errors, owner
 from cinderlib.drivers.port import Driver
 from cinderlib.locks import Locks
-from cinderlib.persistence.base import Change, Put, Remove, Store
+from cinderlib.persistence.base import Change, Put, Query, Remove, Store
 from cinderlib.progress import Listener
 from cinderlib.records import ConnectionRecord, IntentRecord, Record, VolumeRecord, new_id, replace
 
@@ -136,17 +136,25 @@ class Journal:
             owner=owner.this_process(),
             data=dict(data or {}),
         )
+        return intent, self.begin_with(intent, record, *others, before=before)
+
+    def begin_with(
+        self, intent: IntentRecord, record: R, *others: Change, before: R | None = None
+    ) -> R:
+        """The same, with an intent that the caller made. It takes the place of one with its id."""
         asked = record
         for attempt in range(ATTEMPTS):
             try:
-                written = self.store.apply(Put(intent), Put(record), *others)
+                written = self.store.apply(Put(intent, check=not attempt), Put(record), *others)
                 break
             except errors.StaleRecord:
                 current = self.store.get(type(record), record.id)
                 if before is None or current is None or attempt == ATTEMPTS - 1:
+                    # A store of cinderlib 5's kind has no transactions, and keeps the intent.
+                    self.store.apply(Remove(IntentRecord, intent.id))
                     raise
                 record = replace(current, **differences(before, asked))
-        return intent, written[1]  # type: ignore[return-value]
+        return written[1]  # type: ignore[return-value]
 
     def finish(self, intent: IntentRecord, done: str, *changes: Change) -> tuple[Record, ...]:
         """Record the result and drop the intent.
@@ -172,6 +180,15 @@ class Journal:
         :param others: changes to make together with it; nobody else may change those records.
         :returns: the record as it was written.
         """
+        return self.finish_with_all(intent, done, before, after, *others)[0]  # type: ignore[return-value]
+
+    def finish_with_all(
+        self, intent: IntentRecord, done: str, before: R, after: R, *others: Change
+    ) -> tuple[Record, ...]:
+        """The same.
+
+        :returns: also the records of ``others`` as they were written.
+        """
         return self._write(
             before, after, lambda record: self.finish(intent, done, Put(record), *others)
         )
@@ -184,13 +201,16 @@ class Journal:
         """
         if not differences(before, after):
             return after
-        return self._write(before, after, lambda record: self.store.apply(Put(record)))
+        written = self._write(before, after, lambda record: self.store.apply(Put(record)))
+        return written[0]  # type: ignore[return-value]
 
-    def _write(self, before: R, after: R, write: Callable[[R], tuple[Record, ...]]) -> R:
+    def _write(
+        self, before: R, after: R, write: Callable[[R], tuple[Record, ...]]
+    ) -> tuple[Record, ...]:
         record = after
         for _ in range(ATTEMPTS):
             try:
-                return write(record)[0]  # type: ignore[return-value]
+                return write(record)
             except errors.StaleRecord:
                 current = self.store.get(type(after), after.id)
                 if current is None:
@@ -231,33 +251,36 @@ class Journal:
         :returns: whether there were any.
         :raises Busy: the operation may still run where this lock does not reach.
         """
-        found = [
-            intent
-            for intent in self.store.find(IntentRecord, {"resource_id": resource_id})
-            if intent.lock == lock and intent.operation not in OWED
+        return self.settle_found(self.store.find(IntentRecord, {"resource_id": resource_id}), lock)
+
+    def settle_found(self, found: Iterable[IntentRecord], lock: str) -> bool:
+        """The same, with the intents of a resource as they were found under its lock."""
+        interrupted = [
+            intent for intent in found if intent.lock == lock and intent.operation not in OWED
         ]
-        for intent in found:
+        for intent in interrupted:
             if self.may_run(intent):
                 raise errors.Busy(
-                    f"{intent.operation} of {resource_id} was begun by process {intent.owner.pid}"
-                    f" on {intent.owner.host} and may still run there",
-                    resource=resource_id,
+                    f"{intent.operation} of {intent.resource_id} was begun by process"
+                    f" {intent.owner.pid} on {intent.owner.host} and may still run there",
+                    resource=intent.resource_id,
                 )
             self.recover(intent)
-        return bool(found)
+        return bool(interrupted)
 
-    def try_owed(self, resource_id: str) -> list[IntentRecord]:
+    def try_owed(self, found: Iterable[IntentRecord]) -> list[IntentRecord]:
         """Try once more what forced calls left undone on a resource; its lock is held.
 
+        :param found: the intents of the resource.
         :returns: what is still undone.
         """
         left = []
-        for intent in self.store.find(IntentRecord, {"resource_id": resource_id}):
+        for intent in found:
             if intent.operation in OWED:
                 try:
                     self.recover(intent)
                 except errors.CinderlibError as exc:
-                    LOG.warning("%s of %s: %s", intent.operation, resource_id, exc)
+                    LOG.warning("%s of %s: %s", intent.operation, intent.resource_id, exc)
                     left.append(intent)
         return left
 
@@ -296,6 +319,11 @@ def differences(before: Record, after: Record) -> dict[str, Any]:
         if value is not was and value != was and name not in _OF_THE_STORE:
             changed[name] = value
     return changed
+
+
+def intents_of(resource_id: str) -> Query:
+    """Asks the store for the operations on a resource."""
+    return Query(IntentRecord, "resource_id", resource_id)
 
 
 def refuse_differences(what: str, there: Record, asked: Mapping[str, Any]) -> None:

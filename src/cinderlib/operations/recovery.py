@@ -14,6 +14,7 @@ from cinderlib.operations import (  # noqa: F401
     attachments,
     connections,
     extend,
+    halves,
     revert,
     snapshots,
     unmapping,
@@ -68,7 +69,11 @@ def _attempt(
     try:
         dead = owner.is_alive(intent.owner) is False
         patience = PATIENCE_WITH_THE_DEAD if dead else PATIENCE
-        with journal.locks.hold(intent.lock, timeout=patience):
+        locks = {intent.lock}
+        if intent.operation in halves.WHOLE:
+            # Another process may be attaching it by now.
+            locks.add(halves.host_lock_name(intent.resource_id))
+        with journal.locks.hold(*locks, timeout=patience):
             if journal.store.get(IntentRecord, intent.id) is None:
                 return _told(intent, "skipped", "it ended meanwhile")
             if intent.operation not in OWED and _is_foreign(journal, intent):
@@ -77,7 +82,7 @@ def _attempt(
                     "skipped",
                     f"it was begun on {intent.owner.host}, which alone can tell whether it runs",
                 )
-            if intent.operation in attachments.WHOLE and journal.is_in_halves(intent):
+            if intent.operation in halves.WHOLE and journal.is_in_halves(intent):
                 return _told(intent, "skipped", "it is running")
             return _told(intent, settle(intent))
     except errors.Busy:

@@ -37,7 +37,7 @@ def settle(journal: Journal, intent: IntentRecord) -> None:
 
 def disconnect(journal: Journal, connection: ConnectionRecord) -> None:
     """Give up a connection that failed while it was made, or finish one that failed to go."""
-    if not connections.disconnect(journal, connection.id):
+    if connections.disconnect(journal, connection.id) is None:
         raise Changed("it is gone by now")
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from cinderlib import errors
 from cinderlib.operations import volumes
-from cinderlib.operations.journal import Journal, recovers, refuse_differences
-from cinderlib.persistence.base import Remove
+from cinderlib.operations.journal import Journal, lost, recovers, refuse_differences
+from cinderlib.persistence.base import Query, Remove
 from cinderlib.records import IntentRecord, SnapshotRecord, VolumeRecord, replace
 
 TRANSITIONAL = frozenset({"creating", "deleting"})
@@ -27,13 +27,14 @@ def create(
     """
     lock = volumes.lock_name(snapshot.volume_id)
     with journal.locks.hold(lock):
-        there = _get(journal, snapshot.id, lock)
+        there, volume = _look(journal, snapshot.id, snapshot.volume_id)
         driver = journal.driver(snapshot.backend)
         if there is not None:
             refuse_differences("Snapshot", there, {**asked, "volume_id": snapshot.volume_id})
             if there.status != "error":
                 return there, False
-        volume = volumes.get(journal, snapshot.volume_id)
+        if volume is None:
+            lost(errors.VolumeNotFound, "volume", snapshot.volume_id)
         if volume.status not in volumes.READABLE:
             raise errors.InvalidVolume(
                 f"No snapshot can be taken of volume {volume.id}: it is '{volume.status}'",
@@ -56,15 +57,20 @@ def create(
         return journal.finish_with(intent, done, creating, ready), True
 
 
-def _get(journal: Journal, snapshot_id: str, lock: str) -> SnapshotRecord | None:
-    snapshot = journal.store.get(SnapshotRecord, snapshot_id)
+def _look(
+    journal: Journal, snapshot_id: str, volume_id: str
+) -> tuple[SnapshotRecord | None, VolumeRecord | None]:
+    """A snapshot and its volume as they are, interrupted operations settled; the volume's lock is
+    held."""
+    query = Query(SnapshotRecord, "id", snapshot_id)
+    volume, (found,) = volumes.find(journal, volume_id, query)
     if (
-        snapshot is not None
-        and snapshot.status in TRANSITIONAL
-        and journal.settle(snapshot_id, lock)
+        found
+        and found[0].status in TRANSITIONAL
+        and journal.settle(snapshot_id, volumes.lock_name(volume_id))
     ):
-        snapshot = journal.store.get(SnapshotRecord, snapshot_id)
-    return snapshot
+        volume, (found,) = volumes.find(journal, volume_id, query)
+    return (found[0] if found else None), volume
 
 
 @recovers("snapshot.create")
@@ -84,14 +90,11 @@ def delete(journal: Journal, snapshot_id: str) -> bool:
         return False
     lock = volumes.lock_name(found.volume_id)
     with journal.locks.hold(lock):
-        snapshot = _get(journal, snapshot_id, lock)
+        snapshot, volume = _look(journal, snapshot_id, found.volume_id)
         if snapshot is None:
             return False
         driver = journal.driver(snapshot.backend)
-        try:
-            volume = volumes.get(journal, snapshot.volume_id)
-        except errors.VolumeNotFound:
-            volume = _stand_in(snapshot)
+        volume = volume or _stand_in(snapshot)
         intent, deleting = journal.begin(
             "snapshot.delete", lock, replace(snapshot, status="deleting"), before=snapshot
         )

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cinderlib import errors
 from cinderlib.drivers.port import Driver
 from cinderlib.operations.hosts import host_of
-from cinderlib.operations.journal import Journal, lost, recovers, refuse_differences
+from cinderlib.operations.journal import Journal, intents_of, lost, recovers, refuse_differences
 from cinderlib.owner import this_host
-from cinderlib.persistence.base import Remove
+from cinderlib.persistence.base import Query, Remove
 from cinderlib.records import (
     ConnectionRecord,
     IntentRecord,
@@ -39,22 +39,40 @@ def get(journal: Journal, volume_id: str) -> VolumeRecord:
 
     :raises VolumeNotFound: there is none.
     """
-    volume = _settled(journal, volume_id)
+    return look(journal, volume_id)[0]
+
+
+def look(journal: Journal, volume_id: str, *queries: Query) -> tuple[VolumeRecord, list[list[Any]]]:
+    """The same, and what the store has of it besides.
+
+    :param queries: what to look at together with it.
+    :returns: the volume, and an answer for each query.
+    :raises VolumeNotFound: there is none.
+    """
+    volume, answers = find(journal, volume_id, *queries)
     if volume is None:
         lost(errors.VolumeNotFound, "volume", volume_id)
-    return volume
+    return volume, answers
 
 
-def _settled(journal: Journal, volume_id: str) -> VolumeRecord | None:
-    """What the store has under the id, interrupted operations settled."""
-    volume = journal.store.get(VolumeRecord, volume_id)
+def find(
+    journal: Journal, volume_id: str, *queries: Query
+) -> tuple[VolumeRecord | None, list[list[Any]]]:
+    """The same, with ``None`` where there is no such volume."""
+    queries = (Query(VolumeRecord, "id", volume_id), *queries)
+    (volume,), *answers = _ask(journal, queries)
     if (
         volume is not None
         and volume.status in TRANSITIONAL
         and journal.settle(volume_id, lock_name(volume_id))
     ):
-        volume = journal.store.get(VolumeRecord, volume_id)
-    return volume
+        (volume,), *answers = _ask(journal, queries)
+    return volume, answers
+
+
+def _ask(journal: Journal, queries: Sequence[Query]) -> list[list[Any]]:
+    volumes, *answers = journal.store.query(*queries)
+    return [volumes or [None], *answers]
 
 
 def stand_in(volume_id: str, backend: str, size: int) -> VolumeRecord:
@@ -89,7 +107,7 @@ def create(
         source_id = snapshot.volume_id
     locks = {lock_name(volume.id)} | ({lock_name(source_id)} if source_id is not None else set())
     with journal.locks.hold(*locks):
-        there = _settled(journal, volume.id)
+        there, _ = find(journal, volume.id)
         if there is not None:
             refuse_differences("Volume", there, {**asked, "backend": volume.backend})
             if there.status != "error":
@@ -183,12 +201,16 @@ def delete(journal: Journal, volume_id: str) -> bool:
     :raises InvalidVolume: it has snapshots or connections.
     """
     with journal.locks.hold(lock_name(volume_id)):
-        try:
-            volume = get(journal, volume_id)
-        except errors.VolumeNotFound:
+        volume, (connections, snapshots, intents) = find(
+            journal,
+            volume_id,
+            Query(ConnectionRecord, "volume_id", volume_id),
+            Query(SnapshotRecord, "volume_id", volume_id, limit=1),
+            intents_of(volume_id),
+        )
+        if volume is None:
             return False
         driver = journal.driver(volume.backend)
-        connections = journal.store.find(ConnectionRecord, {"volume_id": volume_id})
         if connections:
             hosts = ", ".join(sorted({host_of(c) for c in connections}))
             raise errors.InvalidVolume(
@@ -196,14 +218,14 @@ def delete(journal: Journal, volume_id: str) -> bool:
                 " first",
                 resource=volume_id,
             )
-        snapshots = journal.store.count(SnapshotRecord, {"volume_id": volume_id})
         if snapshots:
+            count = journal.store.count(SnapshotRecord, {"volume_id": volume_id})
             raise errors.InvalidVolume(
-                f"Volume {volume_id} cannot be deleted: it has {snapshots} snapshot(s); delete"
+                f"Volume {volume_id} cannot be deleted: it has {count} snapshot(s); delete"
                 " them first",
                 resource=volume_id,
             )
-        owed = journal.try_owed(volume_id)
+        owed = journal.try_owed(intents)
         intent, deleting = journal.begin(
             "volume.delete", lock_name(volume_id), replace(volume, status="deleting"), before=volume
         )

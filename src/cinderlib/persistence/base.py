@@ -11,12 +11,12 @@ import dataclasses
 import datetime
 import itertools
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from cinderlib.errors import DamagedRecord, InvalidInput, StaleRecord
-from cinderlib.records import Record
+from cinderlib.records import KINDS, Record
 
 if TYPE_CHECKING:
     from cinderlib.persistence.objects import DB as DB
@@ -50,18 +50,32 @@ def storable(value: str) -> bool:
     return True
 
 
-def keys(record: Record) -> tuple[str | None, ...]:
-    """The values of the record's indexed fields, after a check that they and the id can be stored.
+def check_keys(record: Record) -> None:
+    """Whether the record's id and the values of its indexed fields can be stored.
 
     :raises InvalidInput: one of them cannot.
     """
-    values = tuple([getattr(record, field) for field in record.indexed])
+    for value in _keys[type(record)](record):
+        # What nearly all are, without a call for each.
+        if value is not None and not (
+            value.isascii() and len(value) <= KEY_LENGTH and "\0" not in value
+        ):
+            break
+    else:
+        if record.id:
+            return
     if not record.id or not storable(record.id):
         raise InvalidInput(_unstorable(record, "id", record.id), resource=record.id)
-    for field, value in zip(record.indexed, values, strict=True):
+    for field in record.indexed:
+        value = getattr(record, field)
         if value is not None and not storable(value):
             raise InvalidInput(_unstorable(record, field, value), resource=record.id)
-    return values
+
+
+#: Gives the id and the indexed fields of a record, at least two values.
+_keys: Mapping[type[Record], Callable[[Any], tuple[str | None, ...]]] = {
+    kind: operator.attrgetter("id", *(kind.indexed or ("id",))) for kind in KINDS.values()
+}
 
 
 def _unstorable(record: Record, field: str, value: str) -> str:
@@ -166,6 +180,19 @@ class Remove:
 Change = Put | Remove
 
 
+class Query(NamedTuple):
+    """What :meth:`Store.query` is asked for: records of a kind by one of their fields.
+
+    :ivar field: ``id``, or an indexed one.
+    :ivar limit: at the most so many.
+    """
+
+    kind: type[Record]
+    field: str
+    value: str
+    limit: int | None = None
+
+
 class SharedLocks(Protocol):
     """Numbered locks between processes."""
 
@@ -174,10 +201,13 @@ class SharedLocks(Protocol):
         """Whether they hold on every host that uses the store, and not just on this one."""
         raise NotImplementedError
 
-    def hold(self, number: int, timeout: float) -> AbstractContextManager[bool]:
-        """Hold a lock; gives whether it was got within ``timeout`` seconds. A holder that dies
-        gives its locks up.
+    def take(self, numbers: Sequence[int], timeout: float) -> Callable[[], None] | None:
+        """Take locks, all or none. A holder that dies gives its locks up.
 
+        :param numbers: ascending; who takes several takes them in this order, so that no two wait
+            for each other. No thread of this process has any of them.
+        :param timeout: seconds to wait for them.
+        :returns: gives them back, and raises nothing; ``None`` when they were not got.
         :raises StoreError: what keeps the locks cannot be reached.
         """
         raise NotImplementedError
@@ -223,6 +253,21 @@ class Store(abc.ABC):
         :raises DamagedRecord: one of them cannot be read. Who asks what a volume has must not be
             told less than all.
         """
+
+    def query(self, *queries: Query) -> list[list[Any]]:
+        """The records of several queries, each as :meth:`find` gives them. A store that can answers
+        them all at once: each question takes a way to the database.
+
+        :raises DamagedRecord: one of them cannot be read.
+        """
+        return [self._answer(query) for query in queries]
+
+    def _answer(self, query: Query) -> list[Any]:
+        kind, field, value, limit = query
+        if field == "id":
+            record = self.get(kind, value)
+            return [] if record is None else [record]
+        return self.find(kind, {field: value}, limit=limit)
 
     @abc.abstractmethod
     def count(self, kind: type[Record], where: Mapping[str, str] | None = None) -> int:

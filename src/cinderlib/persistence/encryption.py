@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from cinderlib.errors import DamagedRecord, DecryptionError, InvalidPersistence, MissingDependency
-from cinderlib.persistence.base import PAGE, Change, Put, Store, not_json
+from cinderlib.persistence.base import PAGE, Change, Put, Query, Store, not_json
 from cinderlib.progress import Listener, Progress, Teller
 from cinderlib.records import (
     ENCRYPTED,
@@ -206,6 +206,10 @@ class EncryptedStore(Store):
     ) -> list[R]:
         found = self._store.find(kind, where, after=after, limit=limit)
         return [self._decrypted(record) for record in found]
+
+    def query(self, *queries: Query) -> list[list[Any]]:
+        answers = self._store.query(*queries)
+        return [[self._decrypted(record) for record in answer] for answer in answers]
 
     def scan(
         self,

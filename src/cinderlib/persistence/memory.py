@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import datetime
+import operator
 import threading
 from collections.abc import Iterator, Mapping
 from typing import TypeVar, cast
@@ -14,8 +15,8 @@ from cinderlib.persistence.base import (
     Put,
     Remove,
     Store,
+    check_keys,
     check_where,
-    keys,
     micros,
     moment,
     stale,
@@ -75,49 +76,53 @@ _ALL: Key = ("", "")
 class _Table:
     """The records of one kind and the indexes on them."""
 
-    __slots__ = ("_fields", "_indexes", "records")
+    __slots__ = ("_fields", "_indexes", "_place", "records")
 
     def __init__(self, kind: type[Record]) -> None:
         self.records: dict[str, Record] = {}
         self._fields = kind.indexed
+        #: What decides where a record is in the indexes.
+        self._place = operator.attrgetter("created_at", *kind.indexed)
         self._indexes: dict[Key, _Order] = {}
 
     def write(self, id: str, record: Record | None) -> Record | None:
         """Put a record, or with ``None`` remove it, and give back what was there."""
         old = self.records.get(id)
-        if old is None or record is None or not self._same_places(old, record):
-            before, after = self._entries(old), self._entries(record)
-            for key, created in before:
-                if (key, created) not in after:
-                    order = self._indexes[key]
-                    order.remove(id)
-                    if not order.members:
-                        del self._indexes[key]
-            for key, created in after:
-                if (key, created) not in before:
-                    self._indexes.setdefault(key, _Order()).add(created, id)
+        if old is None or record is None or self._place(old) != self._place(record):
+            if old is not None:
+                self._leave_places(old)
+            if record is not None:
+                self._take_places(record)
         if record is not None:
             self.records[id] = record
         else:
             self.records.pop(id, None)
         return old
 
-    def _same_places(self, one: Record, other: Record) -> bool:
-        return one.created_at == other.created_at and all(
-            getattr(one, field) == getattr(other, field) for field in self._fields
-        )
+    def _take_places(self, record: Record) -> None:
+        created, indexes = _created(record), self._indexes
+        for key in self._keys(record):
+            order = indexes.get(key)
+            if order is None:
+                order = indexes[key] = _Order()
+            order.add(created, record.id)
 
-    def _entries(self, record: Record | None) -> list[tuple[Key, int]]:
-        """The indexes that the record is in, and its place in them."""
-        if record is None:
-            return []
-        created = _created(record)
-        entries = [(_ALL, created)]
+    def _leave_places(self, record: Record) -> None:
+        for key in self._keys(record):
+            order = self._indexes[key]
+            if len(order.members) > 1:
+                order.remove(record.id)
+            else:
+                del self._indexes[key]
+
+    def _keys(self, record: Record) -> list[Key]:
+        """The indexes that the record is in."""
+        found = [_ALL]
         for field in self._fields:
             value = getattr(record, field)
             if value is not None:
-                entries.append(((field, value), created))
-        return entries
+                found.append((field, value))
+        return found
 
     def candidates(self, where: Mapping[str, str]) -> _Order:
         """The smallest known set that holds all that match."""
@@ -182,7 +187,7 @@ class MemoryStore(Store):
     def apply(self, *changes: Change) -> tuple[Record, ...]:
         for change in changes:
             if isinstance(change, Put):
-                keys(change.record)
+                check_keys(change.record)
         written: list[Record] = []
         undo: list[tuple[_Table, str, Record | None]] = []
         with self._lock:

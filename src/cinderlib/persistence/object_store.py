@@ -16,9 +16,9 @@ from cinderlib.persistence.base import (
     Put,
     Remove,
     Store,
+    check_keys,
     check_where,
     damaged,
-    keys,
     micros,
     moment,
     stale,
@@ -116,7 +116,7 @@ class ObjectStore(Store):
     def apply(self, *changes: Change) -> tuple[Record, ...]:
         for change in changes:
             if isinstance(change, Put):
-                keys(change.record)
+                check_keys(change.record)
         written = []
         with self._lock:
             time = now()

@@ -59,12 +59,22 @@ class VolumeDocument(_Document, kw_only=True, frozen=True, omit_defaults=True, t
     snapshots: list[SnapshotRecord] | None = None
     connections: list[ConnectionRecord] | None = None
 
+    @property
+    def subject(self) -> VolumeRecord:
+        """What it is about."""
+        return self.volume
+
 
 class SnapshotDocument(_Document, kw_only=True, frozen=True, omit_defaults=True, tag="Snapshot"):
     """A snapshot, and the volume it is of."""
 
     snapshot: SnapshotRecord
     volume: VolumeRecord | None = None
+
+    @property
+    def subject(self) -> SnapshotRecord:
+        """What it is about."""
+        return self.snapshot
 
 
 class ConnectionDocument(
@@ -74,6 +84,11 @@ class ConnectionDocument(
 
     connection: ConnectionRecord
     volume: VolumeRecord | None = None
+
+    @property
+    def subject(self) -> ConnectionRecord:
+        """What it is about."""
+        return self.connection
 
 
 class BackendDocument(_Document, kw_only=True, frozen=True, omit_defaults=True, tag="Backend"):
@@ -194,11 +209,7 @@ def records_of(document: Document) -> list[Record]:
         return [document.volume, *(document.snapshots or ()), *(document.connections or ())]
     if isinstance(document, BackendDocument):
         return [record for volume in document.volumes or () for record in records_of(volume)]
-    if isinstance(document, SnapshotDocument):
-        found: list[Record] = [document.snapshot]
-    else:
-        found = [document.connection]
-    return found + ([document.volume] if document.volume is not None else [])
+    return [document.subject, *([] if document.volume is None else [document.volume])]
 
 
 def to_dict(record: Record) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from cinderlib.serialization.documents import (
     NAME,
     BackendDocument,
     Document,
-    SnapshotDocument,
     VolumeDocument,
 )
 from cinderlib.serialization.rules import check_record
@@ -66,7 +65,7 @@ def read(
     data = _to_bytes(source, max_bytes)
     try:
         _refuse_deep(data)
-        if data[:64].lstrip(b" \t\r\n").startswith(b"["):
+        if not data.startswith(b"{") and data[:64].lstrip(b" \t\r\n").startswith(b"["):
             return [_read_one(bytes(item)) for item in _list.decode(data)]
         return _read_one(data)
     except RecursionError:
@@ -111,7 +110,10 @@ def _lines(source: Iterable[bytes], longest: int) -> Iterator[bytes]:
 
 
 def _to_bytes(source: Any, max_bytes: int) -> bytes:
-    if isinstance(source, Mapping | list | tuple):
+    if isinstance(source, str):
+        if len(source) <= max_bytes:
+            source = _encode(source)
+    elif isinstance(source, Mapping | list | tuple):
         try:
             source = msgspec.json.encode(dict(source) if isinstance(source, Mapping) else source)
         except RecursionError:
@@ -120,9 +122,6 @@ def _to_bytes(source: Any, max_bytes: int) -> bytes:
             raise InvalidDocument(
                 f"The document has something in it that JSON cannot carry: {_reason(exc)}."
             ) from None
-    elif isinstance(source, str):
-        if len(source) <= max_bytes:
-            source = _encode(source)
     elif not isinstance(source, bytes | bytearray):
         raise InvalidDocument(f"A document is JSON text, a mapping or a list, not {shown(source)}.")
     if len(source) > max_bytes:
@@ -173,14 +172,26 @@ def _refuse_deep(data: bytes) -> None:
 
 
 def _read_one(data: bytes) -> Document:
-    head = _head.decode(data)
-    if head.format is msgspec.UNSET:
+    # Nearly all are ours and of this format: what it is else is asked of those that are not.
+    document = _try_ours(data)
+    if isinstance(document, Exception):
+        head = _head.decode(data)
+        if head.format is not msgspec.UNSET:
+            _check_format(head.format)
+            raise document
         document = cinderlib5.read(_anything.decode(data))
-    else:
-        _check_format(head.format)
-        document = _document.decode(data)
+    elif document.format != FORMAT:
+        _check_format(document.format)
     _check(document)
     return document
+
+
+def _try_ours(data: bytes) -> Document | Exception:
+    """The document, or what keeps it from being one of ours."""
+    try:
+        return _document.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        return exc
 
 
 def _check_format(value: Any) -> None:
@@ -194,32 +205,37 @@ def _check_format(value: Any) -> None:
 
 
 def _check(document: Document) -> None:
-    name = check_backend_name(document.backend.get(NAME))
-    for option, value in document.backend.items():
-        check_text(option, "name of a backend option")
-        check_json(value, "options of the backend")
-    if isinstance(document, BackendDocument):
+    backend = document.backend
+    name = backend.get(NAME)
+    if len(backend) > 1:
+        for option, value in backend.items():
+            check_text(option, "name of a backend option")
+            check_json(value, "options of the backend")
+    if isinstance(document, VolumeDocument):
+        _check_one(document.volume, name)
+        if document.snapshots:
+            for snapshot in document.snapshots:
+                _check_part(snapshot, document.volume, name)
+        if document.connections:
+            for connection in document.connections:
+                _check_part(connection, document.volume, name)
+    elif isinstance(document, BackendDocument):
+        check_backend_name(name)
         for volume in document.volumes or ():
             _check_format(volume.format)
             if volume.backend.get(NAME) != name:
                 raise InvalidDocument(f"A volume in the document is not of its backend {name!r}.")
             _check(volume)
-    elif isinstance(document, VolumeDocument):
-        _check_one(document.volume, name)
-        for snapshot in document.snapshots or ():
-            _check_part(snapshot, document.volume, name)
-        for connection in document.connections or ():
-            _check_part(connection, document.volume, name)
     else:
         if document.volume is not None:
             _check_one(document.volume, name)
-        part = document.snapshot if isinstance(document, SnapshotDocument) else document.connection
-        _check_part(part, document.volume, name)
+        _check_part(document.subject, document.volume, name)
 
 
-def _check_one(record: _Resource, backend: str) -> None:
+def _check_one(record: _Resource, backend: Any) -> None:
     check_record(record)
-    if record.backend != backend:
+    if record.backend != backend:  # otherwise that one was checked with this one
+        check_backend_name(backend)
         raise InvalidDocument(
             f"The {record.kind} {record.id} is of backend {record.backend!r}, and the document of "
             f"{backend!r}."
@@ -227,7 +243,7 @@ def _check_one(record: _Resource, backend: str) -> None:
 
 
 def _check_part(
-    record: SnapshotRecord | ConnectionRecord, volume: VolumeRecord | None, backend: str
+    record: SnapshotRecord | ConnectionRecord, volume: VolumeRecord | None, backend: Any
 ) -> None:
     _check_one(record, backend)
     if volume is not None and record.volume_id != volume.id:

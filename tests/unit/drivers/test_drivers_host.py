@@ -292,3 +292,58 @@ def test_a_drivers_strange_update_does_no_harm(
         {"key": "k", "value": "v"}], "provider_location": "p"}  # fmt: skip
     returned = port.create_volume(volume)
     assert (returned.provider_location, returned.metadata) == ("p", {"k": "v"})
+
+
+def test_the_files_of_cinders_locks_go_with_what_they_were_for(
+    load: Callable[..., Any], volume: VolumeRecord, store: MemoryStore
+) -> None:
+    import os
+
+    from cinder import utils
+    from oslo_config import cfg
+
+    port = load()
+    snapshot = SnapshotRecord(id=new_id(), backend="array", volume_id=volume.id, volume_size=3)
+    store.apply(Put(snapshot))
+    names = [f"{volume.id}-delete_volume", volume.id, f"{volume.id}-detach_volume"]
+    for name in (*names, f"{snapshot.id}-delete_snapshot"):
+        utils.synchronized(name, external=True)(lambda: None)()
+
+    def left() -> list[str]:
+        folder = cfg.CONF.oslo_concurrency.lock_path
+        return [each for each in os.listdir(folder) if volume.id in each or snapshot.id in each]
+
+    assert len(left()) == 4
+    port.delete_snapshot(snapshot, volume)
+    assert len(left()) == 3
+    port.delete_volume(volume)
+    assert left() == []
+
+
+def test_every_name_of_a_lock_file_that_cinder_removes_is_known(
+    load: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cinder import utils
+
+    from cinderlib.drivers import lockfiles
+
+    removed: list[str] = []
+    port = load()
+    monkeypatch.setattr(utils, "synchronized_remove", lambda name: removed.append(f"cinder-{name}"))
+    utils.clean_volume_file_locks("v", port._driver)
+    assert sorted(removed) == sorted(name.format("v") for name in lockfiles.OF_VOLUME)
+    removed.clear()
+    utils.clean_snapshot_file_locks("s", port._driver)
+    assert sorted(removed) == sorted(name.format("s") for name in lockfiles.OF_SNAPSHOT)
+
+
+def test_a_driver_that_has_lock_files_of_its_own_is_told(
+    load: Callable[..., Any], volume: VolumeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind, told = type(load()._driver), []
+    monkeypatch.setattr(
+        kind, "clean_volume_file_locks",
+        classmethod(lambda cls, volume_id: told.append(volume_id)), raising=False,
+    )  # fmt: skip
+    load().delete_volume(volume)
+    assert told == [volume.id]

@@ -29,7 +29,7 @@ def volume(tmp_path: Path) -> Iterator[Callable[..., dict[str, Any]]]:
         return {"conn": {"driver_volume_type": "local", "data": data}, **fields}
 
     yield make
-    left = [trace.name for file in files for trace in loop.devices_of(str(file))]
-    for name in left:
-        loop.remove(f"/dev/{name}")
+    left = [(trace.name, str(file)) for file in files for trace in loop.devices_of(str(file))]
+    for name, file in left:
+        loop.remove(f"/dev/{name}", file)
     assert not left, f"the test left {left} behind"

@@ -119,7 +119,7 @@ def test_what_is_not_ours_is_left_alone(node: Node, volume: Make, tmp_path: Path
         assert leftover.device != somebody
         assert [f"/dev/{t.name}" for t in loop.devices_of(str(tmp_path / "volume"))] == [somebody]
     finally:
-        loop.remove(somebody)
+        loop.remove(somebody, str(tmp_path / "volume"))
 
 
 def test_a_leftover_in_use_stays(node: Node, volume: Make, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_whole_attachment_is_no_leftover(node: Node, volume: Make, tmp_path: P
 def test_entries_of_an_earlier_boot_are_dropped(node: Node, volume: Make, tmp_path: Path) -> None:
     connection = volume(id="before")
     attachment = node.attach(connection)
-    loop.remove(attachment.path)
+    loop.remove(attachment.path, str(tmp_path / "volume"))
     (boot,) = (tmp_path / "state").iterdir()
     boot.rename(boot.with_name("boot-00000000-0000-0000-0000-000000000000"))
     keep = tmp_path / "state" / "00000000-0000-0000-0000-000000000000"
@@ -167,12 +167,14 @@ def test_entries_of_an_earlier_boot_are_dropped(node: Node, volume: Make, tmp_pa
     assert sorted(f.name for f in (tmp_path / "state").iterdir()) == sorted([boot.name, keep.name])
 
 
-def test_a_device_that_was_taken_away_is_attached_anew(node: Node, volume: Make) -> None:
-    connection = volume()
-    loop.remove(node.attach(connection).path)
+def test_a_device_that_was_taken_away_is_attached_anew(
+    node: Node, volume: Make, tmp_path: Path
+) -> None:
+    connection, file = volume(), str(tmp_path / "volume")
+    loop.remove(node.attach(connection).path, file)
     path = node.attach(connection).path
     assert loop.backing_file(path)
-    loop.remove(path)
+    loop.remove(path, file)
     node.detach(connection)
 
 

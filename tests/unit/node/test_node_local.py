@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import subprocess
 from collections.abc import Callable
@@ -12,7 +14,7 @@ from typing import Any
 import pytest
 
 from cinderlib import errors
-from cinderlib.node import Node, loop
+from cinderlib.node import Node, block, loop
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not os.path.exists("/dev/loop-control"),
@@ -163,24 +165,13 @@ def test_one_volume_from_ten_threads_is_attached_once(node: Node, volume: Make) 
     node.detach(connection)
 
 
-def test_an_attach_runs_one_program_and_so_does_a_detach(
-    node: Node, volume: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    programs: list[str] = []
-    started = subprocess.Popen.__init__
-
-    def count(self: Any, args: Any, *rest: Any, **named: Any) -> None:
-        programs.append(args[0])
-        started(self, args, *rest, **named)
-
-    monkeypatch.setattr(subprocess.Popen, "__init__", count)
+def test_no_program_is_run(node: Node, volume: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(subprocess, "Popen")
     connection = volume()
     node.connector_properties("local")
-    assert programs == []
     node.attach(connection)
-    assert programs == ["losetup"]
+    node.extend(connection)
     node.detach(connection)
-    assert programs == ["losetup", "losetup"]
 
 
 def test_nothing_of_an_attachment_stays_in_the_state(
@@ -194,3 +185,79 @@ def test_nothing_of_an_attachment_stays_in_the_state(
     assert boot.stat().st_mode & 0o777 == 0o700
     node.detach(connection)
     assert not list(boot.iterdir())
+
+
+def test_direct_io_is_used_where_the_filesystem_has_it(
+    node: Node, volume: Make, tmp_path: Path
+) -> None:
+    plain = tmp_path / "without"
+    plain.mkdir()
+    subprocess.run(["mount", "-t", "ramfs", "ramfs", plain], check=True)
+    try:
+        for name, uses in (("volume", "1"), ("without/volume", "0")):
+            connection = volume(name)
+            attachment = node.attach(connection)
+            folder = Path("/sys/block", os.path.basename(attachment.path))
+            assert (folder / "loop/dio").read_text().strip() == uses
+            _write(attachment.path, b"hello")
+            node.detach(connection)
+            assert (tmp_path / name).read_bytes().startswith(b"hello")
+    finally:
+        subprocess.run(["umount", plain], check=True)
+
+
+@pytest.mark.parametrize("mode", ["rw", "ro"])
+def test_a_kernel_that_does_not_know_the_one_step_takes_two(
+    node: Node, volume: Make, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    real = fcntl.ioctl
+
+    def before_linux_5_8(handle: int, request: int, argument: Any = 0) -> Any:
+        if request == 0x4C0A:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        return real(handle, request, argument)
+
+    monkeypatch.setattr(fcntl, "ioctl", before_linux_5_8)
+    connection = volume(attach_mode=mode)
+    path = node.attach(connection).path
+    assert block.is_read_only(path) is (mode == "ro")
+    node.detach(connection)
+
+
+def test_a_device_that_another_process_took_first_is_passed_over(
+    node: Node, volume: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    somebodys = node.attach(volume("first")).path
+    real, free = loop._free, iter([somebodys])
+    monkeypatch.setattr(loop, "_free", lambda: next(free, None) or real())
+    assert node.attach(volume("second")).path != somebodys
+    for name in ("first", "second"):
+        node.detach(volume(name))
+
+
+def test_a_device_is_removed_for_its_own_file_alone(
+    node: Node, volume: Make, tmp_path: Path
+) -> None:
+    connection = volume()
+    path = node.attach(connection).path
+    volume("other")
+    loop.remove(path, str(tmp_path / "other"))
+    assert loop.is_of(path, str(tmp_path / "volume"))
+    node.detach(connection)
+
+
+def test_a_file_that_takes_no_writes_is_refused(node: Node, volume: Make, tmp_path: Path) -> None:
+    folder = tmp_path / "read-only"
+    folder.mkdir()
+    connection = volume("read-only/volume")
+    subprocess.run(["mount", "--bind", folder, folder], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", folder], check=True)
+        with pytest.raises(errors.DeviceUnavailable, match="Read-only file system"):
+            node.attach(connection)
+        read_only = {**connection, "attach_mode": "ro"}
+        assert block.is_read_only(node.attach(read_only).path)
+        node.detach(read_only)
+    finally:
+        subprocess.run(["umount", folder], check=True)
+    assert not node.leftovers()

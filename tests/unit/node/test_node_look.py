@@ -6,6 +6,7 @@ Only ``/dev/loop0`` is real, as a block device whose number is known; it is neve
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +200,28 @@ class TestMultipath:
         monkeypatch.setattr(BrickConnector, "attach", lambda self, before: dict(given))
         device = _connector(tmp_path, "iscsi", self.SEVERAL).attach({})
         assert device["multipath_id"] == self.WWN
+
+    @pytest.mark.parametrize(("state", "waits"), [("running", True), ("offline", False)])
+    def test_an_attach_waits_until_all_paths_that_work_are_in_the_map(
+        self,
+        sysfs: Sysfs,
+        paths: list[Path],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        state: str,
+        waits: bool,
+    ) -> None:
+        other = sysfs.scsi("sdc", "devices/platform/host9/session9/target9:0:0", "9:0:0:1", "naa.5")
+        for disk in (*paths, other):
+            (disk / "device" / "state").write_text(state)
+        link = sysfs.root / "block" / "dm-0" / "slaves" / "sdb"
+        link.unlink()
+        given = {"path": DEVICE, "multipath_id": self.WWN}
+        monkeypatch.setattr(BrickConnector, "attach", lambda self, before: dict(given))
+        # What multipathd does when it gets to it.
+        monkeypatch.setattr(time, "sleep", lambda seconds: link.symlink_to(paths[1]))
+        assert _connector(tmp_path, "iscsi", self.SEVERAL).attach({}) == given
+        assert link.exists() is waits
 
     def test_a_path_to_another_volume_is_found(self, paths: list[Path], tmp_path: Path) -> None:
         (paths[1] / "device" / "wwid").write_text(NAA.replace("1", "2"))

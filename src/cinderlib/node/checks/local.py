@@ -16,9 +16,6 @@ def check(host: Host) -> Iterator[Finding]:
     if not host.is_root:
         return
     meaning = "volumes that are files cannot be attached as block devices"
-    commands = [name for name in ("losetup", "blockdev") if host.which(name) is None]
-    if commands:
-        yield mending.missing(host, "local.commands", commands, meaning)
     state = host.module("loop")
     if state == "missing":
         yield from mending.modules(host, ["loop"], "local.module", meaning)

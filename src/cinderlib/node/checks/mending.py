@@ -16,7 +16,6 @@ PACKAGES: Mapping[str, tuple[str, str]] = {
     "blockdev": ("util-linux", "util-linux"),
     "du": ("coreutils", "coreutils"),
     "iscsiadm": ("open-iscsi", "iscsi-initiator-utils"),
-    "losetup": ("mount", "util-linux"),
     "lsscsi": ("lsscsi", "lsscsi"),
     "lvcreate": ("lvm2", "lvm2"),
     "lvs": ("lvm2", "lvm2"),

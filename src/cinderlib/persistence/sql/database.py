@@ -3,24 +3,29 @@ server, and errors for people."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import random
-import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
 from cinderlib.errors import StoreError
+from cinderlib.filelocks import FileLocks
 from cinderlib.persistence.sql import engine, upgrade
+from cinderlib.persistence.sql.connections import AllInUse, Connections, Kept
+from cinderlib.persistence.sql.statements import Statement
+from cinderlib.persistence.sql.transaction import OneByOne, Together, Transaction, Values, rows
+from cinderlib.persistence.sql.turns import Job, Turns
 
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
+P = ParamSpec("P")
+Work = Callable[[Transaction], Any]
 
 #: How often a transaction is tried that the database ended in favour of another one.
 ATTEMPTS = 20
@@ -29,38 +34,6 @@ ATTEMPTS = 20
 _ABRUPT = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
-_pools_of_parents: list[sa.Pool] = []
-
-
-class Cursor(Protocol):
-    """What is used of a DBAPI cursor."""
-
-    @property
-    def rowcount(self) -> int: ...
-    def execute(self, text: str, parameters: Any = ..., /) -> Any: ...
-    def fetchone(self) -> Any: ...
-    def fetchall(self) -> Any: ...
-
-
-class _Beginning:
-    """A cursor that sends BEGIN together with the first statement, which saves a way to the server
-    and back."""
-
-    def __init__(self, cursor: Cursor) -> None:
-        self._cursor = cursor
-        self._begun = False
-        self.fetchone = cursor.fetchone
-        self.fetchall = cursor.fetchall
-
-    @property
-    def rowcount(self) -> int:
-        return self._cursor.rowcount
-
-    def execute(self, text: str, parameters: Any = None, /) -> Any:
-        if not self._begun:
-            self._begun = True
-            text = f"BEGIN; {text}"
-        return self._cursor.execute(text, parameters)
 
 
 class Conflict(Exception):
@@ -69,6 +42,14 @@ class Conflict(Exception):
 
 class _Lost(Exception):
     """The connection was lost, and nothing was committed."""
+
+
+class _AtTheEnd(Exception):
+    """A transaction failed while the database was committing it."""
+
+
+class _Unclear(Exception):
+    """A row is there already, and which one cannot be told of statements that went together."""
 
 
 class _Undecided(Exception):
@@ -93,65 +74,112 @@ class Database:
         self.IntegrityError: type[Exception] = dbapi.IntegrityError
         self._closed = False
         self._sqlite = self.dialect.name == "sqlite"
-        # SQLite has one writer at a time, in memory one user: threads queue here, where waiting
-        # is fair and costs nothing.
-        self._one_reader = engine.in_memory(url)
-        self._turn = threading.RLock()
-        # BEGIN IMMEDIATE takes SQLite's write lock at once. Taken at the first write instead, a
-        # transaction that has read before cannot wait for it, and fails.
-        self._begin = "BEGIN IMMEDIATE" if self._sqlite else "BEGIN"
-        # psycopg2 writes values into the text itself, which may then be two statements.
-        self._joins = self.dialect.driver == "psycopg2"
+        self._turns = Turns(self._alone, self._all)
+        self._queue = FileLocks(f"{url.database}-queue") if engine.has_file(url) else None
+        self._together = self.dialect.driver == "psycopg2"
         _databases.add(self)
-        if not prepare:
-            return
         try:
-            engine.create_file(url)
-            self._patiently(lambda: upgrade.ensure(self._engine, str(self), timeout))
+            if prepare:
+                engine.create_file(url)
+                self._patiently(upgrade.ensure, self._engine, str(self), timeout)
+            self._connections = Connections(
+                self._engine, engine.CONNECTIONS, timeout, only=engine.in_memory(url)
+            )
         except BaseException:
-            self.close()
+            self._engine.dispose()
             raise
 
     def __str__(self) -> str:
         return self._name
 
-    def read(self, work: Callable[[Cursor], T]) -> T:
-        """Give ``work`` a cursor outside of any transaction. It may be called more than once.
+    def read(self, statement: Statement, values: Values) -> list[Any]:
+        """What a statement finds, outside of any transaction.
 
         :raises StoreError: the database failed.
         """
+        return self._patiently(self._use, lambda kept: rows(kept, statement, values))
 
-        def attempt() -> T:
-            with self._queued(self._one_reader), self._connection() as connection:
-                return work(connection.cursor())
-
-        return self._patiently(attempt)
-
-    def write(self, work: Callable[[Cursor], T]) -> T:
-        """Give ``work`` a cursor in a transaction, which is committed when it returns and undone
-        when it raises. It may be called more than once.
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        """Give ``work`` a transaction, which is committed when it returns and undone when it
+        raises. It may be called more than once.
 
         :raises StoreError: the database failed; unless the message says otherwise, nothing was
             changed.
         """
+        if self._sqlite:
+            return self._patiently(self._write_to_sqlite, work)
+        if self._together:
+            try:
+                return self._patiently(self._use, lambda kept: self._commit(Together(kept), work))
+            except _Unclear:
+                pass  # One by one it is seen whose error it is.
+        return self._patiently(self._use, lambda kept: self._commit(OneByOne(kept), work))
 
-        def attempt() -> T:
-            with self._queued(self._sqlite), self._connection() as connection:
-                cursor: Cursor = connection.cursor()
-                if self._joins:
-                    cursor = _Beginning(cursor)
-                else:
-                    cursor.execute(self._begin)
-                result = work(cursor)
+    def _write_to_sqlite(self, work: Callable[[Transaction], T]) -> T:
+        try:
+            result: T = self._turns.do(work, self._timeout)
+        except TimeoutError:
+            problem = f"other threads have used it for {self._timeout:g} seconds"
+            raise self._failure(problem) from None
+        return result
+
+    def _alone(self, work: Callable[[Transaction], T]) -> T:
+        """In a transaction of SQLite, whose turn is this thread's."""
+        leave = self._enter_queue()
+        try:
+            # IMMEDIATE takes SQLite's write lock at once. Taken at the first write instead, a
+            # transaction that has read before cannot wait for it, and fails.
+            return self._use(lambda kept: self._commit(OneByOne(kept, "BEGIN IMMEDIATE"), work))
+        finally:
+            leave()
+
+    def _all(self, jobs: Sequence[Job[Work]]) -> None:
+        """The same for several, of which each is undone alone when it raises."""
+
+        def work(transaction: Transaction) -> None:
+            cursor = transaction.cursor
+            for job in jobs:
+                cursor.execute("SAVEPOINT job")
                 try:
-                    cursor.execute("COMMIT")
-                except self._Error as exc:
-                    if self._disconnected(exc, connection):
-                        raise _Undecided from exc
-                    raise
-                return result
+                    job.result = job.work(transaction)
+                except self._Error:
+                    raise  # It may have ended the transaction.
+                except Exception as exc:
+                    job.error = exc
+                    cursor.execute("ROLLBACK TO job")
+                cursor.execute("RELEASE job")
 
-        return self._patiently(attempt)
+        self._alone(work)
+
+    def _enter_queue(self) -> Callable[[], None]:
+        """Wait until it is this process's turn. SQLite has a lock and no queue before it: who waits
+        must look again and again, most often in vain, and the newest is as likely to get it."""
+        if self._queue is None:
+            return _nothing
+        try:
+            leave = self._queue.take([0], self._timeout)
+        except StoreError:
+            return _nothing  # The file is another user's, or cannot be made: SQLite's lock will do.
+        if leave is None:
+            raise self._failure(f"other processes have used it for {self._timeout:g} seconds")
+        return leave
+
+    def _commit(self, transaction: Transaction, work: Callable[[Transaction], T]) -> T:
+        ending = False
+        try:
+            result = work(transaction)
+            transaction.all_is_said()
+            ending = True
+            transaction.commit()
+        except self.IntegrityError as exc:
+            if isinstance(transaction, Together):
+                raise _Unclear from exc
+            raise
+        except self._Error as exc:
+            if ending:
+                raise _AtTheEnd from exc
+            raise
+        return result
 
     def schema_version(self) -> int | None:
         """Of which version its tables are, ``None`` where there are none.
@@ -164,78 +192,68 @@ class Database:
         """Leave nothing on disk of what was written over, as far as the library can: SQLite keeps
         it in its log until that is emptied, and while others read, it cannot be."""
         if self._sqlite:
-            self.read(lambda cursor: cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+            text = "PRAGMA wal_checkpoint(TRUNCATE)"
+            self._patiently(self._use, lambda kept: kept.dbapi.execute(text).fetchall())
 
     def close(self) -> None:
         self._closed = True
-        self._engine.dispose()
+        self._connections.forget()
+        if self._queue is not None:
+            self._queue.close()
 
-    @contextlib.contextmanager
-    def _queued(self, needed: bool) -> Iterator[None]:
-        if not needed:
-            yield
-            return
-        if not self._turn.acquire(timeout=self._timeout):
-            raise self._failure(f"other threads have used it for {self._timeout:g} seconds")
-        try:
-            yield
-        finally:
-            self._turn.release()
-
-    @contextlib.contextmanager
-    def _connection(self) -> Iterator[Any]:
-        """A connection of the pool. After an error it is given back without a transaction, or not
+    def _use(self, work: Callable[[Kept], T]) -> T:
+        """Give ``work`` a connection. After an error it is given back without a transaction, or not
         at all."""
         if self._closed:
             raise StoreError(f"The store {self} is closed.", retryable=False)
-        connection = self._engine.raw_connection()
+        kept = self._connections.take()
         try:
-            yield connection
-        except self._Error as exc:
-            if not self._disconnected(exc, connection):
-                self._put_right(connection)
-                raise
-            self._throw_away(connection)
-            raise _Lost from exc
-        except (_Undecided, *_ABRUPT) as exc:
-            # A driver that was interrupted can be out of step with its server. SQLite's has none.
-            if self._sqlite and isinstance(exc, _ABRUPT):
-                self._put_right(connection)
-            else:
-                self._throw_away(connection)
+            result = work(kept)
+        except BaseException as exc:
+            self._put_right(kept, exc)
             raise
-        except BaseException:
-            self._put_right(connection)
-            raise
-        finally:
-            connection.close()
+        self._connections.give_back(kept)
+        return result
 
-    def _put_right(self, connection: Any) -> None:
-        """Leave no transaction open on the connection."""
+    def _put_right(self, kept: Kept, exc: BaseException) -> None:
+        """Leave no transaction open on a connection on which something failed.
+
+        :raises _Lost, _Undecided: it was lost.
+        :raises Exception: the database's own, when its transaction could not be ended.
+        """
+        cause = exc.__cause__ if isinstance(exc, _AtTheEnd) else exc
+        if isinstance(cause, self._Error) and self._disconnected(cause, kept):
+            self._connections.drop(kept)
+            # The others are as old, so most likely they are lost too.
+            self._connections.forget()
+            raise (_Undecided if cause is not exc else _Lost) from cause
+        # A driver that was interrupted can be out of step with its server. SQLite's has none.
+        if isinstance(exc, _ABRUPT) and not self._sqlite:
+            self._connections.drop(kept)
+            return
         try:
             if not self._sqlite:
-                connection.cursor().execute("ROLLBACK")
-            elif connection.in_transaction:
-                connection.rollback()
+                kept.dbapi.cursor().execute("ROLLBACK")
+            elif kept.dbapi.in_transaction:
+                kept.dbapi.rollback()
         except self._Error:
-            connection.invalidate()
+            self._connections.drop(kept)
+        else:
+            self._connections.give_back(kept)
+        if cause is not None and cause is not exc:
+            raise cause
 
-    def _throw_away(self, connection: Any) -> None:
-        """Also the others in the pool: they are as old, so most likely they are lost too."""
-        connection.invalidate()
-        self._engine.dispose()
+    def _disconnected(self, exc: Exception, kept: Kept) -> bool:
+        return self.dialect.is_disconnect(exc, kept.dbapi, None)  # type: ignore[arg-type]
 
-    def _disconnected(self, exc: BaseException, connection: Any) -> bool:
-        return self.dialect.is_disconnect(exc, connection.dbapi_connection, None)  # type: ignore[arg-type]
-
-    def _patiently(self, attempt: Callable[[], T]) -> T:
+    def _patiently(self, attempt: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
         """Do it again where that is safe and can help; all errors become the library's."""
         deadline = time.monotonic() + self._timeout
         conflicts = reconnects = 0
         while True:
             try:
-                return attempt()
-            except sa.exc.TimeoutError as exc:
+                return attempt(*arguments, **named)
+            except AllInUse as exc:
                 raise self._failure("all connections are in use", exc) from exc
             except sa.exc.DBAPIError as exc:
                 error: BaseException = exc.orig or exc
@@ -265,8 +283,8 @@ class Database:
                 if time.monotonic() > deadline:
                     problem = f"another program has kept it locked for {self._timeout:g} seconds"
                     raise self._failure(problem, error) from error
-                # SQLite cannot wake who waits. Short random pauses give all the same chance;
-                # its own, growing ones would let the newest go first.
+                # A program of another kind has it. Short random pauses give all who wait the
+                # same chance; SQLite's own, growing ones would let the newest go first.
                 time.sleep(random.uniform(0.0002, 0.002))  # noqa: S311
             elif _is_deadlock(error) and conflicts < ATTEMPTS:
                 conflicts += 1
@@ -292,12 +310,12 @@ class Database:
         return StoreError(f"The store {self} failed: {problem}.", retryable=not lasting)
 
     def after_fork(self) -> None:
-        """In a child process: leave the parent's connections alone. They are kept, since closing
-        them here would end them there."""
-        self._turn = threading.RLock()
-        if not self._one_reader:
-            _pools_of_parents.append(self._engine.pool)
-            self._engine.dispose(close=False)
+        """In a child process: no thread of the parent is here to end its turn."""
+        self._turns = Turns(self._alone, self._all)
+
+
+def _nothing() -> None:
+    """There is nothing to leave."""
 
 
 def _is_busy(error: BaseException) -> bool:

@@ -25,9 +25,8 @@ _DBAPIS: dict[str, list[tuple[str, str]]] = {
 #: Those that take a ``connect_timeout``.
 _TAKE_TIMEOUT = ("psycopg2", "psycopg", "pymysql", "mysqldb")
 
-#: Connections kept open, and those made above that while more threads want one at once.
-POOL_SIZE = 5
-POOL_OVERFLOW = 27
+#: How many connections a store has at the most.
+CONNECTIONS = 32
 
 
 def parse_url(connection: str | URL) -> URL:
@@ -63,7 +62,7 @@ def parse_url(connection: str | URL) -> URL:
                 f"No Python package that speaks to {name} is installed. "
                 f"Install one: pip install 'cinderlib[{extra}]'"
             )
-    if _has_file(url):
+    if has_file(url):
         url = url.set(database=os.path.abspath(url.database or ""))
     return url
 
@@ -90,11 +89,10 @@ def secrets_in(url: URL) -> list[str]:
     return [str(value) for value in values if value]
 
 
-def create(url: URL, timeout: float, overflow: int = POOL_OVERFLOW) -> sa.Engine:
+def create(url: URL, timeout: float) -> sa.Engine:
     """An engine whose connections are in autocommit mode: the store says BEGIN and COMMIT.
 
     :param timeout: seconds to wait for a connection, and for a lock of another on a row.
-    :param overflow: how many connections may be made above those kept open; -1: any number.
     :raises InvalidPersistence: SQLAlchemy knows no such driver, or an option is wrong.
     :raises MissingDependency: the DBAPI that the URL names is not installed.
     """
@@ -102,24 +100,16 @@ def create(url: URL, timeout: float, overflow: int = POOL_OVERFLOW) -> sa.Engine
         "isolation_level": "AUTOCOMMIT",
         # All transactions are ended by the store, so a returned connection needs no rollback.
         "pool_reset_on_return": None,
+        # What is to be kept open, Connections keeps; the one that looked at the schema goes there.
+        "poolclass": sa.pool.QueuePool,
+        "pool_size": 1,
+        "max_overflow": -1,
     }
-    if in_memory(url):
-        # One connection is the database; the store lets one thread at a time use it.
-        options["poolclass"] = sa.pool.StaticPool
-        options["connect_args"] = {"check_same_thread": False}
-    else:
-        options |= {
-            "poolclass": sa.pool.QueuePool,
-            "pool_size": POOL_SIZE,
-            "max_overflow": overflow,
-            "pool_timeout": timeout,
-            "pool_use_lifo": True,
-        }
-        if url.get_backend_name() == "sqlite":
-            # Waiting for a lock is the store's business (see Database._patiently).
-            options["connect_args"] = {"check_same_thread": False, "timeout": 0}
-        elif url.get_driver_name() in _TAKE_TIMEOUT and "connect_timeout" not in url.query:
-            options["connect_args"] = {"connect_timeout": max(1, round(timeout))}
+    if url.get_backend_name() == "sqlite":
+        # Waiting for a lock is the store's business (see Database._patiently).
+        options["connect_args"] = {"check_same_thread": False, "timeout": 0}
+    elif url.get_driver_name() in _TAKE_TIMEOUT and "connect_timeout" not in url.query:
+        options["connect_args"] = {"connect_timeout": max(1, round(timeout))}
     try:
         engine = sa.create_engine(url, **options)
     except ImportError as exc:
@@ -137,7 +127,11 @@ def create(url: URL, timeout: float, overflow: int = POOL_OVERFLOW) -> sa.Engine
         # written over is wiped in the file.
         "sqlite": ("PRAGMA synchronous=FULL", "PRAGMA secure_delete=ON"),
         # How long to wait for a row that a transaction of another has changed.
-        "postgresql": (f"SET lock_timeout = {round(timeout * 1000)}",),
+        # And no plan that reads a whole table: one that was made while it was small is kept.
+        "postgresql": (
+            f"SET lock_timeout = {round(timeout * 1000)}",
+            "SET enable_seqscan = off",
+        ),
         "mysql": (f"SET SESSION innodb_lock_wait_timeout = {max(1, round(timeout))}",),
         "mariadb": (f"SET SESSION innodb_lock_wait_timeout = {max(1, round(timeout))}",),
     }
@@ -155,10 +149,11 @@ def _execute(connection: Any, statements: Iterable[str]) -> None:
 
 def is_missing(url: URL) -> bool:
     """Whether it is a SQLite database whose file has not been made yet."""
-    return _has_file(url) and not os.path.exists(url.database or "")
+    return has_file(url) and not os.path.exists(url.database or "")
 
 
-def _has_file(url: URL) -> bool:
+def has_file(url: URL) -> bool:
+    """Whether it is a SQLite database in a file of that name."""
     return url.get_backend_name() == "sqlite" and not in_memory(url) and not _is_uri(url)
 
 
@@ -168,7 +163,7 @@ def create_file(url: URL) -> None:
 
     :raises StoreError: the file cannot be made.
     """
-    if not _has_file(url):
+    if not has_file(url):
         return
     path = pathlib.Path(url.database or "")
     try:

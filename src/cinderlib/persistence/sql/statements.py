@@ -7,7 +7,10 @@ running a statement through SQLAlchemy takes longer than SQLite takes to do the 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+import itertools
+import operator
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,23 +20,59 @@ from cinderlib.records import Record
 
 
 class Statement:
-    """A compiled statement. ``parameters`` brings values into the form that the DBAPI takes."""
+    """A compiled statement.
 
-    __slots__ = ("_constants", "_positions", "text")
+    :ivar text: what the DBAPI's cursor is given.
+    :ivar prepare: what each connection has to be told once before; ``None`` for nothing.
+    """
+
+    __slots__ = ("_constants", "_take", "prepare", "text")
 
     def __init__(self, statement: sa.ClauseElement, dialect: sa.Dialect, **options: Any) -> None:
         compiled: Any = statement.compile(dialect=dialect, **options)
         self.text = str(compiled)
-        self._positions: list[str] | None = compiled.positiontup if compiled.positional else None
+        self.prepare: str | None = None
+        if dialect.driver == "psycopg2":
+            self.prepare, self.text = _prepared(self.text)
+        self._take: Callable[[Mapping[str, Any]], Any] = _same
+        if compiled.positional:
+            self._take = _in_order(compiled.positiontup)
         # What SQLAlchemy adds on its own, such as SQLite's OFFSET 0.
         self._constants = {k: v for k, v in compiled.params.items() if v is not None}
 
     def parameters(self, values: Mapping[str, Any]) -> Any:
+        """The values in the form that the DBAPI takes."""
         if self._constants:
             values = {**self._constants, **values}
-        if self._positions is None:
-            return values
-        return tuple([values[name] for name in self._positions])
+        return self._take(values)
+
+
+def _same(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    return values
+
+
+def _in_order(names: list[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    """Gives the values of these names."""
+    if len(names) > 1:
+        return operator.itemgetter(*names)
+    return lambda values: tuple([values[name] for name in names])
+
+
+def _prepared(text: str) -> tuple[str, str]:
+    """PostgreSQL takes longer to plan a statement than to do it, and psycopg2 has it planned each
+    time: so it is prepared by a statement of its own.
+
+    :returns: the one that prepares it, and the one that runs it.
+    """
+    names = list(dict.fromkeys(_PLACEHOLDER.findall(text)))
+    name = f"cinderlib_{next(_numbers)}"
+    body = _PLACEHOLDER.sub(lambda found: f"${names.index(found[1]) + 1}", text).replace("%%", "%")
+    values = ", ".join(f"%({each})s" for each in names)
+    return f"PREPARE {name} AS {body}", f"EXECUTE {name} ({values})" if names else f"EXECUTE {name}"
+
+
+_PLACEHOLDER = re.compile(r"%\((\w+)\)s")
+_numbers = itertools.count(1)
 
 
 def statements(kind: type[Record], dialect: sa.Dialect) -> Statements:
@@ -118,10 +157,39 @@ class Statements:
             query = query.limit(sa.bindparam("limit_", type_=sa.BigInteger))
         return self._make(query)
 
+    def part(self, number: int, form: Form) -> sa.Select[Any]:
+        """A query as one of several; see :func:`together`."""
+        _, field, limit = form
+        table = self._table.c
+        columns = self._document.label("document"), table.created_at, table.id
+        query = sa.select(sa.literal_column(str(number)).label("number"), *columns).where(
+            table[field] == sa.bindparam(f"value_{number}")
+        )
+        if limit is None:
+            return query
+        query = query.order_by(table.created_at, table.id)
+        first = query.limit(sa.literal_column(str(limit))).subquery()
+        return sa.select(*first.c)
+
     def _count(self, fields: tuple[str, ...]) -> Statement:
         return self._make(
             sa.select(sa.func.count()).select_from(self._table).where(*self._equal(fields))
         )
 
 
+#: The form of a query: the kind, the field that is asked for, the limit.
+Form = tuple[type[Record], str, int | None]
+
+
+def together(forms: tuple[Form, ...], dialect: sa.Dialect) -> Statement:
+    """Several queries in one statement: the number of the query that a row answers, its document,
+    when it was created, its id. The values are named ``value_0`` and so on."""
+    key = forms, dialect.name, dialect.driver
+    if key not in _together:
+        parts = [statements(form[0], dialect).part(at, form) for at, form in enumerate(forms)]
+        _together[key] = Statement(sa.union_all(*parts), dialect)
+    return _together[key]
+
+
 _shared: dict[tuple[type[Record], str, str], Statements] = {}
+_together: dict[tuple[tuple[Form, ...], str, str], Statement] = {}

@@ -13,12 +13,13 @@ from cinderlib.persistence.base import (
     PAGE,
     Change,
     Put,
+    Query,
     Remove,
     Store,
+    check_keys,
     check_where,
     damaged,
     from_micros,
-    keys,
     micros,
     moment,
     not_json,
@@ -27,7 +28,8 @@ from cinderlib.persistence.base import (
 )
 from cinderlib.persistence.sql import database, engine, locks
 from cinderlib.persistence.sql.schema import TABLES, VERSION
-from cinderlib.persistence.sql.statements import Statement, Statements, statements
+from cinderlib.persistence.sql.statements import Statement, Statements, statements, together
+from cinderlib.persistence.sql.transaction import Transaction
 from cinderlib.records import Record, decode, encode, now, replace
 
 R = TypeVar("R", bound=Record)
@@ -60,7 +62,7 @@ class SQLStore(Store):
         url = engine.parse_url(connection)
         self.shared = not engine.in_memory(url)
         self._database = database.Database(url, timeout)
-        dialect = self._database.dialect
+        self._dialect = dialect = self._database.dialect
         self._statements = {kind: statements(kind, dialect) for kind in TABLES}
         self._locks_rows = dialect.name != "sqlite"
         if dialect.name != "sqlite":
@@ -72,7 +74,7 @@ class SQLStore(Store):
     def get(self, kind: type[R], id: str) -> R | None:
         if not storable(id):
             return None
-        rows = self._read(self._statements[kind].get, {"id_": id})
+        rows = self._database.read(self._statements[kind].get, {"id_": id})
         return _decode(kind, id, rows[0][0]) if rows else None
 
     def find(
@@ -124,33 +126,50 @@ class SQLStore(Store):
             values["after_time"], values["after_id"] = after
         if limit is not None:
             values["limit_"] = max(limit, 0)
-        return self._read(statement, values)
+        return self._database.read(statement, values)
+
+    def query(self, *queries: Query) -> list[list[Any]]:
+        values = {}
+        for number, (kind, field, value, _) in enumerate(queries):
+            if (field != "id" and field not in kind.indexed) or not storable(value):
+                return super().query(*queries)
+            values[f"value_{number}"] = value
+        if len(queries) < 2:
+            return super().query(*queries)
+        forms = tuple([(kind, field, limit) for kind, field, _, limit in queries])
+        rows = self._database.read(together(forms, self._dialect), values)
+        if len(rows) > 1:
+            rows.sort(key=_order)
+        answers: list[list[Any]] = [[] for _ in queries]
+        for number, document, _, id in rows:
+            answers[number].append(_decode(queries[number].kind, id, document))
+        return answers
 
     def count(self, kind: type[Record], where: Mapping[str, str] | None = None) -> int:
         values = check_where(kind, where)
         if not all(storable(value) for value in values.values()):
             return 0
-        rows = self._read(self._statements[kind].count(tuple(sorted(values))), values)
+        rows = self._database.read(self._statements[kind].count(tuple(sorted(values))), values)
         return int(rows[0][0])
 
     def apply(self, *changes: Change) -> tuple[Record, ...]:
         for change in changes:
             if isinstance(change, Put):
-                keys(change.record)
+                check_keys(change.record)
 
         # One order for all: transactions that cross each other then wait, where one of them would
         # be ended otherwise. Changes of the same record stay as they are.
         order = sorted(range(len(changes)), key=lambda at: _row_of(changes[at]))
 
-        def work(cursor: database.Cursor) -> tuple[Record, ...]:
+        def work(transaction: Transaction) -> tuple[Record, ...]:
             written: dict[int, Record] = {}
             time = now()
             for at in order:
                 change = changes[at]
                 if isinstance(change, Put):
-                    written[at] = self._put(cursor, change, moment(time, at))
+                    written[at] = self._put(transaction, change, moment(time, at))
                 else:
-                    self._remove(cursor, change)
+                    self._remove(transaction, change)
             return tuple(written[at] for at in sorted(written))
 
         return self._database.write(work) if changes else ()
@@ -158,13 +177,12 @@ class SQLStore(Store):
     def rewrite(self, records: Sequence[Record]) -> list[Record]:
         """Write records again, in one transaction; ``version`` and ``updated_at`` stay."""
 
-        def work(cursor: database.Cursor) -> list[Record]:
+        def work(transaction: Transaction) -> list[Record]:
             left = []
             for record in sorted(records, key=lambda record: (record.kind, record.id)):
                 statement = self._statements[type(record)].update
                 values = {"id_": record.id, "version_": record.version}
-                self._execute(cursor, statement, self._row(record) | values)
-                if cursor.rowcount != 1:
+                if not _changed(transaction, statement, self._row(record) | values):
                     left.append(record)
             return left
 
@@ -177,20 +195,11 @@ class SQLStore(Store):
         if self.locks is not None:
             self.locks.close()
 
-    def _read(self, statement: Statement, values: Mapping[str, Any]) -> list[Any]:
-        parameters = statement.parameters(values)
-
-        def work(cursor: database.Cursor) -> list[Any]:
-            cursor.execute(statement.text, parameters)
-            return list(cursor.fetchall())
-
-        return self._database.read(work)
-
-    def _put(self, cursor: database.Cursor, change: Put, time: datetime.datetime) -> Record:
+    def _put(self, transaction: Transaction, change: Put, time: datetime.datetime) -> Record:
         record, statements = change.record, self._statements[type(change.record)]
         version, created = record.version, record.created_at
         if not change.check or (version and created is None):
-            found = self._version(cursor, statements, record.id)
+            found = self._version(transaction, statements, record.id)
             if found and created is None:
                 created = found[1]
             if not change.check:
@@ -199,67 +208,68 @@ class SQLStore(Store):
         values = self._row(new)
         if not version:
             try:
-                self._execute(cursor, statements.insert, values)
+                transaction.later(statements.insert, values)
             except self._database.IntegrityError as exc:
                 if change.check:
                     raise stale(change, None) from exc
                 raise database.Conflict from exc
         else:
-            values |= {"id_": record.id, "version_": version}
-            self._execute(cursor, statements.update, values)
-            if cursor.rowcount != 1:
-                raise self._stale(cursor, statements, change)
+            values["id_"], values["version_"] = record.id, version
+            if not _changed(transaction, statements.update, values):
+                raise self._stale(transaction, statements, change)
         return new
 
     def _row(self, record: Record) -> dict[str, Any]:
-        values = {field: getattr(record, field) for field in record.indexed}
         try:
             document = encode(record).decode()
         except (UnicodeEncodeError, NotImplementedError, TypeError) as exc:
             raise not_json(record, exc) from None
         assert record.created_at is not None
-        return values | {
+        values = {
             "id": record.id,
             "version": record.version,
             "created_at": micros(record.created_at),
             "document": document,
         }
+        for field in record.indexed:
+            values[field] = getattr(record, field)
+        return values
 
-    def _remove(self, cursor: database.Cursor, change: Remove) -> None:
+    def _remove(self, transaction: Transaction, change: Remove) -> None:
         if not storable(change.id):
             if change.version is not None:
                 raise stale(change, None)
             return
         statements = self._statements[change.kind]
         if change.version is None:
-            self._execute(cursor, statements.remove, {"id_": change.id})
+            transaction.later(statements.remove, {"id_": change.id})
             return
         values = {"id_": change.id, "version_": change.version}
-        self._execute(cursor, statements.remove_version, values)
-        if cursor.rowcount != 1:
-            raise self._stale(cursor, statements, change)
-
-    def _execute(
-        self, cursor: database.Cursor, statement: Statement, values: Mapping[str, Any]
-    ) -> None:
-        cursor.execute(statement.text, statement.parameters(values))
+        if not _changed(transaction, statements.remove_version, values):
+            raise self._stale(transaction, statements, change)
 
     def _version(
-        self, cursor: database.Cursor, statements: Statements, id: str
+        self, transaction: Transaction, statements: Statements, id: str
     ) -> tuple[int, datetime.datetime] | None:
         """The version that the database has, and when it was created; both cannot change before
         the transaction ends."""
         statement = statements.version_locked if self._locks_rows else statements.version
-        self._execute(cursor, statement, {"id_": id})
-        row = cursor.fetchone()
+        transaction.execute(statement, {"id_": id})
+        row = transaction.cursor.fetchone()
         return (row[0], from_micros(row[1])) if row else None
 
     def _stale(
-        self, cursor: database.Cursor, statements: Statements, change: Put | Remove
+        self, transaction: Transaction, statements: Statements, change: Put | Remove
     ) -> StoreError:
         id = change.record.id if isinstance(change, Put) else change.id
-        found = self._version(cursor, statements, id)
+        found = self._version(transaction, statements, id)
         return stale(change, found[0] if found else None)
+
+
+def _changed(transaction: Transaction, statement: Statement, values: Mapping[str, Any]) -> bool:
+    """Whether the row was there, as it was expected to be."""
+    transaction.execute(statement, values)
+    return bool(transaction.cursor.rowcount == 1)
 
 
 def schema_versions(connection: str, *, timeout: float = 30.0) -> tuple[int | None, int]:
@@ -279,6 +289,11 @@ def schema_versions(connection: str, *, timeout: float = 30.0) -> tuple[int | No
     finally:
         there.close()
     return found, max(found or 0, VERSION)
+
+
+def _order(row: Any) -> tuple[int, int, str]:
+    number, _, created, id = row
+    return number, created, id
 
 
 def _place(record: Record | None) -> Place | None:

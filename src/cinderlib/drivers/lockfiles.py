@@ -1,0 +1,51 @@
+"""Files of Cinder's locks, which stay when the volume or snapshot is gone that they were for.
+
+Cinder removes them under all names that they can have, whether they are there or not, and takes a
+lock within the process for each. That was a third of what deleting a volume takes, while few
+drivers have such locks: so Cinder is asked to where there is a file, or the driver has a say in it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from cinder import utils
+from cinder.volume import driver as base
+from oslo_config import cfg
+
+#: The files of a volume and of a snapshot, by its id, in the folder of locks.
+OF_VOLUME = ("cinder-{}-delete_volume", "cinder-{}", "cinder-{}-detach_volume")
+OF_SNAPSHOT = ("cinder-{}-delete_snapshot",)
+
+
+class LockFiles:
+    """The files that locks of a driver leave behind.
+
+    :param driver: the driver, set up. Where its locks are is settled by then.
+    """
+
+    def __init__(self, driver: Any) -> None:
+        self._driver = driver
+        self._folder = cfg.CONF.oslo_concurrency.lock_path or ""
+        self._of_volumes = _is_own(driver, "clean_volume_file_locks")
+        self._of_snapshots = _is_own(driver, "clean_snapshot_file_locks")
+
+    def remove_of_volume(self, volume_id: str) -> None:
+        """Once the volume is gone."""
+        if self._of_volumes or self._any(OF_VOLUME, volume_id):
+            utils.clean_volume_file_locks(volume_id, self._driver)
+
+    def remove_of_snapshot(self, snapshot_id: str) -> None:
+        """Once the snapshot is gone."""
+        if self._of_snapshots or self._any(OF_SNAPSHOT, snapshot_id):
+            utils.clean_snapshot_file_locks(snapshot_id, self._driver)
+
+    def _any(self, names: tuple[str, ...], id: str) -> bool:
+        return any(os.access(f"{self._folder}/{name.format(id)}", os.F_OK) for name in names)
+
+
+def _is_own(driver: Any, method: str) -> bool:
+    """Whether a driver has more than the method of Cinder's base class, which does nothing."""
+    mine = getattr(getattr(driver, method, None), "__func__", None)
+    return mine is not getattr(base.BaseVD, method).__func__

@@ -1,0 +1,146 @@
+"""Looking up what a store has, as objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+
+from cinderlib import errors, validation
+from cinderlib.keyvalue import KeyValue
+from cinderlib.persistence.base import Store
+from cinderlib.records import (
+    ConnectionRecord,
+    KeyValueRecord,
+    Record,
+    SnapshotRecord,
+    VolumeRecord,
+)
+from cinderlib.resource import Resource
+
+if TYPE_CHECKING:
+    from cinderlib.connection import Connection
+    from cinderlib.controller import Controller
+    from cinderlib.snapshot import Snapshot
+    from cinderlib.volume import Volume
+
+R = TypeVar("R", bound=Record)
+
+
+class Lookups:
+    """The half of a :class:`cinderlib.Controller` that reads.
+
+    :ivar store: what is read.
+    """
+
+    store: Store
+    #: The class of the objects for each kind of record.
+    _classes: Mapping[type[Record], type[Resource]]
+
+    def volume(self, volume_id: str) -> Volume:
+        """The volume that has the id.
+
+        :raises VolumeNotFound: there is none.
+        """
+        return self.wrap(self._get(VolumeRecord, volume_id, errors.VolumeNotFound))
+
+    def snapshot(self, snapshot_id: str) -> Snapshot:
+        """The snapshot that has the id.
+
+        :raises SnapshotNotFound: there is none.
+        """
+        return self.wrap(self._get(SnapshotRecord, snapshot_id, errors.SnapshotNotFound))
+
+    def connection(self, connection_id: str) -> Connection:
+        """The connection that has the id.
+
+        :raises ConnectionNotFound: there is none.
+        """
+        return self.wrap(self._get(ConnectionRecord, connection_id, errors.ConnectionNotFound))
+
+    def _get(self, kind: type[R], id: str, not_found: type[errors.NotFound]) -> R:
+        record = self.store.get(kind, id) if isinstance(id, str) else None
+        if record is None:
+            raise not_found(
+                f"There is no {kind.kind} with the id {validation.shown(id)}", resource=id
+            )
+        return record
+
+    def peek_volume(self, volume_id: str) -> VolumeRecord | None:
+        """The record of a volume, or ``None``."""
+        return self.store.get(VolumeRecord, volume_id)
+
+    def volumes(
+        self,
+        *,
+        backend: str | None = None,
+        name: str | None = None,
+        after: Volume | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Volume]:
+        """Volumes in the order of creation, streamed: also of backends that are not loaded.
+
+        :param backend: only those on this one.
+        :param name: only those with exactly this name.
+        :param after: only those that come after this one: the last of the previous page, which may
+            be deleted by now.
+        :param limit: at the most so many.
+        """
+        return self._stream(VolumeRecord, after, limit, backend=backend, name=name)
+
+    def snapshots(
+        self,
+        *,
+        backend: str | None = None,
+        name: str | None = None,
+        after: Snapshot | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Snapshot]:
+        """Snapshots, like :meth:`volumes`."""
+        return self._stream(SnapshotRecord, after, limit, backend=backend, name=name)
+
+    def connections(
+        self,
+        *,
+        backend: str | None = None,
+        attached_host: str | None = None,
+        after: Connection | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Connection]:
+        """Connections, like :meth:`volumes`."""
+        where = {"backend": backend, "attached_host": attached_host}
+        return self._stream(ConnectionRecord, after, limit, **where)
+
+    def _stream(
+        self,
+        kind: type[Record],
+        after: Resource | None,
+        limit: int | None,
+        **fields: str | None,
+    ) -> Iterator[Any]:
+        where = {field: value for field, value in fields.items() if value is not None}
+        last = None if after is None else after._record
+        return map(self.wrap, self.store.iterate(kind, where, after=last, limit=limit))
+
+    @overload
+    def wrap(self, record: VolumeRecord) -> Volume: ...
+
+    @overload
+    def wrap(self, record: SnapshotRecord) -> Snapshot: ...
+
+    @overload
+    def wrap(self, record: ConnectionRecord) -> Connection: ...
+
+    @overload
+    def wrap(self, record: KeyValueRecord) -> KeyValue: ...
+
+    @overload
+    def wrap(self, record: Record) -> Any: ...
+
+    def wrap(self, record: Record) -> Any:
+        """The object for a record."""
+        if isinstance(record, KeyValueRecord):
+            return KeyValue(record.id, record.reveal())
+        kind = self._classes[type(record)]
+        wrapped = kind.__new__(kind)
+        wrapped._init(cast("Controller", self), record)
+        return wrapped
