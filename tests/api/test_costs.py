@@ -86,6 +86,62 @@ def test_operations_take_so_many_statements_and_commits(
     assert counted == COSTS
 
 
+#: Ways to a PostgreSQL server and back, of which each takes longer than most statements: the locks,
+#: a look at what is there, the intent's transaction, the result's, the end of the locks.
+MESSAGES = {
+    "create": 5,
+    "get_by_id": 1,
+    "connect": 5,
+    "disconnect": 5,
+    "snapshot": 5,
+    "delete snapshot": 6,
+    "extend": 6,
+    "delete": 5,
+}
+
+
+def test_operations_take_so_many_ways_to_a_server(tmp_path: Path, postgresql: Any) -> None:
+    import psycopg2.extensions
+    import sqlalchemy as sa
+
+    said: list[str] = []
+
+    class Cursor(psycopg2.extensions.cursor):  # type: ignore[misc]
+        def execute(self, text: Any, values: Any = None) -> None:
+            said.append(text)
+            super().execute(text, values)
+
+    def listen(connection: Any, record: Any) -> None:
+        connection.cursor_factory = Cursor
+
+    counted: dict[str, int] = {}
+
+    def count(what: str, work: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
+        said.clear()
+        result = work(*arguments, **named)
+        counted[what] = len(said)
+        return result
+
+    store = {"storage": "db", "connection": postgresql.database()}
+    sa.event.listen(sa.pool.Pool, "connect", listen)
+    try:
+        with cl.Controller(store, state_path=tmp_path) as controller:
+            backend = controller.backend("b", volume_driver="file", file_root=f"{tmp_path}/volumes")
+            connector = controller.local_connector(backend)
+            for _ in range(2):  # once to prepare the statements
+                volume = count("create", backend.create_volume, 1, name="a")
+                count("get_by_id", controller.volume, volume.id)
+                connection = count("connect", volume.connect, connector)
+                count("disconnect", volume.disconnect, connection)
+                snapshot = count("snapshot", volume.create_snapshot)
+                count("delete snapshot", snapshot.delete)
+                count("extend", volume.extend, 2)
+                count("delete", volume.delete)
+    finally:
+        sa.event.remove(sa.pool.Pool, "connect", listen)
+    assert counted == MESSAGES
+
+
 ATTACH = """
 import json, sys
 import cinderlib as cl

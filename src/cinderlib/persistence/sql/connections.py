@@ -32,6 +32,7 @@ class Kept:
     """A connection of the DBAPI, which one thread at a time has.
 
     :ivar prepared: the statements that it has been prepared for, by their texts.
+    :ivar since: when it was last made or given back, on the monotonic clock.
     """
 
     __slots__ = ("dbapi", "generation", "prepared", "since")
@@ -40,7 +41,7 @@ class Kept:
         self.dbapi = dbapi
         self.prepared: set[str] = set()
         self.generation = generation
-        self.since = 0.0
+        self.since = time.monotonic()
 
 
 class Connections:

@@ -49,7 +49,8 @@ class _AtTheEnd(Exception):
 
 
 class _Unclear(Exception):
-    """A row is there already, and which one cannot be told of statements that went together."""
+    """A row is there already, or is not as it was expected to be, and which one cannot be told of
+    statements that went together."""
 
 
 class _Undecided(Exception):
@@ -171,11 +172,9 @@ class Database:
             transaction.all_is_said()
             ending = True
             transaction.commit()
-        except self.IntegrityError as exc:
-            if isinstance(transaction, Together):
-                raise _Unclear from exc
-            raise
         except self._Error as exc:
+            if isinstance(transaction, Together) and transaction.is_unclear(exc):
+                raise _Unclear from exc
             if ending:
                 raise _AtTheEnd from exc
             raise

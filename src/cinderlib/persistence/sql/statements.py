@@ -24,13 +24,28 @@ class Statement:
 
     :ivar text: what the DBAPI's cursor is given.
     :ivar prepare: what each connection has to be told once before; ``None`` for nothing.
+    :ivar strict: the same statement as one that fails when it changes no row; itself where there is
+        no such form.
     """
 
-    __slots__ = ("_constants", "_take", "prepare", "text")
+    __slots__ = ("_constants", "_take", "prepare", "strict", "text")
 
-    def __init__(self, statement: sa.ClauseElement, dialect: sa.Dialect, **options: Any) -> None:
+    def __init__(
+        self,
+        statement: sa.ClauseElement,
+        dialect: sa.Dialect,
+        *,
+        changes_one: bool = False,
+        strict: bool = False,
+        **options: Any,
+    ) -> None:
         compiled: Any = statement.compile(dialect=dialect, **options)
         self.text = str(compiled)
+        self.strict = self
+        if changes_one and dialect.driver == "psycopg2":
+            self.strict = Statement(statement, dialect, strict=True, **options)
+        if strict:
+            self.text = _STRICT.format(self.text)
         self.prepare: str | None = None
         if dialect.driver == "psycopg2":
             self.prepare, self.text = _prepared(self.text)
@@ -71,6 +86,8 @@ def _prepared(text: str) -> tuple[str, str]:
     return f"PREPARE {name} AS {body}", f"EXECUTE {name} ({values})" if names else f"EXECUTE {name}"
 
 
+#: PostgreSQL has no other way to fail in a statement for what another one has found.
+_STRICT = "WITH changed AS ({} RETURNING 1) SELECT 1 / count(*) FROM changed"
 _PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 _numbers = itertools.count(1)
 
@@ -125,7 +142,8 @@ class Statements:
     def update(self) -> Statement:
         names = [column.name for column in self._table.columns if column.name != "id"]
         values: dict[str, Any] = {name: sa.bindparam(name) for name in names}
-        return self._make(sa.update(self._table).where(self._by_version).values(values))
+        update = sa.update(self._table).where(self._by_version).values(values)
+        return self._make(update, changes_one=True)
 
     @functools.cached_property
     def remove(self) -> Statement:
@@ -133,7 +151,7 @@ class Statements:
 
     @functools.cached_property
     def remove_version(self) -> Statement:
-        return self._make(sa.delete(self._table).where(self._by_version))
+        return self._make(sa.delete(self._table).where(self._by_version), changes_one=True)
 
     def _make(self, statement: sa.ClauseElement, **options: Any) -> Statement:
         return Statement(statement, self._dialect, **options)

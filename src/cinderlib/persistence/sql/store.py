@@ -28,7 +28,7 @@ from cinderlib.persistence.base import (
 )
 from cinderlib.persistence.sql import database, engine, locks
 from cinderlib.persistence.sql.schema import TABLES, VERSION
-from cinderlib.persistence.sql.statements import Statement, Statements, statements, together
+from cinderlib.persistence.sql.statements import Statements, statements, together
 from cinderlib.persistence.sql.transaction import Transaction
 from cinderlib.records import Record, decode, encode, now, replace
 
@@ -182,7 +182,8 @@ class SQLStore(Store):
             for record in sorted(records, key=lambda record: (record.kind, record.id)):
                 statement = self._statements[type(record)].update
                 values = {"id_": record.id, "version_": record.version}
-                if not _changed(transaction, statement, self._row(record) | values):
+                transaction.execute(statement, self._row(record) | values)
+                if transaction.cursor.rowcount != 1:
                     left.append(record)
             return left
 
@@ -215,7 +216,7 @@ class SQLStore(Store):
                 raise database.Conflict from exc
         else:
             values["id_"], values["version_"] = record.id, version
-            if not _changed(transaction, statements.update, values):
+            if not transaction.changes_one(statements.update, values):
                 raise self._stale(transaction, statements, change)
         return new
 
@@ -245,7 +246,7 @@ class SQLStore(Store):
             transaction.later(statements.remove, {"id_": change.id})
             return
         values = {"id_": change.id, "version_": change.version}
-        if not _changed(transaction, statements.remove_version, values):
+        if not transaction.changes_one(statements.remove_version, values):
             raise self._stale(transaction, statements, change)
 
     def _version(
@@ -264,12 +265,6 @@ class SQLStore(Store):
         id = change.record.id if isinstance(change, Put) else change.id
         found = self._version(transaction, statements, id)
         return stale(change, found[0] if found else None)
-
-
-def _changed(transaction: Transaction, statement: Statement, values: Mapping[str, Any]) -> bool:
-    """Whether the row was there, as it was expected to be."""
-    transaction.execute(statement, values)
-    return bool(transaction.cursor.rowcount == 1)
 
 
 def schema_versions(connection: str, *, timeout: float = 30.0) -> tuple[int | None, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import select
+import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -9,6 +11,14 @@ from cinderlib.persistence.sql.connections import Kept
 from cinderlib.persistence.sql.statements import Statement
 
 Values = Mapping[str, Any]
+
+#: Seconds after which something between here and the server may have forgotten a connection.
+RECENT = 10.0
+
+#: PostgreSQL's ``division_by_zero``.
+_DIVISION_BY_ZERO = "22012"
+#: How all of PostgreSQL's states begin that say that a constraint was violated.
+_INTEGRITY = "23"
 
 
 def prepare(kept: Kept, cursor: Any, statement: Statement) -> None:
@@ -40,6 +50,12 @@ class Transaction(Protocol):
     def later(self, statement: Statement, values: Values) -> None:
         """Run a statement that has no result but an error, which may come with a later one."""
 
+    def changes_one(self, statement: Statement, values: Values) -> bool:
+        """Run a statement that has to change one row.
+
+        :returns: whether it did, as far as that is known yet; later it is an error.
+        """
+
     def all_is_said(self) -> None:
         """No statement follows but the one that commits."""
 
@@ -63,6 +79,10 @@ class OneByOne:
         self.cursor.execute(statement.text, statement.parameters(values))
 
     later = execute
+
+    def changes_one(self, statement: Statement, values: Values) -> bool:
+        self.execute(statement, values)
+        return bool(self.cursor.rowcount == 1)
 
     def all_is_said(self) -> None:
         """All has been sent by now."""
@@ -93,10 +113,14 @@ class Together:
         prepare(self._kept, self.cursor, statement)
         self._waiting.append(self.cursor.mogrify(statement.text, statement.parameters(values)))
 
+    def changes_one(self, statement: Statement, values: Values) -> bool:
+        self.later(statement.strict, values)
+        return True
+
     def all_is_said(self) -> None:
-        # COMMIT never goes in one message with BEGIN: a connection that has died in the meantime
-        # is found out before the database can have committed anything.
-        if not self._begun:
+        # COMMIT goes in one message with BEGIN only where the connection is known to be alive: if
+        # it is lost then, nobody can tell whether the database has committed.
+        if not self._begun and not _seems_alive(self._kept):
             self._send()
 
     def commit(self) -> None:
@@ -108,3 +132,19 @@ class Together:
         self._waiting.clear()
         self._begun = True
         self.cursor.execute(message)
+
+    @staticmethod
+    def is_unclear(error: Exception) -> bool:
+        """Whether a statement failed for what the database has, and it is not known which one."""
+        state = getattr(error, "pgcode", None) or ""
+        return state == _DIVISION_BY_ZERO or state.startswith(_INTEGRITY)
+
+
+def _seems_alive(kept: Kept) -> bool:
+    """Whether a server that is not asked has said nothing: its last word is the end of the
+    connection."""
+    if time.monotonic() - kept.since > RECENT:
+        return False
+    poll = select.poll()
+    poll.register(kept.dbapi.fileno(), select.POLLIN)
+    return not poll.poll(0)
