@@ -12,7 +12,9 @@ from typing import Any
 from benchmarks.subjects.cycle import Step, timed
 
 VOLUME = ("id", "version", "created_at", "backend", "name", "document")
-CONNECTION = ("id", "version", "created_at", "backend", "volume_id", "attached_host", "document")
+CONNECTION = (
+    "id", "version", "created_at", "backend", "volume_id", "attached_host", "host_key", "document",
+)  # fmt: skip
 INTENT = ("id", "version", "created_at", "backend", "resource_id", "document")
 
 
@@ -69,11 +71,10 @@ class Subject:
         text = f"INSERT INTO cinderlib_{kind} ({', '.join(columns)}) VALUES ({marks})"
         return text, (*values, self._documents[kind])
 
-    def _update(self, kind: str, columns: tuple[str, ...], version: int, *values: Any) -> Any:
-        names = ", ".join(f"{column} = {self._mark}" for column in columns[1:])
-        text = f"UPDATE cinderlib_{kind} SET {names} WHERE id = {self._mark} AND version = "
-        text += self._mark
-        return text, (*values[1:], self._documents[kind], values[0], version)
+    def _update(self, kind: str, id: str, version: int) -> Any:
+        text = "UPDATE cinderlib_{} SET version = {}, document = {} WHERE id = {} AND version = {}"
+        values = version + 1, self._documents[kind], id, version
+        return text.format(kind, *[self._mark] * len(values)), values
 
     def _delete(self, kind: str, id: str) -> Any:
         return f"DELETE FROM cinderlib_{kind} WHERE id = {self._mark}", (id,)
@@ -86,11 +87,10 @@ class Subject:
             return self._insert("intent", INTENT, intent, 1, now, "null", id)
 
         def volume(version: int) -> Any:
-            return self._update("volume", VOLUME, version, id, version + 1, now, "null", name)
+            return self._update("volume", id, version)
 
         def connection(version: int) -> Any:
-            values = (link, version + 1, now, "null", id, None)
-            return self._update("connection", CONNECTION, version, *values)
+            return self._update("connection", link, version)
 
         def create() -> None:
             self._do(begin(), self._insert("volume", VOLUME, id, 1, now, "null", name))
@@ -98,7 +98,8 @@ class Subject:
             self._do(volume(1), self._delete("intent", intent))
 
         def connect() -> None:
-            new = self._insert("connection", CONNECTION, link, 1, now, "null", id, None)
+            values = (link, 1, now, "null", id, None, f"0{number:024x}")
+            new = self._insert("connection", CONNECTION, *values)
             self._do(begin(), new)
             self._call("connect", number)
             self._do(

@@ -191,11 +191,11 @@ def test_upgrade_says_from_which_version_to_which(cinderlib: Command) -> None:
     store = cinderlib.folder / "state" / "metadata.sqlite"
     assert "Would make the tables" in cinderlib("store", "upgrade", "--dry-run").stderr
     assert not store.exists()
-    assert "Made the tables, schema version 1" in cinderlib("store", "upgrade").stderr
+    assert "Made the tables, schema version 2" in cinderlib("store", "upgrade").stderr
     assert store.exists()
     for more in ([], ["--dry-run"]):
-        assert "version 1. There is nothing to do" in cinderlib("store", "upgrade", *more).stderr
-    current = {"from": 1, "to": 1, "changed": False}
+        assert "version 2. There is nothing to do" in cinderlib("store", "upgrade", *more).stderr
+    current = {"from": 2, "to": 2, "changed": False}
     assert cinderlib("store", "upgrade", "--json").json == current
     cinderlib.config.write_text('[store]\nstorage = "memory"\n')
     assert "'db'" in cinderlib("store", "upgrade", ends=2).stderr
@@ -207,7 +207,7 @@ def test_upgrade_refuses_what_a_newer_version_needs_for_itself(cinderlib: Comman
         other.execute("UPDATE cinderlib_schema SET version = 3")
     assert cinderlib("store", "upgrade", "--json").json == {"from": 3, "to": 3, "changed": False}
     with sqlite3.connect(cinderlib.folder / "state" / "metadata.sqlite") as other:
-        other.execute("UPDATE cinderlib_schema SET min_reader = 2")
+        other.execute("UPDATE cinderlib_schema SET min_reader = 3")
     for more in ([], ["--dry-run"]):
         assert "Upgrade cinderlib" in cinderlib("store", "upgrade", *more, ends=8).stderr
 

@@ -16,20 +16,21 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import alembic.command  # noqa: F401  (so that forked processes have it)
+import alembic.command  # here, so that forked processes have it
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import event
 
 from cinderlib.errors import CinderlibError, DamagedRecord, MissingDependency, StoreError
 from cinderlib.filelocks import FileLocks
 from cinderlib.persistence import open_store, upgrade_store
-from cinderlib.persistence.base import Put, Remove, Store
+from cinderlib.persistence.base import Put, Query, Remove, Store, from_micros
 from cinderlib.persistence.sql import schema, upgrade
 from cinderlib.persistence.sql import store as sql_store
-from cinderlib.records import KeyValueRecord, VolumeRecord, replace
+from cinderlib.records import ConnectionRecord, KeyValueRecord, VolumeRecord, encode, replace
 from cinderlib.testing.store import in_threads, increment, volume
 
 SERVERS = ("postgresql", "mariadb")
@@ -160,23 +161,25 @@ def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The library as it may be one day, with one migration more."""
     migrations = tmp_path / "migrations"
     shutil.copytree(upgrade.MIGRATIONS, migrations)
-    (migrations / "versions" / "v0002_second.py").write_text(
+    version = schema.VERSION + 1
+    (migrations / "versions" / f"v{version:04}_next.py").write_text(
         "import sqlalchemy as sa\nfrom alembic import op\n\n"
-        "revision, down_revision = '0002', '0001'\n\n\n"
+        f"revision, down_revision = '{version:04}', '{schema.VERSION:04}'\n\n\n"
         "def upgrade():\n"
         "    op.add_column('cinderlib_volume', sa.Column('colour', sa.String(9)))\n"
-        "    op.execute('UPDATE cinderlib_schema SET version = 2')\n"
+        f"    op.execute('UPDATE cinderlib_schema SET version = {version}')\n"
     )
     monkeypatch.setattr(upgrade, "MIGRATIONS", migrations)
-    monkeypatch.setattr(upgrade, "VERSION", schema.VERSION + 1)
-    monkeypatch.setattr(sql_store, "VERSION", schema.VERSION + 1)
+    monkeypatch.setattr(upgrade, "VERSION", version)
+    monkeypatch.setattr(sql_store, "VERSION", version)
 
 
 def test_an_older_schema_is_upgraded(
     url: str, engine: sa.Engine, request: pytest.FixtureRequest
 ) -> None:
     config = {"storage": "db", "connection": url}
-    assert upgrade_store(config, dry_run=True) == (None, 1)
+    this, following = schema.VERSION, schema.VERSION + 1
+    assert upgrade_store(config, dry_run=True) == (None, this)
     assert not sa.inspect(engine).get_table_names()
     with open_url(url) as store:
         (old,) = store.apply(Put(volume("old")))
@@ -185,13 +188,74 @@ def test_an_older_schema_is_upgraded(
     def columns() -> set[str]:
         return {column["name"] for column in sa.inspect(engine).get_columns("cinderlib_volume")}
 
-    assert upgrade_store(config, dry_run=True) == (1, 2)
+    assert upgrade_store(config, dry_run=True) == (this, following)
     assert "colour" not in columns()
-    assert upgrade_store(config) == (1, 2)
+    assert upgrade_store(config) == (this, following)
     assert "colour" in columns()
-    assert upgrade_store(config) == (2, 2)
+    assert upgrade_store(config) == (following, following)
     with open_url(url) as store:
         assert store.get(VolumeRecord, "old") == old
+
+
+@pytest.fixture
+def first_version(engine: sa.Engine) -> None:
+    """The database as the first version of the schema was, with a connection for each of five hosts
+    and one that is damaged."""
+    config = Config()
+    config.set_main_option("script_location", str(upgrade.MIGRATIONS))
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        alembic.command.upgrade(config, "0001")
+        connection.commit()
+    columns = ("id", "version", "created_at", "backend", "volume_id", "document")
+    table = sa.table("cinderlib_connection", *map(sa.column, columns))
+    rows = [
+        {
+            "id": each.id, "version": 1, "created_at": int(each.id[1:]), "backend": "b1",
+            "volume_id": "v", "document": encode(replace(each, version=1)).decode(),
+        }
+        for each in map(connection_of, range(6))
+    ]  # fmt: skip
+    rows[5]["document"] = "null"
+    with engine.begin() as connection:
+        connection.execute(sa.insert(table), rows)
+
+
+def connection_of(number: int) -> ConnectionRecord:
+    return ConnectionRecord(
+        id=f"c{number}",
+        backend="b1",
+        volume_id="v",
+        connector={"initiator": f"iqn.{number}", "host": "localhost"},
+        created_at=from_micros(number),
+    )
+
+
+def like(store: Store, connection: ConnectionRecord) -> list[str]:
+    """The ids of the connections that a store takes for such as can be of the same host."""
+    (found,) = store.query(Query(ConnectionRecord, "volume_id", "v", like=connection))
+    return [each.id for each in found]
+
+
+def test_hosts_are_found_in_a_database_of_the_first_version(
+    url: str, engine: sa.Engine, first_version: None
+) -> None:
+    with open_url(url) as store:
+        assert not differences(engine)
+        assert like(store, replace(connection_of(3), id="new")) == ["c3"]
+        with pytest.raises(DamagedRecord):
+            like(store, connection_of(5))
+
+
+def test_of_many_hosts_those_alone_are_read_that_can_be_the_one(url: str) -> None:
+    with open_url(url) as store:
+        store.apply(*[Put(connection_of(number)) for number in range(50)])
+        assert like(store, replace(connection_of(3), id="new")) == ["c3"]
+        assert like(store, replace(connection_of(99), id="new")) == []
+        moved = replace(connection_of(4), version=1, connector={"initiator": "iqn.99"})
+        store.apply(Put(moved))
+        assert like(store, replace(connection_of(99), id="new")) == ["c4"]
+        assert like(store, replace(connection_of(4), id="new")) == []
 
 
 def test_a_newer_schema_that_suits_this_version_is_used(url: str, engine: sa.Engine) -> None:

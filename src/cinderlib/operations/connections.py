@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from cinderlib import errors
+from cinderlib.hosts import host_of, same_host
 from cinderlib.operations import halves, volumes
-from cinderlib.operations.hosts import host_of, same_host
 from cinderlib.operations.journal import Journal, intents_of, lost, recovers
 from cinderlib.operations.unmapping import forced, is_the_drivers, unmap, unmap_intent
 from cinderlib.owner import this_host
@@ -68,13 +68,18 @@ def _connect(
     journal: Journal, connection: ConnectionRecord, asked: Mapping[str, Any], *, to_attach: bool
 ) -> tuple[ConnectionRecord, VolumeRecord, bool]:
     lock = volumes.lock_name(connection.volume_id)
-    queries = _of_volume(connection.volume_id), intents_of(connection.volume_id)
+    queries = (
+        Query(ConnectionRecord, "volume_id", connection.volume_id, like=connection),
+        _of_volume(connection.volume_id, limit=ENOUGH),
+        intents_of(connection.volume_id),
+    )
     with journal.locks.hold(lock):
-        volume, (others, intents) = volumes.look(journal, connection.volume_id, *queries)
-        if _settle(journal, others):
-            volume, (others, intents) = volumes.look(journal, connection.volume_id, *queries)
+        volume, (alike, some, intents) = volumes.look(journal, connection.volume_id, *queries)
+        if _settle(journal, [*alike, *some]):
+            _settle_all(journal, volume.id)
+            volume, (alike, some, intents) = volumes.look(journal, volume.id, *queries)
         driver = journal.driver(volume.backend)
-        there = _same(connection, others)
+        there = _same(connection, alike)
         if there is not None and there.status == "attached":
             _refuse_different(there, asked)
             return there, volume, False
@@ -83,7 +88,7 @@ def _connect(
                 f"Volume {volume.id} cannot be connected: it is '{volume.status}'",
                 resource=volume.id,
             )
-        others = [other for other in others if other is not there]
+        others = [other for other in some if there is None or other.id != there.id]
         if others and not volume.multiattach:
             raise errors.InvalidVolume(
                 f"Volume {volume.id} is connected to {host_of(others[0])} and was not created"
@@ -149,6 +154,11 @@ def _settle(journal: Journal, found: Sequence[ConnectionRecord]) -> bool:
         if connection.status in TRANSITIONAL
     ]
     return any(settled)
+
+
+def _settle_all(journal: Journal, volume_id: str) -> None:
+    """The same for all that the volume has: where one was interrupted, others may have been."""
+    _settle(journal, journal.store.find(ConnectionRecord, {"volume_id": volume_id}))
 
 
 def _same(
@@ -244,8 +254,7 @@ def disconnect(
             if force:
                 settled |= _settle_or_give_up(journal, connection_id, lock)
         if _settle(journal, [*here, *some]) or settled:
-            # Others may come to light that were interrupted, too.
-            _settle(journal, journal.store.find(ConnectionRecord, {"volume_id": volume_id}))
+            _settle_all(journal, volume_id)
             volume, (here, some, _, intents) = volumes.find(journal, volume_id, *queries)
         if not here:
             return None
@@ -373,11 +382,8 @@ def settle_disconnected(journal: Journal, intent: IntentRecord, what: str) -> No
     if connection is None or volume is None:
         journal.finish(intent, "Nothing was done", Remove(ConnectionRecord, intent.resource_id))
         return
-    others = [
-        c
-        for c in journal.store.find(ConnectionRecord, {"volume_id": volume.id})
-        if c.id != connection.id
-    ]
+    (some,) = journal.store.query(_of_volume(volume.id, limit=ENOUGH))
+    others = [other for other in some if other.id != connection.id]
     driver = journal.driver(intent.backend)
     after = unmap(driver, volume, connection, last=not others, force=True)
     done = f"The interrupted {what} of volume {volume.id} was settled on the storage"

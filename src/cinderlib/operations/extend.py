@@ -66,8 +66,9 @@ def extend(journal: Journal, volume_id: str, size: int) -> tuple[VolumeRecord, b
 
 def _let_see(journal: Journal, volume_id: str) -> int | None:
     """Let this host's device of a volume take the volume's size, which is returned in bytes."""
-    for connection in journal.store.find(ConnectionRecord, {"volume_id": volume_id}):
-        if connection.device is not None and connection.attached_host == this_host():
+    where = {"volume_id": volume_id, "attached_host": this_host()}
+    for connection in journal.store.find(ConnectionRecord, where):
+        if connection.device is not None:
             return journal.host.extend(connection)
     return None
 

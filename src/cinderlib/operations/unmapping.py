@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from cinderlib import errors
 from cinderlib.drivers.port import Driver
+from cinderlib.hosts import same_ports
 from cinderlib.operations import volumes
-from cinderlib.operations.hosts import same_ports
 from cinderlib.operations.journal import Journal, recovers
 from cinderlib.owner import this_process
+from cinderlib.persistence.base import Query
 from cinderlib.records import (
     ConnectionRecord,
     IntentRecord,
@@ -80,8 +81,11 @@ def recover_unmap(journal: Journal, intent: IntentRecord) -> str:
         # The storage has forgotten its mappings with it.
         journal.finish(intent, "Nothing was done")
         return "finished"
-    there = journal.store.find(ConnectionRecord, {"volume_id": volume.id})
-    if any(same_ports(connection, other) for other in there):
+    there, alike = journal.store.query(
+        Query(ConnectionRecord, "volume_id", volume.id, limit=1),
+        Query(ConnectionRecord, "volume_id", volume.id, like=connection),
+    )
+    if any(same_ports(connection, other) for other in alike):
         journal.finish(intent, "Nothing was done")
         return "finished"
     after = unmap(journal.driver(intent.backend), volume, connection, last=not there, force=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from cinderlib import errors
 from cinderlib.drivers.port import Driver
-from cinderlib.operations.hosts import host_of
+from cinderlib.hosts import host_of
 from cinderlib.operations.journal import Journal, intents_of, lost, recovers, refuse_differences
 from cinderlib.owner import this_host
 from cinderlib.persistence.base import Query, Remove

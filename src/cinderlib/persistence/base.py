@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from cinderlib.errors import DamagedRecord, InvalidInput, StaleRecord
-from cinderlib.records import KINDS, Record
+from cinderlib.records import KINDS, ConnectionRecord, Record
 
 if TYPE_CHECKING:
     from cinderlib.persistence.objects import DB as DB
@@ -185,12 +185,16 @@ class Query(NamedTuple):
 
     :ivar field: ``id``, or an indexed one.
     :ivar limit: at the most so many.
+    :ivar like: of the connections of a volume, only the one with the id of this one, and those that
+        can be for its host (see :mod:`cinderlib.hosts`). More is no error: a store that cannot tell
+        gives all.
     """
 
     kind: type[Record]
     field: str
     value: str
     limit: int | None = None
+    like: ConnectionRecord | None = None
 
 
 class SharedLocks(Protocol):
@@ -263,7 +267,7 @@ class Store(abc.ABC):
         return [self._answer(query) for query in queries]
 
     def _answer(self, query: Query) -> list[Any]:
-        kind, field, value, limit = query
+        kind, field, value, limit, _ = query
         if field == "id":
             record = self.get(kind, value)
             return [] if record is None else [record]

@@ -16,15 +16,16 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import itertools
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, TypeVar
 
 import pytest
 
-from cinderlib import records
+from cinderlib import hosts, records
 from cinderlib.errors import DamagedRecord, InvalidInput, StaleRecord, StoreError
-from cinderlib.persistence.base import PAGE, Put, Remove, Store
+from cinderlib.persistence.base import PAGE, Put, Query, Remove, Store
 from cinderlib.records import (
     ConnectionRecord,
     IntentRecord,
@@ -82,6 +83,20 @@ def volume(id: str = "", **fields: Any) -> VolumeRecord:
     """A new volume; what is not given is of no importance."""
     fields = {"backend": "b1", "size": 1, "host": "h@b1#p", **fields}
     return VolumeRecord(id=id or records.new_id(), **fields)
+
+
+def _connectors() -> Iterator[dict[str, Any]]:
+    """Of two hosts, which say more of themselves or less."""
+    said = {
+        "system uuid": ("uuid-1", "uuid-2"),
+        "initiator": ("iqn.one", "iqn.two"),
+        "wwpns": (["5001"], ["5001", "5002"]),
+        "host": ("one", "\u2603"),
+    }
+    for size in range(3):
+        for names in itertools.combinations(said, size):
+            for values in itertools.product(*[said[name] for name in names]):
+                yield dict(zip(names, values, strict=True))
 
 
 def every_kind() -> list[Record]:
@@ -333,6 +348,27 @@ class StoreConformance:
         for call in (store.find, store.count):
             with pytest.raises(InvalidInput, match="size"):
                 call(VolumeRecord, {"size": "1"})
+
+    def test_connections_that_can_be_for_a_host_are_found(self, store: Store) -> None:
+        """Whatever their connectors are made of, and of which volume others are."""
+        made = [
+            ConnectionRecord(
+                id=f"c{number}", backend="b", volume_id="v", connector=said, attached_host=host
+            )
+            for number, (said, host) in enumerate(
+                itertools.product(_connectors(), (None, "a", "b"))
+            )
+        ]
+        elsewhere = replace(made[-1], id="elsewhere", volume_id="other")
+        stored = store.apply(*map(Put, [*made, elsewhere]))
+        for one in made:
+            (found,) = store.query(Query(ConnectionRecord, "volume_id", "v", like=one))
+            ids = {each.id for each in found}
+            assert found == [each for each in stored if each.id in ids]
+            assert ids.isdisjoint(["elsewhere"])
+            assert ids.issuperset(each.id for each in made if hosts.same_ports(one, each))
+            assert ids.issuperset(each.id for each in made if hosts.same_host(one, each))
+            assert one.id in ids
 
     def test_records_made_in_one_call_come_in_its_order(self, store: Store) -> None:
         ids = ["m", "z", "a", "k"]

@@ -15,8 +15,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from cinderlib.persistence.sql.schema import TABLES
-from cinderlib.records import Record
+from cinderlib import hosts
+from cinderlib.persistence.base import storable
+from cinderlib.persistence.sql.schema import INDEXES, TABLES
+from cinderlib.records import ConnectionRecord, Record
 
 
 class Statement:
@@ -106,6 +108,7 @@ class Statements:
 
     def __init__(self, kind: type[Record], dialect: sa.Dialect) -> None:
         self._table = table = TABLES[kind]
+        self._indexes = INDEXES[kind]
         self._dialect = dialect
         # SQLite stores whatever bytes it is given: as text, one that is damaged would fail the
         # whole query. The others have checked it.
@@ -146,6 +149,22 @@ class Statements:
         return self._make(update, changes_one=True)
 
     @functools.cached_property
+    def update_in_place(self) -> Statement | None:
+        """The same for a record that stays where it is in every index, and else changes no row.
+        SQLite writes each index anew that has a column which is set, be it to what it was; the
+        others look."""
+        if self._dialect.name != "sqlite":
+            return None
+        set_ = ("version", "document")
+        stay = [
+            column.is_not_distinct_from(sa.bindparam(column.name, type_=column.type))
+            for column in self._table.columns
+            if column.name not in ("id", *set_)
+        ]
+        update = sa.update(self._table).where(self._by_version, *stay)
+        return self._make(update.values({name: sa.bindparam(name) for name in set_}))
+
+    @functools.cached_property
     def remove(self) -> Statement:
         return self._make(sa.delete(self._table).where(self._by_id))
 
@@ -157,7 +176,14 @@ class Statements:
         return Statement(statement, self._dialect, **options)
 
     def _equal(self, fields: tuple[str, ...]) -> list[sa.ColumnElement[bool]]:
-        return [self._table.c[field] == sa.bindparam(field) for field in fields]
+        columns: dict[str, sa.ColumnElement[Any]] = {each: self._table.c[each] for each in fields}
+        if self._dialect.name == "sqlite":
+            # It has no statistics and may take the index of all that a backend has where there is
+            # one of what is asked. A sign before a column keeps it from its index.
+            usable = [index for index in self._indexes if index and {*index} <= {*fields}]
+            best = max(reversed(usable), key=len, default=())
+            columns |= {each: sa.literal_column(f"+{each}") for each in fields if each not in best}
+        return [columns[each] == sa.bindparam(each) for each in fields]
 
     def _find(self, fields: tuple[str, ...], after: bool, limited: bool) -> Statement:
         created, id = self._table.c.created_at, self._table.c.id
@@ -175,19 +201,33 @@ class Statements:
             query = query.limit(sa.bindparam("limit_", type_=sa.BigInteger))
         return self._make(query)
 
-    def part(self, number: int, form: Form) -> sa.Select[Any]:
-        """A query as one of several; see :func:`together`."""
-        _, field, limit = form
+    def parts(self, number: int, form: Form) -> list[sa.Select[Any]]:
+        """A query as one of several, or more than one; see :func:`together`."""
+        _, field, limit, alike = form
         table = self._table.c
         columns = self._document.label("document"), table.created_at, table.id
         query = sa.select(sa.literal_column(str(number)).label("number"), *columns).where(
             table[field] == sa.bindparam(f"value_{number}")
         )
+        if alike:
+            # Each a range of an index, which conditions joined by OR need not be.
+            return [query.where(condition) for condition in self._alike(number)]
         if limit is None:
-            return query
+            return [query]
         query = query.order_by(table.created_at, table.id)
         first = query.limit(sa.literal_column(str(limit))).subquery()
-        return sa.select(*first.c)
+        return [sa.select(*first.c)]
+
+    def _alike(self, number: int) -> list[sa.ColumnElement[bool]]:
+        """What a connection that is like another fulfils, at least one; see :func:`alike`."""
+        host, key = self._table.c.attached_host, self._table.c.host_key
+        return [
+            host == sa.bindparam(f"host_{number}", type_=host.type),
+            key == sa.bindparam(f"key_{number}", type_=key.type),
+            key < sa.bindparam(f"before_{number}", type_=key.type),
+            key >= sa.bindparam(f"behind_{number}", type_=key.type),
+            self._table.c.id == sa.bindparam(f"id_{number}", type_=key.type),
+        ]
 
     def _count(self, fields: tuple[str, ...]) -> Statement:
         return self._make(
@@ -195,8 +235,23 @@ class Statements:
         )
 
 
-#: The form of a query: the kind, the field that is asked for, the limit.
-Form = tuple[type[Record], str, int | None]
+#: The form of a query: the kind, the field that is asked for, the limit, whether only what is like
+#: a record.
+Form = tuple[type[Record], str, int | None, bool]
+
+
+def alike(number: int, connection: ConnectionRecord) -> dict[str, str | None]:
+    """The values for a query, one of several, for what is like a connection."""
+    key = hosts.key(connection)
+    before, behind = hosts.may_be(key)
+    host, id = connection.attached_host, connection.id
+    return {
+        f"host_{number}": host if host and storable(host) else None,
+        f"key_{number}": key,
+        f"before_{number}": before,
+        f"behind_{number}": behind,
+        f"id_{number}": id if storable(id) else None,
+    }
 
 
 def together(forms: tuple[Form, ...], dialect: sa.Dialect) -> Statement:
@@ -204,8 +259,8 @@ def together(forms: tuple[Form, ...], dialect: sa.Dialect) -> Statement:
     when it was created, its id. The values are named ``value_0`` and so on."""
     key = forms, dialect.name, dialect.driver
     if key not in _together:
-        parts = [statements(form[0], dialect).part(at, form) for at, form in enumerate(forms)]
-        _together[key] = Statement(sa.union_all(*parts), dialect)
+        parts = [statements(form[0], dialect).parts(at, form) for at, form in enumerate(forms)]
+        _together[key] = Statement(sa.union_all(*itertools.chain(*parts)), dialect)
     return _together[key]
 
 

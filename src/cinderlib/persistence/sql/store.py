@@ -27,8 +27,8 @@ from cinderlib.persistence.base import (
     storable,
 )
 from cinderlib.persistence.sql import database, engine, locks
-from cinderlib.persistence.sql.schema import TABLES, VERSION
-from cinderlib.persistence.sql.statements import Statements, statements, together
+from cinderlib.persistence.sql.schema import MADE, TABLES, VERSION
+from cinderlib.persistence.sql.statements import Statements, alike, statements, together
 from cinderlib.persistence.sql.transaction import Transaction
 from cinderlib.records import Record, decode, encode, now, replace
 
@@ -129,20 +129,27 @@ class SQLStore(Store):
         return self._database.read(statement, values)
 
     def query(self, *queries: Query) -> list[list[Any]]:
-        values = {}
-        for number, (kind, field, value, _) in enumerate(queries):
+        values: dict[str, str | None] = {}
+        for number, (kind, field, value, _, like) in enumerate(queries):
             if (field != "id" and field not in kind.indexed) or not storable(value):
                 return super().query(*queries)
             values[f"value_{number}"] = value
-        if len(queries) < 2:
+            if like is not None:
+                values |= alike(number, like)
+        if len(queries) < 2 and queries[0].like is None:
             return super().query(*queries)
-        forms = tuple([(kind, field, limit) for kind, field, _, limit in queries])
+        forms = tuple(
+            [(kind, field, limit, like is not None) for kind, field, _, limit, like in queries]
+        )
         rows = self._database.read(together(forms, self._dialect), values)
         if len(rows) > 1:
             rows.sort(key=_order)
         answers: list[list[Any]] = [[] for _ in queries]
+        before = None
         for number, document, _, id in rows:
-            answers[number].append(_decode(queries[number].kind, id, document))
+            if (number, id) != before:  # It can be like another in more than one way.
+                answers[number].append(_decode(queries[number].kind, id, document))
+            before = number, id
         return answers
 
     def count(self, kind: type[Record], where: Mapping[str, str] | None = None) -> int:
@@ -216,7 +223,10 @@ class SQLStore(Store):
                 raise database.Conflict from exc
         else:
             values["id_"], values["version_"] = record.id, version
-            if not transaction.changes_one(statements.update, values):
+            in_place = statements.update_in_place
+            if not (in_place and transaction.changes_one(in_place, values)) and not (
+                transaction.changes_one(statements.update, values)
+            ):
                 raise self._stale(transaction, statements, change)
         return new
 
@@ -234,6 +244,8 @@ class SQLStore(Store):
         }
         for field in record.indexed:
             values[field] = getattr(record, field)
+        for column, made in MADE.get(type(record), {}).items():
+            values[column] = made(record)
         return values
 
     def _remove(self, transaction: Transaction, change: Remove) -> None:

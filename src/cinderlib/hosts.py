@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
 from cinderlib.records import ConnectionRecord
 
 #: What names a host, the surest first. Two connectors that agree in the first that both have are
@@ -31,3 +34,28 @@ def same_ports(one: ConnectionRecord, other: ConnectionRecord) -> bool:
         if mine and theirs:
             return bool(mine == theirs)
     return False
+
+
+def key(connection: ConnectionRecord) -> str | None:
+    """What an index finds a connection by among those of its volume, see :func:`may_be`: which of
+    :data:`IDENTITY` is the first that its connector has, and a digest of that; ``None`` when it has
+    none.
+
+    Stores keep it: what is changed here needs a migration.
+    """
+    for place, name in enumerate(IDENTITY):
+        if value := connection.connector.get(name):
+            text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+            digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12)
+            return f"{place}{digest.hexdigest()}"
+    return None
+
+
+def may_be(key: str | None) -> tuple[str, str]:
+    """The keys that another connection of the same host can have beside ``key``: those that sort
+    before the first text, or not before the second.
+
+    Of two connectors that begin with the same of :data:`IDENTITY`, it alone decides, and the keys
+    are equal. Where one has what the other lacks, the digests tell nothing.
+    """
+    return (key[0], str(int(key[0]) + 1)) if key else ("", "~")
