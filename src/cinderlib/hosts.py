@@ -51,11 +51,14 @@ def key(connection: ConnectionRecord) -> str | None:
     return None
 
 
-def may_be(key: str | None) -> tuple[str, str]:
+def may_be(key: str | None) -> tuple[str | None, str | None]:
     """The keys that another connection of the same host can have beside ``key``: those that sort
-    before the first text, or not before the second.
+    before the first text, or not before the second. Where that is ``None``, there are no such keys.
 
     Of two connectors that begin with the same of :data:`IDENTITY`, it alone decides, and the keys
     are equal. Where one has what the other lacks, the digests tell nothing.
     """
-    return (key[0], str(int(key[0]) + 1)) if key else ("", "~")
+    if key is None:
+        return None, None
+    place = int(key[0])
+    return str(place) if place else None, str(place + 1) if place + 1 < len(IDENTITY) else None

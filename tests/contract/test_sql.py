@@ -30,7 +30,16 @@ from cinderlib.persistence import open_store, upgrade_store
 from cinderlib.persistence.base import Put, Query, Remove, Store, from_micros
 from cinderlib.persistence.sql import schema, upgrade
 from cinderlib.persistence.sql import store as sql_store
-from cinderlib.records import ConnectionRecord, KeyValueRecord, VolumeRecord, encode, replace
+from cinderlib.records import (
+    ConnectionRecord,
+    IntentRecord,
+    KeyValueRecord,
+    Record,
+    SnapshotRecord,
+    VolumeRecord,
+    encode,
+    replace,
+)
 from cinderlib.testing.store import in_threads, increment, volume
 
 SERVERS = ("postgresql", "mariadb")
@@ -286,6 +295,30 @@ def test_a_schema_that_is_too_new_is_refused(url: str, engine: sa.Engine) -> Non
     with pytest.raises(StoreError, match=r"newer version .* Upgrade cinderlib") as caught:
         open_url(url)
     assert not caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "index"),
+    [
+        (VolumeRecord, "backend name", "backend_name"),
+        (SnapshotRecord, "backend volume_id", "volume_id"),
+        (SnapshotRecord, "name volume_id", "volume_id"),
+        (ConnectionRecord, "backend volume_id", "volume_id"),
+        (ConnectionRecord, "attached_host backend", "attached_host"),
+        (ConnectionRecord, "attached_host volume_id", "volume_id_attached_host"),
+        (IntentRecord, "backend resource_id", "resource_id"),
+    ],
+)
+def test_sqlite_looks_up_by_the_index_that_says_most(
+    sqlite_url: str, kind: type[Record], fields: str, index: str
+) -> None:
+    """It keeps no statistics, and could as well go through all that a backend has."""
+    with open_url(sqlite_url) as store:
+        assert isinstance(store, sql_store.SQLStore)
+        text = store._statements[kind].find(tuple(fields.split()), False, True).text
+    with contextlib.closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as database:
+        plan = database.execute(f"EXPLAIN QUERY PLAN {text}", ("x", "x", 1, 0)).fetchall()
+    assert [f" INDEX cinderlib_{kind.kind}_by_{index} (" in row[-1] for row in plan] == [True]
 
 
 # --- many users ----------------------------------------------------------------------------------

@@ -87,8 +87,9 @@ MADE: Mapping[type[Record], Mapping[str, Callable[[Any], str | None]]] = {
 #: The columns of each index. Every listing is in the order of creation, so every index ends with
 #: it: a page is then one range of one index, however many records there are. Each index costs every
 #: record that comes or goes a page of the disk, so there are none for few records or for two fields
-#: of which one says the other: a volume is of one backend. With two columns the key of an index is
-#: 3068 bytes long in MariaDB, where 3072 are allowed.
+#: of which one says the other: a volume is of one backend. SQLite keeps no statistics, and of two
+#: that would do it takes the one that was made last: the one that finds less. With two columns the
+#: key of an index is 3068 bytes long in MariaDB, where 3072 are allowed.
 INDEXES: Mapping[type[Record], tuple[tuple[str, ...], ...]] = {
     VolumeRecord: ((), ("backend",), ("name",), ("backend", "name")),
     SnapshotRecord: ((), ("backend",), ("name",), ("volume_id",), ("backend", "name")),

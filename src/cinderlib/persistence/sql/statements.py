@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from cinderlib import hosts
 from cinderlib.persistence.base import storable
-from cinderlib.persistence.sql.schema import INDEXES, TABLES
+from cinderlib.persistence.sql.schema import TABLES
 from cinderlib.records import ConnectionRecord, Record
 
 
@@ -108,7 +108,6 @@ class Statements:
 
     def __init__(self, kind: type[Record], dialect: sa.Dialect) -> None:
         self._table = table = TABLES[kind]
-        self._indexes = INDEXES[kind]
         self._dialect = dialect
         # SQLite stores whatever bytes it is given: as text, one that is damaged would fail the
         # whole query. The others have checked it.
@@ -176,14 +175,7 @@ class Statements:
         return Statement(statement, self._dialect, **options)
 
     def _equal(self, fields: tuple[str, ...]) -> list[sa.ColumnElement[bool]]:
-        columns: dict[str, sa.ColumnElement[Any]] = {each: self._table.c[each] for each in fields}
-        if self._dialect.name == "sqlite":
-            # It has no statistics and may take the index of all that a backend has where there is
-            # one of what is asked. A sign before a column keeps it from its index.
-            usable = [index for index in self._indexes if index and {*index} <= {*fields}]
-            best = max(reversed(usable), key=len, default=())
-            columns |= {each: sa.literal_column(f"+{each}") for each in fields if each not in best}
-        return [columns[each] == sa.bindparam(each) for each in fields]
+        return [self._table.c[field] == sa.bindparam(field) for field in fields]
 
     def _find(self, fields: tuple[str, ...], after: bool, limited: bool) -> Statement:
         created, id = self._table.c.created_at, self._table.c.id
@@ -210,24 +202,25 @@ class Statements:
             table[field] == sa.bindparam(f"value_{number}")
         )
         if alike:
-            # Each a range of an index, which conditions joined by OR need not be.
-            return [query.where(condition) for condition in self._alike(number)]
+            # Each is a range of an index, which conditions joined by OR need not be.
+            return [query.where(self._alike(way, f"{way}_{number}")) for way in alike]
         if limit is None:
             return [query]
         query = query.order_by(table.created_at, table.id)
         first = query.limit(sa.literal_column(str(limit))).subquery()
         return [sa.select(*first.c)]
 
-    def _alike(self, number: int) -> list[sa.ColumnElement[bool]]:
-        """What a connection that is like another fulfils, at least one; see :func:`alike`."""
-        host, key = self._table.c.attached_host, self._table.c.host_key
-        return [
-            host == sa.bindparam(f"host_{number}", type_=host.type),
-            key == sa.bindparam(f"key_{number}", type_=key.type),
-            key < sa.bindparam(f"before_{number}", type_=key.type),
-            key >= sa.bindparam(f"behind_{number}", type_=key.type),
-            self._table.c.id == sa.bindparam(f"id_{number}", type_=key.type),
-        ]
+    def _alike(self, way: str, name: str) -> sa.ColumnElement[bool]:
+        """How a connection can be like another; see :func:`alike`."""
+        table = self._table.c
+        value: sa.BindParameter[str] = sa.bindparam(name, type_=table.id.type)
+        return {
+            "id": table.id == value,
+            "host": table.attached_host == value,
+            "key": table.host_key == value,
+            "before": table.host_key < value,
+            "behind": table.host_key >= value,
+        }[way]
 
     def _count(self, fields: tuple[str, ...]) -> Statement:
         return self._make(
@@ -235,23 +228,24 @@ class Statements:
         )
 
 
-#: The form of a query: the kind, the field that is asked for, the limit, whether only what is like
-#: a record.
-Form = tuple[type[Record], str, int | None, bool]
+#: The form of a query: the kind, the field that is asked for, the limit, and in which ways a record
+#: can be like the one that is asked for.
+Form = tuple[type[Record], str, int | None, tuple[str, ...]]
 
 
-def alike(number: int, connection: ConnectionRecord) -> dict[str, str | None]:
-    """The values for a query, one of several, for what is like a connection."""
+def alike(connection: ConnectionRecord) -> dict[str, str]:
+    """The ways in which another connection can be like this one, see
+    :class:`cinderlib.persistence.base.Query`, and of what value the other's field then is."""
     key = hosts.key(connection)
     before, behind = hosts.may_be(key)
-    host, id = connection.attached_host, connection.id
-    return {
-        f"host_{number}": host if host and storable(host) else None,
-        f"key_{number}": key,
-        f"before_{number}": before,
-        f"behind_{number}": behind,
-        f"id_{number}": id if storable(id) else None,
+    ways = {
+        "id": connection.id,
+        "host": connection.attached_host,
+        "key": key,
+        "before": before,
+        "behind": behind,
     }
+    return {way: value for way, value in ways.items() if value and storable(value)}
 
 
 def together(forms: tuple[Form, ...], dialect: sa.Dialect) -> Statement:

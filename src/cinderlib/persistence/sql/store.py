@@ -28,7 +28,7 @@ from cinderlib.persistence.base import (
 )
 from cinderlib.persistence.sql import database, engine, locks
 from cinderlib.persistence.sql.schema import MADE, TABLES, VERSION
-from cinderlib.persistence.sql.statements import Statements, alike, statements, together
+from cinderlib.persistence.sql.statements import Form, Statements, alike, statements, together
 from cinderlib.persistence.sql.transaction import Transaction
 from cinderlib.records import Record, decode, encode, now, replace
 
@@ -129,19 +129,19 @@ class SQLStore(Store):
         return self._database.read(statement, values)
 
     def query(self, *queries: Query) -> list[list[Any]]:
-        values: dict[str, str | None] = {}
-        for number, (kind, field, value, _, like) in enumerate(queries):
+        values: dict[str, str] = {}
+        forms: list[Form] = []
+        for number, (kind, field, value, limit, like) in enumerate(queries):
             if (field != "id" and field not in kind.indexed) or not storable(value):
                 return super().query(*queries)
             values[f"value_{number}"] = value
-            if like is not None:
-                values |= alike(number, like)
-        if len(queries) < 2 and queries[0].like is None:
+            ways = {} if like is None else alike(like)
+            for way, wanted in ways.items():
+                values[f"{way}_{number}"] = wanted
+            forms.append((kind, field, limit, tuple(ways)))
+        if len(queries) < 2 and all(query.like is None for query in queries):
             return super().query(*queries)
-        forms = tuple(
-            [(kind, field, limit, like is not None) for kind, field, _, limit, like in queries]
-        )
-        rows = self._database.read(together(forms, self._dialect), values)
+        rows = self._database.read(together(tuple(forms), self._dialect), values)
         if len(rows) > 1:
             rows.sort(key=_order)
         answers: list[list[Any]] = [[] for _ in queries]
