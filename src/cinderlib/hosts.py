@@ -39,7 +39,7 @@ def same_ports(one: ConnectionRecord, other: ConnectionRecord) -> bool:
 def key(connection: ConnectionRecord) -> str | None:
     """What an index finds a connection by among those of its volume, see :func:`may_be`: which of
     :data:`IDENTITY` is the first that its connector has, and a digest of that; ``None`` when it has
-    none.
+    none. What has no key can be for any host.
 
     Stores keep it: what is changed here needs a migration.
     """

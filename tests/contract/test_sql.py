@@ -208,25 +208,27 @@ def test_an_older_schema_is_upgraded(
 
 @pytest.fixture
 def first_version(engine: sa.Engine) -> None:
-    """The database as the first version of the schema was, with a connection for each of five hosts
-    and one that is damaged."""
+    """The database as the first version of the schema was, with connections of ten hosts."""
     config = Config()
     config.set_main_option("script_location", str(upgrade.MIGRATIONS))
     with engine.connect() as connection:
         config.attributes["connection"] = connection
         alembic.command.upgrade(config, "0001")
         connection.commit()
+    write_as_the_first_version(engine, *map(connection_of, range(10)))
+
+
+def write_as_the_first_version(engine: sa.Engine, *connections: ConnectionRecord) -> None:
     columns = ("id", "version", "created_at", "backend", "volume_id", "document")
-    table = sa.table("cinderlib_connection", *map(sa.column, columns))
     rows = [
         {
             "id": each.id, "version": 1, "created_at": int(each.id[1:]), "backend": "b1",
-            "volume_id": "v", "document": encode(replace(each, version=1)).decode(),
+            "volume_id": each.volume_id, "document": encode(replace(each, version=1)).decode(),
         }
-        for each in map(connection_of, range(6))
+        for each in connections
     ]  # fmt: skip
-    rows[5]["document"] = "null"
     with engine.begin() as connection:
+        table = sa.table("cinderlib_connection", *map(sa.column, columns))
         connection.execute(sa.insert(table), rows)
 
 
@@ -242,18 +244,30 @@ def connection_of(number: int) -> ConnectionRecord:
 
 def like(store: Store, connection: ConnectionRecord) -> list[str]:
     """The ids of the connections that a store takes for such as can be of the same host."""
-    (found,) = store.query(Query(ConnectionRecord, "volume_id", "v", like=connection))
+    query = Query(ConnectionRecord, "volume_id", connection.volume_id, like=connection)
+    (found,) = store.query(query)
     return [each.id for each in found]
 
 
 def test_hosts_are_found_in_a_database_of_the_first_version(
     url: str, engine: sa.Engine, first_version: None
 ) -> None:
+    with engine.begin() as connection:
+        damaged = "UPDATE cinderlib_connection SET volume_id = 'w', document = 'x' WHERE id = 'c7'"
+        connection.execute(sa.text(damaged))
     with open_url(url) as store:
         assert not differences(engine)
         assert like(store, replace(connection_of(3), id="new")) == ["c3"]
         with pytest.raises(DamagedRecord):
-            like(store, connection_of(5))
+            like(store, replace(connection_of(3), volume_id="w"))
+
+
+def test_a_host_is_found_that_the_first_version_has_connected_meanwhile(
+    url: str, engine: sa.Engine, first_version: None
+) -> None:
+    with open_url(url) as store:
+        write_as_the_first_version(engine, connection_of(10))
+        assert like(store, replace(connection_of(10), id="new")) == ["c10"]
 
 
 def test_of_many_hosts_those_alone_are_read_that_can_be_the_one(url: str) -> None:

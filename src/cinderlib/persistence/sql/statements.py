@@ -202,8 +202,10 @@ class Statements:
             table[field] == sa.bindparam(f"value_{number}")
         )
         if alike:
-            # Each is a range of an index, which conditions joined by OR need not be.
-            return [query.where(self._alike(way, f"{way}_{number}")) for way in alike]
+            # Each is a range of an index, which conditions joined by OR need not be. Without a key
+            # are those that an older version of the library writes.
+            ways = [self._alike(way, f"{way}_{number}") for way in alike]
+            return [query.where(way) for way in (*ways, table.host_key.is_(None))]
         if limit is None:
             return [query]
         query = query.order_by(table.created_at, table.id)

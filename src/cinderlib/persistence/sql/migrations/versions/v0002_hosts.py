@@ -1,6 +1,6 @@
 """What a connection is found by among those of its volume, and fewer indexes.
 
-An older version would write connections without it, so it is kept from the database.
+The version before can go on: it writes connections without a key, which are looked at each time.
 """
 
 import msgspec
@@ -36,7 +36,7 @@ def upgrade() -> None:
         table = f"cinderlib_{kind}"
         for name in _indexes(table) & {f"{table}_by_{ending}" for ending in endings}:
             op.drop_index(name, table)
-    op.execute("UPDATE cinderlib_schema SET version = 2, min_reader = 2")
+    op.execute("UPDATE cinderlib_schema SET version = 2")
 
 
 def _indexes(table: str) -> set[str]:
@@ -72,4 +72,4 @@ def _key(document: str | bytes) -> str | None:
     try:
         return hosts.key(decode(ConnectionRecord, document))
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return None  # It is damaged, and says so when it is read.
+        return None  # It is damaged, and says so whenever its volume is connected.
