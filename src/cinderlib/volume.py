@@ -240,13 +240,18 @@ class Volume(Resource):
             found = self._controller.store.iterate(ConnectionRecord, {"volume_id": self.id})
         return [self._controller.wrap(record) for record in found]
 
+    def _connections_here(self) -> list[Connection]:
+        """Those of them that say they are this host's; others can be many."""
+        if self._loaded is not None and self._loaded.connections is not None:
+            return [each for each in self.connections if each.attached_host == this_host()]
+        here = {"volume_id": self.id, "attached_host": this_host()}
+        found = self._controller.store.iterate(ConnectionRecord, here)
+        return [self._controller.wrap(record) for record in found]
+
     @property
     def local_attach(self) -> Connection | None:
         """The connection through which it is attached to this host, by whichever process."""
-        for connection in self.connections:
-            if connection.attached and connection.attached_host == this_host():
-                return connection
-        return None
+        return next((each for each in self._connections_here() if each.attached), None)
 
     # --- life ----------------------------------------------------------------------------------
 
@@ -414,13 +419,12 @@ class Volume(Resource):
     def _here(self) -> Connection | None:
         """The connection of :attr:`local_attach`, or one that an attach or detach of this host left
         when it failed between connecting and attaching."""
-        attached = self.local_attach
-        if attached is not None:
-            return attached
-        for connection in self.connections:
-            if connection.attached_host == this_host() and not halves.is_done(
-                self._controller.journal, connection.id
-            ):
+        found = self._connections_here()
+        for connection in found:
+            if connection.attached:
+                return connection
+        for connection in found:
+            if not halves.is_done(self._controller.journal, connection.id):
                 return connection
         return None
 
