@@ -187,7 +187,7 @@ class Query(NamedTuple):
     :ivar limit: at the most so many.
     :ivar like: of the connections of a volume, only the one with the id of this one, and those that
         can be for its host (see ``cinderlib.hosts``). More is no error: a store that cannot tell
-        gives all.
+        gives all. It goes without a limit.
     """
 
     kind: type[Record]

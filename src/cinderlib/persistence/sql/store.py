@@ -224,9 +224,8 @@ class SQLStore(Store):
         else:
             values["id_"], values["version_"] = record.id, version
             in_place = statements.update_in_place
-            if not (in_place and transaction.changes_one(in_place, values)) and not (
-                transaction.changes_one(statements.update, values)
-            ):
+            written = in_place is not None and transaction.changes_one(in_place, values)
+            if not (written or transaction.changes_one(statements.update, values)):
                 raise self._stale(transaction, statements, change)
         return new
 
