@@ -120,7 +120,7 @@ def _database(url: str) -> dict[str, Any]:
 
 def _documents() -> dict[str, str]:
     from cinderlib import records
-    from cinderlib.owner import this_process
+    from cinderlib.locking.process_identity import this_process
 
     now, id = records.now(), records.new_id()
     volume = records.VolumeRecord(

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cinderlib import errors, exception, objects
-    from cinderlib.backend import Backend
-    from cinderlib.connection import Connection
-    from cinderlib.controller import Controller
-    from cinderlib.default import setup
-    from cinderlib.keyvalue import KeyValue
-    from cinderlib.module import (
+    from cinderlib.node import Attachment, Node
+    from cinderlib.objects.backend import Backend
+    from cinderlib.objects.connection import Connection
+    from cinderlib.objects.controller import Controller
+    from cinderlib.objects.default_controller import setup
+    from cinderlib.objects.functions import (
         dump,
         dumps,
         get_connector_properties,
@@ -24,29 +24,29 @@ if TYPE_CHECKING:
         list_supported_drivers,
         load,
     )
-    from cinderlib.node import Attachment, Node
+    from cinderlib.objects.keyvalue import KeyValue
+    from cinderlib.objects.snapshot import Snapshot
+    from cinderlib.objects.volume import Volume
     from cinderlib.progress import Progress
-    from cinderlib.snapshot import Snapshot
-    from cinderlib.volume import Volume
 
 _WHERE = {
     "Attachment": "cinderlib.node",
-    "Backend": "cinderlib.backend",
-    "Connection": "cinderlib.connection",
-    "Controller": "cinderlib.controller",
-    "KeyValue": "cinderlib.keyvalue",
+    "Backend": "cinderlib.objects.backend",
+    "Connection": "cinderlib.objects.connection",
+    "Controller": "cinderlib.objects.controller",
+    "KeyValue": "cinderlib.objects.keyvalue",
     "Node": "cinderlib.node",
     "Progress": "cinderlib.progress",
-    "Snapshot": "cinderlib.snapshot",
-    "Volume": "cinderlib.volume",
-    "dump": "cinderlib.module",
-    "dumps": "cinderlib.module",
-    "get_connector_properties": "cinderlib.module",
-    "json": "cinderlib.module",
-    "jsons": "cinderlib.module",
-    "list_supported_drivers": "cinderlib.module",
-    "load": "cinderlib.module",
-    "setup": "cinderlib.default",
+    "Snapshot": "cinderlib.objects.snapshot",
+    "Volume": "cinderlib.objects.volume",
+    "dump": "cinderlib.objects.functions",
+    "dumps": "cinderlib.objects.functions",
+    "get_connector_properties": "cinderlib.objects.functions",
+    "json": "cinderlib.objects.functions",
+    "jsons": "cinderlib.objects.functions",
+    "list_supported_drivers": "cinderlib.objects.functions",
+    "load": "cinderlib.objects.functions",
+    "setup": "cinderlib.objects.default_controller",
 }
 _MODULES = ("errors", "exception", "objects")
 

@@ -31,7 +31,7 @@ class Progress:
 Listener = Callable[[Progress], None]
 
 
-class Teller:
+class ProgressReporter:
     """Tells a listener, if there is one. What goes wrong in it does not touch the work.
 
     :ivar listener: whom to tell.

@@ -10,7 +10,7 @@ import pytest
 from api.conftest import connector
 
 import cinderlib as cl
-from cinderlib import owner
+from cinderlib.locking import process_identity
 from cinderlib.persistence.base import Put
 from cinderlib.records import IntentRecord, new_id, replace
 
@@ -127,7 +127,7 @@ def test_hosts_whose_connect_was_interrupted_are_not_in_the_way_of_the_last(
     """However many there are, and although a disconnect looks at few of them."""
     volume = array.create_volume(1, multiattach=True)
     last, *others = [volume.connect(connector(f"host-{number}")) for number in range(5)]
-    me = owner.this_process()
+    me = process_identity.this_process()
     for other in others:
         intent = IntentRecord(
             id=new_id(), operation="connection.connect", backend=array.id, resource_id=other.id,

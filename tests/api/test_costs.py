@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import cinderlib as cl
-from cinderlib import dumping
+from cinderlib.objects import documents_out
 from cinderlib.persistence.base import Put
 from cinderlib.records import VolumeRecord, new_id
 
@@ -39,7 +39,7 @@ COSTS = {
     "delete": (5, 2, 13),
     "a page of 100": (1, 0, 0),
     "dumps of 200": (3, 0, 0),
-    "documents of 200": (1 + 200 // dumping.TOGETHER, 0, 0),
+    "documents of 200": (1 + 200 // documents_out.TOGETHER, 0, 0),
     "count": (1, 0, 0),
 }
 #: Bytes of a page in SQLite's log.

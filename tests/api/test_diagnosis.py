@@ -12,9 +12,9 @@ import pytest
 from api.conftest import connector
 
 import cinderlib as cl
-from cinderlib import diagnosis
 from cinderlib.node.checks.finding import Finding
 from cinderlib.node.checks.host import Host
+from cinderlib.objects import diagnosis
 
 
 def register(controller: cl.Controller, name: str, **properties: Any) -> None:

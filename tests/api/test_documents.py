@@ -8,15 +8,16 @@ import pytest
 from api.conftest import connector, damage
 
 import cinderlib as cl
-from cinderlib import dumping, serialization
+from cinderlib import serialization
+from cinderlib.objects import documents_out
 from cinderlib.persistence.base import Put
 from cinderlib.records import SnapshotRecord, VolumeRecord, new_id
 
 
 def test_each_volume_has_what_belongs_to_it(controller: cl.Controller, array: cl.Backend) -> None:
     """On both sides of where one question ends and the next begins, and in what is left over."""
-    made = [array.create_volume(1, name=f"v{n}") for n in range(dumping.TOGETHER + 3)]
-    for volume in (made[0], made[dumping.TOGETHER - 1], made[dumping.TOGETHER + 1]):
+    made = [array.create_volume(1, name=f"v{n}") for n in range(documents_out.TOGETHER + 3)]
+    for volume in (made[0], made[documents_out.TOGETHER - 1], made[documents_out.TOGETHER + 1]):
         for number in range(2):
             volume.create_snapshot(f"s{number}")
         volume.connect(connector(volume.name))
@@ -35,7 +36,7 @@ def test_a_damaged_snapshot_hides_nothing_else(tmp_path: Path) -> None:
     store = {"storage": "db", "connection": f"sqlite:///{tmp_path}/metadata.sqlite"}
     volumes = [
         VolumeRecord(id=new_id(), backend="b", size=1, host="h@b#p")
-        for _ in range(dumping.TOGETHER)
+        for _ in range(documents_out.TOGETHER)
     ]
     snapshots = [
         SnapshotRecord(id=new_id(), backend="b", volume_id=volume.id, volume_size=1)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import cinderlib as cl
-from cinderlib import owner, records
+from cinderlib import records
+from cinderlib.locking import process_identity
 from cinderlib.persistence.base import Put
 from cinderlib.records import replace
 
@@ -17,7 +18,7 @@ def test_recovery_tells_how_many_operations_are_settled(root: Path, tmp_path: Pa
     ) as controller:
         backend = controller.backend("here", volume_driver="file", file_root=str(root))
         volumes = [backend.create_volume(1) for _ in range(3)]
-        dead = replace(owner.this_process(), boot_id="before-the-reboot")
+        dead = replace(process_identity.this_process(), boot_id="before-the-reboot")
         for volume in volumes:
             intent = records.IntentRecord(
                 id=records.new_id(),

@@ -10,7 +10,7 @@ import pytest
 from api.conftest import files
 
 import cinderlib as cl
-from cinderlib import owner
+from cinderlib.locking import process_identity
 from cinderlib.persistence.base import Put
 from cinderlib.records import IntentRecord, Owner, VolumeRecord, replace
 
@@ -43,7 +43,7 @@ def interrupted(
     return volume, intent
 
 
-ME = owner.this_process()
+ME = process_identity.this_process()
 ELSEWHERE = Owner(host="elsewhere", boot_id="1", pid=1, start_time=1)
 BEFORE_THE_BOOT = Owner(host=ME.host, boot_id="earlier", pid=ME.pid, start_time=ME.start_time)
 

@@ -11,7 +11,8 @@ import sys
 import pytest
 from cli.command import Command
 
-from cinderlib import owner, records
+from cinderlib import records
+from cinderlib.locking import process_identity
 from cinderlib.persistence.base import Put
 from cinderlib.persistence.sql import SQLStore
 from cinderlib.records import replace
@@ -212,7 +213,7 @@ def test_recover_settles_what_a_crash_left(cinderlib: Command) -> None:
     cinderlib("volume", "create", "there", "1GiB")
     store = SQLStore(f"sqlite:///{cinderlib.folder}/state/metadata.sqlite")
     (volume,) = store.find(records.VolumeRecord)
-    here = owner.this_process()
+    here = process_identity.this_process()
     intent = records.IntentRecord(
         id=records.new_id(),
         operation="volume.delete",

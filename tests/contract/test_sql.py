@@ -25,7 +25,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import event
 
 from cinderlib.errors import CinderlibError, DamagedRecord, MissingDependency, StoreError
-from cinderlib.filelocks import FileLocks
+from cinderlib.locking.files import FileLocks
 from cinderlib.persistence import open_store, upgrade_store
 from cinderlib.persistence.base import Put, Query, Remove, Store, from_micros
 from cinderlib.persistence.sql import schema, upgrade

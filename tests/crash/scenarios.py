@@ -13,7 +13,7 @@ from typing import Any
 
 from world import World
 
-from cinderlib.owner import this_host
+from cinderlib.locking.process_identity import this_host
 
 A, B, S, C = (f"{letter * 8}-0000-4000-8000-000000000000" for letter in "abcd")
 

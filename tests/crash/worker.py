@@ -69,10 +69,10 @@ def warm_up() -> None:
     import cinderlib.drivers.loading
     import cinderlib.node.local
     import cinderlib.persistence.object_store  # noqa: F401
-    from cinderlib import driverlogs
+    from cinderlib.drivers import loggers
     from cinderlib.persistence.sql import SQLStore
 
-    driverlogs.quiet()
+    loggers.quiet()
     # Children have none of this thread, and start it again.
     coordination.COORDINATOR.stop()
     SQLStore(f"sqlite:///{_empty}").close()

@@ -10,9 +10,9 @@ from points import Points
 
 import cinderlib.drivers
 from cinderlib import Backend, Controller, Volume
+from cinderlib.locking.process_identity import this_host
 from cinderlib.node import block, loop
 from cinderlib.node.state import State
-from cinderlib.owner import this_host
 from cinderlib.records import (
     KINDS,
     ConnectionRecord,

@@ -12,11 +12,11 @@ import pytest
 
 import cinderlib as cl
 from cinderlib import errors
-from cinderlib.filelocks import FileLocks
+from cinderlib.locking.files import FileLocks
 
 HOLDER = """
 import sys
-from cinderlib.filelocks import FileLocks
+from cinderlib.locking.files import FileLocks
 give_back = FileLocks(sys.argv[1] + '/locks').take([7], 5)
 print("held" if give_back else "not held", flush=True)
 sys.stdin.readline()
@@ -128,7 +128,7 @@ def test_a_child_that_is_forked_does_not_keep_its_parents_lock(tmp_path: Path) -
 def test_a_child_does_not_keep_the_lock_of_a_parent_that_is_killed(tmp_path: Path) -> None:
     program = (
         "import os, sys, time\n"
-        "from cinderlib.filelocks import FileLocks\n"
+        "from cinderlib.locking.files import FileLocks\n"
         "give_back = FileLocks(sys.argv[1] + '/locks').take([7], 0)\n"
         "if not os.fork():\n"
         "    print('forked', flush=True)\n"

@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from cinderlib import statefolder
 from cinderlib.cli.tomlfile import TomlFile
 from cinderlib.errors import BackendNotFound, ConfigurationError
+from cinderlib.locking import state_folder
 
 NAME = "cinderlib.toml"
 SYSTEM = Path("/etc/cinderlib") / NAME
@@ -128,7 +128,7 @@ class Configuration:
         if not store.keys() & {"connection", "storage"}:
             folder = self._default_store.parent
             try:
-                statefolder.make(folder)
+                state_folder.make(folder)
             except OSError as exc:
                 raise ConfigurationError(
                     f"The folder {folder} for the store cannot be made ({exc.strerror}); configure"

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cinderlib import statefolder
 from cinderlib.errors import NodeError, Unsupported
+from cinderlib.locking import state_folder
 from cinderlib.node import command
 
 _CONNECTORS = "os_brick.initiator.connectors."
@@ -96,7 +96,7 @@ def prepare(root_helper: str | None, lock_path: Path | None = None) -> None:
         if not conf.os_brick.lock_path:
             brick.setup(conf)
         if lock_path and not conf.os_brick.lock_path:
-            statefolder.make(lock_path)
+            state_folder.make(lock_path)
             conf.set_default("lock_path", str(lock_path), "os_brick")
         if os.geteuid() == 0:
             for context in (privileged.default, privileged.brick_privsep_hide_output):

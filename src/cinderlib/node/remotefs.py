@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from cinderlib import statefolder
 from cinderlib.errors import DeviceUnavailable
+from cinderlib.locking import state_folder
 from cinderlib.node import block, command
 from cinderlib.node.base import HostSettings
 from cinderlib.node.brick import BrickConnector
@@ -52,7 +52,7 @@ class RemoteFsConnector(BrickConnector):
         return self._mount / self._data.name
 
     def attach(self, before: dict[str, Any]) -> dict[str, Any]:
-        statefolder.make(self._base, 0o755)
+        state_folder.make(self._base, 0o755)
         with self.settings.state.locked(self._mount.name):
             device = super().attach(before)
         return {"type": self.document.protocol, **device}

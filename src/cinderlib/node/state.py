@@ -20,10 +20,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from cinderlib import statefolder
 from cinderlib.errors import Busy, NodeError
+from cinderlib.locking import state_folder
+from cinderlib.locking.process_identity import boot_id
 from cinderlib.node.block import Trace
-from cinderlib.owner import boot_id
 
 
 class Entry(msgspec.Struct, kw_only=True, frozen=True):
@@ -160,7 +160,7 @@ class State:
         if self._ready is None:
             folder = self.path / f"boot-{boot_id()}"
             try:
-                statefolder.make(folder)
+                state_folder.make(folder)
                 if folder.stat().st_uid != os.geteuid():
                     raise PermissionError(errno.EPERM, "it belongs to another user")
                 for other in self.path.iterdir():

@@ -7,14 +7,14 @@ from the volume.
 from __future__ import annotations
 
 from cinderlib import errors
-from cinderlib.operations import connections, halves
+from cinderlib.locking.process_identity import this_host, this_process
+from cinderlib.operations import connections, whole_call_intents
 from cinderlib.operations.journal import Journal, intents_of, recovers
-from cinderlib.owner import this_host, this_process
 from cinderlib.persistence.base import Query, Remove
 from cinderlib.records import ConnectionRecord, IntentRecord, Secret, VolumeRecord, replace
 
 #: What only the host that began it can settle.
-ON_THE_HOST = halves.WHOLE | {"connection.attach", "connection.detach"}
+ON_THE_HOST = whole_call_intents.WHOLE | {"connection.attach", "connection.detach"}
 
 
 def attach(journal: Journal, connection_id: str) -> tuple[ConnectionRecord, bool]:
@@ -24,7 +24,7 @@ def attach(journal: Journal, connection_id: str) -> tuple[ConnectionRecord, bool
     :raises InvalidConnection: it is attached on another host already.
     :raises NodeError: the host could not attach it; nothing of it is left.
     """
-    lock = halves.host_lock_name(connection_id)
+    lock = whole_call_intents.host_lock_name(connection_id)
     with journal.locks.hold(lock):
         connection, whole = _settled(journal, connection_id)
         if connection.conn_info is None or connection.status != "attached":
@@ -71,8 +71,8 @@ def _settled(journal: Journal, connection_id: str) -> tuple[ConnectionRecord, In
     here, intents = journal.store.query(
         Query(ConnectionRecord, "id", connection_id), intents_of(connection_id)
     )
-    whole = halves.among(intents)
-    if journal.settle_found(intents, halves.host_lock_name(connection_id)) or not here:
+    whole = whole_call_intents.among(intents)
+    if journal.settle_found(intents, whole_call_intents.host_lock_name(connection_id)) or not here:
         return connections.get(journal, connection_id), whole
     connection: ConnectionRecord = here[0]
     return connection, whole
@@ -83,9 +83,9 @@ def _is_on_its_way(journal: Journal, whole: IntentRecord | None) -> bool:
     its intent is then this half's."""
     return (
         whole is not None
-        and whole.operation == halves.ATTACH
+        and whole.operation == whole_call_intents.ATTACH
         and whole.owner == this_process()
-        and journal.is_in_halves(whole)
+        and journal.whole_call_is_running(whole)
     )
 
 
@@ -96,7 +96,7 @@ def _is_removed(journal: Journal, connection: ConnectionRecord, cause: BaseExcep
     :returns: whether it is gone. Else the intent must stay, so that it is not forgotten.
     """
     try:
-        halves.remove_device(journal, connection, force=True)
+        whole_call_intents.remove_device(journal, connection, force=True)
     except errors.CinderlibError as exc:
         cause.add_note(f"Undoing it failed too: {exc}")
         return False
@@ -139,14 +139,14 @@ def detach(
     :returns: the record without a device, and whether there was one.
     :raises NodeError: something of it is still on this host.
     """
-    lock = halves.host_lock_name(connection_id)
+    lock = whole_call_intents.host_lock_name(connection_id)
     with journal.locks.hold(lock):
         connection, whole = _settled(journal, connection_id)
         if connection.device is None:
-            halves.settle(journal, whole, connection)
+            whole_call_intents.settle(journal, whole, connection)
             return connection, False
         if to_disconnect:
-            intent = halves.intent(halves.DETACH, connection, force=force)
+            intent = whole_call_intents.intent(whole_call_intents.DETACH, connection, force=force)
             detaching = journal.begin_with(intent, connection, before=connection)
         else:
             intent, detaching = journal.begin(
@@ -182,7 +182,7 @@ def _detached(journal: Journal, intent: IntentRecord, *, force: bool) -> None:
     if connection is None:
         journal.finish(intent, "Nothing was done")
         return
-    halves.remove_device(journal, connection, force=force)
+    whole_call_intents.remove_device(journal, connection, force=force)
     journal.finish_with(
         intent,
         f"Volume {connection.volume_id} was detached",
@@ -196,7 +196,7 @@ def recover_whole_attach(journal: Journal, intent: IntentRecord) -> str:
     """Nobody was told of it: undo both halves."""
     connection = journal.store.get(ConnectionRecord, intent.resource_id)
     if connection is not None:
-        halves.remove_device(journal, connection, force=True)
+        whole_call_intents.remove_device(journal, connection, force=True)
     connections.settle_disconnected(journal, intent, "attach")
     return "undone"
 
@@ -208,7 +208,7 @@ def recover_whole_detach(journal: Journal, intent: IntentRecord) -> str:
     if connection is not None:
         try:
             force = bool(intent.data.get("force"))
-            halves.remove_device(journal, connection, force=force)
+            whole_call_intents.remove_device(journal, connection, force=force)
         except errors.DeviceInUse:
             journal.finish(intent, "It stays attached")
             return "undone"

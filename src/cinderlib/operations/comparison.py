@@ -8,11 +8,11 @@ from typing import TypeVar
 
 from cinderlib import errors
 from cinderlib.drivers.port import InStorage
-from cinderlib.hosts import host_of
 from cinderlib.operations import connections, recovery, repairs, snapshots, volumes
 from cinderlib.operations.discrepancies import Act, Case, Discrepancy
 from cinderlib.operations.journal import OWED, Journal
 from cinderlib.operations.unmapping import unmapped_host
+from cinderlib.persistence.host_key import host_of
 from cinderlib.records import (
     KINDS,
     ConnectionRecord,

@@ -3,7 +3,8 @@
 They change under the lock of the volume. A volume is exported when its first
 connection is made and unexported when its last one goes; a host has one connection to a volume.
 
-The host half is in :mod:`.attachments`, and what calls for both have in common in :mod:`.halves`.
+The host half is in :mod:`.attachments`, and what calls for both have in common in
+:mod:`.whole_call_intents`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from cinderlib import errors
-from cinderlib.hosts import host_of, same_host
-from cinderlib.operations import halves, volumes
+from cinderlib.locking.process_identity import this_host
+from cinderlib.operations import volumes, whole_call_intents
 from cinderlib.operations.journal import Journal, intents_of, lost, recovers
 from cinderlib.operations.unmapping import forced, is_the_drivers, unmap, unmap_intent
-from cinderlib.owner import this_host
 from cinderlib.persistence.base import Put, Query, Remove
+from cinderlib.persistence.host_key import host_of, same_host
 from cinderlib.records import (
     ConnectionRecord,
     IntentRecord,
@@ -57,9 +58,9 @@ def connect(
     """
     while True:
         there, volume, made = _connect(journal, connection, asked, to_attach=to_attach)
-        if made or to_attach or halves.is_done(journal, there.id):
+        if made or to_attach or whole_call_intents.is_done(journal, there.id):
             return there, volume, made
-        taken = halves.take_over(journal, there)
+        taken = whole_call_intents.take_over(journal, there)
         if taken is not None:
             return taken, volume, False
 
@@ -118,7 +119,7 @@ def _connect(
         in_use = replace(exported, status="in-use", attach_status="attached")
         done = f"Volume {volume.id} was connected to {host_of(ready)}"
         whole = (
-            Put(halves.intent(halves.ATTACH, ready), check=False)
+            Put(whole_call_intents.intent(whole_call_intents.ATTACH, ready), check=False)
             if to_attach
             else Remove(IntentRecord, ready.id)
         )
@@ -244,7 +245,7 @@ def disconnect(
         intents_of(volume_id),
     )
     # The second keeps an attach or detach of it away, which don't change the volume.
-    with journal.locks.hold(lock, halves.host_lock_name(connection_id)):
+    with journal.locks.hold(lock, whole_call_intents.host_lock_name(connection_id)):
         volume, (here, some, of_connection, intents) = volumes.find(journal, volume_id, *queries)
         if here and here[0].volume_id != volume_id:
             return None
@@ -326,7 +327,10 @@ def _settle_here(journal: Journal, found: Sequence[IntentRecord], *, force: bool
     """
     here, settled = this_host(), False
     for intent in found:
-        if intent.lock != halves.host_lock_name(intent.resource_id) or intent.owner.host != here:
+        if (
+            intent.lock != whole_call_intents.host_lock_name(intent.resource_id)
+            or intent.owner.host != here
+        ):
             continue
         settled = True
         try:
@@ -350,11 +354,11 @@ def _settled_whole(
     :param detached: whether that call has just detached it; another may have attached it since, and
         has then ended that call's intent.
     """
-    whole = halves.among(found)
-    if detached and whole is not None and whole.operation == halves.DETACH:
+    whole = whole_call_intents.among(found)
+    if detached and whole is not None and whole.operation == whole_call_intents.DETACH:
         return replace(connection, device=None)
     try:
-        return halves.settle(journal, whole, connection)
+        return whole_call_intents.settle(journal, whole, connection)
     except errors.NodeError:
         if not force:
             raise

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Sequence
 
 from cinderlib import errors
+from cinderlib.locking.process_identity import this_host
 from cinderlib.operations import volumes
 from cinderlib.operations.journal import Journal, recovers
-from cinderlib.owner import this_host
 from cinderlib.persistence.base import Query
 from cinderlib.records import ConnectionRecord, IntentRecord, VolumeRecord, replace
 

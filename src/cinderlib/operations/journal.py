@@ -17,9 +17,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NoReturn, Protocol, TypeVar
 
-from cinderlib import errors, owner
+from cinderlib import errors
 from cinderlib.drivers.port import Driver
-from cinderlib.locks import Locks
+from cinderlib.locking import process_identity
+from cinderlib.locking.locks import Locks
 from cinderlib.persistence.base import Change, Put, Query, Remove, Store
 from cinderlib.progress import Listener
 from cinderlib.records import ConnectionRecord, IntentRecord, Record, VolumeRecord, new_id, replace
@@ -108,7 +109,7 @@ class Journal:
         self.host = host
         self.tell = tell
         self._guard = threading.Lock()
-        self._in_halves: Counter[str] = Counter()
+        self._whole_calls: Counter[str] = Counter()
 
     def begin(
         self,
@@ -133,7 +134,7 @@ class Journal:
             backend=record.backend,  # type: ignore[attr-defined]
             resource_id=record.id,
             lock=lock,
-            owner=owner.this_process(),
+            owner=process_identity.this_process(),
             data=dict(data or {}),
         )
         return intent, self.begin_with(intent, record, *others, before=before)
@@ -219,22 +220,22 @@ class Journal:
         raise errors.StaleRecord(f"Others keep changing {after.id}", resource=after.id)
 
     @contextlib.contextmanager
-    def in_halves(self, lock: str) -> Iterator[None]:
+    def whole_call(self, lock: str) -> Iterator[None]:
         """While a call runs that is made of two operations, each of which takes the lock: the
         intent for the whole is then in the store, and the lock is free in between."""
         with self._guard:
-            self._in_halves[lock] += 1
+            self._whole_calls[lock] += 1
         try:
             yield
         finally:
             with self._guard:
-                self._in_halves[lock] -= 1
+                self._whole_calls[lock] -= 1
 
-    def is_in_halves(self, intent: IntentRecord) -> bool:
+    def whole_call_is_running(self, intent: IntentRecord) -> bool:
         """Whether the call that wrote an intent for the whole can still be on its way."""
-        if intent.owner == owner.this_process():
-            return self._in_halves[intent.lock] > 0
-        return owner.is_alive(intent.owner) is not False
+        if intent.owner == process_identity.this_process():
+            return self._whole_calls[intent.lock] > 0
+        return process_identity.is_alive(intent.owner) is not False
 
     def fail(self, intent: IntentRecord, before: R, after: R, *others: Change) -> None:
         """Record a failure while its exception is on the way; one of the store is only logged,
@@ -295,7 +296,7 @@ class Journal:
     def may_run(self, intent: IntentRecord) -> bool:
         """Whether an operation can be under way although its lock is held here: on a host that
         this store's locks don't reach."""
-        return not self.locks.reaches_hosts and owner.is_alive(intent.owner) is None
+        return not self.locks.reaches_hosts and process_identity.is_alive(intent.owner) is None
 
     def recover(self, intent: IntentRecord) -> str:
         """Settle one interrupted operation; its resource's lock is held."""

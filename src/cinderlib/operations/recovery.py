@@ -7,18 +7,19 @@ from collections.abc import Callable
 
 import msgspec
 
-from cinderlib import errors, owner
+from cinderlib import errors
+from cinderlib.locking import process_identity
 
 # Imported for the recoveries that they register.
 from cinderlib.operations import (  # noqa: F401
     attachments,
     connections,
     extend,
-    halves,
     revert,
     snapshots,
     unmapping,
     volumes,
+    whole_call_intents,
 )
 from cinderlib.operations.journal import OWED, Journal, Recovered
 from cinderlib.progress import Progress
@@ -67,12 +68,12 @@ def _attempt(
     journal: Journal, intent: IntentRecord, settle: Callable[[IntentRecord], str]
 ) -> Recovered:
     try:
-        dead = owner.is_alive(intent.owner) is False
+        dead = process_identity.is_alive(intent.owner) is False
         patience = PATIENCE_WITH_THE_DEAD if dead else PATIENCE
         locks = {intent.lock}
-        if intent.operation in halves.WHOLE:
+        if intent.operation in whole_call_intents.WHOLE:
             # Another process may be attaching it by now.
-            locks.add(halves.host_lock_name(intent.resource_id))
+            locks.add(whole_call_intents.host_lock_name(intent.resource_id))
         with journal.locks.hold(*locks, timeout=patience):
             if journal.store.get(IntentRecord, intent.id) is None:
                 return _told(intent, "skipped", "it ended meanwhile")
@@ -82,7 +83,9 @@ def _attempt(
                     "skipped",
                     f"it was begun on {intent.owner.host}, which alone can tell whether it runs",
                 )
-            if intent.operation in halves.WHOLE and journal.is_in_halves(intent):
+            if intent.operation in whole_call_intents.WHOLE and journal.whole_call_is_running(
+                intent
+            ):
                 return _told(intent, "skipped", "it is running")
             return _told(intent, settle(intent))
     except errors.Busy:
@@ -100,7 +103,7 @@ def _attempt(
 def _is_foreign(journal: Journal, intent: IntentRecord) -> bool:
     if intent.operation in attachments.ON_THE_HOST:
         # The device is on the host that began it, and nobody else can look.
-        return intent.owner.host != owner.this_host()
+        return intent.owner.host != process_identity.this_host()
     return journal.may_run(intent)
 
 

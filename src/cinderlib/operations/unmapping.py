@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from cinderlib import errors
 from cinderlib.drivers.port import Driver
-from cinderlib.hosts import same_ports
+from cinderlib.locking.process_identity import this_process
 from cinderlib.operations import volumes
 from cinderlib.operations.journal import Journal, recovers
-from cinderlib.owner import this_process
 from cinderlib.persistence.base import Query
+from cinderlib.persistence.host_key import same_ports
 from cinderlib.records import (
     ConnectionRecord,
     IntentRecord,

@@ -8,10 +8,10 @@ from typing import Any
 
 from cinderlib import errors
 from cinderlib.drivers.port import Driver
-from cinderlib.hosts import host_of
+from cinderlib.locking.process_identity import this_host
 from cinderlib.operations.journal import Journal, intents_of, lost, recovers, refuse_differences
-from cinderlib.owner import this_host
 from cinderlib.persistence.base import Query, Remove
+from cinderlib.persistence.host_key import host_of
 from cinderlib.records import (
     ConnectionRecord,
     IntentRecord,

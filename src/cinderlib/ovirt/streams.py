@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn, TextIO
 
-from cinderlib import statefolder
+from cinderlib.locking import state_folder
 
 #: A log that has grown beyond this many bytes is put aside as ``<name>.1``.
 LONGEST_LOG = 8 * 1024**2
@@ -58,7 +58,7 @@ def _put_back(kept: int, number: int) -> None:
 
 
 def _opened(log: Path) -> int:
-    statefolder.make(log.parent)
+    state_folder.make(log.parent)
     with contextlib.suppress(FileNotFoundError):
         if log.stat().st_size > LONGEST_LOG:
             log.replace(log.with_name(f"{log.name}.1"))

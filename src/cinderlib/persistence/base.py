@@ -13,9 +13,10 @@ import itertools
 import logging
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from cinderlib.errors import DamagedRecord, InvalidInput, StaleRecord
+from cinderlib.locking.shared import SharedLocks
 from cinderlib.records import KINDS, ConnectionRecord, Record
 
 if TYPE_CHECKING:
@@ -186,8 +187,8 @@ class Query(NamedTuple):
     :ivar field: ``id``, or an indexed one.
     :ivar limit: at the most so many.
     :ivar like: of the connections of a volume, only the one with the id of this one, and those that
-        can be for its host (see ``cinderlib.hosts``). More is no error: a store that cannot tell
-        gives all. It goes without a limit.
+        can be for its host (see ``cinderlib.persistence.host_key``). More is no error: a store that
+        cannot tell gives all. It goes without a limit.
     """
 
     kind: type[Record]
@@ -195,28 +196,6 @@ class Query(NamedTuple):
     value: str
     limit: int | None = None
     like: ConnectionRecord | None = None
-
-
-class SharedLocks(Protocol):
-    """Numbered locks between processes."""
-
-    @property
-    def reaches_hosts(self) -> bool:
-        """Whether they hold on every host that uses the store, and not just on this one."""
-        raise NotImplementedError
-
-    def take(self, numbers: Sequence[int], timeout: float) -> Callable[[], None] | None:
-        """Take locks, all or none. A holder that dies gives its locks up.
-
-        :param numbers: ascending; who takes several takes them in this order, so that no two wait
-            for each other. No thread of this process has any of them.
-        :param timeout: seconds to wait for them.
-        :returns: gives them back, and raises nothing; ``None`` when they were not got.
-        :raises StoreError: what keeps the locks cannot be reached.
-        """
-        raise NotImplementedError
-
-    def close(self) -> None: ...
 
 
 class Store(abc.ABC):

@@ -24,7 +24,7 @@ import msgspec
 
 from cinderlib.errors import DamagedRecord, DecryptionError, InvalidPersistence, MissingDependency
 from cinderlib.persistence.base import PAGE, Change, Put, Query, Store, not_json
-from cinderlib.progress import Listener, Progress, Teller
+from cinderlib.progress import Listener, Progress, ProgressReporter
 from cinderlib.records import (
     ENCRYPTED,
     SECRETS,
@@ -247,7 +247,7 @@ class EncryptedStore(Store):
     def close(self) -> None:
         self._store.close()
 
-    def rotate(self, tell: Listener = Teller()) -> Rotation:  # noqa: B008 (it keeps nothing)
+    def rotate(self, tell: Listener = ProgressReporter()) -> Rotation:  # noqa: B008 (it keeps nothing)
         """Encrypt with the first key all that is in clear or under another one.
 
         It can be interrupted and run again, and others may use the store meanwhile.

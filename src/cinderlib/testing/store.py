@@ -23,8 +23,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from cinderlib import hosts, records
+from cinderlib import records
 from cinderlib.errors import DamagedRecord, InvalidInput, StaleRecord, StoreError
+from cinderlib.persistence import host_key
 from cinderlib.persistence.base import PAGE, Put, Query, Remove, Store
 from cinderlib.records import (
     ConnectionRecord,
@@ -366,8 +367,8 @@ class StoreConformance:
             ids = {each.id for each in found}
             assert found == [each for each in stored if each.id in ids]
             assert ids.isdisjoint(["elsewhere"])
-            assert ids.issuperset(each.id for each in made if hosts.same_ports(one, each))
-            assert ids.issuperset(each.id for each in made if hosts.same_host(one, each))
+            assert ids.issuperset(each.id for each in made if host_key.same_ports(one, each))
+            assert ids.issuperset(each.id for each in made if host_key.same_host(one, each))
             assert one.id in ids
 
     def test_records_made_in_one_call_come_in_its_order(self, store: Store) -> None:

@@ -58,9 +58,9 @@ def doctor(app: App, protocols: tuple[str, ...], script: bool) -> None:
 
 
 def _diagnose(app: App, protocols: tuple[str, ...]) -> Diagnosis:
-    from cinderlib import diagnosis
     from cinderlib.errors import CinderlibError
     from cinderlib.node.checks.finding import Diagnosis, Finding, worst_first
+    from cinderlib.objects import diagnosis
 
     backends, findings = {}, []
     for name in app.configuration.backends:

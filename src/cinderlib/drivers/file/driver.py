@@ -16,10 +16,10 @@ from cinder import exception
 from cinder.volume import configuration, driver, volume_utils
 from oslo_config import cfg
 
-from cinderlib import statefolder
 from cinderlib.drivers.file import loop, sparse
 from cinderlib.drivers.file.adoption import Adoption
 from cinderlib.drivers.file.folder import GIB, Folder, explained
+from cinderlib.locking import state_folder
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class FileDriver(Adoption, driver.VolumeDriver):  # type: ignore[misc]
             )
         self._folder = Folder(Path(root))
         with explained(f"use {root} as file_root"):
-            statefolder.make(self._folder.root)
+            state_folder.make(self._folder.root)
             for name in sparse.abandoned(self._folder.root, remove=True):
                 logger.info("Removed %s from %s: its writer was killed", name, root)
             self._reflink = sparse.can_reflink(self._folder.root)

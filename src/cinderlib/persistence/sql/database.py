@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
 from cinderlib.errors import StoreError
-from cinderlib.filelocks import FileLocks
+from cinderlib.locking.files import FileLocks
 from cinderlib.persistence.sql import engine, upgrade
 from cinderlib.persistence.sql.connections import AllInUse, Connections, Kept
 from cinderlib.persistence.sql.statements import Statement

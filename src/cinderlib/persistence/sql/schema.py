@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 
-from cinderlib import hosts
+from cinderlib.persistence import host_key
 from cinderlib.persistence.base import KEY_LENGTH
 from cinderlib.records import (
     KINDS,
@@ -81,7 +81,7 @@ schema_table = sa.Table(
 
 #: Columns that are made of a record and are no fields of it.
 MADE: Mapping[type[Record], Mapping[str, Callable[[Any], str | None]]] = {
-    ConnectionRecord: {"host_key": hosts.key}
+    ConnectionRecord: {"host_key": host_key.key}
 }
 
 #: The columns of each index. Every listing is in the order of creation, so every index ends with

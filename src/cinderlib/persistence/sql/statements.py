@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from cinderlib import hosts
+from cinderlib.persistence import host_key
 from cinderlib.persistence.base import storable
 from cinderlib.persistence.sql.schema import TABLES
 from cinderlib.records import ConnectionRecord, Record
@@ -238,8 +238,8 @@ Form = tuple[type[Record], str, int | None, tuple[str, ...]]
 def alike(connection: ConnectionRecord) -> dict[str, str]:
     """The ways in which another connection can be like this one, see
     :class:`cinderlib.persistence.base.Query`, and of what value the other's field then is."""
-    key = hosts.key(connection)
-    before, behind = hosts.may_be(key)
+    key = host_key.key(connection)
+    before, behind = host_key.may_be(key)
     ways = {
         "id": connection.id,
         "host": connection.attached_host,

@@ -7,7 +7,7 @@ import msgspec
 import sqlalchemy as sa
 from alembic import op
 
-from cinderlib import hosts
+from cinderlib.persistence import host_key
 from cinderlib.persistence.sql.schema import Document, Key
 from cinderlib.records import ConnectionRecord, decode
 
@@ -70,6 +70,6 @@ def _fill(connection: sa.Connection) -> None:
 
 def _key(document: str | bytes) -> str | None:
     try:
-        return hosts.key(decode(ConnectionRecord, document))
+        return host_key.key(decode(ConnectionRecord, document))
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None  # It is damaged, and says so whenever its volume is connected.

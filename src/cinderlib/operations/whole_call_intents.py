@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from cinderlib import errors
+from cinderlib.locking.process_identity import this_host, this_process
 from cinderlib.operations import volumes
 from cinderlib.operations.journal import Journal
-from cinderlib.owner import this_host, this_process
 from cinderlib.records import ConnectionRecord, IntentRecord, replace
 
 ATTACH, DETACH = "volume.attach", "volume.detach"

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from cinderlib import errors
-from cinderlib.persistence.base import SharedLocks
+from cinderlib.locking.shared import SharedLocks
 
 LOG = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from cinderlib.persistence.base import Put
 from cinderlib.records import Record, replace
 
 if TYPE_CHECKING:
-    from cinderlib.backend import Backend
-    from cinderlib.controller import Controller
+    from cinderlib.objects.backend import Backend
+    from cinderlib.objects.controller import Controller
 
 T = TypeVar("T")
 Self = TypeVar("Self", bound="Resource")
@@ -104,9 +104,9 @@ class Resource:
     def _class_controller(cls) -> Controller:
         if cls._bound is not None:
             return cls._bound
-        from cinderlib import default
+        from cinderlib.objects import default_controller
 
-        return default.controller()
+        return default_controller.controller()
 
     # --- what every resource has ---------------------------------------------------------------
 

@@ -12,8 +12,8 @@ from cinderlib.persistence.base import Query, Store
 from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
 
 if TYPE_CHECKING:
-    from cinderlib.controller import Controller
-    from cinderlib.volume import Volume
+    from cinderlib.objects.controller import Controller
+    from cinderlib.objects.volume import Volume
 
 #: Of how many volumes the store is asked at once for what belongs to them: asking for each takes
 #: several times as long, and a database takes longer again for a question of more parts.

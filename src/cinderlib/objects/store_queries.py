@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from cinderlib import errors, validation
-from cinderlib.keyvalue import KeyValue
+from cinderlib.objects.keyvalue import KeyValue
+from cinderlib.objects.resource import Resource
 from cinderlib.persistence.base import Store
 from cinderlib.records import (
     ConnectionRecord,
@@ -15,18 +16,17 @@ from cinderlib.records import (
     SnapshotRecord,
     VolumeRecord,
 )
-from cinderlib.resource import Resource
 
 if TYPE_CHECKING:
-    from cinderlib.connection import Connection
-    from cinderlib.controller import Controller
-    from cinderlib.snapshot import Snapshot
-    from cinderlib.volume import Volume
+    from cinderlib.objects.connection import Connection
+    from cinderlib.objects.controller import Controller
+    from cinderlib.objects.snapshot import Snapshot
+    from cinderlib.objects.volume import Volume
 
 R = TypeVar("R", bound=Record)
 
 
-class Lookups:
+class StoreQueries:
     """The half of a :class:`cinderlib.Controller` that reads.
 
     :ivar store: what is read.

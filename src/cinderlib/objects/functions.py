@@ -5,34 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from cinderlib import default, serialization
+from cinderlib import serialization
+from cinderlib.objects import default_controller
 
 
 def json() -> list[dict[str, Any]]:
     """Documents of all loaded backends, without their volumes."""
-    return [backend.json for backend in default.controller().backends.values()]
+    return [backend.json for backend in default_controller.controller().backends.values()]
 
 
 def jsons() -> str:
     """:func:`json` as text."""
-    backends = default.controller().backends.values()
+    backends = default_controller.controller().backends.values()
     return serialization.to_text([backend._document(related=False) for backend in backends])
 
 
 def dump() -> list[dict[str, Any]]:
     """Documents of all loaded backends with all their volumes, **with their secrets**."""
-    return [backend.dump for backend in default.controller().backends.values()]
+    return [backend.dump for backend in default_controller.controller().backends.values()]
 
 
 def dumps() -> str:
     """:func:`dump` as text."""
-    backends = default.controller().backends.values()
+    backends = default_controller.controller().backends.values()
     return serialization.to_text([backend._document(related=True) for backend in backends])
 
 
 def load(json_src: Any, save: bool = False, trusted: bool = False) -> Any:
     """The resources of a document; see :meth:`cinderlib.Controller.load`."""
-    return default.controller().load(json_src, save=save, trusted=trusted)
+    return default_controller.controller().load(json_src, save=save, trusted=trusted)
 
 
 def list_supported_drivers(output_version: Literal[1, 2] = 1) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from cinderlib.persistence.base import Change, Put
 from cinderlib.records import VolumeRecord, replace
 
 if TYPE_CHECKING:
-    from cinderlib.controller import Controller
+    from cinderlib.objects.controller import Controller
 
 
 def load(

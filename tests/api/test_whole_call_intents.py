@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import cinderlib as cl
-from cinderlib.operations import halves, recovery
-from cinderlib.owner import this_host
+from cinderlib.locking.process_identity import this_host
+from cinderlib.operations import recovery, whole_call_intents
 from cinderlib.persistence.base import Put
 from cinderlib.records import IntentRecord, Owner, replace
 
@@ -117,7 +117,7 @@ def test_recovery_keeps_off_a_connection_that_is_being_attached(
     held, asked = threading.Event(), threading.Event()
 
     def attach() -> None:
-        with controller.journal.locks.hold(halves.host_lock_name(whole.resource_id)):
+        with controller.journal.locks.hold(whole_call_intents.host_lock_name(whole.resource_id)):
             held.set()
             asked.wait(30)
 

@@ -21,8 +21,8 @@ from cinderlib.node.checks.finding import Finding, worst_first
 from cinderlib.node.checks.host import Host
 
 if TYPE_CHECKING:
-    from cinderlib.controller import Controller
     from cinderlib.drivers.requirements import Lacks
+    from cinderlib.objects.controller import Controller
 
 Backends = Mapping[str, Mapping[str, Any]]
 Connector = Mapping[str, Any]

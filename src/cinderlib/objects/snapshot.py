@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, cast
 
 from cinderlib import errors, serialization, validation
+from cinderlib.objects.resource import Field, Resource, refuse_unknown
+from cinderlib.objects.volume import Volume
 from cinderlib.operations import snapshots as operations
 from cinderlib.records import SnapshotRecord, new_id, replace
-from cinderlib.resource import Field, Resource, refuse_unknown
-from cinderlib.volume import Volume
 
 _GIVEN: Mapping[str, Callable[[Any], Any]] = {
     "name": validation.check_name,

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from cinderlib import errors, serialization, validation
-from cinderlib.backend import Backend
-from cinderlib.operations import extend, halves, revert
+from cinderlib.locking.process_identity import this_host
+from cinderlib.objects.backend import Backend
+from cinderlib.objects.resource import Field, Resource, refuse_unknown
+from cinderlib.objects.volume_type import VolumeType
+from cinderlib.operations import extend, revert, whole_call_intents
 from cinderlib.operations import volumes as operations
-from cinderlib.owner import this_host
 from cinderlib.records import (
     ConnectionRecord,
     SnapshotRecord,
@@ -19,12 +21,10 @@ from cinderlib.records import (
     new_id,
     replace,
 )
-from cinderlib.resource import Field, Resource, refuse_unknown
-from cinderlib.specs import VolumeType
 
 if TYPE_CHECKING:
-    from cinderlib.connection import Connection
-    from cinderlib.snapshot import Snapshot
+    from cinderlib.objects.connection import Connection
+    from cinderlib.objects.snapshot import Snapshot
 
 GIB = 1024**3
 
@@ -373,7 +373,7 @@ class Volume(Resource):
         :raises NodeError: this host could not; it is disconnected again.
         """
         controller = self._controller
-        with self._named(), controller.journal.in_halves(operations.lock_name(self.id)):
+        with self._named(), controller.journal.whole_call(operations.lock_name(self.id)):
             connector = controller.local_connector(controller.loaded(self._record.backend))
             here = {"attached_host": this_host()}
             connection = self._connect(connector, here, to_attach=True)
@@ -405,7 +405,7 @@ class Volume(Resource):
             raise errors.NotLocal(f"Volume {self.id} is not attached to this host", resource=self)
         failed: errors.CinderlibError | None = None
         journal = self._controller.journal
-        with self._named(), journal.in_halves(operations.lock_name(self.id)):
+        with self._named(), journal.whole_call(operations.lock_name(self.id)):
             try:
                 connection._detach(force, ignore_errors, to_disconnect=True)
             except errors.NodeError as exc:
@@ -424,7 +424,7 @@ class Volume(Resource):
             if connection.attached:
                 return connection
         for connection in found:
-            if not halves.is_done(self._controller.journal, connection.id):
+            if not whole_call_intents.is_done(self._controller.journal, connection.id):
                 return connection
         return None
 

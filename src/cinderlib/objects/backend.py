@@ -11,9 +11,9 @@ from cinderlib.operations.discrepancies import Discrepancy
 from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
 
 if TYPE_CHECKING:
-    from cinderlib import connection, snapshot, volume
-    from cinderlib.controller import Controller
     from cinderlib.drivers.port import Driver
+    from cinderlib.objects import connection, snapshot, volume
+    from cinderlib.objects.controller import Controller
     from cinderlib.persistence.objects import PersistenceDriverBase
 
 C = TypeVar("C", SnapshotRecord, ConnectionRecord)
@@ -28,9 +28,9 @@ class _OfController:
     def __get__(self, instance: Backend | None, owner: type[Backend]) -> Any:
         if instance is not None:
             return getattr(instance.controller, self._name)
-        from cinderlib import default
+        from cinderlib.objects import default_controller
 
-        return getattr(default.controller(), self._name)
+        return getattr(default_controller.controller(), self._name)
 
 
 class Backend:
@@ -63,9 +63,9 @@ class Backend:
     _stats: dict[str, Any] | None
 
     def __new__(cls, volume_backend_name: str, **driver_options: Any) -> Backend:
-        from cinderlib import default
+        from cinderlib.objects import default_controller
 
-        return default.controller().backend(volume_backend_name, **driver_options)
+        return default_controller.controller().backend(volume_backend_name, **driver_options)
 
     @classmethod
     def _make(
@@ -84,17 +84,17 @@ class Backend:
     @staticmethod
     def global_setup(*args: Any, **kwargs: Any) -> None:
         """The same as :func:`cinderlib.setup`."""
-        from cinderlib import default
+        from cinderlib.objects import default_controller
 
-        default.setup(*args, **kwargs)
+        default_controller.setup(*args, **kwargs)
 
     @staticmethod
     def set_persistence(persistence_config: Any) -> None:
         """Give the default controller another store; nothing is moved to it, see ``dump`` and
         ``load(..., save=True)``."""
-        from cinderlib import default
+        from cinderlib.objects import default_controller
 
-        default.controller().set_persistence(persistence_config)
+        default_controller.controller().set_persistence(persistence_config)
 
     @staticmethod
     def list_supported_drivers(output_version: Literal[1, 2] = 1) -> dict[str, Any]:
@@ -113,9 +113,9 @@ class Backend:
 
         Unlike ``load``, this runs the driver that the data names: call it for data you trust.
         """
-        from cinderlib import default
+        from cinderlib.objects import default_controller
 
-        return default.controller().backend(**backend_data)
+        return default_controller.controller().backend(**backend_data)
 
     @classmethod
     def load(cls, json_src: Any, save: bool = False, trusted: bool = False) -> Backend:
@@ -123,9 +123,9 @@ class Backend:
 
         :param save: whether the volumes of the document are stored.
         """
-        from cinderlib import default
+        from cinderlib.objects import default_controller
 
-        loaded = default.controller().load(json_src, save=save, trusted=trusted)
+        loaded = default_controller.controller().load(json_src, save=save, trusted=trusted)
         if not isinstance(loaded, Backend):
             raise errors.InvalidDocument(
                 f"The document holds a {type(loaded).__name__.lower()}, not a backend"

@@ -8,35 +8,30 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from cinderlib import (
-    driverlogs,
-    dumping,
-    errors,
-    loading,
-    persistence,
-    serialization,
-    statefolder,
-    validation,
-)
-from cinderlib.backend import Backend
-from cinderlib.connection import Connection
-from cinderlib.filelocks import FileLocks
-from cinderlib.localhost import LocalHost
-from cinderlib.locks import Locks, ToozLocks
-from cinderlib.lookups import Lookups
+from cinderlib import errors, persistence, serialization, validation
+from cinderlib.drivers import loggers
+from cinderlib.locking import state_folder
+from cinderlib.locking.files import FileLocks
+from cinderlib.locking.locks import Locks, ToozLocks
+from cinderlib.locking.process_identity import this_host
+from cinderlib.locking.shared import SharedLocks
+from cinderlib.node.this_host import LocalHost
+from cinderlib.objects import documents_in, documents_out
+from cinderlib.objects.backend import Backend
+from cinderlib.objects.connection import Connection
+from cinderlib.objects.resource import Resource
+from cinderlib.objects.snapshot import Snapshot
+from cinderlib.objects.store_queries import StoreQueries
+from cinderlib.objects.volume import Volume
 from cinderlib.operations import recovery
 from cinderlib.operations.journal import Journal, Recovered
-from cinderlib.owner import this_host
-from cinderlib.persistence.base import SharedLocks, Store
-from cinderlib.progress import Listener, Teller
+from cinderlib.persistence.base import Store
+from cinderlib.progress import Listener, ProgressReporter
 from cinderlib.records import (
     Record,
     SnapshotRecord,
     VolumeRecord,
 )
-from cinderlib.resource import Resource
-from cinderlib.snapshot import Snapshot
-from cinderlib.volume import Volume
 
 if TYPE_CHECKING:
     from cinderlib.drivers.port import Driver, Settings
@@ -46,7 +41,7 @@ if TYPE_CHECKING:
     from cinderlib.persistence.objects import PersistenceDriverBase
 
 
-class Controller(Lookups):
+class Controller(StoreQueries):
     """Drives backends and keeps their metadata in one store.
 
     Several can live in one process. Use it as a context manager, or call :meth:`close`.
@@ -114,8 +109,8 @@ class Controller(Lookups):
         self.output_all_backend_info = output_all_backend_info
         self.fail_on_missing_backend = fail_on_missing_backend
         self._recover_at_start = recover
-        self._tell = Teller(progress)
-        self._folders = statefolder.Folders(state_path, file_locks_path)
+        self._tell = ProgressReporter(progress)
+        self._folders = state_folder.Folders(state_path, file_locks_path)
         self._driver_settings: dict[str, Any] = {
             "root_helper": root_helper,
             "suppress_requests_ssl_warnings": suppress_requests_ssl_warnings,
@@ -138,7 +133,7 @@ class Controller(Lookups):
             kind._kind: kind for kind in (self.Volume, self.Snapshot, self.Connection)
         }
         if disable_logs:
-            driverlogs.quiet()
+            loggers.quiet()
         self.store: Store
         self.journal: Journal
         self.persistence: PersistenceDriverBase
@@ -226,8 +221,8 @@ class Controller(Lookups):
         :returns: what was found, the worst first. :meth:`cinderlib.Node.diagnose` has the other
             half.
         """
-        from cinderlib import diagnosis
         from cinderlib.node.checks.host import Host
+        from cinderlib.objects import diagnosis
 
         if backends is None:
             backends = {name: backend._given for name, backend in self._backends.items()}
@@ -301,7 +296,7 @@ class Controller(Lookups):
         are in memory: ``controller.documents(controller.volumes())``. ``serialization.to_line``
         makes a line of JSON of one, which :meth:`load` reads.
         """
-        return dumping.documents(self, volumes)
+        return documents_out.documents(self, volumes)
 
     def load(
         self,
@@ -323,7 +318,7 @@ class Controller(Lookups):
         :raises InvalidDocument: it is no such document; nothing was stored.
         :raises BackendNotFound: it is a backend's, which is not loaded and cannot be.
         """
-        return loading.load(self, json_src, save=save, trusted=trusted, max_bytes=max_bytes)
+        return documents_in.load(self, json_src, save=save, trusted=trusted, max_bytes=max_bytes)
 
     # --- crashes -------------------------------------------------------------------------------
 

@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from cinderlib import errors, serialization, validation
+from cinderlib.objects.resource import Field, Resource, refuse_unknown
 from cinderlib.operations import attachments
 from cinderlib.operations import connections as operations
 from cinderlib.records import ConnectionRecord, Secret, VolumeRecord, new_id, replace
-from cinderlib.resource import Field, Resource, refuse_unknown
 
 if TYPE_CHECKING:
-    from cinderlib.backend import Backend
-    from cinderlib.volume import Volume
+    from cinderlib.objects.backend import Backend
+    from cinderlib.objects.volume import Volume
 
 
 def _optional_text(value: Any) -> str | None:

@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 from cinderlib import errors
-from cinderlib.controller import Controller
+from cinderlib.objects.controller import Controller
 
 _lock = threading.RLock()
 _controller: Controller | None = None

@@ -1,0 +1,1 @@
+"""Locks by name, what identifies a process, and the folders for both."""

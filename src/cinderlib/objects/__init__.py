@@ -1,0 +1,8 @@
+"""The objects, under the module name that programs for cinderlib 5 import."""
+
+from cinderlib.objects.connection import Connection
+from cinderlib.objects.keyvalue import KeyValue
+from cinderlib.objects.snapshot import Snapshot
+from cinderlib.objects.volume import Volume
+
+__all__ = ["Connection", "KeyValue", "Snapshot", "Volume"]
