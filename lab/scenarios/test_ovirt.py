@@ -49,7 +49,7 @@ def test_a_disk_of_a_virtual_machine(
     connection_info = json.loads(engine("connect_volume", _DISK, json.dumps(connector)))
     assert connection_info["adapter"] == "cinderlib"
 
-    attachment = vdsm("attach", connection_info)
+    attachment = vdsm("attach", {"connection_info": connection_info})
     # What vdsm asks of an iSCSI disk: its map and its WWN.
     name = node1.run(f"basename $(readlink -f {attachment['path']})").strip()
     assert attachment["multipath_id"] == node1.run(f"cat /sys/block/{name}/dm/name").strip()
@@ -59,8 +59,10 @@ def test_a_disk_of_a_virtual_machine(
     written = on_node1("data.write(device['path'])", device=carry(attachment))
     assert controller.digest(f"/dev/cinder-volumes/volume-{_DISK}") == written
 
-    known = {"connection_info": connection_info, "attachment": attachment}
-    assert vdsm("detach", known) == {}
-    assert vdsm("detach", known) == {}
+    row = {"vol_id": _DISK, "connection_info": connection_info, "attachment": attachment}
+    map_name = attachment["multipath_id"]
+    row |= {"path": f"/dev/mapper/{map_name}", "multipath_id": map_name}
+    assert vdsm("detach", row) == {}
+    assert vdsm("detach", row) == {}
     engine("disconnect_volume", _DISK)
     engine("delete_volume", _DISK)

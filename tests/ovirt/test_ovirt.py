@@ -208,12 +208,16 @@ def test_driver_options_that_cannot_be(engine: Engine) -> None:
         engine.process("storage_stats", "false")
 
 
-class Host:
-    """Runs the helper as vdsm does."""
+class Vdsm:
+    """Runs the helper as vdsm does, and keeps what vdsm keeps in its database.
+
+    :ivar rows: a row for each volume.
+    """
 
     def __init__(self, folder: pathlib.Path) -> None:
         self._folder = folder
-        # Ours is no host of oVirt: multipathd is one that says that it runs.
+        self.rows: dict[str, dict[str, Any]] = {}
+        # Hosts of oVirt run multipathd; this program only says that it does.
         programs = folder / "bin"
         programs.mkdir()
         (programs / "multipathd").write_text("#!/bin/sh\nexit 0\n")
@@ -235,10 +239,25 @@ class Host:
             check=False,
         )
 
-    def __call__(self, verb: str, given: Any = None) -> Any:
+    def _answer(self, verb: str, given: Any = None) -> Any:
         done = self.run(verb, given)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
+
+    def connector_info(self) -> Any:
+        return self._answer("connector_info")
+
+    def attach(self, volume: str, connection_info: Any) -> dict[str, Any]:
+        row = self.rows[volume] = {"vol_id": volume, "connection_info": connection_info}
+        attachment: dict[str, Any] = self._answer("attach", {"connection_info": connection_info})
+        # A protocol that vdsm does not know has its path in the attachment.
+        row |= {"path": attachment["path"], "attachment": attachment}
+        if "multipath_id" in attachment:
+            row["multipath_id"] = attachment["multipath_id"]
+        return attachment
+
+    def detach(self, volume: str) -> None:
+        assert self._answer("detach", self.rows.pop(volume)) == {}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="vdsm runs its helper as root (run as root)")
@@ -247,31 +266,51 @@ def test_a_disk_is_attached_by_the_host_that_the_engine_connected(
 ) -> None:
     engine.driver.pop("array_password")
     engine.driver["volume_driver"] = "file"
-    host, disk = Host(tmp_path), volume_id(1)
+    vdsm, disk = Vdsm(tmp_path), volume_id(1)
     engine("create_volume", disk, "1")
-    properties = host("connector_info")
+    properties = vdsm.connector_info()
     assert properties["multipath"] is True
     connection_info = json.loads(engine("connect_volume", disk, json.dumps(properties)))
 
-    attachment = host("attach", connection_info)
+    attachment = vdsm.attach(disk, connection_info)
     with open(attachment["path"], "r+b") as device:
         device.write(b"of the machine")
     engine("save_device", disk, json.dumps(attachment))
-    # vdsm keeps these three and gives them back.
-    known = {"connection_info": connection_info, "attachment": attachment, "path": "x"}
-    host("detach", known)
-    host("detach", known)
+    row = dict(vdsm.rows[disk])
+    vdsm.detach(disk)
+    # vdsm crashed before it removed the row.
+    vdsm.rows[disk] = row
+    vdsm.detach(disk)
+
+    # vdsm detaches an attachment that it does not accept, before there is a path in the row.
+    attachment = vdsm.attach(disk, connection_info)
+    vdsm.rows[disk] = {"connection_info": connection_info, "attachment": attachment}
+    vdsm.detach(disk)
+    # vdsm crashed in the middle of attach: the row has nothing of the device.
+    vdsm.attach(disk, connection_info)
+    vdsm.rows[disk] = {"vol_id": disk, "connection_info": connection_info}
+    vdsm.detach(disk)
+    backing = [path.read_text() for path in pathlib.Path("/sys/block").glob("loop*/loop/backing_*")]
+    assert not [path for path in backing if path.startswith(str(tmp_path))]
     engine("disconnect_volume", disk)
     engine("delete_volume", disk)
 
 
 @pytest.mark.parametrize(
     ("verb", "given"),
-    [("attach", []), ("attach", {}), ("detach", {}), ("attach", {"data": 1}), ("paint", {})],
+    [
+        ("attach", []),
+        ("attach", {}),
+        ("detach", {}),
+        ("attach", {"connection_info": {"data": 1}}),
+        ("attach", {"connection_info": None}),
+        ("detach", {"connection_info": []}),
+        ("paint", {}),
+    ],
 )
 def test_the_helper_says_in_a_line_what_is_wrong(
     tmp_path: pathlib.Path, verb: str, given: Any
 ) -> None:
-    done = Host(tmp_path).run(verb, given)
+    done = Vdsm(tmp_path).run(verb, given)
     assert (done.returncode, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 1

@@ -1,8 +1,10 @@
 """``managedvolume-helper-cinderlib``: what vdsm runs, as root, on the host of a virtual machine.
 
-It is given ``connector_info``, ``attach`` or ``detach``, JSON on standard input for the last two,
-and answers with JSON on standard output. What goes wrong is one line on standard error and an exit
-code that is not 0.
+Its argument is ``connector_info``, ``attach`` or ``detach``; it prints its answer as JSON. The last
+two read JSON from standard input: ``attach`` reads ``{"connection_info": ...}``, where the value is
+the answer of ``connect_volume``; ``detach`` reads the row of vdsm's database, which also has the
+answer of ``attach`` under ``attachment``. An error is one line on standard error, and the exit code
+is 1.
 """
 
 from __future__ import annotations
@@ -62,7 +64,7 @@ def _connector_info() -> dict[str, Any]:
 
 
 def _attach() -> dict[str, Any]:
-    return _node().attach(_document(_input())).device
+    return _node().attach(_document(_input().get("connection_info"))).device
 
 
 def _detach() -> dict[str, Any]:
