@@ -20,8 +20,8 @@ from cinderlib import records
 from cinderlib.errors import DecryptionError, InvalidPersistence
 from cinderlib.persistence import encryption, generate_key, open_store
 from cinderlib.persistence.base import Put, Remove, Store
+from cinderlib.persistence.driver_base import PersistenceDriverBase
 from cinderlib.persistence.encryption import EncryptedStore, Rotation
-from cinderlib.persistence.objects import PersistenceDriverBase
 from cinderlib.records import (
     KINDS,
     ConnectionRecord,

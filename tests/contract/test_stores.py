@@ -15,11 +15,12 @@ from cinderlib.errors import (
     StaleRecord,
     StoreError,
 )
-from cinderlib.persistence import generate_key, of_objects, open_store
+from cinderlib.objects.record_persistence import of_store
+from cinderlib.persistence import generate_key, open_store
 from cinderlib.persistence.base import Put, Remove, Store
+from cinderlib.persistence.driver_base import PersistenceDriverBase
 from cinderlib.persistence.memory import MemoryStore
 from cinderlib.persistence.object_store import ObjectStore
-from cinderlib.persistence.objects import PersistenceDriverBase
 from cinderlib.persistence.sql import engine
 from cinderlib.records import (
     KINDS,
@@ -195,7 +196,7 @@ class TestObjectsOnAStore:
 
     @pytest.fixture
     def persistence(self) -> PersistenceDriverBase:
-        return of_objects(open_store(), wrap)
+        return of_store(open_store(), wrap)
 
     def test_objects_are_found_by_exactly_what_is_asked(self, persistence) -> None:
         for n, backend in enumerate(("z_1", "zx1")):

@@ -11,7 +11,7 @@ import pathlib
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -95,6 +95,13 @@ def _room(module: str) -> str:
     return parts[1] if len(parts) > 1 and f"cinderlib.{parts[1]}" in MODULES else "cinderlib"
 
 
+def _module(imported: str) -> str:
+    """The module that a dotted name is, or is a name of."""
+    while imported not in MODULES:
+        imported = imported.rpartition(".")[0]
+    return imported
+
+
 def test_the_scan_sees_every_way_to_import() -> None:
     tree = ast.parse(
         "import cinder.objects as o\n"
@@ -131,22 +138,91 @@ def test_only_its_room_imports_a_heavy_package(package: str) -> None:
     assert not strays, f"only {' and '.join(rooms)} may import {package}"
 
 
-def test_rooms_load_each_other_in_no_circle() -> None:
-    graph: dict[str, set[str]] = {}
-    lines: dict[tuple[str, str], Import] = {}
+def _edges(name: Callable[[str], str]) -> dict[tuple[str, str], Import]:
+    """The imports between what ``name`` makes of modules, also those for types and in functions."""
+    edges: dict[tuple[str, str], Import] = {}
     for found in _all_imports():
-        if not found.when_loaded or found.imported.split(".")[0] != "cinderlib":
-            continue
-        edge = (_room(found.importer), _room(found.imported))
-        if edge[0] != edge[1]:
-            graph.setdefault(edge[0], set()).add(edge[1])
-            lines[edge] = found
+        if found.imported.split(".")[0] == "cinderlib":
+            edge = (name(found.importer), name(found.imported))
+            if edge[0] != edge[1]:
+                edges.setdefault(edge, found)
+    return edges
+
+
+def _refuse_circles(edges: dict[tuple[str, str], Import]) -> None:
+    graph: dict[str, set[str]] = {}
+    for importer, imported in edges:
+        graph.setdefault(importer, set()).add(imported)
     try:
         graphlib.TopologicalSorter(graph).prepare()
     except graphlib.CycleError as error:
         circle = list(reversed(error.args[1]))
-        steps = [str(lines[edge]) for edge in itertools.pairwise(circle)]
-        pytest.fail("rooms need each other to load:\n  " + "\n  ".join(steps))
+        steps = [str(edges[edge]) for edge in itertools.pairwise(circle)]
+        pytest.fail("these need each other:\n  " + "\n  ".join(steps))
+
+
+def test_no_circle_between_rooms() -> None:
+    _refuse_circles(_edges(_room))
+
+
+@pytest.mark.parametrize(
+    "room", sorted({_room(module) for module in MODULES} - {"cinderlib", "objects"})
+)
+def test_no_circle_inside_a_room(room: str) -> None:
+    """Only what users hold may know each other: a volume has connections, and they a volume."""
+    inside = {
+        edge: found
+        for edge, found in _edges(_module).items()
+        if all(_room(module) == room for module in edge)
+    }
+    _refuse_circles(inside)
+
+
+def test_a_room_uses_nothing_private_of_another() -> None:
+    private: dict[str, set[str]] = {}
+    trees = {module: ast.parse(path.read_text()) for module, path in MODULES.items()}
+    for module, tree in trees.items():
+        for name in _private_definitions(tree):
+            private.setdefault(name, set()).add(_room(module))
+    strays = [
+        f"{module}:{line} uses {name} of {' and '.join(sorted(private[name]))}"
+        for module, tree in trees.items()
+        for name, line in _private_uses(tree)
+        if name in private and _room(module) not in private[name]
+    ]
+    assert not strays
+
+
+#: Private names of other projects' objects, which happen to be names of ours too.
+FOREIGN = {"_type"}  # of a field of oslo.versionedobjects
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name not in FOREIGN
+
+
+def _private_definitions(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                pass
+            case ast.Attribute(attr=name, ctx=ast.Store()) | ast.Name(id=name, ctx=ast.Store()):
+                pass
+            case _:
+                continue
+        if _is_private(name):
+            yield name
+
+
+def _private_uses(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and _is_private(node.attr):
+            if not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")):
+                yield node.attr, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                if _is_private(alias.name):
+                    yield alias.name, node.lineno
 
 
 def test_importing_the_library_loads_nothing_heavy() -> None:

@@ -9,19 +9,17 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Mapping
 from typing import Any
 
 from cinderlib.drivers.port import Settings
+from cinderlib.drivers.registry_lock import REGISTRY_LOCK
 from cinderlib.errors import ConfigurationError
 
 _log = logging.getLogger(__name__)
 
-#: Held while oslo.config's global registry changes, which is not made for threads.
-LOCK = threading.RLock()
 _started: dict[str, Any] | None = None
 _applied: list[Any] = []
 
@@ -35,7 +33,7 @@ def start(settings: Settings) -> None:
         are loaded with other process-wide values.
     """
     global _started
-    with LOCK:
+    with REGISTRY_LOCK:
         wanted = {
             "state_path": settings.state_path,
             "file_locks_path": settings.lock_path,

@@ -26,6 +26,7 @@ from cinderlib.drivers import (
 from cinderlib.drivers.database import Database
 from cinderlib.drivers.host import LocalDriver
 from cinderlib.drivers.port import DriverInfo, Settings
+from cinderlib.drivers.registry_lock import REGISTRY_LOCK
 from cinderlib.drivers.scope import Scope, View
 from cinderlib.errors import CinderlibError, ConfigurationError, MissingDependency
 from cinderlib.persistence.base import Store
@@ -45,7 +46,7 @@ def load(
     """See :func:`cinderlib.drivers.load`."""
     path = names.resolve(given.get("volume_driver", ""))
     group = options.new_group()
-    with bootstrap.LOCK:
+    with REGISTRY_LOCK:
         bootstrap.start(settings)  # again: from here on others cannot change it
         driver_class = import_class(path)
         opts = options.declared(driver_class)
@@ -85,7 +86,7 @@ def check(name: str, given: Mapping[str, Any], settings: Settings) -> requiremen
     """See :func:`cinderlib.drivers.check`."""
     path = names.resolve(given.get("volume_driver", ""))
     group = options.new_group()
-    with bootstrap.LOCK:
+    with REGISTRY_LOCK:
         bootstrap.start(settings)
         driver_class = import_class(path)
         own = {**given, "volume_driver": path, "volume_backend_name": name}
@@ -96,7 +97,7 @@ def check(name: str, given: Mapping[str, Any], settings: Settings) -> requiremen
 
 def _release(own: Scope, group: str) -> None:
     scope.leave(own)
-    with bootstrap.LOCK:
+    with REGISTRY_LOCK:
         options.drop(group)
 
 
@@ -168,7 +169,7 @@ def _set_up(
     """Make the driver and take it through the steps that Cinder's volume manager takes."""
     with scope.Calling(own):
         try:
-            with bootstrap.LOCK:
+            with REGISTRY_LOCK:
                 driver = driver_class(
                     configuration=conf,
                     host=own.host,

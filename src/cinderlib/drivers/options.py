@@ -18,7 +18,7 @@ from cinder.volume import configuration
 from oslo_config import cfg
 
 from cinderlib.drivers import option_modules
-from cinderlib.drivers.bootstrap import LOCK
+from cinderlib.drivers.registry_lock import REGISTRY_LOCK
 from cinderlib.errors import ConfigurationError
 
 _log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class Configuration(configuration.Configuration):  # type: ignore[misc]
         self._secrets = dict(secrets)
 
     def append_config_values(self, volume_opts: Any) -> None:
-        with LOCK:
+        with REGISTRY_LOCK:
             super().append_config_values(volume_opts)
 
     def safe_get(self, value: str) -> Any:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cinderlib.drivers.port import Driver
     from cinderlib.objects import connection, snapshot, volume
     from cinderlib.objects.controller import Controller
-    from cinderlib.persistence.objects import PersistenceDriverBase
+    from cinderlib.persistence.driver_base import PersistenceDriverBase
 
 C = TypeVar("C", SnapshotRecord, ConnectionRecord)
 

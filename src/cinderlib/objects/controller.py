@@ -16,7 +16,7 @@ from cinderlib.locking.locks import Locks, ToozLocks
 from cinderlib.locking.process_identity import this_host
 from cinderlib.locking.shared import SharedLocks
 from cinderlib.node.this_host import LocalHost
-from cinderlib.objects import documents_in, documents_out
+from cinderlib.objects import documents_in, documents_out, record_persistence
 from cinderlib.objects.backend import Backend
 from cinderlib.objects.connection import Connection
 from cinderlib.objects.resource import Resource
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from cinderlib.drivers.port import Driver, Settings
     from cinderlib.drivers.requirements import Lacks
     from cinderlib.node.checks.finding import Finding
+    from cinderlib.persistence.driver_base import PersistenceDriverBase
     from cinderlib.persistence.encryption import Rotation
-    from cinderlib.persistence.objects import PersistenceDriverBase
 
 
 class Controller(StoreQueries):
@@ -141,7 +141,7 @@ class Controller(StoreQueries):
 
     def _open(self, persistence_config: Any) -> None:
         self.store = persistence.open_store(persistence_config)
-        self.persistence = persistence.of_objects(self.store, self.wrap)
+        self.persistence = record_persistence.of_store(self.store, self.wrap)
         self._locks = Locks(self._shared_locks(), self._lock_timeout)
         self.journal = Journal(self.store, self._locks, self._driver, self.local_host, self._tell)
 

@@ -12,14 +12,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cinderlib.errors import CinderlibError, InvalidPersistence, MissingDependency
-from cinderlib.persistence.base import Store
-from cinderlib.records import Record
+from cinderlib.persistence.base import PersistenceDriverBase, Store
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from cinderlib.persistence.encryption import Keys
-    from cinderlib.persistence.objects import PersistenceDriverBase
     from cinderlib.persistence.sql.cinderlib5 import Cinderlib5Database
 
 GROUP = "cinderlib.persistence.storage"
@@ -67,8 +65,6 @@ def open_store(config: Any = None) -> Store:
         from cinderlib.persistence.encryption import EncryptedStore
 
         return EncryptedStore(found, keys)
-
-    from cinderlib.persistence.objects import PersistenceDriverBase
 
     if isinstance(found, PersistenceDriverBase):
         if keys is not None:
@@ -134,22 +130,6 @@ def open_cinderlib5(connection: str) -> Cinderlib5Database:
     from cinderlib.persistence.sql.cinderlib5 import Cinderlib5Database
 
     return Cinderlib5Database(connection)
-
-
-def of_objects(store: Store, wrap: Callable[[Record], Any]) -> PersistenceDriverBase:
-    """A store with the methods that cinderlib 5's persistence drivers have, which take and give
-    objects.
-
-    :param wrap: makes the object for a record.
-    :returns: the user's own driver, where the store was made of one.
-    """
-    from cinderlib.persistence.object_store import ObjectStore
-    from cinderlib.persistence.objects import RecordPersistence
-
-    if isinstance(store, ObjectStore):
-        store.wrap = wrap
-        return store.persistence
-    return RecordPersistence(store, wrap)
 
 
 def _load(storage: str) -> Any:

@@ -13,15 +13,15 @@ import itertools
 import logging
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from cinderlib.errors import DamagedRecord, InvalidInput, StaleRecord
 from cinderlib.locking.shared import SharedLocks
-from cinderlib.records import KINDS, ConnectionRecord, Record
 
-if TYPE_CHECKING:
-    from cinderlib.persistence.objects import DB as DB
-    from cinderlib.persistence.objects import PersistenceDriverBase as PersistenceDriverBase
+# Programs for cinderlib 5 subclass ``base.PersistenceDriverBase``.
+from cinderlib.persistence.driver_base import DB as DB
+from cinderlib.persistence.driver_base import PersistenceDriverBase as PersistenceDriverBase
+from cinderlib.records import KINDS, ConnectionRecord, Record
 
 LOG = logging.getLogger(__name__)
 
@@ -342,13 +342,3 @@ class Store(abc.ABC):
 
     def __exit__(self, *exc: Any) -> None:
         self.close()
-
-
-def __getattr__(name: str) -> Any:
-    # Programs written for cinderlib 5 subclass base.PersistenceDriverBase. It is defined upon this
-    # module, so it is looked up when it is asked for.
-    if name in ("PersistenceDriverBase", "DB"):
-        from cinderlib.persistence import objects
-
-        return getattr(objects, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

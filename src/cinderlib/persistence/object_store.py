@@ -23,7 +23,7 @@ from cinderlib.persistence.base import (
     moment,
     stale,
 )
-from cinderlib.persistence.objects import PersistenceDriverBase, Wrap
+from cinderlib.persistence.driver_base import PersistenceDriverBase, Wrap
 from cinderlib.records import (
     ConnectionRecord,
     IntentRecord,
