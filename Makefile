@@ -85,10 +85,12 @@ docs: $(READY) ## Make a site of docs/: build/docs/index.html
 	@echo 'Made build/docs/index.html'
 
 .PHONY: check
-check: $(READY) ## Formatting, lint and types
+check: $(READY) ## Formatting, lint, types, spelling and English
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/mypy
+	$(VENV)/bin/codespell
+	$(VENV)/bin/python scripts/prose
 
 .PHONY: matrix
 matrix: ## Python 3.11, 3.12, 3.13 and Cinder 28, 29 with today's packages
