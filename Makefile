@@ -92,6 +92,10 @@ check: $(READY) ## Formatting, lint, types, spelling and English
 	$(VENV)/bin/codespell
 	$(VENV)/bin/python scripts/prose
 
+.PHONY: everything
+everything: ## All that CI runs, and all of what CI runs a part of; takes hours
+	@.ci/run --everything
+
 .PHONY: matrix
 matrix: ## Python 3.11, 3.12, 3.13 and Cinder 28, 29 with today's packages
 	@"$$(scripts/find-python)" scripts/matrix $(ARGS)

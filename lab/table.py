@@ -54,7 +54,8 @@ class Table:
         terminalreporter.section("what was shown")
         text = self._text()
         terminalreporter.write_line(text)
-        if self._config.option.document and not self._config.option.keyword:
+        whole = not self._config.option.keyword and self._config.option.part is None
+        if self._config.option.document and whole:
             write(text)
 
     def _text(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from steps import (
     BY_NODE,
     CHECKED,
@@ -22,6 +23,7 @@ from steps import (
 from lab.machine import Machine, Session
 
 
+@pytest.mark.core
 @single_and_multipath(BY_NODE, EXTEND, COPIES, CHECKED)
 def test_iscsi(
     controller: Machine, control: Session, node1: Machine, on_node1: Session, multipath: bool
@@ -53,6 +55,7 @@ def test_iscsi(
     control("vol.disconnect(conn); vol.delete()")
 
 
+@pytest.mark.core
 @shows(BY_NODE, "NVMe/TCP")
 @shows(EXTEND, "NVMe/TCP")
 @shows(CHECKED, "NVMe/TCP")
@@ -85,6 +88,7 @@ def test_nvme_tcp(
     detach(on_node1)
 
 
+@pytest.mark.core
 @shows(BY_NODE, "RBD")
 @shows(EXTEND, "RBD")
 @shows(COPIES, "RBD")

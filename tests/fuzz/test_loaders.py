@@ -26,6 +26,8 @@ from mutations import damaged, mutated
 from cinderlib.errors import CinderlibError
 
 COUNT = int(os.environ.get("CINDERLIB_MUTATIONS", "300"))
+#: A test gives a loader that many; those of a loader are divided so that a part of them can be run.
+AT_ONCE = 2000
 NAMES = [
     *("document", "document as data", "load", "lines", "store load", "connection"),
     *("document from a pipe", "connector", "configuration", "state of the host", "rows"),
@@ -84,15 +86,18 @@ def test_the_list_is_whole(loaders: Loaders) -> None:
     assert sorted(loaders.all) == sorted(NAMES)
 
 
+@pytest.mark.parametrize("first", range(0, COUNT, AT_ONCE))
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_wrong_is_refused(loaders: Loaders, folder: pathlib.Path, name: str) -> None:
+def test_what_is_wrong_is_refused(
+    loaders: Loaders, folder: pathlib.Path, name: str, first: int
+) -> None:
     loader = loaders.all[name]
     for example in loader.examples:
         loader.read(json.loads(example) if loader.data else example)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     read = 0
     try:
-        for number in range(0, COUNT, loader.one_in):
+        for number in range(first, min(first + AT_ONCE, COUNT), loader.one_in):
             given = changed(loader, number)
             begin, watch.folder = time.monotonic(), str(folder)
             try:

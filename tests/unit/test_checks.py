@@ -1,0 +1,214 @@
+"""The checks of a change: the part that a commit runs, the causes of failures, the time limits."""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+import sys
+import time
+
+import pytest
+
+from checks import __main__ as checks
+from checks import results, steps
+from checks.parts import Part
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+# --- parts ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["", "0/3", "4/3", "1", "1/0", "-1/3", "a/b", "1/2/3"])
+def test_what_is_no_part_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a part"):
+        Part.parse(text)
+
+
+def test_the_parts_together_have_every_check_once_and_take_as_long() -> None:
+    seconds = {f"check {n}": float(n % 7 + (100 if n == 3 else 0)) for n in range(50)}
+    parts = [Part(k, 4).choose(list(seconds), seconds.__getitem__) for k in range(1, 5)]
+    assert sorted(check for part in parts for check in part) == sorted(seconds)
+    assert all(part == sorted(part, key=list(seconds).index) for part in parts)
+    longest, *others = sorted((sum(map(seconds.get, part)) for part in parts), reverse=True)
+    assert longest < 110
+    assert max(others) - min(others) <= 6
+
+
+def test_a_commit_has_one_part_and_a_few_commits_have_all() -> None:
+    commits = [f"{n:040x}" for n in range(60)]
+    assert {Part.of_commit(commit, 5).number for commit in commits} == {1, 2, 3, 4, 5}
+    assert all(Part.of_commit(c, 5) == Part.of_commit(c, 5) for c in commits)
+
+
+# --- the plugin ----------------------------------------------------------------------------------
+
+TESTS = """
+import time
+import pytest
+
+@pytest.mark.core
+def test_core(): pass
+
+@pytest.mark.parametrize("n", range(6))
+def test_other(n): pass
+"""
+
+
+@pytest.fixture
+def project(tmp_path: pathlib.Path) -> pathlib.Path:
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "conftest.py").write_text("pytest_plugins = ['checks.selection']\n")
+    (tmp_path / "test_it.py").write_text(TESTS)
+    return tmp_path
+
+
+def run_pytest(project: pathlib.Path, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", *arguments],
+        cwd=project,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_a_part_has_the_core_and_says_what_it_leaves_out(
+    project: pathlib.Path, processes: str
+) -> None:
+    passed: list[str] = []
+    for number in (1, 2, 3):
+        printed = run_pytest(project, f"--part={number}/3", "-n", processes)
+        assert "3 passed" in printed
+        assert f"part {number}/3: 1 core tests, 2 of 6 others" in printed
+        assert "not in this part: test_it.py::test_other [" in printed
+        passed += [f"{n}" for n in range(6) if f"test_other[{n}] PASSED" in printed]
+        passed += [f"{n}" for n in range(6) if f"PASSED test_it.py::test_other[{n}]" in printed]
+    assert sorted(passed) == ["0", "1", "2", "3", "4", "5"]
+
+
+def test_without_a_part_all_is_run(project: pathlib.Path) -> None:
+    printed = run_pytest(project)
+    assert "7 passed" in printed
+    assert "not in this part" not in printed
+
+
+def test_when_time_is_short_the_core_is_run_and_the_rest_is_skipped_with_the_reason(
+    project: pathlib.Path,
+) -> None:
+    junit = project / "junit.xml"
+    printed = run_pytest(
+        project, "--part=1/2", f"--core-only-after={time.time() - 1}", f"--junitxml={junit}", "-rs"
+    )
+    assert "no time left for more than the core tests" in printed
+    counts, failures = results.read(junit)
+    assert counts == results.Counts(passed=1, skipped=3, late=3)
+    assert failures == []
+
+
+# --- what is listed and run ----------------------------------------------------------------------
+
+
+def test_what_a_commit_would_run_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert checks.main(["--list", "HEAD"]) == 0
+    head = steps.commit()
+    assert head is not None
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(steps.STEPS)
+    for step, line in zip(steps.STEPS, lines, strict=True):
+        assert line.startswith(f"make {step.target} ")
+        part = step.part(head)
+        said = "everything" if step.parts == 1 else f"part {part.number} of {part.of}"
+        assert line.endswith(said)
+    with pytest.raises(SystemExit):
+        checks.main(["--list", "no such commit"])
+    assert "no such commit" in capsys.readouterr().err
+
+
+def test_every_step_is_a_target_of_the_makefile() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for step in steps.STEPS:
+        assert f"\n{step.target}: " in makefile
+
+
+def test_without_git_it_runs_part_1_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path
+) -> None:
+    monkeypatch.setattr(steps, "ROOT", tmp_path)
+    assert steps.commit() is None
+    assert checks.main(["--list"]) == 0
+    printed = capsys.readouterr().out
+    assert "no git work tree" in printed
+    assert "part 1 of " in printed
+
+
+@pytest.fixture
+def makefile(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    monkeypatch.setattr(checks, "ROOT", tmp_path)
+    path = tmp_path / "Makefile"
+    path.write_text(
+        "good:\n\t@echo fine\n"
+        "lint:\n\t@echo x.py:1: wrong >&2; echo and more; exit 3\n"
+        "hangs:\n\t@echo last words; sleep 1000\n"
+        f"fails:\n\t@{sys.executable} -m pytest -p no:cacheprovider $(ARGS) {tmp_path}\n"
+    )
+    return path
+
+
+def run_steps(*targets: str, minutes: float = 1) -> int:
+    chosen = [steps.Step(t, minutes, 0, pytest=t == "fails") for t in targets]
+    return checks.run(chosen, {t: Part(1, 1) for t in targets}, limited=True)
+
+
+def test_failures_tell_their_cause_at_the_end_and_the_last_line_counts(
+    makefile: pathlib.Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    many = "\n".join(f"def test_{n}(): assert {n} == 'text'" for n in range(200))
+    (makefile.parent / "test_many.py").write_text(many + "\ndef test_good(): pass\n")
+    assert run_steps("lint", "fails", "good") == 1
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[-1] == "1 passed, 201 failed, 0 skipped"
+    end = lines[lines.index("201 failed:") :]
+    assert len(end) <= 61
+    assert "FAILED make lint" in end
+    assert "    x.py:1: wrong" in end
+    assert any(line.startswith("FAILED ") and "test_many.py::test_0" in line for line in end)
+    assert any("assert 0 == 'text'" in line for line in end)
+    assert end[-2] == "and 186 more: see the log above"
+
+
+def test_a_failed_assertion_is_told_with_the_end_of_what_a_program_printed(
+    makefile: pathlib.Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (makefile.parent / "test_one.py").write_text(
+        "def test_program():\n"
+        "    printed = '\\n'.join(f'line {n}' for n in range(300)) + '\\nthe reason'\n"
+        "    assert not printed, printed\n"
+    )
+    assert run_steps("fails") == 1
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[-1] == "0 passed, 1 failed, 0 skipped"
+    end = lines[lines.index("1 failed:") :]
+    assert len(end) <= 61
+    assert any("the reason" in line for line in end)
+    assert any("test_one.py:3: AssertionError" in line for line in end)
+
+
+def test_a_step_that_hangs_is_ended_and_its_last_words_are_told(
+    makefile: pathlib.Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_steps("hangs", "good", minutes=0.02) == 1
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[-1] == "0 passed, 1 failed, 0 skipped"
+    assert "    last words" in lines[-10:]
+    assert "fine" in lines
+
+
+def test_what_passes_counts_and_exits_with_0(
+    makefile: pathlib.Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (makefile.parent / "test_good.py").write_text("def test_good(): pass\n")
+    assert run_steps("fails", "good") == 0
+    assert capfd.readouterr().out.splitlines()[-1] == "1 passed, 0 failed, 0 skipped"
