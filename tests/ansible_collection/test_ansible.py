@@ -218,3 +218,22 @@ def test_a_host_without_cinderlib_is_told_what_to_install(play: Play) -> None:
     (failed,) = play(("connector_info", {}), options=there)
     assert failed["failed"]
     assert "Failed to import the required Python library (cinderlib)" in failed["msg"]
+
+
+def test_an_id_is_never_taken_for_a_name_and_nothing_empty_for_what_is_left_out(
+    cinderlib: Command, play: Play
+) -> None:
+    gone = str(uuid.uuid4())
+    absent = {"state": "absent"}
+    made, by_id, by_name, snapshot, empty_id, empty_host = play(
+        ("volume", {"name": gone, "size": "1GiB"}),
+        ("volume", {"id": gone, **absent}),
+        ("attachment", {"volume": gone, **absent}),
+        ("snapshot", {"id": gone, **absent}),
+        ("volume", {"id": "", "name": gone, **absent}),
+        ("connection", {"volume": gone, "host": "", **absent}),
+    )
+    assert not any(done["changed"] for done in (by_id, by_name, snapshot))
+    assert "id is empty" in empty_id["msg"]
+    assert "host is empty" in empty_host["msg"]
+    assert [row[0] for row in cinderlib("volume", "list").rows] == [made["volume"]["id"]]

@@ -92,7 +92,7 @@ def test_nothing_of_the_library_imports_what_stands_on_it(room: str) -> None:
 def test_an_error_is_a_line_and_a_traceback_only_with_debug(cinderlib: Command) -> None:
     done = cinderlib.process("volume", "show", "nothing")
     assert (done.returncode, done.stdout) == (3, "")
-    assert done.stderr == "Error: There is no volume with the id or name 'nothing'\n"
+    assert done.stderr == "Error: There is no volume with the name or ID 'nothing'\n"
     assert "Traceback" in cinderlib.process("volume", "show", "nothing", "--debug").stderr
 
 
@@ -289,7 +289,7 @@ def test_a_walk_through_the_nouns_at_a_terminal(cinderlib: Command) -> None:
 
 @needs_tmux
 def test_on_a_terminal_it_asks_and_has_colours(cinderlib: Command) -> None:
-    cinderlib("volume", "create", "data", "1GiB")
+    id = cinderlib("volume", "create", "data", "1GiB").line
     command = shlex.join(COMMAND)
     with open_terminal(cinderlib.folder, cinderlib.environment) as terminal:
         terminal.type(f"env -u NO_COLOR {command} volume list; echo listed")
@@ -299,12 +299,14 @@ def test_on_a_terminal_it_asks_and_has_colours(cinderlib: Command) -> None:
         assert "\x1b[32m" not in terminal.until(lambda s: "\nplain" in s)
 
         terminal.type(f"clear; {command} volume delete data; echo ended with $?")
-        terminal.until(lambda s: "Delete volume data (1 GiB) and all data? [y/N]" in s)
+        terminal.until(lambda s: f"Delete volume data ({id}, 1 GiB) and all data? [y/N]" in s)
         terminal.type("n")
         terminal.until(lambda s: "ended with 6" in s)
         assert len(cinderlib.files) == 1
-        terminal.type(f"clear; {command} volume delete data; echo ended with $?")
-        terminal.until(lambda s: "[y/N]" in s)
+        terminal.type(f"clear; {command} volume delete {id[:7]}; echo ended with $?")
+        terminal.until(lambda s: "ended with 3" in s)
+        terminal.type(f"clear; {command} volume delete {id[:8]}; echo ended with $?")
+        terminal.until(lambda s: f"Delete volume data ({id}, 1 GiB)" in s)
         terminal.type("y")
         terminal.until(lambda s: "ended with 0" in s)
     assert cinderlib.files == []

@@ -48,7 +48,8 @@ def test_an_orphan_is_removed_by_its_id(differing: Command) -> None:
     told = differing("reconcile", "--remove", ORPHAN, "--dry-run", ends=1)
     assert f"Would remove volume-{ORPHAN} with all data." in told.stderr
     assert len(differing.files) == 2
-    ambiguous = differing("reconcile", "--remove", "aaaaaaaa", "--yes", ends=2)
+    assert "whole ID" in differing("reconcile", "--remove", "aaaaaaaa", "--yes", ends=3).stderr
+    ambiguous = differing("reconcile", "--remove", "aaaaaaaa", ends=2)
     assert OTHER in ambiguous.stderr
     assert "missing" in differing("reconcile", "--remove", "bbbb", "--yes", ends=3).stderr
     done = differing("reconcile", "--remove", ORPHAN, "--yes", "--json", ends=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import shlex
 import subprocess
 import sys
 
@@ -130,7 +131,7 @@ def test_the_pipe_from_host_to_host(cinderlib: Command) -> None:
 
     (connection,) = cinderlib("connection", "list", "--json").json
     assert connection["id"] == json.loads(document)["id"]
-    assert cinderlib("volume", "disconnect", "data", "--host", "another").stderr
+    cinderlib("volume", "disconnect", "data", "--host", "another", ends=3)
     assert len(cinderlib("connection", "list", "--json").json) == 1
 
     cinderlib("node", "detach", connection["id"][:8])
@@ -231,3 +232,92 @@ def test_recover_settles_what_a_crash_left(cinderlib: Command) -> None:
     assert row == ["volume.delete", volume.id, "files", "finished"]
     assert cinderlib("recover", "--json").json == []
     assert (cinderlib("volume", "list").stdout, cinderlib.files) == ("", [])
+
+
+def test_what_destroys_never_takes_the_beginning_of_an_id_for_a_name(cinderlib: Command) -> None:
+    id = "db1e0000-0000-4000-8000-000000000001"
+    cinderlib("volume", "create", "db1", "1GiB")
+    cinderlib("volume", "create", "customers", "1GiB", "--id", id)
+    snapshot = cinderlib("snapshot", "create", "customers", "monday").line
+    cinderlib("volume", "delete", "db1", "--yes")
+    for given in ("db1", "db1e0000", id[:-1]):
+        for arguments in (
+            ("volume", "delete", given, "--yes"),
+            ("volume", "detach", given, "--force", "--yes"),
+            ("volume", "disconnect", given),
+            ("volume", "disconnect", given, "--force", "--yes"),
+        ):
+            refused = cinderlib(*arguments, ends=3)
+            assert f"the ID {id} begins with it" in refused.stderr
+    for verb in ("delete", "revert"):
+        cinderlib("snapshot", verb, snapshot[:12], "--yes", ends=3)
+    assert cinderlib("volume", "show", "db1", "--json").json["id"] == id
+    cinderlib("snapshot", "delete", snapshot, "--yes")
+    cinderlib("volume", "delete", id, "--yes")
+
+
+def test_a_copy_that_has_its_origin_id_as_its_name_is_not_deleted_with_it(
+    cinderlib: Command,
+) -> None:
+    origin = cinderlib("volume", "create", "data", "1GiB").line
+    cinderlib("volume", "clone", "data", origin)
+    cinderlib("volume", "delete", origin, "--yes")
+    assert "by its ID" in cinderlib("volume", "delete", origin, "--yes", ends=3).stderr
+    assert len(cinderlib("volume", "list").rows) == 1
+
+
+def test_a_volume_that_is_named_twice_is_deleted_once(cinderlib: Command) -> None:
+    id = cinderlib("volume", "create", "data", "1GiB").line
+    done = cinderlib("volume", "delete", "data", id, "--yes", "--json")
+    assert done.json == [{"id": id, "changed": True}]
+
+
+def test_disconnect_of_a_host_that_has_no_connection_names_those_that_have(
+    cinderlib: Command,
+) -> None:
+    cinderlib("volume", "create", "data", "1GiB")
+    properties = cinderlib("node", "connector", "--protocol", "local").stdout
+    cinderlib("volume", "connect", "data", "--connector", "-", input=properties)
+    host = json.loads(properties)["host"]
+    refused = cinderlib("volume", "disconnect", "data", "--host", "WRONG", ends=3)
+    assert "'WRONG'" in refused.stderr
+    assert host in refused.stderr
+    assert len(cinderlib("connection", "list").rows) == 1
+    for _ in range(2):
+        cinderlib("volume", "disconnect", "data", "--host", host)
+    assert cinderlib("connection", "list").stdout == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "volume create data 1 --id ''",
+        "volume create '' 1",
+        "volume create data 1 --backend ''",
+        "volume create data 1 --pool ''",
+        "volume create data --snapshot ''",
+        "volume clone data ''",
+        "volume list --backend ''",
+        "volume list --status ''",
+        "volume list --name ''",
+        "volume disconnect data --host ''",
+        "volume delete data '' --yes",
+        "snapshot create data monday --id ''",
+        "node detach ''",
+        "reconcile '' --repair",
+        "reconcile --remove '' --yes",
+        "--config '' volume list",
+        "volume list --config ''",
+    ],
+)
+def test_an_empty_argument_is_not_one_that_is_left_out(cinderlib: Command, arguments: str) -> None:
+    cinderlib("volume", "create", "data", "1GiB")
+    assert "empty" in cinderlib(*shlex.split(arguments), ends=2).stderr
+    assert [row[1] for row in cinderlib("volume", "list").rows] == ["data"]
+
+
+@pytest.mark.parametrize("arguments", ["create z 0", "clone data z 0", "extend data 0"])
+def test_a_size_of_nothing_is_refused(cinderlib: Command, arguments: str) -> None:
+    cinderlib("volume", "create", "data", "1GiB")
+    assert "above 0" in cinderlib("volume", *arguments.split(), ends=2).stderr
+    assert [row[1] for row in cinderlib("volume", "list").rows] == ["data"]

@@ -110,7 +110,7 @@ class App(contextlib.ExitStack):
         :param name: by default the only one.
         """
         configured = self.configuration
-        name = name or configured.only_backend()
+        name = configured.only_backend() if name is None else name
         options = configured.backend(name)
         with self.working(f"Loading backend {name}"):
             return self.controller.backend(name, **options)

@@ -19,6 +19,7 @@ pass_app = click.make_pass_decorator(App, ensure=True)
 
 def _told(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
     def tell(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+        _refuse_empty(ctx, param, value)
         if value:
             setattr(ctx.ensure_object(App), name, value)
 
@@ -73,6 +74,24 @@ class Command(click.Command):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params += _common()
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        rest = super().parse_args(ctx, args)
+        for param in self.get_params(ctx):
+            _refuse_empty(ctx, param, ctx.params.get(param.name or ""))
+        return rest
+
+
+#: What may be given as an empty text: that it is empty is a wish like another.
+_MAY_BE_EMPTY = ("description",)
+
+
+def _refuse_empty(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """An argument that is empty is mostly a shell variable that is not set: neither the default nor
+    an empty name is what the person wants."""
+    values = value if isinstance(value, tuple) else (value,)
+    if "" in values and param.name not in _MAY_BE_EMPTY:
+        raise click.BadParameter("it is empty; leave it out for the default", ctx, param)
 
 
 class Group(click.Group):

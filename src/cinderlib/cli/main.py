@@ -38,8 +38,9 @@ cli = Root(
     },
     help=(
         "Any storage array through OpenStack Cinder's volume drivers, without running Cinder."
-        "\n\nResults go to standard output, messages to standard error. A volume or snapshot is"
-        " named by its id, the unique beginning of its id, or its name."
+        "\n\nResults go to standard output, messages to standard error. Specify a volume or"
+        " snapshot by its name, its ID, or the unique beginning of its ID; what destroys something"
+        " needs the name or the whole ID."
     ),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     params=[

@@ -19,7 +19,11 @@ backend = click.option(
 )
 
 
-def _pairs(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+def _pairs(
+    ctx: click.Context, param: click.Parameter, given: tuple[str, ...]
+) -> dict[str, str] | None:
+    if not given:
+        return None
     pairs = {}
     for text in given:
         key, equals, value = text.partition("=")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import traceback
+import uuid
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -53,7 +54,7 @@ class Session:
 
     def _store(self) -> dict[str, Any]:
         store = self.params["store"]
-        if not store:
+        if store is None:
             return self.configuration.persistence()
         return {"storage": "db" if "connection" in store else "memory", **store}
 
@@ -62,7 +63,7 @@ class Session:
 
         :param name: by default the one of the option, or the only one that is configured.
         """
-        name = name or self.backend_name()
+        name = self.backend_name() if name is None else name
         given = self.params["backend_options"]
         if given and name == self.params["backend"]:
             return self.controller.backend(name, **given)
@@ -70,48 +71,76 @@ class Session:
 
     def backend_name(self) -> str:
         """The name of the backend that is meant."""
-        return self.params["backend"] or self.configuration.only_backend()
+        name: str | None = self.params["backend"]
+        return self.configuration.only_backend() if name is None else name
 
     def load_for(self, resource: cl.Volume | cl.Snapshot | cl.Connection) -> None:
         """Load the backend that something is on."""
         self.load(backend_of(resource))
 
     def find_volume(self, named: str) -> cl.Volume | None:
-        """The volume with exactly this id or name.
+        """The volume with exactly this ID or name. What has the form of a UUID is an ID only: a
+        copy may have the ID of its origin as its name.
 
         :raises InvalidInput: several have the name.
         """
+        found = self.volume_by_id(named)
+        return self.volume_by_name(named) if found is None and not _is_uuid(named) else found
+
+    def volume_by_id(self, id: str) -> cl.Volume | None:
+        """The volume with this ID, whatever its name is."""
         try:
-            return self.controller.volume(named)
+            return self.controller.volume(id)
         except errors.VolumeNotFound:
-            pass
-        by_name = self.controller.volumes(name=named, backend=self.params["backend"])
-        return _only(list(by_name), "volumes", named)
+            return None
+
+    def volume_by_name(self, name: str) -> cl.Volume | None:
+        """The volume with exactly this name, whatever its ID is.
+
+        :raises InvalidInput: several have the name.
+        """
+        found = self.controller.volumes(name=name, backend=self.params["backend"])
+        return _only(list(found), "volumes", name)
 
     def volume(self, named: str) -> cl.Volume:
-        """The same.
+        """As :meth:`find_volume`.
 
         :raises VolumeNotFound: there is none.
         """
         found = self.find_volume(named)
         if found is None:
-            raise errors.VolumeNotFound(f"There is no volume with the id or name {named!r}")
+            raise errors.VolumeNotFound(f"There is no volume with the name or ID {named!r}")
         return found
 
-    def find_snapshot(self, named: str, volume: cl.Volume | None = None) -> cl.Snapshot | None:
-        """The snapshot with exactly this id or name.
+    def find_snapshot(self, named: str) -> cl.Snapshot | None:
+        """The snapshot with exactly this ID or name; as :meth:`find_volume`.
 
-        :param volume: only one of this volume's.
         :raises InvalidInput: several have the name.
         """
-        by_name = self.controller.snapshots(name=named, backend=self.params["backend"])
+        found = self.snapshot_by_id(named)
+        return self.snapshot_by_name(named) if found is None and not _is_uuid(named) else found
+
+    def snapshot_by_id(self, id: str, volume: cl.Volume | None = None) -> cl.Snapshot | None:
+        """The snapshot with this ID, whatever its name is.
+
+        :param volume: only a snapshot of this volume.
+        """
         try:
-            found = [self.controller.snapshot(named)]
+            found = self.controller.snapshot(id)
         except errors.SnapshotNotFound:
-            found = list(by_name)
+            return None
+        return found if volume is None or found.volume_id == volume.id else None
+
+    def snapshot_by_name(self, name: str, volume: cl.Volume | None = None) -> cl.Snapshot | None:
+        """The snapshot with exactly this name, whatever its ID is.
+
+        :param volume: only a snapshot of this volume.
+        :raises InvalidInput: several have the name.
+        """
+        found = list(self.controller.snapshots(name=name, backend=self.params["backend"]))
         if volume is not None:
             found = [snapshot for snapshot in found if snapshot.volume_id == volume.id]
-        return _only(found, "snapshots", named)
+        return _only(found, "snapshots", name)
 
     def connector(self) -> dict[str, Any]:
         """The connector properties of the host that the options name; empty when they do not."""
@@ -132,6 +161,14 @@ def _only(found: list[Any], what: str, named: str) -> Any:
             f"{len(found)} {what} are called {named!r}; name one by id: {ids}"
         )
     return found[0] if found else None
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def backend_of(resource: cl.Volume | cl.Snapshot | cl.Connection) -> str:
@@ -194,12 +231,29 @@ def end(module: AnsibleModule, work: Callable[[], dict[str, Any]]) -> NoReturn:
     if MISSING is not None:
         module.fail_json(msg=missing_required_lib("cinderlib"), exception=MISSING)
     _hide_only_secrets(module)
+    _refuse_empty(module)
     try:
         results = work()
     except errors.CinderlibError as exc:
         message = "\n".join([str(exc), *getattr(exc, "__notes__", ())])
         module.fail_json(msg=message, code=exc.code, retryable=exc.retryable)
     module.exit_json(**results)
+
+
+def _refuse_empty(module: AnsibleModule) -> None:
+    """An option that is empty is mostly a variable that is not set: it is not as if it were left
+    out."""
+    for name, value in module.params.items():
+        if value in ("", {}) and name not in _MAY_BE_EMPTY:
+            module.fail_json(
+                msg=f"{name} is empty; leave it out, or use default(omit), where it is not meant",
+                code=errors.InvalidInput.code,
+                retryable=False,
+            )
+
+
+#: Options whose empty value is a wish like another.
+_MAY_BE_EMPTY = ("description", "metadata", "extra_specs", "qos_specs")
 
 
 def _hide_only_secrets(module: AnsibleModule) -> None:

@@ -87,7 +87,10 @@ def work(session: controller.Session) -> dict[str, Any]:
         if params["state"] == "absent":
             return {"changed": False}  # nor can it have snapshots
         session.volume(params["volume"])
-    found = session.find_snapshot(params["id"] or params["name"], volume)
+    if params["id"] is not None:
+        found = session.snapshot_by_id(params["id"], volume)
+    else:
+        found = session.snapshot_by_name(params["name"], volume)
     if params["state"] == "absent":
         return _absent(session, found)
     if found is None or found.status == "error":

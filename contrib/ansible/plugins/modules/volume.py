@@ -130,7 +130,8 @@ CHANGEABLE = ("name", "description", "bootable")
 def work(session: controller.Session) -> dict[str, Any]:
     """Do what is asked for, and say what was done."""
     params = session.params
-    found = session.find_volume(params["id"] or params["name"])
+    by_id = params["id"] is not None
+    found = session.volume_by_id(params["id"]) if by_id else session.volume_by_name(params["name"])
     if params["state"] == "absent":
         return _absent(session, found)
     if found is None or _is_unmade(found):

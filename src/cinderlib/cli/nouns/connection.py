@@ -32,7 +32,7 @@ def list_(app: App, backend: str | None, volume: str | None, host: str | None) -
         of = find.volume(app.controller, volume).id
         found = (item for item in found if item.volume_id == of)
     if host is not None:
-        found = (item for item in found if host in (item.attached_host, host_of(item)))
+        found = (item for item in found if host in hosts_of(item))
     if app.as_json:
         output.as_json_list(item.to_dict() for item in found)
         return
@@ -57,7 +57,13 @@ def list_(app: App, backend: str | None, volume: str | None, host: str | None) -
 
 def host_of(connection: cl.Connection) -> str:
     """The name of the host that a connection is for."""
-    return str(connection.connector_info.get("host") or connection.attached_host or "")
+    return next(iter(hosts_of(connection)), "")
+
+
+def hosts_of(connection: cl.Connection) -> list[str]:
+    """All names of the host that a connection is for: the connector's, the one that attached it."""
+    names = (connection.connector_info.get("host"), connection.attached_host)
+    return list(dict.fromkeys(name for name in names if name))
 
 
 @connection.command("show")
@@ -86,7 +92,8 @@ def show(app: App, connection: str, document: bool) -> None:
 @pass_app
 def disconnect(app: App, connection: str, force: bool, yes: bool) -> None:
     """Unmap a volume from the connection's host. Detach it there first."""
-    found = find.connection(app.controller, connection)
+    rule = find.rule_to_destroy(yes=yes or not force)
+    found = find.connection(app.controller, connection, rule)
     what = f"cut {host_of(found) or 'the host'} off volume {found.volume_id}, even if it uses it"
     if force and not agreed(what, yes=yes, dry_run=False):
         return

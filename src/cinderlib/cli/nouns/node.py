@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cinderlib import errors
-from cinderlib.cli import completing, documents, options, output
+from cinderlib.cli import completing, documents, find, options, output
 from cinderlib.cli.app import App
 from cinderlib.cli.framework import Group, agreed, destructive, pass_app
+from cinderlib.validation import shown
 
 if TYPE_CHECKING:
     import cinderlib as cl
@@ -95,11 +96,13 @@ def attach(app: App, document: Any) -> None:
 def detach(app: App, attachment: str, force: bool, yes: bool) -> None:
     """Detach from this host.
 
-    ATTACHMENT is a device, the id of a connection or of a volume or the beginning of one (see `node
-    list`), or - for the document of `volume connect` on standard input.
+    ATTACHMENT is a device, the ID of a connection or of a volume or the beginning of one (see `node
+    list`), or - for the document of `volume connect` on standard input. With --force the ID must
+    be whole.
     """
-    meant = _meant(app, attachment)
-    if force and not agreed(f"detach {attachment} whatever uses it", yes=yes, dry_run=False):
+    meant = _meant(app, attachment, find.rule_to_destroy(yes=yes) if force else find.ANY)
+    what = f"detach {_label(meant, attachment)} even if it is in use"
+    if force and not agreed(what, yes=yes, dry_run=False):
         return
     with app.working("Detaching"):
         changed = app.node.detach(meant, force=force)
@@ -123,28 +126,38 @@ def extend(app: App, attachment: str) -> None:
         click.echo(str(size))
 
 
-def _meant(app: App, named: str) -> dict[str, Any]:
-    """The connection document of an attachment of this host."""
+def _meant(app: App, named: str, rule: find.Rule = find.ANY) -> dict[str, Any]:
+    """The connection document of the attachment on this host that an argument names."""
     if named == "-":
         return documents.read(sys.stdin.buffer)
-    found = [
-        item.connection_info
-        for item in app.node.attachments()
-        if named == item.path or _begins(item.connection_info, named)
-    ]
+    attached = app.node.attachments()
+    found, hint = [a.connection_info for a in attached if named in (a.path, *_ids(a))], ""
+    if not found:
+        ids, hint = find.beginning({id for a in attached for id in _ids(a)}, named, rule)
+        found = [a.connection_info for a in attached if not _ids(a).isdisjoint(ids)]
     if not found:
         raise errors.ConnectionNotFound(
-            f"Nothing is attached on this host as {named!r}; `cinderlib node list` shows what is",
+            f"Nothing is attached on this host as {shown(named)}{hint}. `cinderlib node list` shows"
+            " what is attached",
             resource=named,
         )
     if len(found) > 1:
-        raise errors.InvalidInput(f"{len(found)} attachments are called {named!r}; say more of it")
+        raise errors.InvalidInput(
+            f"{len(found)} attachments match {shown(named)}; specify one by its device"
+        )
     return found[0]
 
 
-def _begins(document: dict[str, Any], named: str) -> bool:
-    ids = (document.get("id"), document.get("volume", {}).get("id"))
-    return len(named) >= 3 and any(id and id.startswith(named) for id in ids)
+def _ids(attachment: cl.Attachment) -> set[str]:
+    """The IDs of the connection and of the volume."""
+    document = attachment.connection_info
+    return {id for id in (document.get("id"), document.get("volume", {}).get("id")) if id}
+
+
+def _label(document: dict[str, Any], named: str) -> str:
+    """An attachment in a question: what was given, and the whole ID behind it."""
+    id = document.get("volume", {}).get("id") or document.get("id")
+    return f"{named} (volume {id})" if id and id != named else named
 
 
 @node.command("leftovers")

@@ -42,7 +42,7 @@ def reconcile(
 
     loaded, failed = [], False
     with app.working("Comparing"):
-        for each in [name] if name else list(app.configuration.backends):
+        for each in [name] if name is not None else list(app.configuration.backends):
             try:
                 backend = app.backend(each)
                 loaded.append((backend, backend.reconcile()))
@@ -50,7 +50,8 @@ def reconcile(
                 failed = True
                 click.echo(f"Backend {each} cannot be compared: {exits.one_line(error)}", err=True)
     found = [discrepancy for _, discrepancies in loaded for discrepancy in discrepancies]
-    wanted = {_removable(found, given) for given in remove}
+    rule = find.rule_to_destroy(yes=yes)
+    wanted = {_removable(found, given, rule) for given in remove}
     gone = [each for each in found if each.resource_id in wanted]
     if dry_run:
         _say_what_would_be(app, found, gone, repair=repair)
@@ -86,24 +87,24 @@ def _row(discrepancy: Discrepancy) -> tuple[str, ...]:
     )
 
 
-def _removable(found: Sequence[Discrepancy], given: str) -> str:
-    """The id that is meant, by itself or by its unique beginning.
+def _removable(found: Sequence[Discrepancy], given: str, rule: find.Rule) -> str:
+    """The ID of the discrepancy that an argument of ``--remove`` names.
 
-    :raises InvalidInput: several begin so.
-    :raises NotFound: none that can be removed does.
+    :raises InvalidInput: several match.
+    :raises NotFound: none that can be removed matches, or not exactly enough.
     """
     from cinderlib import errors
 
     ids = {each.resource_id for each in found if each.remedy and each.problem in _REMOVED}
     if given in ids:
         return given
-    near = [id for id in ids if len(given) >= find.SHORTEST and id.startswith(given.lower())]
+    near, hint = find.beginning(ids, given, rule)
     if len(near) > 1:
         raise errors.InvalidInput(f"{len(near)} ids begin with {given!r}: {', '.join(near)}")
     if not near:
         raise errors.NotFound(
-            f"Nothing that can be removed has the id {given!r}: reconcile removes what it finds as"
-            f" {', '.join(_REMOVED)}",
+            f"Nothing that can be removed has the ID {given!r}{hint}. --remove takes the ID of what"
+            f" reconcile finds as {', '.join(_REMOVED)}",
             resource=given,
         )
     return near[0]

@@ -32,7 +32,7 @@ def snapshot() -> None:
 def create(app: App, /, volume: str, name: str, **fields: Any) -> None:
     """Take a snapshot NAME of a volume, in use or not."""
     source = find.volume(app.controller, volume)
-    given = {field: value for field, value in fields.items() if value}
+    given = {field: value for field, value in fields.items() if value is not None}
     with app.working(f"Taking snapshot {name} of {volume}"):
         app.backend_of(source)
         made = source.create_snapshot(name=name, **given)
@@ -94,10 +94,13 @@ def revert(app: App, snapshot: str, yes: bool, dry_run: bool) -> None:
 
     What was written since is lost. The volume must be connected to no host.
     """
-    found = find.snapshot(app.controller, snapshot)
+    found = find.snapshot(app.controller, snapshot, find.rule_to_destroy(yes=yes))
     volume = found.volume
     named = volume.name or volume.id
-    what = f"revert volume {named} to snapshot {snapshot} and lose what was written since"
+    what = (
+        f"revert volume {find.label(volume)} to snapshot {find.label(found)}, and lose what was"
+        " written since"
+    )
     if not agreed(what, yes=yes, dry_run=dry_run):
         return
     with app.working(f"Reverting {named}"):
@@ -120,8 +123,9 @@ def revert(app: App, snapshot: str, yes: bool, dry_run: bool) -> None:
 @pass_app
 def delete(app: App, snapshots: tuple[str, ...], yes: bool, dry_run: bool) -> None:
     """Delete snapshots and their data."""
-    found = [find.snapshot(app.controller, named) for named in snapshots]
-    names = ", ".join(item.name or item.id for item in found)
+    rule = find.rule_to_destroy(yes=yes)
+    found = find.distinct(find.snapshot(app.controller, named, rule) for named in snapshots)
+    names = ", ".join(find.label(item) for item in found)
     what = "snapshot" if len(found) == 1 else f"{len(found)} snapshots:"
     if not agreed(f"delete {what} {names}", yes=yes, dry_run=dry_run):
         return

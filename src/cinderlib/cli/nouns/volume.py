@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cinderlib import errors
 from cinderlib.cli import completing, documents, find, options, output, sizes
 from cinderlib.cli.app import App, backend_name
 from cinderlib.cli.framework import Group, agreed, destructive, pass_app
+from cinderlib.cli.nouns.connection import hosts_of
+from cinderlib.validation import shown
 
 if TYPE_CHECKING:
     import cinderlib as cl
@@ -32,8 +35,8 @@ def volume() -> None:
 )
 @click.option("--id", help="Its id; by default a new one. Given again, it changes nothing.")
 @options.described
-@click.option("--bootable", is_flag=True, help="Mark it as one to boot from.")
-@click.option("--multiattach", is_flag=True, help="Several hosts may use it at once.")
+@click.option("--bootable", is_flag=True, default=None, help="Mark it as one to boot from.")
+@click.option("--multiattach", is_flag=True, default=None, help="Several hosts may use it at once.")
 @options.pairs("--extra-spec", "extra_specs", "An extra spec for the driver.")
 @options.pairs("--qos-spec", "qos_specs", "A QoS spec for the driver.")
 @pass_app
@@ -52,10 +55,10 @@ def create(
     SIZE may be left out with --snapshot.
     """
     given = {"name": name, "pool_name": pool, "size": size, **fields}
-    given = {field: value for field, value in given.items() if value}
+    given = {field: value for field, value in given.items() if value is not None}
     if snapshot is not None:
-        if backend or pool:
-            raise click.UsageError("With --snapshot it is put where the snapshot is.")
+        if backend is not None or pool is not None:
+            raise click.UsageError("--backend and --pool cannot be combined with --snapshot.")
         source = find.snapshot(app.controller, snapshot)
         with app.working(f"Making {name} of snapshot {snapshot}"):
             app.backend_of(source)
@@ -160,7 +163,7 @@ def clone(app: App, volume: str, name: str, size: float | None, id: str | None) 
     given = {"name": name, "size": size, "id": id}
     with app.working(f"Cloning {volume}"):
         app.backend_of(source)
-        made = source.clone(**{field: value for field, value in given.items() if value})
+        made = source.clone(**{k: v for k, v in given.items() if v is not None})
     app.say(_made(made))
     app.result(made, made.id)
 
@@ -173,8 +176,9 @@ def clone(app: App, volume: str, name: str, size: float | None, id: str | None) 
 @pass_app
 def delete(app: App, volumes: tuple[str, ...], yes: bool, dry_run: bool) -> None:
     """Delete volumes and their data."""
-    found = [find.volume(app.controller, named) for named in volumes]
-    named = ", ".join(f"{item.name or item.id} ({sizes.of_gib(item.size)})" for item in found)
+    rule = find.rule_to_destroy(yes=yes)
+    found = find.distinct(find.volume(app.controller, named, rule) for named in volumes)
+    named = ", ".join(find.label(item, sizes.of_gib(item.size)) for item in found)
     if not agreed(f"delete {_count(found)} {named} and all data", yes=yes, dry_run=dry_run):
         return
     for item in found:
@@ -216,8 +220,10 @@ def attach(app: App, volume: str) -> None:
 @pass_app
 def detach(app: App, volume: str, force: bool, yes: bool) -> None:
     """Detach a volume from this host and disconnect it."""
-    found = find.volume(app.controller, volume)
-    if force and not agreed(f"detach {volume} whatever uses it", yes=yes, dry_run=False):
+    rule = find.rule_to_destroy(yes=yes) if force else find.ANY
+    found = find.volume(app.controller, volume, rule)
+    what = f"detach volume {find.label(found)} even if it is in use"
+    if force and not agreed(what, yes=yes, dry_run=False):
         return
     with app.working(f"Detaching {volume}"):
         app.backend_of(found)
@@ -288,19 +294,28 @@ def disconnect(
     app: App, volume: str, host: str | None, everyone: bool, force: bool, yes: bool
 ) -> None:
     """Unmap a volume from a host. Detach it there first."""
-    found = find.volume(app.controller, volume)
-    chosen = found.connections
-    if host is not None:
-        chosen = [c for c in chosen if host in (c.attached_host, c.connector_info.get("host"))]
+    found = find.volume(app.controller, volume, find.rule_to_destroy(yes=yes or not force))
+    connected = found.connections
+    chosen = connected if host is None else [c for c in connected if host in hosts_of(c)]
+    hosts = ", ".join(" or ".join(hosts_of(c)) or c.id for c in connected)
+    if connected and not chosen:
+        raise errors.ConnectionNotFound(
+            f"Volume {volume} is not connected to host {shown(host)}; it is connected to {hosts}",
+            resource=host,
+        )
     if len(chosen) > 1 and not everyone and host is None:
-        hosts = ", ".join(str(c.connector_info.get("host", c.id)) for c in chosen)
-        raise click.UsageError(f"It is connected to {hosts}: say which --host, or --all.")
-    if force and not agreed(f"cut off {volume} from hosts that may use it", yes=yes, dry_run=False):
+        raise click.UsageError(f"Volume {volume} is connected to {hosts}: add --host or --all.")
+    what = f"cut off volume {find.label(found)} from hosts that may be using it"
+    if force and not agreed(what, yes=yes, dry_run=False):
         return
     for connection in chosen:
         with app.working(f"Unmapping {volume}"):
             app.backend_of(connection)
             found.disconnect(connection, force)
-    app.say(f"Volume {volume} is unmapped." if chosen else f"Volume {volume} is not connected.")
+    app.say(
+        f"Volume {volume} is unmapped."
+        if chosen
+        else f"Volume {volume} is not connected to a host."
+    )
     if app.as_json:
         output.as_json([{"id": c.id, "changed": c.changed} for c in chosen])
