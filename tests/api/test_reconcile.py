@@ -446,4 +446,7 @@ def test_a_driver_that_can_only_look_for_names(
         ("missing", "volume", lost.id, "found"),
     ]
     monkeypatch.delattr(FileDriver, "exists_in_storage")
-    assert found(backend) == []
+    assert found(backend) == [
+        ("unverified", "snapshot", "", "found"),
+        ("unverified", "volume", "", "found"),
+    ]

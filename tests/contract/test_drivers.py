@@ -108,6 +108,54 @@ class TestRBD(DriverConformance):
         # the source, and then keeps the source as '<name>.deleted' for a clone that is gone.
         return [name for name in self.cluster.images() if not name.endswith(".deleted")]
 
+    def test_image_that_another_client_uses_is_not_deleted(self, backend):
+        import rbd
+
+        volume = backend.create_volume(1)
+        with (
+            self.cluster.connected() as cluster,
+            cluster.open_ioctx("volumes") as pool,
+            rbd.Image(pool, volume.name_in_storage) as image,
+        ):
+            client = f"client.{cluster.get_instance_id()}"
+            for held in ("has it open", "holds a lock"):
+                with pytest.raises(cinderlib.errors.InvalidVolume, match=held) as caught:
+                    volume.delete()
+                assert client in str(caught.value)
+                assert caught.value.retryable
+                volume.refresh()
+                assert volume.status == "available"
+                volume.create_snapshot().delete()
+                if held == "has it open":
+                    image.lock_exclusive("backup")
+            image.unlock("backup")
+        volume.delete()
+
+    def test_image_that_cannot_be_opened_just_now_is_not_missing(self, backend, monkeypatch):
+        import rbd
+        from cinder.volume.drivers import rbd as rbd_driver
+
+        volume = backend.create_volume(1)
+        opened = rbd_driver.RBDVolumeProxy.__init__
+        refused = []
+
+        def once(proxy, driver, name, *args, **kwargs):
+            if len(refused) < 2:
+                refused.append(name)
+                raise rbd.Error("timed out")
+            opened(proxy, driver, name, *args, **kwargs)
+
+        monkeypatch.setattr(rbd_driver.RBDVolumeProxy, "__init__", once)
+        assert backend.reconcile() == []
+        assert refused == [volume.name_in_storage] * 2
+
+    def test_revert_keeps_newer_snapshots(self, backend):
+        volume = backend.create_volume(1)
+        first, second = volume.create_snapshot(), volume.create_snapshot()
+        volume.revert_to_snapshot(first)
+        assert backend.reconcile() == []
+        volume.revert_to_snapshot(second)
+
 
 if NO_CEPH:
 

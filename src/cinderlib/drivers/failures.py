@@ -25,10 +25,10 @@ def explain(
         return errors.Unsupported(message, resource=resource)
     if isinstance(error, exception.InvalidConnectorException):
         return errors.InvalidConnector(message, resource=resource)
-    if isinstance(error, exception.VolumeIsBusy):
-        return errors.InvalidVolume(message, resource=resource)
+    if isinstance(error, exception.VolumeIsBusy | exception.VolumeAttached):
+        return errors.InvalidVolume(message, resource=resource, retryable=True)
     if isinstance(error, exception.SnapshotIsBusy):
-        return errors.InvalidSnapshot(message, resource=resource)
+        return errors.InvalidSnapshot(message, resource=resource, retryable=True)
     if _timed_out(error):
         return errors.DriverTimeout(message, resource=resource)
     return errors.DriverError(message, resource=resource)

@@ -9,7 +9,16 @@ from typing import Any
 
 from cinder import exception
 
-from cinderlib.drivers import connection_info, failures, listing, scope, stats, translate
+from cinderlib.drivers import (
+    abilities,
+    connection_info,
+    failures,
+    holders,
+    listing,
+    scope,
+    stats,
+    translate,
+)
 from cinderlib.drivers.lockfiles import LockFiles
 from cinderlib.drivers.port import DriverInfo, Listing
 from cinderlib.drivers.scope import Scope
@@ -87,8 +96,16 @@ class LocalDriver:
 
     def delete_volume(self, volume: VolumeRecord) -> None:
         with self._calling("delete volume", volume):
-            with contextlib.suppress(exception.VolumeNotFound):
-                self._driver.delete_volume(translate.volume(self._context, volume))
+            made = translate.volume(self._context, volume)
+            try:
+                self._driver.delete_volume(made)
+            except exception.VolumeNotFound:
+                pass
+            except exception.VolumeIsBusy as busy:
+                users = ", ".join(holders.of(self._driver, made.name))
+                if users:
+                    raise exception.VolumeIsBusy(f"{busy}: {users}") from busy
+                raise
             self._lock_files.remove_of_volume(volume.id)
 
     def extend_volume(self, volume: VolumeRecord, new_size: int) -> VolumeRecord:
@@ -113,9 +130,13 @@ class LocalDriver:
 
     def revert_to_snapshot(self, volume: VolumeRecord, snapshot: SnapshotRecord) -> VolumeRecord:
         with self._calling("revert volume", volume, snapshot) as call:
+            # Half of Cinder's drivers have no such method, not even one that raises.
+            revert = getattr(self._driver, "revert_to_snapshot", None)
+            if revert is None:
+                raise NotImplementedError("the driver has no revert_to_snapshot()")
             made = translate.volume(self._context, volume)
             source = translate.snapshot(self._context, snapshot, made)
-            self._driver.revert_to_snapshot(self._context, made, source)
+            revert(self._context, made, source)
             return translate.fold(call, volume, made)
 
     # --- connections
@@ -180,10 +201,13 @@ class LocalDriver:
             return self._has(made, "snapshot", [made.volume], [made])
 
     def _has(self, made: Any, kind: str, volumes: list[Any], snapshots: list[Any]) -> bool | None:
-        """Ask by name where the driver can, else look for it among all that there is."""
         by_name = getattr(self._driver, "exists_in_storage", None)
         if by_name is not None:
             return bool(by_name(made.name))
+        if listing.answers_to_its_name(self._driver, kind, made):
+            return True
+        if kind not in abilities.of(self._driver).complete_listings:
+            return None
         listed = listing.listing(self._driver, volumes, snapshots)
         if any((item.kind, item.id) == (kind, made.id) for item in listed.found):
             return True

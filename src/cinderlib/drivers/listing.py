@@ -11,8 +11,10 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from cinder import exception
 from oslo_config import cfg
 
+from cinderlib.drivers import abilities
 from cinderlib.drivers.port import InStorage, Listing
 
 #: More than any array has: drivers page by slicing.
@@ -20,12 +22,28 @@ _ALL = 2**31
 _UUID = "([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
 
 
+#: What drivers raise that have no such method, do not find a name, or refuse to manage it.
+_NOT_BY_NAME = (
+    AttributeError,
+    KeyError,
+    NotImplementedError,
+    exception.Invalid,
+    exception.ManageExistingInvalidReference,
+    exception.NotFound,
+)
+
+
 def listing(driver: Any, volumes: Sequence[Any], snapshots: Sequence[Any]) -> Listing:
     """All that the driver lists.
+
+    The listing is evidence that something exists. It is evidence that something does not exist only
+    if the driver is known to list everything: Cinder's own default answers with an empty list, and
+    several drivers leave out clones, pools, or names of their own.
 
     :param volumes: the known ones, as Cinder's objects.
     :param snapshots: the known ones.
     """
+    complete = abilities.of(driver).complete_listings
     names = {made.name: ("volume", made.id) for made in volumes}
     names |= {made.name: ("snapshot", made.id) for made in snapshots}
     found: dict[tuple[str, str], InStorage] = {}
@@ -37,7 +55,8 @@ def listing(driver: Any, volumes: Sequence[Any], snapshots: Sequence[Any]) -> Li
         entries = _entries(driver, method, known)
         if entries is None:
             continue
-        kinds.add(kind)
+        if kind in complete:
+            kinds.add(kind)
         for entry in entries:
             name = _name(entry.get("reference"))
             told = (kind, str(entry["cinder_id"])) if entry.get("cinder_id") else names.get(name)
@@ -53,6 +72,21 @@ def listing(driver: Any, volumes: Sequence[Any], snapshots: Sequence[Any]) -> Li
                     volume_id=_parent(entry.get("source_reference")),
                 )
     return Listing(tuple(found.values()), frozenset(kinds))
+
+
+def answers_to_its_name(driver: Any, kind: str, made: Any) -> bool:
+    """Ask for the size of a volume or snapshot by its name, as Cinder does before it manages one.
+    Drivers only read for that. ``False`` proves nothing: they refuse what they manage already, or
+    want another kind of reference.
+
+    :param made: the volume or snapshot, as Cinder's object.
+    """
+    method = "manage_existing_get_size" if kind == "volume" else "manage_existing_snapshot_get_size"
+    try:
+        size = getattr(driver, method)(made, {"source-name": made.name})
+    except _NOT_BY_NAME:
+        return False
+    return size is not None
 
 
 def _entries(driver: Any, method: str, known: Sequence[Any]) -> Iterable[Any] | None:

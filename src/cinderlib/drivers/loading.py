@@ -13,6 +13,7 @@ from cinder import exception
 from cinder.volume import driver as volume_driver
 
 from cinderlib.drivers import (
+    abilities,
     bootstrap,
     failures,
     lookup,
@@ -78,6 +79,7 @@ def load(
         enforce_multipath=bool(conf.safe_get("enforce_multipath_for_image_xfer")),
         scan_attempts=int(conf.safe_get("num_volume_device_scan_tries") or 3),
         host_limited=bool(getattr(driver, "host_limited", False)),
+        keeps_newer_snapshots=abilities.of(driver).keeps_newer_snapshots,
     )
     return LocalDriver(driver, own, info, context, lambda: _release(own, group), progress)
 

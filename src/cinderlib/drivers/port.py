@@ -7,8 +7,9 @@ what is undone when one fails is :mod:`cinderlib.operations`'s business.
 
 Every method raises :class:`cinderlib.errors.DriverError` when the driver fails (with the driver's
 exception as ``__cause__``, unless a secret is in its text), :class:`cinderlib.errors.Unsupported`
-when it cannot do such a thing, and :class:`cinderlib.errors.InvalidConnector` when it refuses a
-connector.
+when it cannot do such a thing, :class:`cinderlib.errors.InvalidConnector` when it refuses a
+connector, and :class:`cinderlib.errors.InvalidState` when the volume or snapshot is in use. After
+the last three nothing on the storage has changed.
 
 A method that returns a record returns the one it was given with what the driver changed folded in
 (``provider_*``, metadata, ...). What the driver wrote on its own through Cinder's database
@@ -37,6 +38,8 @@ class DriverInfo:
     :ivar enforce_multipath: whether such an attachment fails when multipathd does not run.
     :ivar scan_attempts: how often a host looks for a device to appear.
     :ivar host_limited: whether what the driver exports can be used by this host alone.
+    :ivar keeps_newer_snapshots: whether a volume that is reverted to a snapshot is known to keep
+        the snapshots taken after that one.
     """
 
     driver: str
@@ -48,6 +51,7 @@ class DriverInfo:
     enforce_multipath: bool
     scan_attempts: int
     host_limited: bool = False
+    keeps_newer_snapshots: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ class Listing:
     """What the storage has.
 
     :ivar found: one for each id.
-    :ivar kinds: of which all are in it; the driver has no way to list the others.
+    :ivar kinds: of which all are in it: the driver is known to list them without exception.
     """
 
     found: tuple[InStorage, ...]
@@ -148,7 +152,8 @@ class Driver(Protocol):
         """
 
     def exists(self, volume: VolumeRecord) -> bool | None:
-        """Whether the storage has the volume; ``None`` when the driver has no way to tell."""
+        """Whether the storage has the volume; ``None`` if the driver cannot tell. ``False`` is
+        only for drivers that are known to find everything."""
 
     def snapshot_exists(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> bool | None: ...
 

@@ -319,8 +319,9 @@ class Volume(Resource):
     def revert_to_snapshot(self, snapshot: Snapshot) -> None:
         """Give it the data back that it had when one of its snapshots was taken.
 
-        :raises InvalidVolume: it is connected, or has grown since.
-        :raises Unsupported: the driver has no such operation.
+        :raises InvalidVolume: it is connected, was extended since, or has newer snapshots, which
+            many drivers would delete; nothing changed.
+        :raises Unsupported: the driver has no such operation; nothing changed.
         """
         with self._named():
             self._adopt(revert.revert(self._controller.journal, self.id, snapshot.id))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -34,6 +34,8 @@ _TRANSITIONAL: dict[type[Record], frozenset[str]] = {
 }
 #: States of which nothing follows for the storage: it may have the resource or not.
 _UNKNOWN = volumes.TRANSITIONAL | {"error", "error_deleting"}
+#: How many resources a detail names.
+_NAMED = 5
 #: What to do about a failure, by the status that it left.
 _ADVICE = {
     "error": "create or revert it again, or delete it",
@@ -245,20 +247,22 @@ class Comparison:
             if (item.kind, item.id) in there and not self._knows(item.kind, item.id):
                 self._orphan(there[item.kind, item.id])
         for record in missing:
-            if (record.kind, record.id) not in there and self._is_settled(record):
+            if (record.kind, record.id) not in there and self._is_missing(record):
                 self._missing(record)
-        asked = [record for record in expected if record.kind not in listed.kinds]
-        for record in self._missing_by_name(asked):
-            self._missing(record)
+        unverified: dict[str, list[Stored]] = {}
+        for record in expected:
+            if record.kind not in listed.kinds and (record.kind, record.id) not in there:
+                exists = self._exists(record)
+                if exists is None and self._is_settled(record):
+                    unverified.setdefault(record.kind, []).append(record)
+                elif exists is False and self._is_missing(record):
+                    self._missing(record)
+        for kind, records in unverified.items():
+            self._unverified(kind, records)
 
-    def _missing_by_name(self, records: Sequence[Stored]) -> Iterator[Stored]:
-        """Those that a driver which cannot list does not know by their names."""
-        for record in records:
-            exists = self._exists(record)
-            if exists is None:
-                return
-            if not exists and self._is_settled(record) and not self._exists(record):
-                yield record
+    def _is_missing(self, record: Stored) -> bool:
+        """Ask once more, by name: a listing can leave out what the driver cannot open just now."""
+        return self._is_settled(record) and self._exists(record) is False
 
     def _exists(self, record: Stored) -> bool | None:
         if isinstance(record, VolumeRecord):
@@ -280,6 +284,16 @@ class Comparison:
         do = repairs.remove_volume if item.kind == "volume" else repairs.remove_snapshot
         remove = partial(do, self._journal, self._backend, item)
         self._add("orphan", item.kind, item.id, detail, name=item.name, remove=remove)
+
+    def _unverified(self, kind: str, records: Sequence[Stored]) -> None:
+        names = [record.name or record.id for record in records[:_NAMED]]
+        more = ["..."] if len(records) > _NAMED else []
+        detail = (
+            f"the driver cannot tell whether the storage has {len(records)} of its {kind}s:"
+            f" {', '.join([*names, *more])}. Look for them on the storage; one that is gone can be"
+            " deleted as usual"
+        )
+        self._add("unverified", kind, "", detail)
 
     def _missing(self, record: Stored) -> None:
         detail = f"it is '{record.status}', and the storage does not have it"

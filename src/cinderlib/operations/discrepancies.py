@@ -14,6 +14,7 @@ class Discrepancy:
     """Something in which store and storage do not agree, or that nobody works on any more.
 
     :ivar problem: ``'orphan'`` (only the storage has it), ``'missing'`` (only the store has it),
+        ``'unverified'`` (the driver cannot tell whether the storage has these),
         ``'dangling'`` (its volume is not in the store), ``'interrupted'``, ``'unmapped'`` (a forced
         disconnect may have left its mapping), ``'failed'``, ``'stuck'``, ``'inconsistent'`` (a
         volume's status and its connections), ``'damaged'`` (a record that cannot be read) or

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from cinderlib import errors
+from cinderlib.drivers.port import Driver
 from cinderlib.operations import volumes
 from cinderlib.operations.journal import Journal, lost, recovers
+from cinderlib.operations.refusals import status_after
+from cinderlib.persistence.base import Query
 from cinderlib.records import IntentRecord, SnapshotRecord, VolumeRecord, replace
+
+_INSTEAD = "create a volume from the snapshot instead"
 
 
 def revert(journal: Journal, volume_id: str, snapshot_id: str) -> VolumeRecord:
     """Give a volume the data that it had when a snapshot was taken.
 
-    :raises InvalidVolume: it is connected, or has grown since.
-    :raises Unsupported: the driver has no such operation.
+    :raises InvalidVolume: it is connected, was extended since, or has newer snapshots that the
+        driver may delete; nothing changed.
+    :raises Unsupported: the driver has no such operation; nothing changed.
     """
     with journal.locks.hold(volumes.lock_name(volume_id)):
-        volume = volumes.get(journal, volume_id)
+        volume, (snapshots,) = volumes.look(
+            journal, volume_id, Query(SnapshotRecord, "volume_id", volume_id)
+        )
         driver = journal.driver(volume.backend)
-        snapshot = journal.store.get(SnapshotRecord, snapshot_id)
-        if snapshot is None or snapshot.volume_id != volume_id:
+        snapshot = next((each for each in snapshots if each.id == snapshot_id), None)
+        if snapshot is None:
             lost(errors.SnapshotNotFound, f"snapshot of volume {volume_id}", snapshot_id)
         # A volume in 'error' that has a snapshot is one whose last revert failed.
         if volume.status not in ("available", "error") or snapshot.status != "available":
@@ -30,27 +38,46 @@ def revert(journal: Journal, volume_id: str, snapshot_id: str) -> VolumeRecord:
         if snapshot.volume_size != volume.size:
             raise errors.InvalidVolume(
                 f"Volume {volume_id} cannot be reverted: it has {volume.size} GiB and the snapshot"
-                f" {snapshot.volume_size} GiB; make a volume from the snapshot instead",
+                f" {snapshot.volume_size} GiB; {_INSTEAD}",
                 resource=volume_id,
             )
+        _refuse_older(driver, snapshot, snapshots)
         intent, reverting = journal.begin(
             "volume.revert",
             volumes.lock_name(volume_id),
             replace(volume, status="reverting"),
             before=volume,
-            data={"snapshot_id": snapshot_id},
+            data={"snapshot_id": snapshot_id, "status": volume.status},
         )
         try:
             reverted = driver.revert_to_snapshot(reverting, snapshot)
-        except errors.Unsupported:
-            # The driver did nothing.
-            journal.fail(intent, reverting, replace(reverting, status="available"))
-            raise
-        except BaseException:
-            journal.fail(intent, reverting, replace(reverting, status="error"))
+        except BaseException as exc:
+            status = status_after(exc, volume.status, "error")
+            journal.fail(intent, reverting, replace(reverting, status=status))
+            if isinstance(exc, errors.Unsupported):
+                exc.add_note(f"Nothing changed; {_INSTEAD}")
             raise
         done = f"Volume {volume_id} was reverted"
         return journal.finish_with(intent, done, reverting, replace(reverted, status="available"))
+
+
+def _refuse_older(
+    driver: Driver, snapshot: SnapshotRecord, snapshots: list[SnapshotRecord]
+) -> None:
+    """Arrays that roll a volume back, as ZFS does, delete the snapshots taken since. Cinder reverts
+    to the newest one only.
+
+    :param snapshots: all of the volume, the oldest first.
+    """
+    newer = snapshots[snapshots.index(snapshot) + 1 :]
+    if not newer or driver.info.keeps_newer_snapshots:
+        return
+    names = ", ".join(f"{each.name} ({each.id})" if each.name else each.id for each in newer)
+    raise errors.InvalidVolume(
+        f"Volume {snapshot.volume_id} cannot be reverted to snapshot {snapshot.id}: the driver may"
+        f" delete the newer snapshots of the volume: {names}. Delete them first, or {_INSTEAD}",
+        resource=snapshot.volume_id,
+    )
 
 
 @recovers("volume.revert")
@@ -64,9 +91,10 @@ def recover_revert(journal: Journal, intent: IntentRecord) -> str:
     try:
         reverted = journal.driver(intent.backend).revert_to_snapshot(volume, snapshot)
     except errors.Unsupported:
-        # Nor could it before the crash: the driver did nothing.
-        done, reverted, outcome = "Nothing was done", volume, "undone"
-    else:
-        done, outcome = f"Volume {volume.id} was reverted", "finished"
+        # The driver could not do it before the crash either.
+        status = intent.data.get("status", "available")
+        journal.finish_with(intent, "Nothing was done", volume, replace(volume, status=status))
+        return "undone"
+    done = f"Volume {volume.id} was reverted"
     journal.finish_with(intent, done, volume, replace(reverted, status="available"))
-    return outcome
+    return "finished"

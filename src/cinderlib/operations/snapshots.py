@@ -8,6 +8,7 @@ from typing import Any
 from cinderlib import errors
 from cinderlib.operations import volumes
 from cinderlib.operations.journal import Journal, lost, recovers, refuse_differences
+from cinderlib.operations.refusals import note_dependents, status_after
 from cinderlib.persistence.base import Query, Remove
 from cinderlib.records import IntentRecord, SnapshotRecord, VolumeRecord, replace
 
@@ -84,6 +85,7 @@ def delete(journal: Journal, snapshot_id: str) -> bool:
     """Delete a snapshot.
 
     :returns: whether there was one.
+    :raises InvalidSnapshot: the storage refuses because it is in use; nothing changed.
     """
     found = journal.store.get(SnapshotRecord, snapshot_id)
     if found is None:
@@ -100,8 +102,10 @@ def delete(journal: Journal, snapshot_id: str) -> bool:
         )
         try:
             driver.delete_snapshot(deleting, volume)
-        except BaseException:
-            journal.fail(intent, deleting, replace(deleting, status="error_deleting"))
+        except BaseException as exc:
+            status = status_after(exc, snapshot.status, "error_deleting")
+            journal.fail(intent, deleting, replace(deleting, status=status))
+            note_dependents(journal, exc, snapshot)
             raise
         journal.finish(
             intent, f"Snapshot {snapshot_id} was deleted", Remove(SnapshotRecord, snapshot_id)

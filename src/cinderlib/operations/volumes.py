@@ -10,6 +10,7 @@ from cinderlib import errors
 from cinderlib.drivers.port import Driver
 from cinderlib.locking.process_identity import this_host
 from cinderlib.operations.journal import Journal, intents_of, lost, recovers, refuse_differences
+from cinderlib.operations.refusals import note_dependents, status_after
 from cinderlib.persistence.base import Query, Remove
 from cinderlib.persistence.host_key import host_of
 from cinderlib.records import (
@@ -198,7 +199,8 @@ def delete(journal: Journal, volume_id: str) -> bool:
     """Delete a volume.
 
     :returns: whether there was one.
-    :raises InvalidVolume: it has snapshots or connections.
+    :raises InvalidVolume: it has snapshots or connections, or the storage refuses because it is in
+        use; nothing changed.
     """
     with journal.locks.hold(lock_name(volume_id)):
         volume, (connections, snapshots, intents) = find(
@@ -231,8 +233,10 @@ def delete(journal: Journal, volume_id: str) -> bool:
         )
         try:
             driver.delete_volume(deleting)
-        except BaseException:
-            journal.fail(intent, deleting, replace(deleting, status="error_deleting"))
+        except BaseException as exc:
+            status = status_after(exc, volume.status, "error_deleting")
+            journal.fail(intent, deleting, replace(deleting, status=status))
+            note_dependents(journal, exc, volume)
             raise
         gone = [Remove(IntentRecord, each.id) for each in owed]
         journal.finish(

@@ -184,6 +184,17 @@ class DriverConformance:
             second.volume(gone.id).delete()
         assert [v.id for v in backend.volumes] == [kept.id]
 
+    def test_no_live_volume_is_missing(self, backend: Any) -> None:
+        volume = backend.create_volume(self.size)
+        if "clone" in self.supports:
+            volume.clone()
+        if "snapshot" in self.supports:
+            volume.create_snapshot().create_volume()
+        connection = volume.connect(self.connector(backend))
+        found = {each.problem for each in backend.reconcile(repair=True)}
+        assert found <= (set() if "list" in self.supports else {"unverified"})
+        volume.disconnect(connection)
+
     @needs("list")
     def test_what_the_store_has_lost_is_found_on_the_storage(self, backend: Any) -> None:
         kept, lost = backend.create_volume(self.size), backend.create_volume(self.size)
@@ -401,6 +412,19 @@ class DriverConformance:
         with volume.attached() as attachment:
             assert Device(attachment.path).size == self.size * GIB
             self._check(Device(attachment.path), old)
+
+    @needs("snapshot")
+    def test_revert_to_any_snapshot_works_or_changes_nothing(self, backend: Any) -> None:
+        volume = backend.create_volume(self.size)
+        snapshots = [volume.create_snapshot() for _ in range(2)]
+        for snapshot in snapshots:
+            with contextlib.suppress(errors.Unsupported, errors.InvalidVolume):
+                volume.revert_to_snapshot(snapshot)
+            volume.refresh()
+            assert volume.status == "available"
+            assert [each.status for each in volume.snapshots] == ["available"] * 2
+        for snapshot in snapshots:
+            snapshot.create_volume().delete()
 
     # --- growing -------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ def lists(port: Any, volumes: list[Any], snapshots: list[Any] | None = None) -> 
 
         return method
 
+    port._driver.complete_listings = frozenset({"volume", "snapshot"})
     port._driver.get_manageable_volumes = answer(volumes)
     port._driver.get_manageable_snapshots = answer(snapshots)
 
@@ -105,6 +106,9 @@ def test_what_cannot_be_listed_is_not_known(load: Callable[..., Any]) -> None:
     assert port.listing([], []).kinds == {"volume"}
     assert port.exists(volume(ONE)) is False
     assert port.snapshot_exists(record, volume(ONE)) is None
+    del port._driver.complete_listings
+    assert port.listing([], []).kinds == set()
+    assert port.exists(volume(ONE)) is None
     assert port.leftovers() == []
 
 

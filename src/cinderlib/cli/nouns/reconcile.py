@@ -67,8 +67,14 @@ def reconcile(
         header = ("PROBLEM", "KIND", "ID", "BACKEND", "REMEDY", "OUTCOME", "WHAT")
         output.table(header, [_row(discrepancy) for discrepancy in found])
         app.say_empty(found, "differences between store and storage")
-    if failed or any(discrepancy.outcome not in ("repaired", "removed") for discrepancy in found):
+    if failed or any(_is_left(discrepancy) for discrepancy in found):
         click.get_current_context().exit(1)
+
+
+def _is_left(discrepancy: Discrepancy) -> bool:
+    # What a driver cannot verify is no sign that something is wrong.
+    done = discrepancy.outcome in ("repaired", "removed")
+    return not done and discrepancy.problem != "unverified"
 
 
 def _row(discrepancy: Discrepancy) -> tuple[str, ...]:

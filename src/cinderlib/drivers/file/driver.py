@@ -52,6 +52,9 @@ class FileDriver(Adoption, driver.VolumeDriver):  # type: ignore[misc]
     VERSION = "1.0.0"
     #: Another host can do nothing with a connection: there is no network protocol behind it.
     host_limited = True
+    #: See :mod:`cinderlib.drivers.abilities`. Files do not depend on each other.
+    complete_listings = frozenset({"volume", "snapshot"})
+    keeps_newer_snapshots = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

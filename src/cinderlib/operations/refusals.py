@@ -1,0 +1,57 @@
+"""Refusals: the driver declined an operation and changed nothing on the storage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cinderlib import errors
+from cinderlib.operations.journal import Journal
+from cinderlib.records import SnapshotRecord, VolumeRecord
+
+#: What a driver raises before it changes anything: the resource is in use, the driver has no such
+#: operation, or another process works on the backend.
+_REFUSALS = (errors.InvalidState, errors.Unsupported, errors.Busy)
+
+#: How many dependent volumes an error names.
+_NAMED = 5
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether the driver changed nothing, so that the resource keeps its status."""
+    return isinstance(error, _REFUSALS)
+
+
+def status_after(error: BaseException, before: str, failed: str) -> str:
+    """The status of a resource after a driver call that failed.
+
+    :param before: the status before the operation.
+    :param failed: the status if the driver may have changed something.
+    """
+    return before if is_refusal(error) else failed
+
+
+def note_dependents(
+    journal: Journal, error: BaseException, record: VolumeRecord | SnapshotRecord
+) -> None:
+    """Add to the error of a refused delete which volumes were created from the resource: they are
+    what most storage refuses for. Drivers seldom name them."""
+    if not is_refusal(error):
+        return
+    field = "snapshot_id" if isinstance(record, SnapshotRecord) else "source_volid"
+    try:
+        names = _dependents(journal, record.backend, field, record.id)
+    except errors.StoreError:
+        return  # the refusal is the error to report
+    if names:
+        error.add_note(f"Volumes created from it: {', '.join(names)}")
+
+
+def _dependents(journal: Journal, backend: str, field: str, id: str) -> list[str]:
+    found: Iterable[VolumeRecord] = journal.store.iterate(VolumeRecord, {"backend": backend})
+    names: list[str] = []
+    for volume in found:
+        if getattr(volume, field) == id:
+            if len(names) == _NAMED:
+                return [*names, "..."]
+            names.append(f"{volume.name} ({volume.id})" if volume.name else volume.id)
+    return names

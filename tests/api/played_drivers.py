@@ -1,0 +1,153 @@
+"""Drivers that keep their storage in memory, note what they are asked, and fail as a test says.
+
+They are Cinder's classes and nothing of this library's, and differ in what they have methods for,
+as the drivers of vendors do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from api.play import PLAY
+from cinder import exception
+from cinder.volume import driver
+
+
+def _played(method: Any) -> Any:
+    name = method.__name__
+
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        PLAY.calls.append(name)
+        PLAY.seen[name] = args
+        if name in PLAY.fails:
+            raise PLAY.fails[name]
+        answer = method(self, *args, **kwargs)
+        if name in PLAY.fails_after:
+            raise PLAY.fails_after[name]
+        return PLAY.answers.get(name, answer)
+
+    return call
+
+
+class BareDriver(driver.MigrateVD, driver.BaseVD):
+    """Has only what Cinder demands: no way to revert or to list."""
+
+    VERSION = "1.0"
+
+    @staticmethod
+    def get_driver_options() -> list[Any]:
+        return []
+
+    def check_for_setup_error(self) -> None: ...
+
+    def migrate_volume(self, context: Any, volume: Any, host: Any) -> Any:
+        return False, None
+
+    @_played
+    def create_volume(self, volume: Any) -> None:
+        PLAY.storage[volume.name] = volume.size
+
+    @_played
+    def create_cloned_volume(self, volume: Any, source: Any) -> None:
+        PLAY.storage[volume.name] = volume.size
+
+    @_played
+    def create_volume_from_snapshot(self, volume: Any, snapshot: Any) -> None:
+        PLAY.storage[volume.name] = volume.size
+
+    @_played
+    def delete_volume(self, volume: Any) -> None:
+        PLAY.storage.pop(volume.name, None)
+
+    @_played
+    def extend_volume(self, volume: Any, new_size: int) -> None:
+        PLAY.storage[volume.name] = new_size
+
+    @_played
+    def create_snapshot(self, snapshot: Any) -> None:
+        PLAY.storage[snapshot.name] = snapshot.volume_size
+
+    @_played
+    def delete_snapshot(self, snapshot: Any) -> None:
+        PLAY.storage.pop(snapshot.name, None)
+
+    @_played
+    def create_export(self, context: Any, volume: Any, connector: Any) -> None:
+        PLAY.exported.add(volume.name)
+
+    @_played
+    def ensure_export(self, context: Any, volume: Any) -> None:
+        PLAY.exported.add(volume.name)
+
+    @_played
+    def remove_export(self, context: Any, volume: Any) -> None:
+        PLAY.exported.discard(volume.name)
+
+    @_played
+    def initialize_connection(self, volume: Any, connector: Any) -> Any:
+        PLAY.mapped.add((volume.name, connector["host"]))
+        data = {"target_iqn": "iqn.x", "target_portal": "192.0.2.9:3260", "target_lun": 1}
+        return {"driver_volume_type": "iscsi", "data": data}
+
+    @_played
+    def terminate_connection(self, volume: Any, connector: Any, **kwargs: Any) -> None:
+        if (volume.name, connector["host"]) not in PLAY.mapped:
+            raise exception.ISCSITargetDetachFailed(volume_id=volume.id)  # as LIO does
+        PLAY.mapped.discard((volume.name, connector["host"]))
+
+    @_played
+    def get_volume_stats(self, refresh: bool = False) -> dict[str, Any]:
+        capacity = {"total_capacity_gb": 100, "free_capacity_gb": 50}
+        pool = {"pool_name": "pool", "multiattach": True, **capacity, **PLAY.pool}
+        self._stats = {
+            "volume_backend_name": "played", "vendor_name": "test", "driver_version": "1",
+            "storage_protocol": "iSCSI", "pools": [pool],
+        }  # fmt: skip
+        return self._stats
+
+
+class StubDriver(driver.ManageableVD, driver.ManageableSnapshotsVD, BareDriver):
+    """Inherits Cinder's listings, which are always empty, as those of Unity, ONTAP and Storwize."""
+
+    def manage_existing(self, volume: Any, existing_ref: Any) -> None: ...
+
+    def manage_existing_snapshot(self, snapshot: Any, existing_ref: Any) -> None: ...
+
+    def unmanage(self, volume: Any) -> None: ...
+
+    def unmanage_snapshot(self, snapshot: Any) -> None: ...
+
+    @_played
+    def manage_existing_get_size(self, volume: Any, existing_ref: Any) -> int:
+        raise exception.ManageExistingInvalidReference(existing_ref=existing_ref, reason="managed")
+
+    @_played
+    def manage_existing_snapshot_get_size(self, snapshot: Any, existing_ref: Any) -> int:
+        raise exception.ManageExistingInvalidReference(existing_ref=existing_ref, reason="managed")
+
+
+class AskableDriver(StubDriver):
+    """Lists nothing, and says the size of what is asked for by name."""
+
+    def manage_existing_get_size(self, volume: Any, existing_ref: Any) -> int:
+        if existing_ref["source-name"] not in PLAY.storage:
+            super().manage_existing_get_size(volume, existing_ref)
+        return PLAY.storage[existing_ref["source-name"]]
+
+
+class PartialDriver(StubDriver):
+    """Leaves the clones out of its listing, as PowerFlex does."""
+
+    def get_manageable_volumes(self, cinder_volumes: Any, *args: Any, **kwargs: Any) -> Any:
+        return [
+            {"reference": {"source-name": each.name}, "size": each.size, "cinder_id": each.id}
+            for each in cinder_volumes
+            if each.name in PLAY.storage and each.source_volid is None
+        ]
+
+
+class RevertingDriver(StubDriver):
+    """Reverts, by rolling the volume back."""
+
+    @_played
+    def revert_to_snapshot(self, context: Any, volume: Any, snapshot: Any) -> None: ...

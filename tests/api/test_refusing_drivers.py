@@ -1,0 +1,229 @@
+"""Drivers that refuse, lack a method or cannot tell: nothing is lost and nothing gets stuck."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from api.conftest import connector
+from api.play import Played, reset
+
+import cinderlib as cl
+from cinderlib import errors
+
+Load = Callable[[str], cl.Backend]
+
+
+@pytest.fixture
+def play() -> Iterator[Played]:
+    yield reset()
+    reset()
+
+
+@pytest.fixture
+def load(controller: cl.Controller, play: Played) -> Load:
+    def load(kind: str) -> cl.Backend:
+        backend = controller.backend("played", volume_driver=f"api.played_drivers.{kind}")
+        play.calls.clear()
+        return backend
+
+    return load
+
+
+def statuses(backend: cl.Backend) -> list[str]:
+    found = [volume.status for volume in backend.volumes]
+    return found + [each.status for volume in backend.volumes for each in volume.snapshots]
+
+
+# --- deleting ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("busy", ["VolumeIsBusy", "VolumeAttached", "NotImplementedError"])
+def test_volume_that_is_not_deleted_is_as_before(load: Load, play: Played, busy: str) -> None:
+    backend = load("StubDriver")
+    from cinder import exception
+
+    volume, lone = backend.create_volume(1, name="data"), backend.create_volume(1)
+    clone = volume.clone(name="copy")
+    play.fails["delete_volume"] = {
+        "VolumeIsBusy": exception.VolumeIsBusy("192.0.2.7 has it open"),
+        "VolumeAttached": exception.VolumeAttached(volume_id="192.0.2.7 has it open"),
+        "NotImplementedError": NotImplementedError("192.0.2.7 has it open"),
+    }[busy]
+    for each, dependent in (volume, f"copy ({clone.id})"), (lone, ""):
+        with pytest.raises((errors.InvalidVolume, errors.Unsupported)) as caught:
+            each.delete()
+        assert "192.0.2.7 has it open" in str(caught.value)
+        assert caught.value.retryable == (busy != "NotImplementedError")
+        assert dependent in "".join(getattr(caught.value, "__notes__", []))
+        each.refresh()
+        assert each.status == "available"
+        each.create_snapshot().delete()
+        each.extend(2)
+        each.disconnect(each.connect(connector("alpha")))
+    assert backend.controller.recover() == []
+    play.fails.clear()
+    clone.delete()
+    volume.delete()
+    lone.delete()
+    assert play.storage == {}
+
+
+def test_snapshot_that_is_not_deleted_is_as_before(load: Load, play: Played) -> None:
+    backend = load("StubDriver")
+    from cinder import exception
+
+    snapshot = backend.create_volume(1).create_snapshot()
+    restored = snapshot.create_volume(name="restored")
+    play.fails["delete_snapshot"] = exception.SnapshotIsBusy(snapshot_name="monday")
+    with pytest.raises(errors.InvalidSnapshot, match="monday") as caught:
+        snapshot.delete()
+    assert caught.value.retryable
+    assert f"restored ({restored.id})" in caught.value.__notes__[0]
+    snapshot.refresh()
+    assert snapshot.status == "available"
+    restored.delete()
+    play.fails.clear()
+    snapshot.delete()
+
+
+def test_volume_whose_deletion_failed_before_keeps_that_status(load: Load, play: Played) -> None:
+    backend = load("StubDriver")
+    from cinder import exception
+
+    volume = backend.create_volume(1)
+    for failure, status in (
+        (exception.VolumeBackendAPIException(data="broken"), "error_deleting"),
+        (exception.VolumeIsBusy(volume_name="data"), "error_deleting"),
+    ):
+        play.fails["delete_volume"] = failure
+        with pytest.raises(errors.CinderlibError):
+            volume.delete()
+        volume.refresh()
+        assert volume.status == status
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="loop devices need root")
+def test_file_in_use_is_not_deleted_and_stays_usable(backend: cl.Backend, root: Path) -> None:
+    from cinderlib.node import loop
+
+    volume = backend.create_volume(1)
+    snapshot = volume.create_snapshot()
+    file = str(root / volume.name_in_storage)
+    device = loop.create(file, read_only=False)
+
+    def refused(call: Callable[[], None]) -> None:
+        with pytest.raises(errors.InvalidVolume, match=device) as caught:
+            call()
+        assert caught.value.retryable
+        volume.refresh()
+        assert volume.status == "available"
+
+    try:
+        refused(lambda: volume.revert_to_snapshot(snapshot))
+        snapshot.delete()
+        refused(volume.delete)
+    finally:
+        loop.remove(device, file)
+    volume.delete()
+
+
+# --- reverting -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["BareDriver", "StubDriver"])
+def test_revert_that_the_driver_does_not_have(load: Load, play: Played, kind: str) -> None:
+    backend = load(kind)
+    volume = backend.create_volume(1)
+    snapshot = volume.create_snapshot()
+    with pytest.raises(errors.Unsupported) as caught:
+        volume.revert_to_snapshot(snapshot)
+    assert "create a volume from the snapshot" in caught.value.__notes__[0]
+    assert statuses(backend) == ["available", "available"]
+    assert backend.controller.recover() == []
+    volume.disconnect(volume.connect(connector("alpha")))
+
+
+def test_revert_to_the_newest_snapshot_only(load: Load, play: Played) -> None:
+    backend = load("RevertingDriver")
+    volume = backend.create_volume(1)
+    first, second, third = (volume.create_snapshot(name) for name in ("one", "two", "three"))
+    for old, newer in ((first, (second, third)), (second, (third,))):
+        with pytest.raises(errors.InvalidVolume) as caught:
+            volume.revert_to_snapshot(old)
+        assert all(f"{each.name} ({each.id})" in str(caught.value) for each in newer)
+        assert old.name not in str(caught.value)
+    assert "revert_to_snapshot" not in play.calls
+    assert set(statuses(backend)) == {"available"}
+    volume.revert_to_snapshot(third)
+    third.delete()
+    volume.revert_to_snapshot(second)
+    assert play.calls.count("revert_to_snapshot") == 2
+
+
+def test_revert_to_any_snapshot_where_the_newer_ones_stay(backend: cl.Backend, root: Path) -> None:
+    volume = backend.create_volume(1)
+    first, second = volume.create_snapshot(), volume.create_snapshot()
+    volume.revert_to_snapshot(first)
+    volume.revert_to_snapshot(second)
+    assert len(list(root.glob("snapshot-*"))) == 2
+
+
+# --- reconciling ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["BareDriver", "StubDriver", "PartialDriver", "AskableDriver"])
+def test_no_live_volume_is_missing(load: Load, play: Played, kind: str) -> None:
+    backend = load(kind)
+    volume = backend.create_volume(1, name="precious")
+    snapshot = volume.create_snapshot("monday")
+    copies = volume.clone(name="copy"), snapshot.create_volume(name="restored")
+    copies[0].connect(connector("alpha"))
+    found = backend.reconcile(repair=True)
+    assert {each.problem for each in found} == {"unverified"}
+    assert {each.remedy for each in found} == {""}
+    volumes = [each.detail for each in found if each.kind == "volume"]
+    if kind == "AskableDriver":
+        assert volumes == []
+    elif kind == "PartialDriver":
+        assert "precious" not in volumes[0]
+        assert "1 of its volumes: copy" in volumes[0]
+    else:
+        assert "3 of its volumes: precious, copy, restored" in volumes[0]
+    ids = [volume.id, snapshot.id, *(copy.id for copy in copies)]
+    for id in ids:
+        with pytest.raises(errors.InvalidInput):
+            backend.reconcile(remove=[id])
+    assert len(backend.volumes) == 3
+
+
+def test_volume_that_is_gone_is_not_declared_missing_without_evidence(
+    load: Load, play: Played
+) -> None:
+    backend = load("AskableDriver")
+    volume = backend.create_volume(1, name="gone")
+    play.storage.clear()
+    (found,) = backend.reconcile()
+    assert (found.problem, found.kind) == ("unverified", "volume")
+    assert "gone" in found.detail
+    volume.delete()
+    assert backend.reconcile() == []
+
+
+def test_volume_that_a_listing_leaves_out_by_mistake_is_asked_for_by_name(
+    load: Load, play: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RBD leaves out the images that it cannot open just now."""
+    backend = load("AskableDriver")
+    from api.played_drivers import AskableDriver
+
+    monkeypatch.setattr(AskableDriver, "complete_listings", {"volume"}, raising=False)
+    there, gone = backend.create_volume(1), backend.create_volume(1)
+    del play.storage[gone.name_in_storage]
+    (found,) = backend.reconcile()
+    assert (found.problem, found.resource_id) == ("missing", gone.id)
+    (found,) = backend.reconcile(remove=[gone.id])
+    assert found.outcome == "removed"
+    assert [volume.id for volume in backend.volumes] == [there.id]
