@@ -12,6 +12,8 @@ from api.play import Played, reset
 
 import cinderlib as cl
 from cinderlib import errors
+from cinderlib.persistence.base import Put
+from cinderlib.records import ConnectionRecord, replace
 
 Load = Callable[[str], cl.Backend]
 
@@ -227,3 +229,134 @@ def test_volume_that_a_listing_leaves_out_by_mistake_is_asked_for_by_name(
     (found,) = backend.reconcile(remove=[gone.id])
     assert found.outcome == "removed"
     assert [volume.id for volume in backend.volumes] == [there.id]
+
+
+# --- connecting ----------------------------------------------------------------------------------
+
+
+def failures() -> dict[str, BaseException]:
+    from cinder import exception
+
+    return {
+        "refused": exception.VolumeBackendAPIException(data="no such initiator"),
+        "timed out": TimeoutError("the array does not answer"),
+        "interrupted": KeyboardInterrupt(),
+    }
+
+
+@pytest.mark.parametrize("failure", ["refused", "timed out", "interrupted"])
+@pytest.mark.parametrize("done", ["before", "after"])
+@pytest.mark.parametrize("step", ["create_export", "initialize_connection"])
+def test_failed_connect_is_undone(
+    load: Load, play: Played, step: str, done: str, failure: str
+) -> None:
+    backend = load("StubDriver")
+    volume = backend.create_volume(1)
+    play.calls.clear()
+    (play.fails if done == "before" else play.fails_after)[step] = failures()[failure]
+    with pytest.raises((errors.DriverError, KeyboardInterrupt)):
+        volume.connect(connector("alpha"))
+    undone = [call for call in play.calls if call in ("terminate_connection", "remove_export")]
+    if failure == "refused":  # as Cinder does
+        assert undone == ([] if step == "create_export" else ["remove_export"])
+    else:
+        assert undone[-1] == "remove_export"
+        assert play.mapped == set()
+    volume.refresh()
+    assert (volume.status, volume.connections) == ("available", [])
+    play.fails.clear()
+    play.fails_after.clear()
+    volume.disconnect(volume.connect(connector("alpha")))
+    assert (play.mapped, play.exported) == (set(), set())
+    assert backend.controller.recover() == []
+    volume.delete()
+
+
+@pytest.mark.parametrize("way", ["again", "another host", "delete", "recover", "reconcile"])
+@pytest.mark.parametrize("failure", ["refused", "timed out"])
+def test_undoing_that_fails_too_blocks_nothing(
+    load: Load, play: Played, failure: str, way: str
+) -> None:
+    """What LIO does: it fails to unmap what was never mapped."""
+    backend = load("StubDriver")
+    volume = backend.create_volume(1)
+    play.fails["initialize_connection"] = failures()[failure]
+    play.fails["remove_export"] = RuntimeError("the target is in use")
+    with pytest.raises(errors.DriverError) as caught:
+        volume.connect(connector("alpha"))
+    assert "Undoing it failed too" in caught.value.__notes__[0]
+    volume.refresh()
+    assert (volume.status, volume.connections) == ("available", [])
+    assert {each.problem for each in backend.reconcile()} >= {"unmapped"}
+    play.fails.clear()
+    if way == "again":
+        volume.disconnect(volume.connect(connector("alpha")))
+    elif way == "another host":
+        volume.disconnect(volume.connect(connector("beta")))
+    elif way == "recover":
+        assert [done.resource_id for done in backend.controller.recover()] == [volume.id]
+    elif way == "reconcile":
+        backend.reconcile(repair=True)
+    assert play.mapped == set()
+    if way == "again" or (failure == "refused" and way != "delete"):
+        assert play.exported == set()
+        assert "unmapped" not in {each.problem for each in backend.reconcile()}
+    volume.delete()
+    assert backend.controller.recover() == []
+
+
+@pytest.mark.parametrize("way", ["again", "disconnect", "reconcile"])
+def test_connection_that_an_older_version_left_half_made(
+    load: Load, play: Played, way: str
+) -> None:
+    backend = load("StubDriver")
+    volume = backend.create_volume(1)
+    connection = volume.connect(connector("alpha"))
+    record = backend.controller.store.get(ConnectionRecord, connection.id)
+    assert record is not None
+    backend.controller.store.apply(
+        Put(replace(record, status="error_attaching", conn_info=None, attached_at=None))
+    )
+    play.mapped.clear()
+    if way == "again":
+        volume.disconnect(volume.connect(connector("alpha")))
+    elif way == "disconnect":
+        volume.connections[0].disconnect()
+    else:
+        backend.reconcile(repair=True)
+    assert volume.connections == []
+    assert play.exported == set()
+    volume.delete()
+
+
+def test_connect_over_one_whose_disconnect_failed_keeps_it_when_it_fails(
+    load: Load, play: Played
+) -> None:
+    backend = load("StubDriver")
+    volume = backend.create_volume(1)
+    connection = volume.connect(connector("alpha"))
+    play.fails["terminate_connection"] = RuntimeError("no")
+    with pytest.raises(errors.DriverError):
+        connection.disconnect()
+    play.fails["initialize_connection"] = RuntimeError("no")
+    with pytest.raises(errors.DriverError):
+        volume.connect(connector("alpha"))
+    (left,) = volume.connections
+    assert (left.id, left.status) == (connection.id, "error_detaching")
+    assert len(play.mapped) == len(play.exported) == 1
+    play.fails.clear()
+    left.disconnect()
+    assert (play.exported, play.mapped) == (set(), set())
+
+
+def test_second_host_that_cannot_connect_leaves_the_first(load: Load, play: Played) -> None:
+    backend = load("StubDriver")
+    volume = backend.create_volume(1, multiattach=True)
+    volume.connect(connector("alpha"))
+    for failure in failures().values():
+        play.fails["initialize_connection"] = failure
+        with pytest.raises((errors.DriverError, KeyboardInterrupt)):
+            volume.connect(connector("beta"))
+        assert (len(play.exported), len(play.mapped)) == (1, 1)
+        assert [each.attached_host for each in volume.connections] == [None]
+    assert "remove_export" not in play.calls

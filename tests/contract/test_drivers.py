@@ -108,27 +108,31 @@ class TestRBD(DriverConformance):
         # the source, and then keeps the source as '<name>.deleted' for a clone that is gone.
         return [name for name in self.cluster.images() if not name.endswith(".deleted")]
 
-    def test_image_that_another_client_uses_is_not_deleted(self, backend):
-        import rbd
-
+    @pytest.mark.parametrize("use", ["", 'image.write(b"data", 0)'], ids=["open", "locked"])
+    def test_image_that_another_client_uses_is_not_deleted(self, backend, use):
         volume = backend.create_volume(1)
-        with (
-            self.cluster.connected() as cluster,
-            cluster.open_ioctx("volumes") as pool,
-            rbd.Image(pool, volume.name_in_storage) as image,
-        ):
-            client = f"client.{cluster.get_instance_id()}"
-            for held in ("has it open", "holds a lock"):
-                with pytest.raises(cinderlib.errors.InvalidVolume, match=held) as caught:
-                    volume.delete()
-                assert client in str(caught.value)
-                assert caught.value.retryable
-                volume.refresh()
-                assert volume.status == "available"
-                volume.create_snapshot().delete()
-                if held == "has it open":
-                    image.lock_exclusive("backup")
-            image.unlock("backup")
+        code = f"""
+import rados, rbd
+cluster = rados.Rados(conffile="{self.cluster.configuration}", name="client.admin")
+cluster.connect()
+image = rbd.Image(cluster.open_ioctx("volumes"), "{volume.name_in_storage}")
+{use}
+print(cluster.get_instance_id(), flush=True)
+input()
+image.close()
+"""
+        with subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as client:
+            name = f"client.{client.stdout.readline().strip()}"
+            with pytest.raises(cinderlib.errors.InvalidVolume, match="has it open") as caught:
+                volume.delete()
+            assert name in str(caught.value)
+            assert caught.value.retryable
+            volume.refresh()
+            assert volume.status == "available"
+            volume.create_snapshot().delete()
+            client.communicate("\n")
         volume.delete()
 
     def test_image_that_cannot_be_opened_just_now_is_not_missing(self, backend, monkeypatch):

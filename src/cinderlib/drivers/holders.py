@@ -10,7 +10,7 @@ _log = logging.getLogger(__name__)
 
 
 def of(driver: Any, name: str) -> list[str]:
-    """The clients that have a volume open or locked, as the storage names them; empty if unknown.
+    """The clients that have a volume open, as the storage names them; empty if unknown.
 
     :param name: of the volume on the storage.
     """
@@ -19,9 +19,7 @@ def of(driver: Any, name: str) -> list[str]:
         return []
     try:
         with rbd.RBDVolumeProxy(driver, name, read_only=True) as image:
-            lockers = (image.list_lockers() or {}).get("lockers", ())
-            locked = [f"{client} ({address}) holds a lock" for client, _, address in lockers]
-            return locked or [
+            return [
                 f"client.{watcher['id']} ({watcher['addr']}) has it open"
                 for watcher in image.watchers_list()
             ]

@@ -163,8 +163,14 @@ class LocalDriver:
         with self._calling("connect volume", volume, connection):
             made = translate.volume(self._context, volume)
             connector = translate.plain(connection.connector)
-            answer = self._driver.initialize_connection(made, connector)
-            return connection_info.complete(translate.plain(answer), volume, connection, self._told)
+            answer = translate.plain(self._driver.initialize_connection(made, connector))
+            try:
+                return connection_info.complete(answer, volume, connection, self._told)
+            except ValueError:
+                # The driver has mapped it all the same.
+                with contextlib.suppress(Exception):
+                    self._driver.terminate_connection(made, connector, force=True)
+                raise
 
     def terminate_connection(
         self, volume: VolumeRecord, connection: ConnectionRecord, *, force: bool = False

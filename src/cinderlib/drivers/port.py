@@ -124,7 +124,8 @@ class Driver(Protocol):
         self, volume: VolumeRecord, connection: ConnectionRecord
     ) -> dict[str, Any]:
         """:returns: ``{'driver_volume_type': ..., 'data': {...}}`` with ``access_mode``, QoS and
-        the like added to the data, as Cinder's manager does."""
+        the like added to the data, as Cinder's manager does. After an error nothing is mapped, as
+        far as the driver knows; after :class:`cinderlib.errors.DriverTimeout` it may be."""
 
     def terminate_connection(
         self, volume: VolumeRecord, connection: ConnectionRecord, *, force: bool = False

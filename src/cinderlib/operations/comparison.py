@@ -119,7 +119,7 @@ class Comparison:
             if intent.operation in OWED:
                 detail = (
                     f"{unmapped_host(intent)} may still reach it: the driver could not unmap it"
-                    " when it was disconnected by force"
+                    " after a forced disconnect or a failed connect"
                 )
                 self._add("unmapped", "volume", intent.resource_id, detail, repair=settle)
             elif recovery.is_interrupted(self._journal, intent):

@@ -17,8 +17,14 @@ from cinderlib import errors
 from cinderlib.locking.process_identity import this_host
 from cinderlib.operations import volumes, whole_call_intents
 from cinderlib.operations.journal import Journal, intents_of, lost, recovers
-from cinderlib.operations.unmapping import forced, is_the_drivers, unmap, unmap_intent
-from cinderlib.persistence.base import Put, Query, Remove
+from cinderlib.operations.unmapping import (
+    forced,
+    is_the_drivers,
+    settled_with,
+    unmap,
+    unmap_intent,
+)
+from cinderlib.persistence.base import Change, Put, Query, Remove
 from cinderlib.persistence.host_key import host_of, same_host
 from cinderlib.records import (
     ConnectionRecord,
@@ -107,11 +113,16 @@ def _connect(
         intent, attaching = journal.begin(
             "connection.connect", lock, replace(connection, status="attaching")
         )
+        exported = None
         try:
-            exported = journal.keep(volume, driver.create_export(volume, attaching.connector))
+            exported = driver.create_export(volume, attaching.connector)
+            exported = journal.keep(volume, exported)
             conn_info = driver.initialize_connection(exported, attaching)
         except BaseException as exc:
-            _undo_connect(journal, intent, attaching, others, exc)
+            _undo_connect(
+                journal, intent, attaching, there, exc,
+                last=not others, exported=exported is not None,
+            )  # fmt: skip
             raise
         ready = replace(
             attaching, status="attached", conn_info=Secret(conn_info), attached_at=now()
@@ -192,27 +203,58 @@ def _undo_connect(
     journal: Journal,
     intent: IntentRecord,
     connection: ConnectionRecord,
-    others: Sequence[ConnectionRecord],
+    failed_before: ConnectionRecord | None,
     cause: BaseException,
+    *,
+    last: bool,
+    exported: bool,
 ) -> None:
+    """Undo a connect whose driver call failed, as far as Cinder's manager does: drivers clean up
+    after themselves. What cannot be undone now is remembered, and nothing waits for it.
+
+    :param failed_before: the connection of the host that the connect was to replace; it stays as it
+        was, since its mapping may still exist.
+    :param last: whether no other host needs the export.
+    :param exported: whether create_export() succeeded.
+    """
+    mapped = exported and _outcome_is_unknown(cause)
+    exported = exported or _outcome_is_unknown(cause)
+    undone: list[Change] = []
     try:
-        volume = volumes.get(journal, connection.volume_id)
+        volume = before = volumes.get(journal, connection.volume_id)
         driver = journal.driver(volume.backend)
-        after = unmap(driver, volume, connection, last=not others, force=True)
-        gone = Remove(ConnectionRecord, connection.id)
-        journal.finish_with(intent, "It was undone on the storage", volume, after, gone)
-    except errors.StoreError as exc:
-        cause.add_note(str(exc))
+        if failed_before is not None:
+            undone.append(Put(replace(connection, status=failed_before.status)))
+        else:
+            undone.append(Remove(ConnectionRecord, connection.id))
+            try:
+                try:
+                    if mapped:
+                        driver.terminate_connection(volume, connection, force=True)
+                finally:
+                    if exported and last:
+                        volume = driver.remove_export(volume)
+            except errors.CinderlibError as exc:
+                if not is_the_drivers(exc):
+                    raise
+                cause.add_note(f"Undoing it failed too, and is tried again later: {exc}")
+                undone.append(Put(unmap_intent(connection, mapped=mapped)))
+        journal.finish_with(intent, "It was undone on the storage", before, volume, *undone)
     except errors.CinderlibError as exc:
-        # It may be mapped or not: the row stays, so that it can be disconnected or tried again.
-        cause.add_note(f"Undoing it failed too: {exc}")
-        journal.fail(intent, connection, replace(connection, status="error_attaching"))
+        cause.add_note(str(exc))
+
+
+def _outcome_is_unknown(error: BaseException) -> bool:
+    """Whether the storage may have done what the driver failed to do: the driver gave up waiting,
+    or was interrupted."""
+    return not isinstance(error, errors.CinderlibError) or isinstance(error, errors.DriverTimeout)
 
 
 @recovers("connection.connect")
 def recover_connect(journal: Journal, intent: IntentRecord) -> str:
-    """Nobody was told of the connection: undo."""
-    settle_disconnected(journal, intent, "connect")
+    """Nobody was told of the connection: undo. It may not have been mapped, and drivers can fail to
+    unmap what is not mapped, so a failure is remembered and does not block the volume."""
+    settle_disconnected(journal, intent, "connect", remember=True)
     return "undone"
 
 
@@ -260,6 +302,8 @@ def disconnect(
         if not here:
             return None
         stored: ConnectionRecord = here[0]
+        # It may never have been mapped, and drivers can fail to unmap what is not mapped.
+        force = force or stored.status == "error_attaching"
         connection = _settled_whole(journal, stored, of_connection, detached=detached, force=force)
         others = [other for other in some if other.id != connection_id]
         if connection.device is not None and not force and connection.attached_host == this_host():
@@ -279,20 +323,18 @@ def disconnect(
             before=stored,
             data={"force": force},
         )
-        owed: list[Put] = []
+        owed: list[Change] = []
         try:
             after = unmap(driver, volume, detaching, last=not others, force=force)
         except BaseException as exc:
             if not force or not is_the_drivers(exc):
                 journal.fail(intent, detaching, replace(detaching, status="error_detaching"))
                 raise
-            LOG.warning(
-                "The storage may still let %s reach volume %s; it is tried again when the volume is"
-                " next worked on, and by recover() and reconcile(): %s",
-                *(host_of(connection), volume.id, exc),
-            )
+            _warn_left(connection, exc)
             owed.append(Put(unmap_intent(detaching)))
             after = forced(driver, volume, last=not others)
+        else:
+            owed += settled_with(intents, detaching)
         done = f"Volume {volume.id} was disconnected from {host_of(connection)}"
         gone = _gone(connection)
         return journal.finish_with(intent, done, volume, _without(after, others), *gone, *owed)
@@ -378,7 +420,15 @@ def recover_disconnect(journal: Journal, intent: IntentRecord) -> str:
     return "finished"
 
 
-def settle_disconnected(journal: Journal, intent: IntentRecord, what: str) -> None:
+def settle_disconnected(
+    journal: Journal, intent: IntentRecord, what: str, *, remember: bool = False
+) -> None:
+    """Unmap the connection of an interrupted operation and forget it.
+
+    :param what: the operation, for the error when it cannot be recorded.
+    :param remember: whether a mapping that the driver cannot remove is remembered as left, and not
+        an error.
+    """
     connection = journal.store.get(ConnectionRecord, intent.resource_id)
     volume = (
         journal.store.get(VolumeRecord, connection.volume_id) if connection is not None else None
@@ -389,6 +439,22 @@ def settle_disconnected(journal: Journal, intent: IntentRecord, what: str) -> No
     (some,) = journal.store.query(_of_volume(volume.id, limit=ENOUGH))
     others = [other for other in some if other.id != connection.id]
     driver = journal.driver(intent.backend)
-    after = unmap(driver, volume, connection, last=not others, force=True)
+    left: list[Put] = []
+    try:
+        after = unmap(driver, volume, connection, last=not others, force=True)
+    except errors.CinderlibError as exc:
+        if not remember or not is_the_drivers(exc):
+            raise
+        _warn_left(connection, exc)
+        left.append(Put(unmap_intent(connection)))
+        after = forced(driver, volume, last=not others)
     done = f"The interrupted {what} of volume {volume.id} was settled on the storage"
-    journal.finish_with(intent, done, volume, _without(after, others), *_gone(connection))
+    journal.finish_with(intent, done, volume, _without(after, others), *_gone(connection), *left)
+
+
+def _warn_left(connection: ConnectionRecord, error: BaseException) -> None:
+    LOG.warning(
+        "The storage may still let %s reach volume %s; it is tried again when the volume is"
+        " next worked on, and by recover() and reconcile(): %s",
+        *(host_of(connection), connection.volume_id, error),
+    )

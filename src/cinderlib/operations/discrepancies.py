@@ -16,9 +16,9 @@ class Discrepancy:
     :ivar problem: ``'orphan'`` (only the storage has it), ``'missing'`` (only the store has it),
         ``'unverified'`` (the driver cannot tell whether the storage has these),
         ``'dangling'`` (its volume is not in the store), ``'interrupted'``, ``'unmapped'`` (a forced
-        disconnect may have left its mapping), ``'failed'``, ``'stuck'``, ``'inconsistent'`` (a
-        volume's status and its connections), ``'damaged'`` (a record that cannot be read) or
-        ``'leftover'`` (what a killed process left half made).
+        disconnect or a failed connect may have left its mapping), ``'failed'``, ``'stuck'``,
+        ``'inconsistent'`` (a volume's status and its connections), ``'damaged'`` (a record that
+        cannot be read) or ``'leftover'`` (what a killed process left half made).
     :ivar kind: of what it is about: ``'volume'``, ``'snapshot'``, ``'connection'``, ``'intent'``,
         ``'key_value'`` or ``'file'``.
     :ivar resource_id: the id of that, as far as it has one; of an interrupted operation, the id of

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from cinderlib import errors
 from cinderlib.drivers.port import Driver
 from cinderlib.locking.process_identity import this_process
 from cinderlib.operations import volumes
 from cinderlib.operations.journal import Journal, recovers
-from cinderlib.persistence.base import Query
+from cinderlib.persistence.base import Query, Remove
 from cinderlib.persistence.host_key import same_ports
 from cinderlib.records import (
     ConnectionRecord,
@@ -50,8 +52,11 @@ def is_the_drivers(error: BaseException) -> bool:
     return isinstance(error, errors.CinderlibError) and not isinstance(error, errors.StoreError)
 
 
-def unmap_intent(connection: ConnectionRecord) -> IntentRecord:
-    """That a mapping may be left on the storage although its connection is gone."""
+def unmap_intent(connection: ConnectionRecord, *, mapped: bool = True) -> IntentRecord:
+    """That a mapping may be left on the storage although its connection is gone.
+
+    :param mapped: whether there may be one for the host, and not just an export.
+    """
     # A driver unmaps by the connector; keys are not needed, so they are not kept.
     kept = replace(connection, conn_info=None, device=None)
     return IntentRecord(
@@ -61,7 +66,7 @@ def unmap_intent(connection: ConnectionRecord) -> IntentRecord:
         resource_id=connection.volume_id,
         lock=volumes.lock_name(connection.volume_id),
         owner=this_process(),
-        data={"connection": to_builtins(kept)},
+        data={"connection": to_builtins(kept), "mapped": mapped},
     )
 
 
@@ -70,6 +75,20 @@ def unmapped_host(intent: IntentRecord) -> str:
     connection = intent.data.get("connection") or {}
     connector = connection.get("connector") or {}
     return str(connection.get("attached_host") or connector.get("host") or "an unnamed host")
+
+
+def settled_with(found: Iterable[IntentRecord], connection: ConnectionRecord) -> list[Remove]:
+    """Forgets what may be left of earlier connections of a host, once it was unmapped.
+
+    :param found: the intents of the volume.
+    :param connection: the one that was unmapped just now.
+    """
+    return [
+        Remove(IntentRecord, intent.id)
+        for intent in found
+        if intent.operation == "connection.unmap"
+        and same_ports(from_builtins(ConnectionRecord, intent.data["connection"]), connection)
+    ]
 
 
 @recovers("connection.unmap")
@@ -88,6 +107,10 @@ def recover_unmap(journal: Journal, intent: IntentRecord) -> str:
     if any(same_ports(connection, other) for other in alike):
         journal.finish(intent, "Nothing was done")
         return "finished"
-    after = unmap(journal.driver(intent.backend), volume, connection, last=not there, force=True)
+    driver, after = journal.driver(intent.backend), volume
+    if intent.data.get("mapped", True):
+        driver.terminate_connection(volume, connection, force=True)
+    if not there:
+        after = driver.remove_export(volume)
     journal.finish_with(intent, f"Volume {volume.id} was unmapped", volume, after)
     return "finished"
