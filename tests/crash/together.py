@@ -17,6 +17,9 @@ from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
 #: The volume that all work on, and how often each thread does something.
 ONE = "11111111-0000-4000-8000-000000000000"
 STEPS = 8
+#: Seconds for which a thread waits for a lock. Locks are not given out in turn: the last thread can
+#: wait for the work of all others, which a busy machine does slowly.
+PATIENCE = 240
 
 #: What is left of a thread's work: of each kind the names, ids or hosts.
 Left = dict[str, list[Any]]

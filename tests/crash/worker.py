@@ -174,11 +174,11 @@ class Case:
         self.root.mkdir()
         self._url = store or f"sqlite:///{self.root}/store.sqlite"
 
-    def open(self) -> World:
+    def open(self, **options: Any) -> World:
         """By a new process."""
         self.points = Points(_base)
         self.points.watch_host()
-        return World(self.root, _state, self._url, self.points)
+        return World(self.root, _state, self._url, self.points, **options)
 
     def opened_empty(self) -> World:
         """With nothing in it."""
@@ -331,7 +331,7 @@ def work_together(case: Case, what: str, processes: int, threads: int) -> Answer
 
     def work(process: int) -> Callable[[], Answer]:
         def run() -> Answer:
-            world = case.open()
+            world = case.open(lock_timeout=together.PATIENCE)
             world.load_backend()
             return together.work(world, what, process, threads)
 

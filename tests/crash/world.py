@@ -38,9 +38,17 @@ class World:
 
     :param root: folder of all that is not in the store; ``state`` in it is shared with others.
     :param url: of the store's database.
+    :param lock_timeout: seconds. Where nobody else works, nobody has a lock for long.
     """
 
-    def __init__(self, root: pathlib.Path, state: pathlib.Path, url: str, points: Points) -> None:
+    def __init__(
+        self,
+        root: pathlib.Path,
+        state: pathlib.Path,
+        url: str,
+        points: Points,
+        lock_timeout: float = 20,
+    ) -> None:
         self.root = root
         self.volumes = root / "volumes"
         self.access = root / "volumes-access"
@@ -55,7 +63,7 @@ class World:
         self.controller = Controller(
             {"storage": "db", "connection": url},
             state_path=state,
-            lock_timeout=20,
+            lock_timeout=lock_timeout,
         )
         points.watch_store(self.controller.store)
         self.backend: Backend

@@ -7,8 +7,13 @@ import pathlib
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 
 import pytest
+
+from cinderlib.demo import filesystem
+from cinderlib.node import loop
 
 DEMO = [sys.executable, "-m", "cinderlib.demo"]
 # Somebody else, who may read all files, because the environment of the tests may be in a private
@@ -55,6 +60,54 @@ def test_without_root_on_the_plain_file(environment: dict[str, str]) -> None:
     assert "Not root, so left out: the block device and the mount" in printed
     assert "plain file" in printed
     assert _left(environment) == []
+
+
+@pytest.fixture
+def device(open_folder: pathlib.Path) -> Iterator[str]:
+    """A loop device with an empty filesystem."""
+    file = open_folder / "file"
+    with file.open("wb") as made:
+        made.truncate(64 << 20)
+    path = loop.create(str(file), read_only=False)
+    filesystem.make(path)
+    yield path
+    loop.remove(path, str(file))
+
+
+@pytest.mark.root
+@as_root
+def test_a_filesystem_grows_once_nobody_else_uses_its_device(
+    device: str, open_folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = open_folder / "elsewhere"
+    elsewhere.mkdir()
+    with filesystem.opened(device) as mounted:
+        subprocess.run(["mount", device, elsewhere], check=True)
+        (open_folder / "file").open("ab").truncate(128 << 20)
+        loop.refresh(device)
+        run, last = filesystem.run, ""
+
+        def cannot_grow_while_mounted(*command: str) -> str:
+            nonlocal last
+            if command[0] == "resize2fs" and last != "e2fsck":
+                raise filesystem.CommandError("not permitted")
+            last = command[0]
+            return run(*command)
+
+        monkeypatch.setattr(filesystem, "run", cannot_grow_while_mounted)
+        release = threading.Timer(0.5, subprocess.run, [["umount", elsewhere]])
+        release.start()
+        assert mounted.grow() == "unmounted"
+        release.join()
+        assert mounted.size() > 100 << 20
+
+
+@pytest.mark.root
+@as_root
+def test_why_a_filesystem_cannot_be_checked_is_told(device: str) -> None:
+    with filesystem.opened(device), pytest.raises(filesystem.CommandError) as caught:
+        filesystem.run("e2fsck", "-f", "-p", device)
+    assert "is mounted" in str(caught.value)
 
 
 @pytest.mark.root

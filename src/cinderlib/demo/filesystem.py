@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import errno
 import hashlib
 import os
 import pathlib
@@ -16,7 +17,11 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 
+from cinderlib.node import block
+
 CHUNK = 1024**2
+#: Seconds.
+_FREE_TIMEOUT = 10.0
 
 
 class CommandError(Exception):
@@ -37,7 +42,9 @@ def run(*command: str) -> str:
         )
     done = subprocess.run([program, *command[1:]], capture_output=True, text=True)
     if done.returncode:
-        raise CommandError(f"{' '.join(command)} failed: {done.stderr.strip()}")
+        # Some of e2fsprogs give their reason on standard output.
+        reason = "; ".join(filter(None, (done.stderr.strip(), done.stdout.strip())))
+        raise CommandError(f"{' '.join(command)} failed with status {done.returncode}: {reason}")
     return done.stdout
 
 
@@ -134,11 +141,26 @@ class Mounted(Filesystem):
             # Containers often lack the capability SYS_RESOURCE, without which the kernel grows a
             # filesystem only while it is not mounted.
             run("umount", str(self._folder))
+            self._wait_until_free()
             run("e2fsck", "-f", "-p", self._device)
             run("resize2fs", self._device)
             self._mount()
             return "unmounted"
         return "mounted"
+
+    def _wait_until_free(self) -> None:
+        """Wait until nothing uses the device. A filesystem that is no longer mounted here can still
+        be mounted in another namespace, or be in use by the kernel, which ends soon. If it does not
+        end, e2fsck reports it."""
+
+        def free() -> bool:
+            try:
+                os.close(os.open(self._device, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
+            except OSError as exc:
+                return exc.errno != errno.EBUSY
+            return True
+
+        block.wait(free, timeout=_FREE_TIMEOUT)
 
     def size(self) -> int:
         found = os.statvfs(self._folder)
