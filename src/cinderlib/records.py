@@ -239,12 +239,14 @@ class Owner(msgspec.Struct, kw_only=True, frozen=True):
 
     :ivar start_time: of the process, in clock ticks since boot (``/proc/<pid>/stat``), so that a
         reused process id is not taken for the owner.
+    :ivar pid_namespace: in which the process has that id (``/proc/<pid>/ns/pid``); 0 if unknown.
     """
 
     host: str
     boot_id: str
     pid: int
     start_time: int
+    pid_namespace: int = 0
 
 
 class IntentRecord(Record, kw_only=True, frozen=True, omit_defaults=True):

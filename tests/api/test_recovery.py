@@ -10,14 +10,15 @@ import pytest
 from api.conftest import files
 
 import cinderlib as cl
-from cinderlib.locking import process_identity
+from cinderlib.locking import filesystems, process_identity
 from cinderlib.persistence.base import Put
 from cinderlib.records import IntentRecord, Owner, VolumeRecord, replace
 
 
 @pytest.fixture
-def controller(tmp_path: Path) -> Any:
-    """On SQLite, whose locks reach no other host."""
+def controller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """On SQLite in a folder that other hosts may have mounted, which do not see its locks."""
+    monkeypatch.setattr(filesystems, "is_of_one_kernel", lambda folder: False)
     store = {"storage": "db", "connection": f"sqlite:///{tmp_path}/store.sqlite"}
     with cl.Controller(store, state_path=tmp_path / "state", lock_timeout=0.1) as controller:
         yield controller

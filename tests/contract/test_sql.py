@@ -26,6 +26,7 @@ from sqlalchemy import event
 
 from cinderlib.errors import CinderlibError, DamagedRecord, MissingDependency, StoreError
 from cinderlib.locking.files import FileLocks
+from cinderlib.locking.locks import STRIPES
 from cinderlib.persistence import open_store, upgrade_store
 from cinderlib.persistence.base import Put, Query, Remove, Store, from_micros
 from cinderlib.persistence.sql import schema, upgrade
@@ -556,7 +557,7 @@ def test_files_and_folders_are_the_owners_alone(tmp_path: Path) -> None:
             modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in made}
     finally:
         os.umask(before)
-    files = dict.fromkeys(["cl.sqlite", "cl.sqlite-wal", "cl.sqlite-shm", "cl.sqlite-queue"], 0o600)
+    files = dict.fromkeys(["cl.sqlite", "cl.sqlite-wal", "cl.sqlite-shm", "cl.sqlite-locks"], 0o600)
     assert modes == {"new": 0o700, "folder": 0o700, **files}
 
 
@@ -595,7 +596,7 @@ def test_processes_that_write_all_get_their_turn(sqlite_url: str, tmp_path: Path
 
 def test_a_queue_that_cannot_be_used_is_done_without(sqlite_url: str) -> None:
     """Its file is another user's, for example: SQLite's own lock is what matters."""
-    os.mkdir(sqlite_url.removeprefix("sqlite:///") + "-queue")
+    os.mkdir(sqlite_url.removeprefix("sqlite:///") + "-locks")
     with open_url(sqlite_url) as store:
         store.apply(Put(volume()))
 
@@ -603,8 +604,8 @@ def test_a_queue_that_cannot_be_used_is_done_without(sqlite_url: str) -> None:
 def test_a_process_that_is_stopped_in_the_middle_is_an_error(sqlite_url: str) -> None:
     """It is not waited for without an end; and whoever waited in vain is in nobody's way."""
     with open_url(sqlite_url, timeout=0.2) as store:
-        queue = FileLocks(sqlite_url.removeprefix("sqlite:///") + "-queue")
-        leave = queue.take([0], 0)
+        queue = FileLocks(sqlite_url.removeprefix("sqlite:///") + "-locks")
+        leave = queue.take([STRIPES], 0)  # the one after those of volumes
         with pytest.raises(StoreError, match=r"other processes have used it for 0\.2 seconds"):
             store.apply(Put(volume()))
         leave()

@@ -12,11 +12,13 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from cinderlib.drivers.port import Settings
 from cinderlib.drivers.registry_lock import REGISTRY_LOCK
 from cinderlib.errors import ConfigurationError
+from cinderlib.locking import state_folder
 
 _log = logging.getLogger(__name__)
 
@@ -140,7 +142,9 @@ def _configure(settings: Settings) -> None:
     conf.set_default("state_path", settings.state_path)
     conf.set_default("host", settings.host)
     conf.set_default("lock_path", settings.lock_path, group="oslo_concurrency")
-    conf.set_default("lock_path", settings.lock_path, group="os_brick")
+    # Where programs that only attach look for them too.
+    brick_locks = state_folder.host_locks(Path(settings.lock_path))
+    conf.set_default("lock_path", str(brick_locks), group="os_brick")
     conf.set_default("backend_url", f"file://{settings.lock_path}", group="coordination")
     options.apply(todo)
     _applied[:] = todo

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import contextlib
 import errno
 import fcntl
 import functools
@@ -14,6 +15,7 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 
 from cinderlib import errors
+from cinderlib.locking import filesystems
 
 #: How often to look for a lock of another process before a thread waits for it, and how long to
 #: sleep before each look, in seconds: a transaction takes less, and a thread is soon dearer.
@@ -29,14 +31,26 @@ class FileLocks:
     given up when their holder dies. tooz has locks in files too; they take ten times as long, which
     for a store on this host is a tenth of an operation.
 
-    :param path: of the file; the same for all processes. Its folder exists.
+    A lock belongs to the file itself and not to its name: processes that see it under other paths,
+    in other containers or as other users exclude each other all the same.
+
+    :param path: of the file, which all processes find. Its folder exists.
+    :param like: a file whose owner and permissions the lock file gets, so that everybody who can
+        write to the one can lock the other. By default only its owner can.
     """
 
-    reaches_hosts = False
-
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, like: str | None = None) -> None:
         self._path = path
+        self._like = like
         self._file: _File | None = None
+
+    @functools.cached_property
+    def reaches_hosts(self) -> bool:
+        """Whether no other host can have the file. One that can may not see these locks."""
+        try:
+            return filesystems.is_of_one_kernel(os.path.dirname(self._path) or ".")
+        except OSError:
+            return False
 
     def take(self, numbers: Sequence[int], timeout: float) -> Callable[[], None] | None:
         """Take locks.
@@ -70,11 +84,11 @@ class FileLocks:
         while True:
             file = self._file
             if file is None or file.closed:
-                file = self._file = _File(self._path)
+                file = self._file = _File(self._path, self._like)
             if not file.lock(number) and not _soon(file, number, deadline):
                 if time.monotonic() >= deadline:
                     return None  # and no thread that takes it for a moment from who comes later
-                waiting = _Waiting(self._path, number)
+                waiting = _Waiting(_File(self._path, self._like), number)
                 if not waiting.until(deadline):
                     return None
                 file = waiting.file
@@ -92,10 +106,12 @@ class FileLocks:
 class _File:
     """An open file whose bytes are locks; it is closed when nobody uses it any more."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, like: str | None) -> None:
         self.closed = True
-        self._number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._number = _opened(path, like)
         self.closed = False
+        self._guard = threading.Lock()
+        self._held: set[int] = set()
         _files.add(self)
 
     def close(self) -> None:
@@ -111,17 +127,27 @@ class _File:
 
     def lock(self, number: int, *, wait: bool = False) -> bool:
         """Whether it was free; with ``wait``, once it is."""
-        command = fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK
-        try:
-            self._set(command, fcntl.F_WRLCK, number)
-        except OSError as exc:
-            if exc.errno in (errno.EAGAIN, errno.EACCES):
+        with self._guard:
+            # To the kernel, who asks by the same open file has it already.
+            if number in self._held:
                 return False
-            raise
-        return True
+            self._held.add(number)
+        got = False
+        try:
+            command = fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK
+            self._set(command, fcntl.F_WRLCK, number)
+            got = True
+        except OSError as exc:
+            if exc.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+        finally:
+            if not got:
+                self._held.discard(number)
+        return got
 
     def unlock(self, number: int) -> None:
         self._set(fcntl.F_OFD_SETLK, fcntl.F_UNLCK, number)
+        self._held.discard(number)
 
     def _set(self, command: int, kind: int, number: int) -> None:
         fcntl.fcntl(self._number, command, _FLOCK.pack(kind, os.SEEK_SET, number, 1, 0))
@@ -142,12 +168,12 @@ class _Waiting:
     """Waits for a lock. The kernel gives it to those who wait one after the other, but knows no end
     of waiting: so a thread does it, which is left to itself when it takes too long.
 
-    It opens the file once more, since locks are the open file's and not the thread's: what it gets
-    too late and gives up must not be what another thread has got in the meantime.
+    :param file: opened for this alone, since locks are the open file's and not the thread's: what
+        it gets too late and gives up must not be what another thread has got in the meantime.
     """
 
-    def __init__(self, path: str, number: int) -> None:
-        self.file = _File(path)
+    def __init__(self, file: _File, number: int) -> None:
+        self.file = file
         self._number = number
         self._guard = threading.Lock()
         self._going_on = threading.Lock()
@@ -185,6 +211,26 @@ class _Waiting:
             elif self._error is None:
                 self.file.unlock(self._number)
         self._going_on.release()
+
+
+def _opened(path: str, like: str | None) -> int:
+    """The descriptor of a lock file, which is created if it is missing."""
+    flags = os.O_RDWR | os.O_CLOEXEC
+    while True:
+        with contextlib.suppress(FileNotFoundError):
+            return os.open(path, flags)
+        with contextlib.suppress(FileExistsError):  # another process has just created it
+            descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+            if like is not None:
+                _imitate(descriptor, os.stat(like))
+            return descriptor
+
+
+def _imitate(descriptor: int, model: os.stat_result) -> None:
+    """Give a new file the owner and permissions of another, as far as this user may."""
+    with contextlib.suppress(PermissionError):
+        os.fchown(descriptor, model.st_uid if os.geteuid() == 0 else -1, model.st_gid)
+    os.fchmod(descriptor, model.st_mode & 0o666)
 
 
 def _unlock(held: Iterable[tuple[_File, int]], process: int) -> None:

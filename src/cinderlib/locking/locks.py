@@ -9,22 +9,28 @@ then.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
+import secrets
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from cinderlib import errors
+from cinderlib.locking import process_identity
 from cinderlib.locking.shared import SharedLocks
+from cinderlib.records import Owner
 
 LOG = logging.getLogger(__name__)
 
 #: Few enough for a service to keep, many enough that threads seldom meet by chance.
 STRIPES = 4096
+#: Numbers of the locks of whole calls. One is drawn for each call, so two never meet.
+CALLS = range(1 << 16, 1 << 31)
 
 
 class Locks:
@@ -40,11 +46,55 @@ class Locks:
         self._guard = threading.Lock()
         self._held: dict[int, _Held] = {}
         self._mine = threading.local()
+        self._calls: dict[int, int] = {}
 
-    @property
-    def reaches_hosts(self) -> bool:
-        """Whether they hold wherever the store can be seen."""
-        return self._others is None or self._others.reaches_hosts
+    def reach(self, owner: Owner) -> bool:
+        """Whether a lock that a process takes is seen as taken by this one."""
+        return (
+            self._others is None
+            or self._others.reaches_hosts
+            or process_identity.is_of_this_machine(owner)
+        )
+
+    @contextlib.contextmanager
+    def call(self) -> Iterator[int]:
+        """Hold a lock of its own while a call runs that takes and releases others.
+
+        Nobody waits for such a lock, so others can be taken while it is held.
+
+        :returns: the lock's number, by which :meth:`is_running` knows the call.
+        :raises StoreError: the service that keeps the locks cannot be reached.
+        """
+        number, give_back = self._begin_call()
+        self._calls[number] = os.getpid()
+        try:
+            yield number
+        finally:
+            del self._calls[number]
+            give_back()
+
+    def _begin_call(self) -> tuple[int, Callable[[], None]]:
+        while True:
+            number = secrets.choice(CALLS)
+            if self._others is None:
+                return number, _nothing
+            if (give_back := self._others.take([number], 0)) is not None:
+                return number, give_back
+
+    def is_running(self, call: int) -> bool:
+        """Whether the call that got this number has not ended, in whichever process it runs.
+
+        :raises StoreError: the service that keeps the locks cannot be reached.
+        """
+        if self._calls.get(call) == os.getpid():
+            return True
+        if self._others is None:
+            return False
+        give_back = self._others.take([call], 0)
+        if give_back is None:
+            return True
+        give_back()
+        return False
 
     def hold(self, *names: str, timeout: float | None = None) -> Holding:
         """Hold the locks of all the names: ``with locks.hold(name):``.
@@ -137,6 +187,10 @@ class Holding:
             for stripe in self._taken:
                 self._locks._give_back(stripe)
             self._locks._mine.names = None
+
+
+def _nothing() -> None:
+    """There is nothing to give back."""
 
 
 class ToozLocks:

@@ -11,7 +11,13 @@ from cinderlib.records import Owner
 
 @functools.cache
 def _owner(pid: int) -> Owner:
-    return Owner(host=this_host(), boot_id=boot_id(), pid=pid, start_time=_start_time(pid) or 0)
+    return Owner(
+        host=this_host(),
+        boot_id=boot_id(),
+        pid=pid,
+        start_time=_start_time(pid) or 0,
+        pid_namespace=_pid_namespace(),
+    )
 
 
 def this_host() -> str:
@@ -34,13 +40,27 @@ def boot_id() -> str:
         return "unknown"
 
 
-def is_alive(owner: Owner) -> bool | None:
-    """Whether the process still runs; ``None`` when this host cannot tell (it is another's)."""
-    if owner.host != this_host():
-        return None
+def is_of_this_machine(owner: Owner) -> bool:
+    """Whether the process ran under this kernel, in whichever container and whatever the host was
+    called at the time, or on this host before it was restarted."""
+    return owner.boot_id == boot_id() or owner.host == this_host()
+
+
+def is_dead(owner: Owner) -> bool:
+    """Whether the process is known to have ended. Of processes of other hosts and other process
+    ID namespaces that cannot be known here."""
     if owner.boot_id != boot_id():
-        return False
-    return _start_time(owner.pid) == owner.start_time
+        return owner.host == this_host()
+    seen_here = owner.pid_namespace == _pid_namespace()
+    return seen_here and _start_time(owner.pid) != owner.start_time
+
+
+def _pid_namespace() -> int:
+    """The namespace in which this process has its ID."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return 0
 
 
 def _start_time(pid: int) -> int | None:

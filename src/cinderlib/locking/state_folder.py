@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from pathlib import Path
 
 from cinderlib import errors
@@ -13,7 +14,7 @@ class Folders:
 
     :param state_path: by default ``/var/lib/cinderlib`` for root, and for others the folder that
         the XDG base directory specification gives for state.
-    :param locks_path: by default below the state folder.
+    :param locks_path: by default the one of :func:`host_locks`.
     """
 
     def __init__(
@@ -37,13 +38,41 @@ class Folders:
 
     @property
     def locks(self) -> str:
-        """Lock files."""
-        return _made(self._locks or self._state / "locks")
+        """Lock files of drivers, and of stores that keep no locks of their own."""
+        return _made(self._locks or host_locks(self._state / "locks"))
 
     @property
     def node(self) -> str:
         """What is attached on this host."""
         return str(self._state / "node")
+
+
+def host_locks(otherwise: Path) -> Path:
+    """The folder for locks that all programs of this user on this host must find: for root
+    ``/var/lib/cinderlib/locks``, for others a folder below the home directory of their account.
+    Neither an argument nor an environment variable changes it, since two programs that differ in
+    one of them would not exclude each other.
+
+    :param otherwise: used if that folder cannot be.
+    """
+    folder = _host_locks()
+    if folder is None:
+        return otherwise
+    try:
+        make(folder)
+    except OSError:
+        return otherwise
+    return folder if os.access(folder, os.W_OK | os.X_OK) else otherwise
+
+
+def _host_locks() -> Path | None:
+    if os.geteuid() == 0:
+        return Path("/var/lib/cinderlib/locks")
+    try:
+        home = pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError:
+        return None
+    return Path(home) / ".local/state/cinderlib/locks" if os.path.isabs(home) else None
 
 
 def _default() -> Path:

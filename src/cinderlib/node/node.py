@@ -64,6 +64,15 @@ class Node:
         )
         self._settings = HostSettings(root_helper=root_helper, state=State(state_path))
 
+    @property
+    def identity(self) -> str:
+        """Tells this node's state folder from all others on this host, by whichever path it is
+        found.
+
+        :raises NodeError: the state folder cannot be used.
+        """
+        return self._settings.state.identity
+
     def connector_properties(self, protocol: str | None = None) -> dict[str, Any]:
         """What a controller must know of this host to map a volume for it.
 

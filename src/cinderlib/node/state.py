@@ -63,7 +63,13 @@ class State:
     @property
     def brick_locks(self) -> Path:
         """The folder of os-brick's locks."""
-        return self._folder() / "os-brick"
+        return state_folder.host_locks(self._folder() / "os-brick")
+
+    @property
+    def identity(self) -> str:
+        """Tells this folder from all others, by whichever path it is found."""
+        status = self._folder().stat()
+        return f"{status.st_dev:x}:{status.st_ino:x}"
 
     @property
     def mounts(self) -> Path:

@@ -40,6 +40,14 @@ class LocalHost:
             )
         return self._nodes[how]
 
+    def identity(self) -> str:
+        """Tells apart those who attach under one kernel: each has a state folder of its own, which
+        alone knows what they made.
+
+        :raises NodeError: the state folder cannot be used.
+        """
+        return self.node().identity
+
     def attach(self, connection: ConnectionRecord, volume: VolumeRecord | None) -> dict[str, Any]:
         """Make a device of a connection.
 

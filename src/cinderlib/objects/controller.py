@@ -49,8 +49,10 @@ class Controller(StoreQueries):
     :param persistence_config: ``{'storage': 'memory'}`` (the default), ``{'storage': 'db',
         'connection': <SQLAlchemy URL>}``, the name of an installed plug-in, or a class or instance
         of a store. With ``'encryption_keys'`` in it, secrets are encrypted in the store.
-    :param file_locks_path: folder for locks; must be the same for all processes on this machine
-        that use the same store. By default below ``state_path``.
+    :param file_locks_path: folder for the locks of drivers, and of stores that keep none of their
+        own; must be the same for all processes that use the same storage. By default
+        ``/var/lib/cinderlib/locks`` for root, and for others a folder in the home directory of
+        their account, whatever ``state_path`` is.
     :param root_helper: the command that runs another as root, when this process is not.
     :param suppress_requests_ssl_warnings: no warning for each call to an array whose certificate is
         not verified.
@@ -150,6 +152,8 @@ class Controller(StoreQueries):
             return ToozLocks(self._lock_url)
         if self.store.locks is not None:
             return self.store.locks
+        # Where a plug-in keeps its records is not known, so all who use one on this host share
+        # these.
         return FileLocks(f"{self._folders.locks}/locks") if self.store.shared else None
 
     def set_persistence(self, persistence_config: Any) -> None:

@@ -374,7 +374,7 @@ class Volume(Resource):
         :raises NodeError: this host could not; it is disconnected again.
         """
         controller = self._controller
-        with self._named(), controller.journal.whole_call(operations.lock_name(self.id)):
+        with self._named(), controller.journal.whole_call():
             connector = controller.local_connector(controller.loaded(self._record.backend))
             here = {"attached_host": this_host()}
             connection = self._connect(connector, here, to_attach=True)
@@ -406,7 +406,7 @@ class Volume(Resource):
             raise errors.NotLocal(f"Volume {self.id} is not attached to this host", resource=self)
         failed: errors.CinderlibError | None = None
         journal = self._controller.journal
-        with self._named(), journal.whole_call(operations.lock_name(self.id)):
+        with self._named(), journal.whole_call():
             try:
                 connection._detach(force, ignore_errors, to_disconnect=True)
             except errors.NodeError as exc:

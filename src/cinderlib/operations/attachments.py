@@ -7,7 +7,7 @@ from the volume.
 from __future__ import annotations
 
 from cinderlib import errors
-from cinderlib.locking.process_identity import this_host, this_process
+from cinderlib.locking.process_identity import this_host
 from cinderlib.operations import connections, whole_call_intents
 from cinderlib.operations.journal import Journal, intents_of, recovers
 from cinderlib.persistence.base import Query, Remove
@@ -35,12 +35,13 @@ def attach(journal: Journal, connection_id: str) -> tuple[ConnectionRecord, bool
             )
         volume = journal.store.get(VolumeRecord, connection.volume_id)
         already = connection.device is not None
-        ours = whole if not already and _is_on_its_way(journal, whole) else None
+        ours = whole if not already and _is_of_this_call(journal, whole) else None
         if ours is not None:
             intent, attaching = ours, connection
         else:
+            data = {"again": already, **journal.on_this_host()}
             intent, attaching = journal.begin(
-                "connection.attach", lock, connection, before=connection, data={"again": already}
+                "connection.attach", lock, connection, before=connection, data=data
             )
         try:
             # Asked again of a host that has it, attach finds the device that is there; after a
@@ -78,14 +79,12 @@ def _settled(journal: Journal, connection_id: str) -> tuple[ConnectionRecord, In
     return connection, whole
 
 
-def _is_on_its_way(journal: Journal, whole: IntentRecord | None) -> bool:
-    """Whether a call of this process for both halves is at its host half now, or was about to be:
-    its intent is then this half's."""
+def _is_of_this_call(journal: Journal, whole: IntentRecord | None) -> bool:
+    """Whether this is the host half of a call for both: its intent is then this half's."""
     return (
         whole is not None
         and whole.operation == whole_call_intents.ATTACH
-        and whole.owner == this_process()
-        and journal.whole_call_is_running(whole)
+        and journal.is_this_call(whole)
     )
 
 
@@ -146,11 +145,13 @@ def detach(
             whole_call_intents.settle(journal, whole, connection)
             return connection, False
         if to_disconnect:
-            intent = whole_call_intents.intent(whole_call_intents.DETACH, connection, force=force)
+            whole_intent = whole_call_intents.intent
+            intent = whole_intent(journal, whole_call_intents.DETACH, connection, force=force)
             detaching = journal.begin_with(intent, connection, before=connection)
         else:
+            data = {"force": force, **journal.on_this_host()}
             intent, detaching = journal.begin(
-                "connection.detach", lock, connection, before=connection, data={"force": force}
+                "connection.detach", lock, connection, before=connection, data=data
             )
         try:
             journal.host.detach(detaching, force=force, ignore_errors=ignore_errors)

@@ -130,7 +130,7 @@ def _connect(
         in_use = replace(exported, status="in-use", attach_status="attached")
         done = f"Volume {volume.id} was connected to {host_of(ready)}"
         whole = (
-            Put(whole_call_intents.intent(whole_call_intents.ATTACH, ready), check=False)
+            Put(whole_call_intents.intent(journal, whole_call_intents.ATTACH, ready), check=False)
             if to_attach
             else Remove(IntentRecord, ready.id)
         )
@@ -367,12 +367,10 @@ def _settle_here(journal: Journal, found: Sequence[IntentRecord], *, force: bool
     :param found: the intents of the connection.
     :returns: whether there was one.
     """
-    here, settled = this_host(), False
+    settled = False
     for intent in found:
-        if (
-            intent.lock != whole_call_intents.host_lock_name(intent.resource_id)
-            or intent.owner.host != here
-        ):
+        lock = whole_call_intents.host_lock_name(intent.resource_id)
+        if intent.lock != lock or not journal.is_on_this_host(intent):
             continue
         settled = True
         try:

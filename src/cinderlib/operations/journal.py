@@ -13,7 +13,6 @@ import contextlib
 import dataclasses
 import logging
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NoReturn, Protocol, TypeVar
 
@@ -42,6 +41,9 @@ ATTEMPTS = 20
 
 class Host(Protocol):
     """The host half of a connection, as far as operations need it."""
+
+    def identity(self) -> str:
+        """Tells apart those who attach under one kernel."""
 
     def attach(self, connection: ConnectionRecord, volume: VolumeRecord | None) -> dict[str, Any]:
         """:returns: the device document."""
@@ -108,8 +110,7 @@ class Journal:
         self.driver = driver
         self.host = host
         self.tell = tell
-        self._guard = threading.Lock()
-        self._whole_calls: Counter[str] = Counter()
+        self._mine = threading.local()
 
     def begin(
         self,
@@ -220,22 +221,51 @@ class Journal:
         raise errors.StaleRecord(f"Others keep changing {after.id}", resource=after.id)
 
     @contextlib.contextmanager
-    def whole_call(self, lock: str) -> Iterator[None]:
-        """While a call runs that is made of two operations, each of which takes the lock: the
-        intent for the whole is then in the store, and the lock is free in between."""
-        with self._guard:
-            self._whole_calls[lock] += 1
-        try:
-            yield
-        finally:
-            with self._guard:
-                self._whole_calls[lock] -= 1
+    def whole_call(self) -> Iterator[None]:
+        """While a call runs that is made of two operations: the intent for the whole is then in the
+        store, and in between no lock is held but the call's own.
+
+        :raises NodeError: this host's state folder cannot be used.
+        :raises StoreError: the service that keeps the locks cannot be reached.
+        """
+        on_host = self.on_this_host()
+        with self.locks.call() as number:
+            self._mine.call = {"call": number, **on_host}
+            try:
+                yield
+            finally:
+                del self._mine.call
+
+    def this_call(self) -> dict[str, Any]:
+        """What the intent for the whole says of the call that this thread is in."""
+        return dict(self._mine.call)
+
+    def is_this_call(self, intent: IntentRecord) -> bool:
+        """Whether an intent for the whole is of the call that this thread is in."""
+        mine: dict[str, Any] | None = getattr(self._mine, "call", None)
+        return mine is not None and intent.data.get("call") == mine["call"]
 
     def whole_call_is_running(self, intent: IntentRecord) -> bool:
-        """Whether the call that wrote an intent for the whole can still be on its way."""
-        if intent.owner == process_identity.this_process():
-            return self._whole_calls[intent.lock] > 0
-        return process_identity.is_alive(intent.owner) is not False
+        """Whether the call that wrote an intent for the whole has not ended."""
+        number = intent.data.get("call")
+        if not self.locks.reach(intent.owner):
+            return True
+        return isinstance(number, int) and self.locks.is_running(number)
+
+    def on_this_host(self) -> dict[str, str]:
+        """What an intent says of where the device is that it is about.
+
+        :raises NodeError: this host's state folder cannot be used.
+        """
+        return {"node": self.host.identity()}
+
+    def is_on_this_host(self, intent: IntentRecord) -> bool:
+        """Whether what an operation did on its host is known here. The kernel is the host: names
+        differ between containers, and can change."""
+        owner = intent.owner
+        if owner.boot_id == process_identity.boot_id():
+            return intent.data.get("node") in (None, self.host.identity())
+        return owner.host == process_identity.this_host()
 
     def fail(self, intent: IntentRecord, before: R, after: R, *others: Change) -> None:
         """Record a failure while its exception is on the way; one of the store is only logged,
@@ -296,7 +326,7 @@ class Journal:
     def may_run(self, intent: IntentRecord) -> bool:
         """Whether an operation can be under way although its lock is held here: on a host that
         this store's locks don't reach."""
-        return not self.locks.reaches_hosts and process_identity.is_alive(intent.owner) is None
+        return not self.locks.reach(intent.owner)
 
     def recover(self, intent: IntentRecord) -> str:
         """Settle one interrupted operation; its resource's lock is held."""

@@ -68,7 +68,7 @@ def _attempt(
     journal: Journal, intent: IntentRecord, settle: Callable[[IntentRecord], str]
 ) -> Recovered:
     try:
-        dead = process_identity.is_alive(intent.owner) is False
+        dead = process_identity.is_dead(intent.owner)
         patience = PATIENCE_WITH_THE_DEAD if dead else PATIENCE
         locks = {intent.lock}
         if intent.operation in whole_call_intents.WHOLE:
@@ -77,12 +77,8 @@ def _attempt(
         with journal.locks.hold(*locks, timeout=patience):
             if journal.store.get(IntentRecord, intent.id) is None:
                 return _told(intent, "skipped", "it ended meanwhile")
-            if intent.operation not in OWED and _is_foreign(journal, intent):
-                return _told(
-                    intent,
-                    "skipped",
-                    f"it was begun on {intent.owner.host}, which alone can tell whether it runs",
-                )
+            if intent.operation not in OWED and (reason := _why_foreign(journal, intent)):
+                return _told(intent, "skipped", reason)
             if intent.operation in whole_call_intents.WHOLE and journal.whole_call_is_running(
                 intent
             ):
@@ -100,11 +96,20 @@ def _attempt(
         return _told(intent, "failed", reason)
 
 
-def _is_foreign(journal: Journal, intent: IntentRecord) -> bool:
+def _why_foreign(journal: Journal, intent: IntentRecord) -> str | None:
+    """Why others must settle an operation, or ``None`` if it can be settled here."""
     if intent.operation in attachments.ON_THE_HOST:
         # The device is on the host that began it, and nobody else can look.
-        return intent.owner.host != process_identity.this_host()
-    return journal.may_run(intent)
+        if journal.is_on_this_host(intent):
+            return None
+        if process_identity.is_of_this_machine(intent.owner):
+            return (
+                f"it was begun on {intent.owner.host} with another state_path, or in another"
+                " container; recover it there"
+            )
+    elif not journal.may_run(intent):
+        return None
+    return f"it was begun on {intent.owner.host}, which alone can tell whether it runs"
 
 
 def _told(intent: IntentRecord, outcome: str, reason: str = "") -> Recovered:

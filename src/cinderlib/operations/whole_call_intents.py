@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from cinderlib import errors
-from cinderlib.locking.process_identity import this_host, this_process
+from cinderlib.locking.process_identity import this_process
 from cinderlib.operations import volumes
 from cinderlib.operations.journal import Journal
 from cinderlib.records import ConnectionRecord, IntentRecord, replace
@@ -27,8 +27,10 @@ def host_lock_name(connection_id: str) -> str:
     return f"connection:{connection_id}"
 
 
-def intent(operation: str, connection: ConnectionRecord, *, force: bool = False) -> IntentRecord:
-    """The intent of a call for both halves, by this process.
+def intent(
+    journal: Journal, operation: str, connection: ConnectionRecord, *, force: bool = False
+) -> IntentRecord:
+    """The intent of the call for both halves that this thread is in.
 
     :param force: whether it removes the device although data is not written yet.
     """
@@ -39,7 +41,7 @@ def intent(operation: str, connection: ConnectionRecord, *, force: bool = False)
         resource_id=connection.id,
         lock=volumes.lock_name(connection.volume_id),
         owner=this_process(),
-        data={"force": True} if force else {},
+        data={**journal.this_call(), **({"force": True} if force else {})},
     )
 
 
@@ -78,7 +80,7 @@ def settle(
     :returns: the connection, without the device where that is gone.
     :raises NodeError: something of it is still on this host.
     """
-    if whole is None or whole.owner.host != this_host():
+    if whole is None or not journal.is_on_this_host(whole):
         return connection
     if whole.operation == ATTACH and connection.device is None:
         remove_device(journal, connection, force=True)

@@ -16,6 +16,7 @@ from sqlalchemy.engine import URL
 
 from cinderlib.errors import StoreError
 from cinderlib.locking.files import FileLocks
+from cinderlib.locking.locks import STRIPES
 from cinderlib.persistence.sql import engine, upgrade
 from cinderlib.persistence.sql.connections import AllInUse, Connections, Kept
 from cinderlib.persistence.sql.statements import Statement
@@ -32,6 +33,9 @@ ATTEMPTS = 20
 
 #: What ends a call from outside: Ctrl-C, a signal handler that exits.
 _ABRUPT = (KeyboardInterrupt, SystemExit, GeneratorExit)
+
+#: The lock by which processes queue that write to a file; the locks of resources are below it.
+_QUEUE = STRIPES
 
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
 
@@ -76,10 +80,13 @@ class Database:
         self._closed = False
         self._sqlite = self.dialect.name == "sqlite"
         self._turns = Turns(self._alone, self._all)
-        self._queue = FileLocks(f"{url.database}-queue") if engine.has_file(url) else None
+        path = engine.file_of(url)
+        #: Beside the file, so that all who use the database find them.
+        self.file_locks = None if path is None else FileLocks(f"{path}-locks", like=path)
         self._together = self.dialect.driver == "psycopg2"
         _databases.add(self)
         try:
+            engine.refuse_second_name(url)
             if prepare:
                 engine.create_file(url)
                 self._patiently(upgrade.ensure, self._engine, str(self), timeout)
@@ -155,10 +162,10 @@ class Database:
     def _enter_queue(self) -> Callable[[], None]:
         """Wait until it is this process's turn. SQLite has a lock and no queue before it: who waits
         must look again and again, most often in vain, and the newest is as likely to get it."""
-        if self._queue is None:
+        if self.file_locks is None:
             return _nothing
         try:
-            leave = self._queue.take([0], self._timeout)
+            leave = self.file_locks.take([_QUEUE], self._timeout)
         except StoreError:
             return _nothing  # The file is another user's, or cannot be made: SQLite's lock will do.
         if leave is None:
@@ -197,8 +204,8 @@ class Database:
     def close(self) -> None:
         self._closed = True
         self._connections.forget()
-        if self._queue is not None:
-            self._queue.close()
+        if self.file_locks is not None:
+            self.file_locks.close()
 
     def _use(self, work: Callable[[Kept], T]) -> T:
         """Give ``work`` a connection. After an error it is given back without a transaction, or not

@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import os
 import pathlib
+import urllib.parse
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,6 +15,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 
 from cinderlib.errors import InvalidPersistence, MissingDependency, StoreError
+from cinderlib.locking import filesystems
 
 #: Python packages that speak to a database, best first: SQLAlchemy's name, the module.
 _DBAPIS: dict[str, list[tuple[str, str]]] = {
@@ -30,8 +32,8 @@ CONNECTIONS = 32
 
 
 def parse_url(connection: str | URL) -> URL:
-    """The URL with a DBAPI that is installed, and for SQLite with an absolute path, so that a later
-    change of the working directory makes no second database.
+    """The URL with a DBAPI that is installed, and for SQLite with an absolute path without symbolic
+    links, so that neither another working directory nor a changed link makes a second database.
 
     :raises InvalidPersistence: it is no URL of a database that is supported.
     :raises MissingDependency: no package that speaks to that database is installed.
@@ -62,17 +64,47 @@ def parse_url(connection: str | URL) -> URL:
                 f"No Python package that speaks to {name} is installed. "
                 f"Install one: pip install 'cinderlib[{extra}]'"
             )
-    if has_file(url):
-        url = url.set(database=os.path.abspath(url.database or ""))
-    return url
+    path = file_of(url)
+    if path is None:
+        return url
+    path = os.path.realpath(path)
+    if not _is_uri(url):
+        return url.set(database=path)
+    _, mark, query = (url.database or "").partition("?")
+    return url.set(database=f"file:{urllib.parse.quote(path)}{mark}{query}")
 
 
 def in_memory(url: URL) -> bool:
-    return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
+    """Whether it is a SQLite database that no other process can see."""
+    return url.get_backend_name() == "sqlite" and file_of(url) is None
+
+
+def file_of(url: URL) -> str | None:
+    """The path of the file that a SQLite database is in.
+
+    :returns: ``None`` for one in memory, and for other databases.
+    :raises InvalidPersistence: the URI names another host.
+    """
+    if url.get_backend_name() != "sqlite":
+        return None
+    name = url.database or ""
+    if _is_uri(url):
+        parts = urllib.parse.urlsplit(name)
+        if parts.netloc not in ("", "localhost"):
+            raise InvalidPersistence(
+                f"The SQLite URI names the host {parts.netloc!r}; use file:///path/to/file"
+            )
+        modes = [value for key, value in urllib.parse.parse_qsl(parts.query) if key == "mode"]
+        if "memory" in [*modes, url.query.get("mode")] or url.query.get("vfs") == "memdb":
+            return None
+        name = urllib.parse.unquote(parts.path)
+    return name if name not in ("", ":memory:") else None
 
 
 def _is_uri(url: URL) -> bool:
-    return "uri" in url.query or (url.database or "").startswith("file:")
+    """Whether SQLite is given a URI (``file:...?uri=true``) and not the name of a file."""
+    asked = str(url.query.get("uri", "")).lower() in ("true", "1", "yes", "on", "t", "y")
+    return asked and (url.database or "").startswith("file:")
 
 
 def display_name(url: URL) -> str:
@@ -149,12 +181,29 @@ def _execute(connection: Any, statements: Iterable[str]) -> None:
 
 def is_missing(url: URL) -> bool:
     """Whether it is a SQLite database whose file has not been made yet."""
-    return has_file(url) and not os.path.exists(url.database or "")
+    path = file_of(url)
+    return path is not None and not os.path.exists(path)
 
 
-def has_file(url: URL) -> bool:
-    """Whether it is a SQLite database in a file of that name."""
-    return url.get_backend_name() == "sqlite" and not in_memory(url) and not _is_uri(url)
+def refuse_second_name(url: URL) -> None:
+    """SQLite keeps a log beside a database, under the name by which it was opened. Programs that
+    open one file by two names don't see each other's log and damage the database.
+
+    :raises InvalidPersistence: the file has another name, or may have one in another namespace.
+    """
+    path = file_of(url)
+    if path is None or not os.path.isfile(path):
+        return
+    if os.stat(path).st_nlink > 1:
+        raise InvalidPersistence(
+            f"{path} has more than one name (hard links). SQLite would damage it if it were used by"
+            " two of them. Remove the others, or copy the file instead of linking it."
+        )
+    if filesystems.is_mount_point(path):
+        raise InvalidPersistence(
+            f"{path} is mounted as a single file. SQLite would damage it, because the log beside it"
+            " is not seen on both sides of the mount. Mount the folder instead."
+        )
 
 
 def create_file(url: URL) -> None:
@@ -163,9 +212,9 @@ def create_file(url: URL) -> None:
 
     :raises StoreError: the file cannot be made.
     """
-    if not has_file(url):
+    if (name := file_of(url)) is None or _refuses_to_create(url):
         return
-    path = pathlib.Path(url.database or "")
+    path = pathlib.Path(name)
     try:
         for folder in reversed(path.parents):
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -175,3 +224,8 @@ def create_file(url: URL) -> None:
         raise StoreError(
             f"{display_name(url)} cannot be made: {exc.strerror}.", retryable=False
         ) from exc
+
+
+def _refuses_to_create(url: URL) -> bool:
+    """Whether a URI says that the file must be there (``mode=ro``, ``mode=rw``)."""
+    return _is_uri(url) and url.query.get("mode") in ("ro", "rw")

@@ -65,8 +65,11 @@ class SQLStore(Store):
         self._dialect = dialect = self._database.dialect
         self._statements = {kind: statements(kind, dialect) for kind in TABLES}
         self._locks_rows = dialect.name != "sqlite"
-        if dialect.name != "sqlite":
-            self.locks = locks.ServerLocks(url, timeout)
+        self.locks = (
+            self._database.file_locks
+            if dialect.name == "sqlite"
+            else locks.ServerLocks(url, timeout)
+        )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._database)!r})"

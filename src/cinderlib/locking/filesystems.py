@@ -1,0 +1,62 @@
+"""What this process sees of the mounts of its host."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+#: Filesystems that one kernel mounts at a time. Others may be open on several hosts at once, with
+#: or without locks between them.
+_OF_ONE_KERNEL = frozenset(
+    {"bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay", "ramfs", "reiserfs"}
+    | {"tmpfs", "xfs", "zfs"}
+)
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
+
+class Mount(NamedTuple):
+    """A line of ``/proc/self/mountinfo`` (proc(5)).
+
+    :ivar number: the mount's ID.
+    :ivar point: where it is mounted.
+    :ivar kind: the type of its filesystem.
+    """
+
+    number: str
+    point: str
+    kind: str
+
+
+def mounts() -> Iterator[Mount]:
+    """The mounts of this process's namespace."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
+        for line in lines:
+            fields, _, rest = line.partition(" - ")
+            number, _, _, _, point, *_ = fields.split(" ")
+            yield Mount(number, _OCTAL.sub(_character, point), rest.split(" ")[0])
+
+
+def is_mount_point(path: str) -> bool:
+    """Whether something is mounted on exactly this path, which has no symbolic links in it."""
+    return any(mount.point == path for mount in mounts())
+
+
+def is_of_one_kernel(folder: str) -> bool:
+    """Whether no other host can have the folder's filesystem mounted.
+
+    :raises OSError: there is no such folder.
+    """
+    handle = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with open(f"/proc/self/fdinfo/{handle}") as lines:
+            facts = dict(line.rstrip("\n").split(":", 1) for line in lines)
+    finally:
+        os.close(handle)
+    number = facts["mnt_id"].strip()
+    return any(mount.number == number and mount.kind in _OF_ONE_KERNEL for mount in mounts())
+
+
+def _character(match: re.Match[str]) -> str:
+    return chr(int(match[1], 8))
