@@ -128,7 +128,7 @@ def test_file_in_use_is_not_deleted_and_stays_usable(backend: cl.Backend, root: 
         snapshot.delete()
         refused(volume.delete)
     finally:
-        loop.remove(device, file)
+        loop.remove(device, loop.Source.of(file))
     volume.delete()
 
 

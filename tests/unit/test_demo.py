@@ -71,7 +71,7 @@ def device(open_folder: pathlib.Path) -> Iterator[str]:
     path = loop.create(str(file), read_only=False)
     filesystem.make(path)
     yield path
-    loop.remove(path, str(file))
+    loop.remove(path, loop.Source.of(str(file)))
 
 
 @pytest.mark.root

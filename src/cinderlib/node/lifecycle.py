@@ -165,14 +165,26 @@ def _known(
 ) -> Iterator[tuple[Connector, dict[str, Any] | None, Entry | None]]:
     """The connection as it was made, and its device; what this host recorded comes first."""
     connector = protocols.connector(document, settings)
-    with settings.state.locked(connector.key):
-        entry = settings.state.get(connector.key)
+    key = _recorded_key(connector, document, settings)
+    with settings.state.locked(key):
+        entry = settings.state.get(key)
         if entry:
             connector = as_attached(entry, settings)
         known = (entry and entry.device) or device or document.device
         if entry and not known:
             known = connector.find_interrupted(entry)
         yield connector, dict(known) if known else None, entry
+
+
+def _recorded_key(
+    connector: Connector, document: ConnectionDocument, settings: HostSettings
+) -> str:
+    """Under which key a connection was recorded: a link on its path may lead elsewhere by now."""
+    if document.id and settings.state.get(connector.key) is None:
+        found = settings.state.find(document.id)
+        if found is not None and found.document.get("conn") == document.with_device(None)["conn"]:
+            return found.key
+    return connector.key
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any
 
@@ -40,7 +41,11 @@ class LocalConnector(Connector):
         return self.document.mode == "ro"
 
     def survey(self) -> dict[str, Any]:
-        return {"loops": [[t.name, t.diskseq] for t in loop.devices_of(self.source)]}
+        source = loop.Source.of(self.source)
+        return {
+            "loops": [[t.name, t.diskseq] for t in loop.devices_of(source)],
+            "source": _listed(source),
+        }
 
     def attach(self, before: dict[str, Any]) -> dict[str, Any]:
         if not os.path.exists(self.source):
@@ -49,15 +54,16 @@ class LocalConnector(Connector):
             )
         if os.geteuid() != 0 or (block.is_block(self.source) and not self._read_only):
             return {"type": "local", "path": self.source}
-        ours = self._ours(before)
+        ours = self._ours(before) or self._recorded()
         path = ours[0] if ours else loop.create(self.source, read_only=self._read_only)
-        return {"type": "local", "path": path}
+        return {"type": "local", "path": path, "source": _listed(loop.Source.of(self.source))}
 
     def detach(self, device: dict[str, Any] | None, *, force: bool = False) -> None:
         path = device.get("path") if device else None
         # The name may have been given to another loop device since, so the file decides.
-        if isinstance(path, str) and loop.is_of(path, self.source):
-            loop.remove(path, self.source)
+        source = self._source(device)
+        if isinstance(path, str) and source is not None and loop.is_of(path, source):
+            loop.remove(path, source)
 
     def extend(self, device: dict[str, Any]) -> int:
         path: str = device["path"]
@@ -66,8 +72,10 @@ class LocalConnector(Connector):
         return block.size(path)
 
     def identify(self, device: dict[str, Any]) -> None:
-        path, real = device["path"], os.path.realpath(self.source)
-        if real not in (os.path.realpath(path), loop.backing_file(path)):
+        super().identify(device)
+        path, source = device["path"], self._source(device)
+        is_itself = source is not None and source.is_same(loop.Source.of(path))
+        if not is_itself and not loop.is_of(path, source):
             raise DeviceUnavailable(
                 f"{path} is not a device of {self.source}.", resource=self.document.id
             )
@@ -75,13 +83,14 @@ class LocalConnector(Connector):
     def verify(self, device: dict[str, Any]) -> None:
         super().verify(device)
         path = device["path"]
-        if not self._read_only and loop.is_of(path, self.source) and block.is_read_only(path):
+        is_made = loop.is_of(path, self._source(device))
+        if not self._read_only and is_made and block.is_read_only(path):
             raise DeviceUnavailable(
                 f"{path} is read-only, and 'rw' was asked.", resource=self.document.id
             )
 
     def traces(self, device: dict[str, Any]) -> list[block.Trace]:
-        if not loop.is_of(device["path"], self.source):
+        if not loop.is_of(device["path"], self._source(device)):
             return []  # The volume itself, which was there before and stays.
         return block.traces(device["path"])
 
@@ -96,6 +105,26 @@ class LocalConnector(Connector):
         others = [tuple(seen) for seen in before.get("loops", ())]
         return [
             f"/dev/{t.name}"
-            for t in loop.devices_of(self.source)
+            for t in loop.devices_of(self._source(before))
             if (t.name, t.diskseq) not in others
         ]
+
+    def _recorded(self) -> list[str]:
+        """The device that the store says was made, by a process with another state folder."""
+        path = (self.document.device or {}).get("path")
+        is_ours = isinstance(path, str) and loop.is_of(path, loop.Source.of(self.source))
+        return [path] if is_ours and path is not None else []
+
+    def _source(self, recorded: dict[str, Any] | None) -> loop.Source | None:
+        """The volume's file: the one of which the device was made, if that was recorded. Another
+        can have its name by now, or none."""
+        there = (recorded or {}).get("source")
+        if isinstance(there, list | tuple):
+            with contextlib.suppress(msgspec.ValidationError):
+                return msgspec.convert(there, loop.Source)
+        return loop.Source.of(self.source)
+
+
+def _listed(source: loop.Source | None) -> list[int | str] | None:
+    """As it is read again from a document."""
+    return None if source is None else list(source)

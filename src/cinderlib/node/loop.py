@@ -1,4 +1,4 @@
-"""Loop devices: which there are, by sysfs; made, resized and removed by the kernel's own calls.
+"""Loop devices: found, made, resized and removed by the kernel's own calls.
 
 Those are the calls that ``losetup`` makes (loop(4), ``linux/loop.h``), without the program: to
 start it and wait for its end takes twenty times as long as the kernel takes for the device.
@@ -10,8 +10,11 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
+import stat
 import struct
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from cinderlib.errors import DeviceUnavailable, LeftoverDevice, NodeError
 from cinderlib.node import block
@@ -26,45 +29,107 @@ _CLR_FD = 0x4C01
 _SET_CAPACITY = 0x4C07
 _SET_DIRECT_IO = 0x4C08
 _CONFIGURE = 0x4C0A
+_GET_STATUS = 0x4C05
 _DIRECT_IO = 16
+#: The begin of ``struct loop_info64``: the filesystem's device, the inode, the device's own number.
+_STATUS = struct.Struct("=QQQ 208x")
 #: ``struct loop_config``: the file, then in ``struct loop_info64`` the flags and the file's name.
 #: All else is zero: the whole file, in blocks of the kernel's choice.
 _CONFIG = struct.Struct("=I 4x 52x I 64s 112x 64x")
 
 
+class Source(NamedTuple):
+    """A file or block device that a loop device can be made of, told apart from all others by
+    numbers of the kernel. Its path does not do that: it differs between mount namespaces, and stays
+    the same when another file takes its place.
+
+    :ivar filesystem: the device number of the filesystem that it is in.
+    :ivar inode: its number in there.
+    :ivar device: its own device number; 0 if it is a file.
+    :ivar path: where it was found, without symbolic links.
+    """
+
+    filesystem: int
+    inode: int
+    device: int
+    path: str
+
+    @classmethod
+    def of(cls, path: str) -> Source | None:
+        """What is at a path; ``None`` if nothing is."""
+        try:
+            status = os.stat(path)
+        except OSError:
+            return None
+        number = status.st_rdev if stat.S_ISBLK(status.st_mode) else 0
+        return cls(status.st_dev, status.st_ino, number, os.path.realpath(path))
+
+    def is_same(self, other: Source | None) -> bool:
+        """Whether both are one file or block device."""
+        if other is None or self.device != other.device:
+            return False
+        # A block device can have nodes in several folders.
+        return self.device != 0 or self[:2] == other[:2]
+
+
 def backing_file(device: str) -> str | None:
-    """The file behind a loop device, or ``None`` when the path is no loop device in use."""
+    """The file behind a loop device by its name, for people: it may have another name here.
+
+    :returns: ``None`` if the path is not a loop device in use.
+    """
     if not block.is_block(device):
         return None
     return block.read(block.sysfs(device) / "loop/backing_file")
 
 
-def is_of(device: str, file: str) -> bool:
-    """Whether a loop device is one of the file, even when the file's name was removed since."""
-    backing = backing_file(device)
-    if backing is None:
+def is_of(device: str, source: Source | None) -> bool:
+    """Whether a loop device is one of the file, whatever names the file has by now."""
+    name = backing_file(device)
+    if name is None or source is None:
         return False
-    real = os.path.realpath(file)
-    return backing in (real, f"{real} (deleted)")
+    try:
+        handle = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError:
+        # Only root and the group disk can ask the device itself.
+        return name in (source.path, f"{source.path} (deleted)")
+    except OSError:
+        return False
+    try:
+        return source.is_same(_source_of(handle))
+    finally:
+        os.close(handle)
 
 
-def devices_of(file: str) -> list[block.Trace]:
+def _source_of(handle: int) -> Source | None:
+    """What an open loop device is made of; ``None`` if it is free."""
+    status = bytearray(_STATUS.size)
+    try:
+        fcntl.ioctl(handle, _GET_STATUS, status)
+    except OSError as exc:
+        if exc.errno == errno.ENXIO:
+            return None
+        raise NodeError(f"A loop device does not tell its file: {exc.strerror}.") from exc
+    # Numbers of devices are encoded as in stat(2).
+    filesystem, inode, number = _STATUS.unpack(status)
+    return Source(filesystem, inode, number, path="")
+
+
+def devices_of(source: Source | None) -> list[block.Trace]:
     """The loop devices of a file."""
-    real = os.path.realpath(file)
     return [
         trace
-        for name in _in_use()
-        if block.read(f"{block.SYS}/block/{name}/loop/backing_file") == real
+        for name in (_in_use() if source is not None else ())
+        if is_of(f"/dev/{name}", source)
         for trace in block.traces(f"/dev/{name}")
     ]
 
 
 def _in_use() -> list[str]:
     """Names of the loop devices that have a size. Most hosts have many that are free, and to look
-    at each in sysfs takes longer than to make one; those are not in this list of the kernel's."""
+    at each takes longer than to make one; those are not in this list of the kernel's."""
     with open("/proc/partitions", encoding="ascii", errors="replace") as lines:
         names = [line.split()[-1] for line in lines if "loop" in line]
-    return [name for name in names if name.startswith("loop")]
+    return [name for name in names if re.fullmatch("loop[0-9]+", name)]
 
 
 def create(file: str, *, read_only: bool) -> str:
@@ -95,7 +160,7 @@ def refresh(device: str) -> None:
         _call(handle, _SET_CAPACITY, 0, f"the size of {device} cannot be changed")
 
 
-def remove(device: str, file: str) -> None:
+def remove(device: str, source: Source) -> None:
     """Remove a loop device if it is the file's, and wait until it is gone.
 
     :raises LeftoverDevice: something has it open; it goes when that ends.
@@ -103,7 +168,7 @@ def remove(device: str, file: str) -> None:
     # Its name may have been given to another file's since it was made. While it is open here, it
     # stays what it is.
     with _opened(device, os.O_RDONLY) as handle:
-        if not is_of(device, file):
+        if not source.is_same(_source_of(handle)):
             return
         seen, backing = block.traces(device)[0], backing_file(device)
         _call(handle, _CLR_FD, 0, f"{device} cannot be removed")
@@ -113,7 +178,8 @@ def remove(device: str, file: str) -> None:
 
     if not block.wait(gone, timeout=_GONE_TIMEOUT):
         raise LeftoverDevice(
-            f"{device} of {file} is still open somewhere; it goes when that ends.", resource=device
+            f"{device} of {source.path} is still open somewhere; it goes when that ends.",
+            resource=device,
         )
 
 

@@ -22,6 +22,7 @@ def volume(tmp_path: Path) -> Iterator[Callable[..., dict[str, Any]]]:
 
     def make(name: str = "volume", size: int = 8 << 20, **fields: Any) -> dict[str, Any]:
         file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
         file.touch()
         os.truncate(file, size)
         files.append(file)
@@ -29,7 +30,11 @@ def volume(tmp_path: Path) -> Iterator[Callable[..., dict[str, Any]]]:
         return {"conn": {"driver_volume_type": "local", "data": data}, **fields}
 
     yield make
-    left = [(trace.name, str(file)) for file in files for trace in loop.devices_of(str(file))]
+    left = [
+        (trace.name, str(file))
+        for file in files
+        for trace in loop.devices_of(loop.Source.of(str(file)))
+    ]
     for name, file in left:
-        loop.remove(f"/dev/{name}", file)
+        loop.remove(f"/dev/{name}", loop.Source.of(file))
     assert not left, f"the test left {left} behind"

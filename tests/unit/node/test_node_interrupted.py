@@ -68,13 +68,13 @@ class TestKilled:
     ) -> None:
         connection = volume(id="connection-1")
         _killed(tmp_path / "state", connection, call, where)
-        assert bool(loop.devices_of(str(tmp_path / "volume"))) is device_is_left
+        assert bool(loop.devices_of(loop.Source.of(str(tmp_path / "volume")))) is device_is_left
         (leftover,) = node.leftovers()
         assert leftover.connection_id == "connection-1"
         assert leftover.operation == f"{call}ing"
         assert (leftover.device is not None) is device_is_left
         assert node.cleanup() == [leftover]
-        assert not loop.devices_of(str(tmp_path / "volume"))
+        assert not loop.devices_of(loop.Source.of(str(tmp_path / "volume")))
         assert not node.leftovers()
 
     def test_the_next_attach_takes_over(
@@ -89,7 +89,7 @@ class TestKilled:
         connection = volume()
         _killed(tmp_path / "state", connection, call, where)
         attachment = node.attach(connection)
-        assert len(loop.devices_of(str(tmp_path / "volume"))) == 1
+        assert len(loop.devices_of(loop.Source.of(str(tmp_path / "volume")))) == 1
         assert not node.leftovers()
         node.detach(attachment.connection_info)
 
@@ -105,7 +105,7 @@ class TestKilled:
         connection = volume()
         _killed(tmp_path / "state", connection, call, where)
         node.detach(connection)
-        assert not loop.devices_of(str(tmp_path / "volume"))
+        assert not loop.devices_of(loop.Source.of(str(tmp_path / "volume")))
         assert not node.leftovers()
 
 
@@ -114,12 +114,14 @@ def test_what_is_not_ours_is_left_alone(node: Node, volume: Make, tmp_path: Path
     somebody = loop.create(str(tmp_path / "volume"), read_only=False)
     try:
         _killed(tmp_path / "state", connection, "attach", "protect")
-        assert len(loop.devices_of(str(tmp_path / "volume"))) == 2
+        assert len(loop.devices_of(loop.Source.of(str(tmp_path / "volume")))) == 2
         (leftover,) = node.cleanup()
         assert leftover.device != somebody
-        assert [f"/dev/{t.name}" for t in loop.devices_of(str(tmp_path / "volume"))] == [somebody]
+        assert [
+            f"/dev/{t.name}" for t in loop.devices_of(loop.Source.of(str(tmp_path / "volume")))
+        ] == [somebody]
     finally:
-        loop.remove(somebody, str(tmp_path / "volume"))
+        loop.remove(somebody, loop.Source.of(str(tmp_path / "volume")))
 
 
 def test_a_leftover_in_use_stays(node: Node, volume: Make, tmp_path: Path) -> None:
@@ -152,7 +154,7 @@ def test_a_whole_attachment_is_no_leftover(node: Node, volume: Make, tmp_path: P
 def test_entries_of_an_earlier_boot_are_dropped(node: Node, volume: Make, tmp_path: Path) -> None:
     connection = volume(id="before")
     attachment = node.attach(connection)
-    loop.remove(attachment.path, str(tmp_path / "volume"))
+    loop.remove(attachment.path, loop.Source.of(str(tmp_path / "volume")))
     (boot,) = (tmp_path / "state").iterdir()
     boot.rename(boot.with_name("boot-00000000-0000-0000-0000-000000000000"))
     keep = tmp_path / "state" / "00000000-0000-0000-0000-000000000000"
@@ -171,10 +173,10 @@ def test_a_device_that_was_taken_away_is_attached_anew(
     node: Node, volume: Make, tmp_path: Path
 ) -> None:
     connection, file = volume(), str(tmp_path / "volume")
-    loop.remove(node.attach(connection).path, file)
+    loop.remove(node.attach(connection).path, loop.Source.of(file))
     path = node.attach(connection).path
     assert loop.backing_file(path)
-    loop.remove(path, file)
+    loop.remove(path, loop.Source.of(file))
     node.detach(connection)
 
 
@@ -187,5 +189,5 @@ def test_an_open_device_is_reported_and_goes_later(
         with open(node.attach(connection).path, "rb"), pytest.raises(errors.LeftoverDevice):
             node.detach(connection)
     node.detach(connection)
-    assert not loop.devices_of(str(tmp_path / "volume"))
+    assert not loop.devices_of(loop.Source.of(str(tmp_path / "volume")))
     assert not node.attachments()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -39,7 +41,7 @@ def test_what_is_written_to_the_device_is_in_the_file(
     _write(attachment.path, b"hello")
     node.detach(connection)
     assert (tmp_path / "volume").read_bytes().startswith(b"hello")
-    assert not loop.devices_of(str(tmp_path / "volume"))
+    assert not loop.devices_of(loop.Source.of(str(tmp_path / "volume")))
 
 
 def test_both_directions_can_be_asked_twice(node: Node, volume: Make) -> None:
@@ -127,7 +129,7 @@ def test_a_device_smaller_than_the_volume_is_not_handed_out(
     connection = volume(size=8 << 20, volume={"id": "v", "size": 16 << 20})
     with pytest.raises(errors.DeviceUnavailable, match="8388608 bytes, and the volume 16777216"):
         node.attach(connection)
-    assert not loop.devices_of(str(tmp_path / "volume"))
+    assert not loop.devices_of(loop.Source.of(str(tmp_path / "volume")))
     assert not node.leftovers()
 
 
@@ -241,9 +243,93 @@ def test_a_device_is_removed_for_its_own_file_alone(
     connection = volume()
     path = node.attach(connection).path
     volume("other")
-    loop.remove(path, str(tmp_path / "other"))
-    assert loop.is_of(path, str(tmp_path / "volume"))
+    loop.remove(path, loop.Source.of(str(tmp_path / "other")))
+    assert loop.is_of(path, loop.Source.of(str(tmp_path / "volume")))
     node.detach(connection)
+
+
+ELSEWHERE = """
+import json, sys
+from cinderlib.node import Node
+attachment = Node(state_path=sys.argv[1]).attach(json.loads(sys.argv[2]))
+print(json.dumps(attachment.device))
+"""
+
+
+def test_a_device_that_was_made_in_another_mount_namespace_is_the_same(
+    node: Node, volume: Make, tmp_path: Path
+) -> None:
+    """There the file has another path, which is what the kernel shows of it here."""
+    connection = volume("here/volume")
+    mounted = tmp_path / "mounted"
+    mounted.mkdir()
+    there = {"driver_volume_type": "local", "data": {"device_path": f"{mounted}/volume"}}
+    program = [sys.executable, "-c", ELSEWHERE, f"{tmp_path}/state", json.dumps(there)]
+    made = subprocess.run(
+        [
+            *("unshare", "--mount", "sh", "-c", 'mount --bind "$0" "$1" && shift && exec "$@"'),
+            *(f"{tmp_path}/here", str(mounted), *program),
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    device = json.loads(made.stdout)
+    assert loop.backing_file(device["path"]) != f"{tmp_path}/here/volume"
+    again = node.attach({**connection, "device": device})
+    assert (again.path, again.changed) == (device["path"], True)
+    assert len(loop.devices_of(loop.Source.of(f"{tmp_path}/here/volume"))) == 1
+    other = node.attach({**volume("other"), "device": device})
+    assert other.path != device["path"], "the device of another file"
+    node.detach(other.connection_info)
+    node.detach({**connection, "device": device})
+
+
+def _move(file: Path) -> None:
+    file.parent.rename(file.parent.with_name("moved"))
+
+
+def _replace(file: Path) -> None:
+    file.with_name("new").write_bytes(bytes(8 << 20))
+    file.with_name("new").replace(file)
+
+
+@pytest.mark.parametrize("becomes", [_move, Path.unlink, _replace])
+@pytest.mark.parametrize("knows", ["the host", "the store"])
+def test_a_device_is_removed_whatever_became_of_the_files_name(
+    node: Node, volume: Make, tmp_path: Path, becomes: Callable[[Path], Any], knows: str
+) -> None:
+    connection = volume("folder/volume", id="c")
+    attachment = node.attach(connection)
+    file = tmp_path / "folder/volume"
+    becomes(file)
+    (tmp_path / "folder").mkdir(exist_ok=True)
+    others = []
+    if becomes is _replace:
+        others = [loop.create(str(file), read_only=False)]
+    if knows == "the store":
+        node = Node(state_path=tmp_path / "another state")
+    node.detach(attachment.connection_info)
+    assert loop.backing_file(attachment.path) is None
+    for other in others:
+        assert loop.backing_file(other) == str(file)
+        loop.remove(other, loop.Source.of(str(file)))
+
+
+def test_a_link_that_leads_elsewhere_since_does_not_matter(
+    node: Node, volume: Make, tmp_path: Path
+) -> None:
+    volume("first/volume"), volume("second/volume")
+    link = tmp_path / "link"
+    link.symlink_to("first")
+    data = {"device_path": f"{link}/volume"}
+    connection = {"conn": {"driver_volume_type": "local", "data": data}, "id": "c"}
+    path = node.attach(connection).path
+    link.unlink()
+    link.symlink_to("second")
+    assert node.detach(connection)
+    assert loop.backing_file(path) is None
+    assert not node.attachments()
 
 
 def test_a_file_that_takes_no_writes_is_refused(node: Node, volume: Make, tmp_path: Path) -> None:

@@ -1,21 +1,16 @@
-"""The loop devices of this host, as sysfs tells of them."""
+"""The loop devices that use the files of the driver."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
+
+from cinderlib.node import loop
 
 
 def devices_on(path: Path) -> list[str]:
     """The loop devices that use the file: ``['/dev/loop0']``."""
-    wanted = os.path.realpath(path)
-    found = []
-    for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
-        with contextlib.suppress(OSError):  # the device went away between listing and reading
-            if os.path.realpath(backing.read_text().rstrip("\n")) == wanted:
-                found.append(f"/dev/{backing.parts[-3]}")
-    return found
+    return [f"/dev/{found.name}" for found in loop.devices_of(loop.Source.of(str(path)))]
 
 
 def flush(path: Path) -> None:
