@@ -9,11 +9,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cinderlib import errors, exception, objects
+    from cinderlib import errors, exception, objects, persistence, serialization
     from cinderlib.node import Attachment, Node
     from cinderlib.objects.backend import Backend
     from cinderlib.objects.connection import Connection
-    from cinderlib.objects.controller import Controller
+    from cinderlib.objects.controller import DEFAULT_PROJECT_ID, DEFAULT_USER_ID, Controller
     from cinderlib.objects.default_controller import setup
     from cinderlib.objects.functions import (
         dump,
@@ -34,6 +34,8 @@ _WHERE = {
     "Backend": "cinderlib.objects.backend",
     "Connection": "cinderlib.objects.connection",
     "Controller": "cinderlib.objects.controller",
+    "DEFAULT_PROJECT_ID": "cinderlib.objects.controller",
+    "DEFAULT_USER_ID": "cinderlib.objects.controller",
     "KeyValue": "cinderlib.objects.keyvalue",
     "Node": "cinderlib.node",
     "Progress": "cinderlib.progress",
@@ -48,9 +50,11 @@ _WHERE = {
     "load": "cinderlib.objects.functions",
     "setup": "cinderlib.objects.default_controller",
 }
-_MODULES = ("errors", "exception", "objects")
+_MODULES = ("errors", "exception", "objects", "persistence", "serialization")
 
 __all__ = [
+    "DEFAULT_PROJECT_ID",
+    "DEFAULT_USER_ID",
     "Attachment",
     "Backend",
     "Connection",
@@ -70,6 +74,8 @@ __all__ = [
     "list_supported_drivers",
     "load",
     "objects",
+    "persistence",
+    "serialization",
     "setup",
 ]
 

@@ -174,8 +174,10 @@ def test_recording_what_another_host_made_of_it(array: cl.Backend) -> None:
     found.save()
     assert array.Connection.get_by_id(connection.id).path == "/dev/dm-3"
     assert volume.local_attach is None
-    with pytest.raises(cl.errors.NotLocal):
+    with pytest.raises(cl.errors.NotLocal, match="node-1"):
         volume.detach()
+    volume.cleanup()
+    assert volume.connections == [found]
     found.disconnect()
 
 
@@ -225,9 +227,21 @@ def test_attaching_on_this_host(backend: cl.Backend, controller: cl.Controller) 
     assert (volume.status, volume.connections, volume.local_attach) == ("available", [], None)
     with volume.attached() as attachment, open(attachment.path, "rb") as device:
         assert device.read(100) == b"*" * 100
-    with pytest.raises(cl.errors.NotLocal):
-        volume.detach()
+    volume.detach()
+    assert volume.changed is False
     volume.cleanup()
+
+
+@pytest.mark.parametrize("leave", ["detach", "cleanup"])
+def test_a_volume_whose_connection_was_detached_alone_is_unmapped_from_this_host(
+    backend: cl.Backend, leave: str
+) -> None:
+    volume = backend.create_volume(1)
+    volume.attach().detach()
+    getattr(volume, leave)()
+    assert (volume.status, volume.connections) == ("available", [])
+    getattr(volume, leave)()
+    volume.delete()
 
 
 def test_detaching_alone_leaves_the_map(backend: cl.Backend) -> None:

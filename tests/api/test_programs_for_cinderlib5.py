@@ -4,6 +4,10 @@ persistence of its own and nodes without a backend, and the public ways for priv
 from __future__ import annotations
 
 import json
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -118,3 +122,60 @@ def test_options_come_as_text(controller: cl.Controller, root: Path) -> None:
     backend = controller.backend("text", volume_driver=SHARED, file_root=str(root), **options)
     assert backend.config["reserved_percentage"] == 10
     assert backend.config["use_multipath_for_image_xfer"] is True
+
+
+def test_a_loaded_object_is_changed_and_saved(volume: cl.Volume, controller: cl.Controller) -> None:
+    loaded = controller.load(volume.json)
+    volume.metadata["app"] = "web"
+    volume.save()
+    loaded.name = "other"
+    loaded.save()
+    found = controller.volume(volume.id)
+    assert (found.name, found.metadata, loaded.is_new) == ("other", {"app": "web"}, False)
+
+    snapshot = controller.load(volume.create_snapshot("kept").json)
+    snapshot.description = "of monday"
+    snapshot.save()
+    assert volume.snapshots[0].description == "of monday"
+
+    connection = controller.load(volume.connect(connector("node-1")).json)
+    connection.mountpoint = "/data"
+    connection.save()
+    assert volume.connections[0].mountpoint == "/data"
+
+
+def test_a_new_object_does_not_overwrite_another(volume: cl.Volume, array: cl.Backend) -> None:
+    new = cl.Volume(array, size=1, id=volume.id, name="new")
+    with pytest.raises(cl.errors.StaleRecord):
+        new.save()
+    volume.refresh()
+    assert volume.name == "data"
+
+
+@pytest.fixture
+def levels() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in ("cinder", "os_brick", "cinderlib", "amqp")]
+    before = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, before, strict=True):
+        logger.setLevel(level)
+
+
+@pytest.mark.usefixtures("levels")
+def test_options_for_logs_set_levels_and_say_what_has_no_effect(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    handlers = list(logging.root.handlers)
+    options = {"debug": "true", "default_log_levels": ["os_brick=INFO", "amqp=WARN"]}
+    with cl.Controller(disable_logs=False, log_file="x.log", **options):
+        pass
+    assert [logging.getLogger(n).level for n in ("cinder", "os_brick", "amqp")] == [10, 20, 30]
+    assert logging.root.handlers == handlers
+    assert "log_file" in caplog.text
+    with pytest.raises(cl.errors.ConfigurationError, match="LOGGER=LEVEL"):
+        cl.Controller(disable_logs=False, default_log_levels="cinder=LOUD")
+
+
+def test_setup_imports_what_programs_do_not_import_themselves() -> None:
+    program = "import logging, cinderlib as cl; cl.setup(); logging.config.dictConfig"
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -260,7 +260,7 @@ class Case:
         """The same call again, by a program that knows nothing of the first."""
         try:
             self.scenario.start(world)()
-        except (errors.NotFound, errors.NotLocal) as exc:
+        except errors.NotFound as exc:
             again = f"repeated: {exc}; "
         else:
             again = "repeated: "

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from cinderlib.drivers.port import Driver, DriverInfo, Settings
 from cinderlib.persistence.base import Store
@@ -83,18 +83,16 @@ def check(name: str, options: Mapping[str, Any], *, settings: Settings) -> Lacks
     return loading.check(name, options, settings)
 
 
-def list_supported(output_version: Literal[1, 2] = 1) -> dict[str, dict[str, Any]]:
+def list_supported() -> dict[str, dict[str, Any]]:
     """All volume drivers, by class name, with their options and whether they can be loaded here.
 
     They are imported in another process, since all of them together take much memory.
 
-    :param output_version: 1 has each of the ``driver_options`` as a text, 2 as a dict.
-    :raises InvalidInput: there is no such version.
     :raises MissingDependency: Cinder is not installed.
     """
     from cinderlib.drivers import catalog
 
-    return catalog.in_child(output_version)
+    return catalog.in_child()
 
 
 def read_cinder_conf(path: str | os.PathLike[str]) -> CinderConf:

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from typing import Any
 
-from cinderlib.errors import DriverError, InvalidInput, MissingDependency
+from cinderlib.errors import DriverError, MissingDependency
 
 #: Options that are this library's to set, or that mean nothing without Cinder's services.
 _NOT_FOR_USERS = {"volume_backend_name", "volume_driver", "backend_native_threads_pool_size"}
@@ -30,14 +30,9 @@ _START = (
 )
 
 
-def in_child(output_version: int) -> dict[str, dict[str, Any]]:
+def in_child() -> dict[str, dict[str, Any]]:
     """See :func:`cinderlib.drivers.list_supported`."""
-    if output_version not in (1, 2):
-        raise InvalidInput(f"output_version must be 1 or 2, and is {output_version!r}")
     drivers: dict[str, dict[str, Any]] = json.loads(_listing())
-    if output_version == 1:
-        for driver in drivers.values():
-            driver["driver_options"] = [_texts(option) for option in driver["driver_options"]]
     return drivers
 
 
@@ -135,8 +130,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     return value if value is None or isinstance(value, bool | int | float) else str(value)
-
-
-def _texts(option: dict[str, Any]) -> dict[str, str]:
-    """An option as version 1 has it: all values as text."""
-    return {name: str(value) for name, value in option.items()}

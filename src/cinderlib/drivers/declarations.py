@@ -7,6 +7,7 @@ second time only if they are equal to the last letter: so they are taken from Ci
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import Any
 
@@ -23,13 +24,16 @@ _LISTS = (
     ("db/api.py", "db_opts", None),
     ("db/api.py", "backup_opts", None),
 )
-#: The RBD driver reads it and does not declare it.
-_OWN = [
-    cfg.StrOpt(
-        "rbd_keyring_conf",
-        help="Path of the keyring file of rbd_user, whose content the node needs to attach.",
-    )
-]
+#: Options that a driver reads and does not declare, by the driver's class.
+_UNDECLARED = {
+    "cinder.volume.drivers.rbd.RBDDriver": [
+        cfg.StrOpt(
+            "rbd_keyring_conf",
+            default="",
+            help="Path of the keyring file of rbd_user, whose content the node needs to attach.",
+        )
+    ]
+}
 
 
 def declare() -> None:
@@ -37,9 +41,16 @@ def declare() -> None:
 
     :raises MissingDependency: this release of Cinder is not one that the library knows.
     """
-    cfg.CONF.register_opts(_OWN, group=_SHARED)
+    for opts in _UNDECLARED.values():
+        cfg.CONF.register_opts(opts, group=_SHARED)
     for file, name, group in _LISTS:
         cfg.CONF.register_opts(_options(file, name), group=group)
+
+
+def undeclared(driver_class: Any) -> list[Any]:
+    """The options that a driver reads and does not declare."""
+    classes = [f"{each.__module__}.{each.__qualname__}" for each in inspect.getmro(driver_class)]
+    return [opt for name in classes for opt in _UNDECLARED.get(name, ())]
 
 
 def _options(file: str, name: str) -> list[Any]:

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from typing import Any
+
+from cinderlib.errors import ConfigurationError
+
+_LOG = logging.getLogger("cinderlib")
 
 #: The loggers that ``disable_logs`` quiets.
 LOGGERS = (
@@ -30,3 +36,47 @@ def quiet() -> None:
         logger = logging.getLogger(name)
         if logger.level == logging.NOTSET:
             logger.setLevel(logging.CRITICAL + 1)
+
+
+#: Options of oslo.log that say where records go and how they look.
+_FOR_HANDLERS = frozenset(
+    {
+        "log_color", "log_config_append", "log_date_format", "log_dir", "log_file",
+        "log_rotate_interval", "log_rotation_type", "logging_context_format_string",
+        "logging_debug_format_suffix", "logging_default_format_string",
+        "logging_exception_prefix", "logging_user_identity_format", "publish_errors",
+        "rate_limit_burst", "syslog_log_facility", "use_journal", "use_json", "use_stderr",
+        "use_syslog", "watch_log_file",
+    }
+)  # fmt: skip
+
+
+def set_levels(options: Mapping[str, Any]) -> None:
+    """Set the levels that oslo.log's options ``debug`` and ``default_log_levels`` choose; a warning
+    names those of its options that have no effect, since handlers are the program's.
+
+    :param options: options of Cinder; those that are not for logs are ignored.
+    :raises ConfigurationError: a level is unknown.
+    """
+    debug = options.get("debug")
+    if debug is True or str(debug).strip().lower() in ("1", "on", "true", "yes"):
+        for name in (*LOGGERS, _LOG.name):
+            logging.getLogger(name).setLevel(logging.DEBUG)
+    given = options.get("default_log_levels") or ()
+    for pair in given.split(",") if isinstance(given, str) else given:
+        name, _, level = str(pair).strip().partition("=")
+        try:
+            logging.getLogger(name).setLevel(level.strip().upper())
+        except ValueError:
+            raise ConfigurationError(
+                f"default_log_levels contains {pair!r}; expected LOGGER=LEVEL, with the level"
+                " DEBUG, INFO, WARNING, ERROR or CRITICAL",
+                resource="default_log_levels",
+            ) from None
+    without_effect = sorted(_FOR_HANDLERS & options.keys())
+    if without_effect:
+        _LOG.warning(
+            "cinderlib adds no log handlers, so these options have no effect: %s. Configure logging"
+            " in the program",
+            ", ".join(without_effect),
+        )

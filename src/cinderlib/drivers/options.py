@@ -17,7 +17,7 @@ from typing import Any
 from cinder.volume import configuration
 from oslo_config import cfg
 
-from cinderlib.drivers import option_modules
+from cinderlib.drivers import declarations, option_modules
 from cinderlib.drivers.registry_lock import REGISTRY_LOCK
 from cinderlib.errors import ConfigurationError
 
@@ -46,7 +46,7 @@ def declared(driver_class: Any) -> dict[str, cfg.Opt]:
 def of_driver(driver_class: Any) -> list[cfg.Opt]:
     """The options of a driver's own."""
     own = getattr(driver_class, "get_driver_options", None)  # those that make another have none
-    return list(own()) if own is not None else []
+    return [*(own() if own is not None else ()), *declarations.undeclared(driver_class)]
 
 
 def of_every_driver() -> dict[str, cfg.Opt]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
@@ -33,6 +34,13 @@ class _OfController:
         return getattr(default_controller.controller(), self._name)
 
 
+class _IsSetUp:
+    def __get__(self, instance: Backend | None, owner: type[Backend]) -> bool:
+        from cinderlib.objects import default_controller
+
+        return default_controller.is_set_up()
+
+
 class Backend:
     """A backend of the default controller: ``Backend(volume_backend_name='x', ...)``.
 
@@ -55,6 +63,14 @@ class Backend:
     Volume: type[volume.Volume] = _OfController("Volume")  # type: ignore[assignment]
     Snapshot: type[snapshot.Snapshot] = _OfController("Snapshot")  # type: ignore[assignment]
     Connection: type[connection.Connection] = _OfController("Connection")  # type: ignore[assignment]
+
+    fail_on_missing_backend: ClassVar[bool] = _OfController("fail_on_missing_backend")  # type: ignore[assignment]
+    non_uuid_ids: ClassVar[bool] = _OfController("non_uuid_ids")  # type: ignore[assignment]
+    output_all_backend_info: ClassVar[bool] = _OfController("output_all_backend_info")  # type: ignore[assignment]
+    project_id: ClassVar[str | None] = _OfController("project_id")  # type: ignore[assignment]
+    user_id: ClassVar[str | None] = _OfController("user_id")  # type: ignore[assignment]
+    #: Whether :func:`cinderlib.setup` was called, or the default controller was used without.
+    global_initialization: ClassVar[bool] = _IsSetUp()  # type: ignore[assignment]
 
     _name: str
     controller: Controller
@@ -97,15 +113,11 @@ class Backend:
         default_controller.controller().set_persistence(persistence_config)
 
     @staticmethod
-    def list_supported_drivers(output_version: Literal[1, 2] = 1) -> dict[str, Any]:
-        """The drivers of the installed Cinder and of this library, by class name, with their
-        options.
+    def list_supported_drivers(output_version: Literal[1, 2, 3] = 1) -> dict[str, Any]:
+        """The same as :func:`cinderlib.list_supported_drivers`."""
+        from cinderlib.objects import functions
 
-        :param output_version: 1 gives the options as texts, 2 as dicts.
-        """
-        from cinderlib import drivers
-
-        return drivers.list_supported(output_version)
+        return functions.list_supported_drivers(output_version)
 
     @staticmethod
     def load_backend(backend_data: Mapping[str, Any]) -> Backend:
@@ -159,8 +171,8 @@ class Backend:
 
     @property
     def driver(self) -> DriverAttributes:
-        """The driver's own attributes and methods."""
-        return DriverAttributes(self._driver)
+        """The driver's own attributes and methods; its type has the name of the driver's class."""
+        return _driver_attributes(self._driver.info.driver)(self._driver)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or "_driver" not in self.__dict__:
@@ -356,6 +368,16 @@ def _by_volume(records: Iterable[C]) -> dict[str, list[C]]:
     for record in records:
         found.setdefault(record.volume_id, []).append(record)
     return found
+
+
+@functools.cache
+def _driver_attributes(path: str) -> type[DriverAttributes]:
+    """
+    :param path: full path of the driver's class.
+    """
+    module, _, name = path.rpartition(".")
+    names = {"__module__": module, "__qualname__": name, "__doc__": DriverAttributes.__doc__}
+    return type(name, (DriverAttributes,), names)
 
 
 class DriverAttributes:

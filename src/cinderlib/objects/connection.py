@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from cinderlib import errors, serialization, validation
+from cinderlib.objects.cinder_fields import ConnectionFields
 from cinderlib.objects.resource import Field, Resource, refuse_unknown
 from cinderlib.operations import attachments
 from cinderlib.operations import connections as operations
@@ -45,7 +46,7 @@ _GIVEN: Mapping[str, Callable[[Any], Any]] = {
 _STORED = {"device_scan_attempts": "scan_attempts"}
 
 
-class Connection(Resource):
+class Connection(ConnectionFields, Resource):
     """A volume made reachable for one host.
 
     ``Volume.connect`` and ``Volume.attach`` make them. A connection that was made by other means is
@@ -137,6 +138,11 @@ class Connection(Resource):
         :raises ConnectionNotFound: there is none.
         """
         return cls._class_controller().connection(connection_id)
+
+    @classmethod
+    def connect(cls, volume: Volume, connector: Mapping[str, Any], **fields: Any) -> Connection:
+        """The same as ``volume.connect(connector, **fields)``."""
+        return volume.connect(connector, **fields)
 
     @property
     def volume(self) -> Volume:
@@ -240,7 +246,7 @@ class Connection(Resource):
                 journal, self.id, self.volume_id, force=force, detached=detached
             ) or operations.disconnect(journal, self.id, force=force)
         self.changed = volume is not None
-        self._record = replace(self._record, status="detached", conn_info=None, device=None)
+        self._removed(status="detached", conn_info=None, device=None)
         return volume
 
     def device_attached(self, device: Mapping[str, Any]) -> None:

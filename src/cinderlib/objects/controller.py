@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from cinderlib.persistence.driver_base import PersistenceDriverBase
     from cinderlib.persistence.encryption import Rotation
 
+#: The owner of new volumes unless another is specified, as in cinderlib 5: arrays may have it as
+#: the name of an account.
+DEFAULT_PROJECT_ID = DEFAULT_USER_ID = "cinderlib"
+
 
 class Controller(StoreQueries):
     """Drives backends and keeps their metadata in one store.
@@ -56,12 +60,15 @@ class Controller(StoreQueries):
     :param root_helper: the command that runs another as root, when this process is not.
     :param suppress_requests_ssl_warnings: no warning for each call to an array whose certificate is
         not verified.
-    :param disable_logs: quiet the loggers of Cinder, os-brick and oslo; no other logger.
+    :param disable_logs: quiet the loggers of Cinder, os-brick and oslo; no other logger. Otherwise
+        Cinder's options ``debug`` and ``default_log_levels`` set their levels. Handlers are the
+        program's: options such as ``log_file`` have no effect, and a warning is logged.
     :param non_uuid_ids: allow ids that are no UUIDs.
     :param output_all_backend_info: put the options of backends, secrets included, into documents
         and ``Backend.config``.
-    :param project_id: of new volumes.
-    :param user_id: of new volumes.
+    :param project_id: of new volumes, by default :data:`cinderlib.DEFAULT_PROJECT_ID`. Some drivers
+        keep the volumes of a project apart.
+    :param user_id: of new volumes, by default :data:`cinderlib.DEFAULT_USER_ID`.
     :param fail_on_missing_backend: whether a volume of a backend that is not loaded is an error
         when its ``backend`` is asked for; otherwise that is the backend's name.
     :param host: the name before the ``@`` in the ``host`` of new volumes; by default this host's.
@@ -105,8 +112,8 @@ class Controller(StoreQueries):
         **cinder_options: Any,
     ) -> None:
         self.host = this_host() if host is None else validation.check_host_name(host)
-        self.project_id = project_id
-        self.user_id = user_id
+        self.project_id = project_id or DEFAULT_PROJECT_ID
+        self.user_id = user_id or DEFAULT_USER_ID
         self.non_uuid_ids = non_uuid_ids
         self.output_all_backend_info = output_all_backend_info
         self.fail_on_missing_backend = fail_on_missing_backend
@@ -136,6 +143,8 @@ class Controller(StoreQueries):
         }
         if disable_logs:
             loggers.quiet()
+        else:
+            loggers.set_levels(cinder_options)
         self.store: Store
         self.journal: Journal
         self.persistence: PersistenceDriverBase

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import threading
 from typing import Any
@@ -35,6 +36,8 @@ def setup(
     :raises ConfigurationError: backends are loaded already.
     """
     global _controller
+    # Programs for cinderlib 5 use it, and leave the import to cinderlib.
+    importlib.import_module("logging.config")
     with _lock:
         if _controller is not None and _controller.backends:
             raise errors.ConfigurationError(
@@ -59,6 +62,11 @@ def setup(
         if _controller is not None:
             _controller.close()
         _controller = new
+
+
+def is_set_up() -> bool:
+    """Whether there is a default controller by now."""
+    return _controller is not None
 
 
 def controller() -> Controller:

@@ -58,6 +58,10 @@ def _object(controller: Controller, document: serialization.Document, *, saved: 
     if saved:
         return controller.wrap(controller.store.get(type(record), record.id) or record)
     loaded: Any = controller.wrap(replace(record, version=0))
+    loaded._is_loaded = True
+    if record.created_at is not None:
+        # A store of cinderlib 5's kind that is given it is told what was changed since.
+        loaded._saved_record = loaded._record
     if isinstance(document, serialization.VolumeDocument):
         loaded._loaded = document
     return loaded

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from cinderlib import serialization
+from cinderlib import errors, serialization, validation
 from cinderlib.objects import default_controller
 
 
@@ -36,11 +36,48 @@ def load(json_src: Any, save: bool = False, trusted: bool = False) -> Any:
     return default_controller.controller().load(json_src, save=save, trusted=trusted)
 
 
-def list_supported_drivers(output_version: Literal[1, 2] = 1) -> dict[str, Any]:
-    """All drivers; see :meth:`cinderlib.Backend.list_supported_drivers`."""
+#: The attributes of a driver and of an option in versions 1 and 2: those of cinderlib 5.
+_DRIVER = ("class_fqn", "class_name", "ci_wiki_name", "desc", "supported", "version")
+_OPTION = (
+    "name", "type", "dest", "short", "default", "sample_default", "positional", "metavar", "help",
+    "secret", "required", "deprecated_for_removal", "deprecated_reason", "deprecated_since",
+    "deprecated_opts", "mutable", "advanced",
+)  # fmt: skip
+
+
+def list_supported_drivers(output_version: Literal[1, 2, 3] = 1) -> dict[str, Any]:
+    """The drivers of the installed Cinder and of this library, by class name, with their options.
+
+    They are imported in another process, since all of them together take much memory.
+
+    :param output_version: 1 is cinderlib 5's first one: the attributes of options are texts. 2 is
+        its second one: they have their types. 3 adds ``name``, ``short_name``, ``state`` and
+        ``missing`` (what the driver needs and this host does not have), and ``choices``, ``min``
+        and ``max`` to the options.
+    :raises InvalidInput: there is no such version.
+    :raises MissingDependency: Cinder is not installed.
+    """
     from cinderlib import drivers
 
-    return drivers.list_supported(output_version)
+    if output_version not in (1, 2, 3):
+        raise errors.InvalidInput(
+            f"output_version must be 1, 2 or 3, not {validation.shown(output_version)}"
+        )
+    found = drivers.list_supported()
+    if output_version == 3:
+        return found
+    return {name: _as_before(entry, output_version == 1) for name, entry in found.items()}
+
+
+def _as_before(driver: dict[str, Any], as_text: bool) -> dict[str, Any]:
+    options = [{name: option[name] for name in _OPTION} for option in driver["driver_options"]]
+    if as_text:
+        options = [
+            {name: str(value) for name, value in option.items()}
+            | {"type": option["type"]["type_class"]}
+            for option in options
+        ]
+    return {**{name: driver.get(name) for name in _DRIVER}, "driver_options": options}
 
 
 def get_connector_properties(

@@ -4,6 +4,7 @@ are not saved yet."""
 from __future__ import annotations
 
 import copy
+import datetime
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, overload
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, overloa
 from cinderlib import errors, serialization
 from cinderlib.operations.journal import ATTEMPTS
 from cinderlib.persistence.base import Put
-from cinderlib.records import Record, replace
+from cinderlib.records import Record, new_id, now, replace
 
 if TYPE_CHECKING:
     from cinderlib.objects.backend import Backend
     from cinderlib.objects.controller import Controller
+    from cinderlib.persistence.driver_base import PersistenceDriverBase
 
 T = TypeVar("T")
 Self = TypeVar("Self", bound="Resource")
@@ -74,8 +76,24 @@ class _Named:
             error.resource = self._about
 
 
+class _OfController:
+    """An attribute of the controller: a resource's own, or of the class, the default one's."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Resource | None, owner: type[Resource]) -> Any:
+        controller = owner._class_controller() if instance is None else instance._controller
+        return getattr(controller, self._name)
+
+
 class Resource:
     """Base of the objects that users hold. They are handles: what matters is in the store."""
+
+    #: The store, with the methods of cinderlib 5's persistence drivers.
+    persistence: ClassVar[PersistenceDriverBase] = _OfController("persistence")  # type: ignore[assignment]
+    #: A new random id.
+    new_uuid = staticmethod(new_id)
 
     _bound: ClassVar[Controller | None] = None
     _kind: ClassVar[type[Record]]
@@ -89,6 +107,11 @@ class Resource:
     #: Whether the last operation that was asked of this object changed anything, or found that
     #: things were so already; ``None`` before the first one.
     changed: bool | None = None
+
+    #: Whether it is from a document, and the store may have it already.
+    _is_loaded = False
+    #: When it was deleted or disconnected through this object, otherwise ``None``.
+    deleted_at: datetime.datetime | None = None
 
     def _init(self, controller: Controller, record: Record) -> None:
         self._controller = controller
@@ -124,6 +147,11 @@ class Resource:
     def updated_at(self) -> Any:
         """When it was last stored, a timezone-aware :class:`datetime.datetime`, or ``None``."""
         return self._record.updated_at
+
+    @property
+    def deleted(self) -> bool:
+        """Whether it was deleted or disconnected through this object."""
+        return self.deleted_at is not None
 
     @property
     def is_new(self) -> bool:
@@ -179,15 +207,24 @@ class Resource:
         """Write the fields that were set since it was read, and only these.
 
         What others wrote meanwhile stays; of metadata only the keys that were set or removed here
-        are changed.
+        are changed. What the store does not have yet is written whole.
 
         :raises NotFound: it was deleted meanwhile.
+        :raises StaleRecord: it is new, and the store has another one with its ID.
         """
         store = self._controller.store
-        if self.is_new:
-            self._adopt(store.apply(Put(self._pending()))[0])
-            return
         record = self._record
+        if self.is_new:
+            try:
+                self._adopt(store.apply(Put(self._pending()))[0])
+            except errors.StaleRecord:
+                current = store.get(self._kind, self.id) if self._is_loaded else None
+                if current is None:
+                    raise
+                # What the document says besides may be old.
+                record = current
+            else:
+                return
         for _ in range(ATTEMPTS):
             edited = self._edit(record)
             if edited == record:
@@ -227,6 +264,12 @@ class Resource:
     def _adopt(self, record: Record) -> None:
         self._record = record
         self._edits = None
+        self.deleted_at = None
+
+    def _removed(self, **changes: Any) -> None:
+        """The store does not have it any more; these fields say so."""
+        self._record = replace(self._record, **changes)
+        self.deleted_at = now()
 
     def _named(self) -> _Named:
         """Errors carry the object they are about, as programs for cinderlib 5 expect."""

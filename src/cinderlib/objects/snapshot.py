@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, cast
 
 from cinderlib import errors, serialization, validation
+from cinderlib.objects.cinder_fields import SnapshotFields
 from cinderlib.objects.resource import Field, Resource, refuse_unknown
 from cinderlib.objects.volume import Volume
 from cinderlib.operations import snapshots as operations
-from cinderlib.records import SnapshotRecord, new_id, replace
+from cinderlib.records import SnapshotRecord, new_id
 
 _GIVEN: Mapping[str, Callable[[Any], Any]] = {
     "name": validation.check_name,
@@ -19,7 +20,7 @@ _GIVEN: Mapping[str, Callable[[Any], Any]] = {
 _NAMES = {"display_name": "name", "display_description": "description"}
 
 
-class Snapshot(Resource):
+class Snapshot(SnapshotFields, Resource):
     """The data of a volume at one moment.
 
     ``Snapshot(volume, name='x')`` describes one that :meth:`create` then takes;
@@ -48,6 +49,10 @@ class Snapshot(Resource):
     progress: ClassVar[Field[str | None]] = Field()
     #: Yours. Can be changed in place and saved.
     metadata: ClassVar[Field[dict[str, str]]] = Field(validation.check_metadata)
+    #: Kept, and nothing is done with it.
+    encryption_key_id: ClassVar[Field[str | None]] = Field()
+    #: A driver's; nothing here looks at it.
+    group_snapshot_id: ClassVar[Field[str | None]] = Field()
     #: The volume's.
     user_id: ClassVar[Field[str | None]] = Field()
     #: The volume's.
@@ -123,7 +128,7 @@ class Snapshot(Resource):
         """Delete it; one that is gone already is no error."""
         with self._named():
             self.changed = operations.delete(self._controller.journal, self.id)
-        self._record = replace(self._record, status="deleted")
+        self._removed(status="deleted")
 
     def create_volume(self, **fields: Any) -> Volume:
         """Make a volume with its data, on the same backend.

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from cinderlib import errors, serialization, validation
 from cinderlib.locking.process_identity import this_host
 from cinderlib.objects.backend import Backend
+from cinderlib.objects.cinder_fields import VolumeFields
 from cinderlib.objects.resource import Field, Resource, refuse_unknown
 from cinderlib.objects.volume_type import VolumeType
-from cinderlib.operations import extend, revert, whole_call_intents
+from cinderlib.operations import extend, revert
 from cinderlib.operations import volumes as operations
+from cinderlib.persistence.host_key import host_of
 from cinderlib.records import (
     ConnectionRecord,
     SnapshotRecord,
@@ -50,7 +52,7 @@ _NAMES = {"display_name": "name", "display_description": "description"}
 _TAKEN_OVER = ("description", "availability_zone", "bootable", "multiattach", "metadata")
 
 
-class Volume(Resource):
+class Volume(VolumeFields, Resource):
     """A volume on a backend.
 
     ``Volume(backend, size=1)`` describes one that :meth:`create` then makes;
@@ -170,7 +172,7 @@ class Volume(Resource):
             if (pool_name is not None or "host" in given or source is None)
             else {}
         )
-        values = {
+        values: dict[str, Any] = {
             "user_id": controller.user_id,
             "project_id": controller.project_id,
             **inherited,
@@ -277,7 +279,7 @@ class Volume(Resource):
         """
         with self._named():
             self.changed = operations.delete(self._controller.journal, self.id)
-        self._record = replace(self._record, status="deleted")
+        self._removed(status="deleted")
 
     def extend(self, size: float) -> int:
         """Grow it, and its device when it is attached to this host.
@@ -397,13 +399,17 @@ class Volume(Resource):
     def detach(self, force: bool = False, ignore_errors: bool = False) -> None:
         """Remove its device from this host and disconnect it from this host.
 
+        A volume that is not connected to this host stays as it is.
+
         :param force: go on with the next step when one fails, and then raise what failed.
         :param ignore_errors: with ``force``, raise nothing.
-        :raises NotLocal: it is not attached here.
+        :raises NotLocal: it is connected to other hosts only.
         """
         connection = self._here()
         if connection is None:
-            raise errors.NotLocal(f"Volume {self.id} is not attached to this host", resource=self)
+            self._refuse_elsewhere()
+            self.changed = False
+            return
         failed: errors.CinderlibError | None = None
         journal = self._controller.journal
         with self._named(), journal.whole_call():
@@ -418,16 +424,19 @@ class Volume(Resource):
                 raise failed
 
     def _here(self) -> Connection | None:
-        """The connection of :attr:`local_attach`, or one that an attach or detach of this host left
-        when it failed between connecting and attaching."""
+        """The connection of :attr:`local_attach`, or else another of this host: its device is gone
+        already, or it was never attached."""
         found = self._connections_here()
-        for connection in found:
-            if connection.attached:
-                return connection
-        for connection in found:
-            if not whole_call_intents.is_done(self._controller.journal, connection.id):
-                return connection
-        return None
+        return next((each for each in found if each.attached), found[0] if found else None)
+
+    def _refuse_elsewhere(self) -> None:
+        others = self.connections
+        if others:
+            hosts = ", ".join(sorted({host_of(each._record) for each in others}))
+            raise errors.NotLocal(
+                f"Volume {self.id} is not attached to this host; it is connected to {hosts}",
+                resource=self,
+            )
 
     @contextlib.contextmanager
     def attached(self) -> Iterator[Connection]:

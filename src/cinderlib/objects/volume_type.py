@@ -25,6 +25,12 @@ class VolumeType:
     name: str
     extra_specs: Mapping[str, str]
     qos_specs: QoSSpecs | None
+    is_public: bool = True
+
+    @property
+    def qos_specs_id(self) -> str | None:
+        """The id of its QoS specs, if it has any."""
+        return self.qos_specs.id if self.qos_specs else None
 
     @classmethod
     def of(cls, volume: VolumeRecord) -> VolumeType | None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from cinderlib.records import Record
+from cinderlib.records import Record, replace
 
 #: Creates the object that users hold from a record.
 Wrap = Callable[[Record], Any]
@@ -112,6 +112,20 @@ class PersistenceDriverBase:
         defaults = {field.name: field.default for field in msgspec.structs.fields(record)}
         return {name: v for name, v in fields.items() if v != defaults[name]}
 
-    def reset_change_tracker(self, resource: Any) -> None:
-        """What the resource is now is what was last saved."""
-        resource._saved_record = resource._record
+    def get_fields(self, resource: Any) -> dict[str, Any]:
+        """All fields and their values."""
+        return msgspec.structs.asdict(resource._record)
+
+    def reset_change_tracker(
+        self, resource: Any, fields: str | Iterable[str] | None = None
+    ) -> None:
+        """The resource as it is now was saved.
+
+        :param fields: only these were; by default all.
+        """
+        record, saved = resource._record, getattr(resource, "_saved_record", None)
+        if fields is None:
+            resource._saved_record = record
+        elif saved is not None:
+            names = (fields,) if isinstance(fields, str) else fields
+            resource._saved_record = replace(saved, **{n: getattr(record, n) for n in names})

@@ -50,7 +50,7 @@ def list_(app: App, usable: bool) -> None:
 def _all() -> dict[str, dict[str, Any]]:
     from cinderlib import drivers
 
-    return drivers.list_supported(output_version=2)
+    return drivers.list_supported()
 
 
 @driver.command("show")
