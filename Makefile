@@ -23,6 +23,9 @@ PARALLEL := -n $(shell echo $$(($$(nproc) < 4 ? $$(nproc) + 1 : 4))) --dist load
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+.PHONY: ready
+ready: $(READY) ## Install this project and what its tests need into .venv
+
 .PHONY: demo
 demo: $(READY) ## Watch real block storage work on this machine
 	@$(VENV)/bin/python -m cinderlib.demo

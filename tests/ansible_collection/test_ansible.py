@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 MODULES = sorted(path.stem for path in (COLLECTION / "plugins" / "modules").glob("*.py"))
 
 
+@pytest.mark.core
 def test_what_there_is_to_do_is_done_once(cinderlib: Command, play: Play) -> None:
     data = {"name": "data", "size": "1GiB", "metadata": {"owner": "postgres", "tier": 1}}
     monday = {"volume": "data", "name": "monday"}

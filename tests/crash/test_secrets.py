@@ -44,6 +44,7 @@ def test_secrets_are_seen_nowhere(
 
 @pytest.mark.timeout(900)
 @pytest.mark.slow
+@pytest.mark.core
 def test_the_command_shows_no_secret_with_debug(tmp_path: pathlib.Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text(generate_key())

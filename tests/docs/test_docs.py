@@ -16,6 +16,15 @@ RUNNER = pathlib.Path(__file__).with_name("run_page.py")
 #: Seconds. A page of many commands loads Cinder as often; on a busy machine that takes minutes.
 LIMIT = 840
 
+#: Pages that are run by every commit: README.md with the fast tests, the others as the core.
+FAST, CORE = "README.md", ("docs/first-volume.md",)
+
+
+def _marks(page: str) -> list[pytest.MarkDecorator]:
+    if page == FAST:
+        return []
+    return [pytest.mark.slow, *([pytest.mark.core] if page in CORE else [])]
+
 
 def _loop_devices(folder: pathlib.Path) -> list[str]:
     found = []
@@ -26,13 +35,7 @@ def _loop_devices(folder: pathlib.Path) -> list[str]:
 
 
 @pytest.mark.timeout(LIMIT + 60)
-@pytest.mark.parametrize(
-    "page",
-    [
-        pytest.param(page, marks=[] if page == "README.md" else pytest.mark.slow)
-        for page in pages.pages()
-    ],
-)
+@pytest.mark.parametrize("page", [pytest.param(page, marks=_marks(page)) for page in pages.pages()])
 def test_the_code_of_a_page_runs_and_leaves_no_device(page: str, tmp_path: pathlib.Path) -> None:
     folder = tmp_path / "work"
     folder.mkdir()
@@ -59,6 +62,10 @@ def test_the_code_of_a_page_runs_and_leaves_no_device(page: str, tmp_path: pathl
     assert not left
     if done.returncode:
         pytest.skip(done.stdout.splitlines()[-1])
+
+
+def test_the_pages_that_every_commit_runs_are_there() -> None:
+    assert {FAST, *CORE} <= set(pages.pages())
 
 
 def test_python_is_run_unless_a_reason_is_given() -> None:

@@ -14,7 +14,7 @@ from html.parser import HTMLParser
 import pages
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.core]
 
 
 class Page(HTMLParser):
