@@ -360,3 +360,170 @@ def test_second_host_that_cannot_connect_leaves_the_first(load: Load, play: Play
         assert (len(play.exported), len(play.mapped)) == (1, 1)
         assert [each.attached_host for each in volume.connections] == [None]
     assert "remove_export" not in play.calls
+
+
+# --- extending -----------------------------------------------------------------------------------
+
+
+def test_extend_whose_target_was_not_updated_has_grown(
+    load: Load, play: Played, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend = load("StubDriver")
+    from cinder import exception
+
+    volume = backend.create_volume(1)
+    play.fails_after["extend_volume"] = exception.TargetUpdateFailed(volume_id=volume.id)
+    volume.extend(2)
+    assert "connect it again" in caplog.text
+    volume.refresh()
+    assert (volume.status, volume.size) == ("available", 2)
+    assert play.storage == {volume.name_in_storage: 2}
+
+
+@pytest.mark.parametrize("able", [True, False, None])
+def test_connected_volume_is_extended_if_its_pool_can(
+    load: Load, play: Played, able: bool | None
+) -> None:
+    if able is not None:
+        play.pool["online_extend_support"] = able
+    backend = load("StubDriver")
+    volume = backend.create_volume(1)
+    connection = volume.connect(connector("alpha"))
+    play.calls.clear()
+    if able is False:
+        with pytest.raises(errors.InvalidVolume, match="alpha"):
+            volume.extend(2)
+        assert "extend_volume" not in play.calls
+        volume.refresh()
+        assert (volume.status, volume.size) == ("in-use", 1)
+        connection.disconnect()
+    volume.extend(2)
+    assert volume.size == 2
+
+
+def test_refused_extend_changes_nothing(load: Load, play: Played) -> None:
+    backend = load("StubDriver")
+    from cinder import exception
+
+    volume = backend.create_volume(1)
+    play.fails["extend_volume"] = exception.VolumeIsBusy(volume_name="x")
+    with pytest.raises(errors.InvalidVolume):
+        volume.extend(2)
+    volume.refresh()
+    assert (volume.status, volume.size, volume.previous_status) == ("available", 1, None)
+
+
+# --- sizes that cannot be ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pool", [{}, {"thin_provisioning_support": True}])
+def test_size_that_no_pool_can_hold_leaves_nothing(
+    load: Load, play: Played, pool: dict[str, bool]
+) -> None:
+    play.pool.update(pool, max_over_subscription_ratio="20.0")
+    backend = load("StubDriver")
+    limit = 2000 if pool else 100
+    volume = backend.create_volume(limit)
+    snapshot = volume.create_snapshot()
+    play.calls.clear()
+    for ask in (
+        lambda: backend.create_volume(limit + 1),
+        lambda: volume.clone(size=9999999),
+        lambda: snapshot.create_volume(size=9999999),
+        lambda: volume.extend(9999999),
+    ):
+        for _ in range(2):
+            with pytest.raises(errors.OutOfRange, match=f"{limit} GiB") as caught:
+                ask()
+            assert not caught.value.retryable
+    assert [each.status for each in backend.volumes] == ["available"]
+    assert set(play.calls) == {"get_volume_stats"}
+    play.pool["total_capacity_gb"] = 10**9
+    volume.extend(9999999)
+
+
+@pytest.mark.parametrize("capacity", [0, "infinite", "unknown", float("inf"), None])
+def test_pool_that_does_not_report_its_capacity_limits_nothing(
+    load: Load, play: Played, capacity: object
+) -> None:
+    play.pool["total_capacity_gb"] = capacity
+    load("StubDriver").create_volume(9999999)
+
+
+def test_create_that_can_never_succeed_leaves_no_record(load: Load, play: Played) -> None:
+    import errno
+
+    backend = load("StubDriver")
+    play.fails_after["create_volume"] = OSError(errno.ENOSPC, "No space left on device")
+    for _ in range(3):
+        with pytest.raises(errors.DriverError, match="No space left") as caught:
+            backend.create_volume(1)
+        assert not caught.value.retryable
+    assert (backend.volumes, play.storage) == ([], {})
+    play.fails["delete_volume"] = RuntimeError("no")
+    with pytest.raises(errors.DriverError) as caught:
+        backend.create_volume(1)
+    (left,) = backend.volumes
+    assert left.status == "error"
+    assert f"cinderlib volume delete {left.id}" in caught.value.__notes__[-1]
+
+
+def test_create_that_can_succeed_later_says_what_is_left(load: Load, play: Played) -> None:
+    backend = load("StubDriver")
+    play.fails["create_volume"] = RuntimeError("out of order")
+    with pytest.raises(errors.DriverError, match="out of order") as caught:
+        backend.create_volume(1)
+    assert caught.value.retryable
+    (left,) = backend.volumes
+    assert f"cinderlib volume delete {left.id}" in caught.value.__notes__[-1]
+    play.fails.clear()
+    assert backend.create_volume(1, id=left.id).status == "available"
+
+
+def test_file_larger_than_its_filesystem_can_hold(backend: cl.Backend, root: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(errors.OutOfRange, match="fits into pool"):
+            backend.create_volume(9999999)
+    assert (backend.volumes, list(root.glob("volume-*"))) == ([], [])
+
+
+# --- storage that cannot be reached --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("library", ["socket", "urllib3", "requests", "text"])
+def test_refused_connection_is_not_a_timeout(load: Load, play: Played, library: str) -> None:
+    import socket
+
+    import requests
+    import urllib3
+
+    backend = load("StubDriver")
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port = server.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/api"
+    try:
+        if library == "urllib3":
+            urllib3.PoolManager(retries=False).request("GET", url)
+        elif library == "requests":
+            requests.get(url, timeout=5)
+        else:
+            socket.create_connection(("127.0.0.1", port))
+    except Exception as exc:
+        failure = exc
+    if library == "text":  # what drivers do that keep the message only
+        failure = RuntimeError(f"Bad answer: {failure}")
+    play.fails["create_volume"] = failure
+    with pytest.raises(errors.DriverError, match="Connection refused") as caught:
+        backend.create_volume(1)
+    assert type(caught.value) is errors.DriverError
+    assert caught.value.retryable
+
+
+def test_driver_that_hides_the_cause_does_not_hide_it_here(load: Load, play: Played) -> None:
+    backend = load("StubDriver")
+    failure = RuntimeError("The login failed")
+    failure.__cause__ = ConnectionRefusedError(111, "Connection refused")
+    play.fails["create_volume"] = failure
+    with pytest.raises(errors.DriverError, match=r"login failed .*Connection refused"):
+        backend.create_volume(1)

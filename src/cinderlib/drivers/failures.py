@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import socket
 import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,12 +16,13 @@ from cinderlib import errors
 
 
 def explain(
-    error: Exception, task: str, resource: Any, secrets: Mapping[str, Any]
+    error: Exception, task: str, resource: Any, secrets: Mapping[str, Any], address: str = ""
 ) -> errors.CinderlibError:
     """The error to raise for one that a driver raised.
 
     :param task: who could not do what.
     :param secrets: options whose values a driver may have put into its message.
+    :param address: of the storage, if it is known.
     """
     message = f"{task}: {text(error, secrets)}"
     if isinstance(error, NotImplementedError):
@@ -29,24 +33,64 @@ def explain(
         return errors.InvalidVolume(message, resource=resource, retryable=True)
     if isinstance(error, exception.SnapshotIsBusy):
         return errors.InvalidSnapshot(message, resource=resource, retryable=True)
-    if _timed_out(error):
+    unreached = _unreached(error)
+    if unreached is not None:
+        cause = text(unreached, secrets)
+        if cause not in message:
+            message = f"{message} ({cause})"
+        if address and address not in message:
+            message = f"{message}; the address is {address}"
+    elif _timed_out(error):
         return errors.DriverTimeout(message, resource=resource)
+    elif any(isinstance(each, OSError) and each.errno in _NO_ROOM for each in _chain(error)):
+        return errors.DriverError(message, resource=resource, retryable=False)
     return errors.DriverError(message, resource=resource)
 
 
-def _timed_out(error: BaseException | None) -> bool:
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that led to it."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+#: What the system answers if there is no room, or no file can be so large.
+_NO_ROOM = frozenset({errno.EDQUOT, errno.EFBIG, errno.ENOSPC})
+#: What the system answers at once if nobody listens at an address, or no route leads there.
+_UNREACHED = frozenset(
+    {
+        errno.ECONNREFUSED,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+    }
+)
+
+
+def _unreached(error: BaseException) -> BaseException | None:
+    """The error, on the way to this one, that says that no connection was made."""
+    for each in _chain(error):
+        if isinstance(each, socket.gaierror) or (
+            isinstance(each, OSError) and each.errno in _UNREACHED
+        ):
+            return each
+    # Drivers and libraries that keep the text only.
+    texts = (os.strerror(number) for number in _UNREACHED)
+    return error if any(text in str(error) for text in texts) else None
+
+
+def _timed_out(error: BaseException) -> bool:
     """Whether waiting for the storage came to an end, by itself or on the way to this error.
 
     Sockets, requests, paramiko, oslo's loops and the drivers of a dozen vendors each have an error
     for it. All that these have in common is the name.
     """
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        if any("timeout" in kind.__name__.lower() for kind in type(error).__mro__):
-            return True
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return False
+    return any(
+        "timeout" in kind.__name__.lower() for each in _chain(error) for kind in type(each).__mro__
+    )
 
 
 def text(error: BaseException, secrets: Mapping[str, Any]) -> str:

@@ -62,6 +62,7 @@ class LocalDriver:
         self._told = connection_info.Told.of(driver.configuration)
         self._release: Callable[[], None] | None = release
         self._progress = progress
+        self._size_limits: dict[str, int | None] | None = None
         if progress is not None and hasattr(driver, "on_progress"):
             driver.on_progress = self._progressed
 
@@ -111,7 +112,16 @@ class LocalDriver:
     def extend_volume(self, volume: VolumeRecord, new_size: int) -> VolumeRecord:
         with self._calling("extend volume", volume) as call:
             made = translate.volume(self._context, volume)
-            self._driver.extend_volume(made, new_size)
+            try:
+                self._driver.extend_volume(made, new_size)
+            except exception.TargetUpdateFailed as error:
+                # Cinder's manager goes on too: the volume is larger by now.
+                _log.warning(
+                    "Volume %s was extended to %d GiB, but its target still exports the old size:"
+                    " disconnect the volume and connect it again, or let the target read the size"
+                    " again (%s)",
+                    *(volume.id, new_size, failures.text(error, self._info.secrets)),
+                )
             return replace(translate.fold(call, volume, made), size=new_size)
 
     # --- snapshots
@@ -194,7 +204,27 @@ class LocalDriver:
     def stats(self, *, refresh: bool = False) -> dict[str, Any]:
         with self._calling("report its capacity"):
             answer = translate.plain(self._driver.get_volume_stats(refresh=refresh))
-            return stats.with_pools(answer, self._scope.backend, self._driver.configuration)
+            told = stats.with_pools(answer, self._scope.backend, self._driver.configuration)
+        self._size_limits = {pool["pool_name"]: stats.size_limit(pool) for pool in told["pools"]}
+        return told
+
+    def size_limit(self, volume: VolumeRecord, size: int) -> int | None:
+        pool = volume.host.partition("#")[2]
+        if self._size_limits is None:
+            self.stats()
+        limit = (self._size_limits or {}).get(pool)
+        if limit is not None and size > limit:
+            self.stats(refresh=True)  # the pool may have been enlarged
+            limit = (self._size_limits or {}).get(pool)
+        return limit
+
+    def extends_connected(self, volume: VolumeRecord) -> bool:
+        reported = self.stats()
+        name = volume.host.partition("#")[2]
+        pools = {pool["pool_name"]: pool for pool in reported["pools"]}
+        pool: dict[str, Any] = pools.get(name, {})
+        able = pool.get("online_extend_support", reported.get("online_extend_support"))
+        return able is not False
 
     def exists(self, volume: VolumeRecord) -> bool | None:
         with self._calling("look for volume", volume):
@@ -294,5 +324,9 @@ class _Calling(scope.Calling):
         about, backend, secrets = self._call.about, self._call.scope.backend, self._info.secrets
         task = self._what if about is None else f"{self._what} {about}"
         raise failures.explain(
-            raised, f"backend {backend!r} could not {task}", about, secrets
+            raised,
+            f"backend {backend!r} could not {task}",
+            about,
+            secrets,
+            str(self._info.options.get("san_ip") or ""),
         ) from failures.harmless(raised, secrets)

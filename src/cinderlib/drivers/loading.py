@@ -203,9 +203,10 @@ def _set_up(
                 raise ConfigurationError(
                     f"{task}: {failures.text(error, secrets)}", resource=own.backend
                 ) from error
-            raise failures.explain(error, task, own.backend, secrets) from failures.harmless(
-                error, secrets
-            )
+            address = str(conf.safe_get("san_ip") or "")
+            raise failures.explain(
+                error, task, own.backend, secrets, address
+            ) from failures.harmless(error, secrets)
     return driver
 
 

@@ -104,6 +104,10 @@ class Driver(Protocol):
     def extend_volume(self, volume: VolumeRecord, new_size: int) -> VolumeRecord:
         """:param new_size: in GiB. The size in the returned record is the new one."""
 
+    def extends_connected(self, volume: VolumeRecord) -> bool:
+        """Whether a volume can be extended while hosts are connected: unless its pool reports that
+        it cannot."""
+
     def create_snapshot(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> SnapshotRecord: ...
 
     def delete_snapshot(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> None: ...
@@ -138,6 +142,13 @@ class Driver(Protocol):
     # The backend as a whole.
     def stats(self, *, refresh: bool = False) -> dict[str, Any]:
         """Capabilities and capacity, always with a ``pools`` list."""
+
+    def size_limit(self, volume: VolumeRecord, size: int) -> int | None:
+        """The capacity of a volume's pool in GiB, with over-subscription: no volume can be larger.
+        ``None`` if the pool does not report it.
+
+        :param size: in GiB. If the pool was too small for it when last asked, it is asked again.
+        """
 
     def listing(
         self, volumes: Sequence[VolumeRecord], snapshots: Sequence[SnapshotRecord]

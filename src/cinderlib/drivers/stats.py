@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import sys
 from typing import Any
 
 from cinderlib.errors import ConfigurationError
@@ -55,6 +57,22 @@ def with_pools(stats: Any, backend: str, configuration: Any) -> dict[str, Any]:
         pool.update(extra_capabilities(configuration))
     found: dict[str, Any] = stats
     return found
+
+
+def size_limit(pool: dict[str, Any]) -> int | None:
+    """The size in GiB that no volume in a pool can exceed; ``None`` if the pool does not say.
+
+    :param pool: its stats.
+    """
+    total, ratio = pool["total_capacity_gb"], 1.0
+    if not isinstance(total, int | float) or not 0 < total < math.inf:
+        return None  # 'unknown', 'infinite', or drivers that report nothing as 0
+    if pool.get("thin_provisioning_support"):
+        try:
+            ratio = float(pool.get("max_over_subscription_ratio") or math.inf)
+        except ValueError:  # 'auto'
+            return None
+    return int(min(total * max(ratio, 1.0), sys.maxsize))
 
 
 def extra_capabilities(configuration: Any) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from cinderlib import errors
 from cinderlib.locking.process_identity import this_host
 from cinderlib.operations import volumes
 from cinderlib.operations.journal import Journal, recovers
+from cinderlib.operations.refusals import is_refusal
 from cinderlib.persistence.base import Query
+from cinderlib.persistence.host_key import host_of
 from cinderlib.records import ConnectionRecord, IntentRecord, VolumeRecord, replace
 
 LOG = logging.getLogger(__name__)
@@ -22,6 +24,8 @@ def extend(journal: Journal, volume_id: str, size: int) -> tuple[VolumeRecord, b
     :returns: the record, whether it was smaller before, and the size of this host's device in
         bytes, if there is one.
     :raises OutOfRange: the volume is larger already.
+    :raises InvalidVolume: it is connected, and the driver extends disconnected volumes only, or it
+        is in no state to be extended; nothing changed.
     :raises NodeError: the volume has grown, and this host's device has not.
     """
     with journal.locks.hold(volumes.lock_name(volume_id)):
@@ -41,6 +45,13 @@ def extend(journal: Journal, volume_id: str, size: int) -> tuple[VolumeRecord, b
                 f"Volume {volume_id} cannot be extended: it is '{volume.status}'",
                 resource=volume_id,
             )
+        if connected and not driver.extends_connected(volume):
+            raise errors.InvalidVolume(
+                f"Volume {volume_id} cannot be extended while it is connected, by its backend"
+                f" {volume.backend!r}; disconnect it from {host_of(connected[0])} first",
+                resource=volume_id,
+            )
+        volumes.refuse_impossible_size(driver, volume, size)
         settled = _settled_status(connected)
         intent, extending = journal.begin(
             "volume.extend",
@@ -51,8 +62,11 @@ def extend(journal: Journal, volume_id: str, size: int) -> tuple[VolumeRecord, b
         )
         try:
             grown = driver.extend_volume(extending, size)
-        except BaseException:
+        except BaseException as exc:
             failed = replace(extending, status="error_extending", previous_status=settled)
+            if is_refusal(exc):
+                before = {"status": volume.status, "previous_status": volume.previous_status}
+                failed = replace(extending, **before)
             journal.fail(intent, extending, failed)
             raise
         ready = replace(grown, size=size, status=settled, previous_status=None)

@@ -8,7 +8,7 @@ from typing import Any
 from cinderlib import errors
 from cinderlib.operations import volumes
 from cinderlib.operations.journal import Journal, lost, recovers, refuse_differences
-from cinderlib.operations.refusals import note_dependents, status_after
+from cinderlib.operations.refusals import is_refusal, note_dependents, status_after
 from cinderlib.persistence.base import Query, Remove
 from cinderlib.records import IntentRecord, SnapshotRecord, VolumeRecord, replace
 
@@ -51,8 +51,11 @@ def create(
             ready = replace(
                 driver.create_snapshot(creating, volume), status="available", progress="100%"
             )
-        except BaseException:
-            journal.fail(intent, creating, replace(creating, status="error"))
+        except BaseException as exc:
+            if is_refusal(exc) and there is None:
+                journal.drop(intent, Remove(SnapshotRecord, creating.id))
+            else:
+                journal.fail(intent, creating, replace(creating, status="error"))
             raise
         done = f"Snapshot {snapshot.id} of volume {volume.id} was taken"
         return journal.finish_with(intent, done, creating, ready), True

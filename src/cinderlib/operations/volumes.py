@@ -10,7 +10,7 @@ from cinderlib import errors
 from cinderlib.drivers.port import Driver
 from cinderlib.locking.process_identity import this_host
 from cinderlib.operations.journal import Journal, intents_of, lost, recovers, refuse_differences
-from cinderlib.operations.refusals import note_dependents, status_after
+from cinderlib.operations.refusals import is_refusal, note_dependents, status_after
 from cinderlib.persistence.base import Query, Remove
 from cinderlib.persistence.host_key import host_of
 from cinderlib.records import (
@@ -115,17 +115,67 @@ def create(
                 return there, False
             volume = _anew(driver, volume, there)
         source = _source(journal, volume)
+        refuse_impossible_size(driver, volume, volume.size)
         intent, creating = journal.begin(
             "volume.create", lock_name(volume.id), replace(volume, status="creating")
         )
         try:
             made = _make(driver, creating, source)
             ready = replace(made, status="available", launched_at=now())
-        except BaseException:
-            journal.fail(intent, creating, replace(creating, status="error"))
+        except BaseException as exc:
+            _clean_up(journal, driver, intent, creating, exc, kept=there is not None)
             raise
         done = f"Volume {volume.id} was created on {volume.backend}"
         return journal.finish_with(intent, done, creating, ready), True
+
+
+def _clean_up(
+    journal: Journal,
+    driver: Driver,
+    intent: IntentRecord,
+    creating: VolumeRecord,
+    cause: BaseException,
+    *,
+    kept: bool,
+) -> None:
+    """Record that a volume could not be created.
+
+    Its record stays, so that it can be created again or deleted, whatever exists of it by then. If
+    nothing was created, or can be by trying again, no record stays: each attempt would leave one.
+
+    :param kept: whether the record of an earlier attempt has the ID.
+    """
+    leaves_nothing = is_refusal(cause)
+    if isinstance(cause, errors.DriverError) and not cause.retryable:
+        try:
+            driver.delete_volume(creating)
+            leaves_nothing = True
+        except errors.CinderlibError as exc:
+            cause.add_note(f"Cleaning up failed too: {exc}")
+    if leaves_nothing and not kept:
+        journal.drop(intent, Remove(VolumeRecord, creating.id))
+        return
+    cause.add_note(
+        f"Volume {creating.id} stays as 'error': create it again with this ID, or remove it with"
+        f" `cinderlib volume delete {creating.id}`"
+    )
+    journal.fail(intent, creating, replace(creating, status="error"))
+
+
+def refuse_impossible_size(driver: Driver, volume: VolumeRecord, size: int) -> None:
+    """Refuse what the whole pool could not hold, as Cinder's scheduler does.
+
+    :param size: in GiB.
+    :raises OutOfRange: it could not.
+    """
+    limit = driver.size_limit(volume, size)
+    if limit is not None and size > limit:
+        pool = volume.host.partition("#")[2]
+        raise errors.OutOfRange(
+            f"No volume of {size} GiB fits into pool {pool!r} of backend {volume.backend!r}: its"
+            f" capacity, with over-subscription, is {limit} GiB; nothing was created or changed",
+            resource=volume.id,
+        )
 
 
 def _anew(driver: Driver, volume: VolumeRecord, failed: VolumeRecord) -> VolumeRecord:

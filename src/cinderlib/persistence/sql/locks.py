@@ -38,6 +38,7 @@ class ServerLocks:
 
     def __init__(self, url: URL, timeout: float) -> None:
         self._name = engine.display_name(url)
+        self._secrets = engine.secrets_in(url)
         made = engine.create(url, timeout)
         self._connections = Connections(made, MOST, timeout)
         dbapi: Any = made.dialect.dbapi
@@ -65,9 +66,11 @@ class ServerLocks:
             return self._take(numbers, timeout)
         except self._Error as exc:
             # The text of the driver's error can have the URL in it.
-            kind = type(getattr(exc, "orig", None) or exc).__name__
+            text = " ".join(str(getattr(exc, "orig", None) or exc).split())
+            for secret in self._secrets:
+                text = text.replace(secret, "***")
             raise StoreError(
-                f"The locks on {self._name} cannot be reached ({kind}); nothing was done"
+                f"The locks on {self._name} cannot be reached ({text}); nothing was done"
             ) from None
 
     def _take(self, numbers: Sequence[int], timeout: float) -> Callable[[], None] | None:
