@@ -169,6 +169,7 @@ class SnapshotRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
     user_id: str | None = None
     project_id: str | None = None
     metadata: dict[str, str] = {}
+    glance_metadata: dict[str, str] = {}
     group_snapshot_id: str | None = None
     encryption_key_id: str | None = None
     provider_id: str | None = None

@@ -14,6 +14,7 @@ class Played:
     :ivar fails_after: the same, once everything is done.
     :ivar answers: method -> what it returns.
     :ivar pool: what the only pool reports besides its capacity.
+    :ivar stats: what it reports of all.
     :ivar storage: the volumes and snapshots by name, with their size in GiB.
     :ivar exported: the names of exported volumes.
     :ivar mapped: (name of a volume, host).
@@ -26,6 +27,7 @@ class Played:
         self.fails_after: dict[str, BaseException] = {}
         self.answers: dict[str, Any] = {}
         self.pool: dict[str, Any] = {}
+        self.stats: dict[str, Any] = {}
         self.storage: dict[str, int] = {}
         self.exported: set[str] = set()
         self.mapped: set[tuple[str, str]] = set()

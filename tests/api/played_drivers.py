@@ -101,7 +101,7 @@ class BareDriver(driver.MigrateVD, driver.BaseVD):
         pool = {"pool_name": "pool", "multiattach": True, **capacity, **PLAY.pool}
         self._stats = {
             "volume_backend_name": "played", "vendor_name": "test", "driver_version": "1",
-            "storage_protocol": "iSCSI", "pools": [pool],
+            "storage_protocol": "iSCSI", "pools": [pool], **PLAY.stats,
         }  # fmt: skip
         return self._stats
 
@@ -151,3 +151,10 @@ class RevertingDriver(StubDriver):
 
     @_played
     def revert_to_snapshot(self, context: Any, volume: Any, snapshot: Any) -> None: ...
+
+
+class CompletingDriver(StubDriver):
+    """Fills in what its earlier versions did not keep."""
+
+    @_played
+    def update_provider_info(self, volumes: Any, snapshots: Any) -> Any: ...

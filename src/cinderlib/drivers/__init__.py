@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cinderlib.drivers.port import Driver, DriverInfo, Settings
+from cinderlib.locking.backend_lock import BackendLock
 from cinderlib.persistence.base import Store
 from cinderlib.progress import Listener
 
@@ -47,6 +48,7 @@ def load(
     *,
     store: Store,
     settings: Settings,
+    lock: BackendLock | None = None,
     progress: Listener | None = None,
 ) -> Driver:
     """Load a driver for one backend.
@@ -57,6 +59,7 @@ def load(
         meant, and ``$my_ip`` or ``${backend_defaults.volume_backend_name}`` stand for the value of
         that option, except within secrets. ``None`` means the default.
     :param store: what the driver's questions are answered from.
+    :param lock: held around each call of a driver that is not made for several processes at once.
     :param progress: is told how far the driver is, by drivers that say it.
     :raises ConfigurationError: an option is unknown or its value impossible, there is no such
         driver, or Cinder does not support it any more.
@@ -66,7 +69,7 @@ def load(
     prepare(settings)
     from cinderlib.drivers import loading
 
-    return loading.load(name, options, store, settings, progress)
+    return loading.load(name, options, store, settings, lock, progress)
 
 
 def check(name: str, options: Mapping[str, Any], *, settings: Settings) -> Lacks:

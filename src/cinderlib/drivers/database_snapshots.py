@@ -104,7 +104,8 @@ class Snapshots(Part):
     def volume_attachment_get_all_by_host(
         self, context: Any, host: str, filters: Mapping[str, Any] | None = None
     ) -> list[Row]:
-        return self._attachments({"attached_host": host}, filters)
+        found = self._attachments({}, filters)
+        return [row for row in found if row["attached_host"] == host]
 
     def volume_attachment_get_all_by_instance_uuid(
         self, context: Any, instance_uuid: str, filters: Mapping[str, Any] | None = None

@@ -23,6 +23,7 @@ from cinderlib.drivers.lockfiles import LockFiles
 from cinderlib.drivers.port import DriverInfo, Listing
 from cinderlib.drivers.scope import Scope
 from cinderlib.errors import CinderlibError, InvalidState
+from cinderlib.locking.backend_lock import BackendLock
 from cinderlib.progress import Listener, Progress
 from cinderlib.records import (
     ConnectionRecord,
@@ -41,6 +42,7 @@ class LocalDriver:
     :param driver: the driver, set up.
     :param context: a request context, which every call gets.
     :param release: gives back what the load took.
+    :param lock: held around each call, if the driver is not made for several processes at once.
     :param progress: is told how far the driver is, if the driver has an attribute ``on_progress``:
         a function that it calls with the bytes done and the bytes to do.
     """
@@ -52,6 +54,7 @@ class LocalDriver:
         info: DriverInfo,
         context: Any,
         release: Callable[[], None],
+        lock: BackendLock | None = None,
         progress: Listener | None = None,
     ) -> None:
         self._driver = driver
@@ -61,6 +64,7 @@ class LocalDriver:
         self._lock_files = LockFiles(driver)
         self._told = connection_info.Told.of(driver.configuration)
         self._release: Callable[[], None] | None = release
+        self._lock = lock
         self._progress = progress
         self._size_limits: dict[str, int | None] | None = None
         if progress is not None and hasattr(driver, "on_progress"):
@@ -76,7 +80,7 @@ class LocalDriver:
         with self._calling("create volume", volume) as call:
             made = translate.volume(self._context, volume)
             update = self._driver.create_volume(made)
-            return translate.fold(call, volume, made, update)
+            return self._created(translate.fold(call, volume, made, update))
 
     def create_volume_from_snapshot(
         self, volume: VolumeRecord, snapshot: SnapshotRecord
@@ -85,7 +89,7 @@ class LocalDriver:
             made = translate.volume(self._context, volume)
             source = translate.snapshot(self._context, snapshot)
             update = self._driver.create_volume_from_snapshot(made, source)
-            return translate.fold(call, volume, made, update)
+            return self._created(translate.fold(call, volume, made, update))
 
     def create_cloned_volume(self, volume: VolumeRecord, source: VolumeRecord) -> VolumeRecord:
         with self._calling("clone into volume", volume, source) as call:
@@ -93,7 +97,7 @@ class LocalDriver:
             update = self._driver.create_cloned_volume(
                 made, translate.volume(self._context, source)
             )
-            return translate.fold(call, volume, made, update)
+            return self._created(translate.fold(call, volume, made, update))
 
     def delete_volume(self, volume: VolumeRecord) -> None:
         with self._calling("delete volume", volume):
@@ -204,7 +208,7 @@ class LocalDriver:
     def stats(self, *, refresh: bool = False) -> dict[str, Any]:
         with self._calling("report its capacity"):
             answer = translate.plain(self._driver.get_volume_stats(refresh=refresh))
-            told = stats.with_pools(answer, self._scope.backend, self._driver.configuration)
+            told = stats.with_pools(answer, self._scope.backend, self._driver)
         self._size_limits = {pool["pool_name"]: stats.size_limit(pool) for pool in told["pools"]}
         return told
 
@@ -289,6 +293,9 @@ class LocalDriver:
 
     # --- within
 
+    def _created(self, volume: VolumeRecord) -> VolumeRecord:
+        return replace(volume, shared_targets=stats.shares_targets(self._driver.capabilities))
+
     def _progressed(self, done: int, total: int) -> None:
         call = scope.current()
         if self._progress is not None and call is not None:
@@ -300,24 +307,35 @@ class LocalDriver:
     def _calling(self, what: str, *given: Record) -> _Calling:
         if self._release is None:
             raise InvalidState(f"Backend {self._scope.backend!r} is closed", resource=None)
-        return _Calling(self._scope, self._info, what, *given)
+        return _Calling(self._scope, self._info, self._lock, what, *given)
 
 
 class _Calling(scope.Calling):
     """While a method of the driver runs, whose errors become the library's.
 
+    :param lock: held meanwhile, if the driver is not made for several processes at once.
     :param what: what the driver is to do, for the message.
     """
 
-    __slots__ = ("_info", "_what")
+    __slots__ = ("_info", "_lock", "_what")
 
-    def __init__(self, scope: Scope, info: DriverInfo, what: str, *given: Record) -> None:
+    def __init__(
+        self, scope: Scope, info: DriverInfo, lock: BackendLock | None, what: str, *given: Record
+    ) -> None:
         super().__init__(scope, *given)
         self._info = info
+        self._lock = lock
         self._what = what
 
+    def __enter__(self) -> scope.Call:
+        if self._lock is not None:
+            self._lock.__enter__()
+        return super().__enter__()
+
     def __exit__(self, *error: object) -> None:
-        super().__exit__()
+        super().__exit__(*error)
+        if self._lock is not None:
+            self._lock.__exit__()
         raised = error[1]
         if not isinstance(raised, Exception) or isinstance(raised, CinderlibError):
             return

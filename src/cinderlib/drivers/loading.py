@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import sys
@@ -19,6 +20,7 @@ from cinderlib.drivers import (
     lookup,
     names,
     options,
+    provider_info,
     requirements,
     scope,
     threads,
@@ -30,6 +32,7 @@ from cinderlib.drivers.port import DriverInfo, Settings
 from cinderlib.drivers.registry_lock import REGISTRY_LOCK
 from cinderlib.drivers.scope import Scope, View
 from cinderlib.errors import CinderlibError, ConfigurationError, MissingDependency
+from cinderlib.locking.backend_lock import BackendLock
 from cinderlib.persistence.base import Store
 from cinderlib.progress import Listener
 from cinderlib.records import VolumeRecord
@@ -42,6 +45,7 @@ def load(
     given: Mapping[str, Any],
     store: Store,
     settings: Settings,
+    lock: BackendLock | None,
     progress: Listener | None,
 ) -> LocalDriver:
     """See :func:`cinderlib.drivers.load`."""
@@ -50,6 +54,8 @@ def load(
     with REGISTRY_LOCK:
         bootstrap.start(settings)  # again: from here on others cannot change it
         driver_class = import_class(path)
+        if driver_class.SUPPORTS_ACTIVE_ACTIVE:
+            lock = None
         opts = options.declared(driver_class)
         plain, secret = options.take(
             group,
@@ -65,7 +71,8 @@ def load(
         _refuse_unsupported(driver_class, conf, name)
         _quiet_certificates(given, settings)
         context = translate.context(settings.user_id, settings.project_id)
-        driver = _set_up(driver_class, conf, own, context, secret)
+        with lock or contextlib.nullcontext():
+            driver = _set_up(driver_class, conf, own, context, secret)
     except BaseException:
         _release(own, group)
         raise
@@ -81,7 +88,7 @@ def load(
         host_limited=bool(getattr(driver, "host_limited", False)),
         keeps_newer_snapshots=abilities.of(driver).keeps_newer_snapshots,
     )
-    return LocalDriver(driver, own, info, context, lambda: _release(own, group), progress)
+    return LocalDriver(driver, own, info, context, lambda: _release(own, group), lock, progress)
 
 
 def check(name: str, given: Mapping[str, Any], settings: Settings) -> requirements.Lacks:
@@ -186,6 +193,7 @@ def _set_up(
             _adapt()  # a part of the driver can have been imported just now
             _bind(driver, own)
             driver.init_capabilities()
+            provider_info.complete(driver, own, context)
             driver.set_throttle()
             driver.set_initialized()
         except CinderlibError:

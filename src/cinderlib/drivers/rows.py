@@ -56,6 +56,11 @@ _VALUES: dict[type[Record], Callable[[Record], tuple[Any, ...]]] = {
 }
 
 
+#: Whose a volume is to drivers if its record does not say: some name folders and tenants on the
+#: storage by it. The same names as in cinderlib 5.
+DEFAULT_OWNER = {"user_id": "cinderlib", "project_id": "cinderlib"}
+
+
 class Row(dict[str, Any]):
     """A row: its columns are keys and attributes. Its repr shows no values, which can be secret."""
 
@@ -72,6 +77,9 @@ def columns(record: Record) -> dict[str, Any]:
     kind = type(record)
     values = _CONSTANT[kind].copy()
     values.update(zip(_COLUMNS[kind], _VALUES[kind](record), strict=True))
+    for column, owner in DEFAULT_OWNER.items():
+        if values.get(column, owner) is None:
+            values[column] = owner
     if isinstance(auth := values.get("provider_auth"), Secret):
         values["provider_auth"] = auth.reveal()
     return values
@@ -159,6 +167,8 @@ def connection(record: ConnectionRecord) -> Row:
         {
             **_naive(columns(record)),
             "attach_time": attached_at,
+            # Cinder's is never empty: it is the connector's.
+            "attached_host": record.attached_host or record.connector.get("host"),
             "attach_status": attach_status(record),
             "connector": json.dumps(record.connector) if record.connector else None,
             "connection_info": json.dumps(info) if info else None,

@@ -11,9 +11,10 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import dataclasses
+import os
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from cinderlib.errors import StaleRecord
 from cinderlib.persistence.base import Put, Remove, Store
@@ -75,9 +76,10 @@ class Calling:
     up to three times.
     """
 
-    __slots__ = ("_call", "_token")
+    __slots__ = ("_call", "_pid", "_token")
 
     def __init__(self, scope: Scope, *given: Record) -> None:
+        self._pid = os.getpid()
         self._call = Call(scope, {(type(record), record.id): record for record in given})
         self._token: contextvars.Token[Call | None] | None = None
 
@@ -86,8 +88,18 @@ class Calling:
         return self._call
 
     def __exit__(self, *error: object) -> None:
+        if os.getpid() != self._pid:
+            _leave_child(error[1] if error else None)
         assert self._token is not None
         _current.reset(self._token)
+
+
+def _leave_child(error: object) -> NoReturn:
+    """A driver forked, and its child comes back from the call, since what it was to execute is not
+    there. It would run on as a copy of the host program."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"{type(error).__name__}: {error}\n".encode(errors="replace"))
+    os._exit(127)
 
 
 def current() -> Call | None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections.abc import Mapping
 from typing import Any
+
+from cinder.common import constants
 
 from cinderlib.errors import ConfigurationError
 
@@ -31,13 +34,16 @@ _OF_A_POOL = (
 )
 
 
-def with_pools(stats: Any, backend: str, configuration: Any) -> dict[str, Any]:
+def with_pools(stats: Any, backend: str, driver: Any) -> dict[str, Any]:
     """The stats, always with ``pools``.
 
     A driver that reports capacity for the whole backend has one pool, named as the backend.
     Capacities stay as reported: a number of GiB, ``'infinite'`` or ``'unknown'``.
 
+    What Cinder's manager adds for its scheduler is added too.
+
     :param stats: in plain values; ``None`` for a driver that has nothing to report.
+    :param driver: that reported them.
     :raises ValueError: it is nothing that a driver could report.
     """
     stats = {} if stats is None else stats
@@ -50,13 +56,26 @@ def with_pools(stats: Any, backend: str, configuration: Any) -> dict[str, Any]:
     if not pools:
         pool = {key: stats[key] for key in _OF_A_POOL if key in stats}
         pools = stats["pools"] = [{"pool_name": stats["volume_backend_name"], **pool}]
+    stats.setdefault("filter_function", driver.get_filter_function())
+    stats.setdefault("goodness_function", driver.get_goodness_function())
     for pool in pools:
         pool["pool_name"] = str(pool.get("pool_name") or stats["volume_backend_name"])
         pool.setdefault("total_capacity_gb", "unknown")
         pool.setdefault("free_capacity_gb", "unknown")
-        pool.update(extra_capabilities(configuration))
+        if stats.get("storage_protocol") in constants.CACHEABLE_PROTOCOLS:
+            pool.setdefault("cacheable", True)
+        pool.update(extra_capabilities(driver.configuration))
     found: dict[str, Any] = stats
     return found
+
+
+def shares_targets(capabilities: Mapping[str, Any]) -> bool:
+    """Whether hosts reach several volumes through one target, so that one that attaches a volume
+    can see others appear and go. Drivers say when they do not; it concerns iSCSI and NVMe-oF."""
+    if capabilities.get("shared_targets", True) is False:
+        return False
+    protocol = capabilities.get("storage_protocol")
+    return protocol in constants.ISCSI_VARIANTS or protocol in constants.NVMEOF_ALL_PROTOCOLS
 
 
 def size_limit(pool: dict[str, Any]) -> int | None:

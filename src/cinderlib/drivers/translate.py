@@ -56,7 +56,10 @@ _METADATA_HELD = tuple((name, base._get_attrname(name)) for name in _METADATA)
 def context(user_id: str | None, project_id: str | None) -> Any:
     """An administrator's request context that leaves no trace in thread-local storage."""
     return cinder_context.RequestContext(
-        user_id=user_id, project_id=project_id, is_admin=True, overwrite=False
+        user_id=user_id or rows.DEFAULT_OWNER["user_id"],
+        project_id=project_id or rows.DEFAULT_OWNER["project_id"],
+        is_admin=True,
+        overwrite=False,
     )
 
 
@@ -85,6 +88,9 @@ def _made(context: Any, record: VolumeRecord | SnapshotRecord, type_id: str) -> 
     state.update(form.same, _context=context, _changed_fields=set())
     state.update(zip(form.kept, form.values(record), strict=True))
     state[_TYPE_ID] = type_id
+    for attribute, owner in _DEFAULT_OWNER:
+        if state[attribute] is None:
+            state[attribute] = owner
     state[_AUTH] = None if record.provider_auth is None else record.provider_auth.reveal()
     for name in form.converted:
         setattr(made, name, getattr(record, name))
@@ -104,6 +110,7 @@ def _made(context: Any, record: VolumeRecord | SnapshotRecord, type_id: str) -> 
 
 
 _TYPE_ID = base._get_attrname("volume_type_id")
+_DEFAULT_OWNER = [(base._get_attrname(name), owner) for name, owner in rows.DEFAULT_OWNER.items()]
 _AUTH = base._get_attrname("provider_auth")
 
 

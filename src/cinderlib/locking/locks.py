@@ -22,6 +22,7 @@ from typing import Any
 
 from cinderlib import errors
 from cinderlib.locking import process_identity
+from cinderlib.locking.backend_lock import BackendLock, number_of
 from cinderlib.locking.shared import SharedLocks
 from cinderlib.records import Owner
 
@@ -104,6 +105,13 @@ class Locks:
         :raises StoreError: the service that keeps the locks cannot be reached.
         """
         return Holding(self, names, self._timeout if timeout is None else timeout)
+
+    def of_backend(self, name: str) -> BackendLock | None:
+        """What keeps other processes out of a backend's driver while this one is inside; ``None``
+        if no other process shares the store."""
+        if self._others is None:
+            return None
+        return BackendLock(self._others, number_of(name, CALLS.stop, STRIPES), name, self._timeout)
 
     def _take(self, stripe: int, deadline: float) -> bool:
         """Take the lock of this process; gives whether it was got until then."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from cinderlib import errors, serialization, validation
-from cinderlib.operations import exports, reconciliation
+from cinderlib.operations import capacity, exports, reconciliation
 from cinderlib.operations.discrepancies import Discrepancy
 from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
 
@@ -162,7 +162,7 @@ class Backend:
     @property
     def pool_names(self) -> tuple[str, ...]:
         """The names of its pools."""
-        return tuple(pool["pool_name"] for pool in self.stats()["pools"])
+        return tuple(pool["pool_name"] for pool in self.driver_stats()["pools"])
 
     @property
     def scan_attempts(self) -> int:
@@ -188,6 +188,13 @@ class Backend:
 
         :param refresh: ask the storage; otherwise what it said last is given.
         """
+        reported = self.driver_stats(refresh=refresh)
+        if "allocated_capacity_gb" not in reported:
+            capacity.add_allocated(self.controller.store, self._name, reported)
+        return reported
+
+    def driver_stats(self, *, refresh: bool = False) -> dict[str, Any]:
+        """The stats without what all volumes in the store have to be read for."""
         if refresh or self._stats is None:
             self._stats = self._driver.stats(refresh=refresh)
         return self._stats
@@ -304,7 +311,7 @@ class Backend:
 
     def _refuse_without_multiattach(self, pool_name: str) -> None:
         """Drivers say of their pools, or of all together, whether they map for several hosts."""
-        stats = self.stats()
+        stats = self.driver_stats()
         pools = [pool for pool in stats["pools"] if pool["pool_name"] == pool_name]
         pool = pools[0] if pools else stats["pools"][0]
         if not pool.get("multiattach", stats.get("multiattach")):

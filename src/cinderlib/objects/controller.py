@@ -246,7 +246,12 @@ class Controller(StoreQueries):
         from cinderlib import drivers
 
         return drivers.load(
-            name, given, store=self.store, settings=self._settings(), progress=self._tell
+            name,
+            given,
+            store=self.store,
+            settings=self._settings(),
+            lock=self._locks.of_backend(name),
+            progress=self._tell,
         )
 
     def _settings(self) -> Settings:
@@ -290,7 +295,7 @@ class Controller(StoreQueries):
         node = self.local_host.node(
             multipath=info.multipath, enforce_multipath=info.enforce_multipath
         )
-        protocol = backend.stats().get("storage_protocol")
+        protocol = backend.driver_stats().get("storage_protocol")
         return node.connector_properties(protocol if isinstance(protocol, str) else None)
 
     # --- documents -----------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from cinderlib import errors
 from cinderlib.locking.process_identity import this_host
 from cinderlib.operations import volumes, whole_call_intents
 from cinderlib.operations.journal import Journal, intents_of, lost, recovers
+from cinderlib.operations.refusals import status_after
 from cinderlib.operations.unmapping import (
     forced,
     is_the_drivers,
@@ -328,7 +329,8 @@ def disconnect(
             after = unmap(driver, volume, detaching, last=not others, force=force)
         except BaseException as exc:
             if not force or not is_the_drivers(exc):
-                journal.fail(intent, detaching, replace(detaching, status="error_detaching"))
+                status = status_after(exc, stored.status, "error_detaching")
+                journal.fail(intent, detaching, replace(detaching, status=status))
                 raise
             _warn_left(connection, exc)
             owed.append(Put(unmap_intent(detaching)))

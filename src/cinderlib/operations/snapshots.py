@@ -41,7 +41,12 @@ def create(
                 f"No snapshot can be taken of volume {volume.id}: it is '{volume.status}'",
                 resource=volume.id,
             )
-        snapshot = replace(snapshot, volume_size=volume.size, status="creating")
+        snapshot = replace(
+            snapshot,
+            volume_size=volume.size,
+            glance_metadata=volume.glance_metadata,
+            status="creating",
+        )
         if there is not None:
             # What a failed creation left is removed before it is tried again.
             driver.delete_snapshot(there, volume)

@@ -116,6 +116,8 @@ def create(
             volume = _anew(driver, volume, there)
         source = _source(journal, volume)
         refuse_impossible_size(driver, volume, volume.size)
+        if source is not None:
+            volume = replace(volume, glance_metadata=source.glance_metadata)
         intent, creating = journal.begin(
             "volume.create", lock_name(volume.id), replace(volume, status="creating")
         )

@@ -50,6 +50,8 @@ class FileDriver(Adoption, driver.VolumeDriver):  # type: ignore[misc]
     """
 
     VERSION = "1.0.0"
+    #: Files are created under names that follow from ids, and whole: processes need no lock.
+    SUPPORTS_ACTIVE_ACTIVE = True
     #: Another host can do nothing with a connection: there is no network protocol behind it.
     host_limited = True
     #: See :mod:`cinderlib.drivers.abilities`. Files do not depend on each other.

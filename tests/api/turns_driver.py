@@ -1,0 +1,87 @@
+"""A driver that sees whether two processes are inside it at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from cinderlib.drivers.file.driver import FileDriver
+
+#: Seconds that a process waits for another, at the most.
+PATIENCE = 120.0
+
+
+class TurnsDriver(FileDriver):
+    """Each process that is inside has a file in ``inside``; two of them leave ``together``.
+
+    While there is a file ``hold``, a process that creates a volume stays inside. One that comes in
+    then creates ``held``.
+    """
+
+    SUPPORTS_ACTIVE_ACTIVE = False
+    _count = 0
+    _guard = threading.Lock()
+
+    @property
+    def _seen(self) -> Path:
+        return Path(self.configuration.file_root).parent
+
+    @contextlib.contextmanager
+    def _inside(self) -> Any:
+        kind, folder = TurnsDriver, self._seen / "inside"
+        folder.mkdir(exist_ok=True)
+        mine = folder / str(os.getpid())
+        with kind._guard:
+            kind._count += 1
+            mine.touch()
+        try:
+            if len(os.listdir(folder)) > 1:
+                (self._seen / "together").touch()
+            time.sleep(0.002)  # the work
+            yield
+        finally:
+            with kind._guard:
+                kind._count -= 1
+                if not kind._count:
+                    mine.unlink()
+
+    def do_setup(self, context: Any) -> None:
+        with self._inside():
+            super().do_setup(context)
+
+    def create_volume(self, volume: Any) -> None:
+        with self._inside():
+            deadline = time.monotonic() + PATIENCE
+            while (self._seen / "hold").exists() and time.monotonic() < deadline:
+                (self._seen / "held").touch()
+                time.sleep(0.01)
+            super().create_volume(volume)
+
+    def delete_volume(self, volume: Any) -> None:
+        with self._inside():
+            super().delete_volume(volume)
+
+    def get_volume_stats(self, refresh: bool = False) -> Any:
+        with self._inside():
+            return super().get_volume_stats(refresh)
+
+
+class TogetherDriver(TurnsDriver):
+    """The same, made for several processes."""
+
+    SUPPORTS_ACTIVE_ACTIVE = True
+
+
+class ForkingDriver(FileDriver):
+    """Forks to run a program that is not installed, as Infortrend's does with Java."""
+
+    def create_volume(self, volume: Any) -> None:
+        pid = os.fork()
+        if not pid:
+            os.execv("/nonexistent/java", ["java"])
+        self.ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        super().create_volume(volume)
