@@ -111,7 +111,7 @@ class Locks:
         if no other process shares the store."""
         if self._others is None:
             return None
-        return BackendLock(self._others, number_of(name, CALLS.stop, STRIPES), name, self._timeout)
+        return BackendLock(self._others, number_of(name, STRIPES, STRIPES), name, self._timeout)
 
     def _take(self, stripe: int, deadline: float) -> bool:
         """Take the lock of this process; gives whether it was got until then."""
