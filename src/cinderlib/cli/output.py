@@ -73,6 +73,12 @@ def attribute(resource: Any, name: str) -> Any:
         return "***"
 
 
+def device(path: Any, state: str | None) -> Any:
+    """A device, and what became of it if it is not what it was."""
+    words = {"gone": "gone", "another": "another device", "unknown": "state unknown"}
+    return f"{path} ({words[state]})" if path and state in words else path
+
+
 def as_json(data: Any) -> None:
     """One JSON document."""
     click.echo(json.dumps(data, indent=2, default=_plain, ensure_ascii=False))

@@ -22,11 +22,13 @@ class Mount(NamedTuple):
     :ivar number: the mount's ID.
     :ivar point: where it is mounted.
     :ivar kind: the type of its filesystem.
+    :ivar source: what is mounted: a device, an export.
     """
 
     number: str
     point: str
     kind: str
+    source: str
 
 
 def mounts() -> Iterator[Mount]:
@@ -35,7 +37,8 @@ def mounts() -> Iterator[Mount]:
         for line in lines:
             fields, _, rest = line.partition(" - ")
             number, _, _, _, point, *_ = fields.split(" ")
-            yield Mount(number, _OCTAL.sub(_character, point), rest.split(" ")[0])
+            kind, source, *_ = rest.split(" ")
+            yield Mount(number, _unescaped(point), kind, _unescaped(source))
 
 
 def is_mount_point(path: str) -> bool:
@@ -58,5 +61,5 @@ def is_of_one_kernel(folder: str) -> bool:
     return any(mount.number == number and mount.kind in _OF_ONE_KERNEL for mount in mounts())
 
 
-def _character(match: re.Match[str]) -> str:
-    return chr(int(match[1], 8))
+def _unescaped(text: str) -> str:
+    return _OCTAL.sub(lambda match: chr(int(match[1], 8)), text)

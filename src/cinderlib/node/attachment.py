@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
+
+#: What became of a device: it is there and the volume's; it is not there; its name has gone to
+#: another; it cannot be told, for want of rights or because what tells it apart is unreadable.
+DeviceState = Literal["ok", "gone", "another", "unknown"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -16,6 +20,9 @@ class Attachment:
     :ivar multipath_id: name of the multipath map, where there is one.
     :ivar scsi_wwn: of the SCSI device, where there is one.
     :ivar connection_info: the connection document with the device in it. Can carry keys in clear.
+    :ivar state: of the device when it was looked at: ``'ok'``, ``'gone'`` if it is not there any
+        more, ``'another'`` if the path leads to something else by now, ``'unknown'`` if that cannot
+        be told.
     :ivar changed: whether the attach made it; it can have been there already.
     """
 
@@ -24,6 +31,7 @@ class Attachment:
     connection_info: dict[str, Any] = dataclasses.field(repr=False)
     multipath_id: str | None = None
     scsi_wwn: str | None = None
+    state: DeviceState = "ok"
     changed: bool = dataclasses.field(default=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:

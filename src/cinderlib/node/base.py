@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import logging
 import os
 from typing import Any
 
-from cinderlib.errors import DeviceUnavailable
+from cinderlib.errors import CinderlibError, DeviceUnavailable
 from cinderlib.node import block, command
+from cinderlib.node.attachment import DeviceState
 from cinderlib.node.document import ConnectionDocument
 from cinderlib.node.state import Entry, State
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,6 +90,24 @@ class Connector(abc.ABC):
         path = device["path"]
         if isinstance(path, str) and not os.path.exists(path):
             raise DeviceUnavailable(f"There is no device {path}.", resource=self.document.id)
+
+    def exists(self, device: dict[str, Any]) -> bool:
+        """Whether there is any device under its name."""
+        path = device.get("path")
+        return isinstance(path, str) and os.path.lexists(path)
+
+    def look(self, device: dict[str, Any]) -> DeviceState:
+        """What became of a device that was made earlier."""
+        try:
+            if not self.exists(device):
+                return "gone"
+            self.identify(device)
+        except DeviceUnavailable:
+            return "another"
+        except CinderlibError as exc:
+            LOG.debug("A device cannot be looked at: %s", exc)
+            return "unknown"
+        return "ok"
 
     def size(self, device: dict[str, Any]) -> int | None:
         """The size that the device offers in bytes, ``None`` when it says nothing of the volume."""

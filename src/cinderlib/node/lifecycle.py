@@ -18,7 +18,7 @@ from cinderlib.errors import (
     LeftoverDevice,
 )
 from cinderlib.node import block, protocols
-from cinderlib.node.attachment import Attachment
+from cinderlib.node.attachment import Attachment, DeviceState
 from cinderlib.node.base import Connector, HostSettings
 from cinderlib.node.document import ConnectionDocument
 from cinderlib.node.state import Entry
@@ -47,7 +47,11 @@ class Leftover(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def attachment(
-    document: ConnectionDocument, device: dict[str, Any], *, changed: bool = False
+    document: ConnectionDocument,
+    device: dict[str, Any],
+    *,
+    changed: bool = False,
+    state: DeviceState = "ok",
 ) -> Attachment:
     """What the caller gets of a device."""
     return Attachment(
@@ -56,6 +60,7 @@ def attachment(
         connection_info=document.with_device(device),
         multipath_id=device.get("multipath_id"),
         scsi_wwn=device.get("scsi_wwn"),
+        state=state,
         changed=changed,
     )
 
@@ -118,6 +123,22 @@ def extend(
     """See :meth:`cinderlib.node.Node.extend`; ``None`` when it is not attached."""
     with _known(document, settings, device) as (connector, known, _):
         return connector.extend(known) if known else None
+
+
+def attachments(settings: HostSettings) -> Iterator[Attachment]:
+    """See :meth:`cinderlib.node.Node.attachments`."""
+    for entry in settings.state.entries():
+        if entry.status == "attached" and entry.device:
+            connector = as_attached(entry, settings)
+            state = connector.look(entry.device)
+            yield attachment(connector.document, entry.device, state=state)
+
+
+def look(
+    document: ConnectionDocument, settings: HostSettings, device: dict[str, Any]
+) -> DeviceState:
+    """What became of a device that was recorded elsewhere than in this host's state."""
+    return protocols.connector(document, settings).look(device)
 
 
 def leftovers(settings: HostSettings) -> Iterator[Leftover]:
@@ -230,6 +251,9 @@ def _detach(
     force: bool = False,
 ) -> None:
     state = connector.settings.state
+    if device and connector.look(device) == "another":
+        LOG.warning("%s is another device by now, and is left alone", device["path"])
+        device = None
     if device and not force and (users := connector.users(device)):
         raise DeviceInUse(
             f"{device['path']} is used by {', '.join(users)}.", resource=connector.document.id

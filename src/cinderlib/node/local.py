@@ -80,6 +80,11 @@ class LocalConnector(Connector):
                 f"{path} is not a device of {self.source}.", resource=self.document.id
             )
 
+    def exists(self, device: dict[str, Any]) -> bool:
+        path = device.get("path")
+        # The nodes of loop devices stay when the devices are free.
+        return super().exists(device) and not (isinstance(path, str) and loop.is_free(path))
+
     def verify(self, device: dict[str, Any]) -> None:
         super().verify(device)
         path = device["path"]

@@ -30,6 +30,8 @@ _SET_CAPACITY = 0x4C07
 _SET_DIRECT_IO = 0x4C08
 _CONFIGURE = 0x4C0A
 _GET_STATUS = 0x4C05
+#: The number of the driver that all loop devices have.
+_MAJOR = 7
 _DIRECT_IO = 16
 #: The begin of ``struct loop_info64``: the filesystem's device, the inode, the device's own number.
 _STATUS = struct.Struct("=QQQ 208x")
@@ -80,6 +82,16 @@ def backing_file(device: str) -> str | None:
     if not block.is_block(device):
         return None
     return block.read(block.sysfs(device) / "loop/backing_file")
+
+
+def is_free(device: str) -> bool:
+    """Whether the path is a loop device that has no file."""
+    try:
+        status = os.stat(device)
+    except OSError:
+        return False
+    is_loop = stat.S_ISBLK(status.st_mode) and os.major(status.st_rdev) == _MAJOR
+    return is_loop and backing_file(device) is None
 
 
 def is_of(device: str, source: Source | None) -> bool:

@@ -10,7 +10,7 @@ import msgspec
 
 from cinderlib.errors import ConnectionNotFound, NotLocal
 from cinderlib.node import lifecycle, properties
-from cinderlib.node.attachment import Attachment
+from cinderlib.node.attachment import Attachment, DeviceState
 from cinderlib.node.base import HostSettings
 from cinderlib.node.document import ConnectionDocument
 from cinderlib.node.lifecycle import Leftover
@@ -156,12 +156,20 @@ class Node:
         return size
 
     def attachments(self) -> list[Attachment]:
-        """What is attached on this host and recorded, oldest key first."""
-        return [
-            lifecycle.attachment(ConnectionDocument(entry.document), entry.device)
-            for entry in self._settings.state.entries()
-            if entry.status == "attached" and entry.device
-        ]
+        """What is attached on this host and recorded, ordered by key. Each one's ``state`` says
+        whether its device is there now."""
+        return list(lifecycle.attachments(self._settings))
+
+    def look(self, connection_info: Mapping[str, Any], device: Mapping[str, Any]) -> DeviceState:
+        """Look at a device that was attached earlier; nothing is changed.
+
+        :param connection_info: as for :meth:`attach`.
+        :param device: what the attach gave.
+        :returns: ``'ok'``, ``'gone'``, ``'another'`` or ``'unknown'``, as
+            :attr:`Attachment.state` says.
+        :raises InvalidDocument: a field is missing or of the wrong type.
+        """
+        return lifecycle.look(ConnectionDocument(connection_info), self._settings, dict(device))
 
     def leftovers(self) -> list[Leftover]:
         """What attaches and detaches that were interrupted left on this host."""

@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 
 from cinderlib.errors import DeviceUnavailable
-from cinderlib.locking import state_folder
+from cinderlib.locking import filesystems, state_folder
 from cinderlib.node import block, command
+from cinderlib.node.attachment import DeviceState
 from cinderlib.node.base import HostSettings
 from cinderlib.node.brick import BrickConnector
 from cinderlib.node.document import ConnectionDocument, check
@@ -86,6 +87,16 @@ class RemoteFsConnector(BrickConnector):
                 resource=self.document.id,
             )
 
+    def exists(self, device: dict[str, Any]) -> bool:
+        return self._is_mounted()
+
+    def look(self, device: dict[str, Any]) -> DeviceState:
+        # Not by looking at the file: that waits for ever when the server is away.
+        sources = {each.source for each in filesystems.mounts() if each.point == str(self._mount)}
+        if not sources:
+            return "gone"
+        return "ok" if self._data.export in sources else "another"
+
     def size(self, device: dict[str, Any]) -> int | None:
         return block.size(device["path"]) if self._data.format in (None, "raw") else None
 
@@ -100,9 +111,7 @@ class RemoteFsConnector(BrickConnector):
 
     def _is_mounted(self) -> bool:
         # Not by looking at the folder: that waits for ever when the server is away.
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
-            points = (line.split(" ")[4] for line in mounts)
-            return str(self._mount).replace(" ", "\\040") in points
+        return filesystems.is_mount_point(str(self._mount))
 
     def _is_shared(self) -> bool:
         """Whether another volume of this host uses the same mount."""

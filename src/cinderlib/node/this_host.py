@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cinderlib import serialization
+from cinderlib import errors, serialization
+from cinderlib.locking.process_identity import this_host
 from cinderlib.records import ConnectionRecord, VolumeRecord
 
 if TYPE_CHECKING:
     from cinderlib.node import Node
+    from cinderlib.node.attachment import DeviceState
 
 
 class LocalHost:
@@ -81,6 +83,21 @@ class LocalHost:
         if handle is not None:
             device = {**(device or {}), "path": handle}
         return self.node().extend(document, device=device)
+
+    def look(self, connection: ConnectionRecord) -> DeviceState | None:
+        """What became of the device of a connection; ``None`` if it has none on this host."""
+        if connection.device is None or connection.attached_host != this_host():
+            return None
+        try:
+            device = connection.device.reveal()
+            if device.get("path") is None:
+                # A handle goes with the process that has it.
+                return "ok" if connection.id in self._handles else "unknown"
+            document = serialization.wire(connection)
+            document.pop("device", None)
+            return self.node().look(document, device)
+        except errors.CinderlibError:
+            return "unknown"
 
     def handle(self, connection_id: str) -> Any:
         """The handle of this process for a connection, or ``None``."""

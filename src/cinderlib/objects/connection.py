@@ -15,6 +15,7 @@ from cinderlib.operations import connections as operations
 from cinderlib.records import ConnectionRecord, Secret, VolumeRecord, new_id, replace
 
 if TYPE_CHECKING:
+    from cinderlib.node.attachment import DeviceState
     from cinderlib.objects.backend import Backend
     from cinderlib.objects.volume import Volume
 
@@ -200,6 +201,17 @@ class Connection(ConnectionFields, Resource):
         if device is None:
             return None
         return self._controller.local_host.handle(self.id) or device.get("path")
+
+    @property
+    def device_state(self) -> DeviceState | None:
+        """Whether the device is there, looked at now: ``'ok'``, ``'gone'``, ``'another'`` if its
+        path leads to something else by now, ``'unknown'`` if that cannot be told; ``None`` if it is
+        not attached, or on another host."""
+        return self._controller.local_host.look(self._record)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its fields as plain data, without secrets, and its :attr:`device_state`."""
+        return {**super().to_dict(), "device_state": self.device_state}
 
     @property
     def protocol(self) -> str | None:

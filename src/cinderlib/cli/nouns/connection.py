@@ -45,7 +45,7 @@ def list_(app: App, backend: str | None, volume: str | None, host: str | None) -
             output.attribute(item, "protocol"),
             item.attach_mode,
             "attached" if item.attached else "mapped" if item.connected else item.status,
-            output.attribute(item, "path"),
+            output.device(output.attribute(item, "path"), item.device_state),
             backend_name(item),
         )
         for item in found
@@ -80,7 +80,8 @@ def show(app: App, connection: str, document: bool) -> None:
     else:
         facts = found.to_dict()
         facts.update(
-            protocol=output.attribute(found, "protocol"), path=output.attribute(found, "path")
+            protocol=output.attribute(found, "protocol"),
+            path=output.device(output.attribute(found, "path"), facts.pop("device_state")),
         )
         facts.pop("conn_info"), facts.pop("device")
         output.facts_of(found, facts)

@@ -52,7 +52,11 @@ def list_(app: App) -> None:
     if app.as_json:
         output.as_json_list(_facts(item) for item in attached)
         return
-    rows = [tuple(_facts(item).values()) for item in attached]
+    rows = []
+    for item in attached:
+        facts = _facts(item)
+        facts["path"] = output.device(item.path, facts.pop("state"))
+        rows.append(tuple(facts.values()))
     output.table(("DEVICE", "CONNECTION", "VOLUME", "PROTOCOL", "MULTIPATH", "WWN"), rows)
     app.say_empty(rows, "volumes attached on this host")
 
@@ -67,6 +71,7 @@ def _facts(attachment: cl.Attachment) -> dict[str, Any]:
         "protocol": document["conn"]["driver_volume_type"],
         "multipath_id": attachment.multipath_id,
         "scsi_wwn": attachment.scsi_wwn,
+        "state": attachment.state,
     }
 
 

@@ -126,9 +126,9 @@ def show(app: App, volume: str) -> None:
     facts["size"] = sizes.of_gib(found.size)
     facts["snapshots"] = [f"{item.id} {item.name}".rstrip() for item in found.snapshots]
     facts["connections"] = [
-        f"{item.id} {item.connector_info.get('host', '')} {path or ''}".rstrip()
+        f"{item.id} {item.connector_info.get('host', '')} {device or ''}".rstrip()
         for item in found.connections
-        for path in [output.attribute(item, "path")]
+        for device in [output.device(output.attribute(item, "path"), item.device_state)]
     ]
     output.facts_of(found, facts)
 

@@ -1,0 +1,98 @@
+"""Listings that name a device have looked at it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cli.command import Command
+
+import cinderlib as cl
+from cinderlib.node import loop
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 or not os.path.exists("/dev/loop-control"),
+    reason="needs root and the kernel's loop module (run as root, `modprobe loop`)",
+)
+
+
+@pytest.fixture
+def attached(cinderlib: Command) -> Iterator[str]:
+    """The device of a volume ``data``."""
+    cinderlib("volume", "create", "data", "1GiB")
+    yield cinderlib("volume", "attach", "data").line
+    cinderlib("volume", "detach", "data", "--force", "--yes")
+    cinderlib("volume", "delete", "data", "--yes")
+
+
+def file_of(cinderlib: Command) -> loop.Source:
+    (volume,) = cinderlib.volumes.glob("volume-*")
+    source = loop.Source.of(str(volume))
+    assert source is not None
+    return source
+
+
+def states(cinderlib: Command) -> tuple[list[str], set[str]]:
+    """What the listings say of the device: for people, and for programs."""
+    connection = cinderlib("connection", "list", "--json").json[0]["id"]
+    texts = [
+        cinderlib("node", "list").stdout,
+        cinderlib("connection", "list").stdout,
+        cinderlib("connection", "show", connection).stdout,
+        cinderlib("volume", "show", "data").stdout,
+    ]
+    fields = {
+        cinderlib("node", "list", "--json").json[0]["state"],
+        cinderlib("connection", "list", "--json").json[0]["device_state"],
+        cinderlib("connection", "show", connection, "--json").json["device_state"],
+        cinderlib("volume", "show", "data", "--json").json["connections"][0]["device_state"],
+    }
+    return texts, fields
+
+
+def test_a_device_that_is_there(cinderlib: Command, attached: str) -> None:
+    texts, fields = states(cinderlib)
+    assert fields == {"ok"}
+    assert all(attached in text and f"{attached} (" not in text for text in texts)
+
+
+def test_a_device_that_is_gone(cinderlib: Command, attached: str) -> None:
+    loop.remove(attached, file_of(cinderlib))
+    texts, fields = states(cinderlib)
+    assert fields == {"gone"}
+    assert all(f"{attached} (gone)" in text for text in texts)
+
+
+def test_a_device_whose_name_another_has_by_now(
+    cinderlib: Command, attached: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is shown as such, and neither attach nor detach touches it."""
+    loop.remove(attached, file_of(cinderlib))
+    image = tmp_path / "image"
+    image.write_bytes(bytes(1 << 20))
+    free = loop._free
+    monkeypatch.setattr(loop, "_free", lambda: attached)
+    assert loop.create(str(image), read_only=False) == attached
+    monkeypatch.setattr(loop, "_free", free)
+    try:
+        texts, fields = states(cinderlib)
+        assert fields == {"another"}
+        assert all(f"{attached} (another device)" in text for text in texts)
+        with cl.Controller(
+            {"storage": "db", "connection": f"sqlite:///{tmp_path}/state/metadata.sqlite"},
+            state_path=tmp_path / "state",
+        ) as controller:
+            (connection,) = controller.connections()
+            assert connection.device_state == "another"
+        again = cinderlib("volume", "attach", "data").line
+        assert again != attached
+        assert states(cinderlib)[1] == {"ok"}
+        cinderlib("volume", "detach", "data")
+        assert loop.backing_file(attached) == str(image)
+        cinderlib("volume", "attach", "data")
+    finally:
+        source = loop.Source.of(str(image))
+        assert source is not None
+        loop.remove(attached, source)
