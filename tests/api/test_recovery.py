@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from api.conftest import files
 
 import cinderlib as cl
 from cinderlib.locking import filesystems, process_identity
+from cinderlib.operations.journal import Journal
 from cinderlib.persistence.base import Put
 from cinderlib.records import IntentRecord, Owner, VolumeRecord, replace
 
@@ -97,3 +100,96 @@ def test_what_a_newer_version_began_is_left_to_it(backend: cl.Backend, root: Pat
     assert "does not know the operation 'volume.transmute'" in told.reason
     assert backend.controller.store.find(IntentRecord)[0].id == intent.id
     assert files(root) == [volume.name_in_storage]
+
+
+#: Calls, and the driver's method in which Control-C comes, when its work is done.
+INTERRUPTED: dict[str, tuple[str, Callable[[cl.Volume], Any]]] = {
+    "create": ("create_volume", lambda volume: volume.backend.create_volume(1)),
+    "clone": ("create_cloned_volume", lambda volume: volume.clone()),
+    "snapshot": ("create_snapshot", lambda volume: volume.create_snapshot()),
+    "delete a snapshot": ("delete_snapshot", lambda volume: volume.snapshots[0].delete()),
+    "extend": ("extend_volume", lambda volume: volume.extend(2)),
+    "revert": (
+        "revert_to_snapshot",
+        lambda volume: volume.revert_to_snapshot(volume.snapshots[0]),
+    ),
+    "attach": ("initialize_connection", lambda volume: volume.attach()),
+    "detach": ("terminate_connection", lambda volume: (volume.attach(), volume.detach())),
+    "delete": ("delete_volume", lambda volume: (volume.snapshots[0].delete(), volume.delete())),
+}
+
+
+@pytest.mark.parametrize("call", INTERRUPTED)
+def test_what_control_c_interrupts_is_settled_by_recover(
+    backend: cl.Backend, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    from cinderlib.drivers.file.driver import FileDriver  # of Cinder, which the backend has loaded
+
+    method, ask = INTERRUPTED[call]
+    volume = backend.create_volume(1)
+    volume.create_snapshot()
+    with monkeypatch.context() as patch:
+        work = getattr(FileDriver, method)
+
+        def interrupted(*arguments: Any, **named: Any) -> None:
+            work(*arguments, **named)
+            raise KeyboardInterrupt
+
+        patch.setattr(FileDriver, method, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            ask(volume)
+    told = backend.controller.recover()
+    assert {each.outcome for each in told} <= {"finished", "undone"}
+    assert backend.controller.store.find(IntentRecord) == []
+    statuses = {each.status for each in [*backend.volumes, *volume.snapshots]}
+    assert statuses <= {"available"}
+    for left in backend.volumes:
+        for snapshot in left.snapshots:
+            snapshot.delete()
+        left.delete()
+
+
+def test_what_loading_a_backend_has_settled_is_told_by_recover_once(
+    backend: cl.Backend, root: Path, tmp_path: Path
+) -> None:
+    volume, _ = interrupted(backend, BEFORE_THE_BOOT)
+    store = {"storage": "db", "connection": f"sqlite:///{tmp_path}/store.sqlite"}
+    with cl.Controller(store, state_path=tmp_path / "state") as controller:
+        controller.backend("here", volume_driver="file", file_root=str(root))
+        (told,) = controller.recover()
+        assert (told.resource_id, told.outcome) == (volume.id, "undone")
+        assert controller.recover() == []
+
+
+#: Verbs that begin nothing when they are asked again; attach looks whether the device is there.
+TWICE: dict[str, Callable[[cl.Volume], Callable[[], Any]]] = {
+    "delete a volume": lambda volume: volume.delete,
+    "delete a snapshot": lambda volume: volume.create_snapshot().delete,
+    "extend": lambda volume: lambda: volume.extend(2),
+    "detach the connection": lambda volume: volume.attach().detach,
+    "disconnect the connection": lambda volume: _mapped(volume).disconnect,
+    "disconnect the volume": lambda volume: functools.partial(volume.disconnect, _mapped(volume)),
+    "connect": lambda volume: lambda: _mapped(volume),
+    "clean up": lambda volume: volume.cleanup,
+    "recover": lambda volume: volume.backend.controller.recover,
+}
+
+
+def _mapped(volume: cl.Volume) -> cl.Connection:
+    return volume.connect(volume.backend.controller.local_connector(volume.backend))
+
+
+@pytest.mark.parametrize("verb", TWICE)
+def test_what_is_asked_twice_is_done_once(
+    backend: cl.Backend, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    volume = backend.create_volume(1)
+    ask = TWICE[verb](volume)
+    ask()
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "begin_with", lambda *_: pytest.fail("an operation began"))
+        ask()
+    for connection in volume.connections:
+        connection.detach()
+        connection.disconnect()
+    backend.controller.recover()

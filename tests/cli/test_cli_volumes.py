@@ -6,11 +6,13 @@ import json
 import os
 import pathlib
 import shlex
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
-from cli.command import Command
+from cli.command import COMMAND, Command
 
 from cinderlib import records
 from cinderlib.locking import process_identity
@@ -210,7 +212,9 @@ def test_the_host_sees_a_volume_that_grew(cinderlib: Command) -> None:
     assert cinderlib("node", "extend", device, ends=3).stdout == ""
 
 
-def test_recover_settles_what_a_crash_left(cinderlib: Command) -> None:
+@pytest.mark.parametrize("setting", ["recover = true", "recover = false"])
+def test_recover_settles_what_a_crash_left(cinderlib: Command, setting: str) -> None:
+    """And says so, whether loading the backend does it already or not."""
     cinderlib("volume", "create", "there", "1GiB")
     store = SQLStore(f"sqlite:///{cinderlib.folder}/state/metadata.sqlite")
     (volume,) = store.find(records.VolumeRecord)
@@ -226,8 +230,7 @@ def test_recover_settles_what_a_crash_left(cinderlib: Command) -> None:
     store.apply(Put(replace(volume, status="deleting")), Put(intent))
     store.close()
     text = cinderlib.config.read_text()
-    # So that loading the backend does not do it already.
-    cinderlib.config.write_text(text.replace("[controller]", "[controller]\nrecover = false"))
+    cinderlib.config.write_text(text.replace("[controller]", f"[controller]\n{setting}"))
     (row,) = cinderlib("recover").rows
     assert row == ["volume.delete", volume.id, "files", "finished"]
     assert cinderlib("recover", "--json").json == []
@@ -321,3 +324,33 @@ def test_a_size_of_nothing_is_refused(cinderlib: Command, arguments: str) -> Non
     cinderlib("volume", "create", "data", "1GiB")
     assert "above 0" in cinderlib("volume", *arguments.split(), ends=2).stderr
     assert [row[1] for row in cinderlib("volume", "list").rows] == ["data"]
+
+
+def test_recover_settles_what_control_c_interrupted(cinderlib: Command) -> None:
+    text = cinderlib.config.read_text()
+    slow = text.replace('"file"', '"cli.slow_driver.SlowDriver"')
+    cinderlib.config.write_text(slow)
+    cinderlib("volume", "create", "data", "1GiB")
+    gate = cinderlib.folder / "gate"
+    process = subprocess.Popen(
+        [*COMMAND, "volume", "clone", "data", "copy"],
+        env={
+            **os.environ,
+            **cinderlib.environment,
+            "GATE": str(gate),
+            "PYTHONPATH": str(pathlib.Path(__file__).parents[1]),
+        },
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not gate.with_suffix(".reached").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "`cinderlib recover` settles" in told
+    (row,) = cinderlib("recover").rows
+    assert (row[0], row[2:]) == ("volume.create", ["files", "undone"])
+    assert [volume["name"] for volume in cinderlib("volume", "list", "--json").json] == ["data"]
+    assert len(cinderlib.files) == 1

@@ -35,7 +35,7 @@ from cinderlib import drivers, errors
 from cinderlib.persistence.sql.statements import Form, statements
 from cinderlib.persistence.sql.statements import _together as compiled_together
 from cinderlib.persistence.sql.statements import together as compile_together
-from cinderlib.records import KINDS
+from cinderlib.records import KINDS, IntentRecord
 
 Answer = dict[str, Any]
 
@@ -245,8 +245,9 @@ class Case:
         world.load_backend()
         self.points.disarm()
         steps = list(self.points.seen)
-        left = [repr(recovered) for recovered in world.controller.recover()]
-        problems = [f"recovery left work to recover(): {recovered}" for recovered in left]
+        left = world.controller.store.find(IntentRecord)
+        problems = [f"recovery left work to recover(): {intent}" for intent in left]
+        world.controller.recover()
         state = world.observe()
         if not failed:
             problems += world.disagreements()

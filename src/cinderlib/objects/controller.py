@@ -130,6 +130,7 @@ class Controller(StoreQueries):
         self._lock_timeout = lock_timeout
         self._loading = threading.RLock()
         self._backends: dict[str, Backend] = {}
+        self._settled_by_loading: list[Recovered] = []
         my_ip = cinder_options.get("my_ip")
         self.local_host = LocalHost(root_helper, my_ip, self._folders.node)
         # What this controller makes are instances of its own classes, so that look-ups by class
@@ -202,7 +203,10 @@ class Controller(StoreQueries):
             backend = Backend._make(self, name, given, driver)
             self._backends[name] = backend
         if self._recover_at_start:
-            recovery.recover(self.journal, name, owed=False)
+            told = recovery.recover(self.journal, name, owed=False)
+            settled = [each for each in told if each.outcome in ("finished", "undone")]
+            with self._loading:
+                self._settled_by_loading += settled
         return backend
 
     def check_backend(self, volume_backend_name: str, **driver_options: Any) -> list[str]:
@@ -346,9 +350,12 @@ class Controller(StoreQueries):
 
         Those of backends that are not loaded here fail and stay for later.
 
-        :returns: what was done with each.
+        :returns: what was done with each, also by the loading of a backend since this was last
+            called.
         """
-        return recovery.recover(self.journal)
+        with self._loading:
+            settled, self._settled_by_loading = self._settled_by_loading, []
+        return settled + recovery.recover(self.journal)
 
     # --- secrets in the store ------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NoReturn, Protocol, TypeVar
@@ -269,7 +270,11 @@ class Journal:
 
     def fail(self, intent: IntentRecord, before: R, after: R, *others: Change) -> None:
         """Record a failure while its exception is on the way; one of the store is only logged,
-        because the intent that stays says the same."""
+        because the intent that stays says the same. An operation that was interrupted (by Control-C
+        or a signal handler) has not failed: its intent stays too, and is settled like any other."""
+        if _is_interrupted():
+            LOG.info("%s of %s was interrupted", intent.operation, intent.resource_id)
+            return
         try:
             self.finish_with(intent, "It failed", before, after, *others)
         except errors.StoreError as exc:
@@ -318,6 +323,8 @@ class Journal:
     def drop(self, intent: IntentRecord, *changes: Change) -> None:
         """Forget an operation that came to nothing while its exception is on the way, as
         :meth:`fail` does for those whose record stays."""
+        if _is_interrupted():
+            return
         try:
             self.finish(intent, "It failed", *changes)
         except errors.StoreError as exc:
@@ -340,6 +347,12 @@ class Journal:
         outcome = recovery(self, intent)
         LOG.info("%s of %s was interrupted: %s", intent.operation, intent.resource_id, outcome)
         return outcome
+
+
+def _is_interrupted() -> bool:
+    """Whether what is on the way ends the program or its call, and is no error of the work."""
+    exception = sys.exception()
+    return exception is not None and not isinstance(exception, Exception)
 
 
 def differences(before: Record, after: Record) -> dict[str, Any]:
