@@ -16,7 +16,7 @@ from benchmarks.results import Results
 PARTS = ("start", "operations", "attach", "scale", "concurrency", "growth", "drivers")
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / ".cache" / "bench"
-PAGE = ROOT / "docs" / "performance.md"
+DOCS = ROOT / "docs"
 
 
 def main() -> None:
@@ -38,12 +38,13 @@ def main() -> None:
         results.look_at_the_machine()
     results.write(OUTPUT / "results.json")
     (OUTPUT / "table.md").write_text(report.table(results))
-    drawn = report.plot(results, OUTPUT / "growth.svg")
-    print(f"\nThe table, the figures and the plot are in {OUTPUT.relative_to(ROOT)}/")
+    folder = DOCS if arguments.document else OUTPUT
+    report.plot(results, folder / "growth.svg")
+    report.summary_plot(results, folder / "cost.svg")
+    print(f"\nThe table and the figures are in {OUTPUT.relative_to(ROOT)}/")
     if arguments.document:
-        report.into_page(results, PAGE)
-        if drawn:
-            (PAGE.parent / "growth.svg").write_bytes((OUTPUT / "growth.svg").read_bytes())
+        report.into_page(report.summary(results), DOCS / "performance.md")
+        report.into_page(report.table(results), DOCS / "performance-details.md")
 
 
 def _arguments() -> argparse.Namespace:
@@ -54,7 +55,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer runs, smaller sizes")
     parser.add_argument("--folder", help="where databases are put; by default the system's")
     parser.add_argument(
-        "--document", action="store_true", help="write the results into docs/performance.md"
+        "--document", action="store_true", help="write the results into the pages of docs/"
     )
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(PARTS):

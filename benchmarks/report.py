@@ -1,4 +1,4 @@
-"""The results as a table, a plot, and a part of a page."""
+"""The results as tables and plots, and in the pages about performance."""
 
 from __future__ import annotations
 
@@ -6,9 +6,18 @@ import pathlib
 import re
 
 from benchmarks.measure import Figure, shown
-from benchmarks.results import Results, Row, machine
+from benchmarks.results import Curves, Results, Row, machine
 
-_BEGIN, _END = "<!-- measured -->", "<!-- end of what was measured -->"
+_BEGIN, _END = "<!-- measured -->", "<!-- end of measured -->"
+
+#: The operations of the summary, as the rows name them and as readers do.
+_SUMMARY = {
+    "create": "create a volume",
+    "connect": "connect a host",
+    "disconnect": "disconnect a host",
+    "delete": "delete a volume",
+    "get_by_id": "find a volume by ID",
+}
 
 
 def table(results: Results) -> str:
@@ -17,9 +26,9 @@ def table(results: Results) -> str:
     spread = 100 * (noise.high - noise.low) / noise.median
     here = machine()
     lines = [
-        f"Python {here['python']}, {here['cores']} cores, {here['memory_gib']} GiB. A loop that is"
-        f" always the same took {noise} between the parts: a spread of {spread:.0f} %. The load was"
-        f" {min(results.load):.1f} to {max(results.load):.1f}, ours included.",
+        f"Python {here['python']}, {here['cores']} cores, {here['memory_gib']} GiB. A constant loop"
+        f" took {noise} between the parts: a spread of {spread:.0f} %. The load was"
+        f" {min(results.load):.1f} to {max(results.load):.1f}, including the benchmark.",
     ]
     for part in dict.fromkeys(row.part for row in results.rows):
         lines += ["", f"### {part.capitalize()}", ""]
@@ -34,23 +43,59 @@ def _line(row: Row) -> str:
     limit = ""
     if row.limit is not None and row.value is not None:
         limit = f"{'≥' if row.at_least else '≤'} {shown(row.limit)}"
-    verdict = {None: "", True: "kept", False: "**missed**"}[row.kept]
+    verdict = {None: "", True: "met", False: "**missed**"}[row.kept]
     return f"| {row.what} | {figures} | {value} | {limit} | {verdict} |"
 
 
-def into_page(results: Results, page: pathlib.Path) -> None:
-    """Put the table between the markers of a page."""
-    text = page.read_text()
-    between = f"{_BEGIN}\n\n{table(results)}\n{_END}"
-    page.write_text(re.sub(f"{_BEGIN}.*?{_END}", lambda _: between, text, count=1, flags=re.DOTALL))
+def summary(results: Results) -> str:
+    """The cost of the most frequent operations, one line each."""
+    stores = ("SQLite", "PostgreSQL")
+    lines = [f"| Operation | {' | '.join(stores)} |", "| --- | --- | --- |"]
+    for step, name in _SUMMARY.items():
+        figures = [_ours(results, f"{store}: {step},") for store in stores]
+        cells = [f"{figure.median / 1000:.1f} ms" if figure else "" for figure in figures]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    listed = [_ours(results, f"{store}: volumes listed a second") for store in stores]
+    cells = [f"{figure.median:,.0f} per second" if figure else "" for figure in listed]
+    lines.append(f"| list volumes | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _ours(results: Results, start: str) -> Figure | None:
+    found = (row.figures["cinderlib"] for row in results.rows if row.what.startswith(start))
+    return next(found, None)
+
+
+def into_page(text: str, page: pathlib.Path) -> None:
+    """Put a text between the markers of a page."""
+    between = f"{_BEGIN}\n\n{text}\n{_END}"
+    whole = page.read_text()
+    page.write_text(
+        re.sub(f"{_BEGIN}.*?{_END}", lambda _: between, whole, count=1, flags=re.DOTALL)
+    )
 
 
 def plot(results: Results, path: pathlib.Path) -> bool:
-    """Draw what an operation costs by how much there is, if that was measured.
+    """Draw the cost of each operation by the size of the store, if that was measured.
 
-    :returns: whether it was.
+    :returns: whether it was measured.
     """
-    if not results.curves:
+    return _draw(results.curves, path, width=5.0)
+
+
+def summary_plot(results: Results, path: pathlib.Path) -> bool:
+    """Draw the cost of the operations of the summary by the number of volumes.
+
+    :returns: whether it was measured.
+    """
+    name = "volumes in the store"
+    lines = results.curves.get(name, {})
+    chosen = {_SUMMARY[step]: line for step, line in lines.items() if step in _SUMMARY}
+    return _draw({name: chosen} if chosen else {}, path, width=7.0)
+
+
+def _draw(curves: Curves, path: pathlib.Path, width: float) -> bool:
+    if not curves:
         return False
     import matplotlib
 
@@ -58,12 +103,16 @@ def plot(results: Results, path: pathlib.Path) -> bool:
     matplotlib.rcParams["svg.hashsalt"] = "cinderlib"  # the same picture for the same figures
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, len(results.curves), figsize=(15, 4.5))
-    for axis, (name, lines) in zip(axes, results.curves.items(), strict=True):
+    # Not behind one another in a row: a phone shows each at its full width.
+    figure, axes = pyplot.subplots(
+        len(curves), 1, figsize=(width, 3.6 * len(curves)), squeeze=False
+    )
+    for axis, (name, lines) in zip(axes[:, 0], curves.items(), strict=True):
         for step, points in lines.items():
-            axis.plot(*zip(*points, strict=True), marker="o", markersize=3, label=step)
-        axis.set(xscale="log", xlabel=name, ylabel="µs", ylim=(0, None))
-        axis.legend(fontsize=7)
+            sizes, times = zip(*points, strict=True)
+            axis.plot(sizes, [time / 1000 for time in times], marker="o", markersize=3, label=step)
+        axis.set(xscale="log", xlabel=name, ylabel="ms", ylim=(0, None))
+        axis.legend(fontsize=8)
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)

@@ -13,6 +13,9 @@ from typing import Any
 
 from benchmarks.measure import Figure, calibrate
 
+#: By plot and by line: its points.
+Curves = dict[str, dict[str, list[tuple[float, float]]]]
+
 
 @dataclasses.dataclass(frozen=True)
 class Row:
@@ -48,7 +51,7 @@ class Results:
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
-        self.curves: dict[str, dict[str, list[tuple[float, float]]]] = {}
+        self.curves: Curves = {}
         self.calibration: list[float] = []
         #: Processes that wanted a core, on average over a minute.
         self.load: list[float] = []
@@ -60,7 +63,7 @@ class Results:
         self.rows.append(row)
         told = ", ".join(f"{who} {figure}" for who, figure in row.figures.items())
         value = "" if row.value is None else f" -> {row.value}"
-        verdict = {None: "", True: " kept", False: " MISSED"}[row.kept]
+        verdict = {None: "", True: " met", False: " MISSED"}[row.kept]
         print(f"{row.part}: {row.what}: {told}{value}{verdict}", flush=True)
 
     def curve(self, plot: str, line: str, points: Iterator[tuple[float, float]]) -> None:

@@ -18,7 +18,7 @@ project = "cinderlib"
 copyright = "the authors of cinderlib, Apache-2.0"
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
 root_doc = "index"
 # A word in a docstring that leads nowhere is a warning, and warnings are errors.
 nitpicky = True
@@ -51,6 +51,11 @@ html_copy_source = False
 html_show_sphinx = False
 
 
+# The button copies commands without their prompts and outputs, and outputs have none.
+copybutton_prompt_text = "$ "
+copybutton_selector = "div:not(.output) > div.highlight > pre"
+
+
 def _contents(page: str) -> str:
     """The tables of contents for the lists of links that a page has below its headings."""
     trees = []
@@ -64,9 +69,16 @@ def _contents(page: str) -> str:
     return "\n".join(trees)
 
 
-def _add_contents(app: Sphinx, name: str, source: list[str]) -> None:
+def _read_page(app: Sphinx, name: str, source: list[str]) -> None:
     if name == root_doc:
         source[0] += "\n" + _contents(source[0])
+    # Outputs are marked for the tests, and so they can look different from inputs.
+    source[0] = re.sub(
+        r"^<!-- prints -->\n```text\n",
+        "```{code-block} text\n:class: output\n\n",
+        source[0],
+        flags=re.MULTILINE,
+    )
 
 
 def _show_type_of_field(app: Sphinx, domain: str, kind: str, content: nodes.Element) -> None:
@@ -79,6 +91,6 @@ def _show_type_of_field(app: Sphinx, domain: str, kind: str, content: nodes.Elem
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    app.connect("source-read", _add_contents)
+    app.connect("source-read", _read_page)
     app.connect("object-description-transform", _show_type_of_field)
     return {"parallel_read_safe": True}

@@ -6,9 +6,10 @@ HTML comment that may stand before it:
 
 - ``python`` is run. All blocks of a page share their names.
 - ``console`` is run only after ``<!-- run -->``: lines that begin with ``$ `` are commands, and
-  what follows one is what it prints, with ``...`` for what differs from run to run.
+  the lines after one are its output. IDs, devices and times in it match all of their kind
+  (:data:`run_page.KINDS`), and ``...`` matches anything.
 - ``<!-- not run: reason -->`` says why the next block cannot be run where the tests are.
-- ``text`` after ``<!-- prints -->`` is what the ``python`` before it prints, likewise with ``...``.
+- ``text`` after ``<!-- prints -->`` is the output of the ``python`` before it, matched likewise.
 - A comment that begins with ``<!-- run`` and goes on in the next line is Python that a reader need
   not see, such as what an example takes for granted.
 - Everything else (``text``, ``toml``, ``json``, ...) is shown only, but must name its language.

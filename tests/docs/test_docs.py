@@ -6,6 +6,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import uuid
 
 import pages
 import pytest
@@ -113,3 +114,23 @@ def test_a_wrong_example_fails(tmp_path: pathlib.Path, monkeypatch: pytest.Monke
     )
     with pytest.raises(SystemExit, match=r"z\.md:10: printed was\none id"):
         run_page.main("z.md")
+
+
+@pytest.mark.parametrize(
+    ("shown", "printed", "same"),
+    [
+        ("Created 5e2f4c1a-9b7d-4f3e-8a60-1c2d3e4f5a6b", f"Created {uuid.uuid4()}", True),
+        ("5e2f4c1a  data", "00112233  data", True),
+        ("5e2f4c1a  data", "5e2f4c1a  logs", False),
+        ("/dev/loop0", "/dev/loop17", True),
+        ("/dev/loop0", f"/tmp/x/volumes/volume-{uuid.uuid4()}", True),
+        ("/dev/loop0", "/dev/null", False),
+        ("at 2026-11-28 10:00:00", "at 2030-01-02 03:04:05", True),
+        ("Created 5e2f4c1a-9b7d-4f3e-8a60-1c2d3e4f5a6b", "Created data", False),
+        ("one ... three", "one two three", True),
+    ],
+)
+def test_an_id_a_device_and_a_time_match_others_of_their_kind(
+    shown: str, printed: str, same: bool
+) -> None:
+    assert run_page.as_expected(shown, printed + "\n") is same

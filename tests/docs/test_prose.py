@@ -41,7 +41,7 @@ def test_a_rule_finds_its_bad_example_and_none_finds_the_good_one(rule: dict[str
 
 def test_a_long_sentence_is_found_and_a_long_paragraph_is_not() -> None:
     limit = prose.configuration()["sentence"]
-    assert found("Word " + "word " * limit + "end.") == {"sentence"}
+    assert "sentence" in found("A volume can have snapshots and " * limit)
     assert found("A short sentence. " * limit) == set()
     assert found("\n".join(f"- item {number} of a list" for number in range(limit))) == set()
 
