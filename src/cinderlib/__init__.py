@@ -6,19 +6,19 @@ The names below are loaded on first use, so that a program pays only for what it
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cinderlib import errors, exception, objects, persistence, serialization
-    from cinderlib.node import Attachment, Node
-    from cinderlib.objects.backend import Backend
+    from cinderlib.node import Attachment, Leftover, Node, get_connector_properties
+    from cinderlib.node.checks.finding import Diagnosis, Finding
+    from cinderlib.objects.backend import Backend, DriverAttributes
     from cinderlib.objects.connection import Connection
     from cinderlib.objects.controller import DEFAULT_PROJECT_ID, DEFAULT_USER_ID, Controller
     from cinderlib.objects.default_controller import setup
     from cinderlib.objects.functions import (
         dump,
         dumps,
-        get_connector_properties,
         json,
         jsons,
         list_supported_drivers,
@@ -27,30 +27,52 @@ if TYPE_CHECKING:
     from cinderlib.objects.keyvalue import KeyValue
     from cinderlib.objects.snapshot import Snapshot
     from cinderlib.objects.volume import Volume
+    from cinderlib.objects.volume_type import QoSSpecs, VolumeType
+    from cinderlib.operations.discrepancies import Discrepancy
+    from cinderlib.operations.journal import Recovered
+    from cinderlib.persistence.encryption import Rotation
     from cinderlib.progress import Progress
+    from cinderlib.serialization.documents import VolumeDocument
 
-_WHERE = {
+    __version__: str
+
+#: The module of each name. Without one, the name is a module itself.
+_MODULE_OF = {
     "Attachment": "cinderlib.node",
     "Backend": "cinderlib.objects.backend",
     "Connection": "cinderlib.objects.connection",
     "Controller": "cinderlib.objects.controller",
     "DEFAULT_PROJECT_ID": "cinderlib.objects.controller",
     "DEFAULT_USER_ID": "cinderlib.objects.controller",
+    "Diagnosis": "cinderlib.node.checks.finding",
+    "Discrepancy": "cinderlib.operations.discrepancies",
+    "DriverAttributes": "cinderlib.objects.backend",
+    "Finding": "cinderlib.node.checks.finding",
     "KeyValue": "cinderlib.objects.keyvalue",
+    "Leftover": "cinderlib.node",
     "Node": "cinderlib.node",
     "Progress": "cinderlib.progress",
+    "QoSSpecs": "cinderlib.objects.volume_type",
+    "Recovered": "cinderlib.operations.journal",
+    "Rotation": "cinderlib.persistence.encryption",
     "Snapshot": "cinderlib.objects.snapshot",
     "Volume": "cinderlib.objects.volume",
+    "VolumeDocument": "cinderlib.serialization.documents",
+    "VolumeType": "cinderlib.objects.volume_type",
     "dump": "cinderlib.objects.functions",
     "dumps": "cinderlib.objects.functions",
-    "get_connector_properties": "cinderlib.objects.functions",
+    "errors": "",
+    "exception": "",
+    "get_connector_properties": "cinderlib.node",
     "json": "cinderlib.objects.functions",
     "jsons": "cinderlib.objects.functions",
     "list_supported_drivers": "cinderlib.objects.functions",
     "load": "cinderlib.objects.functions",
+    "objects": "",
+    "persistence": "",
+    "serialization": "",
     "setup": "cinderlib.objects.default_controller",
 }
-_MODULES = ("errors", "exception", "objects", "persistence", "serialization")
 
 __all__ = [
     "DEFAULT_PROJECT_ID",
@@ -59,11 +81,22 @@ __all__ = [
     "Backend",
     "Connection",
     "Controller",
+    "Diagnosis",
+    "Discrepancy",
+    "DriverAttributes",
+    "Finding",
     "KeyValue",
+    "Leftover",
     "Node",
     "Progress",
+    "QoSSpecs",
+    "Recovered",
+    "Rotation",
     "Snapshot",
     "Volume",
+    "VolumeDocument",
+    "VolumeType",
+    "__version__",
     "dump",
     "dumps",
     "errors",
@@ -80,19 +113,41 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        value = getattr(importlib.import_module(_WHERE[name]), name)
+# Hidden from type checkers: they would take every misspelt name for one that is loaded later.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name == "__version__":
+            value: object = _version()
+        elif name in _MODULE_OF:
+            value = _load(name)
+        else:
+            raise AttributeError(f"module 'cinderlib' has no attribute {name!r}")
         globals()[name] = value
         return value
-    if name in _MODULES:
-        return importlib.import_module(f"cinderlib.{name}")
-    if name == "__version__":
-        from importlib.metadata import version
 
-        return version("cinderlib")
-    raise AttributeError(f"module 'cinderlib' has no attribute {name!r}")
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("cinderlib")
+
+
+def _load(name: str) -> object:
+    module = _MODULE_OF[name]
+    try:
+        loaded = importlib.import_module(module or f"cinderlib.{name}")
+    except ModuleNotFoundError as exc:
+        if not (exc.name or "").startswith("cinderlib."):
+            raise
+        from cinderlib.errors import MissingDependency
+
+        raise MissingDependency(
+            f"cinderlib.{name} is not installed: this host has only cinderlib-node, which attaches"
+            f" volumes. To manage storage, install the distribution cinderlib {_version()}"
+        ) from None
+    return getattr(loaded, name) if module else loaded
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

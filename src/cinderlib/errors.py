@@ -8,7 +8,7 @@ the Container Storage Interface uses, so a CSI plug-in can hand them on as they 
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 
 class CinderlibError(Exception):
@@ -23,7 +23,7 @@ class CinderlibError(Exception):
     default_retryable: ClassVar[bool] = False
 
     def __init__(
-        self, message: str = "", *, resource: Any = None, retryable: bool | None = None
+        self, message: str = "", *, resource: object = None, retryable: bool | None = None
     ) -> None:
         super().__init__(message or type(self).__doc__ or type(self).__name__)
         self.resource = resource
@@ -117,8 +117,8 @@ class AlreadyExists(CinderlibError):
         self,
         message: str = "",
         *,
-        resource: Any = None,
-        differences: dict[str, tuple[Any, Any]] | None = None,
+        resource: object = None,
+        differences: dict[str, tuple[object, object]] | None = None,
     ) -> None:
         super().__init__(message, resource=resource)
         self.differences = differences or {}

@@ -166,14 +166,18 @@ def test_options_for_logs_set_levels_and_say_what_has_no_effect(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     handlers = list(logging.root.handlers)
-    options = {"debug": "true", "default_log_levels": ["os_brick=INFO", "amqp=WARN"]}
-    with cl.Controller(disable_logs=False, log_file="x.log", **options):
+    options: dict[str, object] = {
+        "debug": "true",
+        "default_log_levels": ["os_brick=INFO", "amqp=WARN"],
+    }
+    options["log_file"] = "x.log"
+    with cl.Controller(disable_logs=False, cinder_options=options):
         pass
     assert [logging.getLogger(n).level for n in ("cinder", "os_brick", "amqp")] == [10, 20, 30]
     assert logging.root.handlers == handlers
     assert "log_file" in caplog.text
     with pytest.raises(cl.errors.ConfigurationError, match="LOGGER=LEVEL"):
-        cl.Controller(disable_logs=False, default_log_levels="cinder=LOUD")
+        cl.Controller(disable_logs=False, cinder_options={"default_log_levels": "cinder=LOUD"})
 
 
 def test_setup_imports_what_programs_do_not_import_themselves() -> None:

@@ -162,7 +162,7 @@ class Configuration:
 
     def controller(self) -> dict[str, Any]:
         """Arguments of the controller."""
-        return {**self._table("controller"), **self._table("cinder")}
+        return {**self._table("controller"), "cinder_options": self._table("cinder")}
 
     def node(self) -> dict[str, Any]:
         """Arguments of the node: the state folder is the controller's, so that both see the same

@@ -26,7 +26,8 @@ class Attachment:
     :ivar changed: whether the attach made it; it can have been there already.
     """
 
-    path: Any
+    # Typed as what it nearly always is; only callers that use librbd need to check.
+    path: str | Any
     device: dict[str, Any] = dataclasses.field(repr=False)
     connection_info: dict[str, Any] = dataclasses.field(repr=False)
     multipath_id: str | None = None

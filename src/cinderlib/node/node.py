@@ -64,6 +64,10 @@ class Node:
         )
         self._settings = HostSettings(root_helper=root_helper, state=State(state_path))
 
+    def __repr__(self) -> str:
+        multipath, folder = self._request.multipath, str(self._settings.state.path)
+        return f"<cinderlib.Node multipath={multipath} state_path={folder!r}>"
+
     @property
     def identity(self) -> str:
         """Tells this node's state folder from all others on this host, by whichever path it is

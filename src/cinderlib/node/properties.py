@@ -13,6 +13,7 @@ import platform
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -96,11 +97,11 @@ def get_connector_properties(
     multipath: bool,
     enforce_multipath: bool,
     host: str | None = None,
-    execute: Any = None,
+    execute: Callable[..., object] | None = None,
 ) -> dict[str, Any]:
     """Everything that a controller may want to know of this host, for every protocol.
 
-    :param root_helper: the command that runs another as root.
+    :param root_helper: the command that runs another as root, by default ``sudo``.
     :param my_ip: address of this host on the storage network.
     :param multipath: ask for all paths to a volume.
     :param enforce_multipath: fail rather than use one path when multipathd does not run.
@@ -110,7 +111,7 @@ def get_connector_properties(
     :raises NodeError: os-brick failed.
     """
     request = Request(
-        root_helper=root_helper,
+        root_helper=root_helper or "sudo",
         my_ip=my_ip,
         multipath=multipath,
         enforce_multipath=enforce_multipath,
@@ -120,7 +121,7 @@ def get_connector_properties(
         return gather(request, None)
     from cinderlib.node import brick
 
-    arguments = (root_helper, my_ip, multipath, enforce_multipath, host, execute)
+    arguments = (request.root_helper, my_ip, multipath, enforce_multipath, host, execute)
     return _basics(request) | brick.connector_properties(*arguments)
 
 

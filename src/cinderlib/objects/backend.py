@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, cast
 
 from cinderlib import errors, serialization, validation
+from cinderlib.objects.keywords import CreateVolumeKeywords
 from cinderlib.operations import capacity, exports, reconciliation
 from cinderlib.operations.discrepancies import Discrepancy
 from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
@@ -15,23 +16,27 @@ if TYPE_CHECKING:
     from cinderlib.drivers.port import Driver
     from cinderlib.objects import connection, snapshot, volume
     from cinderlib.objects.controller import Controller
+    from cinderlib.objects.default_controller import setup
+    from cinderlib.objects.documents_in import Source
+    from cinderlib.persistence import PersistenceConfig
     from cinderlib.persistence.driver_base import PersistenceDriverBase
 
 C = TypeVar("C", SnapshotRecord, ConnectionRecord)
+T = TypeVar("T")
 
 
-class _OfController:
+class _OfController(Generic[T]):
     """An attribute that the class answers for the default controller, and a backend for its own."""
 
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def __get__(self, instance: Backend | None, owner: type[Backend]) -> Any:
+    def __get__(self, instance: Backend | None, owner: type[Backend]) -> T:
         if instance is not None:
-            return getattr(instance.controller, self._name)
+            return cast(T, getattr(instance.controller, self._name))
         from cinderlib.objects import default_controller
 
-        return getattr(default_controller.controller(), self._name)
+        return cast(T, getattr(default_controller.controller(), self._name))
 
 
 class _IsSetUp:
@@ -57,20 +62,20 @@ class Backend:
     """
 
     #: The backends that are loaded, by name.
-    backends: ClassVar[Any] = _OfController("backends")
+    backends: _OfController[Mapping[str, Backend]] = _OfController("backends")
     #: The store, with the methods of cinderlib 5's persistence drivers.
-    persistence: PersistenceDriverBase = _OfController("persistence")  # type: ignore[assignment]
-    Volume: type[volume.Volume] = _OfController("Volume")  # type: ignore[assignment]
-    Snapshot: type[snapshot.Snapshot] = _OfController("Snapshot")  # type: ignore[assignment]
-    Connection: type[connection.Connection] = _OfController("Connection")  # type: ignore[assignment]
+    persistence: _OfController[PersistenceDriverBase] = _OfController("persistence")
+    Volume: _OfController[type[volume.Volume]] = _OfController("Volume")
+    Snapshot: _OfController[type[snapshot.Snapshot]] = _OfController("Snapshot")
+    Connection: _OfController[type[connection.Connection]] = _OfController("Connection")
 
-    fail_on_missing_backend: ClassVar[bool] = _OfController("fail_on_missing_backend")  # type: ignore[assignment]
-    non_uuid_ids: ClassVar[bool] = _OfController("non_uuid_ids")  # type: ignore[assignment]
-    output_all_backend_info: ClassVar[bool] = _OfController("output_all_backend_info")  # type: ignore[assignment]
-    project_id: ClassVar[str | None] = _OfController("project_id")  # type: ignore[assignment]
-    user_id: ClassVar[str | None] = _OfController("user_id")  # type: ignore[assignment]
+    fail_on_missing_backend = _OfController[bool]("fail_on_missing_backend")
+    non_uuid_ids = _OfController[bool]("non_uuid_ids")
+    output_all_backend_info = _OfController[bool]("output_all_backend_info")
+    project_id = _OfController[str | None]("project_id")
+    user_id = _OfController[str | None]("user_id")
     #: Whether :func:`cinderlib.setup` was called, or the default controller was used without.
-    global_initialization: ClassVar[bool] = _IsSetUp()  # type: ignore[assignment]
+    global_initialization = _IsSetUp()
 
     _name: str
     controller: Controller
@@ -78,7 +83,7 @@ class Backend:
     _given: dict[str, Any]
     _stats: dict[str, Any] | None
 
-    def __new__(cls, volume_backend_name: str, **driver_options: Any) -> Backend:
+    def __new__(cls, volume_backend_name: str, **driver_options: object) -> Backend:
         from cinderlib.objects import default_controller
 
         return default_controller.controller().backend(volume_backend_name, **driver_options)
@@ -97,15 +102,19 @@ class Backend:
 
     # --- of the class --------------------------------------------------------------------------
 
-    @staticmethod
-    def global_setup(*args: Any, **kwargs: Any) -> None:
-        """The same as :func:`cinderlib.setup`."""
-        from cinderlib.objects import default_controller
+    if TYPE_CHECKING:
+        global_setup = staticmethod(setup)
+    else:
 
-        default_controller.setup(*args, **kwargs)
+        @staticmethod
+        def global_setup(*args: object, **kwargs: object) -> None:
+            """The same as :func:`cinderlib.setup`."""
+            from cinderlib.objects import default_controller
+
+            default_controller.setup(*args, **kwargs)
 
     @staticmethod
-    def set_persistence(persistence_config: Any) -> None:
+    def set_persistence(persistence_config: PersistenceConfig) -> None:
         """Give the default controller another store; nothing is moved to it, see ``dump`` and
         ``load(..., save=True)``."""
         from cinderlib.objects import default_controller
@@ -130,7 +139,7 @@ class Backend:
         return default_controller.controller().backend(**backend_data)
 
     @classmethod
-    def load(cls, json_src: Any, save: bool = False, trusted: bool = False) -> Backend:
+    def load(cls, json_src: Source, save: bool = False, trusted: bool = False) -> Backend:
         """The backend of a document; loaded from it when it is not loaded and ``trusted`` is given.
 
         :param save: whether the volumes of the document are stored.
@@ -174,13 +183,15 @@ class Backend:
         """The driver's own attributes and methods; its type has the name of the driver's class."""
         return _driver_attributes(self._driver.info.driver)(self._driver)
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or "_driver" not in self.__dict__:
-            raise AttributeError(name)
-        return self._driver.attribute(name)
+    if not TYPE_CHECKING:  # A checker has to find misspelt names; ``driver`` has the driver's.
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("__") or "_driver" not in self.__dict__:
+                raise AttributeError(name)
+            return self._driver.attribute(name)
 
     def __repr__(self) -> str:
-        return f"<cinderlib.Backend {self._name}>"
+        return f"<cinderlib.Backend id={self._name!r} driver={self._driver.info.driver!r}>"
 
     def stats(self, refresh: bool = False) -> dict[str, Any]:
         """Capabilities and capacity, with a list ``pools``; sizes in GiB, or ``'unknown'`` and
@@ -233,7 +244,7 @@ class Backend:
         name: str = "",
         description: str = "",
         bootable: bool = False,
-        **fields: Any,
+        **fields: Unpack[CreateVolumeKeywords],
     ) -> volume.Volume:
         """Make a volume.
 
@@ -243,8 +254,8 @@ class Backend:
         :returns: the volume; the one that is there when the ``id`` exists with the same properties.
         """
         named = {"name": name, "description": description, "bootable": bootable}
-        fields.update({field: value for field, value in named.items() if value})
-        new = self.controller.Volume(self, size=size, **fields)
+        given: dict[str, Any] = {field: value for field, value in named.items() if value}
+        new = self.controller.Volume(self, size=size, **fields, **given)
         new.create()
         return new
 

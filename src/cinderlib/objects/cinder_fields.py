@@ -7,7 +7,7 @@ and cinderlib never did have their default.
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 
 from cinderlib.records import Secret
 
@@ -15,17 +15,25 @@ if TYPE_CHECKING:
     from cinderlib.objects.connection import Connection
     from cinderlib.objects.volume import Volume
 
+T = TypeVar("T")
 
-class _Other:
+
+class _Other(Generic[T]):
     """Another name of an attribute, to read and to set."""
 
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def __get__(self, instance: Any, owner: type) -> Any:
-        return self if instance is None else getattr(instance, self._name)
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
 
-    def __set__(self, instance: Any, value: Any) -> None:
+    @overload
+    def __get__(self, instance: object, owner: type) -> T: ...
+
+    def __get__(self, instance: object, owner: type) -> Self | T:
+        return self if instance is None else cast(T, getattr(instance, self._name))
+
+    def __set__(self, instance: object, value: T) -> None:
         setattr(instance, self._name, value)
 
 
@@ -42,8 +50,8 @@ def _pairs(metadata: dict[str, str]) -> list[dict[str, str]]:
     return [{"key": key, "value": value} for key, value in metadata.items()]
 
 
-def _revealed(secret: Secret | None) -> Any:
-    return secret.reveal() if secret is not None else None
+def _revealed(secret: Secret | None) -> str | None:
+    return cast(str, secret.reveal()) if secret is not None else None
 
 
 class VolumeFields:
@@ -59,9 +67,9 @@ class VolumeFields:
         def connections(self) -> list[Connection]: ...
 
     #: The same as ``name``.
-    display_name = _Other("name")
+    display_name = _Other[str]("name")
     #: The same as ``description``.
-    display_description = _Other("description")
+    display_description = _Other[str]("description")
     #: Always ``None``.
     cluster: None = None
     #: Always ``None``.
@@ -87,7 +95,7 @@ class VolumeFields:
         return str(self._record.name_id or self._record.id)
 
     @property
-    def provider_auth(self) -> Any:
+    def provider_auth(self) -> str | None:
         """What the driver keeps to authenticate hosts, **in clear**."""
         return _revealed(self._record.provider_auth)
 
@@ -123,9 +131,9 @@ class SnapshotFields:
         def volume(self) -> Volume: ...
 
     #: The same as ``name``.
-    display_name = _Other("name")
+    display_name = _Other[str]("name")
     #: The same as ``description``.
-    display_description = _Other("description")
+    display_description = _Other[str]("description")
     #: Always ``None``.
     cgsnapshot: None = None
     #: Always ``None``.
@@ -136,7 +144,7 @@ class SnapshotFields:
     use_quota: bool = True
 
     @property
-    def provider_auth(self) -> Any:
+    def provider_auth(self) -> str | None:
         """What the driver keeps to authenticate hosts, **in clear**."""
         return _revealed(self._record.provider_auth)
 
@@ -162,7 +170,7 @@ class ConnectionFields:
         def volume(self) -> Volume: ...
 
     #: The same as ``status``.
-    attach_status = _Other("status")
+    attach_status = _Other[str]("status")
     #: Always ``None``: the record of a connection goes with it.
     detach_time: None = None
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import datetime
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from cinderlib import errors, serialization, validation
 from cinderlib.objects.cinder_fields import ConnectionFields
-from cinderlib.objects.resource import Field, Resource, refuse_unknown
+from cinderlib.objects.keywords import ConnectionKeywords
+from cinderlib.objects.resource import EditableField, Field, Resource, refuse_unknown
 from cinderlib.operations import attachments
 from cinderlib.operations import connections as operations
 from cinderlib.records import ConnectionRecord, Secret, VolumeRecord, new_id, replace
@@ -64,26 +65,28 @@ class Connection(ConnectionFields, Resource):
 
     _kind = ConnectionRecord
     _not_found = errors.ConnectionNotFound
+    _shown = ("volume_id", "attached_host", "status")
     _record: ConnectionRecord
 
-    #: Id of the volume that it connects.
-    volume_id: ClassVar[Field[str]] = Field()
-    #: ``'attached'`` while it is mapped, ``'detached'`` afterwards.
-    status: ClassVar[Field[str]] = Field()
-    #: ``'rw'`` or ``'ro'``.
-    attach_mode: ClassVar[Field[str]] = Field(_mode)
-    #: The host that attached it; given, or noted by the attach.
-    attached_host: ClassVar[Field[str | None]] = Field(_optional_text)
-    #: Yours, for whoever looks at the store.
-    mountpoint: ClassVar[Field[str | None]] = Field(_optional_text)
-    #: Tells several users on one host apart, such as virtual machines.
-    instance_uuid: ClassVar[Field[str | None]] = Field(_optional_text)
-    #: Whether the host uses all paths.
-    use_multipath: ClassVar[Field[bool]] = Field(bool)
-    #: How often the host looks for the device to appear.
-    scan_attempts: ClassVar[Field[int]] = Field(_attempts)
-    #: Kept of what a document or cinderlib 5 said; nothing here looks at it.
-    attached_at: ClassVar[Field[datetime.datetime | None]] = Field()
+    volume_id = Field[str]("ID of the volume.")
+    status = Field[str]("``'attached'`` while it is mapped, ``'detached'`` afterwards.")
+    attach_mode = EditableField[str]("``'rw'`` (read-write) or ``'ro'`` (read-only).", _mode)
+    attached_host = EditableField[str | None](
+        "The host that attached the volume; specified, or set by the attach.", _optional_text
+    )
+    mountpoint = EditableField[str | None](
+        "Free for your use: where the host mounted the device.", _optional_text
+    )
+    instance_uuid = EditableField[str | None](
+        "Distinguishes several users of a volume on one host, for example VMs.", _optional_text
+    )
+    use_multipath = EditableField[bool]("Whether the host uses all paths to the volume.", bool)
+    scan_attempts = EditableField[int](
+        "How many times the host checks for the device to appear.", _attempts
+    )
+    attached_at = Field[datetime.datetime | None](
+        "Read from a document or from cinderlib 5; not used here."
+    )
 
     def __init__(
         self,
@@ -92,14 +95,14 @@ class Connection(ConnectionFields, Resource):
         volume: Volume | None = None,
         connector: Mapping[str, Any] | None = None,
         connection_info: Mapping[str, Any] | None = None,
-        **fields: Any,
+        **fields: Unpack[ConnectionKeywords],
     ) -> None:
         controller = backend.controller
         refuse_unknown("A connection", fields, ["id", "volume_id", "status", *_GIVEN])
-        given = {
-            _STORED.get(name, name): check(fields[name])
-            for name, check in _GIVEN.items()
-            if name in fields
+        given: dict[str, Any] = {
+            _STORED.get(name, name): _GIVEN[name](value)
+            for name, value in fields.items()
+            if name in _GIVEN
         }
         info = dict(connection_info or {})
         connector = validation.check_connector(
@@ -193,10 +196,12 @@ class Connection(ConnectionFields, Resource):
         self._edited[field] = value
 
     @property
-    def path(self) -> Any:
+    def path(self) -> str | Any:
         """The device on the host that attached it: the path of a block device or of a plain file,
         or a file-like object where the protocol gives a handle of this process; ``None`` while it
         is not attached."""
+        # Typed as what it nearly always is: a caller that has just attached the volume need not
+        # exclude the other two.
         device = self.device
         if device is None:
             return None

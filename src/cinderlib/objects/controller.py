@@ -19,12 +19,14 @@ from cinderlib.node.this_host import LocalHost
 from cinderlib.objects import documents_in, documents_out, record_persistence
 from cinderlib.objects.backend import Backend
 from cinderlib.objects.connection import Connection
+from cinderlib.objects.documents_in import Loaded
 from cinderlib.objects.resource import Resource
 from cinderlib.objects.snapshot import Snapshot
 from cinderlib.objects.store_queries import StoreQueries
 from cinderlib.objects.volume import Volume
 from cinderlib.operations import recovery
 from cinderlib.operations.journal import Journal, Recovered
+from cinderlib.persistence import PersistenceConfig
 from cinderlib.persistence.base import Store
 from cinderlib.progress import Listener, ProgressReporter
 from cinderlib.records import (
@@ -83,15 +85,15 @@ class Controller(StoreQueries):
     :param recover: whether interrupted operations of a backend are settled when it is loaded.
     :param progress: is called with a :class:`cinderlib.Progress` while data is copied, by drivers
         that say how far they are, and while interrupted operations are settled.
-    :param cinder_options: options of Cinder that belong to no backend. They hold for the whole
-        process.
+    :param cinder_options: options of Cinder that belong to no backend, by name. They apply to the
+        whole process.
     :raises InvalidPersistence: the store cannot be.
     :raises ConfigurationError: an option is unknown or impossible.
     """
 
     def __init__(
         self,
-        persistence_config: Any = None,
+        persistence_config: PersistenceConfig = None,
         *,
         file_locks_path: str | os.PathLike[str] | None = None,
         root_helper: str = "sudo",
@@ -109,7 +111,7 @@ class Controller(StoreQueries):
         lock_timeout: float = 60.0,
         recover: bool = True,
         progress: Listener | None = None,
-        **cinder_options: Any,
+        cinder_options: Mapping[str, object] | None = None,
     ) -> None:
         self.host = this_host() if host is None else validation.check_host_name(host)
         self.project_id = project_id or DEFAULT_PROJECT_ID
@@ -123,7 +125,7 @@ class Controller(StoreQueries):
         self._driver_settings: dict[str, Any] = {
             "root_helper": root_helper,
             "suppress_requests_ssl_warnings": suppress_requests_ssl_warnings,
-            "cinder_options": cinder_options,
+            "cinder_options": dict(cinder_options or {}),
             "strict_options": strict_options,
         }
         self._lock_url = lock_url
@@ -131,7 +133,7 @@ class Controller(StoreQueries):
         self._loading = threading.RLock()
         self._backends: dict[str, Backend] = {}
         self._settled_by_loading: list[Recovered] = []
-        my_ip = cinder_options.get("my_ip")
+        my_ip = self._driver_settings["cinder_options"].get("my_ip")
         self.local_host = LocalHost(root_helper, my_ip, self._folders.node)
         # What this controller makes are instances of its own classes, so that look-ups by class
         # (``backend.Volume.get_by_id``) are made in its store.
@@ -145,13 +147,13 @@ class Controller(StoreQueries):
         if disable_logs:
             loggers.quiet()
         else:
-            loggers.set_levels(cinder_options)
+            loggers.set_levels(self._driver_settings["cinder_options"])
         self.store: Store
         self.journal: Journal
         self.persistence: PersistenceDriverBase
         self._open(persistence_config)
 
-    def _open(self, persistence_config: Any) -> None:
+    def _open(self, persistence_config: PersistenceConfig) -> None:
         self.store = persistence.open_store(persistence_config)
         self.persistence = record_persistence.of_store(self.store, self.wrap)
         self._locks = Locks(self._shared_locks(), self._lock_timeout)
@@ -166,7 +168,7 @@ class Controller(StoreQueries):
         # these.
         return FileLocks(f"{self._folders.locks}/locks") if self.store.shared else None
 
-    def set_persistence(self, persistence_config: Any) -> None:
+    def set_persistence(self, persistence_config: PersistenceConfig) -> None:
         """Work with another store from now on; loaded backends stay loaded. Nothing is moved:
         ``dumps`` before and ``load(..., save=True)`` after do that."""
         with self._loading:
@@ -187,7 +189,7 @@ class Controller(StoreQueries):
         """The backends that are loaded, by name."""
         return MappingProxyType(self._backends)
 
-    def backend(self, volume_backend_name: str, **driver_options: Any) -> Backend:
+    def backend(self, volume_backend_name: str, **driver_options: object) -> Backend:
         """Load a backend, or give the one that is loaded with the same options.
 
         See :class:`cinderlib.Backend` for arguments and errors.
@@ -209,7 +211,7 @@ class Controller(StoreQueries):
                 self._settled_by_loading += settled
         return backend
 
-    def check_backend(self, volume_backend_name: str, **driver_options: Any) -> list[str]:
+    def check_backend(self, volume_backend_name: str, **driver_options: object) -> list[str]:
         """Check the options of a backend without loading it; its storage is not asked.
 
         :returns: what its driver needs and this host lacks, each in words.
@@ -322,12 +324,12 @@ class Controller(StoreQueries):
 
     def load(
         self,
-        json_src: Any,
+        json_src: documents_in.Source,
         *,
         save: bool = False,
         trusted: bool = False,
         max_bytes: int = serialization.MAX_BYTES,
-    ) -> Any:
+    ) -> Loaded | list[Loaded]:
         """The resources of a document, or of a list of them.
 
         :param json_src: what ``json``, ``jsons``, ``dump`` or ``dumps`` of this library or of
@@ -401,7 +403,7 @@ class Controller(StoreQueries):
         self.close()
 
     def __repr__(self) -> str:
-        return f"<cinderlib.Controller of {', '.join(self._backends) or 'no backends'}>"
+        return f"<cinderlib.Controller store={self.store!r} backends={list(self._backends)}>"
 
 
 def _refuse_other_options(backend: Backend, options: Mapping[str, Any]) -> None:

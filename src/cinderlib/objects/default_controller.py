@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib
 import os
 import threading
-from typing import Any
+from typing import Unpack
 
 from cinderlib import errors
 from cinderlib.objects.controller import Controller
+from cinderlib.objects.keywords import CinderOptions
+from cinderlib.persistence import PersistenceConfig
+from cinderlib.progress import Listener
 
 _lock = threading.RLock()
 _controller: Controller | None = None
@@ -23,16 +26,25 @@ def setup(
     output_all_backend_info: bool = False,
     project_id: str | None = None,
     user_id: str | None = None,
-    persistence_config: Any = None,
+    persistence_config: PersistenceConfig = None,
     fail_on_missing_backend: bool = True,
     host: str | None = None,
-    **cinder_options: Any,
+    *,
+    state_path: str | os.PathLike[str] | None = None,
+    strict_options: bool = True,
+    lock_url: str | None = None,
+    lock_timeout: float = 60.0,
+    recover: bool = True,
+    progress: Listener | None = None,
+    **cinder_options: Unpack[CinderOptions],
 ) -> None:
     """Set up the default controller; what is not set up is, with defaults, when it is first used.
 
     A second call replaces it while it has no backends. For the arguments see
-    :class:`cinderlib.Controller`, which further ones go to as well.
+    :class:`cinderlib.Controller`.
 
+    :param cinder_options: any option of Cinder that belongs to no backend; type checkers know the
+        ones that matter most.
     :raises ConfigurationError: backends are loaded already.
     """
     global _controller
@@ -57,7 +69,13 @@ def setup(
             user_id=user_id,
             fail_on_missing_backend=fail_on_missing_backend,
             host=host,
-            **cinder_options,
+            state_path=state_path,
+            strict_options=strict_options,
+            lock_url=lock_url,
+            lock_timeout=lock_timeout,
+            recover=recover,
+            progress=progress,
+            cinder_options=cinder_options,
         )
         if _controller is not None:
             _controller.close()

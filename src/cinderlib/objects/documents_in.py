@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from cinderlib import serialization, validation
 from cinderlib.persistence.base import Change, Put
 from cinderlib.records import VolumeRecord, replace
 
 if TYPE_CHECKING:
+    from cinderlib.objects.backend import Backend
+    from cinderlib.objects.connection import Connection
     from cinderlib.objects.controller import Controller
+    from cinderlib.objects.snapshot import Snapshot
+    from cinderlib.objects.volume import Volume
+
+#: What is read: a document, a list of them, or the text of either.
+Source: TypeAlias = str | bytes | bytearray | Mapping[str, Any] | list[dict[str, Any]]
+#: What a document describes.
+Loaded: TypeAlias = "Backend | Volume | Snapshot | Connection"
 
 
 def load(
-    controller: Controller, json_src: Any, *, save: bool, trusted: bool, max_bytes: int
-) -> Any:
+    controller: Controller, json_src: Source, *, save: bool, trusted: bool, max_bytes: int
+) -> Loaded | list[Loaded]:
     """See :meth:`cinderlib.Controller.load`."""
     found = serialization.read(json_src, max_bytes=max_bytes)
     if isinstance(found, list):
@@ -24,7 +34,7 @@ def load(
 
 def _load(
     controller: Controller, found: list[serialization.Document], *, save: bool, trusted: bool
-) -> list[Any]:
+) -> list[Loaded]:
     for document in found:
         options = document.backend_options if trusted else None
         if options and document.backend_name not in controller.backends:
@@ -51,12 +61,13 @@ def _save(controller: Controller, document: serialization.Document) -> None:
         controller.store.apply(*changes)
 
 
-def _object(controller: Controller, document: serialization.Document, *, saved: bool) -> Any:
+def _object(controller: Controller, document: serialization.Document, *, saved: bool) -> Loaded:
     if isinstance(document, serialization.BackendDocument):
         return controller.loaded(document.backend_name)
     record = document.subject
     if saved:
-        return controller.wrap(controller.store.get(type(record), record.id) or record)
+        stored: Loaded = controller.wrap(controller.store.get(type(record), record.id) or record)
+        return stored
     loaded: Any = controller.wrap(replace(record, version=0))
     loaded._is_loaded = True
     if record.created_at is not None:
@@ -64,4 +75,4 @@ def _object(controller: Controller, document: serialization.Document, *, saved: 
         loaded._saved_record = loaded._record
     if isinstance(document, serialization.VolumeDocument):
         loaded._loaded = document
-    return loaded
+    return cast("Loaded", loaded)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 from cinderlib import errors, serialization, validation
 from cinderlib.objects import default_controller
+from cinderlib.objects.documents_in import Loaded, Source
 
 
 def json() -> list[dict[str, Any]]:
@@ -31,7 +31,7 @@ def dumps() -> str:
     return serialization.to_text([backend._document(related=True) for backend in backends])
 
 
-def load(json_src: Any, save: bool = False, trusted: bool = False) -> Any:
+def load(json_src: Source, save: bool = False, trusted: bool = False) -> Loaded | list[Loaded]:
     """The resources of a document; see :meth:`cinderlib.Controller.load`."""
     return default_controller.controller().load(json_src, save=save, trusted=trusted)
 
@@ -78,32 +78,3 @@ def _as_before(driver: dict[str, Any], as_text: bool) -> dict[str, Any]:
             for option in options
         ]
     return {**{name: driver.get(name) for name in _DRIVER}, "driver_options": options}
-
-
-def get_connector_properties(
-    root_helper: str | None,
-    my_ip: str | None,
-    multipath: bool,
-    enforce_multipath: bool,
-    host: str | None = None,
-    execute: Callable[..., Any] | None = None,
-) -> dict[str, Any]:
-    """What a controller must know of this host to map volumes for it, for all protocols.
-
-    :param root_helper: the command that runs another as root.
-    :param my_ip: address of this host on the storage network.
-    :param multipath: ask for all paths to a volume.
-    :param enforce_multipath: fail when multipathd does not run.
-    :param host: this host's name, by default what the system says.
-    :param execute: taken for compatibility with os-brick's function and not used.
-    """
-    from cinderlib.node import Node
-
-    node = Node(
-        root_helper=root_helper or "sudo",
-        my_ip=my_ip,
-        multipath=multipath,
-        enforce_multipath=enforce_multipath,
-        host=host,
-    )
-    return node.connector_properties()

@@ -6,8 +6,9 @@ from __future__ import annotations
 import copy
 import datetime
 import difflib
+import typing
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Never, TypeVar, cast, overload
 
 from cinderlib import errors, serialization
 from cinderlib.operations.journal import ATTEMPTS
@@ -17,6 +18,7 @@ from cinderlib.records import Record, new_id, now, replace
 if TYPE_CHECKING:
     from cinderlib.objects.backend import Backend
     from cinderlib.objects.controller import Controller
+    from cinderlib.objects.documents_in import Source
     from cinderlib.persistence.driver_base import PersistenceDriverBase
 
 T = TypeVar("T")
@@ -24,26 +26,25 @@ Self = TypeVar("Self", bound="Resource")
 
 
 class Field(Generic[T]):
-    """An attribute of an object that is kept in its record.
+    """An attribute of an object that is kept in its record. Operations change it, users cannot.
 
-    :param check: makes it one that users can set; checks the value and brings it to its type. What
-        was set is written by ``save()``.
+    :param doc: what ``help()`` shows.
     """
 
-    def __init__(self, check: Callable[[Any], T] | None = None) -> None:
-        self._check = check
+    def __init__(self, doc: str) -> None:
+        self.__doc__ = doc
         self._name = ""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
     @overload
-    def __get__(self, instance: None, owner: type) -> Field[T]: ...
+    def __get__(self, instance: None, owner: type) -> typing.Self: ...
 
     @overload
     def __get__(self, instance: Resource, owner: type) -> T: ...
 
-    def __get__(self, instance: Resource | None, owner: type) -> Field[T] | T:
+    def __get__(self, instance: Resource | None, owner: type) -> typing.Self | T:
         if instance is None:
             return self
         if instance._edits and self._name in instance._edits:
@@ -54,9 +55,23 @@ class Field(Generic[T]):
             value = instance._edited[self._name] = copy.deepcopy(value)
         return cast(T, value)
 
+    # Typed so that type checkers refuse what raises; without the method, an assignment would hide
+    # the field behind an attribute of the instance.
+    def __set__(self, instance: Resource, value: Never) -> None:
+        raise AttributeError(f"{self._name} cannot be set: operations change it")
+
+
+class EditableField(Field[T]):
+    """A field that users can set. ``save()`` writes it.
+
+    :param check: checks a value and converts it to the field's type.
+    """
+
+    def __init__(self, doc: str, check: Callable[[Any], T]) -> None:
+        super().__init__(doc)
+        self._check = check
+
     def __set__(self, instance: Resource, value: T) -> None:
-        if self._check is None:
-            raise AttributeError(f"{self._name} cannot be set: operations change it")
         instance._edited[self._name] = self._check(value)
 
 
@@ -99,6 +114,9 @@ class Resource:
     _kind: ClassVar[type[Record]]
     _not_found: ClassVar[type[errors.NotFound]]
 
+    #: The fields that a repr has besides the ID and the backend. None can hold a secret.
+    _shown: ClassVar[tuple[str, ...]]
+
     _record: Any
     _controller: Controller
     #: What was set and is not saved. Most objects of a long list never have any.
@@ -139,14 +157,14 @@ class Resource:
         return cast(str, self._record.id)
 
     @property
-    def created_at(self) -> Any:
-        """When it was first stored, a timezone-aware :class:`datetime.datetime`, or ``None``."""
-        return self._record.created_at
+    def created_at(self) -> datetime.datetime | None:
+        """When it was first stored, in UTC; ``None`` before that."""
+        return cast("datetime.datetime | None", self._record.created_at)
 
     @property
-    def updated_at(self) -> Any:
-        """When it was last stored, a timezone-aware :class:`datetime.datetime`, or ``None``."""
-        return self._record.updated_at
+    def updated_at(self) -> datetime.datetime | None:
+        """When it was last stored, in UTC; ``None`` before that."""
+        return cast("datetime.datetime | None", self._record.updated_at)
 
     @property
     def deleted(self) -> bool:
@@ -159,13 +177,14 @@ class Resource:
         return bool(self._record.version == 0)
 
     @property
-    def backend(self) -> Backend | str:
+    def backend(self) -> Backend | Any:
         """The backend that it is on.
 
         :returns: the loaded backend. One that is not loaded in this controller is an error, unless
             the controller was made with ``fail_on_missing_backend=False``: then its name.
         :raises BackendNotFound: it is not loaded.
         """
+        # A name only where the program has asked for that; others need not exclude it.
         name = cast(str, self._record.backend)
         found = self._controller.backends.get(name)
         if found is not None:
@@ -177,7 +196,9 @@ class Resource:
         return name
 
     def __repr__(self) -> str:
-        return f"<cinderlib.{self._name()} {self.id} on backend {self._record.backend}>"
+        shown = {name: getattr(self._record, name) for name in self._shown}
+        fields = {"id": self.id, **shown, "backend": self._record.backend}
+        return f"<cinderlib.{self._name()} {' '.join(f'{k}={v!r}' for k, v in fields.items())}>"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Resource) or self._kind is not other._kind:
@@ -317,7 +338,7 @@ class Resource:
         raise NotImplementedError
 
     @classmethod
-    def load(cls: type[Self], json_src: Any, save: bool = False) -> Self:
+    def load(cls: type[Self], json_src: Source, save: bool = False) -> Self:
         """The resource of a document, of this library or of cinderlib 5.
 
         Nothing that the document names is imported, no backend is loaded.

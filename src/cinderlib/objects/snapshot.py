@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, cast
+from typing import Any, Unpack, cast
 
 from cinderlib import errors, serialization, validation
 from cinderlib.objects.cinder_fields import SnapshotFields
-from cinderlib.objects.resource import Field, Resource, refuse_unknown
+from cinderlib.objects.keywords import CopyKeywords, SnapshotKeywords
+from cinderlib.objects.resource import EditableField, Field, Resource, refuse_unknown
 from cinderlib.objects.volume import Volume
 from cinderlib.operations import snapshots as operations
 from cinderlib.records import SnapshotRecord, new_id
@@ -27,46 +28,42 @@ class Snapshot(SnapshotFields, Resource):
     ``Volume.create_snapshot`` does both.
 
     :param volume: what it is of.
-    :param fields: ``id``, ``name``, ``description``, ``metadata``.
+    :param named: ``id``, ``name``, ``description``, ``metadata``.
     :raises InvalidInput: a field is unknown or has an impossible value.
     """
 
     _kind = SnapshotRecord
     _not_found = errors.SnapshotNotFound
+    _shown = ("name", "volume_id", "volume_size", "status")
     _record: SnapshotRecord
 
-    #: Id of the volume that it is of.
-    volume_id: ClassVar[Field[str]] = Field()
-    #: Of the volume when it was taken, in GiB.
-    volume_size: ClassVar[Field[int]] = Field()
-    #: Up to 255 characters; need not be unique. Can be set and saved.
-    name: ClassVar[Field[str]] = Field(validation.check_name)
-    #: Up to 255 characters. Can be set and saved.
-    description: ClassVar[Field[str]] = Field(validation.check_description)
-    #: As in Cinder: ``'creating'``, ``'available'``, ``'deleting'``, ``'error'``, ...
-    status: ClassVar[Field[str]] = Field()
-    #: A driver's, such as ``'50%'``; nothing here looks at it.
-    progress: ClassVar[Field[str | None]] = Field()
-    #: Yours. Can be changed in place and saved.
-    metadata: ClassVar[Field[dict[str, str]]] = Field(validation.check_metadata)
-    #: Kept, and nothing is done with it.
-    encryption_key_id: ClassVar[Field[str | None]] = Field()
-    #: A driver's; nothing here looks at it.
-    group_snapshot_id: ClassVar[Field[str | None]] = Field()
-    #: The volume's.
-    user_id: ClassVar[Field[str | None]] = Field()
-    #: The volume's.
-    project_id: ClassVar[Field[str | None]] = Field()
-    #: What the array calls it, where the driver says so.
-    provider_id: ClassVar[Field[str | None]] = Field()
-    #: The driver's.
-    provider_location: ClassVar[Field[str | None]] = Field()
+    volume_id = Field[str]("ID of the volume.")
+    volume_size = Field[int]("Size of the volume when the snapshot was taken, in GiB.")
+    name = EditableField[str](
+        "Up to 255 characters, not necessarily unique. Can be set and saved.", validation.check_name
+    )
+    description = EditableField[str](
+        "Up to 255 characters. Can be set and saved.", validation.check_description
+    )
+    status = Field[str](
+        "As in Cinder: ``'creating'``, ``'available'``, ``'deleting'``, ``'error'``, ..."
+    )
+    progress = Field[str | None]("Set by drivers, such as ``'50%'``; not used here.")
+    metadata = EditableField[dict[str, str]](
+        "Free for your use. Can be changed in place and saved.", validation.check_metadata
+    )
+    encryption_key_id = Field[str | None]("Stored but not used.")
+    group_snapshot_id = Field[str | None]("Set by drivers; not used here.")
+    user_id = Field[str | None]("User ID of the volume.")
+    project_id = Field[str | None]("Project ID of the volume.")
+    provider_id = Field[str | None]("ID on the array, if the driver reports one.")
+    provider_location = Field[str | None]("The driver's own data.")
 
-    def __init__(self, volume: Volume, **fields: Any) -> None:
+    def __init__(self, volume: Volume, **named: Unpack[SnapshotKeywords]) -> None:
         if not isinstance(volume, Volume):
             raise errors.InvalidInput(f"A snapshot is of a volume, not {type(volume).__name__}")
         controller = volume._controller
-        fields = {_NAMES.get(name, name): value for name, value in fields.items()}
+        fields: dict[str, Any] = {_NAMES.get(name, name): value for name, value in named.items()}
         refuse_unknown("A snapshot", fields, ["id", *_GIVEN])
         given = {name: check(fields[name]) for name, check in _GIVEN.items() if name in fields}
         id = fields.get("id")
@@ -130,13 +127,13 @@ class Snapshot(SnapshotFields, Resource):
             self.changed = operations.delete(self._controller.journal, self.id)
         self._removed(status="deleted")
 
-    def create_volume(self, **fields: Any) -> Volume:
+    def create_volume(self, **fields: Unpack[CopyKeywords]) -> Volume:
         """Make a volume with its data, on the same backend.
 
         :param fields: of the new volume, as for :class:`Volume`; ``size`` may be larger.
         """
-        fields = {"size": self._record.volume_size, "name": "", **fields}
-        return self.volume._derived("snapshot_id", self.id, fields)
+        own: CopyKeywords = {"size": self._record.volume_size, "name": ""}
+        return self.volume._derived("snapshot_id", self.id, own | fields)
 
     def _document(self, *, related: bool) -> serialization.Document:
         record = cast(SnapshotRecord, self._pending())

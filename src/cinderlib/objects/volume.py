@@ -5,13 +5,19 @@ from __future__ import annotations
 import contextlib
 import datetime
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from cinderlib import errors, serialization, validation
 from cinderlib.locking.process_identity import this_host
 from cinderlib.objects.backend import Backend
 from cinderlib.objects.cinder_fields import VolumeFields
-from cinderlib.objects.resource import Field, Resource, refuse_unknown
+from cinderlib.objects.keywords import (
+    ConnectKeywords,
+    CopyKeywords,
+    CreateSnapshotKeywords,
+    VolumeKeywords,
+)
+from cinderlib.objects.resource import EditableField, Field, Resource, refuse_unknown
 from cinderlib.objects.volume_type import VolumeType
 from cinderlib.operations import extend, revert
 from cinderlib.operations import volumes as operations
@@ -61,7 +67,7 @@ class Volume(VolumeFields, Resource):
     :param backend_or_vol: the backend, its name, or a volume on it whose properties are taken over
         where they are not given.
     :param pool_name: the backend's pool to put it in; by default its first one.
-    :param fields: ``size`` in GiB, whole or fractional (rounded up); ``id``, ``name``,
+    :param named: ``size`` in GiB, whole or fractional (rounded up); ``id``, ``name``,
         ``description``, ``host``, ``availability_zone``, ``bootable``, ``multiattach``,
         ``metadata``, ``admin_metadata``, ``extra_specs``, ``qos_specs``, ``user_id``,
         ``project_id``, ``cluster_name``.
@@ -70,82 +76,73 @@ class Volume(VolumeFields, Resource):
 
     _kind = VolumeRecord
     _not_found = errors.VolumeNotFound
+    _shown = ("name", "size", "status")
     _record: VolumeRecord
     #: What a document held of it that is in no store.
     _loaded: serialization.VolumeDocument | None = None
 
-    #: In GiB.
-    size: ClassVar[Field[int]] = Field()
-    #: Up to 255 characters; need not be unique. Can be set and saved.
-    name: ClassVar[Field[str]] = Field(validation.check_name)
-    #: Up to 255 characters. Can be set and saved.
-    description: ClassVar[Field[str]] = Field(validation.check_description)
-    #: As in Cinder: ``'creating'``, ``'available'``, ``'in-use'``, ``'error'``, ...
-    status: ClassVar[Field[str]] = Field()
-    #: A driver's or cinderlib 5's; nothing here looks at it.
-    previous_status: ClassVar[Field[str | None]] = Field()
-    #: ``'attached'`` while it is connected to a host, ``'detached'`` otherwise.
-    attach_status: ClassVar[Field[str]] = Field()
-    #: A driver's or cinderlib 5's; nothing here looks at it.
-    migration_status: ClassVar[Field[str | None]] = Field()
-    #: ``host@backend#pool``.
-    host: ClassVar[Field[str]] = Field()
-    #: Given at creation, for drivers that look at it.
-    cluster_name: ClassVar[Field[str | None]] = Field()
-    #: For drivers that look at it. Can be set and saved.
-    availability_zone: ClassVar[Field[str | None]] = Field(_GIVEN["availability_zone"])
-    #: Given at creation, or the controller's.
-    user_id: ClassVar[Field[str | None]] = Field()
-    #: Given at creation, or the controller's.
-    project_id: ClassVar[Field[str | None]] = Field()
-    #: Kept, and nothing is done with it. Can be set and saved.
-    bootable: ClassVar[Field[bool]] = Field(bool)
-    #: Whether several hosts may be connected at once.
-    multiattach: ClassVar[Field[bool]] = Field()
-    #: Yours. Can be changed in place and saved.
-    metadata: ClassVar[Field[dict[str, str]]] = Field(validation.check_metadata)
-    #: For drivers that look at it. Can be changed in place and saved.
-    admin_metadata: ClassVar[Field[dict[str, str]]] = Field(_GIVEN["admin_metadata"])
-    #: Of the image that the volume was made of elsewhere.
-    glance_metadata: ClassVar[Field[dict[str, str]]] = Field()
-    #: Those of its volume type, given at creation.
-    extra_specs: ClassVar[Field[dict[str, str]]] = Field()
-    #: Those of its volume type, given at creation.
-    qos_specs: ClassVar[Field[dict[str, str]]] = Field()
-    #: The volume's own id when it has specs, otherwise ``None``.
-    volume_type_id: ClassVar[Field[str | None]] = Field()
-    #: Id of the volume that it is a clone of.
-    source_volid: ClassVar[Field[str | None]] = Field()
-    #: Id of the snapshot that it was made of.
-    snapshot_id: ClassVar[Field[str | None]] = Field()
-    #: A driver's or cinderlib 5's; nothing here looks at it.
-    group_id: ClassVar[Field[str | None]] = Field()
-    #: Kept, and nothing is done with it.
-    encryption_key_id: ClassVar[Field[str | None]] = Field()
-    #: What the driver reports of its replication.
-    replication_status: ClassVar[Field[str | None]] = Field()
-    #: What the driver reports of its replication.
-    replication_extended_status: ClassVar[Field[str | None]] = Field()
-    #: What the driver keeps of its replication.
-    replication_driver_data: ClassVar[Field[str | None]] = Field()
-    #: What the array calls it, where the driver says so.
-    provider_id: ClassVar[Field[str | None]] = Field()
-    #: The driver's: where the export is, for many.
-    provider_location: ClassVar[Field[str | None]] = Field()
-    #: The driver's: sizes of the device's blocks, for some.
-    provider_geometry: ClassVar[Field[str | None]] = Field()
-    #: Whether the array gives several volumes through one target.
-    shared_targets: ClassVar[Field[bool]] = Field()
-    #: When the storage had made it.
-    launched_at: ClassVar[Field[datetime.datetime | None]] = Field()
+    size = Field[int]("Size in GiB.")
+    name = EditableField[str](
+        "Up to 255 characters, not necessarily unique. Can be set and saved.", validation.check_name
+    )
+    description = EditableField[str](
+        "Up to 255 characters. Can be set and saved.", validation.check_description
+    )
+    status = Field[str](
+        "As in Cinder: ``'creating'``, ``'available'``, ``'in-use'``, ``'error'``, ..."
+    )
+    previous_status = Field[str | None]("Set by drivers or by cinderlib 5; not used here.")
+    attach_status = Field[str](
+        "``'attached'`` while it is connected to a host, ``'detached'`` otherwise."
+    )
+    migration_status = Field[str | None]("Set by drivers or by cinderlib 5; not used here.")
+    host = Field[str]("Where it is: ``host@backend#pool``.")
+    cluster_name = Field[str | None]("Specified at creation, for drivers that use it.")
+    availability_zone = EditableField[str | None](
+        "For drivers that use it. Can be set and saved.", _GIVEN["availability_zone"]
+    )
+    user_id = Field[str | None]("Specified at creation, or the controller's.")
+    project_id = Field[str | None]("Specified at creation, or the controller's.")
+    bootable = EditableField[bool]("Stored but not used. Can be set and saved.", bool)
+    multiattach = Field[bool]("Whether several hosts can be connected at once.")
+    metadata = EditableField[dict[str, str]](
+        "Free for your use. Can be changed in place and saved.", validation.check_metadata
+    )
+    admin_metadata = EditableField[dict[str, str]](
+        "For drivers that use it. Can be changed in place and saved.", _GIVEN["admin_metadata"]
+    )
+    glance_metadata = Field[dict[str, str]](
+        "Metadata of the image that the volume was created from elsewhere."
+    )
+    extra_specs = Field[dict[str, str]]("Extra specs of its volume type, specified at creation.")
+    qos_specs = Field[dict[str, str]]("QoS specs of its volume type, specified at creation.")
+    volume_type_id = Field[str | None]("The volume's own ID if it has specs, otherwise ``None``.")
+    source_volid = Field[str | None]("ID of the volume that it was cloned from.")
+    snapshot_id = Field[str | None]("ID of the snapshot that it was created from.")
+    group_id = Field[str | None]("Set by drivers or by cinderlib 5; not used here.")
+    encryption_key_id = Field[str | None]("Stored but not used.")
+    replication_status = Field[str | None]("Replication status, as the driver reports it.")
+    replication_extended_status = Field[str | None](
+        "Details of the replication status, as the driver reports them."
+    )
+    replication_driver_data = Field[str | None]("The driver's own data about replication.")
+    provider_id = Field[str | None]("ID on the array, if the driver reports one.")
+    provider_location = Field[str | None](
+        "The driver's own data; for many drivers the location of the export."
+    )
+    provider_geometry = Field[str | None](
+        "The driver's own data; for some drivers the block sizes of the device."
+    )
+    shared_targets = Field[bool]("Whether the array exports several volumes through one target.")
+    launched_at = Field[datetime.datetime | None]("When the storage had created it.")
 
     def __init__(
         self,
         backend_or_vol: Backend | Volume | str,
         pool_name: str | None = None,
-        **fields: Any,
+        **named: Unpack[VolumeKeywords],
     ) -> None:
-        fields = {_NAMES.get(name, name): value for name, value in fields.items()}
+        fields: dict[str, Any] = {_NAMES.get(name, name): value for name, value in named.items()}
         source = backend_or_vol if isinstance(backend_or_vol, Volume) else None
         backend = self._backend_of(backend_or_vol)
         controller = backend.controller
@@ -294,7 +291,7 @@ class Volume(VolumeFields, Resource):
             self._adopt(record)
             return record.size * GIB if seen is None else seen
 
-    def clone(self, **fields: Any) -> Volume:
+    def clone(self, **fields: Unpack[CopyKeywords]) -> Volume:
         """Make another volume with the same data on the same backend.
 
         :param fields: of the new volume, as for :class:`Volume`; ``size`` may be larger.
@@ -302,14 +299,16 @@ class Volume(VolumeFields, Resource):
         """
         return self._derived("source_volid", self.id, fields)
 
-    def _derived(self, origin: str, origin_id: str, fields: dict[str, Any]) -> Volume:
+    def _derived(self, origin: str, origin_id: str, fields: CopyKeywords) -> Volume:
         new = self._controller.Volume(self, **fields)
         new._record = replace(new._record, **{origin: origin_id})
         new._asked = {**new._asked, origin: origin_id}
         new.create()
         return new
 
-    def create_snapshot(self, name: str = "", description: str = "", **fields: Any) -> Snapshot:
+    def create_snapshot(
+        self, name: str = "", description: str = "", **fields: Unpack[CreateSnapshotKeywords]
+    ) -> Snapshot:
         """Take a snapshot, attached or not.
 
         :param fields: ``id``, ``metadata``.
@@ -331,7 +330,9 @@ class Volume(VolumeFields, Resource):
 
     # --- connections ---------------------------------------------------------------------------
 
-    def connect(self, connector_dict: Mapping[str, Any], **fields: Any) -> Connection:
+    def connect(
+        self, connector_dict: Mapping[str, Any], **fields: Unpack[ConnectKeywords]
+    ) -> Connection:
         """Export and map it for a host.
 
         :param connector_dict: what that host's ``get_connector_properties`` gave.
@@ -344,7 +345,7 @@ class Volume(VolumeFields, Resource):
         return self._connect(connector_dict, fields, to_attach=False)
 
     def _connect(
-        self, connector: Mapping[str, Any], fields: Mapping[str, Any], *, to_attach: bool
+        self, connector: Mapping[str, Any], fields: ConnectKeywords, *, to_attach: bool
     ) -> Connection:
         connection = self._controller.Connection(
             self._controller.loaded(self._record.backend),
@@ -378,7 +379,7 @@ class Volume(VolumeFields, Resource):
         controller = self._controller
         with self._named(), controller.journal.whole_call():
             connector = controller.local_connector(controller.loaded(self._record.backend))
-            here = {"attached_host": this_host()}
+            here: ConnectKeywords = {"attached_host": this_host()}
             connection = self._connect(connector, here, to_attach=True)
             made_here = connection.changed
             try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cinderlib.errors import CinderlibError, InvalidPersistence, MissingDependency
 from cinderlib.persistence.base import PersistenceDriverBase, Store
@@ -31,7 +31,19 @@ _OURS = {
 }
 
 
-def open_store(config: Any = None) -> Store:
+#: What describes a store; see :func:`open_store`.
+PersistenceConfig: TypeAlias = (
+    Mapping[str, object]
+    | str
+    | Store
+    | type[Store]
+    | PersistenceDriverBase
+    | type[PersistenceDriverBase]
+    | None
+)
+
+
+def open_store(config: PersistenceConfig = None) -> Store:
     """Open the store that a persistence configuration describes.
 
     :param config: ``None`` for a store in memory; a dict with ``storage`` and the arguments of the
@@ -98,7 +110,7 @@ def _keys(given: Any) -> Keys | None:
     return Keys(given)
 
 
-def upgrade_store(config: Any, *, dry_run: bool = False) -> tuple[int | None, int]:
+def upgrade_store(config: PersistenceConfig, *, dry_run: bool = False) -> tuple[int | None, int]:
     """Make the tables of a ``db`` persistence, or bring them to the schema of this version, as
     opening it does.
 

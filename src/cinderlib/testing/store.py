@@ -441,7 +441,7 @@ class StoreConformance:
                 found = list(store.scan(VolumeRecord, where, page=page))
                 errors = [each for each in found if isinstance(each, DamagedRecord)]
                 assert [each for each in found if each not in errors] == whole
-                assert sorted(each.resource for each in errors) == [f"v{n}" for n in damaged]
+                assert sorted(str(each.resource) for each in errors) == [f"v{n}" for n in damaged]
             assert store.count(VolumeRecord, where) == 6
         assert list(store.iterate(VolumeRecord, limit=2)) == whole[:2]
         if whole:

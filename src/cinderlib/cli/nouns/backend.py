@@ -56,7 +56,7 @@ def show(app: App, name: str | None) -> None:
     loaded = app.backend(name)
     facts: dict[str, Any] = {
         "name": loaded.id,
-        "driver_version": loaded.get_version(),
+        "driver_version": loaded.driver.get_version(),
         "storage_protocol": loaded.stats().get("storage_protocol"),
         "pools": list(loaded.pool_names),
         "options": {k: v for k, v in loaded.config.items() if k != "volume_backend_name"},

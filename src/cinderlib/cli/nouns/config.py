@@ -120,10 +120,11 @@ def _findings(app: App, file: TomlFile, *, with_store: bool) -> Iterator[tuple[s
                 yield "warning", str(file.error(f"needs the {missing}", "backends", name))
         except errors.ConfigurationError as error:
             at = ["backends", name, "volume_driver"]
-            if error.resource in options:
-                at[2] = error.resource
-            elif error.resource in file.data.get("cinder", ()):
-                at = ["cinder", error.resource]
+            option = str(error.resource)
+            if option in options:
+                at[2] = option
+            elif option in file.data.get("cinder", ()):
+                at = ["cinder", option]
             yield "error", str(file.error(str(error), *at))
             if at[0] == "cinder":
                 return  # each backend would say the same

@@ -160,7 +160,7 @@ def clone(app: App, volume: str, name: str, size: float | None, id: str | None) 
     SIZE may be larger than the volume's.
     """
     source = find.volume(app.controller, volume)
-    given = {"name": name, "size": size, "id": id}
+    given: dict[str, Any] = {"name": name, "size": size, "id": id}
     with app.working(f"Cloning {volume}"):
         app.backend_of(source)
         made = source.clone(**{k: v for k, v in given.items() if v is not None})
@@ -267,7 +267,7 @@ def connect(
     properties = (
         documents.read(connector) if node is None else documents.registered(app.controller, node)
     )
-    fields = {
+    fields: dict[str, Any] = {
         "attach_mode": mode,
         "instance_uuid": instance,
         "attached_host": properties.get("host"),
