@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from cinderlib import errors, serialization, validation
 from cinderlib.objects.cinder_fields import ConnectionFields
-from cinderlib.objects.keywords import ConnectionKeywords
+from cinderlib.objects.keywords import ConnectionKeywords, ConnectKeywords
 from cinderlib.objects.resource import EditableField, Field, Resource, refuse_unknown
 from cinderlib.operations import attachments
 from cinderlib.operations import connections as operations
@@ -144,7 +144,9 @@ class Connection(ConnectionFields, Resource):
         return cls._class_controller().connection(connection_id)
 
     @classmethod
-    def connect(cls, volume: Volume, connector: Mapping[str, Any], **fields: Any) -> Connection:
+    def connect(
+        cls, volume: Volume, connector: Mapping[str, Any], **fields: Unpack[ConnectKeywords]
+    ) -> Connection:
         """The same as ``volume.connect(connector, **fields)``."""
         return volume.connect(connector, **fields)
 
