@@ -93,7 +93,11 @@ def documents(ctl: cl.Controller) -> None:
 
 def backends(backend: cl.Backend) -> None:
     print(backend.id, backend.config["volume_driver"], backend.pool_names, backend.scan_attempts)
-    print(backend.stats(refresh=True)["pools"], backend.controller.store)
+    print(
+        backend.driver_stats(refresh=True)["pools"],
+        backend.stats(refresh=True)["pools"],
+        backend.controller.store,
+    )
     driver: cl.DriverAttributes = backend.driver
     print(driver.get_version(), repr(backend))
     backend.refresh()
@@ -203,6 +207,7 @@ def connections(volume: cl.Volume) -> None:
     mapped.device_attached({"path": "/dev/sdx"})
     info: dict[str, Any] = mapped.connection_info
     print(grown, info, mapped.conn_info, mapped.connector_info, mapped.device, mapped.attached_at)
+    print(mapped.device_state == "another")
     mapped.detach(force=True)
     mapped.disconnect(force=True)
     volume.disconnect(mapped, force=True)
@@ -225,6 +230,7 @@ def nodes(ctl: cl.Controller, connection_info: Mapping[str, Any], folder: pathli
     attachment: cl.Attachment = node.attach(connection_info)
     with open(attachment.path, "rb") as device:
         print(device.read(512), connector, attachment.device, attachment.changed)
+    print(attachment.state == "gone", node.look(connection_info, attachment.device) == "ok")
     print(attachment.multipath_id, attachment.scsi_wwn, attachment.to_dict())
     size: int = node.extend(connection_info)
     print(size, node.attachments(), node.identity)
