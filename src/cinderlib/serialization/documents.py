@@ -41,6 +41,7 @@ class _Document(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, t
 
     @property
     def backend_name(self) -> str:
+        """The name of the backend."""
         return str(self.backend[NAME])
 
     @property
