@@ -40,14 +40,15 @@ test: $(READY) ## Run the tests, with real servers (ARGS='-k name' for some)
 test-slow: $(READY) ## Run the code of every page in docs/, Ansible's modules, what takes long
 	@scripts/host-packages $(SERVERS) $(TOOLS)
 	@scripts/ceph-modules $(VENV)
-	$(VENV)/bin/pytest $(PARALLEL) --dist load -m slow $(ARGS)
+	$(VENV)/bin/pytest $(PARALLEL) --dist loadgroup -m slow $(ARGS)
+
+CRASH := $(addprefix tests/crash/test_,crash.py failures.py model.py)
 
 # One test tries some hundred points, which can take a machine that is busy minutes.
 .PHONY: crash
 crash: $(READY) ## Kill and fail every operation at every step (make test tries a sample)
 	@scripts/host-packages $(SERVERS) $(TOOLS)
-	$(VENV)/bin/pytest $(PARALLEL) --timeout 1800 --crash=all tests/crash/test_crash.py \
-		tests/crash/test_failures.py $(ARGS)
+	CINDERLIB_EXAMPLES=40 $(VENV)/bin/pytest $(PARALLEL) --timeout 1800 --crash=all $(CRASH) $(ARGS)
 
 .PHONY: fuzz
 fuzz: $(READY) ## Give every loader 10,000 documents that are damaged (make test: 300)

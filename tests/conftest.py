@@ -21,7 +21,9 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
 
 # How long an example takes says more of what else the machine does than of the code.
-settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "busy", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("busy")
 
 SERVERS = {"postgresql", "mariadb", "ceph"}
@@ -38,8 +40,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
         names = [each for each in parameters if isinstance(each, str)]
         asked = {*item.fixturenames, *names, getattr(item.cls, "server", None)}
-        if asked & SERVERS:
+        if needed := asked & SERVERS:
             item.add_marker("server")
+            # With --dist loadgroup they are run by one process, which starts the server once.
+            item.add_marker(pytest.mark.xdist_group(min(needed)))
+        # A class that inherits a suite cannot mark tests of the suite for itself alone.
+        if item.originalname in getattr(item.cls, "slow", ()):
+            item.add_marker("slow")
 
 
 @pytest.fixture

@@ -255,6 +255,8 @@ def test_the_programs_are_installed_under_their_names() -> None:
 
 
 @needs_tmux
+@pytest.mark.slow
+@pytest.mark.core
 @pytest.mark.timeout(900)  # each line is a process; on a machine that is busy, that adds up
 def test_a_walk_through_the_nouns_at_a_terminal(cinderlib: Command) -> None:
     """Tables with colours, questions before what cannot be undone, logs and tracebacks when they

@@ -103,6 +103,8 @@ def test_show_has_no_secrets(cinderlib: Command) -> None:
         assert "user:***@server" in shown
 
 
+@pytest.mark.slow
+@pytest.mark.core
 def test_every_option_that_cinder_calls_secret_is_hidden() -> None:
     listed = drivers.list_supported().values()
     secret = {o["name"] for d in listed for o in d["driver_options"] if o["secret"]}

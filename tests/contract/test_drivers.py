@@ -88,6 +88,21 @@ class TestRBD(DriverConformance):
 
     __test__ = not NO_CEPH
     supports = EVERYTHING | {"multiattach", "read_only"}
+    slow = {
+        *(
+            "test_eight_threads_do_not_disturb_each_other",
+            "test_copies_outlive_what_they_were_made_of",
+        ),
+        *("test_revert_gives_the_old_data_back", "test_revert_keeps_newer_snapshots"),
+        *("test_revert_to_any_snapshot_works_or_changes_nothing", "test_clone_can_be_larger"),
+        *("test_what_the_store_has_lost_is_found_on_the_storage", "test_no_live_volume_is_missing"),
+        *("test_what_the_storage_has_lost_is_found", "test_two_volumes_are_attached_at_once"),
+        *(
+            "test_volume_from_a_snapshot_can_be_larger",
+            "test_host_that_leaves_does_not_touch_the_other",
+        ),
+        "test_snapshot_of_an_attached_volume_has_what_was_written",
+    }
 
     @pytest.fixture(autouse=True)
     def _cluster(self, ceph, _capable):

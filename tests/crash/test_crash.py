@@ -19,8 +19,10 @@ from tally import Note, note
 STORES = ("sqlite", "postgresql")
 
 Request = dict[str, Any]
+Played = tuple[Request, dict[str, Any]]
 
 _counted: dict[tuple[str, str], dict[str, Any]] = {}
+_killed: dict[tuple[str, str], tuple[int, list[Played]]] = {}
 
 
 def counted(pool: Pool, name: str, store: str) -> dict[str, Any]:
@@ -40,6 +42,23 @@ def sampled(requests: list[Request], everything: bool, one_in: int) -> list[Requ
     return [r for r in requests if not zlib.crc32(_told(r).encode()) % one_in]
 
 
+def killed(pool: Pool, name: str, store: str, everything: bool) -> tuple[int, list[Played]]:
+    """An operation that was killed at each step, or at a sample of them, and then recovered.
+
+    :returns: how many steps there are, and the requests that were played with their answers.
+    """
+    if (name, store) not in _killed:
+        found = counted(pool, name, store)
+        known = {"scenario": name, "store": store}
+        known |= {"before": found["before"], "after": found["after"]}
+        requests = [
+            {"what": "kill", "at": at, "step": step, **known} for at, step in deaths(found["steps"])
+        ]
+        few = sampled(requests, everything, 24)
+        _killed[name, store] = len(requests), list(zip(few, pool.play(few), strict=True))
+    return _killed[name, store]
+
+
 def play(
     pool: Pool,
     layer: str,
@@ -57,6 +76,11 @@ def play(
     few = sampled(requests, everything, one_in)
     answers = list(zip(few, pool.play(few), strict=True))
     note(record_property, layer, name, len(few), len(requests))
+    refuse_problems(answers)
+
+
+def refuse_problems(answers: list[Played]) -> None:
+    """Fail if an answer has a problem."""
     bad = [
         f"{_told(request)}\n    " + "\n    ".join(answer["problems"])
         for request, answer in answers
@@ -79,12 +103,9 @@ def _told(request: Request) -> str:
 def test_killed_anywhere(
     pool: Pool, name: str, store: str, everything: bool, record_property: Note
 ) -> None:
-    found = counted(pool, name, store)
-    known = {"scenario": name, "store": store, "before": found["before"], "after": found["after"]}
-    requests = [
-        {"what": "kill", "at": at, "step": step, **known} for at, step in deaths(found["steps"])
-    ]
-    play(pool, f"killed, {store}", name, requests, everything, 12, record_property)
+    known, answers = killed(pool, name, store, everything)
+    note(record_property, f"killed, {store}", name, len(answers), known)
+    refuse_problems(answers)
 
 
 @pytest.mark.parametrize("store", STORES)
@@ -93,15 +114,9 @@ def test_recovery_killed_anywhere(
     pool: Pool, name: str, store: str, everything: bool, record_property: Note
 ) -> None:
     """Recovery takes a few different courses; each is killed at each of its own steps."""
-    found = counted(pool, name, store)
-    known = {"scenario": name, "store": store, "before": found["before"], "after": found["after"]}
-    first = [
-        {"what": "kill", "at": at, "step": step, **known} for at, step in deaths(found["steps"])
-    ]
     # Of the steps after which recovery takes the same course, one is enough.
     courses: dict[tuple[str, ...], Request] = {}
-    few = sampled(first, everything, 12)
-    for request, answer in zip(few, pool.play(few), strict=True):
+    for request, answer in killed(pool, name, store, everything)[1]:
         courses.setdefault(tuple(answer.get("steps", ())), request)
     requests = [
         {**request, "what": "kill twice", "again at": at, "again step": step}

@@ -64,4 +64,4 @@ def test_failed_anywhere(
         for ending, kinds in ENDINGS.items()
         for at, step in how.at(found["steps"], kinds)
     ]
-    play(pool, f"{mode}, {store}", name, requests, everything, 60, record_property)
+    play(pool, f"{mode}, {store}", name, requests, everything, 120, record_property)

@@ -253,6 +253,7 @@ operations = st.one_of(
 )
 #: How many operations are done at the same time.
 AT_ONCE = 3
+EXAMPLES = int(os.environ.get("CINDERLIB_EXAMPLES", "8"))
 batches = st.lists(st.lists(operations, min_size=1, max_size=AT_ONCE), max_size=8)
 
 
@@ -310,7 +311,7 @@ def play(
     shutil.rmtree(root)
 
 
-@settings(max_examples=20)
+@settings(max_examples=EXAMPLES)
 @given(batches=batches)
 def test_threads_do_what_one_order_does(
     shared_folder: Path, database: str | None, batches: list[list[Operation]]
@@ -318,7 +319,7 @@ def test_threads_do_what_one_order_does(
     play(shared_folder, database, batches, [])
 
 
-@settings(max_examples=20)
+@settings(max_examples=EXAMPLES)
 @given(batches=batches)
 def test_processes_do_what_one_order_does(
     shared_folder: Path,

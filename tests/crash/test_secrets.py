@@ -18,7 +18,9 @@ LIFE = pathlib.Path(__file__).with_name("secret_life.py")
 PASSWORDS = [MARK, servers.postgresql.PASSWORD, "pass%2Fword%401"]
 
 
-@pytest.mark.parametrize("store", ["sqlite", "postgresql", "encrypted"])
+@pytest.mark.parametrize(
+    "store", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow), "encrypted"]
+)
 def test_secrets_are_seen_nowhere(
     store: str, tmp_path: pathlib.Path, request: pytest.FixtureRequest
 ) -> None:
@@ -137,7 +139,7 @@ volume.detach()
 """
 
 
-@pytest.mark.parametrize("umask", [0o022, 0o000], ids=oct)
+@pytest.mark.parametrize("umask", [pytest.param(0o022, marks=pytest.mark.slow), 0o000], ids=oct)
 def test_files_with_secrets_are_private(tmp_path: pathlib.Path, umask: int) -> None:
     run = subprocess.run(
         [sys.executable, "-c", PRIVATE, str(tmp_path)],

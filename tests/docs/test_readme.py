@@ -21,6 +21,7 @@ def test_there_are_such_commands() -> None:
     assert COMMANDS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", COMMANDS)
 def test_a_command_in_the_readme_finds_tests(arguments: str) -> None:
     done = subprocess.run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import graphlib
 import inspect
 import itertools
@@ -79,6 +80,7 @@ def _imports(module: str, tree: ast.AST, *, is_package: bool) -> Iterator[Import
             yield Import(module, name, getattr(node, "lineno", 0), when_loaded)
 
 
+@functools.cache
 def _all_imports() -> list[Import]:
     return [
         found

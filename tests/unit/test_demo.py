@@ -113,7 +113,11 @@ def test_why_a_filesystem_cannot_be_checked_is_told(device: str) -> None:
 @pytest.mark.root
 @as_root
 @pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
+    ("number", "status"),
+    [
+        pytest.param(signal.SIGINT, 130, id="Ctrl-C"),
+        pytest.param(signal.SIGTERM, 143, id="SIGTERM", marks=pytest.mark.slow),
+    ],
 )
 def test_stopped_in_the_middle_it_leaves_nothing(
     environment: dict[str, str], number: signal.Signals, status: int
