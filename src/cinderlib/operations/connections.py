@@ -23,6 +23,7 @@ from cinderlib.operations.unmapping import (
     is_the_drivers,
     settled_with,
     unmap,
+    unmap_after_failure,
     unmap_intent,
 )
 from cinderlib.persistence.base import Change, Put, Query, Remove
@@ -210,8 +211,8 @@ def _undo_connect(
     last: bool,
     exported: bool,
 ) -> None:
-    """Undo a connect whose driver call failed, as far as Cinder's manager does: drivers clean up
-    after themselves. What cannot be undone now is remembered, and nothing waits for it.
+    """Undo a connect whose driver call failed, as Cinder's manager does. What cannot be undone now
+    is remembered, and nothing waits for it.
 
     :param failed_before: the connection of the host that the connect was to replace; it stays as it
         was, since its mapping may still exist.
@@ -229,12 +230,9 @@ def _undo_connect(
         else:
             undone.append(Remove(ConnectionRecord, connection.id))
             try:
-                try:
-                    if mapped:
-                        driver.terminate_connection(volume, connection, force=True)
-                finally:
-                    if exported and last:
-                        volume = driver.remove_export(volume)
+                volume = unmap_after_failure(
+                    driver, volume, connection, mapped=mapped, exported=exported, last=last
+                )
             except errors.CinderlibError as exc:
                 if not is_the_drivers(exc):
                     raise

@@ -35,6 +35,43 @@ def unmap(
     return driver.remove_export(volume) if last else volume
 
 
+def unmap_after_failure(
+    driver: Driver,
+    volume: VolumeRecord,
+    connection: ConnectionRecord,
+    *,
+    mapped: bool,
+    exported: bool = True,
+    last: bool,
+) -> VolumeRecord:
+    """Take back what a driver may have done of a connect before it failed.
+
+    Cinder's manager only removes the export. A driver can have mapped the host all the same before
+    it failed, so it is asked to unmap it; that it fails to unmap what is not mapped, as LIO does,
+    does not matter.
+
+    :param mapped: whether the host may be mapped although the driver did not say so: it gave up
+        waiting, or was interrupted. Then a failure to unmap does matter.
+    :param exported: whether there may be an export, and with it a mapping.
+    :param last: whether no other host needs the export.
+    :raises CinderlibError: something may be left.
+    """
+    if not exported:
+        return volume
+    failure: errors.CinderlibError | None = None
+    try:
+        driver.terminate_connection(volume, connection, force=True)
+    except errors.CinderlibError as exc:
+        if not is_the_drivers(exc):
+            raise
+        failure = exc if mapped else None
+    if last:
+        volume = driver.remove_export(volume)
+    if failure is not None:
+        raise failure
+    return volume
+
+
 def forced(driver: Driver, volume: VolumeRecord, *, last: bool) -> VolumeRecord:
     """What can still be done of a disconnect whose driver fails."""
     if not last:
@@ -55,7 +92,7 @@ def is_the_drivers(error: BaseException) -> bool:
 def unmap_intent(connection: ConnectionRecord, *, mapped: bool = True) -> IntentRecord:
     """That a mapping may be left on the storage although its connection is gone.
 
-    :param mapped: whether there may be one for the host, and not just an export.
+    :param mapped: see :func:`unmap_after_failure`.
     """
     # A driver unmaps by the connector; keys are not needed, so they are not kept.
     kept = replace(connection, conn_info=None, device=None)
@@ -107,10 +144,12 @@ def recover_unmap(journal: Journal, intent: IntentRecord) -> str:
     if any(same_ports(connection, other) for other in alike):
         journal.finish(intent, "Nothing was done")
         return "finished"
-    driver, after = journal.driver(intent.backend), volume
-    if intent.data.get("mapped", True):
-        driver.terminate_connection(volume, connection, force=True)
-    if not there:
-        after = driver.remove_export(volume)
+    after = unmap_after_failure(
+        journal.driver(intent.backend),
+        volume,
+        connection,
+        mapped=intent.data.get("mapped", True),
+        last=not there,
+    )
     journal.finish_with(intent, f"Volume {volume.id} was unmapped", volume, after)
     return "finished"
