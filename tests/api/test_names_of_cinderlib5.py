@@ -28,8 +28,6 @@ KINDS = ("Volume", "Snapshot", "Connection")
 
 #: What has another value here than in cinderlib 5.2.0 although all else is equal.
 OTHER_VALUES = {
-    # Cinder's defaults, which no driver has set.
-    ("Volume", "shared_targets"): False,
     # Known here, and not to cinderlib 5.
     ("Volume", "attach_status"): "attached",
     ("Connection", "attach_status"): "attached",
