@@ -1,4 +1,4 @@
-"""Runs the checks, and prints at the end what was run, what was not, and why some failed."""
+"""Runs the checks, and prints at the end which checks ran, which did not, and why some failed."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from checks import results
 from checks.parts import Part
 from checks.steps import ROOT, STEPS, Step, commit
 
-#: Minutes. What is not core is not begun later than the first, so that the core still has its time;
-#: what runs after the second is ended.
+#: Minutes. After the first only core tests start; the minutes of the core of later steps are part
+#: of it. A step that still runs after the second is ended.
 BUDGET, HARD_LIMIT = 75, 85
 #: Most lines about failures at the end of the log.
 LINES = 60
@@ -29,13 +29,13 @@ LINES = 60
 @dataclasses.dataclass
 class Ran:
     """
-    :ivar told: what the step's tests say of the part that was run.
+    :ivar part_summary: the line of pytest's output that counts the tests of the part.
     """
 
     step: Step
     seconds: float
     problem: str
-    told: str
+    part_summary: str
     counts: results.Counts
     failures: list[results.Failure]
 
@@ -74,13 +74,13 @@ def _part(step: Step, name: str | None, everything: bool) -> Part:
 
 
 def listed(step: Step, part: Part) -> str:
-    """A line that says what of a step is run."""
+    """A line that describes how much of a step runs."""
     what = "everything" if part.of == 1 else f"the core, and part {part.number} of {part.of}"
     return f"make {step.target:<10} {what}"
 
 
 def run(steps: Sequence[Step], parts: dict[str, Part], *, limited: bool) -> int:
-    """Run the steps, all of them even if some fail, and print what came of it.
+    """Run the steps, all of them even if some fail, and print the results.
 
     :returns: the exit status.
     """
@@ -103,7 +103,7 @@ def run(steps: Sequence[Step], parts: dict[str, Part], *, limited: bool) -> int:
 def command(
     step: Step, part: Part, core_only_after: float | None, junit: pathlib.Path
 ) -> list[str]:
-    """What runs a step."""
+    """The command of a step."""
     if not step.pytest:
         return ["make", step.target]
     arguments = [f"--junitxml={junit}", "-o", "junit_family=xunit1"]
@@ -131,18 +131,21 @@ def run_step(
     elif status:
         problem = f"FAILED (status {status})"
         if not failures:
-            failures.append(results.of_log(step.target, log))
+            of_log = results.end_of_log if step.pytest else results.first_errors
+            failures.append(of_log(step.target, log))
             counts.failed += 1
     print(f"=== make {step.target}: {problem or 'done'} in {seconds:.0f} s", flush=True)
-    told = [line for line in log.splitlines() if line.startswith(f"part {part}: ")]
-    return Ran(step, seconds, problem, told[-1] if told else "", counts, failures)
+    part_summaries = [line for line in log.splitlines() if line.startswith(f"part {part}: ")]
+    return Ran(
+        step, seconds, problem, part_summaries[-1] if part_summaries else "", counts, failures
+    )
 
 
 def stream(command: Sequence[str], limit: float) -> tuple[int | None, str]:
-    """Run a command and print what it prints.
+    """Run a command and pass its output on.
 
     :param limit: seconds.
-    :returns: its exit status, None if it was ended after that time; and what it printed.
+    :returns: its exit status, None if it was ended after that time; and its output.
     """
     process = subprocess.Popen(
         command,
@@ -188,14 +191,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def summary(done: Sequence[Ran], parts: dict[str, Part], seconds: float) -> int:
-    """Print what was run, what was not, what failed and why, and the counts as the last line."""
+    """Print how much ran, the causes of failures, and the counts as the last line."""
     print(f"=== Run in {seconds:.0f} s:")
     total = results.Counts()
     for ran in done:
         total += ran.counts
         print(f"{ran.seconds:6.0f} s  {listed(ran.step, parts[ran.step.target])} {ran.problem}")
-        if ran.told:
-            print(f"{'':10}{ran.told}")
+        if ran.part_summary:
+            print(f"{'':10}{ran.part_summary}")
         if ran.counts.late:
             print(f"{'':10}NOT RUN for lack of time: {ran.counts.late} tests, of those not core")
     failures = [failure for ran in done for failure in ran.failures]

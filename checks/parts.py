@@ -19,7 +19,7 @@ class Part:
     """One of several parts.
 
     :ivar number: counted from 1.
-    :ivar of: how many parts there are.
+    :ivar of: the number of parts.
     """
 
     number: int

@@ -1,4 +1,4 @@
-"""What pytest's JUnit files and the logs of the steps tell: how many tests, and why some failed."""
+"""Reads the numbers of tests and the causes of failures from JUnit files and logs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from collections.abc import Sequence
 from checks.parts import NO_TIME
 
 _WIDEST = 200
-_ERROR = re.compile(r"\b(error|warning|would reformat|traceback)\b|^\S+:\d+:", re.IGNORECASE)
-#: What make and pytest say of any failure.
+#: Errors of ruff, mypy, codespell, proselint and Sphinx.
+_ERROR = re.compile(
+    r"\b(error|warning|would reformat)\b|^\S+:\d+:|^[A-Z]+\d+ |^ *--> ", re.IGNORECASE
+)
+#: Lines that follow any failure.
 _NO_CAUSE = re.compile(r"^make(\[\d+\])?: |^Found \d+ error|^\s*$")
 
 
@@ -20,7 +23,7 @@ _NO_CAUSE = re.compile(r"^make(\[\d+\])?: |^Found \d+ error|^\s*$")
 class Failure:
     """
     :ivar name: of the test or step.
-    :ivar cause: lines, the one that says most first.
+    :ivar cause: lines, the most informative first.
     """
 
     name: str
@@ -48,7 +51,10 @@ class Counts:
 
 
 def read(junit: pathlib.Path) -> tuple[Counts, list[Failure]]:
-    """What a JUnit file of pytest tells; nothing if pytest did not come to writing it."""
+    """Read a JUnit file of pytest.
+
+    :returns: the counts and the failures; none if pytest ended before it wrote the file.
+    """
     counts = Counts()
     failures: list[Failure] = []
     try:
@@ -69,40 +75,43 @@ def read(junit: pathlib.Path) -> tuple[Counts, list[Failure]]:
     return counts, failures
 
 
-def of_log(step: str, log: str) -> Failure:
-    """Why a step failed that names no failed test: its first errors, or the end of its log."""
+def first_errors(step: str, log: str) -> Failure:
+    """The failure of a step that runs no tests: the first errors, or the end of the log."""
     lines = [line for line in log.splitlines() if not _NO_CAUSE.search(line)]
     errors = [line for line in lines if _ERROR.search(line)]
     return Failure(f"make {step}", errors or lines[-20:])
 
 
 def end_of_log(step: str, log: str) -> Failure:
-    """What a step that was ended said last."""
+    """The failure of a step that reported no failed test: the end of the log."""
     return Failure(f"make {step}", [line for line in log.splitlines() if line.strip()][-20:])
 
 
 def report(failures: Sequence[Failure], lines: int) -> list[str]:
-    """Failures with their causes, in at most so many lines: of many, the first ones."""
+    """Failures with their causes, in at most ``lines`` lines.
+
+    If there are too many failures, only the first ones are reported.
+    """
     shown = failures[: lines // 4]
-    told = [f"{len(failures)} failed:"] if failures else []
+    report_lines = [f"{len(failures)} failed:"] if failures else []
     each, more = divmod(lines - 2, len(shown)) if shown else (0, 0)
     for at, failure in enumerate(shown):
         room = each + (at < more)
-        told.append(f"FAILED {failure.name}"[:_WIDEST])
-        told += [f"    {line}"[:_WIDEST] for line in failure.cause[: room - 1]]
+        report_lines.append(f"FAILED {failure.name}"[:_WIDEST])
+        report_lines += [f"    {line}"[:_WIDEST] for line in failure.cause[: room - 1]]
     if len(shown) < len(failures):
-        told.append(f"and {len(failures) - len(shown)} more: see the log above")
-    return told
+        report_lines.append(f"and {len(failures) - len(shown)} more: see the log above")
+    return report_lines
 
 
 def _cause(text: str) -> list[str]:
-    """Of what pytest says of a failure: the error, and where it was raised."""
+    """The error and its place, from the description of a failure by pytest."""
     lines = text.rstrip().splitlines()
     errors = [line.removeprefix("E").strip() for line in lines if re.match(r"E(\s|$)", line)]
     errors = [line for line in errors if line]
     if not errors:
         return [line for line in lines if line.strip()][-20:]
-    # What a program printed is part of a failed assertion's message: its end has the reason.
+    # The output of a program can be part of the message; the reason is at its end.
     if len(errors) > 8:
         errors = [*errors[:2], *errors[-6:]]
     where = next((line.strip() for line in reversed(lines) if re.match(r"\S+:\d+: ", line)), "")

@@ -1,6 +1,6 @@
 """Plugin of pytest: ``--part 2/5`` runs the tests marked ``core`` and a part of the others.
 
-Without the option it changes nothing. What was not run is listed at the end.
+Without the option it changes nothing. The tests that did not run are listed at the end.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class _Selection:
         if late and not _is_core(item):
             pytest.skip(NO_TIME)
 
-    # With tests in several processes, these choose and the one that reports does not.
+    # With tests in several processes, these choose the tests, and another process reports.
 
     def pytest_sessionfinish(self) -> None:
         if hasattr(self._config, "workeroutput"):

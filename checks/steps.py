@@ -18,7 +18,7 @@ class Step:
     :ivar target: its name.
     :ivar minutes: a step that takes longer hangs, and is ended.
     :ivar core_minutes: how long its core takes on a slow day; that time is kept for it.
-    :ivar parts: of how many parts a commit runs one, besides the core; 1 where it runs all.
+    :ivar parts: of how many parts a commit runs one, in addition to the core; 1 where it runs all.
     :ivar pytest: whether the target passes ``ARGS`` to pytest.
     """
 
@@ -47,7 +47,7 @@ STEPS = (
 
 
 def commit(name: str = "HEAD") -> str | None:
-    """The hash of a commit, by default the one that is checked out.
+    """The hash of a commit, by default of the current one.
 
     :returns: None if git does not know it, or there is no git or no work tree of it.
     """

@@ -18,7 +18,7 @@ RUNNER = pathlib.Path(__file__).with_name("run_page.py")
 LIMIT = 840
 
 #: Pages that are run by every commit: README.md with the fast tests, the others as the core.
-FAST, CORE = "README.md", ("docs/first-volume.md",)
+FAST, CORE = "README.md", ("docs/quick-start.md",)
 
 
 def _marks(page: str) -> list[pytest.MarkDecorator]:

@@ -176,7 +176,7 @@ def test_failures_tell_their_cause_at_the_end_and_the_last_line_counts(
     assert end[-2] == "and 186 more: see the log above"
 
 
-def test_a_failed_assertion_is_told_with_the_end_of_what_a_program_printed(
+def test_a_failed_assertion_is_reported_with_the_end_of_the_output_of_a_program(
     makefile: pathlib.Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (makefile.parent / "test_one.py").write_text(
@@ -193,7 +193,23 @@ def test_a_failed_assertion_is_told_with_the_end_of_what_a_program_printed(
     assert any("test_one.py:3: AssertionError" in line for line in end)
 
 
-def test_a_step_that_hangs_is_ended_and_its_last_words_are_told(
+@pytest.mark.parametrize(
+    "error",
+    [
+        "E501 Line too long (101 > 100)",
+        " --> src/a.py:1:101",
+        "src/a.py:12: error: Incompatible types",
+        "docs/a.md:3: WARNING: undefined label",
+        "Would reformat: src/a.py",
+        "docs/a.md:3:19: which-there-are: 'which checks there are': the available, the possible",
+    ],
+)
+def test_the_errors_of_linters_are_found_in_their_output(error: str) -> None:
+    log = f".venv/bin/tool\nreading ...\n{error}\n" + "and more\n" * 50
+    assert results.first_errors("check", log).cause == [error]
+
+
+def test_a_step_that_hangs_is_ended_and_its_last_lines_are_reported(
     makefile: pathlib.Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run_steps("hangs", "good", minutes=0.02) == 1
