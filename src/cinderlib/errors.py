@@ -66,6 +66,12 @@ class InvalidPersistence(ConfigurationError):
     """The persistence configuration names no usable store."""
 
 
+class StoreNotFound(InvalidPersistence):
+    """The database of the metadata store does not exist yet, and was not to be created."""
+
+    code = "FAILED_PRECONDITION"
+
+
 class MissingDependency(ConfigurationError):
     """A Python package or a command that this operation needs is not installed."""
 

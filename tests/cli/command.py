@@ -8,6 +8,7 @@ import os
 import pathlib
 import subprocess
 import sys
+from collections.abc import Collection
 from typing import Any
 
 from click.testing import CliRunner
@@ -63,22 +64,30 @@ class Command:
         self.config.write_text("\n".join(line.strip() for line in text.strip().splitlines()))
         self.config.chmod(0o600)
 
-    def __call__(self, *arguments: str, input: str | bytes | None = None, ends: int = 0) -> Done:
+    def __call__(
+        self, *arguments: str, input: str | bytes | None = None, ends: int | None = 0
+    ) -> Done:
         """Run it.
 
-        :param ends: the exit code that is expected.
+        :param ends: the exit code that is expected; ``None`` for any.
         """
         done = CliRunner().invoke(cli, arguments, input=input, env=self.environment)
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise done.exception
-        assert done.exit_code == ends, done.output
+        assert ends in (None, done.exit_code), done.output
         return Done(done.exit_code, done.stdout, done.stderr)
 
-    def process(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        """Run it in a process of its own."""
+    def process(
+        self, *arguments: str, without: Collection[str] = (), **options: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """Run it in a process of its own.
+
+        :param without: variables that its environment lacks.
+        """
+        environment = {**os.environ, **self.environment}
         return subprocess.run(
             [*COMMAND, *arguments],
-            env={**os.environ, **self.environment},
+            env={name: value for name, value in environment.items() if name not in without},
             capture_output=True,
             text=True,
             check=False,

@@ -11,7 +11,7 @@ from cli.command import Command
 
 def test_backends_say_what_the_host_is_looked_at_for(cinderlib: Command) -> None:
     done = cinderlib("doctor")
-    assert re.match(r"Looked at for: .*local \(backend files\)", done.stderr)
+    assert re.search(r"Looked at for: .*local \(backend files\)", done.stderr)
     assert "error: " not in done.stdout
 
 

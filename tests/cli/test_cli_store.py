@@ -197,12 +197,12 @@ def test_upgrade_says_from_which_version_to_which(cinderlib: Command) -> None:
         assert "version 2. There is nothing to do" in cinderlib("store", "upgrade", *more).stderr
     current = {"from": 2, "to": 2, "changed": False}
     assert cinderlib("store", "upgrade", "--json").json == current
-    cinderlib.config.write_text('[store]\nstorage = "memory"\n')
+    cinderlib.config.write_text('[store]\nstorage = "json:Store"\n')
     assert "'db'" in cinderlib("store", "upgrade", ends=2).stderr
 
 
 def test_upgrade_refuses_what_a_newer_version_needs_for_itself(cinderlib: Command) -> None:
-    cinderlib("volume", "list")
+    cinderlib("store", "upgrade")
     with sqlite3.connect(cinderlib.folder / "state" / "metadata.sqlite") as other:
         other.execute("UPDATE cinderlib_schema SET version = 3")
     assert cinderlib("store", "upgrade", "--json").json == {"from": 3, "to": 3, "changed": False}

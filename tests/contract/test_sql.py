@@ -24,7 +24,14 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import event
 
-from cinderlib.errors import CinderlibError, DamagedRecord, MissingDependency, StoreError
+from cinderlib.errors import (
+    CinderlibError,
+    DamagedRecord,
+    InvalidPersistence,
+    MissingDependency,
+    StoreError,
+    StoreNotFound,
+)
 from cinderlib.locking.files import FileLocks
 from cinderlib.locking.locks import STRIPES
 from cinderlib.persistence import open_store, upgrade_store
@@ -548,17 +555,16 @@ def test_many_threads_take_turns(name: str, request) -> None:
 # --- SQLite --------------------------------------------------------------------------------------
 
 
-def test_files_and_folders_are_the_owners_alone(tmp_path: Path) -> None:
+def test_files_are_the_owners_alone(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        with open_url(f"sqlite:///{tmp_path}/new/folder/cl.sqlite") as store:
+        with open_url(f"sqlite:///{tmp_path}/cl.sqlite") as store:
             store.apply(Put(volume()))
-            made = [tmp_path / "new", *(tmp_path / "new").rglob("*")]
-            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in made}
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*")}
     finally:
         os.umask(before)
-    files = dict.fromkeys(["cl.sqlite", "cl.sqlite-wal", "cl.sqlite-shm", "cl.sqlite-locks"], 0o600)
-    assert modes == {"new": 0o700, "folder": 0o700, **files}
+    files = ["cl.sqlite", "cl.sqlite-wal", "cl.sqlite-shm", "cl.sqlite-locks"]
+    assert modes == dict.fromkeys(files, 0o600)
 
 
 def test_a_relative_path_is_of_the_folder_where_it_was_given(tmp_path, monkeypatch) -> None:
@@ -660,10 +666,24 @@ def test_a_file_that_is_something_else_is_left_alone(tmp_path: Path, content: by
     assert path.read_bytes() == content
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_does_not_exist_is_named_and_not_created(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match=r"file/cl\.sqlite cannot be made"):
-        open_url(f"sqlite:///{tmp_path}/file/cl.sqlite")
+    for folder in ("file", "mistyped", "mistyped/more"):
+        with pytest.raises(InvalidPersistence, match=f"there is no folder {tmp_path}/{folder}"):
+            open_url(f"sqlite:///{tmp_path}/{folder}/cl.sqlite")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_database_is_created_only_if_it_may_be(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/cl.sqlite"
+    with pytest.raises(StoreNotFound):
+        sql_store.SQLStore(url, create=False)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "cl.sqlite").touch()
+    with pytest.raises(StoreNotFound):
+        sql_store.SQLStore(url, create=False)
+    open_url(url).close()
+    sql_store.SQLStore(url, create=False).close()
 
 
 @pytest.fixture

@@ -38,6 +38,10 @@ class App(contextlib.ExitStack):
         self.verbosity = 0
         self.debug = False
         self._waiting: Waiting | None = None
+        self._creates = False
+        self._requires_store = False
+        #: Whether the store exists; known once :attr:`controller` was used.
+        self.has_store = True
 
     def say(self, message: str) -> None:
         """A message to the person, on standard error."""
@@ -83,18 +87,61 @@ class App(contextlib.ExitStack):
 
     @functools.cached_property
     def controller(self) -> cl.Controller:
-        """The controller of the configuration, without any backend loaded."""
-        import cinderlib as cl
+        """The controller of the configuration, without any backend loaded.
+
+        If its store does not exist yet, an empty one in memory stands in, so that a verb that
+        only reads creates nothing; other verbs call :meth:`may_create_store` or
+        :meth:`require_store` first.
+        """
+        from cinderlib.errors import StoreNotFound
 
         self.log()
+        self.configuration.require_file()
+        try:
+            if not self._creates:
+                self.configuration.check_default_store()
+            return self._controller(self.configuration.persistence(create=self._creates))
+        except StoreNotFound as missing:
+            if self._requires_store:
+                raise
+            self.has_store = False
+            self.say(f"{missing} The first `volume create` creates it.")
+            return self._controller(self.configuration.stand_in())
+
+    def may_create_store(self) -> None:
+        """To be called before :attr:`controller` is used, by verbs that put something into the
+        store."""
+        self._creates = True
+
+    def require_store(self) -> None:
+        """Open the store, for a verb whose result would be wrong if a store that does not exist
+        were taken for an empty one.
+
+        :raises StoreNotFound: it does not exist.
+        """
+        self._requires_store = True
+        assert self.controller is not None
+
+    def _controller(self, store: dict[str, Any]) -> cl.Controller:
+        import cinderlib as cl
+
         controller = cl.Controller(
-            self.configuration.persistence(),
+            store,
             fail_on_missing_backend=False,
             disable_logs=not self._logs_of_others,
             progress=self.tell,
             **self.configuration.controller(),
         )
         return self.enter_context(controller)
+
+    def on_backend(self, name: str | None) -> str | None:
+        """The name of the backend that a listing is limited to, checked.
+
+        :raises BackendNotFound: it is neither configured, nor does the store have volumes on it.
+        """
+        if name is not None and not any(self.controller.volumes(backend=name, limit=1)):
+            self.configuration.require_backend(name)
+        return name
 
     @functools.cached_property
     def node(self) -> cl.Node:

@@ -40,6 +40,7 @@ def _completer(names: Callable[[App, str], Names]) -> Completer:
         logging.disable()
         try:
             with ctx.ensure_object(App) as app:
+                app.quiet = True
                 found = (
                     CompletionItem(name, help=help)
                     for name, help in names(app, incomplete)
@@ -64,13 +65,13 @@ def _of_resources(
 
 
 def _volumes(app: App, incomplete: str) -> Names:
-    if app.configuration.has_store():
+    if app.configuration.file:
         volumes = app.controller.volumes()
         yield from _of_resources(volumes, incomplete, lambda v: f"{v.size} GiB, {v.status}")
 
 
 def _snapshots(app: App, incomplete: str) -> Names:
-    if app.configuration.has_store():
+    if app.configuration.file:
         snapshots = app.controller.snapshots()
         yield from _of_resources(snapshots, incomplete, lambda s: f"of {s.volume_id}, {s.status}")
 
@@ -87,13 +88,11 @@ def _hosts(app: App, incomplete: str) -> Names:
 
 
 def _all_connections(app: App) -> Iterable[cl.Connection]:
-    return app.controller.connections() if app.configuration.has_store() else ()
+    return app.controller.connections() if app.configuration.file else ()
 
 
 def _nodes(app: App, incomplete: str) -> Names:
-    for item in (
-        app.controller.persistence.get_key_values() if app.configuration.has_store() else ()
-    ):
+    for item in app.controller.persistence.get_key_values() if app.configuration.file else ():
         try:
             connector = json.loads(item.value or "")
         except ValueError:

@@ -11,15 +11,17 @@ from typing import Any
 
 import msgspec
 
+from cinderlib import urls
+from cinderlib.cli import paths
 from cinderlib.cli.tomlfile import TomlFile
-from cinderlib.errors import BackendNotFound, ConfigurationError
+from cinderlib.errors import BackendNotFound, ConfigurationError, StoreNotFound
 from cinderlib.locking import state_folder
+from cinderlib.locking.state_folder import user_folder
 
 NAME = "cinderlib.toml"
 SYSTEM = Path("/etc/cinderlib") / NAME
 VARIABLE = "CINDERLIB_CONFIG"
 
-_SQLITE = "sqlite:///"
 _REFERENCES = ("env", "file")
 
 #: Of which [store] needs one.
@@ -103,17 +105,26 @@ class Configuration:
 
         :raises BackendNotFound: it is not configured.
         """
+        self.require_backend(name)
+        options = self._data["backends"][name]
+        return {
+            option: self._resolved(value, "backends", name, option)
+            for option, value in options.items()
+        }
+
+    def require_file(self) -> None:
+        """:raises ConfigurationError: there is no configuration file; says where it can be."""
+        if self.file is None:
+            raise ConfigurationError(missing())
+
+    def require_backend(self, name: str) -> None:
+        """:raises BackendNotFound: it is not configured; says which are."""
         if name not in self.backends:
             near = _near(name, self.backends)
             raise BackendNotFound(
                 f"Backend {name!r} is not configured{near or '.'} {self._no_backend()}",
                 resource=name,
             )
-        options = self._data["backends"][name]
-        return {
-            option: self._resolved(value, "backends", name, option)
-            for option, value in options.items()
-        }
 
     def _no_backend(self) -> str:
         if self.file is None:
@@ -121,30 +132,42 @@ class Configuration:
         known = ", ".join(self.backends)
         return f"{self.file.path} configures {known or 'no backends; add a table [backends.NAME]'}"
 
-    def persistence(self) -> dict[str, Any]:
+    def persistence(self, *, create: bool = True) -> dict[str, Any]:
         """The ``persistence_config`` of the controller: by default a SQLite file in its state
-        folder."""
+        folder.
+
+        :param create: whether the database is created if it does not exist, with the folder of the
+            default one; without it, opening it is then the error ``StoreNotFound``.
+        """
         store = self._table("store")
         if not store.keys() & {"connection", "storage"}:
             folder = self._default_store.parent
             try:
-                state_folder.make(folder)
+                if create:
+                    state_folder.make(folder)
             except OSError as exc:
                 raise ConfigurationError(
-                    f"The folder {folder} for the store cannot be made ({exc.strerror}); configure"
-                    " [store] connection or [controller] state_path"
+                    f"The folder {folder} for the store cannot be created ({exc.strerror});"
+                    " configure [store] connection or [controller] state_path"
                 ) from exc
-            store["connection"] = f"{_SQLITE}{self._default_store}"
-        return {"storage": "db" if "connection" in store else "memory", **store}
+            store["connection"] = f"sqlite:///{self._default_store}"
+        if self.file is not None and is_in_memory(store):
+            raise _in_memory(self.file)
+        if store.get("storage", "db") == "db":
+            store |= {"storage": "db", "create": create}
+        return store
 
-    def has_store(self) -> bool:
-        """Whether there is a store, as far as can be said without making one."""
-        store = self._table("store")
-        if "storage" in store and "connection" not in store:
-            return True
-        url = str(store.get("connection", f"{_SQLITE}{self._default_store}"))
-        file = url.removeprefix(_SQLITE)
-        return file == url or Path(file).exists()
+    def check_default_store(self) -> None:
+        """:raises StoreNotFound: the store is the default one, and does not exist yet."""
+        if not self._table("store").keys() & {"connection", "storage"}:
+            store = self._default_store
+            if not store.exists():
+                raise StoreNotFound(f"The store {store} does not exist yet.")
+
+    def stand_in(self) -> dict[str, Any]:
+        """The ``persistence_config`` of an empty store, for one that does not exist yet."""
+        keys = self._table("store").get("encryption_keys")
+        return {"storage": "memory"} | ({} if keys is None else {"encryption_keys": keys})
 
     @property
     def _default_store(self) -> Path:
@@ -152,13 +175,7 @@ class Configuration:
 
     def _state_folder(self) -> Path:
         chosen = self._table("controller").get("state_path")
-        if chosen:
-            return Path(chosen)
-        if os.geteuid() == 0:
-            return Path("/var/lib/cinderlib")
-        import platformdirs
-
-        return platformdirs.user_state_path("cinderlib")
+        return state_folder.default() if chosen is None else Path(chosen)
 
     def controller(self) -> dict[str, Any]:
         """Arguments of the controller."""
@@ -188,8 +205,13 @@ class Configuration:
             self.backend(name)
 
     def _resolved(self, value: Any, *keys: str) -> Any:
+        found = self._looked_up(value, *keys)
+        assert self.file is not None  # a value comes from it
+        return paths.resolve(keys[-1], found, self.file.path.parent)
+
+    def _looked_up(self, value: Any, *keys: str) -> Any:
         if isinstance(value, list):
-            return [self._resolved(item, *keys) for item in value]
+            return [self._looked_up(item, *keys) for item in value]
         reference = reference_of(value)
         if reference is None:
             return value
@@ -222,7 +244,7 @@ def find(given: str | None) -> Path | None:
     """
     for source, named in (("--config", given), (f"${VARIABLE}", os.environ.get(VARIABLE))):
         if named:
-            path = Path(named)
+            path = Path(named).absolute()
             if not path.is_file():
                 raise ConfigurationError(f"The file {path} of {source} does not exist")
             return path
@@ -230,9 +252,8 @@ def find(given: str | None) -> Path | None:
 
 
 def _places() -> tuple[Path, ...]:
-    import platformdirs
-
-    return platformdirs.user_config_path("cinderlib") / NAME, SYSTEM
+    folder = user_folder("config")
+    return (SYSTEM,) if folder is None else (folder / NAME, SYSTEM)
 
 
 def missing() -> str:
@@ -266,9 +287,27 @@ def problems(file: TomlFile) -> Iterator[ConfigurationError]:
         elif name == "store" and not table.keys() & set(_STORE):
             near = [_near(key, _STORE) for key in table]
             yield file.error(f"[store] needs a connection or a storage{''.join(near)}", name)
+        elif name == "store" and is_in_memory(table):
+            yield _in_memory(file)
         elif name == "backends":
             for backend, options in table.items():
                 yield from _of_backend(file, backend, options)
+
+
+def is_in_memory(store: Mapping[str, Any]) -> bool:
+    """Whether a ``[store]`` is gone when the process ends."""
+    connection = store.get("connection", "")
+    return store.get("storage") in ("memory", "memory_db") or (
+        isinstance(connection, str) and urls.in_memory(connection)
+    )
+
+
+def _in_memory(file: TomlFile) -> ConfigurationError:
+    return file.error(
+        "[store] is in memory, and each command would forget it when it ends: give it a connection"
+        " such as 'sqlite:///metadata.sqlite', or leave [store] out",
+        "store",
+    )
 
 
 def _of_table(

@@ -150,7 +150,14 @@ def _configure(settings: Settings) -> None:
     _applied[:] = todo
     privileges.use(settings.root_helper)
     coordination.COORDINATOR.stop()
-    coordination.COORDINATOR.start()
+
+
+def start_locks() -> None:
+    """Start the locks that drivers take among themselves, which creates their files."""
+    from cinder import coordination
+
+    if not coordination.COORDINATOR.started:
+        coordination.COORDINATOR.start()
 
 
 def _shown(name: str, value: Any) -> str:

@@ -34,6 +34,12 @@ _UNDECLARED = {
         )
     ]
 }
+#: Declared by Cinder's command cinder-volume, which is not loaded here.
+_BACKEND_HOST = cfg.StrOpt(
+    "backend_host",
+    help="The name before the @ in the host of this backend's volumes, instead of the"
+    " controller's.",
+)
 
 
 def declare() -> None:
@@ -41,6 +47,7 @@ def declare() -> None:
 
     :raises MissingDependency: this release of Cinder is not one that the library knows.
     """
+    cfg.CONF.register_opt(_BACKEND_HOST, group=_SHARED)
     for opts in _UNDECLARED.values():
         cfg.CONF.register_opts(opts, group=_SHARED)
     for file, name, group in _LISTS:

@@ -53,6 +53,7 @@ def load(
     group = options.new_group()
     with REGISTRY_LOCK:
         bootstrap.start(settings)  # again: from here on others cannot change it
+        bootstrap.start_locks()
         driver_class = import_class(path)
         if driver_class.SUPPORTS_ACTIVE_ACTIVE:
             lock = None
@@ -65,7 +66,8 @@ def load(
             strict=settings.strict_options,
         )
         conf = options.Configuration(group, secret)
-        own = Scope(name, f"{settings.host}@{name}", store, conf)
+        host = plain.get("backend_host") or settings.host
+        own = Scope(name, f"{host}@{name}", store, conf)
         scope.enter(own)
     try:
         _refuse_unsupported(driver_class, conf, name)
@@ -99,9 +101,23 @@ def check(name: str, given: Mapping[str, Any], settings: Settings) -> requiremen
         bootstrap.start(settings)
         driver_class = import_class(path)
         own = {**given, "volume_driver": path, "volume_backend_name": name}
-        options.take(group, name, own, options.declared(driver_class), strict=True)
-        options.drop(group)
+        _, secret = options.take(group, name, own, options.declared(driver_class), strict=True)
+        try:
+            _check_options(driver_class, name, options.Configuration(group, secret))
+        finally:
+            options.drop(group)
     return requirements.missing(driver_class)
+
+
+def _check_options(driver_class: Any, name: str, conf: options.Configuration) -> None:
+    """What a driver can say of its options before it is set up; those of Cinder say nothing."""
+    check = getattr(driver_class, "check_options", None)
+    if check is None:
+        return
+    try:
+        check(conf)
+    except exception.CinderException as error:
+        raise ConfigurationError(f"backend {name!r}: {error}") from error
 
 
 def _release(own: Scope, group: str) -> None:

@@ -9,6 +9,10 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+#: Drivers declare their options when they are loaded; the modules of Cinder's commands patch the
+#: process with eventlet, and what they declare is for those commands.
+_NOT_IMPORTED = ("cinder.volume.drivers.", "cinder.cmd.")
+
 _log = logging.getLogger(__name__)
 
 
@@ -16,15 +20,29 @@ def declare(option: str) -> None:
     """Import the modules of Cinder that declare an option, other than those of drivers.
 
     Which modules declare options is what ``cinder.opts``, from which Cinder's sample configuration
-    is made, imports; only those that have the option's name in their text are imported here.
+    is made, imports. Of these, only those whose source declares this option are imported here: a
+    module that merely has the word in its text may be one that patches the whole process.
     """
     for module, path in _modules():
-        text = path.read_text(encoding="utf-8")
-        if f"'{option}'" in text or f'"{option}"' in text:
-            try:
-                importlib.import_module(module)
-            except ImportError as error:
-                _log.debug("%s declares %r and cannot be imported: %s", module, option, error)
+        if not _declares(path.read_text(encoding="utf-8"), option):
+            continue
+        try:
+            importlib.import_module(module)
+        except Exception as error:  # whatever the packages that it imports raise
+            _log.debug("%s declares %r and cannot be imported: %s", module, option, error)
+
+
+def _declares(source: str, option: str) -> bool:
+    """Whether a source has a call such as ``cfg.StrOpt('option', ...)``."""
+    names = {option, option.replace("_", "-")}
+    if not any(f"'{name}'" in source or f'"{name}"' in source for name in names):
+        return False
+    return any(
+        isinstance(node, ast.Call)
+        and ast.unparse(node.func).endswith("Opt")
+        and any(isinstance(arg, ast.Constant) and arg.value in names for arg in node.args[:1])
+        for node in ast.walk(ast.parse(source))
+    )
 
 
 def _modules() -> Iterator[tuple[str, Path]]:
@@ -37,5 +55,5 @@ def _modules() -> Iterator[tuple[str, Path]]:
             for alias in node.names:
                 module = f"{node.module}.{alias.name}"
                 path = package.parent / (module.replace(".", "/") + ".py")
-                if not module.startswith("cinder.volume.drivers.") and path.is_file():
+                if not module.startswith(_NOT_IMPORTED) and path.is_file():
                     yield module, path

@@ -121,7 +121,7 @@ def take(
         if opt is None:
             _unknown(key, opts, f"backend {name!r}", strict)
         elif value is not None:
-            known[opt.dest] = opt, value
+            known[opt.dest] = opt, _as_in_a_file(opt, value)
     try:
         for opt, value in known.values():
             cfg.CONF.register_opt(opt, group=group)
@@ -188,6 +188,7 @@ def process_wide(given: Mapping[str, Any], *, strict: bool) -> list[Setting]:
             todo += [(shared[key], value, _SHARED)] if key in shared else []
         else:
             _unknown(key, {**general, **shared}, "Cinder", strict)
+    todo = [(opt, _as_in_a_file(opt, value), group) for opt, value, group in todo]
     for opt, value, _ in todo:
         _convert(opt, value, "Cinder")
     return todo
@@ -230,14 +231,26 @@ def _unknown(key: str, known: Iterable[str], owner: str, strict: bool) -> None:
 def _override(opt: cfg.Opt, value: Any, group: str | None, owner: str) -> None:
     try:
         cfg.CONF.set_override(opt.dest, value, group=group)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise _impossible(opt, value, owner, error) from None
+
+
+def _as_in_a_file(opt: cfg.Opt, value: Any) -> Any:
+    """A value in a form that oslo.config's types take: they were made for the text of a file, and
+    raise what they like when a number stands where they expect text."""
+    if isinstance(opt, cfg.MultiOpt) and not isinstance(value, list | tuple):
+        value = [value]
+    if isinstance(value, int | float) and not isinstance(
+        opt, cfg.IntOpt | cfg.PortOpt | cfg.FloatOpt
+    ):
+        return value if isinstance(value, bool) and isinstance(opt, cfg.BoolOpt) else str(value)
+    return value
 
 
 def _convert(opt: cfg.Opt, value: Any, owner: str) -> Any:
     try:
         return cfg.CONF._convert_value(value, opt)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise _impossible(opt, value, owner, error) from None
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 from pathlib import Path
+from typing import Literal
 
 from cinderlib import errors
 
@@ -22,7 +24,7 @@ class Folders:
         state_path: str | os.PathLike[str] | None,
         locks_path: str | os.PathLike[str] | None,
     ) -> None:
-        self._state = Path(state_path).absolute() if state_path is not None else _default()
+        self._state = Path(state_path).absolute() if state_path is not None else default()
         self._locks = Path(locks_path).absolute() if locks_path is not None else None
         self._chosen = state_path is not None
 
@@ -34,12 +36,22 @@ class Folders:
     @property
     def drivers(self) -> str:
         """What Cinder's drivers keep."""
-        return _made(self._state / "drivers")
+        return _made(self.drivers_path)
+
+    @property
+    def drivers_path(self) -> Path:
+        """The same folder, created or not."""
+        return self._state / "drivers"
 
     @property
     def locks(self) -> str:
         """Lock files of drivers, and of stores that keep no locks of their own."""
-        return _made(self._locks or host_locks(self._state / "locks"))
+        return _made(self.locks_path)
+
+    @property
+    def locks_path(self) -> Path:
+        """The same folder; created only if it is one that all programs of this host must find."""
+        return self._locks or host_locks(self._state / "locks")
 
     @property
     def node(self) -> str:
@@ -75,12 +87,38 @@ def _host_locks() -> Path | None:
     return Path(home) / ".local/state/cinderlib/locks" if os.path.isabs(home) else None
 
 
-def _default() -> Path:
+def default() -> Path:
+    """The state folder that is used unless another is chosen; created or not.
+
+    :raises ConfigurationError: this user has none.
+    """
     if os.geteuid() == 0:
         return Path("/var/lib/cinderlib")
+    folder = user_folder("state")
+    if folder is None:
+        raise errors.ConfigurationError(
+            f"The user with the ID {os.geteuid()} has no home folder (HOME is not set, and the user"
+            " is unknown to this host): choose a folder with state_path, or set HOME"
+        )
+    return folder
+
+
+def user_folder(kind: Literal["config", "state"]) -> Path | None:
+    """This user's folder by the XDG base directory specification; ``None`` without a home."""
     import platformdirs
 
-    return platformdirs.user_state_path("cinderlib")
+    paths = {"config": platformdirs.user_config_path, "state": platformdirs.user_state_path}
+    with contextlib.suppress(RuntimeError):  # what it says where there is no home
+        found = paths[kind]("cinderlib")
+        if found.is_absolute():
+            return found
+    # The specification wants a variable with a relative path ignored: it would mean another folder
+    # from each working directory. The home of a user without one is relative too: "~".
+    home = Path(os.path.expanduser("~"))
+    return home / _BELOW_HOME[kind] / "cinderlib" if home.is_absolute() else None
+
+
+_BELOW_HOME = {"config": ".config", "state": ".local/state"}
 
 
 def make(path: Path, mode: int = 0o700) -> None:

@@ -79,7 +79,10 @@ class State:
     def get(self, key: str) -> Entry | None:
         """The entry of that key."""
         try:
-            steps = (self._folder() / f"{key}.json").read_bytes().splitlines()
+            folder = self._existing()
+            if folder is None:
+                return None
+            steps = (folder / f"{key}.json").read_bytes().splitlines()
         except FileNotFoundError:
             return None
         except OSError as exc:
@@ -96,7 +99,8 @@ class State:
 
     def entries(self) -> Iterator[Entry]:
         """All entries of this boot."""
-        for file in sorted(self._folder().glob("*.json")):
+        folder = self._existing()
+        for file in sorted(folder.glob("*.json")) if folder is not None else ():
             if entry := self.get(file.stem):
                 yield entry
 
@@ -162,6 +166,10 @@ class State:
             finally:
                 os.close(handle)
 
+    def _existing(self) -> Path | None:
+        """The folder of this boot to read from; reading creates none."""
+        return self._folder() if (self.path / f"boot-{boot_id()}").exists() else None
+
     def _folder(self) -> Path:
         if self._ready is None:
             folder = self.path / f"boot-{boot_id()}"
@@ -183,11 +191,7 @@ class State:
 
 def default_path() -> Path:
     """Where the state of this host is kept for this user."""
-    if os.geteuid() == 0:
-        return Path("/var/lib/cinderlib/node")
-    import platformdirs
-
-    return Path(platformdirs.user_state_dir("cinderlib", appauthor=False)) / "node"
+    return state_folder.default() / "node"
 
 
 def _forget(folder: Path) -> None:

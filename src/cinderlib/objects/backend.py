@@ -307,7 +307,7 @@ class Backend:
             if host.partition("#")[0].partition("@")[2] != self._name:
                 raise errors.InvalidInput(
                     f"The host {host!r} of a volume on backend {self._name!r} must be like"
-                    f" '{self.controller.host}@{self._name}#pool'"
+                    f" '{self._host}@{self._name}#pool'"
                 )
             return host
         pools = self.pool_names
@@ -318,7 +318,12 @@ class Backend:
                 f"Backend {self._name!r} has no pool {validation.shown(pool_name)}; it has"
                 f" {', '.join(pools)}"
             )
-        return f"{self.controller.host}@{self._name}#{pool_name}"
+        return f"{self._host}@{self._name}#{pool_name}"
+
+    @property
+    def _host(self) -> str:
+        """The name before the ``@`` in the ``host`` of new volumes."""
+        return self._driver.info.options.get("backend_host") or self.controller.host
 
     def _refuse_without_multiattach(self, pool_name: str) -> None:
         """Drivers say of their pools, or of all together, whether they map for several hosts."""

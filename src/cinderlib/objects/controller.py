@@ -225,7 +225,7 @@ class Controller(StoreQueries):
         from cinderlib import drivers
 
         name = validation.check_backend_name(name)
-        return drivers.check(name, options, settings=self._settings())
+        return drivers.check(name, options, settings=self._settings(create=False))
 
     def diagnose(
         self, backends: Mapping[str, Mapping[str, Any]] | None = None
@@ -260,13 +260,16 @@ class Controller(StoreQueries):
             progress=self._tell,
         )
 
-    def _settings(self) -> Settings:
+    def _settings(self, *, create: bool = True) -> Settings:
+        """:param create: whether the folders that a driver uses are created."""
         from cinderlib import drivers
+
+        folders = self._folders
 
         return drivers.Settings(
             host=self.host,
-            state_path=self._folders.drivers,
-            lock_path=self._folders.locks,
+            state_path=folders.drivers if create else str(folders.drivers_path),
+            lock_path=folders.locks if create else str(folders.locks_path),
             project_id=self.project_id,
             user_id=self.user_id,
             **self._driver_settings,

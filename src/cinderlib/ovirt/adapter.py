@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cinderlib.locking import state_folder
 from cinderlib.ovirt.streams import answers_only, leave, log_to_stderr
 
 if TYPE_CHECKING:
@@ -61,9 +62,9 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _log() -> Path:
-    import platformdirs
-
-    folder = os.environ.get(STATE_PATH) or platformdirs.user_state_path("cinderlib")
+    folder = os.environ.get(STATE_PATH) or state_folder.user_folder("state")
+    if folder is None:
+        folder = state_folder.default()
     return Path(folder) / "ovirt-adapter.log"
 
 

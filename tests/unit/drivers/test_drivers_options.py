@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import threading
@@ -244,3 +245,64 @@ def test_many_drivers_load_at_once_each_with_its_own_options_and_store(
     assert all(asked == own for _, asked, own in seen)
     assert len({host for host, _, _ in seen}) == 32
     assert [store.count(VolumeRecord) for store in stores] == [16, 16]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "taken"),
+    [
+        ("driver_use_ssl", 1, True),
+        ("driver_use_ssl", 0, False),
+        ("driver_use_ssl", False, False),
+        ("asking_pools", 5, ["5"]),
+        ("asking_host", 5, "5"),
+        ("replication_device", "backend_id:two,a:b", [{"backend_id": "two", "a": "b"}]),
+        ("replication_device", {"backend_id": "two"}, [{"backend_id": "two"}]),
+        ("replication_device", ["backend_id:two"], [{"backend_id": "two"}]),
+    ],
+)
+def test_a_value_is_taken_as_in_a_file(
+    load: Callable[..., Any], option: str, value: object, taken: object
+) -> None:
+    assert getattr(load(**{option: value})._driver.configuration, option) == taken
+
+
+WRONG = [
+    object(),
+    b"x",
+    [None],
+    {1: 2},
+    {"a": object()},
+    "\0",
+    "\ud800",
+    2**70,
+    -1,
+    float("nan"),
+    [],
+]
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["asking_port", "asking_thin", "asking_pools", "asking_host", "driver_use_ssl",
+     "replication_device", "reserved_percentage", "extra_capabilities", "backend_host"],
+)  # fmt: skip
+def test_no_value_makes_another_error_than_ours(load: Callable[..., Any], option: str) -> None:
+    for value in WRONG:
+        with contextlib.suppress(errors.CinderlibError):
+            load(**{option: value})
+
+
+def test_a_word_in_the_text_of_a_command_imports_nothing(load: Callable[..., Any]) -> None:
+    import sys
+
+    before = set(sys.modules)
+    for option in ("backup_workers", "backend_host_x", "hosts", "main"):
+        with pytest.raises(errors.ConfigurationError):
+            load(**{option: "x"})
+    assert not [name for name in set(sys.modules) - before if name.startswith("cinder.cmd")]
+
+
+def test_backend_host_stands_before_the_at(load: Callable[..., Any]) -> None:
+    port = load("west", backend_host="cluster")
+    assert port.info.options["backend_host"] == "cluster"
+    assert port._driver.host == "cluster@west"

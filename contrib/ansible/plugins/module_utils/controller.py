@@ -55,8 +55,13 @@ class Session:
     def _store(self) -> dict[str, Any]:
         store = self.params["store"]
         if store is None:
+            self.configuration.require_file()
             return self.configuration.persistence()
-        return {"storage": "db" if "connection" in store else "memory", **store}
+        if configuration.is_in_memory(store):
+            raise errors.ConfigurationError(
+                "The store is in memory, and each task would forget it when it ends"
+            )
+        return {"storage": "db", **store}
 
     def load(self, name: str | None) -> cl.Backend:
         """A backend, loaded.

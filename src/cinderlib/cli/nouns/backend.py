@@ -24,6 +24,7 @@ def backend() -> None:
 @pass_app
 def list_(app: App) -> None:
     """List the backends of the configuration and of the store."""
+    app.configuration.require_file()
     counts: dict[str, int] = dict.fromkeys(app.configuration.backends, 0)
     for volume in app.controller.volumes():
         name = backend_name(volume)
@@ -106,6 +107,7 @@ def check(app: App, names: tuple[str, ...]) -> None:
     answers, and the packages and commands that the driver can use. Ends with 1 when one of the
     backends cannot be used.
     """
+    app.configuration.require_file()
     findings = [_checked(app, name) for name in names or app.configuration.backends]
     if app.as_json:
         output.as_json(findings)

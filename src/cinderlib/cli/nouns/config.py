@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cinderlib import errors
+from cinderlib import errors, urls
 from cinderlib.cli import configuration, output
 from cinderlib.cli.app import App
 from cinderlib.cli.configuration import Configuration
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 #: Options that are hidden when they are shown. Cinder marks most of those that are secret, but not
 #: all; better one too many than one too few.
 SECRET = re.compile(r"pass|secret|token|key|credential|jwt|^replication_device$", re.IGNORECASE)
-_PASSWORD_IN_URL = re.compile(r"(?<=://)([^/@\s]*?):[^/\s]*@")
+
+
+#: Options whose value is a URL; if it cannot be read as one, all of it is hidden.
+_URLS = ("connection", "lock_url")
 
 
 @click.group(cls=Group)
@@ -49,6 +52,7 @@ def path(app: App) -> None:
 @pass_app
 def show(app: App) -> None:
     """Show the configuration, without its secrets."""
+    app.configuration.require_file()
     shown = {name: _hidden(name, table) for name, table in app.configuration.data.items()}
     if app.as_json:
         output.as_json(shown)
@@ -65,7 +69,9 @@ def _hidden(name: str, value: Any) -> Any:
         return [_hidden(name, item) for item in value]
     if SECRET.search(name):
         return "***"
-    return _PASSWORD_IN_URL.sub(r"\1:***@", value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return [_hidden(name, item) for item in value] if isinstance(value, list) else value
+    return urls.hide(value) if name in _URLS else urls.hide_in(value)
 
 
 @config.command("check")
@@ -89,7 +95,7 @@ def check(app: App, store: bool) -> None:
             click.echo(f"{click.style(level.capitalize(), fg=colour, bold=True)}: {message}")
         if not wrong:
             backends = len(app.configuration.backends)
-            app.say(f"{path} is right: {backends} backend{'' if backends == 1 else 's'}.")
+            app.say(f"{path}: OK ({backends} backend{'' if backends == 1 else 's'})")
     if wrong:
         click.get_current_context().exit(2)
 

@@ -27,7 +27,7 @@ def connection() -> None:
 @pass_app
 def list_(app: App, backend: str | None, volume: str | None, host: str | None) -> None:
     """List connections, oldest first. No keys are shown."""
-    found: Iterator[cl.Connection] = app.controller.connections(backend=backend)
+    found: Iterator[cl.Connection] = app.controller.connections(backend=app.on_backend(backend))
     if volume is not None:
         of = find.volume(app.controller, volume).id
         found = (item for item in found if item.volume_id == of)

@@ -71,7 +71,7 @@ def _diagnose(app: App, protocols: tuple[str, ...]) -> Diagnosis:
             findings.append(Finding(check="backend.options", severity="error", problem=problem))
     host = app.node.diagnose(protocols or None, needed=diagnosis.needed(backends))
     findings += host.findings
-    if backends or app.configuration.has_store():
+    if app.configuration.file is not None:
         try:
             findings += app.controller.diagnose(backends)
         except CinderlibError as error:

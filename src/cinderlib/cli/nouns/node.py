@@ -40,6 +40,7 @@ def connector(app: App, protocol: str | None) -> None:
 @pass_app
 def register(app: App, name: str, protocol: str | None) -> None:
     """Leave this host's connector in the store, for `volume connect --node NAME`."""
+    app.may_create_store()
     app.node.register(app.controller, name, protocol)
     app.say(f"This host is registered as {name}.")
 

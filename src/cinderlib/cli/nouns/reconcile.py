@@ -40,6 +40,7 @@ def reconcile(
     """
     from cinderlib.errors import CinderlibError
 
+    app.require_store()
     loaded, failed = [], False
     with app.working("Comparing"):
         for each in [name] if name is not None else list(app.configuration.backends):

@@ -23,7 +23,7 @@ def recover(app: App) -> None:
     controller = app.controller
     unloaded = {}
     with app.working("Recovering"):
-        for name in app.configuration.backends:
+        for name in app.configuration.backends if app.has_store else ():
             try:
                 # Loading a backend settles what is its own, unless that is switched off.
                 app.backend(name)

@@ -47,7 +47,7 @@ def create(app: App, /, volume: str, name: str, **fields: Any) -> None:
 @pass_app
 def list_(app: App, backend: str | None, volume: str | None) -> None:
     """List snapshots, oldest first."""
-    found: Iterator[cl.Snapshot] = app.controller.snapshots(backend=backend)
+    found: Iterator[cl.Snapshot] = app.controller.snapshots(backend=app.on_backend(backend))
     if volume is not None:
         of = find.volume(app.controller, volume).id
         found = (item for item in found if item.volume_id == of)

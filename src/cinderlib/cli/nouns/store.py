@@ -41,6 +41,8 @@ def dump(app: App, file: str | None) -> None:
     from cinderlib.cli import storefile
     from cinderlib.records import VolumeRecord
 
+    app.require_store()
+
     if file is None or file == "-":
         counts = storefile.write(app.controller, app.controller.volumes(), sys.stdout.buffer)
     else:
@@ -86,6 +88,7 @@ def load(app: App, file: IO[bytes], overwrite: bool, yes: bool, dry_run: bool) -
         if dry_run:
             app.say(f"Would load {found}.")
             return
+        app.may_create_store()
         what = f"write {found} over what the store has"
         if overwrite and not agreed(what, yes=yes, dry_run=False):
             return
@@ -117,6 +120,8 @@ def import_(app: App, source: str, dry_run: bool) -> None:
     from cinderlib.cli import storefile
     from cinderlib.persistence import open_cinderlib5
 
+    app.may_create_store()
+
     with contextlib.closing(open_cinderlib5(_persistence(source)["connection"])) as database:
         found = storefile.count(storefile.of_cinderlib5(database))
         if dry_run:
@@ -134,7 +139,9 @@ def _persistence(target: str) -> dict[str, Any]:
         return {"storage": "db", "connection": target}
     from cinderlib.cli import configuration
 
-    persistence = configuration.load(target).persistence()
+    configured = configuration.load(target)
+    configured.require_file()
+    persistence = configured.persistence()
     if not isinstance(persistence.get("connection"), str):
         raise errors.InvalidInput(f"{target} has no [store] with a connection")
     return persistence
@@ -154,6 +161,8 @@ def migrate(app: App, target: str, yes: bool, dry_run: bool) -> None:
     from cinderlib.persistence import open_store
     from cinderlib.progress import Progress
     from cinderlib.records import KINDS
+
+    app.require_store()
 
     source = app.controller.store
     counts = {kind: source.count(record) for kind, record in KINDS.items()}
@@ -204,7 +213,9 @@ def upgrade(app: App, dry_run: bool) -> None:
     from cinderlib.persistence import upgrade_store
 
     app.log()
-    before, after = upgrade_store(app.configuration.persistence(), dry_run=dry_run)
+    app.configuration.require_file()
+    persistence = app.configuration.persistence(create=not dry_run)
+    before, after = upgrade_store(persistence, dry_run=dry_run)
     changed = before != after and not dry_run
     if app.as_json:
         output.as_json({"from": before, "to": after, "changed": changed})
@@ -239,6 +250,7 @@ def rotate(app: App) -> None:
     meanwhile must have that first key already. It can be interrupted and given again. Ends with 5
     when there are secrets that no key opens; they stay as they are.
     """
+    app.require_store()
     with app.working("Encrypting anew"):
         done = app.controller.rotate_encryption()
     if app.as_json:

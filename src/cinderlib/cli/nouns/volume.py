@@ -12,7 +12,7 @@ from cinderlib.cli import completing, documents, find, options, output, sizes
 from cinderlib.cli.app import App, backend_name
 from cinderlib.cli.framework import Group, agreed, destructive, pass_app
 from cinderlib.cli.nouns.connection import hosts_of
-from cinderlib.validation import shown
+from cinderlib.validation import VOLUME_STATUSES, check_choice, shown
 
 if TYPE_CHECKING:
     import cinderlib as cl
@@ -54,6 +54,7 @@ def create(
 
     SIZE may be left out with --snapshot.
     """
+    app.may_create_store()
     given = {"name": name, "pool_name": pool, "size": size, **fields}
     given = {field: value for field, value in given.items() if value is not None}
     if snapshot is not None:
@@ -84,8 +85,10 @@ def _made(made: cl.Volume) -> str:
 @pass_app
 def list_(app: App, backend: str | None, name: str | None, status: str | None) -> None:
     """List volumes, oldest first."""
-    found: Iterator[cl.Volume] = app.controller.volumes(backend=backend, name=name)
-    if status:
+    if status is not None:
+        check_choice(status, VOLUME_STATUSES, "status")
+    found: Iterator[cl.Volume] = app.controller.volumes(backend=app.on_backend(backend), name=name)
+    if status is not None:
         found = (item for item in found if item.status == status)
     if app.as_json:
         output.as_json_list(item.to_dict() for item in found)

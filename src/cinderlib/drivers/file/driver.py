@@ -68,13 +68,23 @@ class FileDriver(Adoption, driver.VolumeDriver):  # type: ignore[misc]
     def get_driver_options() -> list[cfg.Opt]:
         return file_opts
 
-    def do_setup(self, context: Any) -> None:
-        """Make the folder, and remove what killed processes left half done in it."""
-        root = self.configuration.safe_get("file_root")
+    @staticmethod
+    def check_options(options: configuration.Configuration) -> None:
+        """What :meth:`do_setup` would refuse whatever the storage is.
+
+        :raises InvalidParameterValue: an option is missing or impossible.
+        """
+        root = options.safe_get("file_root")
         if not root or not os.path.isabs(root):
+            given = f", not {root!r}" if root else ""
             raise exception.InvalidParameterValue(
-                err=f"file_root must be the absolute path of a folder, and is {root!r}"
+                err=f"file_root must be the absolute path of a folder{given}"
             )
+
+    def do_setup(self, context: Any) -> None:
+        """Create the folder, and remove what killed processes left half done in it."""
+        self.check_options(self.configuration)
+        root = self.configuration.safe_get("file_root")
         self._folder = Folder(Path(root))
         with explained(f"use {root} as file_root"):
             state_folder.make(self._folder.root)

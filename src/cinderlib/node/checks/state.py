@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import stat
@@ -18,8 +19,12 @@ def check(settings: HostSettings, *, is_root: bool) -> Iterator[Finding]:
     folder = settings.state.path
     try:
         found = list(lifecycle.leftovers(settings))
-        mode = folder.stat().st_mode
-        free = os.statvfs(folder)
+        # The first attach creates it.
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
+        mode = folder.stat().st_mode if there == folder else 0
+        free = os.statvfs(there)
     except (CinderlibError, OSError) as exc:
         yield Finding(
             check="state.folder",

@@ -65,10 +65,13 @@ class Database:
     """A database with the schema of this version of the library.
 
     :param timeout: seconds to wait for a lock or a connection that others hold.
-    :param prepare: whether it is made, or brought to this version, where that is needed.
+    :param prepare: whether it is created, or brought to this version, where that is needed.
+    :param create: whether it is created; without it, a database that is missing is an error.
     """
 
-    def __init__(self, url: URL, timeout: float, *, prepare: bool = True) -> None:
+    def __init__(
+        self, url: URL, timeout: float, *, prepare: bool = True, create: bool = True
+    ) -> None:
         self._name = engine.display_name(url)
         self._secrets = engine.secrets_in(url)
         self._timeout = timeout
@@ -88,8 +91,8 @@ class Database:
         try:
             engine.refuse_second_name(url)
             if prepare:
-                engine.create_file(url)
-                self._patiently(upgrade.ensure, self._engine, str(self), timeout)
+                engine.ensure_file(url, create=create)
+                self._patiently(upgrade.ensure, self._engine, str(self), timeout, create=create)
             self._connections = Connections(
                 self._engine, engine.CONNECTIONS, timeout, only=engine.in_memory(url)
             )

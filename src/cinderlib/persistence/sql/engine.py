@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import os
 import pathlib
+import re
 import urllib.parse
 from collections.abc import Iterable
 from typing import Any
@@ -14,7 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 
-from cinderlib.errors import InvalidPersistence, MissingDependency, StoreError
+from cinderlib import urls
+from cinderlib.errors import InvalidPersistence, MissingDependency, StoreError, StoreNotFound
 from cinderlib.locking import filesystems
 
 #: Python packages that speak to a database, best first: SQLAlchemy's name, the module.
@@ -26,6 +28,9 @@ _DBAPIS: dict[str, list[tuple[str, str]]] = {
 
 #: Those that take a ``connect_timeout``.
 _TAKE_TIMEOUT = ("psycopg2", "psycopg", "pymysql", "mysqldb")
+
+#: Parameters in the query of a URL whose values must not be seen.
+_SECRET = re.compile("pass|secret|token|key", re.IGNORECASE)
 
 #: How many connections a store has at the most.
 CONNECTIONS = 32
@@ -108,15 +113,15 @@ def _is_uri(url: URL) -> bool:
 
 
 def display_name(url: URL) -> str:
-    """The URL for people: without the password, and without the query, which can hold one too."""
-    return url.set(query={}).render_as_string(hide_password=True)
+    """The URL for people: without the password, and without the values in the query."""
+    return urls.hide(url.render_as_string(hide_password=True))
 
 
 def secrets_in(url: URL) -> list[str]:
     """What must never be seen of the URL."""
     values = [url.password] if url.password else []
     for name, value in url.query.items():
-        if "pass" in name.lower():
+        if _SECRET.search(name):
             values += [value] if isinstance(value, str) else value
     return [str(value) for value in values if value]
 
@@ -206,23 +211,33 @@ def refuse_second_name(url: URL) -> None:
         )
 
 
-def create_file(url: URL) -> None:
-    """Make the file of a SQLite database, and folders above it that are missing, for its owner
-    alone: it will hold secrets. What exists stays as it is.
+def ensure_file(url: URL, *, create: bool) -> None:
+    """Create the file of a SQLite database for its owner alone: it will hold secrets. What exists
+    stays as it is, and no folder is created: its name may be misspelt.
 
-    :raises StoreError: the file cannot be made.
+    :param create: whether a file that is missing is created.
+    :raises StoreNotFound: it is missing, and was not to be created.
+    :raises InvalidPersistence: its folder does not exist.
+    :raises StoreError: the file cannot be created.
     """
     if (name := file_of(url)) is None or _refuses_to_create(url):
         return
     path = pathlib.Path(name)
     try:
-        for folder in reversed(path.parents):
-            folder.mkdir(mode=0o700, exist_ok=True)
+        if not path.parent.is_dir():
+            raise InvalidPersistence(
+                f"{display_name(url)} cannot be opened: there is no folder {path.parent}."
+                " Create it, or correct the URL."
+            )
+        if not create:
+            if not path.exists():
+                raise StoreNotFound(f"The database {display_name(url)} does not exist yet.")
+            return
         with contextlib.suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except OSError as exc:
         raise StoreError(
-            f"{display_name(url)} cannot be made: {exc.strerror}.", retryable=False
+            f"{display_name(url)} cannot be created: {exc.strerror}.", retryable=False
         ) from exc
 
 

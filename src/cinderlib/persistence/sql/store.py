@@ -47,13 +47,16 @@ class SQLStore(Store):
         ``sqlite:///cinderlib.sqlite`` (relative to the working directory) or
         ``postgresql://user:password@host/database``.
     :param timeout: seconds to wait for a lock or a connection that others hold.
-    :raises InvalidPersistence: ``connection`` is missing or is no database URL.
+    :param create: whether a database that does not exist is created.
+    :raises InvalidPersistence: ``connection`` is missing or not a database URL, or the folder of a
+        SQLite file does not exist.
+    :raises StoreNotFound: the database, or its tables, do not exist and were not to be created.
     :raises MissingDependency: no package that speaks to that database is installed.
     :raises StoreError: the database cannot be reached, or was written by a version of the library
         that is too new for this one.
     """
 
-    def __init__(self, connection: str = "", *, timeout: float = 30.0) -> None:
+    def __init__(self, connection: str = "", *, timeout: float = 30.0, create: bool = True) -> None:
         if not connection:
             raise InvalidPersistence(
                 "A 'db' persistence needs a 'connection': a database URL like "
@@ -61,7 +64,7 @@ class SQLStore(Store):
             )
         url = engine.parse_url(connection)
         self.shared = not engine.in_memory(url)
-        self._database = database.Database(url, timeout)
+        self._database = database.Database(url, timeout, create=create)
         self._dialect = dialect = self._database.dialect
         self._statements = {kind: statements(kind, dialect) for kind in TABLES}
         self._locks_rows = dialect.name != "sqlite"

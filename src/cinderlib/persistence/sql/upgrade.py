@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
-from cinderlib.errors import StoreError
+from cinderlib.errors import StoreError, StoreNotFound
 from cinderlib.persistence.sql.schema import PREFIX, VERSION, schema_table
 
 #: Names the lock that upgrading processes take; any number will do if it stays the same.
@@ -17,17 +17,22 @@ _LOCK = 0x63696E646572
 MIGRATIONS = pathlib.Path(__file__).with_name("migrations")
 
 
-def ensure(engine: sa.Engine, name: str, timeout: float) -> None:
+def ensure(engine: sa.Engine, name: str, timeout: float, *, create: bool) -> None:
     """Make the tables, or change them, where that is needed.
 
     Alembic is imported in that case only: it takes longer than everything else at start.
 
     :param timeout: seconds to wait for a process that does the same.
+    :param create: whether tables that are missing are created.
+    :raises StoreNotFound: they are missing, and were not to be created.
     :raises StoreError: the database is of a version too new for this one.
     """
     with engine.connect() as connection:
-        if _is_usable(connection, name):
+        found = _version(connection, name)
+        if (found or 0) >= VERSION:
             return
+        if found is None and not create:
+            raise StoreNotFound(f"The database {name} has no tables of cinderlib yet.")
         if engine.dialect.name == "sqlite":
             # Readers and a writer do not wait for each other. The file remembers it.
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
