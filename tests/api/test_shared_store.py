@@ -245,6 +245,29 @@ def test_a_file_that_is_mounted_alone_is_refused(tmp_path: Path) -> None:
         subprocess.run(["umount", tmp_path / "a name.sqlite"], check=True)
 
 
+@needs_root
+def test_a_store_in_a_read_only_folder_can_be_listed_and_not_changed(tmp_path: Path) -> None:
+    """SQLite opens it if it is told that nobody else writes to it."""
+    folder = tmp_path / "folder"
+    store = {"storage": "db", "connection": f"sqlite:///{folder}/store.sqlite"}
+    options = {"volume_driver": DRIVER, "file_root": f"{tmp_path}/volumes"}
+    with cl.Controller(store, state_path=tmp_path) as controller:
+        name = controller.backend("b", **options).create_volume(1).name_in_storage
+    (folder / "store.sqlite-locks").unlink()
+    subprocess.run(["mount", "--bind", folder, folder], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", folder], check=True)
+        store["connection"] = f"sqlite:///file:{folder}/store.sqlite?immutable=1&uri=true"
+        with cl.Controller(store, state_path=tmp_path) as controller:
+            controller.backend("b", **options)
+            (volume,) = controller.volumes()
+            with pytest.raises(errors.StoreError, match="Read-only file system"):
+                volume.delete()
+    finally:
+        subprocess.run(["umount", folder], check=True)
+    assert [path.name for path in (tmp_path / "volumes").glob("v*")] == [name]
+
+
 def test_two_controllers_on_one_store_object_exclude_each_other(tmp_path: Path) -> None:
     store = {"storage": "db", "connection": f"sqlite:///{tmp_path}/store.sqlite"}
     with (

@@ -579,6 +579,47 @@ def test_a_relative_path_is_of_the_folder_where_it_was_given(tmp_path, monkeypat
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        "sqlite:///{folder}/a b.sqlite",
+        "sqlite:///a%20b.sqlite",
+        "sqlite:///../links/to folder/a b.sqlite",
+        "sqlite:///../links/to file",
+        "sqlite:///file:a%20b.sqlite?uri=true",
+        "sqlite:///file:{folder}/a b.sqlite?uri=1&mode=rwc",
+        "sqlite:///file://localhost{folder}/a b.sqlite?uri=yes",
+        "sqlite+pysqlite:///file:///{folder}/../links/to folder/a%2520b.sqlite?uri=true",
+    ],
+)
+def test_every_form_of_url_has_its_locks_beside_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    folder, links = tmp_path / "folder", tmp_path / "links"
+    folder.mkdir(), links.mkdir()
+    (links / "to folder").symlink_to(folder)
+    (links / "to file").symlink_to(folder / "a b.sqlite")
+    monkeypatch.chdir(folder)
+    with open_url(form.format(folder=folder)) as store:
+        monkeypatch.chdir("/")
+        store.apply(Put(volume()))
+        give_back = store.locks.take([7], 0)
+        assert not FileLocks(f"{folder}/a b.sqlite-locks").take([7], 0)
+        give_back()
+    assert {path.name for path in folder.iterdir()} == {"a b.sqlite", "a b.sqlite-locks"}
+
+
+@pytest.mark.parametrize("form", ["sqlite:///file:x?mode=memory&uri=true", "sqlite:///:memory:"])
+def test_what_is_in_memory_makes_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with open_url(form) as store:
+        in_threads(*[lambda: store.apply(Put(volume()))] * 4)
+        assert (store.count(VolumeRecord), store.shared, store.locks) == (4, False, None)
+    assert not list(tmp_path.iterdir())
+
+
 @contextlib.contextmanager
 def locked(url: str) -> Iterator[None]:
     """Another program writes to the database."""

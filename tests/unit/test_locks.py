@@ -13,6 +13,9 @@ import pytest
 import cinderlib as cl
 from cinderlib import errors
 from cinderlib.locking.files import FileLocks
+from cinderlib.locking.locks import Locks
+from cinderlib.locking.state_folder import Folders
+from cinderlib.node.state import State
 
 HOLDER = """
 import sys
@@ -180,3 +183,42 @@ def test_where_no_thread_can_be_started_waiting_is_an_error_of_the_library(
 def test_a_folder_that_cannot_be_used_is_an_error_of_the_library(tmp_path: Path) -> None:
     with pytest.raises(errors.StoreError, match="nothing was done"):
         FileLocks(f"{tmp_path}/missing/locks").take([1], 0)
+
+
+def test_the_folder_of_a_hosts_locks_follows_no_setting_of_a_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Drivers, os-brick and stores without locks of their own would not exclude each other."""
+    found = set()
+    for name in ("one", "other"):
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / name / "xdg"))
+        monkeypatch.setenv("HOME", str(tmp_path / name / "home"))
+        monkeypatch.chdir(tmp_path)
+        found.add(Folders(tmp_path / name, None).locks)
+        found.add(Folders(None, None).locks)
+        found.add(str(State(tmp_path / name / "node").brick_locks))
+    assert len(found) == 1
+    assert Folders(tmp_path, tmp_path / "chosen").locks == f"{tmp_path}/chosen"
+
+
+def test_a_call_is_running_until_it_ends_wherever_that_is_asked(tmp_path: Path) -> None:
+    here, there = (Locks(FileLocks(f"{tmp_path}/locks"), 1) for _ in range(2))
+    with here.call() as number:
+        assert (here.is_running(number), there.is_running(number)) == (True, True)
+        with here.call() as another, there.hold("volume:a"):
+            assert another != number
+        child = os.fork()
+        if not child:
+            os._exit(not here.is_running(number))
+        assert os.waitpid(child, 0)[1] == 0
+    assert (here.is_running(number), there.is_running(number)) == (False, False)
+
+
+def test_a_lock_is_held_once_by_all_who_use_one_object(tmp_path: Path) -> None:
+    locks = FileLocks(f"{tmp_path}/locks")
+    give_back = locks.take([7], 0)
+    assert not locks.take([7], 0.01)
+    give_back()
+    give_back = locks.take([7], 0)
+    assert give_back
+    give_back()
