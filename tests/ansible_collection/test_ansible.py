@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import pathlib
 import subprocess
 import uuid
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 from ansible_collection.playbook import COLLECTION, PROGRAMS, Play
 from cli.command import Command
+
+from cinderlib.node import loop
 
 # Each task is a process that loads Cinder; on a machine that does other things too, that adds up.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -89,6 +92,22 @@ def test_check_mode_tells_and_touches_nothing(cinderlib: Command, play: Play) ->
     assert [(side["name"], side["size"]) for side in sides] == [("data", 1), ("renamed", 2)]
     assert attached["diff"] == {"before": {"attached": False}, "after": {"attached": True}}
     assert (cinderlib("store", "dump").stdout, cinderlib.files) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has loop devices")
+def test_check_mode_says_that_a_device_which_is_gone_would_be_attached(
+    cinderlib: Command, play: Play
+) -> None:
+    cinderlib("volume", "create", "data", "1GiB")
+    device = cinderlib("volume", "attach", "data").line
+    (file,) = cinderlib.volumes.glob("volume-*")
+    source = loop.Source.of(str(file))
+    assert source is not None
+    loop.remove(device, source)
+    (would,) = play(("attachment", {"volume": "data"}), options=("--check",))
+    assert would["changed"]
+    assert would["connection"]["device_state"] == "gone"
+    cinderlib("volume", "detach", "data")
 
 
 def test_a_volume_for_another_host(cinderlib: Command, play: Play) -> None:

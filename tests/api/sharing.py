@@ -84,6 +84,16 @@ def meddle(controller: cl.Controller) -> dict[str, Any]:
     return told
 
 
+def disconnect(controller: cl.Controller) -> dict[str, Any]:
+    """Without detaching first."""
+    (connection,) = controller.connections()
+    try:
+        connection.disconnect()
+    except cl.errors.InvalidConnection as exc:
+        return {"refused": type(exc).__name__, "state": connection.device_state}
+    return {}
+
+
 def main(connection: str, state_path: str, root: str, what: str) -> None:
     with cl.Controller(
         {"storage": "db", "connection": connection},

@@ -20,6 +20,7 @@ from api.sharing import VOLUMES
 
 import cinderlib as cl
 from cinderlib import errors
+from cinderlib.node import loop
 
 TESTS = Path(__file__).parents[1]
 DRIVER = "api.gated_driver.GatedDriver"
@@ -222,6 +223,16 @@ def test_a_host_that_was_renamed_settles_what_it_began(processes: Processes) -> 
     kill(processes.begin("attach"))
     renamed = Way(namespaces=["unshare", "--uts"], command="hostname renamed")
     assert processes.meddle(renamed) == {"recovered": [["undone", ""]]}
+
+
+@needs_root
+def test_a_host_that_was_renamed_does_not_unmap_what_it_has_attached(processes: Processes) -> None:
+    with processes.open() as controller:
+        path = controller.volume(VOLUMES["attach"]).attach().path
+    renamed = Way(namespaces=["unshare", "--uts"], command="hostname renamed")
+    told = result(processes.start("disconnect", renamed))
+    assert told == {"refused": "InvalidConnection", "state": "ok"}
+    assert loop.backing_file(path)
 
 
 def test_a_file_with_two_names_is_refused(tmp_path: Path) -> None:

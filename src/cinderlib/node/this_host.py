@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cinderlib import errors, serialization
-from cinderlib.locking.process_identity import this_host
+from cinderlib.locking.process_identity import boot_id, this_host
 from cinderlib.records import ConnectionRecord, VolumeRecord
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class LocalHost:
         if not isinstance(attachment.path, str):
             self._handles[connection.id] = attachment.path
             device["path"] = None
-        return device
+        return {**device, "made_by": [boot_id(), self.identity()]}
 
     def detach(
         self, connection: ConnectionRecord, *, force: bool = False, ignore_errors: bool = False
@@ -84,9 +84,22 @@ class LocalHost:
             device = {**(device or {}), "path": handle}
         return self.node().extend(document, device=device)
 
+    def has(self, connection: ConnectionRecord) -> bool:
+        """Whether the device of a connection was made on this host, whatever that was called."""
+        if connection.device is None:
+            return False
+        if connection.attached_host == this_host():
+            return True
+        try:
+            boot, node = connection.device.reveal()["made_by"]
+            # The second needs a state folder, which a host that attaches nothing does not have.
+            return bool(boot == boot_id() and node == self.identity())
+        except (KeyError, TypeError, ValueError, errors.CinderlibError):
+            return False
+
     def look(self, connection: ConnectionRecord) -> DeviceState | None:
         """What became of the device of a connection; ``None`` if it has none on this host."""
-        if connection.device is None or connection.attached_host != this_host():
+        if connection.device is None or not self.has(connection):
             return None
         try:
             device = connection.device.reveal()

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from cinderlib import errors
-from cinderlib.locking.process_identity import this_host
 from cinderlib.operations import volumes, whole_call_intents
 from cinderlib.operations.journal import Journal, intents_of, lost, recovers
 from cinderlib.operations.refusals import status_after
@@ -305,7 +304,7 @@ def disconnect(
         force = force or stored.status == "error_attaching"
         connection = _settled_whole(journal, stored, of_connection, detached=detached, force=force)
         others = [other for other in some if other.id != connection_id]
-        if connection.device is not None and not force and connection.attached_host == this_host():
+        if not force and journal.host.has(connection):
             raise errors.InvalidConnection(
                 f"Volume {connection.volume_id} is attached here; detach it before it is"
                 " disconnected",

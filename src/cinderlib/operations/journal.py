@@ -46,6 +46,9 @@ class Host(Protocol):
     def identity(self) -> str:
         """Tells apart those who attach under one kernel."""
 
+    def has(self, connection: ConnectionRecord) -> bool:
+        """Whether its device was made on this host."""
+
     def attach(self, connection: ConnectionRecord, volume: VolumeRecord | None) -> dict[str, Any]:
         """:returns: the device document."""
 

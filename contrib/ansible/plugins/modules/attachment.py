@@ -80,7 +80,8 @@ def work(session: controller.Session) -> dict[str, Any]:
     if volume is None:
         volume = session.volume(session.params["volume"])
     before = connection = volume.local_attach
-    changed: bool | None = before is None
+    # One that is gone is attached anew.
+    changed: bool | None = before is None or before.device_state in ("gone", "another")
     if not session.module.check_mode:
         session.load_for(volume)
         connection = volume.attach()

@@ -84,7 +84,8 @@ def _work(module: AnsibleModule) -> dict[str, Any]:
         if not module.check_mode:
             changed = node.detach(document, force=module.params["force"])
         return {"changed": changed, "diff": diff}
-    changed = there is None
+    # One that is gone is attached anew.
+    changed = there is None or there.state in ("gone", "another")
     if not module.check_mode:
         there = node.attach(document)
         changed = there.changed
