@@ -107,6 +107,8 @@ def command(
     if not step.pytest:
         return ["make", step.target]
     arguments = [f"--junitxml={junit}", "-o", "junit_family=xunit1"]
+    if step.parts > 1 and part.of == 1:
+        arguments.append("--record-seconds")
     if part.of > 1:
         arguments.append(f"--part={part}")
         if core_only_after is not None:

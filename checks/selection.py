@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import time
 from collections import defaultdict
 from typing import Any
@@ -17,8 +18,9 @@ import pytest
 
 from checks.parts import NO_TIME, Part
 
-#: How long tests took that are not core: those that were not recorded are taken for short ones.
-SECONDS = pathlib.Path(__file__).with_name("seconds.json")
+#: The recorded durations of tests, below the root of the project.
+SECONDS = pathlib.Path("checks", "seconds.json")
+#: Seconds: of a test without a record, and of the shortest test that is recorded.
 _SHORT, _WORTH_RECORDING = 1.0, 3.0
 
 
@@ -36,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--record-seconds",
         action="store_true",
-        help=f"record in {SECONDS.name} how long tests take, so that parts take as long",
+        help=f"record in {SECONDS} how long tests take, so that parts take as long",
     )
 
 
@@ -69,10 +71,10 @@ class _Selection:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         if self._part is None:
             return
-        recorded = _recorded()
+        recorded = _recorded(self._config.rootpath)
         core = [item for item in items if _is_core(item)]
         others = [item for item in items if not _is_core(item)]
-        chosen = self._part.choose(others, lambda item: recorded.get(item.nodeid, _SHORT))
+        chosen = self._part.choose(others, lambda item: recorded.get(_name(item.nodeid), _SHORT))
         left_out = sorted(set(others) - set(chosen), key=others.index)
         self._outcome = len(core), len(chosen), [item.nodeid for item in left_out]
         # Core first: when time is short, it is the others that are skipped.
@@ -91,14 +93,14 @@ class _Selection:
         if hasattr(self._config, "workeroutput"):
             self._config.workeroutput["selection"] = self._outcome
         elif self._config.option.record_seconds:
-            _record(self._seconds)
+            _record(self._config.rootpath, self._seconds)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         self._outcome = getattr(node, "workeroutput", {}).get("selection") or self._outcome
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self._seconds[report.nodeid] += report.duration
+        self._seconds[_name(report.nodeid)] += report.duration
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._outcome is None:
@@ -117,19 +119,24 @@ class _Selection:
             terminalreporter.write_line(f"not in this part: {function}{which}")
 
 
-def _recorded() -> dict[str, float]:
-    recorded: dict[str, float] = json.loads(SECONDS.read_text()) if SECONDS.exists() else {}
+def _name(nodeid: str) -> str:
+    """The name of a test without the group that xdist appends."""
+    return re.sub(r"@\w+$", "", nodeid)
+
+
+def _recorded(root: pathlib.Path) -> dict[str, float]:
+    path = root / SECONDS
+    recorded: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
     return recorded
 
 
-def _record(seconds: dict[str, float]) -> None:
-    recorded = _recorded() | {name: round(taken, 1) for name, taken in seconds.items()}
-    root = SECONDS.parents[1]
+def _record(root: pathlib.Path, seconds: dict[str, float]) -> None:
+    recorded = _recorded(root) | {name: round(taken, 1) for name, taken in seconds.items()}
     kept = {
         name: taken
         for name, taken in sorted(recorded.items())
         if taken >= _WORTH_RECORDING and (root / name.partition("::")[0]).exists()
     }
-    written = SECONDS.with_suffix(".new")
+    written = (root / SECONDS).with_suffix(".new")
     written.write_text(json.dumps(kept, indent=0) + "\n")
-    os.replace(written, SECONDS)
+    os.replace(written, root / SECONDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import re
 import subprocess
@@ -84,6 +85,21 @@ def test_a_part_has_the_core_and_says_what_it_leaves_out(project: pathlib.Path) 
         assert "not in this part: test_it.py::test_other [" in printed
         passed += re.findall(r"PASSED \S+test_other\[(\d)\]|test_other\[(\d)\] PASSED", printed)
     assert sorted(a or b for a, b in passed) == ["0", "1", "2", "3", "4", "5"]
+
+
+def test_durations_are_recorded_and_balance_the_parts(project: pathlib.Path) -> None:
+    (project / "checks").mkdir()
+    (project / "test_it.py").write_text(
+        "import pytest\n@pytest.mark.parametrize('n', range(4))\ndef test_other(n): pass\n"
+    )
+    recorded = project / "checks" / "seconds.json"
+    long, gone = "test_it.py::test_other[1]", "test_gone.py::test_other"
+    recorded.write_text(json.dumps({long: 60.0, gone: 60.0}))
+    assert "1 passed, 3 deselected" in run_pytest(project, "--part=1/2")
+    assert "3 passed, 1 deselected" in run_pytest(project, "--part=2/2")
+    # A short test needs no record, and neither does a test that no longer exists.
+    assert "4 passed" in run_pytest(project, "--record-seconds")
+    assert json.loads(recorded.read_text()) == {}
 
 
 def test_without_a_part_all_is_run(project: pathlib.Path) -> None:
