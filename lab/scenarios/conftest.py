@@ -18,7 +18,11 @@ from lab.run import Run
 from lab.table import VERSIONS, Table
 
 #: Scenarios, by parts of their names, that need what takes long to set up: they go to one run.
-_TOGETHER = {"Ceph": ("rbd",), "NFS": ("nfs",), "PostgreSQL": ("test_store", "test_ovirt")}
+_TOGETHER = {
+    "Ceph": ("rbd",),
+    "NFS": ("nfs",),
+    "PostgreSQL": ("test_store", "test_ovirt", "test_migration"),
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

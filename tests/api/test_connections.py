@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import types
 from pathlib import Path
 from typing import Any
 
 import pytest
-from api.conftest import connector
+from api.conftest import SHARED, connector
 
 import cinderlib as cl
 from cinderlib.locking import process_identity
@@ -265,3 +266,75 @@ def test_a_process_detaches_what_another_attached(tmp_path: Path) -> None:
         assert found.local_attach.path == path
         found.detach()
         found.delete()
+
+
+@pytest.fixture
+def moving(array: cl.Backend) -> cl.Volume:
+    """A volume that is not multiattach."""
+    return array.create_volume(1)
+
+
+def hosts(volume: cl.Volume) -> list[str]:
+    """Those that the store has and those that the array maps for must be the same."""
+    found = [c.connector_info["host"] for c in volume.connections]
+    on_array = types.SimpleNamespace(name=volume.name_in_storage)
+    mapped = volume.backend.driver.maps(on_array)  # type: ignore[union-attr]
+    assert mapped == {"exported": bool(found), "hosts": sorted(found)}
+    return found
+
+
+def test_a_volume_migrates_to_another_host(moving: cl.Volume) -> None:
+    source = moving.connect(connector("alpha"))
+    with pytest.raises(cl.errors.InvalidVolume, match="connect it as migrating"):
+        moving.connect(connector("beta"))
+    target = moving.connect(connector("beta"), migrating=True)
+    assert hosts(moving) == ["alpha", "beta"]
+    source.disconnect()
+    assert (hosts(moving), moving.status) == (["beta"], "in-use")
+    # It is the only one now, and not migrating any more.
+    with pytest.raises(cl.errors.InvalidVolume):
+        moving.connect(connector("alpha"))
+    target.disconnect()
+    moving.refresh()
+    assert (hosts(moving), moving.status) == ([], "available")
+
+
+def test_an_instance_migrates_with_its_volume(moving: cl.Volume) -> None:
+    moving.connect(connector("alpha"), instance_uuid="vm-1")
+    for other in ({"instance_uuid": "vm-2"}, {}):
+        with pytest.raises(cl.errors.InvalidVolume):
+            moving.connect(connector("beta"), **other)
+    moving.connect(connector("beta"), instance_uuid="vm-1")
+    assert hosts(moving) == ["alpha", "beta"]
+
+
+def test_a_volume_of_no_instance_is_of_no_instance(moving: cl.Volume) -> None:
+    moving.connect(connector("alpha"))
+    with pytest.raises(cl.errors.InvalidVolume):
+        moving.connect(connector("beta"), instance_uuid="vm-1")
+    assert hosts(moving) == ["alpha"]
+
+
+def test_a_program_that_knows_of_no_migration(controller: cl.Controller, root: Path) -> None:
+    backend = controller.backend(
+        "array", volume_driver=SHARED, file_root=str(root), live_migration=True
+    )
+    moving = backend.create_volume(1)
+    for host in ("alpha", "beta"):
+        moving.connect(connector(host))
+    # It takes whatever is there.
+    for connection in moving.connections:
+        connection.disconnect()
+    assert hosts(moving) == ["beta"]
+    with pytest.raises(cl.errors.InvalidVolume):
+        moving.delete()
+    for connection in moving.connections:
+        connection.disconnect()
+    assert hosts(moving) == []
+
+    for host in ("alpha", "beta"):
+        moving.connect(connector(host))
+    for connection in moving.connections:
+        connection.disconnect(force=True)
+    assert hosts(moving) == []
+    moving.delete()

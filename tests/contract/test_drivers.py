@@ -87,7 +87,7 @@ class TestRBD(DriverConformance):
     """Ceph, through librbd: this needs nothing of the kernel, and gives no block device."""
 
     __test__ = not NO_CEPH
-    supports = EVERYTHING | {"multiattach", "read_only"}
+    supports = EVERYTHING | {"live_migration", "multiattach", "read_only"}
     slow = {
         *(
             "test_eight_threads_do_not_disturb_each_other",
@@ -194,7 +194,12 @@ class TestLVM(DriverConformance):
     """Thin LVM on a loop device, attached through iSCSI from this host to itself."""
 
     __test__ = not NO_LVM
-    supports = EVERYTHING - {"extend_attached"} | {"block_device", "multiattach", "read_only"}
+    supports = EVERYTHING - {"extend_attached"} | {
+        "block_device",
+        "live_migration",
+        "multiattach",
+        "read_only",
+    }
     group = f"cinderlib-test-{os.getpid()}"
 
     @pytest.fixture(autouse=True, scope="class")

@@ -59,6 +59,11 @@ def shared(w: World) -> None:
     w.volume(A).connect(w.connector("first"), attached_host="first")
 
 
+def migrating(w: World) -> None:
+    connected(w)
+    w.volume(A).connect(w.connector("second"), attached_host="second", migrating=True)
+
+
 def shared_by_two(w: World) -> None:
     shared(w)
     w.volume(A).connect(w.connector("second"), attached_host="second", id=C)
@@ -161,6 +166,17 @@ def connect(w: World) -> Call:
 def connect_second_host(w: World) -> Call:
     found = w.volume(A)
     return lambda: found.connect(w.connector("second"), attached_host="second")
+
+
+@scenario(connected)
+def connect_while_migrating(w: World) -> Call:
+    found = w.volume(A)
+    return lambda: found.connect(w.connector("second"), attached_host="second", migrating=True)
+
+
+@scenario(migrating)
+def disconnect_after_migrating(w: World) -> Call:
+    return w.controller.connection(C).disconnect
 
 
 @scenario(connected)

@@ -27,12 +27,15 @@ IDS = [f"{n}{n}{n}{n}{n}{n}{n}{n}-0000-4000-8000-000000000000" for n in range(3)
 SNAPSHOTS = [f"{n}{n}{n}{n}{n}{n}{n}{n}-5555-4000-8000-000000000000" for n in range(3)]
 #: What volume 0 is cloned into.
 COPY = 2
+#: The volume that is not multiattach.
+ALONE = 1
 
 
 class Model(NamedTuple):
     """A volume as it should be."""
 
     size: int
+    multiattach: bool = True
     snapshot: bool = False
     hosts: frozenset[int] = frozenset()
     cloned: bool = False
@@ -55,7 +58,7 @@ def predicted(state: State, operation: Operation) -> tuple[str, State]:
     match what:
         case "create":
             if volume is None:
-                return to(Model(number))
+                return to(Model(number, multiattach=which != ALONE))
             return (DONE if volume.size == number else EXISTS), state
         case "unsnapshot":
             return to(volume and volume._replace(snapshot=False))
@@ -71,7 +74,9 @@ def predicted(state: State, operation: Operation) -> tuple[str, State]:
             return (INVALID, state) if number < volume.size else to(volume._replace(size=number))
         case "snapshot":
             return to(volume._replace(snapshot=True))
-        case "connect":
+        case "connect" if volume.hosts - {number} and not volume.multiattach:
+            return (DONE if number in volume.hosts else REFUSED), state
+        case "connect" | "migrate":
             return to(volume._replace(hosts=volume.hosts | {number}))
         case "clone":
             copy = state[COPY]
@@ -102,7 +107,7 @@ class Real:
         return DONE
 
     def _create(self, which: int, size: int) -> None:
-        self._backend.create_volume(size, id=IDS[which], multiattach=True)
+        self._backend.create_volume(size, id=IDS[which], multiattach=which != ALONE)
 
     def _delete(self, which: int, _: int) -> None:
         self._controller.volume(IDS[which]).delete()
@@ -116,10 +121,14 @@ class Real:
     def _unsnapshot(self, which: int, _: int) -> None:
         self._controller.snapshot(SNAPSHOTS[which]).delete()
 
-    def _connect(self, which: int, host: int) -> None:
+    def _connect(self, which: int, host: int, *, migrating: bool = False) -> None:
         name = f"host{host}"
         volume = self._controller.volume(IDS[which])
-        volume.connect({"host": name, "ip": "192.0.2.1"}, attached_host=name)
+        connector = {"host": name, "ip": "192.0.2.1"}
+        volume.connect(connector, attached_host=name, migrating=migrating)
+
+    def _migrate(self, which: int, host: int) -> None:
+        self._connect(which, host, migrating=True)
 
     def _disconnect(self, which: int, host: int) -> None:
         for connection in list(self._controller.connections(attached_host=f"host{host}")):
@@ -139,7 +148,13 @@ class Real:
             hosts = frozenset(int(str(c.attached_host)[-1]) for c in connections)
             found.append(
                 volume
-                and Model(volume.size, bool(snapshots), hosts, volume.source_volid is not None)
+                and Model(
+                    volume.size,
+                    volume.multiattach,
+                    bool(snapshots),
+                    hosts,
+                    volume.source_volid is not None,
+                )
             )
             if volume is None:
                 assert not connections
@@ -247,7 +262,7 @@ def explained(before: State, operations: list[Operation], answers: list[str], af
 volumes = st.integers(0, 2)
 operations = st.one_of(
     st.tuples(st.sampled_from(["create", "extend"]), volumes, st.integers(1, 3)),
-    st.tuples(st.sampled_from(["connect", "disconnect"]), volumes, st.integers(0, 1)),
+    st.tuples(st.sampled_from(["connect", "disconnect", "migrate"]), volumes, st.integers(0, 1)),
     st.tuples(st.sampled_from(["delete", "snapshot", "unsnapshot"]), volumes, st.just(0)),
     st.just(("clone", 0, 0)),
 )

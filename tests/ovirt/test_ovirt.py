@@ -164,6 +164,7 @@ def test_a_machine_that_migrates_keeps_its_disk(engine: Engine) -> None:
         engine("connect_volume", disk, json.dumps(connector(host)))
         engine("save_device", disk, json.dumps({"path": f"/dev/{host}"}))
     with engine.records() as controller:
+        assert controller.volume(disk).multiattach is False
         attached = {c.connector_info["host"]: c.path for c in controller.connections()}
     assert attached == {"source": "/dev/source", "target": "/dev/target"}
 

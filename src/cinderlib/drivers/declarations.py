@@ -40,6 +40,18 @@ _BACKEND_HOST = cfg.StrOpt(
     help="The name before the @ in the host of this backend's volumes, instead of the"
     " controller's.",
 )
+#: Options of a backend that are this library's own.
+OWN = [
+    cfg.BoolOpt(
+        "live_migration",
+        default=False,
+        help=(
+            "Connect volumes that are not multiattach to a second host during a live migration. For"
+            " programs that specify neither an instance nor that the volume is migrating; see the"
+            " page about several hosts."
+        ),
+    )
+]
 
 
 def declare() -> None:
@@ -48,6 +60,7 @@ def declare() -> None:
     :raises MissingDependency: this release of Cinder is not one that the library knows.
     """
     cfg.CONF.register_opt(_BACKEND_HOST, group=_SHARED)
+    cfg.CONF.register_opts(OWN, group=_SHARED)
     for opts in _UNDECLARED.values():
         cfg.CONF.register_opts(opts, group=_SHARED)
     for file, name, group in _LISTS:

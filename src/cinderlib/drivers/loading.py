@@ -87,6 +87,7 @@ def load(
         multipath=bool(conf.safe_get("use_multipath_for_image_xfer")),
         enforce_multipath=bool(conf.safe_get("enforce_multipath_for_image_xfer")),
         scan_attempts=int(conf.safe_get("num_volume_device_scan_tries") or 3),
+        live_migration=bool(conf.safe_get("live_migration")),
         host_limited=bool(getattr(driver, "host_limited", False)),
         keeps_newer_snapshots=abilities.of(driver).keeps_newer_snapshots,
     )

@@ -52,7 +52,7 @@ def of_driver(driver_class: Any) -> list[cfg.Opt]:
 def of_every_driver() -> dict[str, cfg.Opt]:
     """The options that all drivers have, by name."""
     base = importlib.import_module("cinder.volume.driver")
-    groups = (base.volume_opts, base.image_opts, base.fqdn_opts)
+    groups = (base.volume_opts, base.image_opts, base.fqdn_opts, declarations.OWN)
     return {opt.dest: opt for opts in groups for opt in opts}
 
 

@@ -37,6 +37,8 @@ class DriverInfo:
     :ivar multipath: whether attachments made by this host for this backend use multipath.
     :ivar enforce_multipath: whether such an attachment fails when multipathd does not run.
     :ivar scan_attempts: how often a host looks for a device to appear.
+    :ivar live_migration: whether a volume that is not multiattach may be connected to a second host
+        although the caller does not say that it migrates.
     :ivar host_limited: whether what the driver exports can be used by this host alone.
     :ivar keeps_newer_snapshots: whether a volume that is reverted to a snapshot is known to keep
         the snapshots taken after that one.
@@ -50,6 +52,7 @@ class DriverInfo:
     multipath: bool
     enforce_multipath: bool
     scan_attempts: int
+    live_migration: bool = False
     host_limited: bool = False
     keeps_newer_snapshots: bool = False
 

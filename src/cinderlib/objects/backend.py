@@ -179,6 +179,12 @@ class Backend:
         return self._driver.info.scan_attempts
 
     @property
+    def live_migration(self) -> bool:
+        """Its option ``live_migration``: volumes that are not multiattach can be connected to a
+        second host by programs that do not say that they migrate."""
+        return self._driver.info.live_migration
+
+    @property
     def driver(self) -> DriverAttributes:
         """The driver's own attributes and methods; its type has the name of the driver's class."""
         return _driver_attributes(self._driver.info.driver)(self._driver)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime
+import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
@@ -13,7 +14,10 @@ from cinderlib.objects.keywords import ConnectionKeywords, ConnectKeywords
 from cinderlib.objects.resource import EditableField, Field, Resource, refuse_unknown
 from cinderlib.operations import attachments
 from cinderlib.operations import connections as operations
+from cinderlib.persistence.host_key import host_of
 from cinderlib.records import ConnectionRecord, Secret, VolumeRecord, new_id, replace
+
+LOG = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from cinderlib.node.attachment import DeviceState
@@ -67,6 +71,9 @@ class Connection(ConnectionFields, Resource):
     _not_found = errors.ConnectionNotFound
     _shown = ("volume_id", "attached_host", "status")
     _record: ConnectionRecord
+    #: The ids of the connections that it was read with during a live migration which the program
+    #: does not know of.
+    _read_with: frozenset[str] = frozenset()
 
     volume_id = Field[str]("ID of the volume.")
     status = Field[str]("``'attached'`` while it is mapped, ``'detached'`` afterwards.")
@@ -237,10 +244,14 @@ class Connection(ConnectionFields, Resource):
 
     # --- the controller half -------------------------------------------------------------------
 
-    def _connect(self, *, to_attach: bool = False) -> VolumeRecord:
+    def _connect(self, *, to_attach: bool = False, migrating: bool = False) -> VolumeRecord:
         """:returns: the volume as it is then."""
         record, volume, self.changed = operations.connect(
-            self._controller.journal, self._record, self._asked, to_attach=to_attach
+            self._controller.journal,
+            self._record,
+            self._asked,
+            to_attach=to_attach,
+            migrating=migrating,
         )
         self._adopt(record)
         return volume
@@ -258,6 +269,14 @@ class Connection(ConnectionFields, Resource):
         :param detached: whether the call that this belongs to has just detached it.
         :returns: the volume as it is then; ``None`` when there was no such connection.
         """
+        if not force and self._is_left_by_a_migration():
+            LOG.warning(
+                "Volume %s stays connected to %s: the other host was disconnected after this"
+                " connection was read, so the volume has migrated",
+                *(self.volume_id, host_of(self._record)),
+            )
+            self.changed = False
+            return self._controller.peek_volume(self.volume_id)
         with self._named():
             journal = self._controller.journal
             # A document that was loaded can name a volume that is not the connection's.
@@ -267,6 +286,19 @@ class Connection(ConnectionFields, Resource):
         self.changed = volume is not None
         self._removed(status="detached", conn_info=None, device=None)
         return volume
+
+    def refresh(self) -> None:
+        super().refresh()
+        self._read_with = frozenset()
+
+    def _is_left_by_a_migration(self) -> bool:
+        """Whether it was read while its volume was connected to two hosts for a live migration, and
+        is the only one left: a program that disconnects all hosts that it has read would take the
+        volume from the host that uses it now."""
+        if self._read_with <= {self.id}:
+            return False
+        found = self._controller.store.find(ConnectionRecord, {"volume_id": self.volume_id})
+        return [each.id for each in found] == [self.id]
 
     def device_attached(self, device: Mapping[str, Any]) -> None:
         """Record the device that another host made of it."""

@@ -237,7 +237,13 @@ class Volume(VolumeFields, Resource):
             found = self._loaded.connections
         if found is None:
             found = self._controller.store.iterate(ConnectionRecord, {"volume_id": self.id})
-        return [self._controller.wrap(record) for record in found]
+        connections = [self._controller.wrap(record) for record in found]
+        backend = self._controller.backends.get(self._record.backend)
+        if len(connections) > 1 and backend is not None and backend.live_migration:
+            together = frozenset(each.id for each in connections)
+            for each in connections if not self.multiattach else ():
+                each._read_with = together
+        return connections
 
     def _connections_here(self) -> list[Connection]:
         """Those of them that say they are this host's; others can be many."""
@@ -331,21 +337,34 @@ class Volume(VolumeFields, Resource):
     # --- connections ---------------------------------------------------------------------------
 
     def connect(
-        self, connector_dict: Mapping[str, Any], **fields: Unpack[ConnectKeywords]
+        self,
+        connector_dict: Mapping[str, Any],
+        *,
+        migrating: bool = False,
+        **fields: Unpack[ConnectKeywords],
     ) -> Connection:
         """Export and map it for a host.
 
         :param connector_dict: what that host's ``get_connector_properties`` gave.
+        :param migrating: for a live migration to this host: the volume may be connected to the
+            other host as well until that is disconnected, although it is not multiattach. Not
+            needed if both connections have the same ``instance_uuid``.
         :param fields: ``attached_host``, ``attach_mode`` (``'rw'`` or ``'ro'``), ``mountpoint``,
             ``instance_uuid``, ``device_scan_attempts``, ``use_multipath``, ``id``.
         :returns: the connection; the one that is there when the host is connected already.
-        :raises InvalidVolume: it is connected to another host and is not multiattach.
+        :raises InvalidVolume: it is connected to another host and neither multiattach nor
+            migrating.
         :raises InvalidConnector: the driver needs more than the connector says.
         """
-        return self._connect(connector_dict, fields, to_attach=False)
+        return self._connect(connector_dict, fields, to_attach=False, migrating=migrating)
 
     def _connect(
-        self, connector: Mapping[str, Any], fields: ConnectKeywords, *, to_attach: bool
+        self,
+        connector: Mapping[str, Any],
+        fields: ConnectKeywords,
+        *,
+        to_attach: bool,
+        migrating: bool,
     ) -> Connection:
         connection = self._controller.Connection(
             self._controller.loaded(self._record.backend),
@@ -354,7 +373,7 @@ class Volume(VolumeFields, Resource):
             **fields,
         )
         with self._named():
-            self._adopt(connection._connect(to_attach=to_attach))
+            self._adopt(connection._connect(to_attach=to_attach, migrating=migrating))
         self.changed = connection.changed
         return connection
 
@@ -370,9 +389,10 @@ class Volume(VolumeFields, Resource):
             self._adopt(volume)
         self.changed = connection.changed
 
-    def attach(self) -> Connection:
+    def attach(self, *, migrating: bool = False) -> Connection:
         """Connect it to this host and make a device of it.
 
+        :param migrating: as for :meth:`connect`.
         :returns: the connection, whose ``path`` is the device.
         :raises NodeError: this host could not; it is disconnected again.
         """
@@ -380,7 +400,7 @@ class Volume(VolumeFields, Resource):
         with self._named(), controller.journal.whole_call():
             connector = controller.local_connector(controller.loaded(self._record.backend))
             here: ConnectKeywords = {"attached_host": this_host()}
-            connection = self._connect(connector, here, to_attach=True)
+            connection = self._connect(connector, here, to_attach=True, migrating=migrating)
             made_here = connection.changed
             try:
                 connection.attach()

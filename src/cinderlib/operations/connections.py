@@ -49,6 +49,7 @@ def connect(
     asked: Mapping[str, Any],
     *,
     to_attach: bool = False,
+    migrating: bool = False,
 ) -> tuple[ConnectionRecord, VolumeRecord, bool]:
     """Export and map a volume for the host that ``connection.connector`` describes.
 
@@ -56,15 +57,19 @@ def connect(
     :param asked: the fields that the caller named; a connection of that host must agree in these.
     :param to_attach: whether the caller attaches it next, and it is to be undone when that is
         never done.
+    :param migrating: whether a volume that is not multiattach may stay connected to the host from
+        which it migrates.
     :returns: the stored record, which for a host that is connected already is the one that is
         there, its volume's, and whether it was made now.
-    :raises InvalidVolume: the volume is connected to another host and is not multiattach, or is in
-        no state to be used.
+    :raises InvalidVolume: the volume is connected to another host and neither multiattach nor
+        migrating, or is in no state to be used.
     :raises InvalidConnector: the driver needs more than the connector says.
     :raises AlreadyExists: the host is connected in another way.
     """
     while True:
-        there, volume, made = _connect(journal, connection, asked, to_attach=to_attach)
+        there, volume, made = _connect(
+            journal, connection, asked, to_attach=to_attach, migrating=migrating
+        )
         if made or to_attach or whole_call_intents.is_done(journal, there.id):
             return there, volume, made
         taken = whole_call_intents.take_over(journal, there)
@@ -73,7 +78,12 @@ def connect(
 
 
 def _connect(
-    journal: Journal, connection: ConnectionRecord, asked: Mapping[str, Any], *, to_attach: bool
+    journal: Journal,
+    connection: ConnectionRecord,
+    asked: Mapping[str, Any],
+    *,
+    to_attach: bool,
+    migrating: bool,
 ) -> tuple[ConnectionRecord, VolumeRecord, bool]:
     lock = volumes.lock_name(connection.volume_id)
     queries = (
@@ -97,13 +107,8 @@ def _connect(
                 resource=volume.id,
             )
         others = [other for other in some if there is None or other.id != there.id]
-        if others and not volume.multiattach:
-            raise errors.InvalidVolume(
-                f"Volume {volume.id} is connected to {host_of(others[0])} and was not created"
-                f" multiattach; disconnect it there before it is connected to"
-                f" {host_of(connection)}",
-                resource=volume.id,
-            )
+        if others and not (volume.multiattach or migrating or driver.info.live_migration):
+            _refuse_another_instance(journal, volume, connection)
         driver.validate_connector(connection.connector)
         journal.try_owed(intents)
         if there is not None:
@@ -181,6 +186,22 @@ def _same(
         if other.id == connection.id or same_host(other, connection):
             return other
     return None
+
+
+def _refuse_another_instance(
+    journal: Journal, volume: VolumeRecord, connection: ConnectionRecord
+) -> None:
+    """A volume that is not multiattach has one user. Cinder's rule: a connection for the instance
+    that has the volume already is a live migration of that instance."""
+    for other in journal.store.find(ConnectionRecord, {"volume_id": volume.id}):
+        same = connection.instance_uuid and other.instance_uuid == connection.instance_uuid
+        if not same and other.id != connection.id:
+            raise errors.InvalidVolume(
+                f"Volume {volume.id} is connected to {host_of(other)} and was not created"
+                f" multiattach. Disconnect it there first; for a live migration to"
+                f" {host_of(connection)}, connect it as migrating",
+                resource=volume.id,
+            )
 
 
 def _refuse_different(there: ConnectionRecord, asked: Mapping[str, Any]) -> None:

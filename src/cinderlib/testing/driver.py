@@ -47,6 +47,7 @@ CAPABILITIES: Mapping[str, str] = {
     "extend": "grows volumes",
     "extend_attached": "grows volumes that are attached, and their device",
     "revert": "reverts volumes to snapshots",
+    "live_migration": "maps a volume for a second host during a live migration",
     "multiattach": "maps a volume for several hosts at once",
     "thin": "new volumes take no space",
 }
@@ -505,6 +506,23 @@ class DriverConformance:
         with pytest.raises((errors.InvalidVolume, errors.InvalidConnector)):
             volume.connect(self._other_host(backend))
         assert len(volume.connections) == 1
+
+    @needs("live_migration")
+    @pytest.mark.parametrize("leaves", ["source", "destination"])
+    def test_volume_migrates_to_a_second_host(self, backend: Any, leaves: str) -> None:
+        volume = backend.create_volume(self.size)
+        source = volume.connect(self.connector(backend))
+        destination = volume.connect(self._other_host(backend), migrating=True)
+        assert source.id != destination.id
+        gone, left = (source, destination) if leaves == "source" else (destination, source)
+        volume.disconnect(gone)
+        assert [c.id for c in volume.connections] == [left.id]
+        assert volume.status == "in-use"
+        # The host that is left is mapped still, and can go away as usual.
+        again = volume.connect(left.connector_info)
+        assert (again.id, again.changed) == (left.id, False)
+        volume.disconnect(left)
+        assert (volume.status, volume.connections) == ("available", [])
 
     @needs("multiattach")
     def test_host_that_leaves_does_not_touch_the_other(self, backend: Any) -> None:

@@ -250,6 +250,11 @@ def detach(app: App, volume: str, force: bool, yes: bool) -> None:
 )
 @click.option("--mode", type=click.Choice(["rw", "ro"]), help="By default rw.")
 @click.option("--instance", help="Tells several users on one host apart.")
+@click.option(
+    "--migrating",
+    is_flag=True,
+    help="For a live migration: allow a second host until the first is disconnected.",
+)
 @pass_app
 def connect(
     app: App,
@@ -258,6 +263,7 @@ def connect(
     node: str | None,
     mode: str | None,
     instance: str | None,
+    migrating: bool,
 ) -> None:
     """Map a volume for a host, and write the document that the host attaches it with.
 
@@ -277,7 +283,8 @@ def connect(
     }
     with app.working(f"Mapping {volume}"):
         app.backend_of(found)
-        connection = found.connect(properties, **{k: v for k, v in fields.items() if v})
+        given = {k: v for k, v in fields.items() if v}
+        connection = found.connect(properties, migrating=migrating, **given)
     already = "" if connection.changed else " already"
     app.say(f"Volume {volume} is mapped for {properties.get('host', 'the host')}{already}.")
     output.as_json(connection.connection_info)

@@ -145,6 +145,13 @@ def _seems_alive(kept: Kept) -> bool:
     connection."""
     if time.monotonic() - kept.since > RECENT:
         return False
+    return not _is_readable(kept.dbapi.fileno())
+
+
+def _is_readable(descriptor: int) -> bool:
+    if not hasattr(select, "poll"):
+        # eventlet.monkey_patch() removes it, and its select() takes any descriptor.
+        return bool(select.select([descriptor], [], [], 0)[0])
     poll = select.poll()
-    poll.register(kept.dbapi.fileno(), select.POLLIN)
-    return not poll.poll(0)
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
