@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 from api.conftest import SHARED, connector
+from document_store import DocumentStore
 
 import cinderlib as cl
 from cinderlib import exception, objects
+from cinderlib.records import KeyValueRecord, replace
 
 
 @pytest.fixture
@@ -150,6 +152,37 @@ def test_a_new_object_does_not_overwrite_another(volume: cl.Volume, array: cl.Ba
         new.save()
     volume.refresh()
     assert volume.name == "data"
+
+
+def test_a_store_whose_key_values_need_a_key(root: Path, tmp_path: Path) -> None:
+    """As a plug-in that follows the interface of cinderlib 5 to the letter."""
+    persistence = DocumentStore(tmp_path / "documents")
+    options = {"volume_driver": SHARED, "file_root": str(root)}
+    with cl.Controller(persistence, state_path=tmp_path / "state") as controller:
+        persistence.load = controller.load
+        backend = controller.backend("array", **options)
+        volume = backend.create_volume(1, name="data")
+        connection = volume.connect(connector("node-1"))
+        # Its objects are made of documents, and are changed and saved.
+        (loaded,) = persistence.get_volumes(volume_id=volume.id)
+        loaded.name = "other"
+        assert "id" not in persistence.get_changed_fields(loaded)
+        loaded.save()
+        assert controller.volume(volume.id).name == "other"
+        assert [v.name for v in backend.volumes_filtered(volume_name="other")] == ["other"]
+        assert backend.reconcile() == []
+        persistence.set_key_value(cl.KeyValue("probe", "1"))
+        assert controller.store.get(KeyValueRecord, "probe") is not None
+        with pytest.raises(cl.errors.Unsupported, match="needs a key"):
+            controller.store.find(KeyValueRecord)
+        # A process that died in the middle of a disconnect.
+        stored = controller.connection(connection.id)
+        lock = f"volume:{volume.id}"
+        controller.journal.begin(
+            "connection.disconnect", lock, replace(stored._record, status="detaching"), data={}
+        )
+        assert [done.operation for done in controller.recover()] == ["connection.disconnect"]
+        assert controller.volume(volume.id).connections == []
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ from cinderlib.testing import StoreConformance
 from cinderlib.testing.store import volume
 
 KEY = generate_key()
-SERVER = frozenset({"atomic", "durable", "shared", "damage"})
+SERVER = frozenset({"atomic", "list_key_values", "durable", "shared", "damage"})
 
 
 def damage(url: str, record: Record) -> None:
@@ -123,11 +123,22 @@ def wrap(record: Record) -> types.SimpleNamespace:
 class TestObjectContract(StoreConformance):
     """A class of cinderlib 5's contract as a store; that class here is itself on a store."""
 
-    supports = frozenset()
+    supports = frozenset({"list_key_values"})
 
     def make_store(self, place) -> Store:
         store = open_store(UserPersistence())
         assert isinstance(store, ObjectStore)
+        store.wrap = wrap
+        return store
+
+
+class TestObjectContractWithoutListing(TestObjectContract):
+    """A class whose ``get_key_values`` needs a key, as the interface of cinderlib 5 has it."""
+
+    supports = frozenset()
+
+    def make_store(self, place) -> Store:
+        store = open_store(KeyedPersistence())
         store.wrap = wrap
         return store
 
@@ -189,6 +200,12 @@ class UserPersistence(PersistenceDriverBase):
 
     def delete_key_value(self, key):
         del self.key_values[key]
+
+
+class KeyedPersistence(UserPersistence):
+    def get_key_values(self, key):
+        assert key is not None
+        return super().get_key_values(key)
 
 
 class TestObjectsOnAStore:

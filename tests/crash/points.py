@@ -154,6 +154,12 @@ class Points:
         for method in ("get", "find", "count"):
             self._guard(store, method, lambda kind, *_, **__: kind.kind, "read")
         self._guard(store, "apply", _changes, "store")
+        for kind in ("volume", "snapshot", "connection", "key_value"):
+            for what in ("set", "delete"):
+                # Of a store that makes one change after the other, each is a step.
+                if hasattr(store, "persistence"):
+                    name = f"{what}_{kind}"
+                    self._guard(store.persistence, name, lambda *_: "", "store")
         database = getattr(store, "_database", None)
         if database is not None:
             write = database.write

@@ -74,6 +74,7 @@ class _Worker:
             self._line()
             self._ready = True
         stores = {"postgresql": lambda: self._database, "new postgresql": self._new}
+        stores["documents"] = lambda: "documents"
         store = stores.get(request["store"], lambda: None)()
         assert self._process.stdin
         with contextlib.suppress(BrokenPipeError):

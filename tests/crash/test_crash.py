@@ -16,7 +16,8 @@ from pool import Pool
 from scenarios import SCENARIOS
 from tally import Note, note
 
-STORES = ("sqlite", "postgresql")
+#: ``documents`` is of cinderlib 5's kind, without transactions, and cannot list its key-values.
+STORES = ("sqlite", "postgresql", "documents")
 
 Request = dict[str, Any]
 Played = tuple[Request, dict[str, Any]]

@@ -22,7 +22,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-sys.path.insert(0, os.path.dirname(__file__))
+sys.path[:0] = [os.path.dirname(__file__), os.path.dirname(os.path.dirname(__file__))]
 
 import points as instrumentation
 import sqlalchemy as sa
@@ -173,6 +173,8 @@ class Case:
         self.root = _base / "case"
         self.root.mkdir()
         self._url = store or f"sqlite:///{self.root}/store.sqlite"
+        if store == "documents":
+            self._url = f"documents:{self.root}/documents"
 
     def open(self, **options: Any) -> World:
         """By a new process."""

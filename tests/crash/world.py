@@ -6,10 +6,12 @@ import hashlib
 import pathlib
 from typing import Any
 
+from document_store import DocumentStore
 from points import Points
 
 import cinderlib.drivers
 from cinderlib import Backend, Controller, Volume
+from cinderlib.errors import Unsupported
 from cinderlib.locking.process_identity import this_host
 from cinderlib.node import block, loop
 from cinderlib.node.state import State
@@ -18,6 +20,7 @@ from cinderlib.records import (
     ConnectionRecord,
     IntentRecord,
     KeyValueRecord,
+    Record,
     SnapshotRecord,
     VolumeRecord,
 )
@@ -25,6 +28,9 @@ from cinderlib.records import (
 GIB = 1 << 30
 #: Where in a volume data is written to and looked for, in bytes.
 PLACES = (0, GIB // 2, GIB - 4096)
+
+#: The keys of key-values that scenarios write.
+KEYS = ("key",)
 
 _SETTLED = {
     "volume": {"available", "in-use"},
@@ -60,11 +66,14 @@ class World:
             return points.watch_driver(load(*args, **kwargs))
 
         cinderlib.drivers.load = watched
+        documents = url.removeprefix("documents:") if url.startswith("documents:") else None
         self.controller = Controller(
-            {"storage": "db", "connection": url},
+            {"storage": "db", "connection": url} if documents is None else DocumentStore(documents),
             state_path=state,
             lock_timeout=lock_timeout,
         )
+        if documents is not None:
+            self.controller.persistence.load = self.controller.load  # type: ignore[attr-defined]
         points.watch_store(self.controller.store)
         self.backend: Backend
 
@@ -80,8 +89,16 @@ class World:
 
         store = self.controller.store
         for kind in KINDS.values():
-            for record in store.find(kind):
+            for record in self._found(kind):
                 store.apply(Remove(kind, record.id))
+
+    def _found(self, kind: type[Record]) -> list[Any]:
+        """What the store has of a kind; of a store that cannot list key-values, the scenarios'."""
+        store = self.controller.store
+        try:
+            return store.find(kind)
+        except Unsupported:
+            return [found for key in KEYS if (found := store.get(kind, key)) is not None]
 
     # --- what scenarios are made of --------------------------------------------------------------
 
@@ -155,7 +172,7 @@ class World:
                 for s in store.find(SnapshotRecord)
             },
             "connections": sorted(connections, key=repr),
-            "keys": {k.id: k.value for k in store.find(KeyValueRecord)},
+            "keys": {k.id: k.value for k in self._found(KeyValueRecord)},
             "files": self._listed(self.volumes),
             "access": self._listed(self.access),
             "loops": self._loops(),

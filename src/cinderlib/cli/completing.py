@@ -92,7 +92,7 @@ def _all_connections(app: App) -> Iterable[cl.Connection]:
 
 
 def _nodes(app: App, incomplete: str) -> Names:
-    for item in app.controller.persistence.get_key_values() if app.configuration.file else ():
+    for item in app.controller.key_values() if app.configuration.file else ():
         try:
             connector = json.loads(item.value or "")
         except ValueError:

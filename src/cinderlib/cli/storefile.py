@@ -51,7 +51,7 @@ def write(controller: cl.Controller, volumes: Iterable[cl.Volume], file: IO[byte
     for document in controller.documents(volumes):
         file.write(serialization.to_line(document))
         _count(counts, document)
-    for item in controller.persistence.get_key_values():
+    for item in controller.key_values():
         line = {"class": "KeyValue", "format": 1, "key": item.key, "value": item.value}
         file.write(json.dumps(line).encode() + b"\n")
         counts.key_values += 1

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cinderlib.drivers import protocols
-from cinderlib.errors import CinderlibError, MissingDependency
+from cinderlib.errors import CinderlibError, MissingDependency, Unsupported
 from cinderlib.node.checks import mending, rbd
 from cinderlib.node.checks.finding import Finding, worst_first
 from cinderlib.node.checks.host import Host
@@ -23,6 +23,7 @@ from cinderlib.node.checks.host import Host
 if TYPE_CHECKING:
     from cinderlib.drivers.requirements import Lacks
     from cinderlib.objects.controller import Controller
+    from cinderlib.objects.keyvalue import KeyValue
 
 Backends = Mapping[str, Mapping[str, Any]]
 Connector = Mapping[str, Any]
@@ -147,13 +148,20 @@ def _owners(connectors: list[Connector], field: str) -> dict[str, set[str]]:
 
 def _registered(controller: Controller) -> Iterator[Connector]:
     """What nodes have left in the store of themselves."""
-    for item in controller.persistence.get_key_values():
+    for item in _key_values(controller):
         try:
             connector = json.loads(item.value or "")
         except ValueError:
             continue  # Another's message.
         if isinstance(connector, dict) and isinstance(connector.get("host"), str):
             yield connector
+
+
+def _key_values(controller: Controller) -> Iterator[KeyValue]:
+    try:
+        yield from controller.key_values()
+    except Unsupported:
+        return  # Nodes can be registered in such a store, and not be listed.
 
 
 def _connected(controller: Controller) -> Iterator[Connector]:

@@ -110,6 +110,13 @@ class StoreQueries:
         where = {"backend": backend, "attached_host": attached_host}
         return self._stream(ConnectionRecord, after, limit, **where)
 
+    def key_values(self) -> Iterator[KeyValue]:
+        """All key-values.
+
+        :raises Unsupported: the store is a plug-in for cinderlib 5 that cannot list them.
+        """
+        return self._stream(KeyValueRecord, None, None)
+
     def _stream(
         self,
         kind: type[Record],

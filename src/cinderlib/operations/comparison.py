@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
@@ -69,7 +70,8 @@ class Comparison:
         found_snapshots = self._read(SnapshotRecord)
         found_connections = self._read(ConnectionRecord)
         self._intents(self._read(IntentRecord))
-        self._read(KeyValueRecord)
+        with contextlib.suppress(errors.Unsupported):  # A store may be unable to list these.
+            self._read(KeyValueRecord)
         self._relations(found_volumes, found_snapshots, found_connections)
         dangling = {
             c.discrepancy.resource_id for c in self._cases if c.discrepancy.problem == "dangling"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import inspect
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar, cast
 
 import msgspec
 
-from cinderlib.errors import CinderlibError, DamagedRecord, StoreError
+from cinderlib.errors import CinderlibError, DamagedRecord, StoreError, Unsupported
 from cinderlib.persistence.base import (
     PAGE,
     Change,
@@ -24,6 +25,7 @@ from cinderlib.persistence.base import (
     stale,
 )
 from cinderlib.persistence.driver_base import PersistenceDriverBase, Wrap
+from cinderlib.persistence.intent_index import INDEX_PREFIX, IntentIndex
 from cinderlib.records import (
     ConnectionRecord,
     IntentRecord,
@@ -41,10 +43,14 @@ R = TypeVar("R", bound=Record)
 
 #: Where intents are kept by a persistence that knows nothing of them.
 INTENT_PREFIX = "cinderlib:intent:"
+#: How the keys begin that are not the user's.
+_HIDDEN = (INTENT_PREFIX, INDEX_PREFIX)
 
 
 class ObjectStore(Store):
     """A store made of a persistence class of the user's.
+
+    One whose ``get_key_values`` needs a key cannot list key-values: intents are found by an index.
 
     Changes are made one after the other, and those before one that fails stay; versions are
     compared just before, so another process can slip in between. Writes of this process are made
@@ -59,6 +65,7 @@ class ObjectStore(Store):
         self.wrap = wrap
         self._lock = threading.RLock()
         self._closed = False
+        self._index = None if _can_list(persistence) else IntentIndex(self._text, self._set_text)
 
     def __repr__(self) -> str:
         return f"ObjectStore({type(self.persistence).__name__})"
@@ -151,11 +158,33 @@ class ObjectStore(Store):
         elif kind is ConnectionRecord:
             names = {"volume_id": "volume_id"}
         else:
-            pairs = self._call("get_key_values")
-            wanted = kind is IntentRecord
-            return [pair for pair in pairs if pair.key.startswith(INTENT_PREFIX) is wanted]
+            return self._pairs(kind)
         given = {names[field]: value for field, value in where.items() if field in names}
         return cast("list[Any]", self._call(f"get_{kind.kind}s", **given))
+
+    def _pairs(self, kind: type[Record]) -> list[Any]:
+        """The key-values that are intents, or those that are not."""
+        if self._index is None:
+            pairs = self._call("get_key_values")
+            if kind is IntentRecord:
+                return [pair for pair in pairs if pair.key.startswith(INTENT_PREFIX)]
+            return [pair for pair in pairs if not pair.key.startswith(_HIDDEN)]
+        if kind is KeyValueRecord:
+            raise Unsupported(
+                f"The store {self} cannot list its key-values: its get_key_values needs a key"
+            )
+        found = (self._object(IntentRecord, id) for id in self._index.ids())
+        return [pair for pair in found if pair is not None]
+
+    def _text(self, key: str) -> str | None:
+        for pair in self._call("get_key_values", key):
+            if pair.key == key:
+                value: str | None = pair.value
+                return value
+        return None
+
+    def _set_text(self, record: KeyValueRecord) -> None:
+        self._call("set_key_value", self._wrapped(record))
 
     def _object(self, kind: type[Record], id: str) -> Any | None:
         if not id:
@@ -163,7 +192,7 @@ class ObjectStore(Store):
         if kind in (KeyValueRecord, IntentRecord):
             key = _key(kind, id)
             found = [pair for pair in self._call("get_key_values", key) if pair.key == key]
-            if kind is KeyValueRecord and key.startswith(INTENT_PREFIX):
+            if kind is KeyValueRecord and key.startswith(_HIDDEN):
                 found = []
         else:
             found = self._call(f"get_{kind.kind}s", **{f"{kind.kind}_id": id})
@@ -188,9 +217,14 @@ class ObjectStore(Store):
         )
         if kind is IntentRecord:
             pair = KeyValueRecord(id=_key(kind, new.id), value=encode(new).decode())
-            self._call("set_key_value", self._wrapped(pair))
-        elif kind is KeyValueRecord:
-            self._call("set_key_value", self._wrapped(new))
+            if self._index is None:
+                self._set_text(pair)
+            else:
+                self._index.add(new.id)
+                self._set_text(pair)
+                self._index.register()
+        elif isinstance(new, KeyValueRecord):
+            self._set_text(new)
         else:
             # The object that the persistence gave may carry attributes that it needs again.
             resource = self._wrapped(new) if there is None else there
@@ -208,6 +242,8 @@ class ObjectStore(Store):
             return
         if kind in (IntentRecord, KeyValueRecord):
             self._call("delete_key_value", _key(kind, change.id))
+            if kind is IntentRecord and self._index is not None:
+                self._index.remove(change.id)
         else:
             self._call(f"delete_{kind.kind}", there)
 
@@ -215,6 +251,15 @@ class ObjectStore(Store):
         if self.wrap is None:
             raise StoreError(f"The store {self} has no controller yet.", retryable=False)
         return self.wrap(record)
+
+
+def _can_list(persistence: PersistenceDriverBase) -> bool:
+    """Whether it gives all key-values, as here, or needs a key, as in cinderlib 5."""
+    try:
+        inspect.signature(persistence.get_key_values).bind()
+    except TypeError:
+        return False
+    return True
 
 
 def _key(kind: type[Record], id: str) -> str:

@@ -1,0 +1,91 @@
+"""Which intents there are, in a persistence that gives a key-value only to who knows its key."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from cinderlib.records import KeyValueRecord, new_id
+
+#: How the keys of the index begin.
+INDEX_PREFIX = "cinderlib:intents:"
+_PROCESSES = INDEX_PREFIX + "processes"
+
+
+class IntentIndex:
+    """Lists of IDs under keys that are known.
+
+    Each process has a list of its own, which no other process writes, and one key has the names of
+    these lists. That one is written by several processes: what one of them overwrites, the other
+    puts back with its next intent. A list may have IDs of intents that are gone.
+
+    :param read: returns the value of a key, or ``None``.
+    :param write: writes a key-value.
+    """
+
+    def __init__(
+        self, read: Callable[[str], str | None], write: Callable[[KeyValueRecord], Any]
+    ) -> None:
+        self._read, self._write = read, write
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
+        self._name = new_id()
+        self._mine: list[str] = []
+
+    def add(self, id: str) -> None:
+        """List an intent, before it is written."""
+        if self._process != os.getpid():
+            # After a fork, the parent goes on with the old list.
+            self._begin()
+        if id not in self._mine:
+            self._mine.append(id)
+            self._write_mine()
+        self.register()
+
+    def register(self) -> None:
+        """Let other processes find the list of this one; also after an intent was written, since
+        another process may have overwritten it meanwhile."""
+        names = self._names()
+        if self._name not in names:
+            # Lists whose intents are all gone would grow without an end.
+            used = [name for name in names if self._list(name)]
+            self._write_list(_PROCESSES, [*used, self._name])
+
+    def remove(self, id: str) -> None:
+        """Take an intent that is gone from the list."""
+        if id in self._mine and self._process == os.getpid():
+            self._mine.remove(id)
+            self._write_mine()
+
+    def ids(self) -> Iterator[str]:
+        """The IDs of all intents, and of some that are gone."""
+        seen: set[str] = set()
+        for name in self._names():
+            for id in self._list(name):
+                if id not in seen:
+                    seen.add(id)
+                    yield id
+
+    def _names(self) -> list[str]:
+        return _texts(self._read(_PROCESSES))
+
+    def _list(self, name: str) -> list[str]:
+        return _texts(self._read(INDEX_PREFIX + name))
+
+    def _write_mine(self) -> None:
+        self._write_list(INDEX_PREFIX + self._name, self._mine)
+
+    def _write_list(self, key: str, ids: list[str]) -> None:
+        self._write(KeyValueRecord(id=key, value=json.dumps(ids)))
+
+
+def _texts(value: str | None) -> list[str]:
+    try:
+        found = json.loads(value or "[]")
+    except ValueError:
+        return []
+    return [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
