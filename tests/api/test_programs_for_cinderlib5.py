@@ -214,5 +214,5 @@ def test_options_for_logs_set_levels_and_say_what_has_no_effect(
 
 
 def test_setup_imports_what_programs_do_not_import_themselves() -> None:
-    program = "import logging, cinderlib as cl; cl.setup(); logging.config.dictConfig"
+    program = "import logging, cinderlib as cl; cl.setup; logging.config.dictConfig"
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -13,6 +13,9 @@ from cinderlib.objects.keywords import CinderOptions
 from cinderlib.persistence import PersistenceConfig
 from cinderlib.progress import Listener
 
+# Programs for cinderlib 5 use it without importing it, also where setup() fails.
+importlib.import_module("logging.config")
+
 _lock = threading.RLock()
 _controller: Controller | None = None
 
@@ -48,8 +51,6 @@ def setup(
     :raises ConfigurationError: backends are loaded already.
     """
     global _controller
-    # Programs for cinderlib 5 use it, and leave the import to cinderlib.
-    importlib.import_module("logging.config")
     with _lock:
         if _controller is not None and _controller.backends:
             raise errors.ConfigurationError(
