@@ -64,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.list is not None:
         print(*(listed(step, parts[step.target]) for step in steps), sep="\n")
         return 0
+    # Each step runs in a new session, so a signal to this process does not reach it.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     return run(steps, parts, limited=not options.everything)
 
 

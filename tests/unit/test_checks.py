@@ -14,6 +14,7 @@ import pytest
 from checks import __main__ as checks
 from checks import results, steps
 from checks.parts import Part
+from cinderlib.node import block
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -164,7 +165,7 @@ def makefile(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib
     path.write_text(
         "good:\n\t@echo fine\n"
         "lint:\n\t@echo x.py:1: wrong >&2; echo and more; exit 3\n"
-        "hangs:\n\t@echo last words; sleep 1000\n"
+        "hangs:\n\t@echo $$$$; echo last words; sleep 1000\n"
         f"fails:\n\t@{sys.executable} -m pytest -p no:cacheprovider $(ARGS) {tmp_path}\n"
     )
     return path
@@ -233,6 +234,24 @@ def test_a_step_that_hangs_is_ended_and_its_last_lines_are_reported(
     assert lines[-1] == "0 passed, 1 failed, 0 skipped"
     assert "    last words" in lines[-10:]
     assert "fine" in lines
+
+
+def test_a_run_that_is_stopped_stops_its_steps(makefile: pathlib.Path) -> None:
+    program = (
+        "import pathlib, sys\nfrom checks import __main__ as checks, steps\n"
+        f"checks.ROOT = pathlib.Path({str(makefile.parent)!r})\n"
+        "checks.STEPS = (steps.Step('hangs', 5, 0, pytest=False),)\nsys.exit(checks.main([]))\n"
+    )
+    run = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert run.stdout is not None
+    pid = next(int(line) for line in run.stdout if line.strip().isdigit())
+    run.terminate()
+    assert run.wait(60) == 143
+    run.stdout.close()
+    # An orphan disappears when init has reaped it.
+    assert block.wait(lambda: not pathlib.Path(f"/proc/{pid}").exists(), timeout=20)
 
 
 def test_what_passes_counts_and_exits_with_0(
