@@ -143,6 +143,17 @@ def test_the_pipe_from_host_to_host(cinderlib: Command) -> None:
     cinderlib("volume", "delete", "data", "--yes")
 
 
+def test_a_second_user_of_a_volume_that_migrates(cinderlib: Command) -> None:
+    cinderlib("volume", "create", "data", "1GiB")
+    properties = cinderlib("node", "connector", "--protocol", "local").stdout
+    connect = ("volume", "connect", "data", "--connector", "-", "--instance")
+    first = cinderlib(*connect, "one", input=properties).json
+    assert "migrating" in cinderlib(*connect, "two", input=properties, ends=5).stderr
+    cinderlib(*connect, "two", "--migrating", input=properties)
+    cinderlib("connection", "disconnect", first["id"])
+    assert len(cinderlib("connection", "list", "--json").json) == 1
+
+
 def test_a_registered_host_is_connected_by_its_name(cinderlib: Command) -> None:
     cinderlib("volume", "create", "data", "1GiB")
     cinderlib("node", "register", "worker-1", "--protocol", "local")
