@@ -271,4 +271,7 @@ def test_drivers(cinderlib: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = cinderlib("driver", "show", "file").stdout
     assert "file_root  (string" in shown
     assert "san_ip" not in shown
-    assert "did you mean 'file'?" in cinderlib("driver", "show", "fil", ends=3).stderr
+    assert "did you mean 'file'?" in cinderlib("driver", "show", "fiel", ends=3).stderr
+    assert "SolidFire" in cinderlib("driver", "list", "netapp").stdout
+    assert "pure_iscsi" in cinderlib("driver", "show", "pure", ends=3).stderr
+    assert "did you mean" in cinderlib("driver", "list", "netpp", ends=3).stderr

@@ -27,7 +27,9 @@ __all__ = [
     "load",
     "prepare",
     "read_cinder_conf",
+    "search",
     "short_names",
+    "suggestion",
 ]
 
 
@@ -113,3 +115,17 @@ def short_names() -> dict[str, str]:
     from cinderlib.drivers import names
 
     return dict(names.short_names())
+
+
+def search(text: str) -> list[str]:
+    """The full paths of the classes that a person can mean by vendor, product, protocol or name."""
+    from cinderlib.drivers import names
+
+    return names.search(text)
+
+
+def suggestion(name: str) -> str:
+    """What to use in place of a name that no driver has, as the end of a message."""
+    from cinderlib.drivers import names
+
+    return names.suggestion(name)

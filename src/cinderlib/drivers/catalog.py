@@ -14,7 +14,7 @@ import sys
 import tempfile
 from typing import Any
 
-from cinderlib.errors import DriverError, MissingDependency
+from cinderlib.errors import CinderlibError, DriverError
 
 #: Options that are this library's to set, or that mean nothing without Cinder's services.
 _NOT_FOR_USERS = {"volume_backend_name", "volume_driver", "backend_native_threads_pool_size"}
@@ -70,30 +70,38 @@ def everything(folder: str) -> dict[str, dict[str, Any]]:
 
     bootstrap.start(Settings(host="localhost", state_path=folder, lock_path=folder))
     listing = {}
-    by_length = sorted(names.short_names().items(), key=lambda item: -len(item[0]))
-    short = {path: name for name, path in by_length}
     seen: set[str] = set()
     for path in names.classes():
         class_name = path.rpartition(".")[2]
-        # Two products' drivers can have one class name; the second goes by its full path.
+        # Two products' drivers can have one class name; the second is listed by its full path.
         key = path if class_name in seen else class_name
         seen.add(class_name)
-        listing[key] = {"name": key, "short_name": short.get(path), **_describe(path)}
+        listing[key] = {"name": key, **_describe(path)}
     return listing
 
 
 def _describe(path: str) -> dict[str, Any]:
-    from cinderlib.drivers import loading, options, requirements
+    from cinderlib.drivers import families, loading, names, options, requirements
 
-    entry: dict[str, Any] = {"class_name": path.rpartition(".")[2], "class_fqn": path}
+    family = families.of(path)
+    entry: dict[str, Any] = {
+        "short_name": names.short_name(path),
+        "vendor": family.vendor if family else None,
+        "product": family.product if family else None,
+        "class_name": path.rpartition(".")[2],
+        "class_fqn": path,
+        "version": None,
+        "ci_wiki_name": None,
+        "supported": False,
+        "desc": None,
+        "driver_options": [],
+    }
     try:
         driver_class = loading.import_class(path)
-    except MissingDependency as error:
-        return {**entry, "supported": False, "state": str(error), "driver_options": []}
+    except CinderlibError as error:
+        return {**entry, "state": str(error), "missing": [str(error)]}
     missing = requirements.missing(driver_class).words
-    opts = {opt.dest: opt for opt in options.of_driver(driver_class)}
-    for name, opt in options.of_every_driver().items():
-        opts.setdefault(name, opt)
+    opts = options.of_every_driver() | {opt.dest: opt for opt in options.of_driver(driver_class)}
     return {
         **entry,
         "version": str(getattr(driver_class, "VERSION", "N/A")),

@@ -7,6 +7,7 @@ second time only if they are equal to the last letter: so they are taken from Ci
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from typing import Any
@@ -67,12 +68,18 @@ def declare() -> None:
         cfg.CONF.register_opts(_options(file, name), group=group)
 
 
+def shared() -> list[Any]:
+    """Those that all backends have."""
+    return [opt for file, name, group in _LISTS if group for opt in _options(file, name)]
+
+
 def undeclared(driver_class: Any) -> list[Any]:
     """The options that a driver reads and does not declare."""
     classes = [f"{each.__module__}.{each.__qualname__}" for each in inspect.getmro(driver_class)]
     return [opt for name in classes for opt in _UNDECLARED.get(name, ())]
 
 
+@functools.cache
 def _options(file: str, name: str) -> list[Any]:
     source = (names.cinder_folder() / file).read_text(encoding="utf-8")
     found = re.search(rf"^{name} = (\[.*?^\])", source, re.MULTILINE | re.DOTALL)

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import logging
 import sys
+import traceback
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -31,7 +32,7 @@ from cinderlib.drivers.host import LocalDriver
 from cinderlib.drivers.port import DriverInfo, Settings
 from cinderlib.drivers.registry_lock import REGISTRY_LOCK
 from cinderlib.drivers.scope import Scope, View
-from cinderlib.errors import CinderlibError, ConfigurationError, MissingDependency
+from cinderlib.errors import CinderlibError, ConfigurationError, DriverError, MissingDependency
 from cinderlib.locking.backend_lock import BackendLock
 from cinderlib.persistence.base import Store
 from cinderlib.progress import Listener
@@ -55,7 +56,8 @@ def load(
         bootstrap.start(settings)  # again: from here on others cannot change it
         bootstrap.start_locks()
         driver_class = import_class(path)
-        if driver_class.SUPPORTS_ACTIVE_ACTIVE:
+        # A class that makes the driver which its options ask for does not say.
+        if getattr(driver_class, "SUPPORTS_ACTIVE_ACTIVE", False):
             lock = None
         opts = options.declared(driver_class)
         plain, secret = options.take(
@@ -131,29 +133,61 @@ def import_class(path: str) -> Any:
     """The driver class of that full path.
 
     :raises ConfigurationError: there is none.
-    :raises MissingDependency: its module needs a package that is not installed.
+    :raises MissingDependency: its module needs a package that is not installed, or that is broken.
+    :raises DriverError: the module itself is broken.
     """
-    module, _, name = path.rpartition(".")
+    name, _, class_name = path.rpartition(".")
     try:
-        driver_class = getattr(importlib.import_module(module), name)
-    except ImportError as error:
-        moved = _moved(path)
+        module = importlib.import_module(name)
+    except Exception as error:
+        moved = _moved(path) if isinstance(error, ImportError) else None
         if moved is not None:
             return import_class(moved)
-        if error.name and not module.startswith(error.name):
-            raise MissingDependency(
-                f"driver {path} needs the Python package {error.name!r}", resource=path
-            ) from error
-        raise ConfigurationError(f"there is no volume driver {path}", resource=path) from error
+        raise _not_imported(path, error) from error
+    try:
+        driver_class = getattr(module, class_name)
     except AttributeError as error:
         raise ConfigurationError(
-            f"module {module} has no volume driver {name!r}", resource=path
+            f"module {name} has no volume driver {class_name!r}", resource=path
         ) from error
     kinds = (volume_driver.BaseVD, volume_driver.ProxyVD)
     if not (isinstance(driver_class, type) and issubclass(driver_class, kinds)):
         raise ConfigurationError(f"{path} is not a Cinder volume driver", resource=path)
     _adapt()
     return driver_class
+
+
+def _not_imported(path: str, error: Exception) -> CinderlibError:
+    """The error for a driver whose module cannot be imported."""
+    module = path.rpartition(".")[0]
+    absent = error.name if isinstance(error, ImportError) else None
+    if absent and (module == absent or module.startswith(f"{absent}.")):
+        return ConfigurationError(f"there is no volume driver {path}", resource=path)
+    if isinstance(error, ModuleNotFoundError) and absent:
+        package = requirements.to_install(absent)
+        return MissingDependency(
+            f"driver {path} needs the Python package {package!r}", resource=path
+        )
+    reason = f"{type(error).__name__}: {error}"
+    package = _raising_package(error)
+    if package in ("cinder", module.partition(".")[0]):
+        return DriverError(f"driver {path} cannot be imported: {reason}", resource=path)
+    return MissingDependency(
+        f"driver {path} cannot be imported: the installed Python package {package!r} is broken or "
+        f"of another release than {requirements.to_install(absent or package)!r} ({reason})",
+        resource=path,
+    )
+
+
+def _raising_package(error: Exception) -> str:
+    """The top-level package whose code an import failed in."""
+    if isinstance(error, ImportError) and error.name:  # not in, but about that one
+        return error.name.partition(".")[0]
+    names = [
+        frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)
+    ]
+    packages = [str(name).partition(".")[0] for name in names]
+    return [each for each in packages if each not in sys.stdlib_module_names][-1]
 
 
 def _adapt() -> None:
@@ -216,14 +250,17 @@ def _set_up(
         except CinderlibError:
             raise
         except Exception as error:
-            missing = requirements.missing(driver_class).words
-            if missing:
+            lacks = requirements.missing(driver_class)
+            named = lacks.named_by(error).words
+            if named:
                 raise MissingDependency(
                     f"backend {own.backend!r} could not be set up: driver {driver_class.__name__} "
-                    f"needs {', '.join(missing)} ({failures.text(error, secrets)})",
+                    f"needs {', '.join(named)} ({failures.text(error, secrets)})",
                     resource=own.backend,
                 ) from error
             task = f"backend {own.backend!r} could not be set up"
+            if lacks.words:
+                task += f" (this host lacks {', '.join(lacks.words)}, which can be the cause)"
             if isinstance(error, exception.Invalid):  # an option that is missing or impossible
                 raise ConfigurationError(
                     f"{task}: {failures.text(error, secrets)}", resource=own.backend

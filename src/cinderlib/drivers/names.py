@@ -10,10 +10,11 @@ import importlib.util
 import re
 from pathlib import Path
 
+from cinderlib.drivers import families
 from cinderlib.errors import ConfigurationError, MissingDependency
 
-#: Drivers that ship with this library: short name -> class.
-OWN = {"file": "cinderlib.drivers.file.driver.FileDriver"}
+#: Drivers that ship with this library.
+OWN = ("cinderlib.drivers.file.driver.FileDriver",)
 
 _PACKAGE = "cinder.volume.drivers"
 _DECLARED = re.compile(
@@ -22,8 +23,10 @@ _DECLARED = re.compile(
     r"|^class[ ]+(\w+)\((?:\w+\.)?ProxyVD\)",
     re.MULTILINE,
 )
-#: Last parts of module paths that name no product.
-_GENERIC = {"driver", "iscsi", "fc", "nfs", "base", "volume", "nvme"}
+#: Classes that Cinder registers as drivers and that only serve others to derive from.
+_BASES = frozenset({"DataCoreVolumeDriver", "PowerFlexBaseDriver"})
+#: How many drivers a message lists by name.
+_LISTED = 8
 
 
 @functools.cache
@@ -33,7 +36,7 @@ def classes() -> tuple[str, ...]:
     :raises MissingDependency: Cinder is not installed.
     """
     folder = cinder_folder() / "volume" / "drivers"
-    found = set(OWN.values())
+    found = set(OWN)
     for path in folder.rglob("*.py"):
         module = ".".join((_PACKAGE, *path.relative_to(folder).with_suffix("").parts))
         for match in _DECLARED.finditer(path.read_text(encoding="utf-8")):
@@ -57,32 +60,55 @@ def cinder_folder() -> Path:
 def short_names() -> dict[str, str]:
     """Short name -> full path of the class.
 
-    A driver is known by its class, where no other has the same, and by its module where that holds
-    one driver and its name says which: ``lvm``, ``rbd``, ``nfs``, ``solidfire``, ...
+    Besides the names from :func:`short_name`, a class's own name where no other class has it.
     """
-    names: dict[str, str] = {}
     by_class = collections.Counter(path.rpartition(".")[2] for path in classes())
-    by_module = collections.Counter(path.rpartition(".")[0] for path in classes())
-    # Those at the top of Cinder's tree have the first claim on a name.
-    for path in sorted(classes(), key=lambda path: (path.count("."), path)):
-        module, _, name = path.rpartition(".")
-        if by_class[name] == 1:
-            names[name] = path
-        parts = module.removeprefix(f"{_PACKAGE}.").split(".")
-        if by_module[module] == 1:
-            short = parts[-1]
-            if short in _GENERIC and len(parts) > 1:
-                short = parts[-2] if short == "driver" else ""
-            if short:
-                names.setdefault(short.removesuffix("_driver"), path)
-    return {**names, **OWN}
+    own = {path.rpartition(".")[2]: path for path in classes()}
+    names = {name: path for name, path in own.items() if by_class[name] == 1}
+    return names | {name: path for path in classes() if (name := short_name(path))}
+
+
+@functools.cache
+def short_name(path: str) -> str | None:
+    """The short name of the class of that full path; None for a class in no known family.
+
+    A family's only driver has the family's name: ``lvm``, ``solidfire``; the others add their
+    protocol: ``powermax_fc``.
+    """
+    family = families.of(path)
+    if family is None or path.rpartition(".")[2] in _BASES:
+        return None
+    protocol = families.protocol(path)
+    several = sum(families.of(each) is family for each in classes()) > 1
+    return f"{family.name}_{protocol}" if protocol and several else family.name
+
+
+def search(text: str) -> list[str]:
+    """The full paths of the classes that a person can mean: by vendor, product, protocol or name.
+
+    :param text: for example ``netapp``, ``dell fc`` or ``3par``.
+    """
+    return [path for path in classes() if families.match(path, text)]
+
+
+def suggestion(name: str) -> str:
+    """What to use in place of a name that no driver has, as the end of a message."""
+    found = search(name)
+    if found:
+        names = [short_name(path) or path.rpartition(".")[2] for path in found]
+        shown = ", ".join(sorted(names)[:_LISTED])
+        more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+        return f"; drivers for it: {shown}{more} (`cinderlib driver list {name}`)"
+    known = {*short_names(), *(family.name for family in families.FAMILIES)}
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else "; `cinderlib driver list` lists all drivers"
 
 
 def resolve(name: str) -> str:
     """The full path of the class that a user means.
 
     :param name: a full path, a class name or a short name.
-    :raises ConfigurationError: there is none; the message names the closest.
+    :raises ConfigurationError: there is no such driver; the message lists those that match.
     """
     if not isinstance(name, str) or not name:
         raise ConfigurationError(
@@ -91,12 +117,11 @@ def resolve(name: str) -> str:
     if "." in name:
         return name
     known = short_names()
-    path = known.get(name) or {key.lower(): path for key, path in known.items()}.get(name.lower())
+    folded = {key.lower(): path for key, path in known.items()}
+    path = known.get(name) or folded.get(name.lower().replace("-", "_"))
     if path is not None:
         return path
     same = [path for path in classes() if path.rpartition(".")[2] == name]
     if same:
         raise ConfigurationError(f"several drivers are called {name!r}: {', '.join(same)}")
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ConfigurationError(f"there is no volume driver {name!r}{hint}", resource=name)
+    raise ConfigurationError(f"there is no volume driver {name!r}{suggestion(name)}", resource=name)

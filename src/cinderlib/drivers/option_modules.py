@@ -8,6 +8,7 @@ import importlib.util
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 #: Drivers declare their options when they are loaded; the modules of Cinder's commands patch the
 #: process with eventlet, and what they declare is for those commands.
@@ -16,20 +17,24 @@ _NOT_IMPORTED = ("cinder.volume.drivers.", "cinder.cmd.")
 _log = logging.getLogger(__name__)
 
 
-def declare(option: str) -> None:
+def declare(option: str) -> list[ModuleType]:
     """Import the modules of Cinder that declare an option, other than those of drivers.
+
+    :returns: the modules.
 
     Which modules declare options is what ``cinder.opts``, from which Cinder's sample configuration
     is made, imports. Of these, only those whose source declares this option are imported here: a
     module that merely has the word in its text may be one that patches the whole process.
     """
+    found = []
     for module, path in _modules():
         if not _declares(path.read_text(encoding="utf-8"), option):
             continue
         try:
-            importlib.import_module(module)
+            found.append(importlib.import_module(module))
         except Exception as error:  # whatever the packages that it imports raise
             _log.debug("%s declares %r and cannot be imported: %s", module, option, error)
+    return found
 
 
 def _declares(source: str, option: str) -> bool:

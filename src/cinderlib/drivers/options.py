@@ -11,13 +11,13 @@ import importlib
 import logging
 import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from cinder.volume import configuration
 from oslo_config import cfg
 
-from cinderlib.drivers import declarations, option_modules
+from cinderlib.drivers import declarations, modules, option_modules
 from cinderlib.drivers.registry_lock import REGISTRY_LOCK
 from cinderlib.errors import ConfigurationError
 
@@ -36,24 +36,38 @@ def declared(driver_class: Any) -> dict[str, cfg.Opt]:
     The class must be imported. Deprecated names are there too.
     """
     opts: dict[str, cfg.Opt] = {}
-    for info in cfg.CONF._groups[_SHARED]._opts.values():
-        _add(opts, info["opt"])
-    for opt in (*of_every_driver().values(), *of_driver(driver_class)):
+    for opt in (*declarations.shared(), *of_every_driver().values(), *of_driver(driver_class)):
         _add(opts, opt)
     return opts
 
 
 def of_driver(driver_class: Any) -> list[cfg.Opt]:
-    """The options of a driver's own."""
+    """The options that a driver reads beside those that all drivers have.
+
+    A class names few of them itself, and drivers register them wherever they like: so they are
+    those that the driver's modules define.
+    """
+    found: dict[str, cfg.Opt] = {}
+    for module in modules.of(driver_class):
+        found |= {opt.dest: opt for opt in _defined_in(module)}
     own = getattr(driver_class, "get_driver_options", None)  # those that make another have none
-    return [*(own() if own is not None else ()), *declarations.undeclared(driver_class)]
+    named = (*(own() if own is not None else ()), *declarations.undeclared(driver_class))
+    return list((found | {opt.dest: opt for opt in named}).values())
+
+
+def _defined_in(module: Any) -> Iterator[cfg.Opt]:
+    for value in list(vars(module).values()):
+        if isinstance(value, cfg.Opt):
+            yield value
+        elif isinstance(value, list | tuple) and all(isinstance(item, cfg.Opt) for item in value):
+            yield from value
 
 
 def of_every_driver() -> dict[str, cfg.Opt]:
     """The options that all drivers have, by name."""
     base = importlib.import_module("cinder.volume.driver")
-    groups = (base.volume_opts, base.image_opts, base.fqdn_opts, declarations.OWN)
-    return {opt.dest: opt for opts in groups for opt in opts}
+    own = {opt.dest: opt for opt in declarations.OWN}
+    return own | {opt.dest: opt for opt in _defined_in(base)}
 
 
 def _add(opts: dict[str, cfg.Opt], opt: cfg.Opt) -> None:
@@ -147,10 +161,11 @@ def take(
 
 def _declared_late(key: str) -> cfg.Opt | None:
     """An option of a part that the driver loads later, such as its target."""
-    option_modules.declare(key)
     late: dict[str, cfg.Opt] = {}
-    for info in cfg.CONF._groups[_SHARED]._opts.values():
-        _add(late, info["opt"])
+    for module in option_modules.declare(key):
+        for opt in _defined_in(module):
+            if opt.dest in cfg.CONF._groups[_SHARED]._opts:
+                _add(late, opt)
     return late.get(key)
 
 

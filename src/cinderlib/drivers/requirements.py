@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import functools
 import importlib.util
@@ -12,10 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cinderlib.drivers import modules
+
 #: Importable name -> what to install, where the names differ.
 _INSTALL = {
     "OpenSSL": "pyOpenSSL",
-    "alletramp_service": "hpe-storage-flowkit-py",
     "capacity": "infinisdk",
     "dfs_sdk": "dfs-sdk",
     "hpe3parclient": "python-3parclient",
@@ -29,24 +31,24 @@ _INSTALL = {
     "rsd_lib": "rsd-lib",
     "websocket": "websocket-client",
 }
-#: Commands that drivers run on this host and cannot work without, by module.
+#: Module that only some releases of a package have -> what to install.
+_RELEASES = {"storops.lib": "storops<1.2.6"}
+#: Commands that drivers run on this host and cannot work without, by module or class.
 _COMMANDS = {
     "cinder.volume.drivers.lvm": ("vgs", "lvs", "lvcreate", "qemu-img"),
     "cinder.volume.drivers.nfs": ("mount.nfs", "qemu-img", "du"),
     "cinder.volume.drivers.quobyte": ("mount.quobyte", "qemu-img"),
     "cinder.volume.drivers.vzstorage": ("ploop", "qemu-img"),
-    "cinder.volume.drivers.ibm.gpfs": ("mmlsconfig", "mmcrsnapshot"),
+    # The family's other drivers run them on hosts of the file system, through SSH.
+    "cinder.volume.drivers.ibm.gpfs.GPFSDriver": ("mmlsconfig", "mmcrsnapshot"),
     "cinder.volume.drivers.netapp.dataontap.nfs_cmode": ("mount.nfs", "qemu-img"),
     "cinder.volume.drivers.nexenta.nfs": ("mount.nfs",),
     "cinder.volume.drivers.nexenta.ns5.nfs": ("mount.nfs",),
     "cinder.volume.drivers.vmstore.nfs": ("mount.nfs",),
     "cinder.volume.drivers.dell_emc.powerstore.nfs": ("mount.nfs",),
 }
-
-_TRY_IMPORT = re.compile(r"""\btry_import\(\s*['"](\w+)""")
-_IMPORT = re.compile(r"[ \t]*(?:import|from)[ \t]+(\w+)")
-_TRY = re.compile(r"([ \t]*)try:")
-_EXCEPT = re.compile(r"([ \t]*)except \(?(?:ImportError|ModuleNotFoundError)\b")
+#: What the use of a module says that was replaced by None because it cannot be imported.
+_USED_NONE = "'NoneType' object"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -66,13 +68,27 @@ class Lacks:
         packages = [f"Python package {name}" for name in self.packages]
         return packages + [f"command {name}" for name in self.commands]
 
+    def named_by(self, error: BaseException) -> Lacks:
+        """Those that an error of the driver is about, by what it and its causes say."""
+        text = "\n".join(_texts(error))
+        return Lacks(
+            packages=tuple(
+                name
+                for name in self.packages
+                if _USED_NONE in text or _names(text, name.split()[0]) or _imports(text, name)
+            ),
+            commands=tuple(name for name in self.commands if _names(text, name)),
+        )
+
 
 def missing(driver_class: Any) -> Lacks:
     """What the driver needs and this host lacks."""
     absent = {
-        _INSTALL.get(name, name) for name in optional_imports(driver_class) if not _importable(name)
+        _INSTALL.get(name, name) for name in optional_imports(driver_class) if not importable(name)
     }
-    commands = _COMMANDS.get(driver_class.__module__, ())
+    module = driver_class.__module__
+    path = f"{module}.{driver_class.__name__}"
+    commands = (*_COMMANDS.get(module, ()), *_COMMANDS.get(path, ()))
     return Lacks(
         packages=tuple(sorted(absent)),
         commands=tuple(name for name in commands if shutil.which(name) is None),
@@ -80,60 +96,71 @@ def missing(driver_class: Any) -> Lacks:
 
 
 def optional_imports(driver_class: Any) -> set[str]:
-    """Packages that the driver's modules import if they are there."""
+    """Packages that the driver's modules import if they are installed."""
     found: set[str] = set()
-    for module in _modules(driver_class):
-        found |= _optional_imports(module)
+    for module in modules.of(driver_class):
+        if module.__file__:
+            found |= _optional_imports(module.__file__)
     return found
 
 
-def _modules(driver_class: Any) -> Iterator[str]:
-    """The driver's own modules: those of its class and bases, and what they import beside them."""
-    prefix = "cinder.volume.drivers."
-    todo = [c.__module__ for c in driver_class.__mro__ if c.__module__.startswith(prefix)]
-    done: set[str] = set()
-    while todo:
-        name = todo.pop()
-        if name in done or name not in sys.modules:
-            continue
-        done.add(name)
-        yield name
-        family = name.removeprefix(prefix).split(".")
-        if len(family) == 1:
-            continue  # a driver of one module
-        vendor = prefix + ".".join(family[:-1])
-        todo += [
-            value.__name__ if hasattr(value, "__path__") or hasattr(value, "__spec__") else
-            getattr(value, "__module__", "")
-            for value in vars(sys.modules[name]).values()
-            if str(getattr(value, "__name__", "")).startswith(vendor)
-            or str(getattr(value, "__module__", "")).startswith(vendor)
-        ]  # fmt: skip
+def to_install(module: str) -> str:
+    """What to install for a module that cannot be found."""
+    package = module.partition(".")[0]
+    return _RELEASES.get(module) or _INSTALL.get(package, package)
 
 
-@functools.cache
-def _optional_imports(module: str) -> frozenset[str]:
-    spec = importlib.util.find_spec(module)
-    if spec is None or not spec.origin:
-        return frozenset()
-    source = Path(spec.origin).read_text(encoding="utf-8")
-    found = set(_TRY_IMPORT.findall(source))
-    tried: dict[str, set[str]] = {}  # indentation -> what the latest "try" there imports
-    for line in source.splitlines():
-        if begun := _TRY.match(line):
-            tried[begun[1]] = set()
-        elif imported := _IMPORT.match(line):
-            for names in tried.values():
-                names.add(imported[1])
-        elif caught := _EXCEPT.match(line):
-            found |= tried.pop(caught[1], set())
-        elif line and not line[0].isspace():
-            tried.clear()
-    return frozenset(found - set(sys.stdlib_module_names) - {"cinder", "os_brick"})
-
-
-def _importable(name: str) -> bool:
+def importable(name: str) -> bool:
+    """Whether the top-level package of that name is installed."""
     try:
         return importlib.util.find_spec(name) is not None
     except (ImportError, ValueError):
         return False
+
+
+@functools.cache
+def _optional_imports(file: str) -> frozenset[str]:
+    tree = ast.parse(Path(file).read_text(encoding="utf-8"))
+    found = set(_imported(tree.body, optional=False))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and "try_import" in ast.unparse(node.func):
+            found |= {_text(argument).partition(".")[0] for argument in node.args[:1]}
+    return frozenset(found - set(sys.stdlib_module_names) - {"", "cinder", "os_brick"})
+
+
+def _imported(statements: list[ast.stmt], *, optional: bool) -> Iterator[str]:
+    """The packages that are imported within ``try`` ... ``except ImportError``.
+
+    What a handler imports in their place is no requirement.
+    """
+    for node in statements:
+        if isinstance(node, ast.Try):
+            caught = " ".join(ast.unparse(handler) for handler in node.handlers)
+            is_optional = re.search(r"\b(ImportError|ModuleNotFoundError)\b", caught) is not None
+            yield from _imported(node.body, optional=optional or is_optional)
+        elif optional and isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif optional and isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
+
+
+def _text(node: ast.expr) -> str:
+    return str(node.value) if isinstance(node, ast.Constant) else ""
+
+
+def _texts(error: BaseException) -> Iterator[str]:
+    cause: BaseException | None = error
+    seen: set[int] = set()
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield f"{cause} {getattr(cause, 'cmd', '')}"
+        cause = cause.__cause__ or cause.__context__
+
+
+def _names(text: str, name: str) -> bool:
+    return re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text) is not None
+
+
+def _imports(text: str, package: str) -> bool:
+    names = [module for module, install in _INSTALL.items() if install == package]
+    return any(_names(text, name) for name in names)

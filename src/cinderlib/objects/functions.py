@@ -51,9 +51,9 @@ def list_supported_drivers(output_version: Literal[1, 2, 3] = 1) -> dict[str, An
     They are imported in another process, since all of them together take much memory.
 
     :param output_version: 1 is cinderlib 5's first one: the attributes of options are texts. 2 is
-        its second one: they have their types. 3 adds ``name``, ``short_name``, ``state`` and
-        ``missing`` (what the driver needs and this host does not have), and ``choices``, ``min``
-        and ``max`` to the options.
+        its second one: they have their types. 3 adds ``name``, ``short_name``, ``vendor``,
+        ``product``, ``state`` and ``missing`` (what the driver needs and this host does not have),
+        and ``choices``, ``min`` and ``max`` to the options.
     :raises InvalidInput: there is no such version.
     :raises MissingDependency: Cinder is not installed.
     """

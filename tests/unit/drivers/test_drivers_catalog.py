@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cinderlib import drivers
-from cinderlib.drivers import names
+from cinderlib.drivers import catalog, families, names
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +67,94 @@ def test_short_names(listed: dict[str, Any]) -> None:
     assert short["lvm"] == f"{base}.lvm.LVMVolumeDriver"
     assert short["rbd"] == f"{base}.rbd.RBDDriver"
     assert short["nfs"] == f"{base}.nfs.NfsDriver"
+    assert short["netapp"] == f"{base}.netapp.common.NetAppDriver"
+    assert short["powermax_fc"] == f"{base}.dell_emc.powermax.fc.PowerMaxFCDriver"
     assert short["file"] == "cinderlib.drivers.file.driver.FileDriver"
     assert short["PureISCSIDriver"] == f"{base}.pure.PureISCSIDriver"
-    assert short["NetAppDriver"] == f"{base}.netapp.common.NetAppDriver"
-    assert set(short.values()) < set(names.classes())
+    assert set(short.values()) <= set(names.classes())
     assert names.resolve("LVM") == short["lvm"]
+    assert names.resolve("pure-iscsi") == short["pure_iscsi"]
+    named = [entry["short_name"] for entry in listed.values() if entry["short_name"]]
+    assert len(named) == len(set(named))
     for key, entry in listed.items():
         if entry["short_name"]:
             assert names.resolve(entry["short_name"]) == entry["class_fqn"], key
+
+
+def test_every_driver_has_a_vendor_and_a_product(listed: dict[str, Any]) -> None:
+    unknown = {key for key, entry in listed.items() if not (entry["vendor"] and entry["product"])}
+    assert not unknown
+    unused = [f for f in families.FAMILIES if not any(map(f.contains, names.classes()))]
+    assert not unused
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (
+            "netapp",
+            {"netapp", "netapp_fc", "netapp_iscsi", "netapp_nfs", "netapp_nvme", "solidfire"},
+        ),
+        ("NetApp iSCSI", {"netapp_iscsi"}),
+        ("pure", {"pure_fc", "pure_iscsi", "pure_nvme"}),
+        ("powermax", {"powermax_fc", "powermax_iscsi"}),
+        ("vmax", {"powermax_fc", "powermax_iscsi"}),
+        ("3par", {"hpe_3par_fc", "hpe_3par_iscsi"}),
+        ("storage scale", {"gpfs", "gpfs_nfs", "gpfs_remote"}),
+        ("flashsystem", {"storwize_fc", "storwize_iscsi"}),
+        ("no such vendor", set()),
+        ("", set()),
+    ],
+)
+def test_drivers_are_found_by_vendor_and_product(text: str, found: set[str]) -> None:
+    assert {names.short_name(path) for path in names.search(text)} == found
+
+
+@pytest.mark.parametrize("vendor", ["dell", "hpe", "hp", "ibm", "hitachi", "huawei", "ceph", "nec"])
+def test_every_vendor_has_drivers(vendor: str) -> None:
+    assert names.search(vendor)
+
+
+def test_options_that_a_driver_reads_are_listed(listed: dict[str, Any]) -> None:
+    """A class does not name them all itself."""
+
+    def options(name: str) -> set[str]:
+        return {option["name"] for option in listed[name]["driver_options"]}
+
+    assert {"san_ip", "san_login", "xtremio_cluster_name"} <= options("XtremIOISCSIDriver")
+    assert {"netapp_login", "netapp_vserver", "netapp_lun_space_reservation"} <= options(
+        "NetAppCmodeISCSIDriver"
+    )
+    assert {"san_hosts", "jovian_pool"} <= options("JovianISCSIDriver")
+    assert "san_ip" not in options("LVMVolumeDriver")
+    assert "sf_api_port" not in options("FileDriver")
+
+
+def test_a_broken_package_is_said_of_its_driver_and_of_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package, code in (
+        ("pywbem", "class Old(collections.Mapping): pass\n"),  # NameError
+        ("linstor", "raise SystemError('compiled for another Python')\n"),
+        ("storops", "raise AttributeError('no such attribute')\n"),
+    ):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    catalog._listing.cache_clear()
+    try:
+        listed = drivers.list_supported()
+    finally:
+        catalog._listing.cache_clear()
+    assert len(listed) == len(names.classes())
+    for name, package in {
+        "FJDXFCDriver": "pywbem",
+        "LinstorIscsiDriver": "linstor",
+        "UnityDriver": "storops",
+    }.items():
+        assert f"package '{package}' is broken" in listed[name]["state"], name
+        assert listed[name]["missing"] == [listed[name]["state"]]
+    assert listed["SolidFireDriver"]["state"] == "loads here"
 
 
 def test_the_found_classes_are_those_that_the_files_declare() -> None:

@@ -8,11 +8,13 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cinderlib import drivers, errors
+from cinderlib.drivers import requirements
 from cinderlib.persistence.base import Put
 from cinderlib.persistence.memory import MemoryStore
 from cinderlib.records import VolumeRecord, new_id
@@ -86,6 +88,58 @@ def test_a_renamed_option_is_known_by_its_old_name(load: Callable[..., Any]) -> 
     assert load(asking_old_limit=3).info.options["asking_limit"] == 3
 
 
+@pytest.mark.parametrize(
+    ("driver", "option", "value"),
+    [
+        ("jovian", "san_hosts", ["192.0.2.1"]),
+        ("sandstone", "sandstone_pool", "p"),
+        ("datera", "datera_tenant_id", "/root"),
+        ("instorage_iscsi", "instorage_mcs_iscsi_chap_enabled", False),
+        ("as13000", "as13000_meta_pool", "p"),
+        ("netapp_iscsi", "netapp_lun_space_reservation", "enabled"),
+    ],
+)
+def test_options_count_wherever_a_driver_registers_them(
+    settings: drivers.Settings, driver: str, option: str, value: Any
+) -> None:
+    drivers.check("b", {"volume_driver": driver, option: value}, settings=settings)
+
+
+def test_another_drivers_options_are_unknown_also_after_it_was_loaded(
+    settings: drivers.Settings, tmp_path: Path
+) -> None:
+    drivers.check("s", {"volume_driver": "solidfire", "sf_api_port": 443}, settings=settings)
+    given = {"volume_driver": "file", "file_root": str(tmp_path), "sf_api_port": 443}
+    with pytest.raises(errors.ConfigurationError, match="'sf_api_port'"):
+        drivers.check("f", given, settings=settings)
+
+
+@pytest.mark.parametrize("word", ["pure", "dell", "powermax"])
+def test_a_vendor_in_place_of_a_driver_leads_to_its_drivers(
+    load: Callable[..., Any], word: str
+) -> None:
+    with pytest.raises(errors.ConfigurationError, match=rf"drivers for it: .*driver list {word}"):
+        load(volume_driver=word)
+
+
+def test_what_is_absent_is_blamed_only_where_the_driver_says_so(
+    load: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lacks = requirements.Lacks(packages=("py-pure-client",), commands=("mount.nfs",))
+    monkeypatch.setattr(requirements, "missing", lambda driver_class: lacks)
+    with pytest.raises(errors.DriverError, match=r"lacks .*py-pure-client.*cannot log in"):
+        load(asking_host="nowhere", asking_password="hunter2")
+    for said, named in {
+        "'NoneType' object has no attribute 'Client'": ("py-pure-client",),
+        "please install py-pure-client": ("py-pure-client",),
+        "No module named 'pypureclient'": ("py-pure-client",),
+        "mount.nfs is not installed": ("mount.nfs",),
+        "umount.nfs4 failed": (),
+    }.items():
+        found = lacks.named_by(RuntimeError(said))
+        assert (*found.packages, *found.commands) == named, said
+
+
 def test_the_same_name_loaded_again_does_not_change_the_first(load: Callable[..., Any]) -> None:
     first = load("same", asking_port=1)
     second = load("same", asking_port=2)
@@ -99,6 +153,7 @@ def test_the_same_name_loaded_again_does_not_change_the_first(load: Callable[...
     ("name", "said"),
     [
         ("lvmm", "did you mean 'lvm'"),
+        ("netpp", "did you mean 'netapp'"),
         ("cinder.volume.drivers.lvm.LVM", "no volume driver 'LVM'"),
         ("cinder.volume.drivers.lmv.LVMVolumeDriver", "no volume driver"),
         ("NexentaISCSIDriver", "several drivers"),

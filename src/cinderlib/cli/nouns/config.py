@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 #: Options that are hidden when they are shown. Cinder marks most of those that are secret, but not
 #: all; better one too many than one too few.
-SECRET = re.compile(r"pass|secret|token|key|credential|jwt|^replication_device$", re.IGNORECASE)
+SECRET = re.compile(
+    r"pass|secret|token|key|credential|certificate_file$|jwt|^replication_device$", re.IGNORECASE
+)
 
 
 #: Options whose value is a URL; if it cannot be read as one, all of it is hidden.

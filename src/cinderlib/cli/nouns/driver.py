@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -20,14 +19,20 @@ def driver() -> None:
 
 
 @driver.command("list")
-@click.option("--usable", is_flag=True, help="Only those that can be loaded here as it is.")
+@click.argument("words", nargs=-1, metavar="[WORD]...")
+@click.option("--usable", is_flag=True, help="List only drivers that can be loaded on this host.")
 @pass_app
-def list_(app: App, usable: bool) -> None:
-    """List the volume drivers, and what they lack on this host."""
+def list_(app: App, words: tuple[str, ...], usable: bool) -> None:
+    """List the volume drivers, and what they lack on this host.
+
+    WORD limits the list to a vendor, product, protocol or name: netapp, "dell fc", 3par.
+    """
+    wanted = _search(words) if words else None
+    facts = ("name", "short_name", "vendor", "product", "class_fqn", "version", "supported")
     found: list[dict[str, Any]] = [
-        {name: entry.get(name) for name in ("name", "short_name", "class_fqn", "version")}
-        | {"supported": entry["supported"], "missing": entry.get("missing", [entry["state"]])}
+        {name: entry[name] for name in (*facts, "missing")}
         for entry in _all().values()
+        if wanted is None or entry["class_fqn"] in wanted
     ]
     if usable:
         found = [entry for entry in found if entry["supported"] and not entry["missing"]]
@@ -37,14 +42,32 @@ def list_(app: App, usable: bool) -> None:
     rows = [
         (
             entry["short_name"] or entry["name"],
+            _family(entry),
             entry["class_fqn"],
-            entry["version"],
             "yes" if entry["supported"] else "no",
             ", ".join(entry["missing"]),
         )
-        for entry in sorted(found, key=lambda item: str(item["short_name"] or item["name"]))
+        for entry in sorted(found, key=lambda item: (_family(item), str(item["short_name"])))
     ]
-    output.table(("NAME", "CLASS", "VERSION", "SUPPORTED", "MISSING HERE"), rows)
+    output.table(("NAME", "PRODUCT", "CLASS", "SUPPORTED", "MISSING HERE"), rows)
+
+
+def _search(words: Sequence[str]) -> set[str]:
+    """The full paths of the classes that the words mean."""
+    from cinderlib import drivers
+
+    text = " ".join(words)
+    found = set(drivers.search(text))
+    if not found:
+        raise errors.NotFound(
+            f"No driver matches {text!r}{drivers.suggestion(text)}", resource=text
+        )
+    return found
+
+
+def _family(entry: Mapping[str, Any]) -> str:
+    vendor, product = entry["vendor"] or "", entry["product"] or ""
+    return product if product.startswith(vendor) else f"{vendor} {product}"
 
 
 def _all() -> dict[str, dict[str, Any]]:
@@ -55,12 +78,15 @@ def _all() -> dict[str, dict[str, Any]]:
 
 @driver.command("show")
 @click.argument("name", shell_complete=completing.drivers)
-@click.option("--all", "everything", is_flag=True, help="Also the options that all drivers have.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Show also the options that all drivers have."
+)
 @pass_app
 def show(app: App, name: str, everything: bool) -> None:
     """Show a driver and its options: type, default, whether required, meaning.
 
-    NAME is its short name, its class, or the class's full path.
+    NAME is its short name, its class, or the class's full path. A vendor or product will do if it
+    has one driver.
     """
     drivers = _all()
     entry = _named(drivers, name)
@@ -71,8 +97,11 @@ def show(app: App, name: str, everything: bool) -> None:
     if app.as_json:
         output.as_json(entry)
         return
-    facts = ("name", "short_name", "class_fqn", "version", "supported", "desc", "missing")
-    output.details({fact: entry.get(fact) for fact in facts})
+    facts = (
+        *("name", "short_name", "vendor", "product", "class_fqn", "version", "supported"),
+        *("desc", "missing"),
+    )
+    output.details({fact: entry[fact] for fact in facts})
     click.echo()
     for line in _options(entry["driver_options"]):
         click.echo(line)
@@ -80,15 +109,17 @@ def show(app: App, name: str, everything: bool) -> None:
         app.say("\nOptions that every driver has are shown with --all.")
 
 
-def _named(drivers: Mapping[str, dict[str, Any]], name: str) -> dict[str, Any]:
-    for entry in drivers.values():
+def _named(listed: Mapping[str, dict[str, Any]], name: str) -> dict[str, Any]:
+    from cinderlib import drivers
+
+    for entry in listed.values():
         names = (entry["name"], entry["short_name"], entry["class_name"], entry["class_fqn"])
-        if name in names:
+        if name in names or name.lower().replace("-", "_") == entry["short_name"]:
             return entry
-    known = [str(n) for e in drivers.values() for n in (e["short_name"], e["name"]) if n]
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else "; `cinderlib driver list` shows all"
-    raise errors.NotFound(f"There is no driver {name!r}{hint}", resource=name)
+    matching = drivers.search(name)
+    if len(matching) == 1:
+        return next(entry for entry in listed.values() if entry["class_fqn"] in matching)
+    raise errors.NotFound(f"There is no driver {name!r}{drivers.suggestion(name)}", resource=name)
 
 
 def _shared(drivers: Mapping[str, dict[str, Any]]) -> set[str]:
