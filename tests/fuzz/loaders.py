@@ -149,7 +149,7 @@ class Loaders:
         return [record for record in found if record is not None]
 
     def _made(self) -> Iterator[Loader]:
-        old = [path.read_bytes() for path in sorted(CINDERLIB5.glob("*.json"))]
+        old = [path.read_bytes() for path in sorted(CINDERLIB5.glob("*.*.json"))]
         ours = [serialization.to_text(serialization.read(text)).encode() for text in old]
         ours += [volume.dumps.encode() for volume in self.controller.volumes()]
         ours += [c.dumps.encode() for c in self.controller.connections()]
