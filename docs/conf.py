@@ -38,6 +38,9 @@ autodoc_default_options = {"members": True, "no-value": True}
 nitpick_ignore_regex = [
     ("py:.*", r"(?!cinderlib\b).*"),
     ("py:.*", r"cinderlib\..*\.(R|Self|_\w+|Resource)"),
+    # Types of keywords and of internal values, which signatures show, and constants.
+    ("py:.*", r"cinderlib\.(objects\.(keywords|cinder_fields)|locking\.shared)\.\w+"),
+    ("py:data", r"cinderlib\.DEFAULT_\w+"),
 ]
 
 # Quotation marks stay those of the code; dashes are made of hyphens.

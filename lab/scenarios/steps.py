@@ -15,7 +15,7 @@ GIB = 1 << 30
 
 #: Rows of the table that several scenarios fill.
 BY_NODE = "Remote: attach by Node, data, detach"
-BY_HAND = "Remote: attach by os-brick alone"
+BY_HAND = "Remote: attach with os-brick only"
 EXTEND = "Extend while attached"
 COPIES = "Snapshot and clone of an attached volume"
 CHECKED = "A device too small for the volume is refused, nothing left"

@@ -9,7 +9,7 @@ from steps import connect, shows
 
 from lab.machine import ENVIRONMENT, CommandFailed, Machine, Session, address
 
-_SCENARIO = "A bare host, mended by what doctor says, which then finds nothing"
+_SCENARIO = "A bare host is repaired with the commands of doctor, which then finds no problems"
 
 
 @shows(_SCENARIO, "iSCSI multipath", "NVMe/TCP", "NFS")

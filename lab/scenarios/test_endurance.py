@@ -16,7 +16,7 @@ _PROCESS = """
 """
 
 
-@single_and_multipath("Attach and detach again and again: nothing grows")
+@single_and_multipath("Many attaches and detaches: no resources leak")
 def test_again_and_again(
     control: Session,
     node1: Machine,
@@ -49,7 +49,7 @@ def test_again_and_again(
     control("vol.disconnect(conn); vol.delete()")
 
 
-@shows("Many volumes at once, each from a thread of its own", "iSCSI multipath")
+@shows("Many volumes at the same time, each in its own thread", "iSCSI multipath")
 def test_many_volumes_from_many_threads(
     control: Session, node1: Machine, on_node1: Session, request: pytest.FixtureRequest
 ) -> None:

@@ -8,7 +8,7 @@ from steps import READ_ONLY, carry, connect, refuses_writes, shows, single_and_m
 from lab.machine import Machine, RemoteError, Session
 
 
-@shows("Two hosts at one volume; one leaves, the other goes on", "iSCSI multipath")
+@shows("Two hosts on one volume: one disconnects, the other continues", "iSCSI multipath")
 def test_two_hosts_at_one_volume(
     control: Session, node1: Machine, on_node1: Session, on_node2: Session
 ) -> None:

@@ -63,9 +63,7 @@ def test_the_controller_is_reset(
     control("vol.disconnect(vol.connections[0]); vol.delete()")
 
 
-@shows(
-    "The process is killed while it attaches; leftovers are found and removed", "iSCSI multipath"
-)
+@shows("The process is killed during an attach; leftovers are found and removed", "iSCSI multipath")
 def test_the_process_is_killed(control: Session, node2: Machine) -> None:
     before = node2.inventory()
     with _node(node2) as python:

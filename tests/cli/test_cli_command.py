@@ -124,7 +124,7 @@ def test_a_reader_that_leaves_is_no_error(cinderlib: Command) -> None:
 
 
 def test_the_demonstration(cinderlib: Command) -> None:
-    assert "this machine is as before" in cinderlib("demo").stdout
+    assert "The machine is unchanged" in cinderlib("demo").stdout
 
 
 @pytest.mark.parametrize(

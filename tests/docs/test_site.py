@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import importlib.util
+import json
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import urllib.parse
@@ -98,3 +101,65 @@ def test_the_reference_has_every_public_name(site: pathlib.Path) -> None:
     modules = {"errors", "exception", "objects"}
     assert {f"cinderlib.{name}" for name in {*cinderlib.__all__} - modules} - ids == set()
     assert {f"cinderlib.errors.{name}" for name in ("CinderlibError", "Busy")} <= ids
+
+
+#: Pixels: a phone, and a window that is half of a wide screen or all of a small one.
+WIDTHS = (390, 1300)
+
+# Loads each page in a frame of each width, and lists those that are wider than their frame.
+_MEASURE = """<!doctype html><body><script>
+(async () => {
+  const wide = [];
+  for (const page of %s) for (const width of %s) {
+    const frame = document.createElement('iframe');
+    frame.style.cssText = `width:${width}px;height:800px;border:0`;
+    const loaded = new Promise(done => { frame.onload = done; });
+    frame.src = page;
+    document.body.append(frame);
+    await loaded;
+    const shown = frame.contentDocument.documentElement.scrollWidth;
+    if (shown > width) wide.push(`${page} has ${shown} pixels in a window of ${width}`);
+    frame.remove();
+  }
+  const result = document.createElement('pre');
+  result.id = 'result';
+  result.textContent = JSON.stringify(wide);
+  document.body.append(result);
+})();
+</script>"""
+
+_QUIET = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--allow-file-access-from-files", "--virtual-time-budget=600000",
+]  # fmt: skip
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="no browser: apt-get install chromium")
+def test_no_page_is_wider_than_its_window(site: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    found = [str(path.relative_to(site)) for path in sorted(site.rglob("*.html"))]
+    measure = site / "measure.html"
+    try:
+        for pages_of_site in (found, ["too-wide.html"]):
+            (site / "too-wide.html").write_text("<div style='width:2000px'>wide</div>")
+            measure.write_text(_MEASURE % (json.dumps(pages_of_site), json.dumps(WIDTHS)))
+            shown = subprocess.run(
+                [
+                    "chromium",
+                    *_QUIET,
+                    f"--user-data-dir={tmp_path}",
+                    "--dump-dom",
+                    measure.as_uri(),
+                ],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+            result = re.search(r'<pre id="result">(.*?)</pre>', shown, re.DOTALL)
+            assert result, shown
+            wide = json.loads(html.unescape(result[1]))
+            # What must be found shows that the measure works.
+            assert len(wide) == (len(WIDTHS) if pages_of_site == ["too-wide.html"] else 0), wide
+    finally:
+        measure.unlink()
+        (site / "too-wide.html").unlink()

@@ -42,8 +42,11 @@ def _run(command: list[str], environment: dict[str, str]) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("the first data") == 2
-    assert "no loop device, no file, no row" in done.stdout
-    assert "\033" not in done.stdout  # colour is for terminals
+    assert "no loop device, file or row" in done.stdout
+    assert "\033" not in done.stdout  # color is for terminals
+    steps = [line for line in done.stdout.splitlines() if "✓" in line]
+    assert steps
+    assert max(map(len, steps)) <= 80
     return done.stdout
 
 
@@ -57,7 +60,7 @@ def test_as_root_with_a_block_device(environment: dict[str, str]) -> None:
 def test_without_root_on_the_plain_file(environment: dict[str, str]) -> None:
     command = DEMO if os.geteuid() else [*AS_NOBODY, *DEMO]
     printed = _run(command, environment)
-    assert "Not root, so left out: the block device and the mount" in printed
+    assert "Without root, the demo uses a plain file" in printed
     assert "plain file" in printed
     assert _left(environment) == []
 
@@ -137,5 +140,5 @@ def test_stopped_in_the_middle_it_leaves_nothing(
             break
     printed = demo.stdout.read()
     assert demo.wait() == status, printed
-    assert "everything that was made is removed" in printed
+    assert "the demo removed everything that it created" in printed
     assert _left(environment) == []

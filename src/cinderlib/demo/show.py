@@ -1,4 +1,4 @@
-"""Everything around the story: a place for it, what is left out, what is left, and cleaning up."""
+"""Runs the demo: its directory, its introduction, its cleanup and the check for leftovers."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _SPACE = 5 * DATA
 
 
 def main() -> int:
-    """Run the demonstration; what it finds goes to standard output.
+    """Run the demo on standard output.
 
-    :returns: the exit status: 0, 1 when something failed, 130 and 143 after Ctrl-C and SIGTERM.
+    :returns: the exit status: 0, 1 after a failure, 130 and 143 after Ctrl-C and SIGTERM.
     """
     steps = Steps(sys.stdout)
     began = time.monotonic()
@@ -38,10 +38,10 @@ def main() -> int:
             empty = _run(steps, folder)
             _show_nothing_is_left(steps, folder, empty)
     except _Terminated:
-        steps.say("\nTerminated; everything that was made is removed.")
+        steps.say("\nTerminated; the demo removed everything that it created.")
         return 143
     except KeyboardInterrupt:
-        steps.say("\nInterrupted; everything that was made is removed.")
+        steps.say("\nInterrupted; the demo removed everything that it created.")
         return 130
     except (cl.errors.CinderlibError, filesystem.CommandError, DemoFailed) as error:
         steps.say(f"\n{error}")
@@ -50,13 +50,13 @@ def main() -> int:
         signal.signal(signal.SIGTERM, previous)
     steps.say()
     steps.head(
-        f"{steps.done} steps in {time.monotonic() - began:.1f} s, and this machine is as before."
+        f"{steps.done} steps in {time.monotonic() - began:.1f} s. The machine is unchanged."
     )
     return 0
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM, to be cleaned up after like Ctrl-C."""
+    """SIGTERM: clean up as after Ctrl-C."""
 
 
 def _stop(signum: int, frame: object) -> NoReturn:
@@ -76,23 +76,22 @@ def _introduce(steps: Steps, folder: pathlib.Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < _SPACE:
         raise DemoFailed(
-            f"{folder.parent} has {free // MIB} MiB free, and {_SPACE // MIB} are needed; name"
-            " another folder in TMPDIR"
+            f"{folder.parent} has {free // MIB} MiB free, but the demo needs {_SPACE // MIB} MiB;"
+            " set TMPDIR to another directory"
         )
-    steps.head("cinderlib: a volume's life on this machine, with no Cinder service")
-    steps.say(f"Volumes are sparse files, their records rows of SQLite, both in {folder}.")
+    steps.head("cinderlib: the life of a volume on this machine, without a Cinder service")
+    steps.say(f"Volumes are sparse files, records are in SQLite:\n{folder}")
     if os.geteuid() != 0:
         steps.say(
-            "Not root, so left out: the block device and the mount. The filesystem is worked on\n"
-            "in the plain file."
+            "Without root, the demo uses a plain file: no block device and no mount."
         )
     steps.say()
 
 
 def _run(steps: Steps, folder: pathlib.Path) -> dict[str, int]:
-    """:returns: the rows that a store has in which nothing is recorded, for each table."""
+    """:returns: the number of rows in each table of an empty store."""
     with contextlib.ExitStack() as open_until_the_end:
-        with steps("Load the library and the driver") as note:
+        with steps("Load library and driver") as note:
             controller = open_until_the_end.enter_context(
                 cl.Controller(
                     persistence_config={
@@ -116,7 +115,7 @@ def _run(steps: Steps, folder: pathlib.Path) -> dict[str, int]:
 
 
 def _remove_everything(controller: cl.Controller) -> None:
-    """After a failure, in any state; a second failure must not hide the first."""
+    """Clean up after a failure in any state. A second failure must not hide the first."""
     for volume in controller.volumes():
         with contextlib.suppress(cl.errors.CinderlibError):
             volume.cleanup()
@@ -126,19 +125,19 @@ def _remove_everything(controller: cl.Controller) -> None:
 
 
 def _show_nothing_is_left(steps: Steps, folder: pathlib.Path, empty: dict[str, int]) -> None:
-    with steps("Look for anything left") as note:
+    with steps("Check for leftovers") as note:
         left = [*_loop_devices(folder), *_files(folder / "volumes")]
         for table, count in _rows(folder / "records").items():
             if count != empty.get(table, 0):
                 left.append(f"{count - empty.get(table, 0)} rows in {table}")
         if left:
-            raise DemoFailed("This is left: " + ", ".join(left))
-        note("no loop device, no file, no row")
+            raise DemoFailed("Leftovers: " + ", ".join(left))
+        note("no loop device, file or row")
 
 
 def _loop_devices(folder: pathlib.Path) -> Iterator[str]:
     for attribute in pathlib.Path("/sys/block").glob("loop*/loop/backing_file"):
-        with contextlib.suppress(OSError):  # one that went away just now
+        with contextlib.suppress(OSError):  # removed meanwhile
             if attribute.read_text().startswith(f"{folder.resolve()}/"):
                 yield f"/dev/{attribute.parts[3]}"
 

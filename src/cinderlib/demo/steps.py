@@ -1,4 +1,4 @@
-"""What the demonstration prints."""
+"""The output of the demo."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _BOLD, _DIM, _RED, _GREEN = 1, 2, 31, 32
 
 
 class Steps:
-    """Prints each step with a tick, what came of it and its time, in columns.
+    """Prints each step with a tick, its result and its duration, in 80 columns.
 
-    In colour on a terminal, unless ``NO_COLOR`` is set; without marks that the output's encoding
-    does not have.
+    In color on a terminal, unless ``NO_COLOR`` is set. Marks are ASCII if the encoding of the output
+    requires it.
     """
 
     def __init__(self, out: TextIO) -> None:
@@ -30,7 +30,7 @@ class Steps:
 
     @contextlib.contextmanager
     def __call__(self, title: str) -> Iterator[Note]:
-        """Time what is done inside; the function given takes what to print beside it."""
+        """Time the block. It receives a function for the text next to the title."""
         notes = [""]
         began = time.monotonic()
         if self._terminal:
@@ -54,7 +54,7 @@ class Steps:
     def _line(self, mark: str, title: str, note: str, seconds: float) -> None:
         start = "\r\033[K" if self._terminal else ""
         self.say(
-            f"{start}  {mark} {title:<34}  {note:<36} {self._paint(_DIM, f'{seconds:6.2f} s')}"
+            f"{start}  {mark} {title:<29}  {note:<34}{self._paint(_DIM, f'{seconds:7.2f} s')}"
         )
 
     def _paint(self, code: int, text: str) -> str:

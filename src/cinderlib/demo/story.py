@@ -14,7 +14,7 @@ DATA = 100 * MIB
 
 
 class DemoFailed(Exception):
-    """What was found is not what was put there."""
+    """The data is not the data that was written."""
 
 
 def life_of_a_volume(backend: cl.Backend, steps: Steps) -> None:
@@ -23,28 +23,28 @@ def life_of_a_volume(backend: cl.Backend, steps: Steps) -> None:
         volume = backend.create_volume(size=1, name="demo")
         note(f"{volume.size} GiB")
 
-    with steps("Attach it") as note:
+    with steps("Attach the volume") as note:
         attachment = volume.attach()
         block = fs.is_block_device(attachment.path)
         note(f"block device {attachment.path}" if block else "plain file")
 
     with contextlib.ExitStack() as in_use:
-        with steps("Make a filesystem") as note:
+        with steps("Create a filesystem") as note:
             fs.make(attachment.path)
             filesystem = in_use.enter_context(fs.opened(attachment.path))
             note(filesystem.how)
 
         with steps(f"Write {DATA // MIB} MiB of random data") as note:
             first = filesystem.write("data", DATA)
-            note(f"sha256 {first[:12]}")
+            note(f"sha256 {first[:8]}")
 
-        with steps("Snapshot the volume, in use") as note, filesystem.frozen():
+        with steps("Take a snapshot") as note, filesystem.frozen():
             snapshot = volume.create_snapshot(name="before the accident")
             note(f'"{snapshot.name}"')
 
         with steps("Overwrite the data") as note:
             second = filesystem.write("data", DATA)
-            note(f"sha256 {second[:12]}")
+            note(f"sha256 {second[:8]}")
 
         restored, clone = _copies(snapshot, steps)
         for copy in (restored, clone):
@@ -55,29 +55,29 @@ def life_of_a_volume(backend: cl.Backend, steps: Steps) -> None:
             ):
                 note(_found("the first data", other.checksum("data"), first))
 
-        with steps("Extend the volume, in use") as note:
+        with steps("Extend the attached volume") as note:
             before = filesystem.size()
             volume.extend(2)
             how = filesystem.grow()
-            note(f"ext4 {before / GIB:.2f} to {filesystem.size() / GIB:.2f} GiB, {how}")
+            note(f"{before / GIB:.2f} to {filesystem.size() / GIB:.2f} GiB, {how}")
 
         with steps("Read the volume") as note:
             note(_found("the second data", filesystem.checksum("data"), second))
 
-    with steps("Detach it"):
+    with steps("Detach the volume"):
         volume.detach()
 
-    with steps("Delete the snapshot, three volumes"):
+    with steps("Delete all of them"):
         snapshot.delete()
         for each in (clone, restored, volume):
             each.delete()
 
 
 def _copies(snapshot: cl.Snapshot, steps: Steps) -> tuple[cl.Volume, cl.Volume]:
-    with steps("Make a volume from the snapshot") as note:
+    with steps("Create volume from snapshot") as note:
         restored = snapshot.create_volume(name="restored volume")
         note(f"{restored.size} GiB")
-    with steps("Clone that volume") as note:
+    with steps("Clone the restored volume") as note:
         clone = restored.clone(name="clone")
         note(f"{clone.size} GiB")
     return restored, clone
@@ -85,5 +85,5 @@ def _copies(snapshot: cl.Snapshot, steps: Steps) -> tuple[cl.Volume, cl.Volume]:
 
 def _found(what: str, found: str, expected: str) -> str:
     if found != expected:
-        raise DemoFailed(f"This is not {what}: sha256 {found}, and {expected} was written")
-    return f"sha256 {found[:12]}, {what}"
+        raise DemoFailed(f"Expected {what}: sha256 is {found}, but {expected} was written")
+    return f"sha256 {found[:8]}, {what}"
