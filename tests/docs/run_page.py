@@ -24,7 +24,7 @@ KINDS = {
     "<short id>": r"\b[0-9a-f]{8}\b",
     "<time>": r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?(\+00:00|Z)?",
     # Without root, a volume of the driver `file` is attached as its file.
-    "<device>": r"/dev/loop\d+|/\S+/volume-<id>",
+    "/<device>": r"/dev/loop\d+|/\S+/volume-<id>",
 }
 
 
