@@ -49,9 +49,7 @@ def main() -> int:
     finally:
         signal.signal(signal.SIGTERM, previous)
     steps.say()
-    steps.head(
-        f"{steps.done} steps in {time.monotonic() - began:.1f} s. The machine is unchanged."
-    )
+    steps.head(f"{steps.done} steps in {time.monotonic() - began:.1f} s. The machine is unchanged.")
     return 0
 
 
@@ -82,9 +80,7 @@ def _introduce(steps: Steps, folder: pathlib.Path) -> None:
     steps.head("cinderlib: the life of a volume on this machine, without a Cinder service")
     steps.say(f"Volumes are sparse files, records are in SQLite:\n{folder}")
     if os.geteuid() != 0:
-        steps.say(
-            "Without root, the demo uses a plain file: no block device and no mount."
-        )
+        steps.say("Without root, the demo uses a plain file: no block device and no mount.")
     steps.say()
 
 

@@ -53,9 +53,7 @@ class Steps:
 
     def _line(self, mark: str, title: str, note: str, seconds: float) -> None:
         start = "\r\033[K" if self._terminal else ""
-        self.say(
-            f"{start}  {mark} {title:<29}  {note:<34}{self._paint(_DIM, f'{seconds:7.2f} s')}"
-        )
+        self.say(f"{start}  {mark} {title:<29}  {note:<34}{self._paint(_DIM, f'{seconds:7.2f} s')}")
 
     def _paint(self, code: int, text: str) -> str:
         return f"\033[{code}m{text}\033[0m" if self._colour else text
