@@ -16,8 +16,8 @@ _BOLD, _DIM, _RED, _GREEN = 1, 2, 31, 32
 class Steps:
     """Prints each step with a tick, its result and its duration, in 80 columns.
 
-    In color on a terminal, unless ``NO_COLOR`` is set. Marks are ASCII if the encoding of the output
-    requires it.
+    In color on a terminal, unless ``NO_COLOR`` is set. Marks are ASCII if the output requires
+    it.
     """
 
     def __init__(self, out: TextIO) -> None:
