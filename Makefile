@@ -80,7 +80,8 @@ lab-shell: $(READY) ## A shell in a virtual machine (MACHINE=controller, node1, 
 .PHONY: bench
 bench: $(READY) ## Measure it beside cinderlib 5.2.0 (ARGS='--quick', ARGS='start attach')
 	@$(VENV)/bin/python -c 'import matplotlib' 2>/dev/null || \
-		$(VENV)/bin/python -m pip install -qq --constraint constraints.txt --editable '.[bench]'
+		CINDERLIB_RELEASE=1 $(VENV)/bin/python -m pip install -qq --constraint constraints.txt \
+		--editable packages/node --editable '.[bench]'
 	@$(VENV)/bin/python -m benchmarks $(ARGS)
 
 .PHONY: docs
@@ -109,6 +110,6 @@ clean: ## Remove what was made, the environment too
 	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(READY): pyproject.toml constraints.txt scripts/venv
+$(READY): pyproject.toml packages/node/pyproject.toml constraints.txt scripts/venv
 	@scripts/venv $(VENV)
 	@touch $@

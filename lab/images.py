@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterable, Iterator
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -21,14 +22,19 @@ CACHE = ROOT / ".cache" / "lab"
 #: The distribution's own Python: what it is built for is what the machines have.
 PYTHON = "/usr/bin/python3"
 
+#: The distribution for a host that only attaches.
+NODE = ROOT / "packages" / "node"
+_NODE = tuple(tomllib.loads((NODE / "pyproject.toml").read_text())["project"]["dependencies"])
 _DATABASE = ("alembic", "SQLAlchemy", "tooz", "psycopg2-binary")
 #: What each role's Python has besides this project. A node has no cinder, and what a store in a
 #: database needs is on a disk of its own.
 ENVIRONMENTS = {
-    "node": ("click", "msgspec", "os-brick", "platformdirs"),
+    "node": _NODE,
     "store": _DATABASE,
-    "controller": ("cinder", "click", "msgspec", "os-brick", "platformdirs", *_DATABASE),
+    "controller": ("cinder", *_NODE, *_DATABASE),
 }
+#: The distributions that each role has.
+DISTRIBUTIONS = {"node": [NODE], "controller": [NODE, ROOT]}
 
 #: Makes what belongs into an empty folder.
 Maker = Callable[[pathlib.Path], None]
@@ -52,8 +58,11 @@ def prepare(say: Callable[[str], None]) -> dict[str, pathlib.Path]:
     for role, packages in ENVIRONMENTS.items():
         key = "\n".join([*packages, (ROOT / "constraints.txt").read_text(), _python_version()])
         recipes[f"python-{role}"] = (key, functools.partial(_make_environment, packages=packages))
-    files = [*(ROOT / "src").rglob("*.py"), *(HERE / "guest").rglob("*"), ROOT / "pyproject.toml"]
-    recipes["project"] = (_of_files(files), _make_project)
+    files = [*(ROOT / "src").rglob("*.py"), *(HERE / "guest").rglob("*")]
+    files += [ROOT / "pyproject.toml", ROOT / "hatch_build.py", NODE / "pyproject.toml"]
+    for role, distributions in DISTRIBUTIONS.items():
+        make = functools.partial(_make_project, distributions=distributions)
+        recipes[f"project-{role}"] = (_of_files(files), make)
     with alone(), concurrent.futures.ThreadPoolExecutor() as pool:
         folders = pool.map(lambda name: _made(name, *recipes[name], say), recipes)
         return dict(zip(recipes, folders, strict=True))
@@ -99,8 +108,8 @@ def _make_environment(folder: pathlib.Path, packages: Iterable[str]) -> None:
     _pack(folder)
 
 
-def _make_project(folder: pathlib.Path) -> None:
-    _pip(folder / "tree" / "python", "--no-deps", str(ROOT))
+def _make_project(folder: pathlib.Path, distributions: Iterable[pathlib.Path]) -> None:
+    _pip(folder / "tree" / "python", "--no-deps", *map(str, distributions))
     shutil.copytree(HERE / "guest", folder / "tree" / "guest", symlinks=True)
     _pack(folder)
 

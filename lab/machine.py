@@ -32,8 +32,10 @@ ENVIRONMENT = (
     "PYTHONPATH=/opt/project/python:/opt/project/guest:/opt/env "
     "PATH=/opt/project/guest/bin:/opt/project/python/bin:/opt/env/bin:$PATH"
 )
-#: The same on a node that may use the store.
-WITH_STORE = ENVIRONMENT.replace(":/opt/env ", ":/opt/env:/opt/store ")
+#: The same on a node that may use the store, and has what manages storage for that.
+WITH_STORE = ENVIRONMENT.replace("=/opt/project/python:", "=/opt/whole/python:").replace(
+    ":/opt/env ", ":/opt/env:/opt/store "
+)
 #: Emulation is slow, and the host may have other things to do.
 BOOT_TIMEOUT = 240.0
 ANSWER_TIMEOUT = 300.0
@@ -250,7 +252,8 @@ class Machine:
             *_disk("root", f"file={roots}/{root}.img,format=raw,snapshot=on"),
             *_image("store", self._images["python-store"]),
             *_image("env", self._images[f"python-{python}"]),
-            *_image("project", self._images["project"]),
+            *_image("project", self._images[f"project-{python}"]),
+            *_image("whole", self._images["project-controller"]),
         ]
         for index, size in enumerate(self._disks):
             data = self._sockets / f"{self.name}-data{index}"

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from cinderlib.progress import Progress
     from cinderlib.serialization.documents import VolumeDocument
 
-    __version__: str
+#: Of both distributions, cinderlib and cinderlib-node.
+__version__ = "6.0.0"
 
 #: The module of each name. Without one, the name is a module itself.
 _MODULE_OF = {
@@ -117,20 +118,11 @@ __all__ = [
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        if name == "__version__":
-            value: object = _version()
-        elif name in _MODULE_OF:
-            value = _load(name)
-        else:
+        if name not in _MODULE_OF:
             raise AttributeError(f"module 'cinderlib' has no attribute {name!r}")
+        value = _load(name)
         globals()[name] = value
         return value
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("cinderlib")
 
 
 def _load(name: str) -> object:
@@ -140,12 +132,9 @@ def _load(name: str) -> object:
     except ModuleNotFoundError as exc:
         if not (exc.name or "").startswith("cinderlib."):
             raise
-        from cinderlib.errors import MissingDependency
+        from cinderlib.errors import of_node_only
 
-        raise MissingDependency(
-            f"cinderlib.{name} is not installed: this host has only cinderlib-node, which attaches"
-            f" volumes. To manage storage, install the distribution cinderlib {_version()}"
-        ) from None
+        raise of_node_only(f"cinderlib.{name}", __version__) from None
     return getattr(loaded, name) if module else loaded
 
 

@@ -78,6 +78,18 @@ class MissingDependency(ConfigurationError):
     code = "FAILED_PRECONDITION"
 
 
+def of_node_only(what: str, version: str) -> MissingDependency:
+    """The error for something that cinderlib-node alone cannot do.
+
+    :param what: what was requested, such as ``'cinderlib.Controller'``.
+    :param version: the installed version.
+    """
+    return MissingDependency(
+        f"{what} manages storage, and this host has only cinderlib-node, which attaches volumes."
+        f" Install cinderlib {version}"
+    )
+
+
 class Unsupported(CinderlibError):
     """The driver, the protocol or this host cannot do the operation."""
 

@@ -101,6 +101,7 @@ def backends(backend: cl.Backend) -> None:
     driver: cl.DriverAttributes = backend.driver
     print(driver.get_version(), repr(backend))
     backend.refresh()
+    print(backend.live_migration, [pair.key for pair in backend.controller.key_values()])
     backend.validate_connector({"host": "node-1"})
     same: list[cl.Volume] = [*backend.volumes, *backend.volumes_filtered(volume_name="data")]
     same += backend.volumes_filtered(volume_id="id") + backend.restore_exports()
@@ -187,7 +188,7 @@ def snapshots(volume: cl.Volume) -> None:
 def connections(volume: cl.Volume) -> None:
     with volume.attached() as attached, open(attached.path, "r+b") as device:
         device.write(b"*" * 512)
-    connection: cl.Connection = volume.attach()
+    connection: cl.Connection = volume.attach(migrating=True)
     print(connection.path, connection.protocol, connection.connected, connection.attached)
     volume.detach(force=True, ignore_errors=True)
     mapped = volume.connect(

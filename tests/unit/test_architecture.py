@@ -279,7 +279,7 @@ def test_nothing_in_the_tree_names_a_place_of_one_machine() -> None:
     for path in _project_files():
         try:
             text = path.read_text()
-        except (UnicodeDecodeError, FileNotFoundError):
+        except (UnicodeDecodeError, FileNotFoundError, IsADirectoryError):
             continue
         for number, line in enumerate(text.splitlines(), start=1):
             if pattern.search(line):

@@ -157,6 +157,12 @@ class Root(click.Group):
         ):
             raise
         except Exception as error:
+            if isinstance(error, ImportError) and (error.name or "").split(".")[0] == "cinderlib":
+                from cinderlib import __version__
+                from cinderlib.errors import of_node_only
+
+                called = f"{ctx.command_path} {ctx.invoked_subcommand or ''}".rstrip()
+                error = of_node_only(called, __version__)
             ctx.exit(_report(error, as_json=ctx.meta[_AS_JSON], debug=app.debug))
 
 

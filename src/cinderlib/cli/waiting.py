@@ -55,7 +55,10 @@ class Waiting:
 
     def _show(self) -> None:
         # Only now: who waits for less should not wait for rich.
-        from cinderlib.cli.bar import Bar
+        try:
+            from cinderlib.cli.bar import Bar
+        except ModuleNotFoundError:
+            return  # cinderlib-node does not need rich.
 
         with self._lock:
             if self._over:

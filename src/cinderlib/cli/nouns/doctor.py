@@ -60,7 +60,6 @@ def doctor(app: App, protocols: tuple[str, ...], script: bool) -> None:
 def _diagnose(app: App, protocols: tuple[str, ...]) -> Diagnosis:
     from cinderlib.errors import CinderlibError
     from cinderlib.node.checks.finding import Diagnosis, Finding, worst_first
-    from cinderlib.objects import diagnosis
 
     backends, findings = {}, []
     for name in app.configuration.backends:
@@ -69,7 +68,12 @@ def _diagnose(app: App, protocols: tuple[str, ...]) -> Diagnosis:
         except CinderlibError as error:
             problem = f"backend {name} is not configured right: {error}"
             findings.append(Finding(check="backend.options", severity="error", problem=problem))
-    host = app.node.diagnose(protocols or None, needed=diagnosis.needed(backends))
+    needed: dict[str, str] = {}
+    if backends:
+        from cinderlib.objects import diagnosis
+
+        needed = diagnosis.needed(backends)
+    host = app.node.diagnose(protocols or None, needed=needed)
     findings += host.findings
     if app.configuration.file is not None:
         try:

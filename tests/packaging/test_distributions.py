@@ -1,0 +1,226 @@
+"""The two distributions: which files are in which, and a host that has only cinderlib-node."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+import venv
+import zipfile
+from typing import Any
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+NODE = ROOT / "packages" / "node"
+SOURCE = ROOT / "src" / "cinderlib"
+
+#: What a host that only attaches may have at most, the tools that install it included.
+MOST_PACKAGES, MOST_MIB = 60, 110
+
+
+def _settings(project: pathlib.Path) -> dict[str, Any]:
+    found: dict[str, Any] = tomllib.loads((project / "pyproject.toml").read_text())
+    return found
+
+
+def _files(included: list[str]) -> set[pathlib.Path]:
+    files: set[pathlib.Path] = set()
+    for name in included:
+        path = ROOT / name
+        found = path.rglob("*") if path.is_dir() else [path]
+        files |= {each for each in found if each.is_file() and "__pycache__" not in each.parts}
+    return files
+
+
+def _split() -> tuple[set[pathlib.Path], set[pathlib.Path]]:
+    build = _settings(NODE)["tool"]["hatch"]["build"]
+    whole = _settings(ROOT)["tool"]["hatch"]["build"]["targets"]["wheel"]
+    return _files(build["only-include"]), _files(whole["only-include"])
+
+
+def test_each_file_is_in_one_distribution() -> None:
+    node, rest = _split()
+    assert not node & rest
+    assert node | rest == _files(["src/cinderlib"])
+
+
+@pytest.fixture(scope="module")
+def node_only(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A folder with the files of cinderlib-node."""
+    folder = tmp_path_factory.mktemp("node")
+    for path in _split()[0]:
+        target = folder / path.relative_to(ROOT / "src")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    return folder
+
+
+def _python(
+    folder: pathlib.Path, program: str, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(folder),
+        "XDG_STATE_HOME": str(folder),
+        "CINDERLIB_CONFIG": str(folder / "cinderlib.toml"),
+    }
+    (folder / "cinderlib.toml").write_text(f'[controller]\nstate_path = "{folder}/state"\n')
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _cinderlib(folder: pathlib.Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return _python(folder, "from cinderlib.cli.main import main; main()", *arguments)
+
+
+def test_a_node_attaches_and_detaches_without_the_rest(node_only: pathlib.Path) -> None:
+    file = node_only / "volume"
+    with file.open("wb") as volume:
+        volume.truncate(2**20)
+    data = {"device_path": str(file)}
+    document = node_only / "connection.json"
+    document.write_text(json.dumps({"conn": {"driver_volume_type": "local", "data": data}}))
+
+    connector = _cinderlib(node_only, "node", "connector", "--protocol", "local")
+    assert json.loads(connector.stdout)["host"], connector.stderr
+    attached = _cinderlib(node_only, "--json", "node", "attach", str(document))
+    assert not attached.returncode, attached.stderr
+    listed = json.loads(_cinderlib(node_only, "--json", "node", "list").stdout)
+    assert len(listed) == 1
+    device = json.loads(attached.stdout)["path"]
+    detached = _cinderlib(node_only, "node", "detach", device)
+    assert not detached.returncode, detached.stderr
+    assert json.loads(_cinderlib(node_only, "--json", "node", "list").stdout) == []
+    cleaned = _cinderlib(node_only, "node", "cleanup", "--yes")
+    assert not cleaned.returncode, cleaned.stderr
+    doctor = _cinderlib(node_only, "--json", "doctor", "--protocol", "local")
+    assert "findings" in json.loads(doctor.stdout), doctor.stderr
+
+
+@pytest.mark.parametrize(
+    "verb",
+    ["volume list", "snapshot create x y", "driver list", "recover", "store upgrade", "demo"],
+)
+def test_what_manages_storage_says_what_to_install(node_only: pathlib.Path, verb: str) -> None:
+    done = _cinderlib(node_only, *verb.split())
+    assert done.returncode == 5, done.stderr
+    assert re.search(r"has only cinderlib-node.*Install cinderlib \d", done.stderr), done.stderr
+    assert not _cinderlib(node_only, *verb.split(), "--help").returncode
+
+
+def test_names_of_the_rest_say_what_to_install(node_only: pathlib.Path) -> None:
+    program = """
+import cinderlib as cl
+cl.Node(), cl.get_connector_properties, cl.Attachment, cl.Progress, dir(cl)
+try:
+    cl.Controller()
+except cl.errors.MissingDependency as exc:
+    print(exc)
+"""
+    done = _python(node_only, program)
+    assert done.stdout.startswith("cinderlib.Controller manages storage"), done.stderr
+
+
+def _pip(python: pathlib.Path, *arguments: str | pathlib.Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    constraints = str(ROOT / "constraints.txt")
+    environment |= {"PIP_CONSTRAINT": constraints, "PIP_BUILD_CONSTRAINT": constraints}
+    command = [python, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_node_is_small(tmp_path: pathlib.Path) -> None:
+    began = time.monotonic()
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    _pip(python, "install", NODE)
+    listed = subprocess.check_output([python, "-m", "pip", "list", "--format=json"])
+    packages = [each["name"] for each in json.loads(listed)]
+    shown = subprocess.check_output(["du", "-sm", tmp_path / "venv"], text=True)
+    mib = int(shown.split()[0])
+    print(f"\n{len(packages)} packages, {mib} MiB, {time.monotonic() - began:.0f} s")
+    assert "cinder" not in packages
+    assert "sqlalchemy" not in [name.lower() for name in packages]
+    assert (len(packages) <= MOST_PACKAGES, mib <= MOST_MIB) == (True, True)
+    program = tmp_path / "venv" / "bin" / "cinderlib"
+    connector = subprocess.check_output([program, "node", "connector", "--protocol", "local"])
+    assert json.loads(connector)["host"]
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, zipfile.ZipFile]:
+    """The wheels, by the names of their distributions, as they are built of a source tree."""
+    folder = tmp_path_factory.mktemp("wheels")
+    for project in (NODE, ROOT):
+        _pip(pathlib.Path(sys.executable), "wheel", "--no-deps", "--wheel-dir", folder, project)
+    return {path.name.split("-")[0]: zipfile.ZipFile(path) for path in folder.glob("*.whl")}
+
+
+def _metadata(wheel: zipfile.ZipFile) -> str:
+    (name,) = [name for name in wheel.namelist() if name.endswith("/METADATA")]
+    return wheel.read(name).decode()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_what_the_wheels_have(wheels: dict[str, zipfile.ZipFile]) -> None:
+    modules = {
+        name: {each for each in wheel.namelist() if each.startswith("cinderlib/")}
+        for name, wheel in wheels.items()
+    }
+    assert not modules["cinderlib"] & modules["cinderlib_node"]
+    expected = {str(path.relative_to(ROOT / "src")) for path in _files(["src/cinderlib"])}
+    assert modules["cinderlib"] | modules["cinderlib_node"] == expected
+    shared = {
+        re.sub(r"^.*\.data/data/", "", name)
+        for wheel in wheels.values()
+        for name in wheel.namelist()
+        if ".data/data/" in name
+    }
+    assert shared == {
+        "lib/systemd/system/cinderlib-recover.service",
+        "share/bash-completion/completions/cinderlib",
+        "share/fish/vendor_completions.d/cinderlib.fish",
+        "share/man/man1/cinderlib.1",
+        "share/zsh/site-functions/_cinderlib",
+    }
+    # A clone needs no package index for what it has itself.
+    (node,) = re.findall(r"Requires-Dist: cinderlib-node @ (.*)", _metadata(wheels["cinderlib"]))
+    assert node.startswith("file://")
+    for wheel in wheels.values():
+        assert "Project-URL: Changelog" in _metadata(wheel)
+
+
+@pytest.mark.skipif(
+    not shutil.which("systemd-analyze"), reason="no systemd-analyze: apt-get install systemd"
+)
+def test_the_systemd_unit_is_valid(tmp_path: pathlib.Path) -> None:
+    name = "cinderlib-recover.service"
+    text = (ROOT / "systemd" / name).read_text()
+    (tmp_path / "cinderlib").write_text("#!/bin/sh\n")
+    (tmp_path / "cinderlib").chmod(0o755)
+    unit = tmp_path / name
+    unit.write_text(text.replace("ExecStart=cinderlib", f"ExecStart={tmp_path}/cinderlib"))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", unit],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, name in done.stderr) == (0, False), done.stderr
