@@ -8,6 +8,7 @@ import pathlib
 import shlex
 from typing import Any
 
+import pytest
 from ovirt import DRIVER, Engine, Vdsm
 from steps import WRITER, carry, connect, shows, until
 
@@ -18,6 +19,7 @@ _BACKING = f"/dev/cinder-volumes/volume-{_DISK}"
 _CLIENT = pathlib.Path(__file__).parents[2] / "tests" / "ovirt" / "engine_client.py"
 
 
+@pytest.mark.core
 @shows("Live migration", "iSCSI multipath")
 def test_by_the_api(
     controller: Machine,
