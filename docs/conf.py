@@ -1,7 +1,7 @@
 """How Sphinx makes a site of the pages in this folder: ``make docs``.
 
-The pages are plain Markdown that a forge shows as it is, so there is one thing that they lack: the
-table of contents. It is what ``index.md`` lists, in that order.
+The pages are plain Markdown that a forge shows unchanged. They only lack a table of contents, which
+is built from the lists in ``index.md``.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ toc_object_entries_show_parents = "hide"
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_default_options = {"members": True, "no-value": True}
-# Types of Python and of others have no page here, nor have type variables, what is private, and the
-# base class whose members are shown with each object's own.
+# These have no page: types of Python and of other projects, type variables, private names, and the
+# base class, because its members are shown with each object.
 nitpick_ignore_regex = [
     ("py:.*", r"(?!cinderlib\b).*"),
     ("py:.*", r"cinderlib\..*\.(R|Self|_\w+|Resource)"),
@@ -43,7 +43,7 @@ nitpick_ignore_regex = [
     ("py:data", r"cinderlib\.DEFAULT_\w+"),
 ]
 
-# Quotation marks stay those of the code; dashes are made of hyphens.
+# Quotation marks stay those of the code; two hyphens become a dash.
 smartquotes_action = "D"
 
 html_theme = "furo"
@@ -85,7 +85,7 @@ def _read_page(app: Sphinx, name: str, source: list[str]) -> None:
 
 
 def _show_type_of_field(app: Sphinx, domain: str, kind: str, content: nodes.Element) -> None:
-    """A field of a record that is an attribute of an object has the type of its value."""
+    """A field of a record that is an attribute of an object has the type of the value."""
     for annotation in content.parent.findall(addnodes.desc_annotation):
         field = re.fullmatch(r": ClassVar\[Field\[(.+)\]\]", annotation.astext())
         if field:
