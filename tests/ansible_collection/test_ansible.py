@@ -11,9 +11,11 @@ import uuid
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collection.playbook import COLLECTION, PROGRAMS, Play
 from cli.command import Command
 
+import cinderlib as cl
 from cinderlib.node import loop
 
 # Each task is a process that loads Cinder; on a machine that does other things too, that adds up.
@@ -69,6 +71,41 @@ def test_what_there_is_to_do_is_done_once(cinderlib: Command, play: Play) -> Non
     assert (snapshot_gone["changed"], copied_again["changed"]) == (True, False)
     assert (gone["changed"], gone_again["changed"]) == (True, False)
     assert cinderlib.files == [f"volume-{made['volume']['id']}"]
+
+
+def test_what_is_there_is_listed(cinderlib: Command, play: Play) -> None:
+    id = cinderlib("volume", "create", "data", "1GiB").line
+    cinderlib("volume", "create", "other", "1GiB")
+    cinderlib("snapshot", "create", "data", "monday")
+    every, named, by_id, nothing, snapshots, others, backend = play(
+        ("volume_info", {}),
+        ("volume_info", {"name": "data", "backend": "files"}),
+        ("volume_info", {"id": id}),
+        ("volume_info", {"name": "none"}),
+        ("snapshot_info", {"volume": "data"}),
+        ("snapshot_info", {"volume": "other"}),
+        ("backend_info", {}),
+    )
+    assert [volume["name"] for volume in every["volumes"]] == ["data", "other"]
+    assert [volume["id"] for volume in named["volumes"]] == [id]
+    assert by_id["volumes"] == named["volumes"]
+    assert nothing["volumes"] == []
+    assert [snapshot["name"] for snapshot in snapshots["snapshots"]] == ["monday"]
+    assert others["snapshots"] == []
+    assert (backend["backend"]["name"], len(backend["backend"]["pools"])) == ("files", 1)
+    assert not any(task["changed"] for task in (every, named, by_id, snapshots, backend))
+
+
+def test_the_metadata_has_what_galaxy_needs() -> None:
+    metadata = yaml.safe_load((COLLECTION / "galaxy.yml").read_text())
+    assert metadata["version"] == cl.__version__
+    assert {"repository", "documentation", "issues", "license", "tags"} <= metadata.keys()
+    releases = yaml.safe_load((COLLECTION / "changelogs" / "changelog.yaml").read_text())[
+        "releases"
+    ]
+    assert cl.__version__ in releases
+    listed = {module["name"] for release in releases.values() for module in release["modules"]}
+    assert listed == set(MODULES)
 
 
 def test_check_mode_tells_and_touches_nothing(cinderlib: Command, play: Play) -> None:

@@ -13,7 +13,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 try:
     # The file has one reader, which is the command's.
-    from cinderlib import Controller, Node, errors, validation
+    from cinderlib import Node, errors, validation
     from cinderlib.cli import configuration, documents
     from cinderlib.cli.nouns.config import SECRET
     from cinderlib.cli.sizes import Size
@@ -47,6 +47,8 @@ class Session:
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
         self.params: dict[str, Any] = module.params
+        from cinderlib import Controller  # which a host with only cinderlib-node does not have
+
         self.configuration = configuration.load(self.params["config"])
         self.controller = Controller(
             self._store(), fail_on_missing_backend=False, **self.configuration.controller()
@@ -197,8 +199,13 @@ def size_of(written: str) -> int:
 
 def shown(resource: cl.Volume | cl.Snapshot | cl.Connection) -> dict[str, Any]:
     """All that is known of something, as a result: plain data without secrets."""
-    plain: dict[str, Any] = json.loads(json.dumps(resource.to_dict(), default=str))
-    return plain
+    return plain(resource.to_dict())
+
+
+def plain(value: dict[str, Any]) -> dict[str, Any]:
+    """A result as plain JSON data."""
+    result: dict[str, Any] = json.loads(json.dumps(value, default=str))
+    return result
 
 
 def refuse_differences(what: str, there: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
