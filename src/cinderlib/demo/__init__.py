@@ -1,7 +1,7 @@
 """A demonstration on this machine: ``python -m cinderlib.demo``.
 
-It takes a volume of the embedded driver through its life with real data, and shows at the end that
-nothing is left of it. :mod:`cinderlib.demo.story` can be read as an example of the library.
+It runs a volume of the driver ``file`` through its life with real data, and checks at the end that
+there are no leftovers. :mod:`cinderlib.demo.story` is also an example of the library.
 """
 
 from cinderlib.demo.show import main

@@ -81,7 +81,7 @@ class Filesystem(abc.ABC):
 
     @abc.abstractmethod
     def checksum(self, name: str) -> str:
-        """The SHA-256 of a file, as it is on the volume."""
+        """The SHA-256 of a file on the volume."""
 
     @abc.abstractmethod
     def frozen(self) -> contextlib.AbstractContextManager[None]:
@@ -122,7 +122,7 @@ class Mounted(Filesystem):
 
     def checksum(self, name: str) -> str:
         with (self._folder / name).open("rb") as file:
-            # Out of the cache, so that what is read comes from the volume.
+            # Drop the cache, so that the data is read from the volume.
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         return checksum(self._folder / name)
 
@@ -138,7 +138,7 @@ class Mounted(Filesystem):
         try:
             run("resize2fs", self._device)
         except CommandError:
-            # Containers often lack the capability SYS_RESOURCE, without which the kernel grows a
+            # Containers often lack the capability SYS_RESOURCE, without which the kernel extends a
             # filesystem only while it is not mounted.
             run("umount", str(self._folder))
             self._wait_until_free()
@@ -185,7 +185,7 @@ class Unmounted(Filesystem):
         with tempfile.TemporaryDirectory(prefix="cinderlib-demo-") as folder:
             source = pathlib.Path(folder, name)
             digest = write_random(source, size)
-            # Debugfs says what went wrong, and ends as if nothing had.
+            # debugfs prints its errors, but returns success.
             run("debugfs", "-w", "-R", f"rm {name}", self._path)
             run("debugfs", "-w", "-R", f"write {source} {name}", self._path)
         return digest
@@ -218,7 +218,7 @@ class Unmounted(Filesystem):
 
 
 def is_block_device(path: str) -> bool:
-    """Whether it can be mounted as it is."""
+    """Whether it can be mounted now."""
     return stat.S_ISBLK(os.stat(path).st_mode)
 
 
