@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cinderlib import errors, exception, objects, persistence, serialization
+    from cinderlib.client.controller import RemoteController, connect
     from cinderlib.node import Attachment, Leftover, Node, get_connector_properties
     from cinderlib.node.checks.finding import Diagnosis, Finding
     from cinderlib.objects.backend import Backend, DriverAttributes
@@ -55,11 +56,13 @@ _MODULE_OF = {
     "Progress": "cinderlib.progress",
     "QoSSpecs": "cinderlib.objects.volume_type",
     "Recovered": "cinderlib.operations.journal",
+    "RemoteController": "cinderlib.client.controller",
     "Rotation": "cinderlib.persistence.encryption",
     "Snapshot": "cinderlib.objects.snapshot",
     "Volume": "cinderlib.objects.volume",
     "VolumeDocument": "cinderlib.serialization.documents",
     "VolumeType": "cinderlib.objects.volume_type",
+    "connect": "cinderlib.client.controller",
     "dump": "cinderlib.objects.functions",
     "dumps": "cinderlib.objects.functions",
     "errors": "",
@@ -92,12 +95,14 @@ __all__ = [
     "Progress",
     "QoSSpecs",
     "Recovered",
+    "RemoteController",
     "Rotation",
     "Snapshot",
     "Volume",
     "VolumeDocument",
     "VolumeType",
     "__version__",
+    "connect",
     "dump",
     "dumps",
     "errors",

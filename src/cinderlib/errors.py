@@ -90,6 +90,12 @@ def of_node_only(what: str, version: str) -> MissingDependency:
     )
 
 
+class PermissionDenied(CinderlibError):
+    """The service does not let this client do that; nothing was touched."""
+
+    code = "PERMISSION_DENIED"
+
+
 class Unsupported(CinderlibError):
     """The driver, the protocol or this host cannot do the operation."""
 
@@ -234,3 +240,11 @@ class DeviceInUse(NodeError):
 
 class LeftoverDevice(NodeError):
     """The volume was detached, but something of it is still on this host."""
+
+
+class ServiceUnavailable(CinderlibError):
+    """The local service cannot be reached, or ended the connection; whether it did what it was
+    asked is not known."""
+
+    code = "UNAVAILABLE"
+    default_retryable = True

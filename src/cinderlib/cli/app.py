@@ -87,7 +87,21 @@ class App(contextlib.ExitStack):
 
     @functools.cached_property
     def controller(self) -> cl.Controller:
-        """The controller of the configuration, without any backend loaded.
+        """The controller of the service of this host that was started with this configuration, if
+        there is one; otherwise a controller of this process, without any backend loaded."""
+        return self.service or self.own_controller
+
+    @functools.cached_property
+    def service(self) -> Any:
+        """The controller of the service of this host that was started with this configuration, if
+        there is one."""
+        from cinderlib.cli import served
+
+        return served.controller(self.configuration, self.tell)
+
+    @functools.cached_property
+    def own_controller(self) -> cl.Controller:
+        """A controller of this process, without any backend loaded.
 
         If its store does not exist yet, an empty one in memory stands in, so that a verb that
         only reads creates nothing; other verbs call :meth:`may_create_store` or
@@ -158,7 +172,7 @@ class App(contextlib.ExitStack):
         """
         configured = self.configuration
         name = configured.only_backend() if name is None else name
-        options = configured.backend(name)
+        options = {} if self.service else configured.backend(name)
         with self.working(f"Loading backend {name}"):
             return self.controller.backend(name, **options)
 

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -56,8 +56,29 @@ class NodeTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     enforce_multipath: bool | None = None
 
 
+class ServiceTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """``[service]``: how the service is reached; see :class:`cinderlib.service.server.Options`."""
+
+    socket: str | None = None
+    mode: str | None = None
+    group: str | None = None
+    role: Literal["read", "node", "operate", "administer"] | None = None
+    listen: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    client_ca: str | None = None
+    clients: dict[str, Literal["read", "node", "operate", "administer"]] | None = None
+    idle_timeout: float | None = None
+    stop_timeout: float | None = None
+    threads: int | None = None
+
+
 #: The tables with fixed keys, and what is in them.
-TABLES: Mapping[str, type[msgspec.Struct]] = {"controller": ControllerTable, "node": NodeTable}
+TABLES: Mapping[str, type[msgspec.Struct]] = {
+    "controller": ControllerTable,
+    "node": NodeTable,
+    "service": ServiceTable,
+}
 _FREE = ("store", "cinder", "backends")
 
 
@@ -189,6 +210,15 @@ class Configuration:
         if "state_path" in controller:
             shared["state_path"] = str(Path(controller["state_path"]) / "node")
         return {**shared, **self._table("node")}
+
+    def service(self) -> dict[str, Any]:
+        """How the service is reached; paths are relative to the file."""
+        table = self._table("service")
+        if self.file is not None:
+            for name in ("socket", "certificate", "key", "client_ca"):
+                if name in table:
+                    table[name] = self.file.path.absolute().parent / table[name]
+        return table
 
     def _table(self, name: str) -> dict[str, Any]:
         table = self._data.get(name, {})

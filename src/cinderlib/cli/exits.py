@@ -20,6 +20,7 @@ EXIT_CODES = {
     "UNAVAILABLE": 8,
     "DEADLINE_EXCEEDED": 9,
     "DATA_LOSS": 10,
+    "PERMISSION_DENIED": 11,
 }
 
 _LATER = "The same command can succeed when it is given again later."
@@ -38,6 +39,7 @@ MEANINGS = {
     8: "the metadata store failed",
     9: "the driver gave up waiting for its storage; what that did is not known",
     10: "a record in the metadata store is damaged; the others are not",
+    11: "the service does not let this user do it",
     130: "interrupted (Ctrl-C); `cinderlib recover` settles what was under way",
 }
 

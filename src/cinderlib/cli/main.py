@@ -34,6 +34,7 @@ cli = Root(
         "recover": f"{_NOUNS}.recover:recover",
         "reconcile": f"{_NOUNS}.reconcile:reconcile",
         "doctor": f"{_NOUNS}.doctor:doctor",
+        "serve": f"{_NOUNS}.serve:serve",
         "demo": f"{_NOUNS}.demo:demo",
     },
     help=(

@@ -13,7 +13,7 @@ from cinderlib.operations.discrepancies import Discrepancy
 from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
 
 if TYPE_CHECKING:
-    from cinderlib.drivers.port import Driver
+    from cinderlib.drivers.port import Driver, DriverInfo
     from cinderlib.objects import connection, snapshot, volume
     from cinderlib.objects.controller import Controller
     from cinderlib.objects.default_controller import setup
@@ -177,6 +177,11 @@ class Backend:
     def scan_attempts(self) -> int:
         """How often a host looks for a device of this backend to appear."""
         return self._driver.info.scan_attempts
+
+    @property
+    def driver_info(self) -> DriverInfo:
+        """What is known of its driver since it was loaded: class, version, options."""
+        return self._driver.info
 
     @property
     def live_migration(self) -> bool:

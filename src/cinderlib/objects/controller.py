@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -210,6 +210,22 @@ class Controller(StoreQueries):
             with self._loading:
                 self._settled_by_loading += settled
         return backend
+
+    def reload_backend(
+        self, volume_backend_name: str, **driver_options: object
+    ) -> Callable[[], None]:
+        """Load a loaded backend's driver anew, with other options; the objects stay valid.
+
+        :returns: closes the driver from before; to be called once nothing runs on it any more.
+        :raises BackendNotFound: it is not loaded.
+        :raises CinderlibError: the new driver cannot be loaded; the one from before stays.
+        """
+        backend = self.loaded(volume_backend_name)
+        with self._loading:
+            before = backend._driver
+            backend._driver = self._load_driver(volume_backend_name, driver_options)
+            backend._given, backend._stats = dict(driver_options), None
+        return before.close
 
     def check_backend(self, volume_backend_name: str, **driver_options: object) -> list[str]:
         """Check the options of a backend without loading it; its storage is not asked.

@@ -157,6 +157,12 @@ class Resource:
         return cast(str, self._record.id)
 
     @property
+    def record(self) -> Any:
+        """The record that was last read from the store or written to it: immutable data. Fields
+        that were set and are not saved are not in it."""
+        return self._record
+
+    @property
     def created_at(self) -> datetime.datetime | None:
         """When it was first stored, in UTC; ``None`` before that."""
         return cast("datetime.datetime | None", self._record.created_at)

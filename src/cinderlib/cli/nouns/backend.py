@@ -133,7 +133,7 @@ def _checked(app: App, name: str) -> dict[str, Any]:
     }
     try:
         options = app.configuration.backend(name)
-        found["missing"] = app.controller.check_backend(name, **options)
+        found["missing"] = app.own_controller.check_backend(name, **options)
         with app.working(f"Asking the storage of {name}"):
             stats = app.backend(name).stats(refresh=True)
     except CinderlibError as error:

@@ -117,7 +117,7 @@ def _findings(app: App, file: TomlFile, *, with_store: bool) -> Iterator[tuple[s
     if not with_store:
         return
     try:
-        controller = app.controller
+        controller = app.own_controller
     except errors.CinderlibError as error:
         yield "error", str(file.error(str(error), "store"))
         return

@@ -77,7 +77,7 @@ def _diagnose(app: App, protocols: tuple[str, ...]) -> Diagnosis:
     findings += host.findings
     if app.configuration.file is not None:
         try:
-            findings += app.controller.diagnose(backends)
+            findings += app.own_controller.diagnose(backends)
         except CinderlibError as error:
             problem = f"the store cannot be opened: {error}"
             findings.append(Finding(check="store.reach", severity="error", problem=problem))

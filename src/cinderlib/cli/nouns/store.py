@@ -44,19 +44,21 @@ def dump(app: App, file: str | None) -> None:
     app.require_store()
 
     if file is None or file == "-":
-        counts = storefile.write(app.controller, app.controller.volumes(), sys.stdout.buffer)
+        counts = storefile.write(
+            app.own_controller, app.own_controller.volumes(), sys.stdout.buffer
+        )
     else:
         try:
             with open(file, "xb", opener=_private) as target, app.working("Writing records"):
-                total = app.controller.store.count(VolumeRecord)
-                volumes = app.counting(app.controller.volumes(), total)
-                counts = storefile.write(app.controller, volumes, target)
+                total = app.own_controller.store.count(VolumeRecord)
+                volumes = app.counting(app.own_controller.volumes(), total)
+                counts = storefile.write(app.own_controller, volumes, target)
         except FileExistsError:
             raise errors.AlreadyExists(f"{file} exists; name another, or remove it") from None
         except OSError as exc:
             raise errors.InvalidInput(f"{file} cannot be written: {exc.strerror}") from exc
     app.say(f"Wrote {counts}.")
-    left = storefile.unreadable(app.controller)
+    left = storefile.unreadable(app.own_controller)
     if left:
         ids = ", ".join(str(found.resource) for found in left)
         raise errors.DamagedRecord(
@@ -95,7 +97,7 @@ def load(app: App, file: IO[bytes], overwrite: bool, yes: bool, dry_run: bool) -
         copy.seek(0)
         with app.working("Loading records"):
             items = app.counting(storefile.read(copy), found.items)
-            loaded = storefile.load(app.controller, items, overwrite=overwrite)
+            loaded = storefile.load(app.own_controller, items, overwrite=overwrite)
     _tell(app, loaded)
 
 
@@ -129,7 +131,7 @@ def import_(app: App, source: str, dry_run: bool) -> None:
             return
         with app.working("Loading records"):
             items = app.counting(storefile.of_cinderlib5(database), found.items)
-            loaded = storefile.load(app.controller, items)
+            loaded = storefile.load(app.own_controller, items)
     _tell(app, loaded)
 
 
@@ -164,7 +166,7 @@ def migrate(app: App, target: str, yes: bool, dry_run: bool) -> None:
 
     app.require_store()
 
-    source = app.controller.store
+    source = app.own_controller.store
     counts = {kind: source.count(record) for kind, record in KINDS.items()}
     total = sizes.counted({f"{kind}s": count for kind, count in counts.items()})
     if not agreed(f"copy {total} to the new store", yes=yes, dry_run=dry_run):
@@ -252,7 +254,7 @@ def rotate(app: App) -> None:
     """
     app.require_store()
     with app.working("Encrypting anew"):
-        done = app.controller.rotate_encryption()
+        done = app.own_controller.rotate_encryption()
     if app.as_json:
         output.as_json(dataclasses.asdict(done))
     else:

@@ -1,0 +1,81 @@
+"""``cinderlib serve``: the warm local service."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cinderlib import errors
+from cinderlib.cli import preloading
+from cinderlib.cli.app import App
+from cinderlib.cli.configuration import load, missing
+from cinderlib.cli.framework import Command, pass_app
+
+if TYPE_CHECKING:
+    from cinderlib.cli.configuration import Configuration
+    from cinderlib.service.server import Options
+
+
+@click.command(cls=Command)
+@click.option("--socket", type=click.Path(path_type=Path), help="The UNIX socket to listen on.")
+@click.option(
+    "--idle-timeout", type=click.FloatRange(0), help="End after so many seconds without a request."
+)
+@pass_app
+def serve(app: App, socket: Path | None, idle_timeout: float | None) -> None:
+    """Run the service: one process that keeps the backends loaded.
+
+    The command and oVirt's programs use it by themselves; Python programs with cinderlib.connect().
+    See [service] in the configuration.
+    """
+    from cinderlib.cli.main import main
+
+    try:
+        from cinderlib.service import calls, warm_command
+        from cinderlib.service.app import Application
+        from cinderlib.service.backends import Backends
+        from cinderlib.service.metrics import Metrics
+        from cinderlib.service.server import Server
+    except ImportError as exc:
+        raise errors.MissingDependency(
+            f"The service needs the Python package {exc.name!r}; install cinderlib[service]"
+        ) from exc
+    configured = app.configuration
+    if configured.file is None:
+        raise errors.ConfigurationError(missing())
+    options = _options(configured, socket, idle_timeout)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    # Before there are threads, and before Cinder is imported: it forks for each command.
+    command = warm_command.Command(preloading.preload, main)
+    commands = warm_command.start(options.socket, command, mode=options.mode, group=options.group)
+    try:
+        app.may_create_store()
+        app.tell = calls.report  # type: ignore[method-assign]
+        backends = Backends(app.own_controller, configured.backends, configured.backend)
+        application = Application(backends, Metrics(backends), threads=options.threads)
+
+        def reload() -> None:
+            new = load(app.config_path)
+            backends.replace(new.backends, new.backend, settled=application.calls.wait)
+
+        Server(
+            application, options, reload=reload, configuration=configured.file.path.absolute()
+        ).run()
+    finally:
+        commands.stop()
+
+
+def _options(configured: Configuration, socket: Path | None, idle_timeout: float | None) -> Options:
+    from cinderlib import service_address
+    from cinderlib.service import server
+
+    table = configured.service()
+    if socket is not None:
+        table["socket"] = socket.absolute()
+    if idle_timeout is not None:
+        table["idle_timeout"] = idle_timeout
+    table.setdefault("socket", Path(service_address.default_socket()))
+    return server.options(table)

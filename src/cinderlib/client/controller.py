@@ -1,0 +1,264 @@
+"""The controller of a service: the same objects, without Cinder and without a store."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import msgspec
+
+from cinderlib import errors
+from cinderlib.client.objects import (
+    RemoteBackend,
+    RemoteConnection,
+    RemoteSnapshot,
+    RemoteVolume,
+)
+from cinderlib.client.store import RemoteStore
+from cinderlib.client.transport import Transport
+from cinderlib.drivers.port import DriverInfo
+from cinderlib.locking.process_identity import this_host
+from cinderlib.node.this_host import LocalHost
+from cinderlib.objects.connection import Connection
+from cinderlib.objects.keyvalue import KeyValue
+from cinderlib.objects.resource import Resource
+from cinderlib.objects.snapshot import Snapshot
+from cinderlib.objects.store_queries import StoreQueries
+from cinderlib.objects.volume import Volume
+from cinderlib.operations.journal import Recovered
+from cinderlib.progress import Listener, ProgressReporter
+from cinderlib.records import ConnectionRecord, KeyValueRecord, Record, SnapshotRecord, VolumeRecord
+
+if TYPE_CHECKING:
+    import os
+
+#: Where a service listens by default.
+DEFAULT_URL = "unix:///run/cinderlib/cinderlib.sock"
+
+
+def connect(
+    url: str = DEFAULT_URL,
+    *,
+    certificate: str | os.PathLike[str] | None = None,
+    key: str | os.PathLike[str] | None = None,
+    ca: str | os.PathLike[str] | None = None,
+    root_helper: str = "sudo",
+    my_ip: str | None = None,
+    state_path: str | None = None,
+    progress: Listener | None = None,
+) -> RemoteController:
+    """The controller of a running service, to be used like a :class:`cinderlib.Controller`.
+
+    :param url: ``unix:///path/of/socket`` for this host, ``https://host:port`` for another.
+    :param certificate: file with this client's certificate, for another host.
+    :param key: file with its key, if that is not in ``certificate``.
+    :param ca: file with the certificate that signed the service's.
+    :param root_helper: the command that runs another as root, to attach on this host.
+    :param my_ip: address of this host on the storage network.
+    :param state_path: folder for what this host knows of its attachments.
+    :param progress: gets a :class:`cinderlib.Progress` while the service copies data for this
+        program.
+    :raises InvalidInput: the URL or a file is wrong.
+    :raises ServiceUnavailable: no service answers.
+    """
+    transport = Transport(url, certificate=certificate, key=key, ca=ca)
+    local_host = LocalHost(root_helper, my_ip, state_path)
+    controller = RemoteController(transport, local_host, ProgressReporter(progress))
+    controller.refresh_backends()
+    return controller
+
+
+class RemoteController(StoreQueries):
+    """The controller of a service; :func:`cinderlib.connect` returns it."""
+
+    output_all_backend_info = False
+    fail_on_missing_backend = True
+    non_uuid_ids = True  # whether they are is checked by the service
+    user_id: str | None = None
+    project_id: str | None = None
+
+    def __init__(
+        self, transport: Transport, local_host: LocalHost, progress: ProgressReporter
+    ) -> None:
+        self._transport = transport
+        self._progress = progress
+        self._guard = threading.Lock()
+        self._backends: dict[str, RemoteBackend] = {}
+        #: Path of the configuration file that the service was started with.
+        self.configuration: str | None = None
+        self.host = this_host()
+        self.local_host = local_host
+        self.store = RemoteStore(transport)
+        bound = {"_bound": self}
+        self.Volume: type[Volume] = type("Volume", (RemoteVolume,), bound)
+        self.Snapshot: type[Snapshot] = type("Snapshot", (RemoteSnapshot,), bound)
+        self.Connection: type[Connection] = type("Connection", (RemoteConnection,), bound)
+        self._classes: Mapping[type[Record], type[Resource]] = {
+            VolumeRecord: self.Volume,
+            SnapshotRecord: self.Snapshot,
+            ConnectionRecord: self.Connection,
+        }
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the service runs on this host, and so attaches volumes to it."""
+        return self._transport.is_local
+
+    def change(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Have the service do something; the progress goes to the listener.
+
+        :raises CinderlibError: the service's error.
+        """
+        return self._transport.change(method, path, body, report=self._progress)
+
+    # --- backends -------------------------------------------------------------------------------
+
+    @property
+    def backends(self) -> Mapping[str, RemoteBackend]:
+        """The backends of the service, by name."""
+        return MappingProxyType(self._backends)
+
+    def refresh_backends(self) -> None:
+        """Ask the service again which backends it has."""
+        service = self._transport.get("/v1/service")
+        self.configuration, names = service["configuration"], service["backends"]
+        with self._guard:
+            for name in names:
+                if name not in self._backends:
+                    driver = RemoteDriver(self._transport, name)
+                    self._backends[name] = RemoteBackend.of(self, name, driver)
+            for name in self._backends.keys() - set(names):
+                del self._backends[name]
+
+    def backend(self, volume_backend_name: str, **driver_options: Any) -> RemoteBackend:
+        """A backend of the service; its options are the service's.
+
+        :raises BackendNotFound: the service has none of that name.
+        :raises Unsupported: options are given.
+        """
+        if driver_options:
+            raise errors.Unsupported(
+                f"The options of backend {volume_backend_name!r} are in the configuration of the"
+                " service"
+            )
+        return self.loaded(volume_backend_name)
+
+    def loaded(self, name: str) -> RemoteBackend:
+        """A backend of the service.
+
+        :raises BackendNotFound: the service has none of that name.
+        """
+        if name not in self._backends:
+            self.refresh_backends()
+        if name not in self._backends:
+            known = ", ".join(self._backends) or "none"
+            raise errors.BackendNotFound(
+                f"The service has no backend {name!r}; it has: {known}", resource=name
+            )
+        return self._backends[name]
+
+    def name_in_storage(self, record: VolumeRecord | SnapshotRecord) -> str:
+        """What a volume or snapshot is called on the array."""
+        kind = "volumes" if isinstance(record, VolumeRecord) else "snapshots"
+        path = f"/v1/{kind}/{quote(record.id, safe='')}/name-in-storage"
+        name: str = self._transport.get(path)["name"]
+        return name
+
+    def document_options(self, backend: str) -> dict[str, Any] | None:
+        """The options of a backend that go into documents: none, they are the service's."""
+        return None
+
+    # --- this host ------------------------------------------------------------------------------
+
+    def connector(self, volume: Volume) -> dict[str, Any]:
+        """The connector properties of this host, as far as a volume's protocol needs them."""
+        backend = self.loaded(volume.record.backend)
+        info = backend.driver_info
+        node = self.local_host.node(
+            multipath=info.multipath, enforce_multipath=info.enforce_multipath
+        )
+        protocol = backend.stats().get("storage_protocol")
+        return node.connector_properties(protocol if isinstance(protocol, str) else None)
+
+    @property
+    def persistence(self) -> RemoteController:
+        """For :meth:`cinderlib.Node.register`, which leaves the node's properties here."""
+        return self
+
+    def set_key_value(self, key_value: KeyValueRecord) -> None:
+        """Register a node.
+
+        :raises InvalidInput: the value is not the connector properties of a node.
+        """
+        connector = msgspec.json.decode(key_value.value or "null")
+        self.change("PUT", f"/v1/nodes/{quote(key_value.id, safe='')}", {"connector": connector})
+
+    def get_key_values(self, key: str | None = None) -> list[KeyValue]:
+        """The connector properties of registered nodes, as texts under their names."""
+        return [
+            KeyValue(name, msgspec.json.encode(connector).decode())
+            for name, connector in self.nodes()
+            if key in (None, name)
+        ]
+
+    def nodes(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The registered nodes: name and connector properties."""
+        for each in self._transport.get("/v1/nodes"):
+            yield each["name"], each["connector"]
+
+    # --- the whole ------------------------------------------------------------------------------
+
+    def recover(self) -> list[Recovered]:
+        """Settle the operations that were interrupted."""
+        return [Recovered(**each) for each in self.change("POST", "/v1/recover")]
+
+    def close(self) -> None:
+        """Close this thread's connection to the service."""
+        self.store.close()
+
+    def __enter__(self) -> RemoteController:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<cinderlib controller at {self._transport.url}>"
+
+
+class RemoteDriver:
+    """What a backend asks its driver, asked of the service."""
+
+    def __init__(self, transport: Transport, name: str) -> None:
+        self._transport = transport
+        self._path = f"/v1/backends/{quote(name, safe='')}"
+        self._info: DriverInfo | None = None
+
+    @property
+    def info(self) -> DriverInfo:
+        if self._info is None:
+            self._info = DriverInfo(**self._transport.get(self._path)["driver"], secrets={})
+        return self._info
+
+    def stats(self, *, refresh: bool = False) -> dict[str, Any]:
+        stats: dict[str, Any] = self._transport.get(
+            f"{self._path}/stats", refresh="true" if refresh else None
+        )
+        return stats
+
+    def validate_connector(self, connector: Mapping[str, Any]) -> None:
+        self._transport.change("POST", f"{self._path}/validate-connector", {"connector": connector})
+
+    def attribute(self, name: str) -> Any:
+        raise AttributeError(f"the driver's {name} cannot be reached through the service")
+
+    def close(self) -> None:
+        """Nothing to close: the driver is the service's."""

@@ -1,0 +1,235 @@
+"""The library's objects, whose verbs are done by the service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, cast
+from urllib.parse import quote
+
+from cinderlib import errors, records, validation
+from cinderlib.locking.process_identity import this_host
+from cinderlib.objects.backend import Backend
+from cinderlib.objects.connection import Connection
+from cinderlib.objects.resource import Resource
+from cinderlib.objects.snapshot import Snapshot
+from cinderlib.objects.volume import Volume
+from cinderlib.operations.discrepancies import Discrepancy
+from cinderlib.records import ConnectionRecord, Secret, SnapshotRecord, VolumeRecord, replace
+
+if TYPE_CHECKING:
+    from cinderlib.client.store import RemoteStore
+    from cinderlib.node.this_host import LocalHost
+
+_GIB = 1024**3
+
+
+class Service(Protocol):
+    """What the objects need of the controller that they belong to."""
+
+    store: RemoteStore
+    local_host: LocalHost
+
+    @property
+    def is_local(self) -> bool: ...
+
+    def change(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any: ...
+
+    def connector(self, volume: Volume) -> dict[str, Any]: ...
+
+    def peek_volume(self, volume_id: str) -> VolumeRecord | None: ...
+
+    def volume(self, volume_id: str) -> Volume: ...
+
+    def wrap(self, record: Any) -> Any: ...
+
+
+class _Remote(Resource):
+    """What they have in common: a path in the service."""
+
+    _collection: str
+
+    @property
+    def _service(self) -> Service:
+        return cast(Service, self._controller)
+
+    def _path(self, verb: str = "") -> str:
+        path = f"/v1/{self._collection}/{quote(self.id, safe='')}"
+        return f"{path}/{verb}" if verb else path
+
+    def _change(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        with self._named():
+            answer = self._service.change(method, path, body)
+        if isinstance(answer, dict):
+            self.changed = answer.pop("changed", None)
+        return answer
+
+    def save(self) -> None:
+        """Write the fields that were set since it was read, and only these."""
+        before, after = self._record, self._pending()
+        changes = {
+            name: getattr(after, name)
+            for name in (*self._edited,)
+            if getattr(after, name) != getattr(before, name)
+        }
+        if changes:
+            self._adopt(
+                records.from_builtins(self._kind, self._change("PATCH", self._path(), changes))
+            )
+        else:
+            self.refresh()
+
+
+class RemoteVolume(_Remote, Volume):
+    """A volume of a service."""
+
+    _collection = "volumes"
+
+    def create(self) -> None:
+        asked = dict(getattr(self, "_asked", {}))
+        if not {"source_volid", "snapshot_id"} & asked.keys():
+            asked["backend"] = self._record.backend
+        answer = self._change("POST", "/v1/volumes", {"id": self.id, **asked})
+        self._adopt(records.from_builtins(VolumeRecord, answer))
+
+    def delete(self) -> None:
+        self._change("DELETE", self._path())
+        self._adopt(replace(self._record, status="deleted"))
+
+    def extend(self, size: float) -> int:
+        answer = self._change("POST", self._path("extend"), {"size": validation.check_size(size)})
+        size_bytes: int = answer.pop("size_bytes")
+        self._adopt(records.from_builtins(VolumeRecord, answer))
+        return size_bytes
+
+    def revert_to_snapshot(self, snapshot: Snapshot) -> None:
+        answer = self._change("POST", self._path("revert"), {"snapshot_id": snapshot.id})
+        self._adopt(records.from_builtins(VolumeRecord, answer))
+
+    def connect(
+        self, connector_dict: Mapping[str, Any], *, migrating: bool = False, **fields: Any
+    ) -> Connection:
+        connector = validation.check_connector(connector_dict)
+        body = {"connector": connector, "migrating": migrating, **fields}
+        answer = self._change("POST", self._path("connect"), body)
+        answer.pop("connection_info")
+        connection: Connection = self._service.wrap(records.from_builtins(ConnectionRecord, answer))
+        connection.changed = self.changed
+        self.refresh()
+        return connection
+
+    def attach(self, *, migrating: bool = False) -> Connection:
+        """Connect it to this host and attach it: by the service if it runs on this host, otherwise
+        by this process."""
+        if not self._service.is_local:
+            connection = self.connect(
+                self._service.connector(self), migrating=migrating, attached_host=this_host()
+            )
+            made = connection.changed
+            try:
+                connection.attach()
+            except BaseException:
+                if made:
+                    connection.disconnect()
+                raise
+            self.changed = connection.changed
+            return connection
+        answer = self._change("POST", self._path("attach"), {"migrating": migrating})
+        attached: Connection = self._service.wrap(records.from_builtins(ConnectionRecord, answer))
+        attached.changed = self.changed
+        self.refresh()
+        return attached
+
+    def detach(self, force: bool = False, ignore_errors: bool = False) -> None:
+        if not self._service.is_local:
+            connection = self.local_attach
+            if connection is not None:
+                connection.detach(force, ignore_errors)
+                self.disconnect(connection, force)
+            return
+        body = {"force": force, "ignore_errors": ignore_errors}
+        answer = self._change("POST", self._path("detach"), body)
+        self._adopt(records.from_builtins(VolumeRecord, answer))
+
+    def disconnect(self, connection: Connection, force: bool = False) -> None:
+        connection.disconnect(force)
+        self.refresh()
+        self.changed = connection.changed
+
+    def cleanup(self) -> None:
+        if self.local_attach is not None:
+            self.detach()
+
+
+class RemoteSnapshot(_Remote, Snapshot):
+    """A snapshot of a service."""
+
+    _collection = "snapshots"
+
+    def create(self) -> None:
+        body = {"id": self.id, "volume_id": self.volume_id, **self._asked}
+        answer = self._change("POST", "/v1/snapshots", body)
+        self._adopt(records.from_builtins(SnapshotRecord, answer))
+
+    def delete(self) -> None:
+        self._change("DELETE", self._path())
+        self._adopt(replace(self._record, status="deleted"))
+
+
+class RemoteConnection(_Remote, Connection):
+    """A connection of a service."""
+
+    _collection = "connections"
+
+    def disconnect(self, force: bool = False) -> None:
+        self._change("POST", self._path("disconnect"), {"force": force})
+        self._adopt(replace(self._record, status="detached", conn_info=None, device=None))
+
+    def attach(self) -> None:
+        device = self._service.local_host.attach(
+            self._record, self._service.peek_volume(self.volume_id)
+        )
+        self._report(device)
+
+    def detach(self, force: bool = False, ignore_errors: bool = False) -> None:
+        self._service.local_host.detach(self._record, force=force, ignore_errors=ignore_errors)
+        self._report(None)
+
+    def save(self) -> None:
+        """Report the device that was set. Other fields of a connection stay as it was made."""
+        other = self._edited.keys() - {"device"}
+        if other:
+            raise errors.Unsupported(
+                f"{', '.join(sorted(other))} of a connection cannot be changed through the service"
+            )
+        self._report(self.device)
+
+    def _report(self, device: Mapping[str, Any] | None) -> None:
+        self._change("PUT", self._path("device"), {"device": device})
+        self._adopt(replace(self._record, device=Secret(device) if device else None))
+
+
+class RemoteBackend(Backend):
+    """A backend of a service."""
+
+    @classmethod
+    def of(cls, controller: Any, name: str, driver: Any) -> RemoteBackend:
+        """The backend of that name.
+
+        :param driver: answers for the service's driver.
+        """
+        return cast(RemoteBackend, cls._make(controller, name, {}, driver))
+
+    @property
+    def _service(self) -> Service:
+        return cast(Service, self.controller)
+
+    def restore_exports(self) -> list[Volume]:
+        ids = self._service.change("POST", f"/v1/backends/{self.id}/restore-exports", {})
+        return [self._service.volume(id) for id in ids]
+
+    def reconcile(self, *, repair: bool = False, remove: Iterable[str] = ()) -> list[Discrepancy]:
+        wanted = [remove] if isinstance(remove, str) else list(remove)
+        found = self._service.change(
+            "POST", f"/v1/backends/{self.id}/reconcile", {"repair": repair, "remove": wanted}
+        )
+        return [Discrepancy(**each) for each in found]

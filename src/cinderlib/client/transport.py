@@ -1,0 +1,240 @@
+"""Requests to a service, over its UNIX socket or over TLS."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+
+from cinderlib import errors
+from cinderlib.client import answers
+from cinderlib.progress import Progress
+from cinderlib.records import new_id
+
+#: How often a call that may still run is asked for again when its connection breaks.
+ATTEMPTS = 5
+
+_LINES = {"Accept": "application/x-ndjson"}
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a UNIX socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost")
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self.sock.connect(self._path)
+        except BaseException:
+            self.close()
+            raise
+
+
+class Transport:
+    """Sends requests to a service. Threads have connections of their own.
+
+    :param url: ``unix:///path/of/socket`` or ``https://host:port``.
+    :param certificate: file with this client's certificate, and its key if ``key`` is not given.
+    :param key: file with its key.
+    :param ca: file with the certificate that the service's certificate is signed by.
+    :raises InvalidInput: the URL is not of these forms, or a file is missing.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        certificate: str | os.PathLike[str] | None = None,
+        key: str | os.PathLike[str] | None = None,
+        ca: str | os.PathLike[str] | None = None,
+    ) -> None:
+        parts = urlsplit(url)
+        self.url = url
+        self._mine = threading.local()
+        if parts.scheme == "unix" and parts.path.startswith("/") and not parts.netloc:
+            path = parts.path
+            self._open: Callable[[], http.client.HTTPConnection] = lambda: _UnixConnection(path)
+        elif parts.scheme == "https" and parts.hostname:
+            context = _context(certificate, key, ca)
+            host, port = parts.hostname, parts.port or 443
+            self._open = lambda: http.client.HTTPSConnection(host, port, context=context)
+        else:
+            raise errors.InvalidInput(
+                f"{url!r} is not the URL of a service; expected unix:///PATH or https://HOST:PORT"
+            )
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the service runs on this host."""
+        return self.url.startswith("unix:")
+
+    def get(self, path: str, **query: str | None) -> Any:
+        """A result.
+
+        :raises CinderlibError: the service's error.
+        :raises ServiceUnavailable: it cannot be reached.
+        """
+        response = self._send("GET", _target(path, query), None, {})
+        return _result(response.status, response.read())
+
+    def lines(self, path: str, **query: str | None) -> Iterator[bytes]:
+        """The lines of a list as they arrive.
+
+        :raises CinderlibError: the service's error, once the first line is asked for.
+        """
+        # A connection of its own: others ask meanwhile, and the list may be left half read.
+        connection = self._open()
+        try:
+            try:
+                connection.request("GET", _target(path, query), headers=_LINES)
+                response = connection.getresponse()
+                if response.status != 200:
+                    _result(response.status, response.read())
+                for line in response:
+                    if line := line.rstrip(b"\n"):
+                        yield line
+            except (OSError, http.client.HTTPException) as exc:
+                raise self._unreachable(exc) from exc
+        finally:
+            connection.close()
+
+    def change(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        report: Callable[[Progress], None] | None = None,
+    ) -> Any:
+        """Do something, and wait until it is done.
+
+        A broken connection does not end the call: it is asked for again by its ID.
+
+        :param report: gets how far it is.
+        :raises CinderlibError: the service's error.
+        :raises ServiceUnavailable: it cannot be reached, or was restarted meanwhile.
+        """
+        id = new_id()
+        headers = {**_LINES, "Operation-Id": id, "Content-Type": "application/json"}
+        sent = msgspec.json.encode(body or {})
+        for attempt in range(ATTEMPTS):
+            try:
+                if attempt == 0:
+                    response = self._send(method, path, sent, headers)
+                else:
+                    response = self._send("GET", f"/v1/operations/{id}?wait=true", None, _LINES)
+                return self._outcome(response, report)
+            except (OSError, http.client.HTTPException) as exc:
+                self._close()
+                broken = exc
+            except errors.NotFound as exc:
+                if attempt and exc.resource == id:
+                    break
+                raise
+        raise self._unreachable(broken)
+
+    def _outcome(
+        self,
+        response: http.client.HTTPResponse,
+        report: Callable[[Progress], None] | None,
+    ) -> Any:
+        if response.status != 200:
+            return _result(response.status, response.read())
+        for line in response:
+            message = msgspec.json.decode(line)
+            if "error" in message:
+                response.read()
+                raise answers.to_error(message["error"])
+            if "result" in message:
+                response.read()
+                return message["result"]
+            if report is not None and message.get("progress"):
+                report(msgspec.convert(message["progress"], Progress))
+        raise http.client.IncompleteRead(b"")
+
+    def _send(
+        self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> http.client.HTTPResponse:
+        for fresh in (False, True):
+            connection = None if fresh else getattr(self._mine, "connection", None)
+            if connection is None:
+                connection = self._mine.connection = self._open()
+                fresh = True
+            try:
+                connection.request(method, target, body, dict(headers))
+                response: http.client.HTTPResponse = connection.getresponse()
+            except http.client.RemoteDisconnected:
+                # A kept connection that the service has closed meanwhile: nothing was answered on
+                # it. What changes something is sent with an ID, so that it is not done twice.
+                self._close()
+                if fresh:
+                    raise
+            except ConnectionError as exc:
+                self._close()
+                if fresh:
+                    raise self._unreachable(exc) from exc
+            except OSError as exc:
+                self._close()
+                raise self._unreachable(exc) from exc
+            else:
+                return response
+        raise AssertionError("a fresh connection either answers or fails")
+
+    def _unreachable(self, exc: BaseException) -> errors.ServiceUnavailable:
+        reason = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
+        return errors.ServiceUnavailable(f"The service at {self.url} cannot be reached: {reason}")
+
+    def _close(self) -> None:
+        connection = getattr(self._mine, "connection", None)
+        if connection is not None:
+            connection.close()
+            self._mine.connection = None
+
+    def close(self) -> None:
+        """Close this thread's connection; those of others go with their threads."""
+        self._close()
+
+
+def _target(path: str, query: Mapping[str, str | None]) -> str:
+    given = {name: value for name, value in query.items() if value is not None}
+    return f"{path}?{urlencode(given)}" if given else path
+
+
+def _result(status: int, body: bytes) -> Any:
+    try:
+        document = msgspec.json.decode(body)
+    except msgspec.MsgspecError:
+        document = {}
+    if status == 200:
+        return document
+    if isinstance(document, dict) and "error" in document:
+        raise answers.to_error(document["error"])
+    raise errors.ServiceUnavailable(f"The service answered with the HTTP status {status}")
+
+
+def _context(
+    certificate: str | os.PathLike[str] | None,
+    key: str | os.PathLike[str] | None,
+    ca: str | os.PathLike[str] | None,
+) -> ssl.SSLContext:
+    for file in (certificate, key, ca):
+        if file is not None and not Path(file).is_file():
+            raise errors.InvalidInput(f"There is no file {file}")
+    try:
+        context = ssl.create_default_context(cafile=ca)
+        if certificate is not None:
+            context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as exc:
+        raise errors.InvalidInput(f"The certificates cannot be read: {exc}") from exc
+    return context

@@ -1,0 +1,341 @@
+"""The HTTP application: from a request to its verb, and from the result to the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import hashlib
+import logging
+import os
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as HTTPRequest
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route as HTTPRoute
+
+from cinderlib import errors
+from cinderlib.client import answers
+from cinderlib.progress import Progress
+from cinderlib.service import openapi
+from cinderlib.service.backends import Backends
+from cinderlib.service.calls import Call, Calls
+from cinderlib.service.metrics import Metrics
+from cinderlib.service.roles import Peer, Role
+from cinderlib.service.routes import ROUTES, Route
+from cinderlib.service.verbs import Listed, Request
+
+LOG = logging.getLogger(__name__)
+
+#: The longest body of a request, in bytes.
+LONGEST = 4 * 1024**2
+#: How often a stream of progress says that the call still runs, in seconds.
+HEARTBEAT = 10.0
+
+JSON = "application/json"
+LINES = "application/x-ndjson"
+
+
+class Application:
+    """Answers requests.
+
+    :param backends: the controller and its backends.
+    :param threads: how many calls that change something are worked on at once.
+    """
+
+    def __init__(self, backends: Backends, metrics: Metrics, *, threads: int = 64) -> None:
+        self.backends = backends
+        self.calls = Calls()
+        self.metrics = metrics
+        self.configuration: str | None = None
+        # Reads have threads of their own: calls that wait for an array do not hold them up.
+        self._reading = ThreadPoolExecutor(8, "read")
+        self._changing = ThreadPoolExecutor(threads, "change")
+        self.asgi = Starlette(
+            routes=[
+                *(HTTPRoute(r.path, self._endpoint(r), methods=[r.method]) for r in ROUTES),
+                HTTPRoute("/v1/operations", self._operations, methods=["GET"]),
+                HTTPRoute("/v1/operations/{id}", self._operation, methods=["GET"]),
+                HTTPRoute("/v1/service", self._service, methods=["GET"]),
+                HTTPRoute("/openapi.json", self._openapi, methods=["GET"]),
+                HTTPRoute("/metrics", self._metrics, methods=["GET"]),
+                HTTPRoute("/health", self._health, methods=["GET"]),
+                HTTPRoute("/ready", self._ready, methods=["GET"]),
+            ],
+            exception_handlers={404: _unknown_path, 405: _wrong_method, 500: _failed},
+        )
+
+    def close(self) -> None:
+        """Wait for the calls that run, and take no more."""
+        self._changing.shutdown(wait=True)
+        self._reading.shutdown(wait=True)
+
+    # --- the verbs ------------------------------------------------------------------------------
+
+    def _endpoint(self, route: Route) -> Callable[[HTTPRequest], Any]:
+        decoder = msgspec.json.Decoder(route.body)
+
+        async def answer(http: HTTPRequest) -> Response:
+            peer = _peer(http)
+            try:
+                peer.require(route.role if _is_stricter(route, peer) else Role.READ)
+                body = await _body(http, decoder)
+                _check_query(http, route)
+            except errors.CinderlibError as exc:
+                return _error(exc)
+            except ClientDisconnect:
+                return Response(status_code=400)
+            request = Request(
+                self.backends,
+                peer,
+                str(http.path_params.get("id", "")),
+                dict(http.query_params),
+                body,
+            )
+            if route.changes:
+                return await self._change(http, route, request)
+            return await self._read(http, route, request)
+
+        return answer
+
+    async def _read(self, http: HTTPRequest, route: Route, request: Request[Any]) -> Response:
+        loop = asyncio.get_running_loop()
+        try:
+            with self.metrics.timed(route.name, _backend(request)):
+                result = await loop.run_in_executor(self._reading, route.verb, request)
+        except Exception as exc:
+            return _error(exc)
+        if not isinstance(result, Listed):
+            return Response(answers.encode(result), media_type=JSON)
+        lines = _wants_lines(http)
+        pages = answers.pages(result.records, lines=lines)
+        try:
+            # Nothing is promised until the store has answered once.
+            start = await loop.run_in_executor(self._reading, _next_two, pages)
+        except Exception as exc:
+            return _error(exc)
+
+        async def stream() -> AsyncIterator[bytes]:
+            yield start
+            while (
+                page := await loop.run_in_executor(self._reading, next, pages, None)
+            ) is not None:
+                yield page
+
+        return StreamingResponse(stream(), media_type=LINES if lines else JSON)
+
+    async def _change(self, http: HTTPRequest, route: Route, request: Request[Any]) -> Response:
+        fingerprint = hashlib.sha256(
+            f"{http.method} {http.url.path} ".encode() + msgspec.json.encode(request.body)
+        ).hexdigest()
+        try:
+            call, is_new = self.calls.begin(
+                route.name,
+                request.peer,
+                id=http.headers.get("operation-id"),
+                fingerprint=fingerprint,
+            )
+        except errors.CinderlibError as exc:
+            return _error(exc)
+        if is_new:
+            LOG.info("%s %s for %s", route.name, request.id or "", request.peer)
+            self._changing.submit(self._run, call, route, request)
+        if _wants_lines(http):
+            return StreamingResponse(
+                _progress(call), media_type=LINES, headers={"Operation-Id": call.id}
+            )
+        return await _result(call)
+
+    def _run(self, call: Call, route: Route, request: Request[Any]) -> None:
+        with self.metrics.timed(route.name, _backend(request)) as timed:
+            call.run(functools.partial(route.verb, request))
+            if call.error is not None:
+                timed.failed(call.error)
+                if not isinstance(call.error, errors.CinderlibError):
+                    LOG.error("%s failed", route.name, exc_info=call.error)
+
+    # --- the service itself ---------------------------------------------------------------------
+
+    async def _operations(self, http: HTTPRequest) -> Response:
+        return self._for(http, lambda: [_shown(call) for call in self.calls.all()])
+
+    async def _operation(self, http: HTTPRequest) -> Response:
+        """A call that runs or has ended; ``?wait=true`` answers as the call itself would."""
+        try:
+            _peer(http).require(Role.READ)
+            call = self.calls.get(str(http.path_params["id"]))
+        except errors.CinderlibError as exc:
+            return _error(exc)
+        if http.query_params.get("wait") != "true":
+            return Response(answers.encode(_shown(call)), media_type=JSON)
+        if call.peer.name != _peer(http).name:
+            return _error(errors.PermissionDenied("The result of a call is its caller's alone"))
+        if _wants_lines(http):
+            return StreamingResponse(_progress(call), media_type=LINES)
+        return await _result(call)
+
+    async def _service(self, http: HTTPRequest) -> Response:
+        """What a client has to know of the service."""
+        return self._for(
+            http,
+            lambda: {
+                "configuration": self.configuration,
+                "pid": os.getpid(),
+                "backends": self.backends.names,
+            },
+        )
+
+    async def _openapi(self, http: HTTPRequest) -> Response:
+        return Response(openapi.document(), media_type=JSON)
+
+    async def _metrics(self, http: HTTPRequest) -> Response:
+        try:
+            _peer(http).require(Role.READ)
+        except errors.PermissionDenied as exc:
+            return _error(exc)
+        loop = asyncio.get_running_loop()
+        text = await loop.run_in_executor(self._reading, self.metrics.exposition)
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def _health(self, http: HTTPRequest) -> Response:
+        return Response(b'{"status":"ok"}', media_type=JSON)
+
+    async def _ready(self, http: HTTPRequest) -> Response:
+        """Whether the store answers; which backends are loaded is told, and no reason to say no."""
+        loop = asyncio.get_running_loop()
+        try:
+            states = await loop.run_in_executor(self._reading, self._readiness)
+        except Exception as exc:
+            return _error(exc)
+        return Response(answers.encode(states), media_type=JSON)
+
+    def _readiness(self) -> dict[str, Any]:
+        from cinderlib.records import VolumeRecord
+
+        self.backends.controller.store.count(VolumeRecord)
+        return {"status": "ready", "backends": self.backends.states()}
+
+    def _for(self, http: HTTPRequest, make: Callable[[], Any]) -> Response:
+        try:
+            _peer(http).require(Role.READ)
+            return Response(answers.encode(make()), media_type=JSON)
+        except errors.CinderlibError as exc:
+            return _error(exc)
+
+
+def _is_stricter(route: Route, peer: Peer) -> bool:
+    # Connections are shown to those who read all, and to the node whose own they are.
+    return not (route.method == "GET" and route.role is Role.NODE and peer.role is not Role.NODE)
+
+
+def _peer(http: HTTPRequest) -> Peer:
+    peer = http.scope["state"].get("peer")
+    return peer if isinstance(peer, Peer) else Peer("an unknown client", None)
+
+
+async def _body(http: HTTPRequest, decoder: msgspec.json.Decoder[Any]) -> Any:
+    received, length = bytearray(), 0
+    async for chunk in http.stream():
+        length += len(chunk)
+        # What is too long is read and dropped, so that the client gets to read the answer.
+        if length <= LONGEST:
+            received += chunk
+    if length > LONGEST:
+        raise errors.InvalidInput(f"The body is longer than {LONGEST} bytes")
+    try:
+        return decoder.decode(bytes(received) or b"{}")
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
+        raise errors.InvalidInput(f"The body is not valid: {exc}") from None
+
+
+def _check_query(http: HTTPRequest, route: Route) -> None:
+    for name in http.query_params:
+        if name not in route.query:
+            known = ", ".join(route.query) or "none"
+            raise errors.InvalidInput(f"There is no parameter {name!r}; known: {known}")
+
+
+def _backend(request: Request[Any]) -> str:
+    backend = getattr(request.body, "backend", None) or request.query.get("backend")
+    return backend if isinstance(backend, str) else ""
+
+
+def _wants_lines(http: HTTPRequest) -> bool:
+    return LINES in http.headers.get("accept", "")
+
+
+def _error(error: BaseException) -> Response:
+    if not isinstance(error, errors.CinderlibError):
+        LOG.error("A request failed", exc_info=error)
+    return Response(answers.encode(answers.of_error(error)), answers.status(error), media_type=JSON)
+
+
+async def _result(call: Call) -> Response:
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+    call.when_done(functools.partial(_wake, loop, done))
+    await done.wait()
+    headers = {"Operation-Id": call.id}
+    if call.error is not None:
+        response = _error(call.error)
+        response.headers.update(headers)
+        return response
+    return Response(answers.encode(call.result), media_type=JSON, headers=headers)
+
+
+async def _progress(call: Call) -> AsyncIterator[bytes]:
+    """Lines ``{"progress": ...}`` while the call runs, and at the end its result or error."""
+    loop = asyncio.get_running_loop()
+    changed = asyncio.Event()
+    watcher = functools.partial(_wake, loop, changed)
+    call.when_done(watcher)
+    with call.watched(lambda _: watcher()):
+        seen: Progress | None = None
+        yield msgspec.json.encode({"operation": call.id}) + b"\n"
+        while call.ended_at is None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), HEARTBEAT)
+            changed.clear()
+            if call.progress is not seen or call.ended_at is None:
+                seen = call.progress
+                yield msgspec.json.encode({"progress": seen}) + b"\n"
+    end = answers.of_error(call.error) if call.error is not None else {"result": call.result}
+    yield answers.encode(end) + b"\n"
+
+
+def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop has ended; nobody waits
+        loop.call_soon_threadsafe(event.set)
+
+
+def _shown(call: Call) -> dict[str, Any]:
+    return {
+        "id": call.id,
+        "verb": call.verb,
+        "state": call.state,
+        "client": str(call.peer),
+        "started_at": call.started_at,
+        "progress": call.progress,
+    }
+
+
+def _next_two(pages: Any) -> bytes:
+    return next(pages, b"") + next(pages, b"")
+
+
+async def _unknown_path(http: HTTPRequest, exc: Exception) -> Response:
+    return _error(errors.NotFound(f"There is no {http.url.path} in this service"))
+
+
+async def _wrong_method(http: HTTPRequest, exc: Exception) -> Response:
+    error = errors.InvalidInput(f"{http.url.path} cannot be asked with {http.method}")
+    return Response(answers.encode(answers.of_error(error)), 405, media_type=JSON)
+
+
+async def _failed(http: HTTPRequest, exc: Exception) -> Response:
+    return _error(exc)

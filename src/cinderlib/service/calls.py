@@ -1,0 +1,174 @@
+"""The calls that the service works on and has worked on: clients may leave and come back."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import contextvars
+import datetime
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from cinderlib import errors
+from cinderlib.progress import Progress
+from cinderlib.records import new_id
+from cinderlib.service.roles import Peer
+
+#: How long the result of a call is kept, in seconds, and of how many calls at most.
+KEPT_FOR = 900.0
+KEPT = 10_000
+
+Watcher = Callable[[Progress], None]
+
+
+class Call:
+    """One request that changes something.
+
+    :ivar id: from the client's ``Operation-Id``, or a new one.
+    :ivar verb: such as ``'volume.create'``.
+    :ivar resource_id: of the resource it works on, once that is known.
+    """
+
+    def __init__(self, id: str, verb: str, peer: Peer, fingerprint: str) -> None:
+        self.id = id
+        self.verb = verb
+        self.peer = peer
+        self.fingerprint = fingerprint
+        self.started_at = datetime.datetime.now(datetime.UTC)
+        self.progress: Progress | None = None
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.ended_at: float | None = None
+        self._guard = threading.Lock()
+        self._done = threading.Event()
+        self._watchers: list[Watcher] = []
+        self._when_done: list[Callable[[], None]] = []
+
+    def report(self, progress: Progress) -> None:
+        """Pass on how far the call is."""
+        with self._guard:
+            self.progress = progress
+            watchers = list(self._watchers)
+        for watcher in watchers:
+            watcher(progress)
+
+    @contextlib.contextmanager
+    def watched(self, watcher: Watcher) -> Iterator[None]:
+        """While entered, the watcher gets the progress, in the thread that does the work."""
+        with self._guard:
+            self._watchers.append(watcher)
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._watchers.remove(watcher)
+
+    def run(self, work: Callable[[], Any]) -> None:
+        """Do the work in this thread and keep its result or its error."""
+        token = _current.set(self)
+        try:
+            self.result = work()
+        except BaseException as exc:
+            self.error = exc
+        finally:
+            _current.reset(token)
+            with self._guard:
+                self.ended_at = time.monotonic()
+                waiting, self._when_done = self._when_done, []
+            self._done.set()
+            for each in waiting:
+                each()
+
+    def when_done(self, wake: Callable[[], None]) -> None:
+        """Have a function called once the call has ended; at once if it has."""
+        with self._guard:
+            if self.ended_at is None:
+                self._when_done.append(wake)
+                return
+        wake()
+
+    def wait(self) -> None:
+        """Until it has ended."""
+        self._done.wait()
+
+    @property
+    def state(self) -> str:
+        """``'running'``, ``'done'`` or ``'failed'``."""
+        if self.ended_at is None:
+            return "running"
+        return "done" if self.error is None else "failed"
+
+
+_current: contextvars.ContextVar[Call | None] = contextvars.ContextVar("call", default=None)
+
+
+def report(progress: Progress) -> None:
+    """The controller's progress listener: passes on to the call that this thread works on."""
+    call = _current.get()
+    if call is not None:
+        call.report(progress)
+
+
+class Calls:
+    """All calls of this process."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._calls: collections.OrderedDict[str, Call] = collections.OrderedDict()
+
+    def begin(
+        self, verb: str, peer: Peer, *, id: str | None, fingerprint: str
+    ) -> tuple[Call, bool]:
+        """A new call, or the one that the same client has begun with this ID before.
+
+        :param id: chosen by the client; asked again with it, the client gets the first result.
+        :param fingerprint: of the request, so that an ID is not used for another.
+        :returns: the call, and whether it is new: then the caller runs it.
+        :raises InvalidInput: the ID belongs to another request.
+        """
+        with self._guard:
+            self._forget()
+            call = self._calls.get(id) if id is not None else None
+            if call is not None:
+                if call.fingerprint != fingerprint or call.peer.name != peer.name:
+                    raise errors.InvalidInput(f"The Operation-Id {id!r} belongs to another request")
+                return call, False
+            call = Call(id or new_id(), verb, peer, fingerprint)
+            self._calls[call.id] = call
+            return call, True
+
+    def get(self, id: str) -> Call:
+        """A call by ID.
+
+        :raises NotFound: there is none, or it ended too long ago.
+        """
+        with self._guard:
+            call = self._calls.get(id)
+        if call is None:
+            raise errors.NotFound(f"There is no operation {id!r} in this service", resource=id)
+        return call
+
+    def all(self) -> list[Call]:
+        """All calls, oldest first."""
+        with self._guard:
+            return list(self._calls.values())
+
+    def running(self) -> list[Call]:
+        """The calls that have not ended."""
+        return [call for call in self.all() if call.ended_at is None]
+
+    def wait(self) -> None:
+        """Until the calls that run now have ended."""
+        for call in self.running():
+            call.wait()
+
+    def _forget(self) -> None:
+        before = time.monotonic() - KEPT_FOR
+        ended = [id for id, call in self._calls.items() if call.ended_at is not None]
+        surplus = len(self._calls) - KEPT
+        for number, id in enumerate(ended):
+            ended_at = self._calls[id].ended_at
+            if number < surplus or (ended_at is not None and ended_at < before):
+                del self._calls[id]

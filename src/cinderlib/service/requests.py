@@ -1,0 +1,139 @@
+"""The bodies of requests. Sizes are GiB, as in the API; fields mean what they mean there."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+
+class Body(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """Base of the bodies: a field that is not known is an error, and names it."""
+
+    def given(self, *without: str) -> dict[str, Any]:
+        """The fields that the client sent, by name.
+
+        :param without: fields to leave out.
+        """
+        return {
+            name: value
+            for name in self.__struct_fields__
+            if name not in without and (value := getattr(self, name)) is not msgspec.UNSET
+        }
+
+
+class CreateVolume(Body):
+    """A new volume, or a copy: with ``source_volid`` of a volume, with ``snapshot_id`` of a
+    snapshot. Exactly one of these two and ``backend`` is given."""
+
+    backend: str | msgspec.UnsetType = msgspec.UNSET
+    source_volid: str | msgspec.UnsetType = msgspec.UNSET
+    snapshot_id: str | msgspec.UnsetType = msgspec.UNSET
+    id: str | msgspec.UnsetType = msgspec.UNSET
+    size: float | msgspec.UnsetType = msgspec.UNSET
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    description: str | msgspec.UnsetType = msgspec.UNSET
+    pool_name: str | msgspec.UnsetType = msgspec.UNSET
+    host: str | msgspec.UnsetType = msgspec.UNSET
+    cluster_name: str | msgspec.UnsetType | None = msgspec.UNSET
+    availability_zone: str | msgspec.UnsetType | None = msgspec.UNSET
+    user_id: str | msgspec.UnsetType | None = msgspec.UNSET
+    project_id: str | msgspec.UnsetType | None = msgspec.UNSET
+    bootable: bool | msgspec.UnsetType = msgspec.UNSET
+    multiattach: bool | msgspec.UnsetType = msgspec.UNSET
+    metadata: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    admin_metadata: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    extra_specs: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    qos_specs: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+
+
+class ChangeVolume(Body):
+    """Fields of a volume to write; the others stay. Of metadata, all keys are replaced."""
+
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    description: str | msgspec.UnsetType = msgspec.UNSET
+    availability_zone: str | msgspec.UnsetType | None = msgspec.UNSET
+    bootable: bool | msgspec.UnsetType = msgspec.UNSET
+    metadata: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    admin_metadata: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+
+
+class ExtendVolume(Body):
+    """The new size of a volume."""
+
+    size: float
+
+
+class RevertVolume(Body):
+    """The snapshot whose data a volume gets back."""
+
+    snapshot_id: str
+
+
+class ConnectVolume(Body):
+    """The host to map a volume for: its connector properties, or the name it registered under."""
+
+    connector: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    node: str | msgspec.UnsetType = msgspec.UNSET
+    migrating: bool = False
+    id: str | msgspec.UnsetType = msgspec.UNSET
+    attach_mode: Literal["rw", "ro"] | msgspec.UnsetType = msgspec.UNSET
+    attached_host: str | msgspec.UnsetType | None = msgspec.UNSET
+    mountpoint: str | msgspec.UnsetType | None = msgspec.UNSET
+    instance_uuid: str | msgspec.UnsetType | None = msgspec.UNSET
+    use_multipath: bool | msgspec.UnsetType = msgspec.UNSET
+    device_scan_attempts: int | msgspec.UnsetType = msgspec.UNSET
+
+
+class AttachVolume(Body):
+    """Whether a volume may stay connected to another host, for a live migration to this one."""
+
+    migrating: bool = False
+
+
+class Force(Body):
+    """Whether to go on although data that was not written can be lost, or a step fails."""
+
+    force: bool = False
+    ignore_errors: bool = False
+
+
+class CreateSnapshot(Body):
+    """A snapshot of a volume."""
+
+    volume_id: str
+    id: str | msgspec.UnsetType = msgspec.UNSET
+    name: str = ""
+    description: str = ""
+    metadata: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+
+
+class ChangeSnapshot(Body):
+    """Fields of a snapshot to write; the others stay."""
+
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    description: str | msgspec.UnsetType = msgspec.UNSET
+    metadata: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+
+
+class ReportDevice(Body):
+    """The device that a host attached a connection as; ``None`` once it is detached."""
+
+    device: dict[str, Any] | None
+
+
+class RegisterNode(Body):
+    """The connector properties of a node."""
+
+    connector: dict[str, Any]
+
+
+class Reconcile(Body):
+    """What to do about the differences between store and storage."""
+
+    repair: bool = False
+    remove: list[str] = []
+
+
+class Nothing(Body):
+    """A request without arguments."""

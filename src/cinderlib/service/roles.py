@@ -1,0 +1,109 @@
+"""Who is on the other end of a connection, and what they may do."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import pwd
+import socket
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+from cinderlib import errors
+
+
+class Role(enum.Enum):
+    """What a client may do. Each role includes the ones it names.
+
+    ``READ`` sees everything but secrets, ``NODE`` connects volumes for its own host alone,
+    ``OPERATE`` changes volumes, snapshots and connections of any host, ``ADMINISTER`` also repairs,
+    recovers and reloads.
+    """
+
+    READ = "read"
+    NODE = "node"
+    OPERATE = "operate"
+    ADMINISTER = "administer"
+
+    def includes(self, other: Role) -> bool:
+        """Whether a client with this role may do what the other role may."""
+        return other in _INCLUDES[self]
+
+
+_INCLUDES: Mapping[Role, frozenset[Role]] = {
+    Role.READ: frozenset({Role.READ}),
+    Role.NODE: frozenset({Role.NODE}),
+    Role.OPERATE: frozenset({Role.READ, Role.NODE, Role.OPERATE}),
+    Role.ADMINISTER: frozenset(Role),
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Peer:
+    """A client, as the kernel or its certificate identifies it.
+
+    :ivar name: a user name, or the common name of a certificate.
+    :ivar role: ``None`` for a client that may do nothing.
+    :ivar uid: of a client on the UNIX socket.
+    :ivar pid: of a client on the UNIX socket, at the time it connected.
+    """
+
+    name: str
+    role: Role | None
+    uid: int | None = None
+    pid: int | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.pid is None else f"{self.name} (process {self.pid})"
+
+    def require(self, role: Role, *, host: str | None = None) -> None:
+        """Refuse a client that lacks a role.
+
+        :param host: of which host a node asks; a client that is only a node may ask for the host
+            that has its certificate's name.
+        :raises PermissionDenied: it lacks the role.
+        """
+        if self.role is None or not self.role.includes(role):
+            has = "no role" if self.role is None else f"the role {self.role.value!r}"
+            raise errors.PermissionDenied(
+                f"{self.name} has {has}; this call needs the role {role.value!r}"
+            )
+        if self.role is Role.NODE and host is not None and host != self.name:
+            raise errors.PermissionDenied(
+                f"{self.name} may connect volumes for the host {self.name!r} alone, not for"
+                f" {host!r}"
+            )
+
+
+#: ``struct ucred`` of unix(7): process, user, group.
+_UCRED = struct.Struct("3i")
+
+
+def of_unix_socket(connection: socket.socket, *, owner: int, others: Role) -> Peer:
+    """The process that connected to a UNIX socket (``SO_PEERCRED``).
+
+    :param owner: the user that the service runs as; it and root administer.
+    :param others: the role of the other users, whom the socket's mode lets in.
+    """
+    pid, uid, _ = _UCRED.unpack(
+        connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    )
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = f"uid {uid}"
+    return Peer(name, Role.ADMINISTER if uid in (0, owner) else others, uid=uid, pid=pid)
+
+
+def of_certificate(certificate: Mapping[str, Any] | None, roles: Mapping[str, Role]) -> Peer:
+    """The client that a certificate was issued to.
+
+    :param certificate: as ``ssl.SSLSocket.getpeercert`` returns it; it has been verified.
+    :param roles: common name -> role.
+    """
+    for attributes in (certificate or {}).get("subject", ()):
+        for key, value in attributes:
+            if key == "commonName":
+                return Peer(value, roles.get(value))
+    return Peer("a certificate without a common name", None)

@@ -1,0 +1,107 @@
+"""Which request is answered by which verb, and which role it needs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
+from cinderlib.service import requests, verbs
+from cinderlib.service.roles import Role
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Route:
+    """One kind of request.
+
+    :ivar path: with ``{id}`` in the place of an ID or a name.
+    :ivar name: of what it does, in metrics and logs: ``'volume.create'``.
+    :ivar verb: does it.
+    :ivar answer: the type of what is sent back, for the OpenAPI document.
+    :ivar query: parameters that the query can have, and what each is.
+    :ivar changes: whether it changes something, so that it goes on when the client leaves.
+    """
+
+    method: str
+    path: str
+    name: str
+    role: Role
+    verb: Callable[[verbs.Request[Any]], Any]
+    body: type[requests.Body] = requests.Nothing
+    answer: Any = dict[str, Any]
+    query: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def changes(self) -> bool:
+        return self.method != "GET"
+
+
+_PAGE = {
+    "limit": "at most so many",
+    "after": "only those that come after the one with this ID",
+    "backend": "only those on this backend",
+}
+_NAME = {"name": "only those with exactly this name"}
+_OF = {"volume_id": "only those of this volume"}
+
+ROUTES = (
+    Route("GET", "/v1/volumes", "volume.list", Role.READ, verbs.list_volumes,
+          answer=list[VolumeRecord], query=_PAGE | _NAME),
+    Route("POST", "/v1/volumes", "volume.create", Role.OPERATE, verbs.create_volume,
+          requests.CreateVolume, VolumeRecord),
+    Route("GET", "/v1/volumes/{id}", "volume.show", Role.READ, verbs.show_volume,
+          answer=VolumeRecord),
+    Route("PATCH", "/v1/volumes/{id}", "volume.change", Role.OPERATE, verbs.change_volume,
+          requests.ChangeVolume, VolumeRecord),
+    Route("DELETE", "/v1/volumes/{id}", "volume.delete", Role.OPERATE, verbs.delete_volume),
+    Route("POST", "/v1/volumes/{id}/extend", "volume.extend", Role.OPERATE, verbs.extend_volume,
+          requests.ExtendVolume, VolumeRecord),
+    Route("POST", "/v1/volumes/{id}/revert", "volume.revert", Role.OPERATE, verbs.revert_volume,
+          requests.RevertVolume, VolumeRecord),
+    Route("POST", "/v1/volumes/{id}/connect", "volume.connect", Role.NODE, verbs.connect_volume,
+          requests.ConnectVolume, ConnectionRecord),
+    Route("POST", "/v1/volumes/{id}/attach", "volume.attach", Role.OPERATE, verbs.attach_volume,
+          requests.AttachVolume, ConnectionRecord),
+    Route("POST", "/v1/volumes/{id}/detach", "volume.detach", Role.OPERATE, verbs.detach_volume,
+          requests.Force, VolumeRecord),
+    Route("GET", "/v1/snapshots", "snapshot.list", Role.READ, verbs.list_snapshots,
+          answer=list[SnapshotRecord], query=_PAGE | _NAME | _OF),
+    Route("POST", "/v1/snapshots", "snapshot.create", Role.OPERATE, verbs.create_snapshot,
+          requests.CreateSnapshot, SnapshotRecord),
+    Route("GET", "/v1/snapshots/{id}", "snapshot.show", Role.READ, verbs.show_snapshot,
+          answer=SnapshotRecord),
+    Route("PATCH", "/v1/snapshots/{id}", "snapshot.change", Role.OPERATE, verbs.change_snapshot,
+          requests.ChangeSnapshot, SnapshotRecord),
+    Route("DELETE", "/v1/snapshots/{id}", "snapshot.delete", Role.OPERATE, verbs.delete_snapshot),
+    Route("GET", "/v1/connections", "connection.list", Role.READ, verbs.list_connections,
+          answer=list[ConnectionRecord],
+          query=_PAGE | _OF | {"attached_host": "only those of this host"}),
+    Route("GET", "/v1/connections/{id}", "connection.show", Role.NODE, verbs.show_connection,
+          answer=ConnectionRecord, query={"keys": "'true' for the keys that its host needs"}),
+    Route("POST", "/v1/connections/{id}/disconnect", "connection.disconnect", Role.NODE,
+          verbs.disconnect, requests.Force),
+    Route("PUT", "/v1/connections/{id}/device", "connection.report", Role.NODE,
+          verbs.report_device, requests.ReportDevice, ConnectionRecord),
+    Route("GET", "/v1/backends", "backend.list", Role.READ, verbs.list_backends,
+          answer=list[dict[str, Any]]),
+    Route("GET", "/v1/backends/{id}", "backend.show", Role.READ, verbs.show_backend),
+    Route("POST", "/v1/backends/{id}/validate-connector", "backend.validate_connector",
+          Role.READ, verbs.validate_connector, requests.RegisterNode),
+    Route("GET", "/v1/volumes/{id}/name-in-storage", "volume.name", Role.READ,
+          verbs.volume_in_storage),
+    Route("GET", "/v1/snapshots/{id}/name-in-storage", "snapshot.name", Role.READ,
+          verbs.snapshot_in_storage),
+    Route("GET", "/v1/backends/{id}/stats", "backend.stats", Role.READ, verbs.show_stats,
+          query={"refresh": "'true' to ask the storage"}),
+    Route("POST", "/v1/backends/{id}/reconcile", "backend.reconcile", Role.ADMINISTER,
+          verbs.reconcile, requests.Reconcile, list[dict[str, Any]]),
+    Route("POST", "/v1/backends/{id}/restore-exports", "backend.restore_exports",
+          Role.ADMINISTER, verbs.restore_exports, answer=list[str]),
+    Route("GET", "/v1/nodes", "node.list", Role.READ, verbs.list_nodes,
+          answer=list[dict[str, Any]]),
+    Route("PUT", "/v1/nodes/{id}", "node.register", Role.NODE, verbs.register_node,
+          requests.RegisterNode),
+    Route("POST", "/v1/recover", "recover", Role.ADMINISTER, verbs.recover,
+          answer=list[dict[str, Any]]),
+)  # fmt: skip

@@ -1,0 +1,330 @@
+"""A process that runs commands for clients: it has imported the command, and forks for each.
+
+It is forked off before the service starts threads. A child takes over the client's user, folder,
+environment and standard streams, and works through the service's socket as any client does, so it
+can do what that user can do and nothing more.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import ctypes
+import dataclasses
+import io
+import json
+import locale
+import os
+import pwd
+import selectors
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+from cinderlib import errors, service_address
+
+#: The longest request: more than a UNIX socket takes in one piece.
+LONGEST = 1024**2
+_UCRED = struct.Struct("3i")
+_PR_SET_PDEATHSIG = 1
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
+
+
+class Command(NamedTuple):
+    """The command that the process runs.
+
+    :ivar preload: imports everything that the command can need.
+    :ivar main: runs it on ``sys.argv`` and the standard streams, and exits.
+    """
+
+    preload: Callable[[], None]
+    main: Callable[[], None]
+
+
+class WarmCommand:
+    """The process, as the service that has started it sees it."""
+
+    def __init__(self, pid: int, path: Path) -> None:
+        self._pid = pid
+        self._path = path
+
+    def stop(self) -> None:
+        """End it; commands that it runs go on."""
+        with contextlib.suppress(FileNotFoundError):
+            self._path.unlink()
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(self._pid, signal.SIGTERM)
+            os.waitpid(self._pid, 0)
+
+
+def start(
+    service_socket: Path, command: Command, *, mode: int, group: int | None = None
+) -> WarmCommand:
+    """Start the process; the caller has no threads yet.
+
+    :param service_socket: the socket of its service.
+    :param mode: of its own socket, beside that one.
+    :param group: of its own socket, by ID; by default the process's own.
+    :raises ConfigurationError: the socket cannot be created.
+    """
+    path = Path(service_address.command_socket(str(service_socket)))
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        before = os.umask(0o177)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(before)
+        if group is not None:
+            os.chown(path, -1, group)
+        path.chmod(mode)
+        listener.listen(128)
+    except OSError as exc:
+        listener.close()
+        raise errors.ConfigurationError(
+            f"The socket {path} cannot be created: {exc.strerror or exc}"
+        ) from exc
+    parent = os.getpid()
+    pid = os.fork()
+    if pid:
+        listener.close()
+        return WarmCommand(pid, path)
+    try:
+        command.preload()
+        _Listener(listener, str(service_socket), parent, command.main).run()
+    finally:
+        os._exit(0)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Request:
+    """What a client hands over.
+
+    :ivar streams: its standard streams, as files of this process.
+    :ivar closed: which of them were closed.
+    """
+
+    uid: int
+    gid: int
+    streams: tuple[int, ...]
+    arguments: list[str]
+    folder: str
+    environment: dict[str, str]
+    umask: int
+    closed: list[int]
+
+
+class _Listener:
+    """The loop of the process: takes requests, forks, and tells clients how children ended.
+
+    :param parent: the process to end with.
+    """
+
+    def __init__(
+        self, listener: socket.socket, service: str, parent: int, main: Callable[[], None]
+    ) -> None:
+        self._listener = listener
+        self._main = main
+        self._service = service
+        self._parent = parent
+        self._selector = selectors.DefaultSelector()
+        self._clients: dict[int, socket.socket] = {}
+        self._ending = False
+
+    def run(self) -> None:
+        """Until the service ends it, or ends."""
+        wake, woken = socket.socketpair()
+        for end in (wake, woken):
+            end.setblocking(False)
+        signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
+        for number in _SIGNALS:
+            signal.signal(number, self._on_signal)
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._selector.register(wake, selectors.EVENT_READ)
+        _end_with_parent()
+        while self._goes_on():
+            for key, _ in self._selector.select():
+                if key.fileobj is self._listener:
+                    self._take()
+                elif key.fileobj is wake:
+                    with contextlib.suppress(BlockingIOError):
+                        wake.recv(4096)
+                elif key.data in self._clients:
+                    self._left(key.data)
+            self._reap()
+
+    def _goes_on(self) -> bool:
+        """Whether there is something to do: once the service has ended, the last commands."""
+        if not self._ending and os.getppid() == self._parent:
+            return True
+        if self._listener.fileno() >= 0:
+            self._selector.unregister(self._listener)
+            self._listener.close()
+        return bool(self._clients)
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        if number == signal.SIGTERM:
+            self._ending = True
+
+    def _take(self) -> None:
+        client, _ = self._listener.accept()
+        client.settimeout(2.0)  # a request is sent in one piece
+        streams: tuple[int, ...] = ()
+        try:
+            text, streams = _receive(client)
+            request = _request(client, text, streams)
+            if request is None or os.getppid() != self._parent:
+                client.sendall(b"refused")
+                client.close()
+                return
+            pid = os.fork()
+        except (OSError, ValueError, TypeError, KeyError):
+            client.close()
+            return
+        else:
+            if pid == 0:
+                self._become(request, client)
+        finally:
+            for stream in streams:
+                os.close(stream)
+        self._clients[pid] = client
+        self._selector.register(client, selectors.EVENT_READ, pid)
+
+    def _left(self, pid: int) -> None:
+        """A client has gone without its command: the command ends as with its terminal."""
+        client = self._clients.pop(pid)
+        self._selector.unregister(client)
+        client.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGHUP)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            client = self._clients.pop(pid, None)
+            if client is not None:
+                self._selector.unregister(client)
+                with contextlib.suppress(OSError):
+                    client.sendall(b"exit %d" % os.waitstatus_to_exitcode(status))
+                client.close()
+
+    def _become(self, request: _Request, client: socket.socket) -> NoReturn:
+        """Be the client's command, in the child."""
+        try:
+            signal.set_wakeup_fd(-1)
+            for number in _SIGNALS:
+                signal.signal(number, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            self._listener.close()
+            self._selector.close()
+            for other in self._clients.values():
+                other.close()
+            os.setsid()
+            _take_over(request)
+            os.environ.setdefault(service_address.VARIABLE, self._service)
+            client.sendall(b"pid %d" % os.getpid())
+        except BaseException:
+            with contextlib.suppress(OSError):
+                client.sendall(b"refused")
+            os._exit(0)
+        client.close()
+        os._exit(_run(self._main))
+
+
+def _end_with_parent() -> None:
+    """Have the kernel send SIGTERM when the service dies (prctl(2))."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _receive(client: socket.socket) -> tuple[bytes, tuple[int, ...]]:
+    text, messages, _, _ = client.recvmsg(LONGEST, socket.CMSG_SPACE(3 * 4))
+    streams = array.array("i")
+    for level, kind, data in messages:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            streams.frombytes(data[: len(data) - len(data) % streams.itemsize])
+    return text, tuple(streams)
+
+
+def _request(client: socket.socket, text: bytes, streams: tuple[int, ...]) -> _Request | None:
+    """What is asked; ``None`` if this process cannot act for the client's user."""
+    _, uid, gid = _UCRED.unpack(
+        client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    )
+    if len(streams) != 3 or os.geteuid() not in (0, uid):
+        return None
+    return _Request(uid=uid, gid=gid, streams=streams, **json.loads(text))
+
+
+def _take_over(request: _Request) -> None:
+    """Take over the client's streams, user, folder and environment."""
+    for number, stream in enumerate(request.streams):
+        os.dup2(stream, number)
+    if request.uid != os.geteuid():
+        try:
+            groups = os.getgrouplist(pwd.getpwuid(request.uid).pw_name, request.gid)
+        except KeyError:
+            groups = [request.gid]
+        os.setgroups(groups)
+        os.setgid(request.gid)
+        os.setuid(request.uid)
+    os.chdir(request.folder)
+    os.umask(request.umask)
+    os.environ.clear()
+    os.environ.update(request.environment)
+    time.tzset()
+    _open_streams(request.closed)
+    sys.argv = ["cinderlib", *request.arguments]
+
+
+def _open_streams(closed: list[int]) -> None:
+    """The standard streams, in the client's encoding, as Python opens them when it starts."""
+    locale.setlocale(locale.LC_ALL, "C")
+    with contextlib.suppress(locale.Error):
+        locale.setlocale(locale.LC_ALL, "")
+    is_plain = locale.setlocale(locale.LC_CTYPE) in ("C", "POSIX")
+    encoding = "utf-8" if is_plain else locale.getencoding()
+    tolerant = "surrogateescape" if is_plain else "strict"
+    for number, name, mode, on_error in (
+        (0, "stdin", "r", tolerant),
+        (1, "stdout", "w", tolerant),
+        (2, "stderr", "w", "backslashreplace"),
+    ):
+        stream = None
+        if number in closed:
+            os.close(number)
+        else:
+            stream = io.TextIOWrapper(
+                open(number, f"{mode}b", closefd=False),  # noqa: SIM115
+                encoding=encoding,
+                errors=on_error,
+                line_buffering=mode == "w" and (number == 2 or os.isatty(number)),
+            )
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
+def _run(main: Callable[[], None]) -> int:
+    code = 1
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    return code

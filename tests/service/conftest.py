@@ -1,0 +1,29 @@
+"""Services of the tests."""
+
+from __future__ import annotations
+
+import pathlib
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+from service.running import Service
+
+
+@pytest.fixture
+def folder() -> Iterator[pathlib.Path]:
+    """A folder with a short path, as a socket needs, that other users can look into."""
+    with tempfile.TemporaryDirectory(prefix="cl-") as name:
+        path = pathlib.Path(name)
+        path.chmod(0o755)
+        yield path
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    """A running service with a backend ``files``, for all tests of a module."""
+    with tempfile.TemporaryDirectory(prefix="cl-") as name:
+        path = pathlib.Path(name)
+        path.chmod(0o755)
+        with Service(path).start() as running:
+            yield running

@@ -1,0 +1,131 @@
+"""A service in a process of its own, started as a person would."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+COMMAND = [sys.executable, "-c", "from cinderlib.launcher import main; main()"]
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=60)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self._path)
+
+
+class Service:
+    """``cinderlib serve`` on a folder of its own.
+
+    :param folder: short enough for the path of a socket.
+    :param service: further lines of ``[service]``.
+    :param backends: the backends' tables; by default one of the driver ``file``.
+    """
+
+    def __init__(self, folder: pathlib.Path, *, service: str = "", backends: str = "") -> None:
+        self.folder = folder
+        self.config = folder / "cinderlib.toml"
+        self.socket = folder / "s.sock"
+        self.volumes = folder / "volumes"
+        self.log = folder / "log"
+        self.configure(service, backends)
+        self.environment = {
+            **os.environ,
+            "CINDERLIB_CONFIG": str(self.config),
+            "CINDERLIB_SERVICE": str(self.socket),
+            "PYTHONPATH": str(pathlib.Path(__file__).parents[1]),
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def configure(self, service: str = "", backends: str = "") -> None:
+        """Write the configuration."""
+        files = f'[backends.files]\nvolume_driver = "file"\nfile_root = "{self.volumes}"\n'
+        self.config.write_text(
+            f'[store]\nconnection = "sqlite:///{self.folder}/metadata.sqlite"\n'
+            f'[controller]\nstate_path = "{self.folder}/state"\n'
+            f'[service]\nsocket = "{self.socket}"\n{service}\n{backends or files}'
+        )
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket}"
+
+    def start(self, *arguments: str, program: Sequence[str] = (), **options: Any) -> Service:
+        """Start it, and wait until it says that it is ready.
+
+        :param program: runs the command line that stands behind it.
+        """
+        with (
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified,
+            tempfile.TemporaryDirectory() as folder,
+            self.log.open("ab") as log,
+        ):
+            notified.bind(f"{folder}/notify")
+            notified.settimeout(120)
+            self.process = subprocess.Popen(
+                [*program, *COMMAND, "serve", *arguments],
+                env={**self.environment, "NOTIFY_SOCKET": f"{folder}/notify"},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                **options,
+            )
+            assert notified.recv(100) == b"READY=1", self.log.read_text()
+        return self
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """End it; gives its exit code."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(120)
+
+    def __enter__(self) -> Service:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        """Send a request; gives the status and what the JSON of the answer says."""
+        connection = _Connection(str(self.socket))
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        sent = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        connection.request(method, path, sent, given)
+        answer = connection.getresponse()
+        text = answer.read()
+        connection.close()
+        is_json = answer.headers.get_content_type() == "application/json"
+        return answer.status, json.loads(text) if is_json else text
+
+    def lines(self, method: str, path: str, body: Any = None) -> Iterator[dict[str, Any]]:
+        """Send a request; gives the lines of its answer as they come."""
+        connection = _Connection(str(self.socket))
+        headers = {"Accept": "application/x-ndjson"}
+        connection.request(method, path, json.dumps(body or {}).encode(), headers)
+        for line in connection.getresponse():
+            yield json.loads(line)
+        connection.close()
+
+    def command(
+        self, *arguments: str, environment: Mapping[str, str] | None = None, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command, which uses the service."""
+        options = {"capture_output": True, "text": True, "check": False, **options}
+        return subprocess.run(
+            [*COMMAND, *arguments], env={**self.environment, **(environment or {})}, **options
+        )

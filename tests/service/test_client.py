@@ -1,0 +1,106 @@
+"""cinderlib.connect(): the library's objects through the service."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import pytest
+from service.running import Service
+
+import cinderlib as cl
+
+
+def test_a_volume_s_life(service: Service) -> None:
+    with cl.connect(service.url) as controller:
+        files = controller.backend("files")
+        volume = files.create_volume(1, name="life", metadata={"a": "b"})
+        assert (volume.status, volume.changed, volume.metadata) == ("available", True, {"a": "b"})
+        assert controller.volume(volume.id) == volume
+        assert [each.id for each in controller.volumes(name="life")] == [volume.id]
+        snapshot = volume.create_snapshot("monday")
+        assert volume.snapshots == [snapshot]
+        copy = snapshot.create_volume(name="copy")
+        clone = volume.clone(name="clone")
+        assert (copy.snapshot_id, clone.source_volid) == (snapshot.id, volume.id)
+        assert volume.extend(2) == 2 * 1024**3
+        volume.name = "renamed"
+        volume.save()
+        assert controller.volume(volume.id).name == "renamed"
+        with pytest.raises(cl.errors.InvalidVolume, match="snapshot") as refused:
+            volume.delete()
+        assert refused.value.resource == volume
+        snapshot.delete()
+        volume.delete()
+        volume.delete()
+        with pytest.raises(cl.errors.VolumeNotFound):
+            controller.volume(volume.id)
+
+
+def test_an_id_that_is_there_with_other_properties(service: Service) -> None:
+    with cl.connect(service.url) as controller:
+        volume = controller.backend("files").create_volume(1)
+        again = controller.backend("files").create_volume(1, id=volume.id)
+        assert (again, again.changed) == (volume, False)
+        with pytest.raises(cl.errors.AlreadyExists) as refused:
+            controller.backend("files").create_volume(2, id=volume.id)
+        assert refused.value.differences == {"size": (1, 2)}
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="loop devices need root")
+def test_the_service_attaches_to_its_host(service: Service) -> None:
+    with cl.connect(service.url) as controller:
+        volume = controller.backend("files").create_volume(1)
+        connection = volume.attach()
+        assert connection.changed
+        assert pathlib.Path(connection.path).is_block_device()
+        assert not volume.attach().changed
+        assert volume.local_attach == connection
+        volume.detach()
+        assert (volume.status, volume.connections) == ("available", [])
+
+
+def test_a_program_needs_no_cinder(service: Service) -> None:
+    program = (
+        "import sys, cinderlib as cl\n"
+        f"with cl.connect({service.url!r}) as controller:\n"
+        "    controller.backend('files').create_volume(1).delete()\n"
+        "heavy = {'cinder', 'os_brick', 'sqlalchemy', 'uvicorn', 'starlette'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_node_registers_itself(service: Service) -> None:
+    with cl.connect(service.url) as controller:
+        cl.Node(host="node7").register(controller, "node7", "iscsi")
+        assert dict(controller.nodes())["node7"]["host"] == "node7"
+
+
+@pytest.mark.parametrize(
+    "url", ["", "http://localhost", "unix://", "unix:relative", "https://", "/run/x.sock"]
+)
+def test_what_is_no_url_of_a_service(url: str) -> None:
+    with pytest.raises(cl.errors.InvalidInput, match="URL of a service"):
+        cl.connect(url)
+
+
+def test_a_service_that_is_not_there(folder: pathlib.Path) -> None:
+    with pytest.raises(cl.errors.ServiceUnavailable, match="cannot be reached"):
+        cl.connect(f"unix://{folder}/none.sock")
+
+
+@pytest.mark.slow
+def test_a_service_that_was_restarted(folder: pathlib.Path) -> None:
+    with Service(folder).start() as running:
+        controller = cl.connect(running.url)
+        volume = controller.backend("files").create_volume(1)
+        running.stop(signal.SIGKILL)
+        with pytest.raises(cl.errors.ServiceUnavailable):
+            volume.extend(2)
+        with running.start():
+            assert volume.extend(2) == 2 * 1024**3

@@ -1,0 +1,150 @@
+"""How the service starts, stops, reloads and survives."""
+
+from __future__ import annotations
+
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+from service.running import COMMAND, Service
+
+import cinderlib as cl
+
+# Each starts services of its own.
+pytestmark = pytest.mark.slow
+
+SLOW = """
+[backends.files]
+volume_driver = "cli.slow_driver.SlowDriver"
+file_root = "{folder}/volumes"
+"""
+
+
+@pytest.fixture
+def slow(folder: pathlib.Path) -> Service:
+    """A service whose backend waits in each create until the test opens its gate."""
+    made = Service(folder, backends=SLOW.format(folder=folder))
+    made.environment["GATE"] = str(folder / "gate")
+    return made
+
+
+def _until(path: pathlib.Path) -> None:
+    """Wait for a file that another process makes."""
+    while not path.exists():
+        threading.Event().wait(0.02)
+
+
+def test_a_stop_waits_for_what_runs(slow: Service, folder: pathlib.Path) -> None:
+    with slow.start():
+        answers = []
+        body = {"backend": "files", "size": 1}
+        asking = threading.Thread(
+            target=lambda: answers.append(slow.ask("POST", "/v1/volumes", body))
+        )
+        asking.start()
+        _until(folder / "gate.reached")
+        assert slow.process is not None
+        slow.process.send_signal(signal.SIGTERM)
+        (folder / "gate").touch()
+        asking.join(60)
+        assert slow.process.wait(60) == 0
+        ((status, volume),) = answers
+        assert (status, volume["status"]) == (200, "available")
+        assert not slow.socket.exists()
+
+
+def test_what_does_not_end_in_time_is_settled_by_the_next(
+    slow: Service, folder: pathlib.Path
+) -> None:
+    slow.configure("stop_timeout = 1", SLOW.format(folder=folder))
+    with slow.start():
+        lines = slow.lines("POST", "/v1/volumes", {"backend": "files", "size": 1})
+        next(lines)
+        _until(folder / "gate.reached")
+        assert slow.stop() == 1
+    del slow.environment["GATE"]
+    with slow.start():
+        slow.ask("GET", "/v1/backends/files/stats")
+        assert slow.ask("GET", "/v1/volumes") == (200, [])
+        assert slow.ask("POST", "/v1/volumes", {"backend": "files", "size": 1})[0] == 200
+
+
+def test_a_killed_service_is_replaced(folder: pathlib.Path) -> None:
+    with Service(folder).start() as first:
+        first.stop(signal.SIGKILL)
+        assert first.socket.exists()
+        with first.start():
+            assert first.ask("GET", "/health")[0] == 200
+
+
+def test_there_is_one_service_on_a_socket(folder: pathlib.Path) -> None:
+    with Service(folder).start() as running:
+        second = subprocess.run(
+            [*COMMAND, "serve"],
+            env=running.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert second.returncode == 2
+        assert "Another service" in second.stderr
+        assert running.ask("GET", "/health")[0] == 200
+        assert running.command("backend", "stats").returncode == 0
+
+
+def test_a_reload_takes_over_the_configuration(folder: pathlib.Path) -> None:
+    with Service(folder).start() as running:
+        assert running.ask("GET", "/v1/backends/more/stats")[0] == 409
+        running.configure(
+            backends=f'[backends.files]\nvolume_driver = "file"\nfile_root = "{running.volumes}"\n'
+            f'[backends.more]\nvolume_driver = "file"\nfile_root = "{folder}/more"\n'
+        )
+        assert running.process is not None
+        running.process.send_signal(signal.SIGHUP)
+        with cl.connect(running.url) as controller:
+            while "more" not in controller.backends:
+                controller.refresh_backends()
+        assert running.ask("POST", "/v1/volumes", {"backend": "more", "size": 1})[0] == 200
+
+
+def test_a_wrong_configuration_is_not_taken_over(folder: pathlib.Path) -> None:
+    with Service(folder).start() as running:
+        good = running.config.read_text()
+        running.config.write_text(good + "\n[backends.bad\n")
+        assert running.process is not None
+        running.process.send_signal(signal.SIGHUP)
+        while b"not reloaded" not in running.log.read_bytes():
+            threading.Event().wait(0.02)
+        assert running.ask("POST", "/v1/volumes", {"backend": "files", "size": 1})[0] == 200
+
+
+def test_an_idle_service_ends(folder: pathlib.Path) -> None:
+    with Service(folder).start("--idle-timeout", "0.5") as running:
+        assert running.process is not None
+        assert running.process.wait(60) == 0
+
+
+#: Does what systemd does before it starts a service: names it in LISTEN_PID and becomes it.
+AS_SYSTEMD = (
+    sys.executable,
+    "-c",
+    "import os, sys; os.environ['LISTEN_PID'] = str(os.getpid()); os.dup2(int(sys.argv[1]), 3);"
+    " os.execv(sys.argv[2], sys.argv[2:])",
+)
+
+
+def test_systemd_may_open_the_socket(folder: pathlib.Path) -> None:
+    made = Service(folder)
+    made.environment |= {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "cinderlib"}
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(made.socket))
+        listener.listen()
+        program = (*AS_SYSTEMD, str(listener.fileno()))
+        with made.start(program=program, pass_fds=(listener.fileno(),)):
+            assert made.ask("GET", "/health")[0] == 200
+            assert made.stop() == 0
+        assert made.socket.exists()  # it is systemd's, which starts the next one
