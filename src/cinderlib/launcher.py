@@ -1,9 +1,9 @@
 """What the installed command ``cinderlib`` runs: hands itself to a warm process if there is one.
 
-The command spends most of its time on imports. A running service has done them: this process then
-passes its arguments, folder, environment and standard streams over a socket, passes on signals, and
-exits as it is told. It imports as little as it can. Without a service, or where the service is not
-this user's to use, the command runs here.
+Imports take most of the command's time, and a running service has done them. This process passes
+its arguments, folder, environment and standard streams over a socket, forwards signals, and exits
+with the command's exit code. It imports as little as it can. Without a service, or if the service
+refuses this user, the command runs here.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main() -> None:
 def _hand_over(path: str) -> int | None:
     """Run the command in the warm process.
 
-    :returns: its exit code; ``None`` if nothing was handed over.
+    :returns: its exit code; ``None`` if no warm process accepted it.
     """
     import array
     import json
@@ -44,8 +44,8 @@ def _hand_over(path: str) -> int | None:
     closed = [number for number in range(3) if not _is_open(number)]
     connection = None
     try:
-        # The lowest free number is taken by whatever is opened next, and that must not be the
-        # connection.
+        # The next file that is opened gets the lowest free number, and the connection must not get
+        # the number of a standard stream.
         for _ in closed:
             os.open(os.devnull, os.O_RDWR)
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -65,7 +65,7 @@ def _hand_over(path: str) -> int | None:
         answer = b""
     if connection is not None and answer.startswith(b"pid "):
         return _wait(connection, int(answer[4:]))
-    # Nobody there, or refused: it runs here, with what was closed closed.
+    # No service, or it refused: the command runs here, with the same streams closed.
     for number in closed:
         os.close(number)
     return None
@@ -77,7 +77,7 @@ def _wait(connection: object, pid: int) -> int | None:
     def pass_on(number: int, frame: object) -> None:
         try:
             os.kill(pid, number)
-        except OSError:  # it has ended, and its exit code is on the way
+        except OSError:  # it has ended, and its exit code follows
             return
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGWINCH, signal.SIGQUIT):

@@ -1,20 +1,18 @@
-"""Where the service of this host is, for those who look for it.
+"""The sockets of the service of this host.
 
-Imported by the launcher of the command, which must start fast: nothing is imported here that takes
-long.
+The launcher of the command imports this module and must start fast, so it imports only ``os``.
 """
 
 from __future__ import annotations
 
 import os
 
-#: Names the service: the path of its socket, or ``none`` for no service.
+#: The environment variable with the path of a service's socket, or ``none`` for no service.
 VARIABLE = "CINDERLIB_SERVICE"
 
 
 def default_socket() -> str:
-    """Where the service listens if the configuration does not say: root's is for the host, a
-    user's for that user."""
+    """The default socket: root's service is for the host, a user's service for that user."""
     if os.geteuid() == 0:
         return "/run/cinderlib/cinderlib.sock"
     runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}"

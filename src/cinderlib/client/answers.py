@@ -11,7 +11,7 @@ import msgspec
 from cinderlib import errors
 from cinderlib.records import Secret
 
-#: The HTTP status for each kind of failure; what is not here is 500.
+#: The HTTP status for each error code; 500 for the others.
 STATUS: Mapping[str, int] = {
     "INVALID_ARGUMENT": 400,
     "OUT_OF_RANGE": 400,
@@ -66,7 +66,7 @@ def pages(records: Iterator[Any], *, lines: bool) -> Iterator[bytes]:
 
 
 def of_error(error: BaseException) -> dict[str, Any]:
-    """An error as it is sent: ``{'error': {...}}``."""
+    """The JSON form of an error: ``{'error': {...}}``."""
     if not isinstance(error, errors.CinderlibError):
         return {
             "error": {
@@ -101,7 +101,7 @@ def status(error: BaseException) -> int:
 
 
 def to_error(document: Mapping[str, Any]) -> errors.CinderlibError:
-    """The error that a service sent, of its own class where this version knows it."""
+    """The error that a service sent, of the same class if this version knows it."""
     kind = _CLASSES.get(str(document.get("type")), errors.CinderlibError)
     error = kind(str(document.get("message", "")), resource=document.get("resource"))
     error.retryable = bool(document.get("retryable"))

@@ -58,7 +58,7 @@ def connect(
     :param ca: file with the certificate that signed the service's.
     :param root_helper: the command that runs another as root, to attach on this host.
     :param my_ip: address of this host on the storage network.
-    :param state_path: folder for what this host knows of its attachments.
+    :param state_path: folder for the records of this host's attachments.
     :param progress: gets a :class:`cinderlib.Progress` while the service copies data for this
         program.
     :raises InvalidInput: the URL or a file is wrong.
@@ -137,7 +137,7 @@ class RemoteController(StoreQueries):
         """A backend of the service; its options are the service's.
 
         :raises BackendNotFound: the service has none of that name.
-        :raises Unsupported: options are given.
+        :raises Unsupported: there are options.
         """
         if driver_options:
             raise errors.Unsupported(
@@ -235,7 +235,7 @@ class RemoteController(StoreQueries):
 
 
 class RemoteDriver:
-    """What a backend asks its driver, asked of the service."""
+    """Answers the questions of a backend to its driver by requests to the service."""
 
     def __init__(self, transport: Transport, name: str) -> None:
         self._transport = transport

@@ -44,7 +44,7 @@ class Service(Protocol):
 
 
 class _Remote(Resource):
-    """What they have in common: a path in the service."""
+    """Base of the objects: a path in the service."""
 
     _collection: str
 
@@ -195,7 +195,7 @@ class RemoteConnection(_Remote, Connection):
         self._report(None)
 
     def save(self) -> None:
-        """Report the device that was set. Other fields of a connection stay as it was made."""
+        """Report the device that was set. Other fields of a connection cannot be changed."""
         other = self._edited.keys() - {"device"}
         if other:
             raise errors.Unsupported(

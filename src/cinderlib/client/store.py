@@ -31,7 +31,7 @@ PATHS: Mapping[type[Record], str] = {
 
 
 class RemoteStore(Store):
-    """Reads through the service. Nothing is written through it: each change is a verb."""
+    """Reads through the service, and does not write: each change is a verb."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -96,7 +96,7 @@ class RemoteStore(Store):
 
 
 def cursor(record: Record) -> str:
-    """Where in a list a record stands, also once it is gone: its creation time and its ID."""
+    """The position of a record in a list, even if it was deleted: creation time and ID."""
     created = record.created_at or datetime.datetime.fromtimestamp(0, datetime.UTC)
     return f"{created.isoformat()},{record.id}"
 

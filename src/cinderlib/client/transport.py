@@ -19,7 +19,7 @@ from cinderlib.client import answers
 from cinderlib.progress import Progress
 from cinderlib.records import new_id
 
-#: How often a call that may still run is asked for again when its connection breaks.
+#: How often the client requests the result of a call again after its connection broke.
 ATTEMPTS = 5
 
 _LINES = {"Accept": "application/x-ndjson"}
@@ -42,7 +42,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class Transport:
-    """Sends requests to a service. Threads have connections of their own.
+    """Sends requests to a service. Each thread has its own connection.
 
     :param url: ``unix:///path/of/socket`` or ``https://host:port``.
     :param certificate: file with this client's certificate, and its key if ``key`` is not given.
@@ -91,9 +91,10 @@ class Transport:
     def lines(self, path: str, **query: str | None) -> Iterator[bytes]:
         """The lines of a list as they arrive.
 
-        :raises CinderlibError: the service's error, once the first line is asked for.
+        :raises CinderlibError: the service's error, with the first line.
         """
-        # A connection of its own: others ask meanwhile, and the list may be left half read.
+        # A separate connection: the thread sends other requests meanwhile, and may not read the
+        # list to its end.
         connection = self._open()
         try:
             try:
@@ -119,7 +120,7 @@ class Transport:
     ) -> Any:
         """Do something, and wait until it is done.
 
-        A broken connection does not end the call: it is asked for again by its ID.
+        A broken connection does not end the call: the client requests its result again by its ID.
 
         :param report: gets how far it is.
         :raises CinderlibError: the service's error.
@@ -175,8 +176,8 @@ class Transport:
                 connection.request(method, target, body, dict(headers))
                 response: http.client.HTTPResponse = connection.getresponse()
             except http.client.RemoteDisconnected:
-                # A kept connection that the service has closed meanwhile: nothing was answered on
-                # it. What changes something is sent with an ID, so that it is not done twice.
+                # The service has closed a kept connection. A call that changes something is sent
+                # again with the same ID, so the service does it once.
                 self._close()
                 if fresh:
                     raise

@@ -34,7 +34,7 @@ LOG = logging.getLogger(__name__)
 
 #: The longest body of a request, in bytes.
 LONGEST = 4 * 1024**2
-#: How often a stream of progress says that the call still runs, in seconds.
+#: Seconds between two lines of a progress stream in which the progress has not changed.
 HEARTBEAT = 10.0
 
 JSON = "application/json"
@@ -53,7 +53,7 @@ class Application:
         self.calls = Calls()
         self.metrics = metrics
         self.configuration: str | None = None
-        # Reads have threads of their own: calls that wait for an array do not hold them up.
+        # Separate threads for reads: they do not wait for calls that wait for an array.
         self._reading = ThreadPoolExecutor(8, "read")
         self._changing = ThreadPoolExecutor(threads, "change")
         self.asgi = Starlette(
@@ -115,7 +115,7 @@ class Application:
         lines = _wants_lines(http)
         pages = answers.pages(result.records, lines=lines)
         try:
-            # Nothing is promised until the store has answered once.
+            # Send the status only after the store has answered once.
             start = await loop.run_in_executor(self._reading, _next_two, pages)
         except Exception as exc:
             return _error(exc)
@@ -206,7 +206,7 @@ class Application:
         return Response(b'{"status":"ok"}', media_type=JSON)
 
     async def _ready(self, http: HTTPRequest) -> Response:
-        """Whether the store answers; which backends are loaded is told, and no reason to say no."""
+        """Whether the store answers. Backends that are not loaded are listed, not errors."""
         loop = asyncio.get_running_loop()
         try:
             states = await loop.run_in_executor(self._reading, self._readiness)
@@ -242,7 +242,7 @@ async def _body(http: HTTPRequest, decoder: msgspec.json.Decoder[Any]) -> Any:
     received, length = bytearray(), 0
     async for chunk in http.stream():
         length += len(chunk)
-        # What is too long is read and dropped, so that the client gets to read the answer.
+        # Read a longer body to its end, so that the client gets to read the answer.
         if length <= LONGEST:
             received += chunk
     if length > LONGEST:

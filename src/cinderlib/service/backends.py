@@ -1,4 +1,4 @@
-"""The service's controller and the backends of its configuration, each loaded once it is used."""
+"""The service's controller, and the configured backends, each loaded when it is first used."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ class Backends:
         *,
         settled: Callable[[], None],
     ) -> None:
-        """Take over another configuration: what is new is loaded once it is used, what has other
-        options is loaded anew now, what is gone is not used any more.
+        """Apply another configuration: new backends are loaded when they are first used, changed
+        ones are loaded again now, removed ones are refused from now on.
 
         :param settled: returns once no call that runs now has the drivers from before.
         """

@@ -121,9 +121,9 @@ class Calls:
     def begin(
         self, verb: str, peer: Peer, *, id: str | None, fingerprint: str
     ) -> tuple[Call, bool]:
-        """A new call, or the one that the same client has begun with this ID before.
+        """A new call, or an earlier call of the same client with the same ID.
 
-        :param id: chosen by the client; asked again with it, the client gets the first result.
+        :param id: chosen by the client; a repeated request with it gets the first result.
         :param fingerprint: of the request, so that an ID is not used for another.
         :returns: the call, and whether it is new: then the caller runs it.
         :raises InvalidInput: the ID belongs to another request.

@@ -19,7 +19,7 @@ _FIRST = 3
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Passed:
-    """The sockets that systemd has opened, by the name of their unit's ``FileDescriptorName``."""
+    """The sockets that systemd has opened, by the ``FileDescriptorName`` of the unit."""
 
     by_name: dict[str, socket.socket]
 
@@ -42,12 +42,12 @@ def from_systemd() -> Passed:
 class UnixListener:
     """A UNIX socket at a path that one process at a time listens on.
 
-    A lock on a file beside it says whether somebody does, so that the socket of a process that was
-    killed is replaced and that of a live one is not.
+    The process holds a lock on a file in the same directory. The next service replaces the socket
+    of a process that was killed, and never that of a live one.
 
     :param mode: of the socket, such as ``0o660``.
     :param group: whose members may connect, by ID; by default the process's own.
-    :raises ConfigurationError: another service listens there, or it cannot be made.
+    :raises ConfigurationError: another service listens there, or it cannot be created.
     """
 
     def __init__(self, path: Path, *, mode: int, group: int | None) -> None:

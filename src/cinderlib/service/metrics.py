@@ -41,7 +41,7 @@ class Timed:
 
 
 class Metrics:
-    """What the service counts, and what it reads from the store when it is asked."""
+    """The service's counters, and gauges that are read from the store for each scrape."""
 
     def __init__(self, backends: Backends) -> None:
         self.registry = CollectorRegistry()
@@ -77,7 +77,7 @@ class Metrics:
 
 
 class _State(Collector):
-    """What the store and the drivers' last statistics say; no storage is asked."""
+    """Gauges from the store and from the drivers' last statistics, without a request to storage."""
 
     def __init__(self, backends: Backends) -> None:
         self._backends = backends

@@ -1,4 +1,4 @@
-"""The OpenAPI document of the service, from its routes and the types of its bodies."""
+"""The OpenAPI document of the service, from the routes and the types of the bodies."""
 
 from __future__ import annotations
 

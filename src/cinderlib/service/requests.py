@@ -1,4 +1,4 @@
-"""The bodies of requests. Sizes are GiB, as in the API; fields mean what they mean there."""
+"""The bodies of requests. Sizes are GiB, and fields have the same meaning as in the API."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Body(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_on
 
 class CreateVolume(Body):
     """A new volume, or a copy: with ``source_volid`` of a volume, with ``snapshot_id`` of a
-    snapshot. Exactly one of these two and ``backend`` is given."""
+    snapshot. A request has exactly one of these two and ``backend``."""
 
     backend: str | msgspec.UnsetType = msgspec.UNSET
     source_volid: str | msgspec.UnsetType = msgspec.UNSET
@@ -92,7 +92,7 @@ class AttachVolume(Body):
 
 
 class Force(Body):
-    """Whether to go on although data that was not written can be lost, or a step fails."""
+    """Whether to continue although unwritten data can be lost, or a step fails."""
 
     force: bool = False
     ignore_errors: bool = False

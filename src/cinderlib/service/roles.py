@@ -1,4 +1,4 @@
-"""Who is on the other end of a connection, and what they may do."""
+"""The client of a connection, and its rights."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from cinderlib import errors
 
 
 class Role(enum.Enum):
-    """What a client may do. Each role includes the ones it names.
+    """The rights of a client.
 
-    ``READ`` sees everything but secrets, ``NODE`` connects volumes for its own host alone,
-    ``OPERATE`` changes volumes, snapshots and connections of any host, ``ADMINISTER`` also repairs,
-    recovers and reloads.
+    ``READ`` sees everything but secrets. ``NODE`` connects volumes for its own host alone.
+    ``OPERATE`` reads, and changes volumes, snapshots and connections of any host.
+    ``ADMINISTER`` also recovers and reconciles.
     """
 
     READ = "read"
@@ -27,7 +27,7 @@ class Role(enum.Enum):
     ADMINISTER = "administer"
 
     def includes(self, other: Role) -> bool:
-        """Whether a client with this role may do what the other role may."""
+        """Whether this role has all rights of another role."""
         return other in _INCLUDES[self]
 
 

@@ -16,11 +16,11 @@ class Route:
     """One kind of request.
 
     :ivar path: with ``{id}`` in the place of an ID or a name.
-    :ivar name: of what it does, in metrics and logs: ``'volume.create'``.
+    :ivar name: the operation in metrics and logs: ``'volume.create'``.
     :ivar verb: does it.
-    :ivar answer: the type of what is sent back, for the OpenAPI document.
-    :ivar query: parameters that the query can have, and what each is.
-    :ivar changes: whether it changes something, so that it goes on when the client leaves.
+    :ivar answer: the type of the answer, for the OpenAPI document.
+    :ivar query: the parameters of the query, with their descriptions.
+    :ivar changes: whether it changes something; it then continues when the client disconnects.
     """
 
     method: str
@@ -39,7 +39,7 @@ class Route:
 
 _PAGE = {
     "limit": "at most so many",
-    "after": "only those that come after the one with this ID",
+    "after": "only those after the record with this ID",
     "backend": "only those on this backend",
 }
 _NAME = {"name": "only those with exactly this name"}

@@ -40,7 +40,7 @@ class Options:
     :ivar socket: path of the UNIX socket.
     :ivar mode: of the socket.
     :ivar group: whose members may connect, by ID.
-    :ivar role: of the users whom the socket's mode lets in, besides root and the service's own.
+    :ivar role: of the users whom the socket's mode lets in, except root and the service's own user.
     :ivar listen: ``HOST:PORT`` for other hosts, with mutual TLS; by default none.
     :ivar certificate: file with the service's certificate, and its key if ``key`` is not given.
     :ivar client_ca: file with the certificates that clients' certificates must be signed by.
@@ -87,7 +87,7 @@ def options(table: Mapping[str, Any]) -> Options:
 
 
 class _Protocol(HttpToolsProtocol):
-    """HTTP of one connection: knows its client, and limits what it may send.
+    """HTTP of one connection: identifies its client, and limits the size of a request's head.
 
     :cvar identify: gives the client of a connection.
     """
@@ -103,7 +103,7 @@ class _Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        # Of what has come with the end of the head, the rest is the body.
+        # Data after the end of the head belongs to the body.
         self._head += len(data)
         if self._in_head and self._head > LONGEST_HEAD:
             self._refuse(431, b"Request Header Fields Too Large")
@@ -141,7 +141,7 @@ def _protocol(identify: Callable[[asyncio.Transport], Peer]) -> type[_Protocol]:
 class Server:
     """The running service.
 
-    :param reload: reads the configuration anew and applies it; called in a thread.
+    :param reload: reads the configuration again and applies it; called in a thread.
     :param configuration: its file, by which commands know that it is theirs.
     """
 
@@ -239,8 +239,8 @@ class Server:
         options = self.options
         if options.certificate is None or options.client_ca is None:
             raise errors.ConfigurationError(
-                "[service] listen needs a certificate and a client_ca: other hosts are only let in"
-                " with certificates of their own"
+                "[service] listen needs a certificate and a client_ca: clients on"
+                " other hosts must present certificates"
             )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_3

@@ -1,4 +1,4 @@
-"""What systemd is told of the service (sd_notify(3)); elsewhere nobody is."""
+"""Notifications to systemd (sd_notify(3)), if it has started the service."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socket
 
 
 def notify(state: str) -> None:
-    """Tell systemd, if it has started this process.
+    """Notify systemd, if it has started this process.
 
     :param state: such as ``'READY=1'``.
     """
@@ -22,7 +22,7 @@ def notify(state: str) -> None:
 
 
 def watchdog_interval() -> float | None:
-    """Seconds between two signs of life, half of what systemd waits; ``None`` if it does not."""
+    """Seconds between two watchdog notifications, half of systemd's limit; ``None`` without one."""
     if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     try:

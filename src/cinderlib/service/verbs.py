@@ -1,6 +1,6 @@
 """What the service does for each request, by the public API of the library.
 
-Each function takes a :class:`Request` and returns what is sent back. They run in threads.
+Each function takes a :class:`Request` and returns the answer. They run in threads.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Request(Generic[B]):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Listed:
-    """Records to send one after another, without secrets."""
+    """Records to send in sequence, without secrets."""
 
     records: Iterator[Record]
 
@@ -146,7 +146,7 @@ def show_backend(request: Request[requests.Nothing]) -> dict[str, Any]:
 
 
 def validate_connector(request: Request[requests.RegisterNode]) -> dict[str, Any]:
-    """Check whether a host's connector has what a backend's driver needs."""
+    """Check whether a host's connector is complete for a backend's driver."""
     request.backends.loaded(request.id).validate_connector(request.body.connector)
     return {"valid": True}
 
@@ -162,7 +162,7 @@ def snapshot_in_storage(request: Request[requests.Nothing]) -> dict[str, Any]:
 
 
 def show_stats(request: Request[requests.Nothing]) -> dict[str, Any]:
-    """Show a backend's capabilities and capacity; asks the storage with ``refresh=true``."""
+    """Show a backend's capabilities and capacity; ``refresh=true`` queries the storage."""
     backend = request.backends.loaded(request.id)
     return dict(backend.stats(refresh=request.query.get("refresh") == "true"))
 
@@ -219,7 +219,7 @@ def _changed(resource: Any, body: requests.Body) -> dict[str, Any]:
 
 
 def delete_volume(request: Request[requests.Nothing]) -> dict[str, Any]:
-    """Delete a volume and its data; one that does not exist is no error."""
+    """Delete a volume and its data; succeeds if it does not exist."""
     try:
         volume = _volume(request, request.id)
     except errors.VolumeNotFound:
@@ -236,7 +236,7 @@ def extend_volume(request: Request[requests.ExtendVolume]) -> dict[str, Any]:
 
 
 def revert_volume(request: Request[requests.RevertVolume]) -> dict[str, Any]:
-    """Revert a volume to one of its snapshots; newer data is lost."""
+    """Revert a volume to a snapshot; newer data is lost."""
     volume = _volume(request, request.id)
     volume.revert_to_snapshot(request.controller.snapshot(request.body.snapshot_id))
     return _shown(volume.record, changed=volume.changed)
@@ -335,7 +335,7 @@ def change_snapshot(request: Request[requests.ChangeSnapshot]) -> dict[str, Any]
 
 
 def delete_snapshot(request: Request[requests.Nothing]) -> dict[str, Any]:
-    """Delete a snapshot; one that does not exist is no error."""
+    """Delete a snapshot; succeeds if it does not exist."""
     try:
         snapshot = _loaded(request, request.controller.snapshot(request.id))
     except errors.SnapshotNotFound:
@@ -348,7 +348,7 @@ def delete_snapshot(request: Request[requests.Nothing]) -> dict[str, Any]:
 
 
 def reconcile(request: Request[requests.Reconcile]) -> list[dict[str, Any]]:
-    """Compare the store with a backend's storage, and repair or remove what is asked."""
+    """Compare the store with a backend's storage; repairs and removes on request."""
     backend = request.backends.loaded(request.id)
     found = backend.reconcile(repair=request.body.repair, remove=request.body.remove)
     return [dataclasses.asdict(each) for each in found]

@@ -1,8 +1,8 @@
 """A process that runs commands for clients: it has imported the command, and forks for each.
 
-It is forked off before the service starts threads. A child takes over the client's user, folder,
-environment and standard streams, and works through the service's socket as any client does, so it
-can do what that user can do and nothing more.
+The service forks it before it starts threads. A child takes over the client's user, folder,
+environment and standard streams. It uses the service's socket as any client does, with exactly the
+rights of that user.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class WarmCommand:
         self._path = path
 
     def stop(self) -> None:
-        """End it; commands that it runs go on."""
+        """End it; commands that it runs continue."""
         with contextlib.suppress(FileNotFoundError):
             self._path.unlink()
         with contextlib.suppress(ProcessLookupError, ChildProcessError):
@@ -67,9 +67,9 @@ def start(
 ) -> WarmCommand:
     """Start the process; the caller has no threads yet.
 
-    :param service_socket: the socket of its service.
-    :param mode: of its own socket, beside that one.
-    :param group: of its own socket, by ID; by default the process's own.
+    :param service_socket: the service's socket.
+    :param mode: of the process's socket, which is in the same directory.
+    :param group: of that socket, by ID; by default the process's group.
     :raises ConfigurationError: the socket cannot be created.
     """
     path = Path(service_address.command_socket(str(service_socket)))
@@ -123,7 +123,7 @@ class _Request:
 
 
 class _Listener:
-    """The loop of the process: takes requests, forks, and tells clients how children ended.
+    """The loop of the process: accepts requests, forks, and sends clients the exit codes.
 
     :param parent: the process to end with.
     """
@@ -199,7 +199,7 @@ class _Listener:
         self._selector.register(client, selectors.EVENT_READ, pid)
 
     def _left(self, pid: int) -> None:
-        """A client has gone without its command: the command ends as with its terminal."""
+        """A client disconnected before its command ended: end it as if its terminal closed."""
         client = self._clients.pop(pid)
         self._selector.unregister(client)
         client.close()
@@ -259,7 +259,7 @@ def _receive(client: socket.socket) -> tuple[bytes, tuple[int, ...]]:
 
 
 def _request(client: socket.socket, text: bytes, streams: tuple[int, ...]) -> _Request | None:
-    """What is asked; ``None`` if this process cannot act for the client's user."""
+    """The client's request; ``None`` if this process cannot act for the client's user."""
     _, uid, gid = _UCRED.unpack(
         client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
     )
