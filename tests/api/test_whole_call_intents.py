@@ -108,7 +108,7 @@ def test_an_interrupted_call_for_both_halves(
 def test_recovery_keeps_off_a_connection_that_is_being_attached(
     controller: cl.Controller, backend: cl.Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recovery, "PATIENCE_WITH_THE_DEAD", 0.05)
+    monkeypatch.setattr(recovery, "PATIENCE_IF_DEAD", 0.05)
     volume = backend.create_volume(1)
     interrupt(controller, "attach", lambda volume: volume.attach(), volume)
     (whole,) = controller.store.find(IntentRecord)

@@ -205,7 +205,7 @@ class Controller(StoreQueries):
             backend = Backend._make(self, name, given, driver)
             self._backends[name] = backend
         if self._recover_at_start:
-            told = recovery.recover(self.journal, name, owed=False)
+            told = recovery.recover(self.journal, name, pending_unmaps=False)
             settled = [each for each in told if each.outcome in ("finished", "undone")]
             with self._loading:
                 self._settled_by_loading += settled

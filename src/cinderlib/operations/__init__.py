@@ -1,8 +1,7 @@
-"""The one way to change storage: take the lock, record the intent, call the driver, record the
-result.
+"""All operations that change storage: lock, record the intent, call the driver, record the result.
 
-Every verb is a function of plain records. It reads what matters from the store under the lock, so
-that a stale object cannot do harm, refuses before anything is touched, and answers with the record
-as stored and whether anything changed. :mod:`.journal` says what happens when a step fails or is
-the last one before a crash; next to each verb stands the function that recovers it.
+An operation is a function of records. It reads the current records under the lock, because the
+caller's can be stale. It checks its arguments before any change. It returns the stored record, and
+whether this call changed it. :mod:`.journal` handles failures and crashes; the function that
+recovers an operation follows it in the same module.
 """

@@ -1,7 +1,7 @@
-"""Attachments: attach and detach, the host half of a connection, and what spans both halves.
+"""Attachments: attach and detach on this host, and recovery of compound operations.
 
-They change under a lock of the connection's own, so that a host that takes its time keeps no other
-from the volume.
+They hold the lock of the connection, not of the volume, so a slow host does not block other users
+of the volume.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from cinderlib.operations.journal import Journal, intents_of, recovers
 from cinderlib.persistence.base import Query, Remove
 from cinderlib.records import ConnectionRecord, IntentRecord, Secret, VolumeRecord, replace
 
-#: What only the host that began it can settle.
-ON_THE_HOST = whole_call_intents.WHOLE | {"connection.attach", "connection.detach"}
+#: Operations that can only be settled on the host that started them.
+ON_THE_HOST = whole_call_intents.WHOLE_CALLS | {"connection.attach", "connection.detach"}
 
 
 def attach(journal: Journal, connection_id: str) -> tuple[ConnectionRecord, bool]:
-    """Make a device of a connection on this host.
+    """Attach a connection on this host, which creates its device.
 
-    :returns: the record with its ``device``, and whether it was attached now.
-    :raises InvalidConnection: it is attached on another host already.
-    :raises NodeError: the host could not attach it; nothing of it is left.
+    :returns: the record with its ``device``, and whether it was attached by this call.
+    :raises InvalidConnection: it is already attached on another host.
+    :raises NodeError: the host could not attach it; the device was removed again.
     """
     lock = whole_call_intents.host_lock_name(connection_id)
     with journal.locks.hold(lock):
@@ -44,11 +44,10 @@ def attach(journal: Journal, connection_id: str) -> tuple[ConnectionRecord, bool
                 "connection.attach", lock, connection, before=connection, data=data
             )
         try:
-            # Asked again of a host that has it, attach finds the device that is there; after a
-            # reboot there is none and it is made anew.
+            # If it is attached already, this finds the device, or creates it again after a reboot.
             device = journal.host.attach(attaching, volume)
         except BaseException as exc:
-            # A call for both halves undoes its other half next, and its intent stays until then.
+            # A compound operation disconnects next, and its intent stays until then.
             if (already or _is_removed(journal, attaching, exc)) and ours is None:
                 journal.fail(intent, attaching, attaching)
             raise
@@ -58,16 +57,16 @@ def attach(journal: Journal, connection_id: str) -> tuple[ConnectionRecord, bool
             device=Secret(device),
             attached_host=connection.attached_host or this_host(),
         )
-        # Whoever began a call for both halves before: it is attached now.
+        # An earlier compound operation was interrupted; this attach completes it.
         rest = [Remove(IntentRecord, whole.id)] if whole is not None and ours is None else []
         return journal.finish_with(intent, done, attaching, attached, *rest), not already
 
 
 def _settled(journal: Journal, connection_id: str) -> tuple[ConnectionRecord, IntentRecord | None]:
-    """A connection, interrupted operations of its host half settled; its lock is held.
+    """The connection, after its interrupted attach or detach is settled; its lock is held.
 
-    :returns: also the intent of a call for both halves that has not come to its end.
-    :raises ConnectionNotFound: there is none.
+    :returns: also the intent of a compound operation that is not complete.
+    :raises ConnectionNotFound: it does not exist.
     """
     here, intents = journal.store.query(
         Query(ConnectionRecord, "id", connection_id), intents_of(connection_id)
@@ -80,7 +79,7 @@ def _settled(journal: Journal, connection_id: str) -> tuple[ConnectionRecord, In
 
 
 def _is_of_this_call(journal: Journal, whole: IntentRecord | None) -> bool:
-    """Whether this is the host half of a call for both: its intent is then this half's."""
+    """Whether this attach is part of a compound operation, and uses that operation's intent."""
     return (
         whole is not None
         and whole.operation == whole_call_intents.ATTACH
@@ -89,10 +88,9 @@ def _is_of_this_call(journal: Journal, whole: IntentRecord | None) -> bool:
 
 
 def _is_removed(journal: Journal, connection: ConnectionRecord, cause: BaseException) -> bool:
-    """Remove what an attach that failed may have made: it may have failed after the device was
-    there.
+    """Remove the device of a failed attach, which may have failed after creating it.
 
-    :returns: whether it is gone. Else the intent must stay, so that it is not forgotten.
+    :returns: whether it was removed. If not, the intent must stay in the store.
     """
     try:
         whole_call_intents.remove_device(journal, connection, force=True)
@@ -104,8 +102,8 @@ def _is_removed(journal: Journal, connection: ConnectionRecord, cause: BaseExcep
 
 @recovers("connection.attach")
 def recover_attach(journal: Journal, intent: IntentRecord) -> str:
-    """There may be a device that nobody knows of: remove it. One that was there before is kept, and
-    what is missing of it made."""
+    """Remove the device, which no record mentions. If the connection was attached before, keep or
+    restore its device."""
     connection = journal.store.get(ConnectionRecord, intent.resource_id)
     if connection is not None and intent.data.get("again"):
         volume = journal.store.get(VolumeRecord, connection.volume_id)
@@ -131,12 +129,12 @@ def detach(
 ) -> tuple[ConnectionRecord, bool]:
     """Remove the device of a connection from this host; the volume stays mapped.
 
-    :param force: also when data that is not written yet is lost by it.
-    :param ignore_errors: with ``force``, whether errors are passed over.
-    :param to_disconnect: whether the caller disconnects it next, and that is to be done by recovery
-        when it never comes to it.
-    :returns: the record without a device, and whether there was one.
-    :raises NodeError: something of it is still on this host.
+    :param force: detach even if unwritten data is lost.
+    :param ignore_errors: with ``force``, whether errors are ignored.
+    :param to_disconnect: whether the caller disconnects it next. If the disconnect never happens,
+        recovery completes it.
+    :returns: the record without a device, and whether it had one.
+    :raises NodeError: the device could not be removed completely.
     """
     lock = whole_call_intents.host_lock_name(connection_id)
     with journal.locks.hold(lock):
@@ -156,12 +154,12 @@ def detach(
         try:
             journal.host.detach(detaching, force=force, ignore_errors=ignore_errors)
         except BaseException:
-            # The device stays recorded, so that it can be tried again.
+            # The device stays recorded, so the detach can be repeated.
             journal.fail(intent, detaching, detaching)
             raise
         detached = replace(detaching, device=None)
         if to_disconnect:
-            # The disconnect records that, and the intent stays until then.
+            # The disconnect records the result, and the intent stays until then.
             return detached, True
         done = f"Volume {connection.volume_id} was detached"
         return journal.finish_with(intent, done, detaching, detached), True
@@ -169,7 +167,7 @@ def detach(
 
 @recovers("connection.detach")
 def recover_detach(journal: Journal, intent: IntentRecord) -> str:
-    """The device may be half gone: go on to the end, unless it is in use again."""
+    """The device may be partly removed: complete the detach, unless it is in use again."""
     try:
         _detached(journal, intent, force=bool(intent.data.get("force")))
     except errors.DeviceInUse:
@@ -181,7 +179,7 @@ def recover_detach(journal: Journal, intent: IntentRecord) -> str:
 def _detached(journal: Journal, intent: IntentRecord, *, force: bool) -> None:
     connection = journal.store.get(ConnectionRecord, intent.resource_id)
     if connection is None:
-        journal.finish(intent, "Nothing was done")
+        journal.finish(intent, "No change was made")
         return
     whole_call_intents.remove_device(journal, connection, force=force)
     journal.finish_with(
@@ -194,7 +192,7 @@ def _detached(journal: Journal, intent: IntentRecord, *, force: bool) -> None:
 
 @recovers("volume.attach")
 def recover_whole_attach(journal: Journal, intent: IntentRecord) -> str:
-    """Nobody was told of it: undo both halves."""
+    """No caller received the device: detach and disconnect."""
     connection = journal.store.get(ConnectionRecord, intent.resource_id)
     if connection is not None:
         whole_call_intents.remove_device(journal, connection, force=True)
@@ -204,7 +202,7 @@ def recover_whole_attach(journal: Journal, intent: IntentRecord) -> str:
 
 @recovers("volume.detach")
 def recover_whole_detach(journal: Journal, intent: IntentRecord) -> str:
-    """Something of it may be done already: go on to the end, unless it is in use again."""
+    """The device may be detached already: complete the operation, unless it is in use again."""
     connection = journal.store.get(ConnectionRecord, intent.resource_id)
     if connection is not None:
         try:

@@ -1,4 +1,4 @@
-"""What reconciliation looks at, and what it makes of it. Nothing is changed here."""
+"""Finds the discrepancies between store and storage, without changing either."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cinderlib import errors
 from cinderlib.drivers.port import InStorage
 from cinderlib.operations import connections, recovery, repairs, snapshots, volumes
 from cinderlib.operations.discrepancies import Act, Case, Discrepancy
-from cinderlib.operations.journal import OWED, Journal
+from cinderlib.operations.journal import PENDING_UNMAPS, Journal
 from cinderlib.operations.unmapping import unmapped_host
 from cinderlib.persistence.host_key import host_of
 from cinderlib.records import (
@@ -25,7 +25,7 @@ from cinderlib.records import (
 )
 
 R = TypeVar("R", bound=Record)
-#: What the storage has by itself.
+#: Kinds of records that have a counterpart on the storage.
 Stored = VolumeRecord | SnapshotRecord
 
 _TRANSITIONAL: dict[type[Record], frozenset[str]] = {
@@ -33,11 +33,11 @@ _TRANSITIONAL: dict[type[Record], frozenset[str]] = {
     SnapshotRecord: snapshots.TRANSITIONAL,
     ConnectionRecord: connections.TRANSITIONAL,
 }
-#: States of which nothing follows for the storage: it may have the resource or not.
+#: States in which the storage may or may not have the resource.
 _UNKNOWN = volumes.TRANSITIONAL | {"error", "error_deleting"}
 #: How many resources a detail names.
 _NAMED = 5
-#: What to do about a failure, by the status that it left.
+#: Advice for a failure, by the status of the resource.
 _ADVICE = {
     "error": "create or revert it again, or delete it",
     "error_deleting": "delete it again",
@@ -48,7 +48,7 @@ _ADVICE = {
 
 
 class Comparison:
-    """One look at a backend.
+    """One comparison of a backend's records with its storage.
 
     :param backend: its name; it is loaded.
     """
@@ -61,9 +61,9 @@ class Comparison:
         self._cases: list[Case] = []
 
     def cases(self) -> list[Case]:
-        """All that is found.
+        """All discrepancies.
 
-        :raises DriverError: the storage does not answer.
+        :raises DriverError: the storage does not respond.
         """
         self._cases = []
         found_volumes = self._read(VolumeRecord)
@@ -118,7 +118,7 @@ class Comparison:
     def _intents(self, intents: Sequence[IntentRecord]) -> None:
         for intent in intents:
             settle = partial(repairs.settle, self._journal, intent)
-            if intent.operation in OWED:
+            if intent.operation in PENDING_UNMAPS:
                 detail = (
                     f"{unmapped_host(intent)} may still reach it: the driver could not unmap it"
                     " after a forced disconnect or a failed connect"
@@ -137,7 +137,7 @@ class Comparison:
             elif record.status.startswith("error"):
                 advice = _ADVICE.get(record.status, "delete it, or bring it in order")
                 repair = None
-                # What failed to be connected was given to nobody, and what was to go has to.
+                # No caller received a failed connection; a failed disconnect must be completed.
                 if isinstance(record, ConnectionRecord) and record.device is None:
                     repair = partial(repairs.disconnect, self._journal, record)
                 self._add(
@@ -151,7 +151,7 @@ class Comparison:
         its_snapshots: Sequence[SnapshotRecord],
         its_connections: Sequence[ConnectionRecord],
     ) -> None:
-        """What records say of each other."""
+        """Check the relations between records."""
         of_volume: dict[str, list[ConnectionRecord]] = {volume.id: [] for volume in found}
         for connection in its_connections:
             of_volume.setdefault(connection.volume_id, []).append(connection)
@@ -200,12 +200,12 @@ class Comparison:
         return current is not None and not repairs.fits(current, found)
 
     def _is_dangling(self, record: SnapshotRecord | ConnectionRecord) -> bool:
-        # The volume goes last: it is looked for before what it has.
+        # A volume is deleted last, so it is checked before its snapshots and connections.
         return not self._knows("volume", record.volume_id) and self._knows(record.kind, record.id)
 
     def _holds(self, record: R, still: Callable[[R], bool]) -> bool:
-        """Whether a suspicion holds while nobody works on the volume. Of what cannot be read
-        nothing is known."""
+        """Whether a suspected discrepancy persists under the volume's lock. ``False`` if the
+        record cannot be read."""
         volume_id = getattr(record, "volume_id", record.id)
         try:
             with self._journal.locks.hold(volumes.lock_name(volume_id), timeout=recovery.PATIENCE):
@@ -214,7 +214,7 @@ class Comparison:
             return False
 
     def _knows(self, kind: str, id: str) -> bool:
-        """Whether the store has it, on whichever backend and in whatever state."""
+        """Whether the store has a record of it, on any backend and with any status."""
         try:
             return self._store.get(KINDS[kind], id) is not None
         except errors.DamagedRecord:
@@ -225,12 +225,11 @@ class Comparison:
     def _storage(
         self, found: Sequence[VolumeRecord], its_snapshots: Sequence[SnapshotRecord]
     ) -> None:
-        """Compare with what the storage has.
+        """Compare the records with the resources on the storage.
 
-        What is made now is in the store before it is on the storage, and what is deleted now is in
-        the store longer than on the storage. So what the storage had and the store then has not,
-        was deleted in between, or is an orphan: then it is still there at a second look. The other
-        way round it is the same.
+        A record is stored before its resource is created, and removed after its resource is
+        deleted. So a resource without a record was deleted in the meantime, or it is an orphan: an
+        orphan is still in a second listing. Missing resources are also checked twice.
         """
         listed = self._driver.listing(found, its_snapshots)
         there = {(item.kind, item.id): item for item in listed.found}
@@ -263,7 +262,7 @@ class Comparison:
             self._unverified(kind, records)
 
     def _is_missing(self, record: Stored) -> bool:
-        """Ask once more, by name: a listing can leave out what the driver cannot open just now."""
+        """Check again by name: a listing can omit resources that the driver cannot open now."""
         return self._is_settled(record) and self._exists(record) is False
 
     def _exists(self, record: Stored) -> bool | None:
@@ -291,9 +290,9 @@ class Comparison:
         names = [record.name or record.id for record in records[:_NAMED]]
         more = ["..."] if len(records) > _NAMED else []
         detail = (
-            f"the driver cannot tell whether the storage has {len(records)} of its {kind}s:"
-            f" {', '.join([*names, *more])}. Look for them on the storage; one that is gone can be"
-            " deleted as usual"
+            f"the driver cannot determine whether the storage has these {len(records)} {kind}s:"
+            f" {', '.join([*names, *more])}. Check the storage; records of missing"
+            " ones can be deleted as usual"
         )
         self._add("unverified", kind, "", detail)
 

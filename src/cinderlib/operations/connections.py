@@ -1,10 +1,10 @@
-"""Connections: connect and disconnect, the controller half.
+"""Connections: connect and disconnect, on the controller.
 
-They change under the lock of the volume. A volume is exported when its first
-connection is made and unexported when its last one goes; a host has one connection to a volume.
+They change under the lock of the volume. A volume is exported with its first
+connection and unexported with its last one. A host has one connection to a volume.
 
-The host half is in :mod:`.attachments`, and what calls for both have in common in
-:mod:`.whole_call_intents`.
+The node's side is in :mod:`.attachments`. The intents of compound operations, which use both sides,
+are in :mod:`.whole_call_intents`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from cinderlib import errors
 from cinderlib.operations import volumes, whole_call_intents
-from cinderlib.operations.journal import Journal, intents_of, lost, recovers
+from cinderlib.operations.journal import Journal, intents_of, raise_not_found, recovers
 from cinderlib.operations.refusals import status_after
 from cinderlib.operations.unmapping import (
     forced,
@@ -39,7 +39,7 @@ from cinderlib.records import (
 LOG = logging.getLogger(__name__)
 
 TRANSITIONAL = frozenset({"attaching", "detaching"})
-#: How many connections of a volume say whether one of them is the last: that one, and another.
+#: How many connections of a volume to read to know whether one is the last: it and another one.
 ENOUGH = 2
 
 
@@ -53,18 +53,19 @@ def connect(
 ) -> tuple[ConnectionRecord, VolumeRecord, bool]:
     """Export and map a volume for the host that ``connection.connector`` describes.
 
-    :param connection: the record to make; not stored yet.
-    :param asked: the fields that the caller named; a connection of that host must agree in these.
-    :param to_attach: whether the caller attaches it next, and it is to be undone when that is
-        never done.
+    :param connection: the record to create; not stored yet.
+    :param asked: the fields that the caller specified; an existing connection of that host must
+        have the same values.
+    :param to_attach: whether the caller attaches it next. If the attach never happens, recovery
+        removes the connection.
     :param migrating: whether a volume that is not multiattach may stay connected to the host from
         which it migrates.
-    :returns: the stored record, which for a host that is connected already is the one that is
-        there, its volume's, and whether it was made now.
+    :returns: the stored record (the existing one if the host is already connected), the record of
+        its volume, and whether the connection was created by this call.
     :raises InvalidVolume: the volume is connected to another host and neither multiattach nor
-        migrating, or is in no state to be used.
-    :raises InvalidConnector: the driver needs more than the connector says.
-    :raises AlreadyExists: the host is connected in another way.
+        migrating, or its status does not allow it.
+    :raises InvalidConnector: the driver needs properties that the connector does not have.
+    :raises AlreadyExists: the host is connected with other properties.
     """
     while True:
         there, volume, made = _connect(
@@ -110,9 +111,9 @@ def _connect(
         if others and not (volume.multiattach or migrating or driver.info.live_migration):
             _refuse_another_instance(journal, volume, connection)
         driver.validate_connector(connection.connector)
-        journal.try_owed(intents)
+        journal.retry_pending_unmaps(intents)
         if there is not None:
-            # A connect or disconnect of this host that failed: take its place.
+            # An earlier connect or disconnect of this host failed: replace its record.
             connection = replace(
                 connection, id=there.id, version=there.version, created_at=there.created_at
             )
@@ -140,7 +141,7 @@ def _connect(
             if to_attach
             else Remove(IntentRecord, ready.id)
         )
-        used, written, *_ = journal.finish_with_all(
+        used, written, *_ = journal.finish_with_records(
             intent, done, exported, in_use, Put(ready), whole
         )
         return cast(ConnectionRecord, written), cast(VolumeRecord, used), True
@@ -149,7 +150,7 @@ def _connect(
 def get(journal: Journal, connection_id: str) -> ConnectionRecord:
     connection = journal.store.get(ConnectionRecord, connection_id)
     if connection is None:
-        lost(errors.ConnectionNotFound, "connection", connection_id)
+        raise_not_found(errors.ConnectionNotFound, "connection", connection_id)
     return connection
 
 
@@ -175,7 +176,7 @@ def _settle(journal: Journal, found: Sequence[ConnectionRecord]) -> bool:
 
 
 def _settle_all(journal: Journal, volume_id: str) -> None:
-    """The same for all that the volume has: where one was interrupted, others may have been."""
+    """Settle all connections of the volume: if one was interrupted, others may be too."""
     _settle(journal, journal.store.find(ConnectionRecord, {"volume_id": volume_id}))
 
 
@@ -208,14 +209,15 @@ def _refuse_different(there: ConnectionRecord, asked: Mapping[str, Any]) -> None
     differ = {
         field: (getattr(there, field), value)
         for field, value in asked.items()
-        # Who names no host is told apart by the connector alone.
+        # Without a host name, only the connector identifies the host.
         if getattr(there, field) != value
         and not (field == "attached_host" and not there.attached_host)
     }
     if differ:
-        told = ", ".join(f"{f} is {a!r}, not {b!r}" for f, (a, b) in sorted(differ.items()))
+        differing = ", ".join(f"{f} is {a!r}, not {b!r}" for f, (a, b) in sorted(differ.items()))
         raise errors.AlreadyExists(
-            f"Volume {there.volume_id} is connected to {host_of(there)} in another way: {told}",
+            f"Volume {there.volume_id} is already connected to {host_of(there)} with other"
+            f" properties: {differing}",
             resource=there.id,
             differences=differ,
         )
@@ -231,11 +233,11 @@ def _undo_connect(
     last: bool,
     exported: bool,
 ) -> None:
-    """Undo a connect whose driver call failed, as Cinder's manager does. What cannot be undone now
-    is remembered, and nothing waits for it.
+    """Undo a connect whose driver call failed, as Cinder's manager does. If that fails, a pending
+    unmap is recorded, which does not block the volume.
 
-    :param failed_before: the connection of the host that the connect was to replace; it stays as it
-        was, since its mapping may still exist.
+    :param failed_before: the failed connection of the host that this connect replaces; it keeps
+        its status, because its mapping may still exist.
     :param last: whether no other host needs the export.
     :param exported: whether create_export() succeeded.
     """
@@ -264,15 +266,15 @@ def _undo_connect(
 
 
 def _outcome_is_unknown(error: BaseException) -> bool:
-    """Whether the storage may have done what the driver failed to do: the driver gave up waiting,
-    or was interrupted."""
+    """Whether the storage may have executed the request: the driver timed out or was
+    interrupted."""
     return not isinstance(error, errors.CinderlibError) or isinstance(error, errors.DriverTimeout)
 
 
 @recovers("connection.connect")
 def recover_connect(journal: Journal, intent: IntentRecord) -> str:
-    """Nobody was told of the connection: undo. It may not have been mapped, and drivers can fail to
-    unmap what is not mapped, so a failure is remembered and does not block the volume."""
+    """No caller received the connection: undo it. It may not be mapped, and drivers can fail to
+    unmap in that case. A failure is recorded as a pending unmap and does not block the volume."""
     settle_disconnected(journal, intent, "connect", remember=True)
     return "undone"
 
@@ -287,11 +289,11 @@ def disconnect(
 ) -> VolumeRecord | None:
     """Unmap a volume from a host, and remove the export with the last connection.
 
-    :param volume_id: of the volume, if it is known.
-    :param force: also when the driver says that it cannot.
-    :param detached: whether the call for both halves that this belongs to has just detached it.
-    :returns: the volume as it is then; ``None`` when there was no such connection.
-    :raises InvalidConnection: the volume is attached on this very host; detach it first.
+    :param volume_id: the ID of the volume, if it is known.
+    :param force: remove the connection even if the driver fails.
+    :param detached: whether the compound operation that this call belongs to has just detached it.
+    :returns: the updated volume, or ``None`` if the connection does not exist.
+    :raises InvalidConnection: the volume is attached on this host; detach it first.
     """
     if volume_id is None:
         found = journal.store.get(ConnectionRecord, connection_id)
@@ -305,7 +307,7 @@ def disconnect(
         intents_of(connection_id),
         intents_of(volume_id),
     )
-    # The second keeps an attach or detach of it away, which don't change the volume.
+    # The second lock excludes an attach or detach of it, which do not hold the volume's lock.
     with journal.locks.hold(lock, whole_call_intents.host_lock_name(connection_id)):
         volume, (here, some, of_connection, intents) = volumes.find(journal, volume_id, *queries)
         if here and here[0].volume_id != volume_id:
@@ -321,7 +323,7 @@ def disconnect(
         if not here:
             return None
         stored: ConnectionRecord = here[0]
-        # It may never have been mapped, and drivers can fail to unmap what is not mapped.
+        # It may not be mapped, and drivers can fail to unmap in that case.
         force = force or stored.status == "error_attaching"
         connection = _settled_whole(journal, stored, of_connection, detached=detached, force=force)
         others = [other for other in some if other.id != connection_id]
@@ -332,9 +334,9 @@ def disconnect(
                 resource=connection_id,
             )
         if volume is None:
-            lost(errors.VolumeNotFound, "volume", volume_id)
+            raise_not_found(errors.VolumeNotFound, "volume", volume_id)
         driver = journal.driver(volume.backend)
-        journal.try_owed(intents)
+        journal.retry_pending_unmaps(intents)
         intent, detaching = journal.begin(
             "connection.disconnect",
             lock,
@@ -342,7 +344,7 @@ def disconnect(
             before=stored,
             data={"force": force},
         )
-        owed: list[Change] = []
+        unmap_changes: list[Change] = []
         try:
             after = unmap(driver, volume, detaching, last=not others, force=force)
         except BaseException as exc:
@@ -351,20 +353,22 @@ def disconnect(
                 journal.fail(intent, detaching, replace(detaching, status=status))
                 raise
             _warn_left(connection, exc)
-            owed.append(Put(unmap_intent(detaching)))
+            unmap_changes.append(Put(unmap_intent(detaching)))
             after = forced(driver, volume, last=not others)
         else:
-            owed += settled_with(intents, detaching)
+            unmap_changes += settled_with(intents, detaching)
         done = f"Volume {volume.id} was disconnected from {host_of(connection)}"
         gone = _gone(connection)
-        return journal.finish_with(intent, done, volume, _without(after, others), *gone, *owed)
+        return journal.finish_with(
+            intent, done, volume, _without(after, others), *gone, *unmap_changes
+        )
 
 
 def _settle_or_give_up(journal: Journal, connection_id: str, lock: str) -> bool:
-    """An interrupted connect or disconnect that the driver cannot settle is not in the way of a
-    forced one, which does the same and remembers what is left.
+    """Settle an interrupted connect or disconnect, or drop it if the driver fails: the forced
+    disconnect that follows does the same and records a pending unmap.
 
-    :returns: whether there was one.
+    :returns: whether an operation was interrupted.
     """
     try:
         return journal.settle(connection_id, lock)
@@ -381,11 +385,11 @@ def _settle_or_give_up(journal: Journal, connection_id: str, lock: str) -> bool:
 
 
 def _settle_here(journal: Journal, found: Sequence[IntentRecord], *, force: bool) -> bool:
-    """An attach or detach of this host that was interrupted; nobody knows of its device once the
-    connection is gone.
+    """Settle an interrupted attach or detach of this host, before the connection is deleted: only
+    the connection leads to its device.
 
     :param found: the intents of the connection.
-    :returns: whether there was one.
+    :returns: whether an operation was interrupted.
     """
     settled = False
     for intent in found:
@@ -409,10 +413,10 @@ def _settled_whole(
     detached: bool,
     force: bool,
 ) -> ConnectionRecord:
-    """The same for a call for both halves, of which this may be the end.
+    """Settle a compound operation, of which this disconnect may be the last step.
 
-    :param detached: whether that call has just detached it; another may have attached it since, and
-        has then ended that call's intent.
+    :param detached: whether that operation has just detached the device. Another process may have
+        attached it since, and has then removed the intent.
     """
     whole = whole_call_intents.among(found)
     if detached and whole is not None and whole.operation == whole_call_intents.DETACH:
@@ -433,7 +437,7 @@ def _without(volume: VolumeRecord, others: Sequence[ConnectionRecord]) -> Volume
 
 @recovers("connection.disconnect")
 def recover_disconnect(journal: Journal, intent: IntentRecord) -> str:
-    """The host may be cut off already: go on to the end."""
+    """The host may be unmapped already: complete the disconnect."""
     settle_disconnected(journal, intent, "disconnect")
     return "finished"
 
@@ -441,18 +445,18 @@ def recover_disconnect(journal: Journal, intent: IntentRecord) -> str:
 def settle_disconnected(
     journal: Journal, intent: IntentRecord, what: str, *, remember: bool = False
 ) -> None:
-    """Unmap the connection of an interrupted operation and forget it.
+    """Unmap the connection of an interrupted operation and remove its record.
 
-    :param what: the operation, for the error when it cannot be recorded.
-    :param remember: whether a mapping that the driver cannot remove is remembered as left, and not
-        an error.
+    :param what: the operation, for the error if the result cannot be recorded.
+    :param remember: whether to record a pending unmap if the driver fails, instead of raising the
+        error.
     """
     connection = journal.store.get(ConnectionRecord, intent.resource_id)
     volume = (
         journal.store.get(VolumeRecord, connection.volume_id) if connection is not None else None
     )
     if connection is None or volume is None:
-        journal.finish(intent, "Nothing was done", Remove(ConnectionRecord, intent.resource_id))
+        journal.finish(intent, "No change was made", Remove(ConnectionRecord, intent.resource_id))
         return
     (some,) = journal.store.query(_of_volume(volume.id, limit=ENOUGH))
     others = [other for other in some if other.id != connection.id]

@@ -1,34 +1,34 @@
-"""What reconciliation finds, and what can be done about it."""
+"""Discrepancies between store and storage, and their remedies."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
 
-#: Does what a case can have done.
+#: Applies a remedy.
 Act = Callable[[], None]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Discrepancy:
-    """Something in which store and storage do not agree, or that nobody works on any more.
+    """A difference between store and storage, or an operation that did not complete.
 
-    :ivar problem: ``'orphan'`` (only the storage has it), ``'missing'`` (only the store has it),
-        ``'unverified'`` (the driver cannot tell whether the storage has these),
-        ``'dangling'`` (its volume is not in the store), ``'interrupted'``, ``'unmapped'`` (a forced
-        disconnect or a failed connect may have left its mapping), ``'failed'``, ``'stuck'``,
-        ``'inconsistent'`` (a volume's status and its connections), ``'damaged'`` (a record that
-        cannot be read) or ``'leftover'`` (what a killed process left half made).
-    :ivar kind: of what it is about: ``'volume'``, ``'snapshot'``, ``'connection'``, ``'intent'``,
-        ``'key_value'`` or ``'file'``.
-    :ivar resource_id: the id of that, as far as it has one; of an interrupted operation, the id of
-        what it works on.
-    :ivar name: on the storage, of what is there.
-    :ivar detail: what is known of it, and what can be done.
-    :ivar remedy: what reconciliation can do about it: ``'repair'``, ``'remove'`` (asked to by its
-        id), or nothing.
-    :ivar outcome: ``'found'`` (nothing was done), ``'repaired'``, ``'removed'``, ``'skipped'`` (it
-        is another by now) or ``'failed'``.
+    :ivar problem: ``'orphan'`` (only the storage has it). ``'missing'`` (only the store has it).
+        ``'unverified'`` (the driver cannot determine whether the storage has these).
+        ``'dangling'`` (its volume is not in the store). ``'interrupted'``. ``'unmapped'`` (a forced
+        disconnect or a failed connect may have left its mapping). ``'failed'``. ``'stuck'``.
+        ``'inconsistent'`` (a volume's status does not fit its connections). ``'damaged'`` (a record
+        that cannot be read). ``'leftover'`` (an incomplete file of a killed process).
+    :ivar kind: ``'volume'``, ``'snapshot'``, ``'connection'``, ``'intent'``, ``'key_value'`` or
+        ``'file'``.
+    :ivar resource_id: the resource's ID, or empty if it has none. For an interrupted operation, the
+        ID of the resource that it changes.
+    :ivar name: the name on the storage.
+    :ivar detail: a description, with advice.
+    :ivar remedy: the action that reconciliation can take: ``'repair'``, ``'remove'`` (only if its
+        ID is specified), or empty.
+    :ivar outcome: ``'found'`` (unchanged), ``'repaired'``, ``'removed'``, ``'skipped'`` (the
+        resource changed in the meantime) or ``'failed'``.
     :ivar reason: why it was skipped or failed.
     """
 
@@ -45,10 +45,10 @@ class Discrepancy:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Case:
-    """A discrepancy, and what can be done about it.
+    """A discrepancy and its remedies.
 
-    :ivar repair: safe whoever asks for it: all that it touches is this store's own.
-    :ivar remove: only for who names it by its id.
+    :ivar repair: a safe remedy: it only changes resources of this store.
+    :ivar remove: a remedy that requires the caller to specify the ID.
     """
 
     discrepancy: Discrepancy
@@ -57,4 +57,4 @@ class Case:
 
 
 class Changed(Exception):
-    """It is not any more what it was found to be."""
+    """The resource changed after the comparison."""

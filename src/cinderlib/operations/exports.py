@@ -1,4 +1,4 @@
-"""Exports and mappings that the storage lost: made again as they are recorded."""
+"""Restores exports and mappings that the storage lost, from their records."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from cinderlib.records import ConnectionRecord, Secret, replace
 def restore(journal: Journal, volume_id: str) -> bool:
     """Export a volume again and map it for every host that it is connected to.
 
-    What is exported and mapped still stays as it is. Connections keep their ids; their data is
-    stored anew where the storage now gives other data.
+    Existing exports and mappings do not change. Connections keep their IDs; their connection data
+    is updated if the storage returns other data.
 
     :returns: whether the volume has connections.
     :raises VolumeNotFound: there is no such volume.
-    :raises DriverError: the storage failed; asking again goes on with it.
+    :raises DriverError: the storage failed; call it again to continue.
     """
     with journal.locks.hold(volumes.lock_name(volume_id)):
         volume = volumes.get(journal, volume_id)

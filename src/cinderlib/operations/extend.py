@@ -1,4 +1,4 @@
-"""Extend: a volume grows, and with it this host's device of it."""
+"""Extend a volume, and its device on this host."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ LOG = logging.getLogger(__name__)
 
 
 def extend(journal: Journal, volume_id: str, size: int) -> tuple[VolumeRecord, bool, int | None]:
-    """Grow a volume, and let this host see it when it is attached here.
+    """Extend a volume, and its device if it is attached on this host.
 
     :param size: the new size in GiB.
-    :returns: the record, whether it was smaller before, and the size of this host's device in
-        bytes, if there is one.
-    :raises OutOfRange: the volume is larger already.
-    :raises InvalidVolume: it is connected, and the driver extends disconnected volumes only, or it
-        is in no state to be extended; nothing changed.
-    :raises NodeError: the volume has grown, and this host's device has not.
+    :returns: the record, whether the volume was extended by this call, and the size of this host's
+        device in bytes, or ``None`` if the volume is not attached here.
+    :raises OutOfRange: the volume is already larger.
+    :raises InvalidVolume: it is connected, and the driver extends disconnected volumes only, or its
+        status does not allow it. No change was made.
+    :raises NodeError: the volume was extended, but this host's device was not.
     """
     with journal.locks.hold(volumes.lock_name(volume_id)):
         volume, (connected,) = volumes.look(
@@ -79,7 +79,7 @@ def extend(journal: Journal, volume_id: str, size: int) -> tuple[VolumeRecord, b
 
 
 def _let_see(journal: Journal, volume_id: str) -> int | None:
-    """Let this host's device of a volume take the volume's size, which is returned in bytes."""
+    """Resize this host's device of a volume; returns its size in bytes."""
     where = {"volume_id": volume_id, "attached_host": this_host()}
     for connection in journal.store.find(ConnectionRecord, where):
         if connection.device is not None:
@@ -89,10 +89,11 @@ def _let_see(journal: Journal, volume_id: str) -> int | None:
 
 @recovers("volume.extend")
 def recover_extend(journal: Journal, intent: IntentRecord) -> str:
-    """The storage may have grown: grow it, or say that it is not known."""
+    """The storage may have extended the volume: extend it again, or record that the size is
+    unknown."""
     volume = journal.store.get(VolumeRecord, intent.resource_id)
     if volume is None:
-        journal.finish(intent, "Nothing was done")
+        journal.finish(intent, "No change was made")
         return "undone"
     size = intent.data["size"]
     settled = _settled_status(
@@ -107,8 +108,10 @@ def recover_extend(journal: Journal, intent: IntentRecord) -> str:
     try:
         _let_see(journal, volume.id)
     except errors.NodeError as exc:
-        # The same call again, or an attach, lets the host see it.
-        LOG.warning("Volume %s has grown, and this host does not see it: %s", volume.id, exc)
+        # Repeating the extend, or attaching the volume, resizes the device.
+        LOG.warning(
+            "Volume %s was extended, but its device on this host was not: %s", volume.id, exc
+        )
     ready = replace(grown, size=size, status=settled, previous_status=None)
     journal.finish_with(intent, f"Volume {volume.id} was extended", volume, ready)
     return "finished"

@@ -1,10 +1,10 @@
-"""Intents: what makes every step one that can be the last before a crash.
+"""The intent log: operations can be interrupted by a crash after any step.
 
 An operation writes an intent together with the resource's transitional status, works, and removes
 the intent in the same transaction that writes the result. So an intent in the store belongs either
 to an operation that runs now, and holds the resource's lock, or to one that was interrupted: by a
-crash, or by a store that failed when the result was to be recorded. Whoever finds an interrupted
-one while holding the lock calls the function that was registered for it with :func:`recovers`.
+crash, or by a store that failed to record the result. A caller that holds the lock and finds an
+interrupted operation calls the function that is registered for it with :func:`recovers`.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ LOG = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=Record)
 
-#: What forced calls left undone on the storage. Nothing waits for it. It is tried again when the
-#: resource is next worked on, and when recovery or reconciliation is asked for.
-OWED = frozenset({"connection.unmap"})
+#: Unmaps that the driver could not execute. They do not block other operations. They are retried by
+#: the next operation on the volume, by recovery and by reconciliation.
+PENDING_UNMAPS = frozenset({"connection.unmap"})
 
 #: Fields that the store writes.
 _OF_THE_STORE = frozenset({"id", "version", "created_at", "updated_at"})
@@ -41,10 +41,10 @@ ATTEMPTS = 20
 
 
 class Host(Protocol):
-    """The host half of a connection, as far as operations need it."""
+    """The node's side of a connection."""
 
     def identity(self) -> str:
-        """Tells apart those who attach under one kernel."""
+        """Identifies a node among those that share a kernel."""
 
     def has(self, connection: ConnectionRecord) -> bool:
         """Whether its device was made on this host."""
@@ -82,8 +82,8 @@ _recoveries: dict[str, Recovery] = {}
 def recovers(operation: str) -> Callable[[Recovery], Recovery]:
     """Registers the function that settles an interrupted operation.
 
-    It is called with the resource's lock held, may be called again after a crash of its own, and
-    answers ``'finished'`` or ``'undone'``.
+    It is called with the resource's lock held, may be called again if it is interrupted itself, and
+    returns ``'finished'`` or ``'undone'``.
     """
 
     def register(function: Recovery) -> Recovery:
@@ -96,9 +96,9 @@ def recovers(operation: str) -> Callable[[Recovery], Recovery]:
 class Journal:
     """What every operation works with: the store, its locks, the drivers, this host.
 
-    :param driver: gives the driver of a backend by its name, or raises ``BackendNotFound``.
-    :param host: the half of this process that attaches.
-    :param tell: is told how far a recovery is.
+    :param driver: returns the driver of a backend by its name, or raises ``BackendNotFound``.
+    :param host: attaches and detaches on this host.
+    :param tell: receives the progress of a recovery.
     """
 
     def __init__(
@@ -128,10 +128,10 @@ class Journal:
         """Record that an operation starts, and the record in its transitional state.
 
         :param lock: the name of the lock that is held for it.
-        :param others: changes to make together with it.
-        :param before: the record as it was read, when others may write it without the lock, as
-            ``save()`` does: what they wrote is kept.
-        :raises StoreError: nothing was recorded and nothing may be done.
+        :param others: changes to store in the same transaction.
+        :param before: the record as it was read, if others may write it without the lock, as
+            ``save()`` does: their changes are preserved.
+        :raises StoreError: the intent is not recorded; the operation must not continue.
         """
         intent = IntentRecord(
             id=new_id(),
@@ -147,7 +147,7 @@ class Journal:
     def begin_with(
         self, intent: IntentRecord, record: R, *others: Change, before: R | None = None
     ) -> R:
-        """The same, with an intent that the caller made. It takes the place of one with its id."""
+        """The same, with the caller's intent, which replaces an existing one with the same ID."""
         asked = record
         for attempt in range(ATTEMPTS):
             try:
@@ -163,9 +163,9 @@ class Journal:
         return written[1]  # type: ignore[return-value]
 
     def finish(self, intent: IntentRecord, done: str, *changes: Change) -> tuple[Record, ...]:
-        """Record the result and drop the intent.
+        """Record the result and remove the intent.
 
-        :param done: what has been done by now, for the error when it cannot be recorded.
+        :param done: the completed step, for the error if it cannot be recorded.
         """
         try:
             return self.store.apply(*changes, Remove(IntentRecord, intent.id))
@@ -173,37 +173,37 @@ class Journal:
             raise
         except errors.StoreError as exc:
             raise errors.StoreError(
-                f"{done}, but the store could not record it: {exc}. Nothing is lost: the intent is"
-                " in the store, and the same call again, or recover(), settles it",
+                f"{done}, but the store could not record it: {exc}. No data is lost: the intent is"
+                " in the store. Repeat the call, or call recover()",
                 resource=intent.resource_id,
             ) from exc
 
     def finish_with(
         self, intent: IntentRecord, done: str, before: R, after: R, *others: Change
     ) -> R:
-        """Record what an operation changed in a record, onto whatever others changed meanwhile.
+        """Record an operation's changes to a record, on top of concurrent changes.
 
-        :param others: changes to make together with it; nobody else may change those records.
-        :returns: the record as it was written.
+        :param others: changes to store in the same transaction; their records are exclusive.
+        :returns: the written record.
         """
-        return self.finish_with_all(intent, done, before, after, *others)[0]  # type: ignore[return-value]
+        return self.finish_with_records(intent, done, before, after, *others)[0]  # type: ignore[return-value]
 
-    def finish_with_all(
+    def finish_with_records(
         self, intent: IntentRecord, done: str, before: R, after: R, *others: Change
     ) -> tuple[Record, ...]:
         """The same.
 
-        :returns: also the records of ``others`` as they were written.
+        :returns: also the written records of ``others``.
         """
         return self._write(
             before, after, lambda record: self.finish(intent, done, Put(record), *others)
         )
 
     def keep(self, before: R, after: R) -> R:
-        """Record what a step changed in a record while its operation goes on, so that the driver
-        finds it in its database.
+        """Record a step's changes to a record while its operation continues, so the driver can read
+        them from its database.
 
-        :returns: the record as it is in the store.
+        :returns: the stored record.
         """
         if not differences(before, after):
             return after
@@ -226,8 +226,8 @@ class Journal:
 
     @contextlib.contextmanager
     def whole_call(self) -> Iterator[None]:
-        """While a call runs that is made of two operations: the intent for the whole is then in the
-        store, and in between no lock is held but the call's own.
+        """Contains the steps of a compound operation, which consists of two operations. Its intent is
+        in the store, and between the two operations only the call's own lock is held.
 
         :raises NodeError: this host's state folder cannot be used.
         :raises StoreError: the service that keeps the locks cannot be reached.
@@ -241,40 +241,40 @@ class Journal:
                 del self._mine.call
 
     def this_call(self) -> dict[str, Any]:
-        """What the intent for the whole says of the call that this thread is in."""
+        """The data of the intent of the compound operation that this thread executes."""
         return dict(self._mine.call)
 
     def is_this_call(self, intent: IntentRecord) -> bool:
-        """Whether an intent for the whole is of the call that this thread is in."""
+        """Whether an intent belongs to the compound operation that this thread executes."""
         mine: dict[str, Any] | None = getattr(self._mine, "call", None)
         return mine is not None and intent.data.get("call") == mine["call"]
 
     def whole_call_is_running(self, intent: IntentRecord) -> bool:
-        """Whether the call that wrote an intent for the whole has not ended."""
+        """Whether the compound operation of an intent is still running."""
         number = intent.data.get("call")
         if not self.locks.reach(intent.owner):
             return True
         return isinstance(number, int) and self.locks.is_running(number)
 
     def on_this_host(self) -> dict[str, str]:
-        """What an intent says of where the device is that it is about.
+        """The data of an intent that identifies the node with the device.
 
         :raises NodeError: this host's state folder cannot be used.
         """
         return {"node": self.host.identity()}
 
     def is_on_this_host(self, intent: IntentRecord) -> bool:
-        """Whether what an operation did on its host is known here. The kernel is the host: names
-        differ between containers, and can change."""
+        """Whether an operation was started by this node. The kernel identifies the host, because
+        names differ between containers and can change."""
         owner = intent.owner
         if owner.boot_id == process_identity.boot_id():
             return intent.data.get("node") in (None, self.host.identity())
         return owner.host == process_identity.this_host()
 
     def fail(self, intent: IntentRecord, before: R, after: R, *others: Change) -> None:
-        """Record a failure while its exception is on the way; one of the store is only logged,
-        because the intent that stays says the same. An operation that was interrupted (by Control-C
-        or a signal handler) has not failed: its intent stays too, and is settled like any other."""
+        """Record a failure while its exception is handled. If the store fails too, that is only
+        logged, because the intent stays in the store. The intent also stays if the operation was
+        interrupted by Control-C or a signal handler: it is recovered later."""
         if _is_interrupted():
             LOG.info("%s of %s was interrupted", intent.operation, intent.resource_id)
             return
@@ -286,16 +286,18 @@ class Journal:
     def settle(self, resource_id: str, lock: str) -> bool:
         """Recover the interrupted operations of a resource.
 
-        :param lock: the lock that is held; operations under another are left alone.
-        :returns: whether there were any.
-        :raises Busy: the operation may still run where this lock does not reach.
+        :param lock: the lock that is held; operations with another lock are skipped.
+        :returns: whether an operation was interrupted.
+        :raises Busy: the operation may still run on a host that this lock does not reach.
         """
         return self.settle_found(self.store.find(IntentRecord, {"resource_id": resource_id}), lock)
 
     def settle_found(self, found: Iterable[IntentRecord], lock: str) -> bool:
-        """The same, with the intents of a resource as they were found under its lock."""
+        """The same, with intents of the resource that the caller read under its lock."""
         interrupted = [
-            intent for intent in found if intent.lock == lock and intent.operation not in OWED
+            intent
+            for intent in found
+            if intent.lock == lock and intent.operation not in PENDING_UNMAPS
         ]
         for intent in interrupted:
             if self.may_run(intent):
@@ -307,15 +309,15 @@ class Journal:
             self.recover(intent)
         return bool(interrupted)
 
-    def try_owed(self, found: Iterable[IntentRecord]) -> list[IntentRecord]:
-        """Try once more what forced calls left undone on a resource; its lock is held.
+    def retry_pending_unmaps(self, found: Iterable[IntentRecord]) -> list[IntentRecord]:
+        """Retry the pending unmaps of a resource; its lock is held.
 
         :param found: the intents of the resource.
-        :returns: what is still undone.
+        :returns: the intents of unmaps that failed again.
         """
         left = []
         for intent in found:
-            if intent.operation in OWED:
+            if intent.operation in PENDING_UNMAPS:
                 try:
                     self.recover(intent)
                 except errors.CinderlibError as exc:
@@ -323,9 +325,9 @@ class Journal:
                     left.append(intent)
         return left
 
-    def drop(self, intent: IntentRecord, *changes: Change) -> None:
-        """Forget an operation that came to nothing while its exception is on the way, as
-        :meth:`fail` does for those whose record stays."""
+    def discard(self, intent: IntentRecord, *changes: Change) -> None:
+        """Remove the intent of a failed operation that leaves no record, while its exception is
+        handled; compare :meth:`fail`."""
         if _is_interrupted():
             return
         try:
@@ -334,8 +336,8 @@ class Journal:
             LOG.warning("%s of %s failed: %s", intent.operation, intent.resource_id, exc)
 
     def may_run(self, intent: IntentRecord) -> bool:
-        """Whether an operation can be under way although its lock is held here: on a host that
-        this store's locks don't reach."""
+        """Whether an operation may still run although its lock is held here: on a host that this
+        store's locks do not reach."""
         return not self.locks.reach(intent.owner)
 
     def recover(self, intent: IntentRecord) -> str:
@@ -353,7 +355,7 @@ class Journal:
 
 
 def _is_interrupted() -> bool:
-    """Whether what is on the way ends the program or its call, and is no error of the work."""
+    """Whether the current exception interrupts the program and is not an error."""
     exception = sys.exception()
     return exception is not None and not isinstance(exception, Exception)
 
@@ -369,14 +371,14 @@ def differences(before: Record, after: Record) -> dict[str, Any]:
 
 
 def intents_of(resource_id: str) -> Query:
-    """Asks the store for the operations on a resource."""
+    """The query for the operations on a resource."""
     return Query(IntentRecord, "resource_id", resource_id)
 
 
 def refuse_differences(what: str, there: Record, asked: Mapping[str, Any]) -> None:
-    """An id that is taken is only the same thing when it is what was asked.
+    """Refuse an existing resource whose properties differ from the requested ones.
 
-    :raises AlreadyExists: it differs.
+    :raises AlreadyExists: they differ.
     """
     differ = {
         field: (getattr(there, field), value)
@@ -384,13 +386,13 @@ def refuse_differences(what: str, there: Record, asked: Mapping[str, Any]) -> No
         if getattr(there, field) != value
     }
     if differ:
-        told = ", ".join(f"{f} is {a!r}, not {b!r}" for f, (a, b) in sorted(differ.items()))
+        differing = ", ".join(f"{f} is {a!r}, not {b!r}" for f, (a, b) in sorted(differ.items()))
         raise errors.AlreadyExists(
-            f"{what} {there.id} exists already and is another: {told}",
+            f"{what} {there.id} exists already and is another: {differing}",
             resource=there.id,
             differences=differ,
         )
 
 
-def lost(kind: type[errors.NotFound], what: str, id: str) -> NoReturn:
-    raise kind(f"There is no {what} with the id {id}", resource=id)
+def raise_not_found(kind: type[errors.NotFound], what: str, id: str) -> NoReturn:
+    raise kind(f"There is no {what} with the ID {id}", resource=id)

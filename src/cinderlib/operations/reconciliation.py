@@ -1,11 +1,10 @@
-"""Store and storage brought to agree: looked at first, acted upon afterwards.
+"""Reconciles store and storage: compares first, repairs afterwards.
 
-What is looked at changes meanwhile. So a suspicion counts when it holds at a second look
-(:mod:`.comparison`), and what is done is done under the lock of its volume, after a third
-(:mod:`.repairs`).
+Both can change during a comparison. So a discrepancy is only reported if a second check confirms it
+(:mod:`.comparison`). Repairs hold the volume's lock and check a third time (:mod:`.repairs`).
 
-Names on the storage are Cinder's, so a volume that this store does not know can be another store's,
-or a Cinder's, and its name proves nothing. It is removed for who names its id, and never by itself.
+Volumes on the storage have Cinder's names, so an unknown volume can belong to another store or to
+Cinder. It is only removed if the caller specifies its ID.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from cinderlib.operations.discrepancies import Case, Changed, Discrepancy
 from cinderlib.operations.journal import Journal
 from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
 
-#: What is acted upon in which order: volumes go after what they have.
+#: The order of repairs: volumes come after their snapshots and connections.
 _ORDER = ("intent", "connection", "snapshot", "key_value", "file", "volume")
 
 
@@ -28,12 +27,12 @@ def reconcile(
 ) -> list[Discrepancy]:
     """Compare the records of a backend with its storage.
 
-    :param repair: whether what is safe is put right.
-    :param remove: ids of discrepancies that are to be removed: an orphan from the storage, with its
-        data; a record that is missing, dangling or damaged from the store. An id that is nowhere
-        any more is no error.
-    :raises InvalidInput: an id to be removed is not of such a discrepancy; nothing was done.
-    :raises DriverError: the storage does not answer.
+    :param repair: whether to apply the safe remedies.
+    :param remove: IDs of discrepancies to remove. An orphan is deleted from the storage, with its
+        data. A missing, dangling or damaged record is removed from the store. IDs that do not
+        exist any more are ignored.
+    :raises InvalidInput: an ID does not belong to such a discrepancy, so no change happened.
+    :raises DriverError: the storage does not respond.
     """
     wanted = frozenset(remove)
     cases = Comparison(journal, backend).cases()
@@ -48,8 +47,8 @@ def _refuse_others(journal: Journal, wanted: Set[str], cases: Collection[Case]) 
         for kind in (VolumeRecord, SnapshotRecord, ConnectionRecord):
             if journal.store.get(kind, id) is not None:
                 raise errors.InvalidInput(
-                    f"The {kind.kind} {id} is no orphan and not missing, dangling or damaged, so"
-                    " reconcile does not remove it: delete or disconnect it. Nothing was done",
+                    f"reconcile does not remove {kind.kind} {id}: it is not an orphan and not missing,"
+                    " dangling or damaged. Delete or disconnect it. No change was made",
                     resource=id,
                 )
 

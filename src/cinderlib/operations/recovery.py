@@ -21,40 +21,42 @@ from cinderlib.operations import (  # noqa: F401
     volumes,
     whole_call_intents,
 )
-from cinderlib.operations.journal import OWED, Journal, Recovered
+from cinderlib.operations.journal import PENDING_UNMAPS, Journal, Recovered
 from cinderlib.progress import Progress
 from cinderlib.records import IntentRecord
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds to wait for the lock of an operation: one that is held belongs to an operation that runs.
+#: Seconds to wait for the lock of an operation; if it is held, the operation is running.
 PATIENCE = 0.05
-#: The same when the process is dead: a lock service may need a moment to notice that.
-PATIENCE_WITH_THE_DEAD = 5.0
+#: The same if the process is dead: a lock service may need time to release its locks.
+PATIENCE_IF_DEAD = 5.0
 
 
-def recover(journal: Journal, backend: str | None = None, *, owed: bool = True) -> list[Recovered]:
-    """Settle the interrupted operations; those that still run are left alone.
+def recover(
+    journal: Journal, backend: str | None = None, *, pending_unmaps: bool = True
+) -> list[Recovered]:
+    """Settle the interrupted operations; running ones are skipped.
 
     An operation whose recovery fails stays recorded, is reported with the reason and can be
     recovered again. Killed half way, recovery can be run again.
 
     :param backend: only operations on this one.
-    :param owed: whether also what forced calls left undone is tried again. It can fail for as long
-        as the storage does.
+    :param pending_unmaps: whether to retry unmaps that failed earlier too. They fail while the
+        storage does.
     """
     where = None if backend is None else {"backend": backend}
     total = journal.store.count(IntentRecord, where)
-    told: list[Recovered] = []
+    results: list[Recovered] = []
     for intent in journal.store.iterate(IntentRecord, where):
-        journal.tell(Progress(len(told), max(total, len(told) + 1), "operations"))
-        if owed or intent.operation not in OWED:
-            told.append(recover_one(journal, intent))
-    return told
+        journal.tell(Progress(len(results), max(total, len(results) + 1), "operations"))
+        if pending_unmaps or intent.operation not in PENDING_UNMAPS:
+            results.append(recover_one(journal, intent))
+    return results
 
 
 def is_interrupted(journal: Journal, intent: IntentRecord) -> bool:
-    """Whether recovery would settle an operation now; nothing is done."""
+    """Whether recovery would settle an operation now."""
     found = _attempt(journal, intent, lambda intent: "interrupted")
     return found.outcome == "interrupted"
 
@@ -69,37 +71,37 @@ def _attempt(
 ) -> Recovered:
     try:
         dead = process_identity.is_dead(intent.owner)
-        patience = PATIENCE_WITH_THE_DEAD if dead else PATIENCE
+        patience = PATIENCE_IF_DEAD if dead else PATIENCE
         locks = {intent.lock}
-        if intent.operation in whole_call_intents.WHOLE:
+        if intent.operation in whole_call_intents.WHOLE_CALLS:
             # Another process may be attaching it by now.
             locks.add(whole_call_intents.host_lock_name(intent.resource_id))
         with journal.locks.hold(*locks, timeout=patience):
             if journal.store.get(IntentRecord, intent.id) is None:
-                return _told(intent, "skipped", "it ended meanwhile")
-            if intent.operation not in OWED and (reason := _why_foreign(journal, intent)):
-                return _told(intent, "skipped", reason)
-            if intent.operation in whole_call_intents.WHOLE and journal.whole_call_is_running(
+                return _result(intent, "skipped", "it ended meanwhile")
+            if intent.operation not in PENDING_UNMAPS and (reason := _why_foreign(journal, intent)):
+                return _result(intent, "skipped", reason)
+            if intent.operation in whole_call_intents.WHOLE_CALLS and journal.whole_call_is_running(
                 intent
             ):
-                return _told(intent, "skipped", "it is running")
-            return _told(intent, settle(intent))
+                return _result(intent, "skipped", "it is running")
+            return _result(intent, settle(intent))
     except errors.Busy:
-        return _told(intent, "skipped", "it is running")
+        return _result(intent, "skipped", "it is running")
     except errors.CinderlibError as exc:
         LOG.warning("%s of %s: %s", intent.operation, intent.resource_id, exc)
-        return _told(intent, "failed", str(exc))
+        return _result(intent, "failed", str(exc))
     except (KeyError, msgspec.ValidationError) as exc:
-        # Another program's, or a broken one: it must not keep the others from being settled.
+        # A damaged intent must not prevent the recovery of others.
         reason = f"the intent {intent.id} is damaged: {type(exc).__name__}: {exc}"
         LOG.warning("%s of %s: %s", intent.operation, intent.resource_id, reason)
-        return _told(intent, "failed", reason)
+        return _result(intent, "failed", reason)
 
 
 def _why_foreign(journal: Journal, intent: IntentRecord) -> str | None:
     """Why others must settle an operation, or ``None`` if it can be settled here."""
     if intent.operation in attachments.ON_THE_HOST:
-        # The device is on the host that began it, and nobody else can look.
+        # The device is on the host that started it, and only that host can check it.
         if journal.is_on_this_host(intent):
             return None
         if process_identity.is_of_this_machine(intent.owner):
@@ -109,10 +111,11 @@ def _why_foreign(journal: Journal, intent: IntentRecord) -> str | None:
             )
     elif not journal.may_run(intent):
         return None
-    return f"it was begun on {intent.owner.host}, which alone can tell whether it runs"
+    host = intent.owner.host
+    return f"it was started on {host}, and only that host can determine whether it is running"
 
 
-def _told(intent: IntentRecord, outcome: str, reason: str = "") -> Recovered:
+def _result(intent: IntentRecord, outcome: str, reason: str = "") -> Recovered:
     return Recovered(
         operation=intent.operation,
         backend=intent.backend,

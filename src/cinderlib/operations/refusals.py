@@ -33,8 +33,8 @@ def status_after(error: BaseException, before: str, failed: str) -> str:
 def note_dependents(
     journal: Journal, error: BaseException, record: VolumeRecord | SnapshotRecord
 ) -> None:
-    """Add to the error of a refused delete which volumes were created from the resource: they are
-    what most storage refuses for. Drivers seldom name them."""
+    """Add to the error of a refused delete which volumes were created from the resource: most
+    storage refuses because of them, and drivers rarely name them."""
     if not is_refusal(error):
         return
     field = "snapshot_id" if isinstance(record, SnapshotRecord) else "source_volid"

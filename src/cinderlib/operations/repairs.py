@@ -1,5 +1,5 @@
-"""What reconciliation does, each under the lock of its volume and after a look at how things are by
-then. All of it can be the last step before a crash, and be asked for again."""
+"""The remedies of reconciliation. Each holds the volume's lock and checks the current state
+first. Each can be repeated after a crash."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cinderlib import errors
 from cinderlib.drivers.port import Driver, InStorage
 from cinderlib.operations import connections, recovery, snapshots, volumes
 from cinderlib.operations.discrepancies import Changed
-from cinderlib.operations.journal import OWED, Journal
+from cinderlib.operations.journal import PENDING_UNMAPS, Journal
 from cinderlib.persistence.base import Put, Remove
 from cinderlib.records import (
     ConnectionRecord,
@@ -27,22 +27,22 @@ _MAPPED = frozenset({"attached", "detaching", "error_detaching"})
 
 
 def settle(journal: Journal, intent: IntentRecord) -> None:
-    """Recover an interrupted operation, or what a forced one left undone."""
-    told = recovery.recover_one(journal, intent)
-    if told.outcome == "skipped":
-        raise Changed(told.reason)
-    if told.outcome == "failed":
-        raise errors.CinderlibError(told.reason)
+    """Recover an interrupted operation, or retry a pending unmap."""
+    recovered = recovery.recover_one(journal, intent)
+    if recovered.outcome == "skipped":
+        raise Changed(recovered.reason)
+    if recovered.outcome == "failed":
+        raise errors.CinderlibError(recovered.reason)
 
 
 def disconnect(journal: Journal, connection: ConnectionRecord) -> None:
-    """Give up a connection that failed while it was made, or finish one that failed to go."""
+    """Remove a connection whose connect or disconnect failed."""
     if connections.disconnect(journal, connection.id) is None:
-        raise Changed("it is gone by now")
+        raise Changed("it was deleted in the meantime")
 
 
 def fits(volume: VolumeRecord, found: list[ConnectionRecord]) -> bool:
-    """Whether a volume's status says whether hosts may reach it."""
+    """Whether a volume's status fits its connections."""
     if volume.status not in ("available", "in-use"):
         return True
     if any(connection.status in connections.TRANSITIONAL for connection in found):
@@ -53,7 +53,7 @@ def fits(volume: VolumeRecord, found: list[ConnectionRecord]) -> bool:
 
 
 def set_status(journal: Journal, volume_id: str) -> None:
-    """Let a volume's status say whether it has connections."""
+    """Set a volume's status according to its connections."""
     with journal.locks.hold(volumes.lock_name(volume_id)):
         volume = volumes.get(journal, volume_id)
         found = journal.store.find(ConnectionRecord, {"volume_id": volume_id})
@@ -67,8 +67,8 @@ def set_status(journal: Journal, volume_id: str) -> None:
 def remove_volume(journal: Journal, backend: str, item: InStorage) -> None:
     """Delete a volume that the store does not know, with its data.
 
-    While it is done the store has a record of it, so that whoever makes a volume of that id finds
-    it, and a crash in between is recovered as that of any delete.
+    The store has a record of it during the delete. So a concurrent create with the same ID finds
+    it, and a crash is recovered like that of any delete.
     """
     lock = volumes.lock_name(item.id)
     with journal.locks.hold(lock):
@@ -82,7 +82,7 @@ def remove_volume(journal: Journal, backend: str, item: InStorage) -> None:
         try:
             driver.delete_volume(deleting)
         except BaseException:
-            journal.drop(intent, gone)
+            journal.discard(intent, gone)
             raise
         journal.finish(intent, f"Volume {item.id} was deleted", gone)
 
@@ -90,7 +90,7 @@ def remove_volume(journal: Journal, backend: str, item: InStorage) -> None:
 def remove_snapshot(journal: Journal, backend: str, item: InStorage) -> None:
     """Delete a snapshot that the store does not know."""
     size = item.size or 1
-    # Whose it is, not every storage says.
+    # Not every driver reports the volume of a snapshot.
     volume_id = item.volume_id or item.id
     lock = volumes.lock_name(volume_id)
     with journal.locks.hold(lock):
@@ -108,16 +108,15 @@ def remove_snapshot(journal: Journal, backend: str, item: InStorage) -> None:
         try:
             driver.delete_snapshot(deleting, volume)
         except BaseException:
-            journal.drop(intent, gone)
+            journal.discard(intent, gone)
             raise
         journal.finish(intent, f"Snapshot {item.id} was deleted", gone)
 
 
 def forget_volume(journal: Journal, volume_id: str) -> None:
-    """Remove the record of a volume that the storage does not have. If it has it all the same,
-    nothing happens to it."""
+    """Remove the record of a volume that the storage does not have. Does not change the storage."""
     with journal.locks.hold(volumes.lock_name(volume_id)):
-        volume = _there(journal, VolumeRecord, volume_id)
+        volume = _current(journal, VolumeRecord, volume_id)
         if journal.driver(volume.backend).exists(volume) is not False:
             raise Changed("the storage has it by now")
         for kind in (SnapshotRecord, ConnectionRecord):
@@ -129,14 +128,16 @@ def forget_volume(journal: Journal, volume_id: str) -> None:
                     resource=volume_id,
                 )
         found = journal.store.find(IntentRecord, {"resource_id": volume_id})
-        owed = [Remove(IntentRecord, each.id) for each in found if each.operation in OWED]
-        journal.store.apply(Remove(VolumeRecord, volume_id, volume.version), *owed)
+        pending_unmaps = [
+            Remove(IntentRecord, each.id) for each in found if each.operation in PENDING_UNMAPS
+        ]
+        journal.store.apply(Remove(VolumeRecord, volume_id, volume.version), *pending_unmaps)
 
 
 def forget_snapshot(journal: Journal, snapshot: SnapshotRecord) -> None:
     """Remove the record of a snapshot that the storage does not have."""
     with journal.locks.hold(volumes.lock_name(snapshot.volume_id)):
-        snapshot = _there(journal, SnapshotRecord, snapshot.id)
+        snapshot = _current(journal, SnapshotRecord, snapshot.id)
         volume = journal.store.get(VolumeRecord, snapshot.volume_id)
         volume = volume or volumes.stand_in(
             snapshot.volume_id, snapshot.backend, snapshot.volume_size
@@ -149,19 +150,19 @@ def forget_snapshot(journal: Journal, snapshot: SnapshotRecord) -> None:
 def delete_snapshot(journal: Journal, snapshot: SnapshotRecord) -> None:
     """Delete a snapshot whose volume the store does not know."""
     if not snapshots.delete(journal, snapshot.id):
-        raise Changed("it is gone by now")
+        raise Changed("it was deleted in the meantime")
 
 
 def clean(driver: Driver) -> None:
-    """Remove what killed processes left half made."""
+    """Remove incomplete files of killed processes."""
     if not driver.leftovers(remove=True):
-        raise Changed("it is gone by now")
+        raise Changed("it was deleted in the meantime")
 
 
 def unmap_dangling(journal: Journal, connection: ConnectionRecord) -> None:
     """Unmap a volume that the store does not know from a host, and forget the connection."""
     with journal.locks.hold(volumes.lock_name(connection.volume_id)):
-        connection = _there(journal, ConnectionRecord, connection.id)
+        connection = _current(journal, ConnectionRecord, connection.id)
         _refuse_known(journal, VolumeRecord, connection.volume_id)
         driver = journal.driver(connection.backend)
         volume = volumes.stand_in(connection.volume_id, connection.backend, 1)
@@ -173,23 +174,23 @@ def unmap_dangling(journal: Journal, connection: ConnectionRecord) -> None:
 
 
 def forget_damaged(journal: Journal, kind: type[Record], id: str) -> None:
-    """Remove a record that cannot be read. What it was about stays on the storage."""
+    """Remove a record that cannot be read. The storage does not change."""
     with journal.locks.hold(volumes.lock_name(id)):
         try:
             journal.store.get(kind, id)
         except errors.DamagedRecord:
             journal.store.apply(Remove(kind, id))
         else:
-            raise Changed("it can be read by now, or is gone")
+            raise Changed("it is readable or deleted in the meantime")
 
 
-def _there(journal: Journal, kind: type[R], id: str) -> R:
-    """A record that is found by now as it was found to be: nobody works on it."""
+def _current(journal: Journal, kind: type[R], id: str) -> R:
+    """The current record, which no operation is changing."""
     record = journal.store.get(kind, id)
     if record is None:
-        raise Changed("it is gone by now")
+        raise Changed("it was deleted in the meantime")
     found = journal.store.find(IntentRecord, {"resource_id": id})
-    if any(intent.operation not in OWED for intent in found):
+    if any(intent.operation not in PENDING_UNMAPS for intent in found):
         raise Changed("an operation on it was begun and has not ended")
     return record
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cinderlib import errors
 from cinderlib.drivers.port import Driver
 from cinderlib.operations import volumes
-from cinderlib.operations.journal import Journal, lost, recovers
+from cinderlib.operations.journal import Journal, raise_not_found, recovers
 from cinderlib.operations.refusals import status_after
 from cinderlib.persistence.base import Query
 from cinderlib.records import IntentRecord, SnapshotRecord, VolumeRecord, replace
@@ -27,7 +27,7 @@ def revert(journal: Journal, volume_id: str, snapshot_id: str) -> VolumeRecord:
         driver = journal.driver(volume.backend)
         snapshot = next((each for each in snapshots if each.id == snapshot_id), None)
         if snapshot is None:
-            lost(errors.SnapshotNotFound, f"snapshot of volume {volume_id}", snapshot_id)
+            raise_not_found(errors.SnapshotNotFound, f"snapshot of volume {volume_id}", snapshot_id)
         # A volume in 'error' that has a snapshot is one whose last revert failed.
         if volume.status not in ("available", "error") or snapshot.status != "available":
             raise errors.InvalidVolume(
@@ -82,18 +82,18 @@ def _refuse_older(
 
 @recovers("volume.revert")
 def recover_revert(journal: Journal, intent: IntentRecord) -> str:
-    """Half of the data may be replaced: do it again."""
+    """Part of the data may be replaced: revert again."""
     volume = journal.store.get(VolumeRecord, intent.resource_id)
     snapshot = journal.store.get(SnapshotRecord, intent.data["snapshot_id"])
     if volume is None or snapshot is None:
-        journal.finish(intent, "Nothing was done")
+        journal.finish(intent, "No change was made")
         return "undone"
     try:
         reverted = journal.driver(intent.backend).revert_to_snapshot(volume, snapshot)
     except errors.Unsupported:
         # The driver could not do it before the crash either.
         status = intent.data.get("status", "available")
-        journal.finish_with(intent, "Nothing was done", volume, replace(volume, status=status))
+        journal.finish_with(intent, "No change was made", volume, replace(volume, status=status))
         return "undone"
     done = f"Volume {volume.id} was reverted"
     journal.finish_with(intent, done, volume, replace(reverted, status="available"))

@@ -7,7 +7,7 @@ from typing import Any
 
 from cinderlib import errors
 from cinderlib.operations import volumes
-from cinderlib.operations.journal import Journal, lost, recovers, refuse_differences
+from cinderlib.operations.journal import Journal, raise_not_found, recovers, refuse_differences
 from cinderlib.operations.refusals import is_refusal, note_dependents, status_after
 from cinderlib.persistence.base import Query, Remove
 from cinderlib.records import IntentRecord, SnapshotRecord, VolumeRecord, replace
@@ -20,10 +20,10 @@ def create(
 ) -> tuple[SnapshotRecord, bool]:
     """Take a snapshot of ``snapshot.volume_id``, attached or not.
 
-    :param asked: the fields that the caller named; a snapshot that has the id already must agree
-        in these.
-    :returns: the stored record, and whether it was taken now.
-    :raises AlreadyExists: another snapshot has the id.
+    :param asked: the fields that the caller named; an existing snapshot with the same ID must
+        have the same values.
+    :returns: the stored record, and whether it was taken by this call.
+    :raises AlreadyExists: another snapshot has the ID.
     :raises VolumeNotFound, InvalidVolume: the volume has no data to keep.
     """
     lock = volumes.lock_name(snapshot.volume_id)
@@ -35,7 +35,7 @@ def create(
             if there.status != "error":
                 return there, False
         if volume is None:
-            lost(errors.VolumeNotFound, "volume", snapshot.volume_id)
+            raise_not_found(errors.VolumeNotFound, "volume", snapshot.volume_id)
         if volume.status not in volumes.READABLE:
             raise errors.InvalidVolume(
                 f"No snapshot can be taken of volume {volume.id}: it is '{volume.status}'",
@@ -58,7 +58,7 @@ def create(
             )
         except BaseException as exc:
             if is_refusal(exc) and there is None:
-                journal.drop(intent, Remove(SnapshotRecord, creating.id))
+                journal.discard(intent, Remove(SnapshotRecord, creating.id))
             else:
                 journal.fail(intent, creating, replace(creating, status="error"))
             raise
@@ -84,7 +84,7 @@ def _look(
 
 @recovers("snapshot.create")
 def recover_create(journal: Journal, intent: IntentRecord) -> str:
-    """Nobody was told of the snapshot: undo."""
+    """No caller received the snapshot: delete it."""
     _remove(journal, intent)
     return "undone"
 
@@ -127,7 +127,7 @@ def _stand_in(snapshot: SnapshotRecord) -> VolumeRecord:
 
 @recovers("snapshot.delete")
 def recover_delete(journal: Journal, intent: IntentRecord) -> str:
-    """Its data may be gone already: go on to the end."""
+    """Its data may be deleted already: complete the delete."""
     _remove(journal, intent)
     return "finished"
 

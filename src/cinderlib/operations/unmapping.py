@@ -1,4 +1,4 @@
-"""What a disconnect does on the storage, and what a forced one leaves there to be done."""
+"""Unmaps volumes on the storage; unmaps that fail are recorded as pending and retried."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def unmap(
     last: bool,
     force: bool = False,
 ) -> VolumeRecord:
-    """The order is the one of Cinder's manager."""
+    """Unmap a volume, in the order of Cinder's manager."""
     driver.terminate_connection(volume, connection, force=force)
     return driver.remove_export(volume) if last else volume
 
@@ -44,14 +44,14 @@ def unmap_after_failure(
     exported: bool = True,
     last: bool,
 ) -> VolumeRecord:
-    """Take back what a driver may have done of a connect before it failed.
+    """Undo a failed connect on the storage.
 
-    Cinder's manager only removes the export. A driver can have mapped the host all the same before
-    it failed, so it is asked to unmap it; that it fails to unmap what is not mapped, as LIO does,
-    does not matter.
+    Cinder's manager only removes the export. The driver may have mapped the host before it failed,
+    so this also unmaps it. An error is ignored if there is probably no mapping: some drivers, for
+    example LIO, fail to unmap a host that is not mapped.
 
-    :param mapped: whether the host may be mapped although the driver did not say so: it gave up
-        waiting, or was interrupted. Then a failure to unmap does matter.
+    :param mapped: whether the host may be mapped because the driver timed out or was interrupted.
+        Then an error is raised.
     :param exported: whether there may be an export, and with it a mapping.
     :param last: whether no other host needs the export.
     :raises CinderlibError: something may be left.
@@ -73,7 +73,7 @@ def unmap_after_failure(
 
 
 def forced(driver: Driver, volume: VolumeRecord, *, last: bool) -> VolumeRecord:
-    """What can still be done of a disconnect whose driver fails."""
+    """Remove the export, if possible, after the driver failed to unmap."""
     if not last:
         return volume
     try:
@@ -85,12 +85,12 @@ def forced(driver: Driver, volume: VolumeRecord, *, last: bool) -> VolumeRecord:
 
 
 def is_the_drivers(error: BaseException) -> bool:
-    """Whether the driver could not, or would not, and the store is well."""
+    """Whether an error comes from the driver and not from the store."""
     return isinstance(error, errors.CinderlibError) and not isinstance(error, errors.StoreError)
 
 
 def unmap_intent(connection: ConnectionRecord, *, mapped: bool = True) -> IntentRecord:
-    """That a mapping may be left on the storage although its connection is gone.
+    """An intent for a mapping that may remain on the storage without a connection.
 
     :param mapped: see :func:`unmap_after_failure`.
     """
@@ -108,17 +108,17 @@ def unmap_intent(connection: ConnectionRecord, *, mapped: bool = True) -> Intent
 
 
 def unmapped_host(intent: IntentRecord) -> str:
-    """The host that may still reach the volume of such an intent."""
+    """The host that may still reach the volume of a pending unmap."""
     connection = intent.data.get("connection") or {}
     connector = connection.get("connector") or {}
     return str(connection.get("attached_host") or connector.get("host") or "an unnamed host")
 
 
 def settled_with(found: Iterable[IntentRecord], connection: ConnectionRecord) -> list[Remove]:
-    """Forgets what may be left of earlier connections of a host, once it was unmapped.
+    """Remove the pending unmaps of a host's earlier connections after it was unmapped.
 
     :param found: the intents of the volume.
-    :param connection: the one that was unmapped just now.
+    :param connection: the connection that was just unmapped.
     """
     return [
         Remove(IntentRecord, intent.id)
@@ -130,19 +130,19 @@ def settled_with(found: Iterable[IntentRecord], connection: ConnectionRecord) ->
 
 @recovers("connection.unmap")
 def recover_unmap(journal: Journal, intent: IntentRecord) -> str:
-    """Unmap what a forced disconnect could not, unless the host is connected again by now."""
+    """Retry a pending unmap, unless the host is connected again."""
     connection = from_builtins(ConnectionRecord, intent.data["connection"])
     volume = journal.store.get(VolumeRecord, connection.volume_id)
     if volume is None:
-        # The storage has forgotten its mappings with it.
-        journal.finish(intent, "Nothing was done")
+        # Its mappings were deleted with the volume.
+        journal.finish(intent, "No change was made")
         return "finished"
     there, alike = journal.store.query(
         Query(ConnectionRecord, "volume_id", volume.id, limit=1),
         Query(ConnectionRecord, "volume_id", volume.id, like=connection),
     )
     if any(same_ports(connection, other) for other in alike):
-        journal.finish(intent, "Nothing was done")
+        journal.finish(intent, "No change was made")
         return "finished"
     after = unmap_after_failure(
         journal.driver(intent.backend),

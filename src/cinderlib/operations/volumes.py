@@ -9,7 +9,13 @@ from typing import Any
 from cinderlib import errors
 from cinderlib.drivers.port import Driver
 from cinderlib.locking.process_identity import this_host
-from cinderlib.operations.journal import Journal, intents_of, lost, recovers, refuse_differences
+from cinderlib.operations.journal import (
+    Journal,
+    intents_of,
+    raise_not_found,
+    recovers,
+    refuse_differences,
+)
 from cinderlib.operations.refusals import is_refusal, note_dependents, status_after
 from cinderlib.persistence.base import Query, Remove
 from cinderlib.persistence.host_key import host_of
@@ -36,7 +42,7 @@ def lock_name(volume_id: str) -> str:
 
 
 def get(journal: Journal, volume_id: str) -> VolumeRecord:
-    """The volume as it is, interrupted operations settled; its lock is held.
+    """The current volume, after interrupted operations are settled; its lock is held.
 
     :raises VolumeNotFound: there is none.
     """
@@ -44,22 +50,22 @@ def get(journal: Journal, volume_id: str) -> VolumeRecord:
 
 
 def look(journal: Journal, volume_id: str, *queries: Query) -> tuple[VolumeRecord, list[list[Any]]]:
-    """The same, and what the store has of it besides.
+    """The same, with the results of further queries.
 
-    :param queries: what to look at together with it.
-    :returns: the volume, and an answer for each query.
+    :param queries: executed together with that for the volume.
+    :returns: the volume, and a result for each query.
     :raises VolumeNotFound: there is none.
     """
     volume, answers = find(journal, volume_id, *queries)
     if volume is None:
-        lost(errors.VolumeNotFound, "volume", volume_id)
+        raise_not_found(errors.VolumeNotFound, "volume", volume_id)
     return volume, answers
 
 
 def find(
     journal: Journal, volume_id: str, *queries: Query
 ) -> tuple[VolumeRecord | None, list[list[Any]]]:
-    """The same, with ``None`` where there is no such volume."""
+    """The same, with ``None`` if the volume does not exist."""
     queries = (Query(VolumeRecord, "id", volume_id), *queries)
     (volume,), *answers = _ask(journal, queries)
     if (
@@ -77,7 +83,7 @@ def _ask(journal: Journal, queries: Sequence[Query]) -> list[list[Any]]:
 
 
 def stand_in(volume_id: str, backend: str, size: int) -> VolumeRecord:
-    """What a driver is told of a volume that the store does not know.
+    """A record to pass to a driver for a volume that the store does not know.
 
     :param size: in GiB.
     """
@@ -91,20 +97,20 @@ def create(
     """Create a volume: with the data of ``volume.snapshot_id`` or ``volume.source_volid``, if set.
 
     :param volume: the record to create; not stored yet.
-    :param asked: the fields that the caller named; a volume that has the id already must agree in
-        these.
-    :returns: the stored record, and whether it was created now.
-    :raises AlreadyExists: another volume has the id.
-    :raises InvalidVolume: it was made before and has failed since.
-    :raises InvalidVolume, InvalidSnapshot, VolumeNotFound, SnapshotNotFound: the source is no
-        volume to read from.
+    :param asked: the fields that the caller named; an existing volume with the same ID must
+        have the same values.
+    :returns: the stored record, and whether the volume was created by this call.
+    :raises AlreadyExists: another volume has the ID.
+    :raises InvalidVolume: it was created earlier, and a later operation on it failed.
+    :raises InvalidVolume, InvalidSnapshot, VolumeNotFound, SnapshotNotFound: the source cannot be
+        read.
     """
     driver = journal.driver(volume.backend)
     source_id = volume.source_volid
     if volume.snapshot_id is not None:
         snapshot = journal.store.get(SnapshotRecord, volume.snapshot_id)
         if snapshot is None:
-            lost(errors.SnapshotNotFound, "snapshot", volume.snapshot_id)
+            raise_not_found(errors.SnapshotNotFound, "snapshot", volume.snapshot_id)
         source_id = snapshot.volume_id
     locks = {lock_name(volume.id)} | ({lock_name(source_id)} if source_id is not None else set())
     with journal.locks.hold(*locks):
@@ -113,7 +119,7 @@ def create(
             refuse_differences("Volume", there, {**asked, "backend": volume.backend})
             if there.status != "error":
                 return there, False
-            volume = _anew(driver, volume, there)
+            volume = _prepare_retry(driver, volume, there)
         source = _source(journal, volume)
         refuse_impossible_size(driver, volume, volume.size)
         if source is not None:
@@ -142,8 +148,8 @@ def _clean_up(
 ) -> None:
     """Record that a volume could not be created.
 
-    Its record stays, so that it can be created again or deleted, whatever exists of it by then. If
-    nothing was created, or can be by trying again, no record stays: each attempt would leave one.
+    Its record stays with the status 'error', so that it can be created again or deleted. The record
+    is removed if the driver created no volume, or if a retry cannot succeed.
 
     :param kept: whether the record of an earlier attempt has the ID.
     """
@@ -155,7 +161,7 @@ def _clean_up(
         except errors.CinderlibError as exc:
             cause.add_note(f"Cleaning up failed too: {exc}")
     if leaves_nothing and not kept:
-        journal.drop(intent, Remove(VolumeRecord, creating.id))
+        journal.discard(intent, Remove(VolumeRecord, creating.id))
         return
     cause.add_note(
         f"Volume {creating.id} stays as 'error': create it again with this ID, or remove it with"
@@ -175,17 +181,17 @@ def refuse_impossible_size(driver: Driver, volume: VolumeRecord, size: int) -> N
         pool = volume.host.partition("#")[2]
         raise errors.OutOfRange(
             f"No volume of {size} GiB fits into pool {pool!r} of backend {volume.backend!r}: its"
-            f" capacity, with over-subscription, is {limit} GiB; nothing was created or changed",
+            f" capacity, with over-subscription, is {limit} GiB. No change was made",
             resource=volume.id,
         )
 
 
-def _anew(driver: Driver, volume: VolumeRecord, failed: VolumeRecord) -> VolumeRecord:
-    """The record to make in the place of one whose creation failed; what that left is removed."""
+def _prepare_retry(driver: Driver, volume: VolumeRecord, failed: VolumeRecord) -> VolumeRecord:
+    """Delete the remains of a failed create, and return the record for the next attempt."""
     if failed.launched_at is not None:
         raise errors.InvalidVolume(
-            f"Volume {failed.id} was made, and a later operation on it failed; it is not made anew"
-            " over its data. Revert it to a snapshot, or delete it",
+            f"Volume {failed.id} was created earlier, and a later operation on it failed. Its data"
+            " is not overwritten. Revert it to a snapshot, or delete it",
             resource=failed.id,
         )
     driver.delete_volume(failed)
@@ -196,10 +202,10 @@ def _source(journal: Journal, volume: VolumeRecord) -> VolumeRecord | SnapshotRe
     if volume.snapshot_id is not None:
         snapshot = journal.store.get(SnapshotRecord, volume.snapshot_id)
         if snapshot is None:
-            lost(errors.SnapshotNotFound, "snapshot", volume.snapshot_id)
+            raise_not_found(errors.SnapshotNotFound, "snapshot", volume.snapshot_id)
         if snapshot.status != "available":
             raise errors.InvalidSnapshot(
-                f"No volume can be made from snapshot {snapshot.id}: it is '{snapshot.status}'",
+                f"Snapshot {snapshot.id} cannot be used as a source: it is '{snapshot.status}'",
                 resource=snapshot.id,
             )
         _refuse_smaller(volume, f"snapshot {snapshot.id}", snapshot.volume_size)
@@ -235,7 +241,7 @@ def _make(
 
 @recovers("volume.create")
 def recover_create(journal: Journal, intent: IntentRecord) -> str:
-    """Nobody was told of the volume, and whether its data is complete cannot be known: undo."""
+    """No caller received the volume, and its data may be incomplete: delete it."""
     volume = journal.store.get(VolumeRecord, intent.resource_id)
     if volume is not None:
         journal.driver(intent.backend).delete_volume(volume)
@@ -243,7 +249,7 @@ def recover_create(journal: Journal, intent: IntentRecord) -> str:
             intent, f"Volume {volume.id} was removed from storage", Remove(VolumeRecord, volume.id)
         )
     else:
-        journal.finish(intent, "Nothing was done")
+        journal.finish(intent, "No change was made")
     return "undone"
 
 
@@ -279,7 +285,7 @@ def delete(journal: Journal, volume_id: str) -> bool:
                 " them first",
                 resource=volume_id,
             )
-        owed = journal.try_owed(intents)
+        pending_unmaps = journal.retry_pending_unmaps(intents)
         intent, deleting = journal.begin(
             "volume.delete", lock_name(volume_id), replace(volume, status="deleting"), before=volume
         )
@@ -290,7 +296,7 @@ def delete(journal: Journal, volume_id: str) -> bool:
             journal.fail(intent, deleting, replace(deleting, status=status))
             note_dependents(journal, exc, volume)
             raise
-        gone = [Remove(IntentRecord, each.id) for each in owed]
+        gone = [Remove(IntentRecord, each.id) for each in pending_unmaps]
         journal.finish(
             intent, f"Volume {volume_id} was deleted", Remove(VolumeRecord, volume_id), *gone
         )
@@ -299,7 +305,7 @@ def delete(journal: Journal, volume_id: str) -> bool:
 
 @recovers("volume.delete")
 def recover_delete(journal: Journal, intent: IntentRecord) -> str:
-    """Its data may be gone already: go on to the end."""
+    """Its data may be deleted already: complete the delete."""
     volume = journal.store.get(VolumeRecord, intent.resource_id)
     if volume is not None:
         journal.driver(intent.backend).delete_volume(volume)

@@ -1,11 +1,10 @@
-"""Calls for both halves of a connection on one host: ``Volume.attach`` and ``Volume.detach``.
+"""Intents of the compound operations ``Volume.attach`` and ``Volume.detach``.
 
-Such a call is two operations, each under the locks that it needs. Its own intent says that both are
-to be done, so that a crash between them leaves nothing connected that nobody attached. It serves as
-the host half's too, which saves that one's two commits: whoever finds it while holding the host
-half's lock knows that there may be a device that is not recorded (``volume.attach``), or none where
-one is recorded (``volume.detach``). Its id is the connection's, so every end of a connection drops
-it.
+``Volume.attach`` connects and attaches; ``Volume.detach`` detaches and disconnects. Each step holds
+its own locks. The intent covers both steps, so recovery after a crash between them removes the
+connection. It also replaces the intent of the step on the host, which saves two commits. While it
+exists, there may be an unrecorded device (``volume.attach``), or a recorded device may not exist
+(``volume.detach``). Its ID is the connection's, so deleting a connection also removes it.
 """
 
 from __future__ import annotations
@@ -19,20 +18,20 @@ from cinderlib.operations.journal import Journal
 from cinderlib.records import ConnectionRecord, IntentRecord, replace
 
 ATTACH, DETACH = "volume.attach", "volume.detach"
-WHOLE = frozenset({ATTACH, DETACH})
+WHOLE_CALLS = frozenset({ATTACH, DETACH})
 
 
 def host_lock_name(connection_id: str) -> str:
-    """The lock under which the device of a connection is made and removed."""
+    """The lock that is held to create or remove the device of a connection."""
     return f"connection:{connection_id}"
 
 
 def intent(
     journal: Journal, operation: str, connection: ConnectionRecord, *, force: bool = False
 ) -> IntentRecord:
-    """The intent of the call for both halves that this thread is in.
+    """The intent of the compound operation that this thread executes.
 
-    :param force: whether it removes the device although data is not written yet.
+    :param force: whether it detaches even if unwritten data is lost.
     """
     return IntentRecord(
         id=connection.id,
@@ -46,26 +45,26 @@ def intent(
 
 
 def get(journal: Journal, connection_id: str) -> IntentRecord | None:
-    """The intent of a call for both halves that has not come to its end."""
+    """The intent of a compound operation that is not complete."""
     return journal.store.get(IntentRecord, connection_id)
 
 
 def among(found: Iterable[IntentRecord]) -> IntentRecord | None:
     """The same, among the intents of a connection."""
-    return next((each for each in found if each.operation in WHOLE), None)
+    return next((each for each in found if each.operation in WHOLE_CALLS), None)
 
 
 def is_done(journal: Journal, connection_id: str) -> bool:
-    """Whether no call for both halves of a connection was left half done."""
+    """Whether no compound operation on a connection is incomplete."""
     return get(journal, connection_id) is None
 
 
 def remove_device(journal: Journal, connection: ConnectionRecord, *, force: bool) -> None:
-    """Remove what there is of a connection on this host, recorded or not; its lock is held."""
+    """Remove the device of a connection from this host, recorded or not; its lock is held."""
     try:
         journal.host.detach(connection, force=force)
     except errors.InvalidDocument:
-        # No host can have made a device of what it cannot read: it was refused untouched.
+        # A host cannot attach a document that it cannot read, so it has no device.
         if connection.device is not None:
             raise
 
@@ -73,12 +72,12 @@ def remove_device(journal: Journal, connection: ConnectionRecord, *, force: bool
 def settle(
     journal: Journal, whole: IntentRecord | None, connection: ConnectionRecord
 ) -> ConnectionRecord:
-    """Bring this host to what a call for both halves that has not come to its end means to the host
-    half, whose lock is held. The intent stays.
+    """Settle the host's step of an incomplete compound operation; the connection's host lock is
+    held. The intent stays.
 
-    :param whole: that call's intent.
-    :returns: the connection, without the device where that is gone.
-    :raises NodeError: something of it is still on this host.
+    :param whole: the intent of that operation.
+    :returns: the connection, without the device if that was removed.
+    :raises NodeError: the device could not be removed completely.
     """
     if whole is None or not journal.is_on_this_host(whole):
         return connection
@@ -94,11 +93,11 @@ def settle(
 
 
 def take_over(journal: Journal, connection: ConnectionRecord) -> ConnectionRecord | None:
-    """Somebody wants the connection itself: what a call for both halves left half done of it on
-    this host is settled, and the controller's half stays.
+    """Keep the connection of an incomplete compound operation for a caller of ``connect``: settle
+    the step on this host and remove the intent.
 
-    :returns: the connection as it is then; ``None`` when that call has disconnected it meanwhile.
-    :raises NodeError: something of it is still on this host.
+    :returns: the connection, or ``None`` if it was disconnected meanwhile.
+    :raises NodeError: the device could not be removed completely.
     """
     locks = volumes.lock_name(connection.volume_id), host_lock_name(connection.id)
     with journal.locks.hold(*locks):
