@@ -210,7 +210,7 @@ def test_a_store_that_fails_destroys_nothing(
         if moment == "before" and told:
             assert seen(root) == before, name
         elif told:
-            assert "Nothing is lost" in told, name
+            assert "No data is lost" in told, name
         make(backend)
         assert controller.store.find(IntentRecord) == [], name
         records = controller.store.find(VolumeRecord)

@@ -25,7 +25,7 @@ def extend(journal: Journal, volume_id: str, size: int) -> tuple[VolumeRecord, b
         device in bytes, or ``None`` if the volume is not attached here.
     :raises OutOfRange: the volume is already larger.
     :raises InvalidVolume: it is connected, and the driver extends disconnected volumes only, or its
-        status does not allow it. No change was made.
+        status does not allow it. Storage and store are unchanged.
     :raises NodeError: the volume was extended, but this host's device was not.
     """
     with journal.locks.hold(volumes.lock_name(volume_id)):

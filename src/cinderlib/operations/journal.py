@@ -47,7 +47,7 @@ class Host(Protocol):
         """Identifies a node among those that share a kernel."""
 
     def has(self, connection: ConnectionRecord) -> bool:
-        """Whether its device was made on this host."""
+        """Whether this host has attached it."""
 
     def attach(self, connection: ConnectionRecord, volume: VolumeRecord | None) -> dict[str, Any]:
         """:returns: the device document."""
@@ -125,7 +125,7 @@ class Journal:
         before: R | None = None,
         data: Mapping[str, Any] | None = None,
     ) -> tuple[IntentRecord, R]:
-        """Record that an operation starts, and the record in its transitional state.
+        """Record the start of an operation, and the record in its transitional state.
 
         :param lock: the name of the lock that is held for it.
         :param others: changes to store in the same transaction.
@@ -226,8 +226,8 @@ class Journal:
 
     @contextlib.contextmanager
     def whole_call(self) -> Iterator[None]:
-        """Contains the steps of a compound operation, which consists of two operations. Its intent is
-        in the store, and between the two operations only the call's own lock is held.
+        """Contains both steps of a compound operation. Its intent is in the store, and between the
+        steps only the call's own lock is held.
 
         :raises NodeError: this host's state folder cannot be used.
         :raises StoreError: the service that keeps the locks cannot be reached.
