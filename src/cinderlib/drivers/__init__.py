@@ -1,4 +1,4 @@
-"""The only room that imports cinder: loading drivers, and what there is to load.
+"""The only room that imports cinder: it loads and lists drivers.
 
 Importing it imports no part of Cinder; loading the first driver does.
 """
@@ -34,7 +34,7 @@ __all__ = [
 
 
 def prepare(settings: Settings) -> None:
-    """Import Cinder and set what is process-wide; :func:`load` does it too.
+    """Import Cinder and set its process-wide options; :func:`load` calls this too.
 
     :raises ConfigurationError: an option of ``settings.cinder_options`` is unknown or its value
         impossible, or this process runs with other process-wide values already.
@@ -62,7 +62,7 @@ def load(
         that option, except within secrets. ``None`` means the default.
     :param store: what the driver's questions are answered from.
     :param lock: held around each call of a driver that is not made for several processes at once.
-    :param progress: is told how far the driver is, by drivers that say it.
+    :param progress: receives the progress of drivers that report it.
     :raises ConfigurationError: an option is unknown or its value impossible, there is no such
         driver, or Cinder does not support it any more.
     :raises MissingDependency: a package or command that the driver needs is not installed.
@@ -75,7 +75,7 @@ def load(
 
 
 def check(name: str, options: Mapping[str, Any], *, settings: Settings) -> Lacks:
-    """Check the options of a backend as :func:`load` does, and ask nothing of its storage.
+    """Check the options of a backend as :func:`load` does, without contacting the storage.
 
     :returns: what the driver needs and this host lacks.
     :raises ConfigurationError: an option is unknown or its value impossible, or there is no such
@@ -101,7 +101,7 @@ def list_supported() -> dict[str, dict[str, Any]]:
 
 
 def read_cinder_conf(path: str | os.PathLike[str]) -> CinderConf:
-    """What a ``cinder.conf`` says of backends, as it is written.
+    """The backends that a ``cinder.conf`` defines, with their options unchanged.
 
     :raises ConfigurationError: it cannot be read.
     """

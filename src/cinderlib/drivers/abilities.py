@@ -1,6 +1,6 @@
-"""What is known of drivers beyond what they report, because it was tested.
+"""Properties of drivers that tests found, in addition to those that drivers report.
 
-Cinder does not ask drivers for it. A driver that is not listed here can declare the same as an
+Cinder has no method for them. A driver that is not listed here can declare the same as an
 attribute of its class: ``complete_listings`` and ``keeps_newer_snapshots``
 (:class:`cinderlib.testing.DriverConformance` tests both).
 """
@@ -36,8 +36,7 @@ _TESTED: Mapping[str, Abilities] = {
 
 
 def of(driver: Any) -> Abilities:
-    """What is known of a driver: from its class's attributes, or of the nearest class that was
-    tested."""
+    """The properties of a driver: from its class's attributes, or from the nearest tested class."""
     known = next(
         (
             _TESTED[path]

@@ -1,7 +1,7 @@
-"""Bring Cinder's code to life in this process: once, and in an order that matters.
+"""Initializes Cinder's code in this process, once and in the required order.
 
-What is process-wide in Cinder is process-wide here: the folders for state and locks, the root
-helper and the options that belong to no backend. Everything else is per driver.
+As in Cinder, some settings are process-wide: the folders for state and locks, the root helper and
+the options that do not belong to a backend. Everything else is per driver.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _applied: list[Any] = []
 
 
 def start(settings: Settings) -> None:
-    """Import Cinder and set what is process-wide; again with the same values, do nothing.
+    """Import Cinder and set its process-wide options. Repeated calls with the same values return.
 
     Other values take effect while no driver is loaded.
 
@@ -84,7 +84,7 @@ def _import() -> None:
 
 
 def import_eventlet() -> None:
-    """Cinder imports eventlet, which warns of its own end: that is nothing a user could change."""
+    """Import eventlet, as Cinder does, without its deprecation warning, which users cannot fix."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import eventlet  # noqa: F401
@@ -101,8 +101,8 @@ def _choose_threads() -> None:
         try:
             backend.init_backend(backend.BackendType.THREADING)
         except (ImportError, ValueError) as error:
-            # Cinder 28 does not install what it takes. Looping calls, all that drivers use of
-            # oslo.service, work in native threads with its eventlet backend too.
+            # Cinder 28 does not install its dependencies. Drivers only use looping calls of
+            # oslo.service, which work in native threads with its eventlet backend too.
             _log.debug("oslo.service has no native threads here: %s", error)
 
 
@@ -142,7 +142,7 @@ def _configure(settings: Settings) -> None:
     conf.set_default("state_path", settings.state_path)
     conf.set_default("host", settings.host)
     conf.set_default("lock_path", settings.lock_path, group="oslo_concurrency")
-    # Where programs that only attach look for them too.
+    # Programs that only attach use the same folder.
     brick_locks = state_folder.host_locks(Path(settings.lock_path))
     conf.set_default("lock_path", str(brick_locks), group="os_brick")
     conf.set_default("backend_url", f"file://{settings.lock_path}", group="coordination")

@@ -18,7 +18,7 @@ from cinderlib.errors import ConfigurationError
 
 _DEFAULT = "DEFAULT"
 _SHARED = "backend_defaults"
-#: Options of [DEFAULT] that drivers look at; the others are those of Cinder's services.
+#: Options of [DEFAULT] that drivers read; the others belong to Cinder's services.
 _FOR_DRIVERS = frozenset({"my_ip", "ssh_hosts_key_file", "strict_ssh_host_key_policy"})
 #: What a reference stands for if the file does not set the option that it names, where that is not
 #: what it would stand for in this library's process.
@@ -30,11 +30,11 @@ _MULTI = re.compile(r"\bcfg\.Multi(?:Str)?Opt\(\s*['\"]([\w-]+)['\"]")
 
 @dataclasses.dataclass(frozen=True)
 class CinderConf:
-    """What a ``cinder.conf`` says of backends.
+    """The backends that a ``cinder.conf`` defines.
 
     :ivar backends: name of the section -> its options, with those of ``[backend_defaults]``. An
         option that can be given several times is a list.
-    :ivar common: options of ``[DEFAULT]`` that drivers look at.
+    :ivar common: options of ``[DEFAULT]`` that drivers read.
     :ivar missing: names in ``enabled_backends`` that have no section, or one without a driver.
     """
 

@@ -52,7 +52,7 @@ class Column:
 
 
 class Model:
-    """What stands for a table of Cinder's database."""
+    """Represents a table of Cinder's database."""
 
     def __init__(self, name: str) -> None:
         self.__name__ = name

@@ -1,4 +1,4 @@
-"""What a connection tells the node besides the driver's answer: modes, QoS, block sizes."""
+"""Completes a driver's connection information for the node: modes, QoS, block sizes."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _GEOMETRIES = {"512": ("512", "512"), "512e": ("4096", "512"), "4k": ("4096", "4
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Told:
-    """What a backend's options say of all its connections.
+    """Properties of all connections of a backend, from its options.
 
-    :ivar discard: whether a device passes on what is not used any more.
-    :ivar block_sizes: the physical and the logical one, where they are not the driver's.
+    :ivar discard: whether devices support discard.
+    :ivar block_sizes: the physical and logical block size, or ``None`` to use the driver's.
     """
 
     discard: bool
@@ -44,10 +44,10 @@ class Told:
 def complete(
     info: Any, volume: VolumeRecord, connection: ConnectionRecord, told: Told
 ) -> dict[str, Any]:
-    """The driver's answer with what Cinder's volume manager adds to its ``data``.
+    """The driver's answer, with the ``data`` that Cinder's volume manager adds.
 
     :param info: in plain values.
-    :raises ValueError: it tells a host nothing that it could connect to.
+    :raises ValueError: it does not describe a connection.
     """
     if not isinstance(info, dict) or not isinstance(info.get("driver_volume_type"), str):
         raise ValueError(
@@ -72,7 +72,7 @@ def complete(
 
 
 def _shape(value: Any) -> str:
-    """What a value is; not what is in it, which can be a key."""
+    """The type of a value, without its content, which can be secret."""
     if isinstance(value, dict):
         return f"a dict of {', '.join(map(repr, value)) or 'nothing'}"
     return "None" if value is None else f"a {type(value).__name__}"

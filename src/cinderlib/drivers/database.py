@@ -5,7 +5,7 @@ module ``cinder.db.api``; this class has those functions, answered from records.
 kinds: one for the whole process, in the place of that module (see :mod:`.seam`), and one for each
 driver that sees nothing but that driver's store.
 
-The arguments are Cinder's. A ``context`` says who asks, which makes no difference here.
+The arguments are Cinder's. A ``context`` identifies the user; it is ignored here.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _KINDS: dict[str, type[Record]] = {
 
 
 class MissingFunction(NotImplementedError, AttributeError):
-    """Cinder's code asked its database for a function that this one has not."""
+    """Cinder's code called a database function that this one does not have."""
 
 
 class Database(Types, Snapshots):
@@ -46,7 +46,7 @@ class Database(Types, Snapshots):
 
     def __getattr__(self, name: str) -> Any:
         raise MissingFunction(
-            f"a driver asked for Cinder's database function {name!r}, which cinderlib has not"
+            f"a driver called Cinder's database function {name!r}, which cinderlib does not have"
         )
 
     # --- volumes
@@ -69,7 +69,7 @@ class Database(Types, Snapshots):
     ) -> list[Row]:
         return self._volume_rows({**(filters or {}), "group_id": group_id})
 
-    #: Consistency groups became generic groups long ago; their ids are the same.
+    #: Consistency groups became generic groups long ago; their IDs are the same.
     volume_get_all_by_group = volume_get_all_by_generic_group
 
     def volume_update(self, context: Any, volume_id: str, values: Mapping[str, Any]) -> None:

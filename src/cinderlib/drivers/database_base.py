@@ -1,4 +1,4 @@
-"""What the parts of the database share: finding a record, or saying that there is none."""
+"""What the parts of the database share: finding a record, or raising Cinder's error."""
 
 from __future__ import annotations
 

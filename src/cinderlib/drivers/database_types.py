@@ -1,4 +1,4 @@
-"""The rest of the database: volume types, QoS specs, and what drivers keep of initiators."""
+"""The rest of the database: volume types, QoS specs, and the drivers' data about initiators."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Types(Part):
             try:
                 store.apply(Put(replace(record, value=json.dumps({**notes, key: value}))))
             except StaleRecord:
-                continue  # another thread met the same initiator: look at what it wrote
+                continue  # another thread recorded the same initiator: read it again
             return Row({"initiator": initiator, "namespace": namespace, "key": key, "value": value})
 
     def _initiator(self, initiator: str, namespace: str | None) -> KeyValueRecord:

@@ -1,4 +1,4 @@
-"""Errors of drivers, said in this library's words."""
+"""Converts errors of drivers to this library's errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def explain(
 ) -> errors.CinderlibError:
     """The error to raise for one that a driver raised.
 
-    :param task: who could not do what.
+    :param task: the failed task, with the backend that failed.
     :param secrets: options whose values a driver may have put into its message.
     :param address: of the storage, if it is known.
     """
@@ -71,7 +71,7 @@ _UNREACHED = frozenset(
 
 
 def _unreached(error: BaseException) -> BaseException | None:
-    """The error, on the way to this one, that says that no connection was made."""
+    """The error in the chain that reports a failed network connection."""
     for each in _chain(error):
         if isinstance(each, socket.gaierror) or (
             isinstance(each, OSError) and each.errno in _UNREACHED
@@ -83,7 +83,7 @@ def _unreached(error: BaseException) -> BaseException | None:
 
 
 def _timed_out(error: BaseException) -> bool:
-    """Whether waiting for the storage came to an end, by itself or on the way to this error.
+    """Whether waiting for the storage timed out, in this error or in one of its causes.
 
     Sockets, requests, paramiko, oslo's loops and the drivers of a dozen vendors each have an error
     for it. All that these have in common is the name.
@@ -94,7 +94,7 @@ def _timed_out(error: BaseException) -> bool:
 
 
 def text(error: BaseException, secrets: Mapping[str, Any]) -> str:
-    """What an error says, or its name if it says nothing; secrets are ``***``."""
+    """The message of an error, or its class name if it is empty; secrets are ``***``."""
     said = strutils.mask_password(str(error)) or type(error).__name__
     for secret in _texts(secrets.values()):
         said = said.replace(secret, "***")
@@ -102,7 +102,7 @@ def text(error: BaseException, secrets: Mapping[str, Any]) -> str:
 
 
 def harmless(error: BaseException, secrets: Mapping[str, Any]) -> BaseException | None:
-    """The error as the cause of ours, unless its traceback would show a secret."""
+    """The error as the cause of the new one, unless its traceback would show a secret."""
     told = "".join(traceback.TracebackException.from_exception(error).format(chain=True))
     return None if any(secret in told for secret in _texts(secrets.values())) else error
 

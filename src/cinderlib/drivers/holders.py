@@ -1,4 +1,4 @@
-"""Who uses a volume that its storage does not delete, where the driver's error does not say."""
+"""Lists the clients of a volume that is in use, if the driver's error does not name them."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class LocalDriver:
     :param context: a request context, which every call gets.
     :param release: gives back what the load took.
     :param lock: held around each call, if the driver is not made for several processes at once.
-    :param progress: is told how far the driver is, if the driver has an attribute ``on_progress``:
+    :param progress: receives the progress of the driver, if it has an attribute ``on_progress``:
         a function that it calls with the bytes done and the bytes to do.
     """
 
@@ -119,7 +119,7 @@ class LocalDriver:
             try:
                 self._driver.extend_volume(made, new_size)
             except exception.TargetUpdateFailed as error:
-                # Cinder's manager goes on too: the volume is larger by now.
+                # Cinder's manager continues too: the volume is already larger.
                 _log.warning(
                     "Volume %s was extended to %d GiB, but its target still exports the old size:"
                     " disconnect the volume and connect it again, or let the target read the size"
@@ -181,7 +181,7 @@ class LocalDriver:
             try:
                 return connection_info.complete(answer, volume, connection, self._told)
             except ValueError:
-                # The driver has mapped it all the same.
+                # The driver has already mapped it.
                 with contextlib.suppress(Exception):
                     self._driver.terminate_connection(made, connector, force=True)
                 raise
@@ -231,12 +231,12 @@ class LocalDriver:
         return able is not False
 
     def exists(self, volume: VolumeRecord) -> bool | None:
-        with self._calling("look for volume", volume):
+        with self._calling("find volume", volume):
             made = translate.volume(self._context, volume)
             return self._has(made, "volume", [made], [])
 
     def snapshot_exists(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> bool | None:
-        with self._calling("look for snapshot", snapshot, volume):
+        with self._calling("find snapshot", snapshot, volume):
             made = self._snapshot(snapshot, volume)
             return self._has(made, "snapshot", [made.volume], [made])
 
@@ -264,7 +264,7 @@ class LocalDriver:
             )
 
     def leftovers(self, *, remove: bool = False) -> list[str]:
-        with self._calling("look for what was left half done"):
+        with self._calling("find incomplete files"):
             leftovers = getattr(self._driver, "leftovers", None)
             return [] if leftovers is None else list(leftovers(remove=remove))
 

@@ -1,8 +1,8 @@
-"""What a driver lists of its storage, and whose it is.
+"""Lists the volumes and snapshots on a driver's storage, with their IDs.
 
-Drivers list what Cinder could take over ("manage"). Those that are known to the caller are told by
-the driver or by their name; what is not known is told by its name alone: only one that follows from
-an id by Cinder's templates stands for that id.
+Drivers list the resources that Cinder could take over ("manage"). The caller's resources are
+identified by the driver or by their name. Others are only identified by a name that contains an ID
+according to Cinder's templates.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _NOT_BY_NAME = (
 
 
 def listing(driver: Any, volumes: Sequence[Any], snapshots: Sequence[Any]) -> Listing:
-    """All that the driver lists.
+    """All resources that the driver lists.
 
     The listing is evidence that something exists. It is evidence that something does not exist only
     if the driver is known to list everything: Cinder's own default answers with an empty list, and
-    several drivers leave out clones, pools, or names of their own.
+    several drivers leave out clones, pools, or resources with other names.
 
     :param volumes: the known ones, as Cinder's objects.
     :param snapshots: the known ones.
@@ -76,8 +76,8 @@ def listing(driver: Any, volumes: Sequence[Any], snapshots: Sequence[Any]) -> Li
 
 def answers_to_its_name(driver: Any, kind: str, made: Any) -> bool:
     """Ask for the size of a volume or snapshot by its name, as Cinder does before it manages one.
-    Drivers only read for that. ``False`` proves nothing: they refuse what they manage already, or
-    want another kind of reference.
+    Drivers only read for that. ``False`` proves nothing: they refuse resources that they already
+    manage, or require another kind of reference.
 
     :param made: the volume or snapshot, as Cinder's object.
     """
@@ -100,7 +100,7 @@ def _entries(driver: Any, method: str, known: Sequence[Any]) -> Iterable[Any] | 
 
 
 def _name(reference: Any) -> str:
-    """What stands in a reference for a name; filesystems put their folder before it."""
+    """The name in a reference; drivers for filesystems put the folder before it."""
     values = reference.values() if isinstance(reference, dict) else ()
     texts = [value.rpartition("/")[2] for value in values if isinstance(value, str)]
     return next((text for text in texts if _whose(text)), texts[0] if texts else "")
@@ -112,7 +112,7 @@ def _parent(reference: Any) -> str | None:
 
 
 def _whose(name: str) -> tuple[str, str] | None:
-    """The kind and id that a name follows from."""
+    """The kind and ID in a name."""
     for kind, template in (
         ("volume", cfg.CONF.volume_name_template),
         # LVM keeps names that begin with "snapshot" to itself, so its driver puts a "_" before.

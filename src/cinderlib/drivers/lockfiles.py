@@ -1,8 +1,8 @@
-"""Files of Cinder's locks, which stay when the volume or snapshot is gone that they were for.
+"""Removes the lock files of deleted volumes and snapshots.
 
-Cinder removes them under all names that they can have, whether they are there or not, and takes a
-lock within the process for each. That was a third of what deleting a volume takes, while few
-drivers have such locks: so Cinder is asked to where there is a file, or the driver has a say in it.
+Cinder tries all possible file names, and acquires an in-process lock for each. That took a third of
+the time of a delete, although few drivers use such locks. So Cinder's function is only called if a
+file exists or the driver overrides the method.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from cinder import utils
 from cinder.volume import driver as base
 from oslo_config import cfg
 
-#: The files of a volume and of a snapshot, by its id, in the folder of locks.
+#: The files of a volume and of a snapshot, by ID, in the folder of locks.
 OF_VOLUME = ("cinder-{}-delete_volume", "cinder-{}", "cinder-{}-detach_volume")
 OF_SNAPSHOT = ("cinder-{}-delete_snapshot",)
 
@@ -32,12 +32,12 @@ class LockFiles:
         self._of_snapshots = _is_own(driver, "clean_snapshot_file_locks")
 
     def remove_of_volume(self, volume_id: str) -> None:
-        """Once the volume is gone."""
+        """Remove the lock files of a deleted volume."""
         if self._of_volumes or self._any(OF_VOLUME, volume_id):
             utils.clean_volume_file_locks(volume_id, self._driver)
 
     def remove_of_snapshot(self, snapshot_id: str) -> None:
-        """Once the snapshot is gone."""
+        """Remove the lock files of a deleted snapshot."""
         if self._of_snapshots or self._any(OF_SNAPSHOT, snapshot_id):
             utils.clean_snapshot_file_locks(snapshot_id, self._driver)
 

@@ -38,7 +38,7 @@ def quiet() -> None:
             logger.setLevel(logging.CRITICAL + 1)
 
 
-#: Options of oslo.log that say where records go and how they look.
+#: Options of oslo.log for the destination and format of log records.
 _FOR_HANDLERS = frozenset(
     {
         "log_color", "log_config_append", "log_date_format", "log_dir", "log_file",
@@ -53,7 +53,7 @@ _FOR_HANDLERS = frozenset(
 
 def set_levels(options: Mapping[str, Any]) -> None:
     """Set the levels that oslo.log's options ``debug`` and ``default_log_levels`` choose; a warning
-    names those of its options that have no effect, since handlers are the program's.
+    lists its other options, which have no effect because the program owns the handlers.
 
     :param options: options of Cinder; those that are not for logs are ignored.
     :raises ConfigurationError: a level is unknown.

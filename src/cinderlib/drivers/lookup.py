@@ -1,7 +1,7 @@
-"""One backend's configuration asked for by name, as some drivers do.
+"""Finds a backend's configuration by name, as some drivers request it.
 
-They look for a section of a configuration file, which there is not: the backends that are loaded
-stand in for the sections. NetApp's drivers ask for their own; those that replicate, for others'.
+They read a section of a configuration file. Here the loaded backends replace the sections.
+NetApp's drivers ask for their own; those that replicate, for others'.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DriverInfo:
-    """What is known of a loaded driver.
+    """Information about a loaded driver.
 
     :ivar driver: full path of its class.
     :ivar version: as the driver gives it.
@@ -36,7 +36,7 @@ class DriverInfo:
     :ivar secrets: the secret ones.
     :ivar multipath: whether attachments made by this host for this backend use multipath.
     :ivar enforce_multipath: whether such an attachment fails when multipathd does not run.
-    :ivar scan_attempts: how often a host looks for a device to appear.
+    :ivar scan_attempts: how often a host checks for a new device.
     :ivar live_migration: whether a volume that is not multiattach may be connected to a second host
         although the caller does not say that it migrates.
     :ivar host_limited: whether what the driver exports can be used by this host alone.
@@ -63,8 +63,8 @@ class InStorage:
 
     :ivar kind: ``'volume'`` or ``'snapshot'``.
     :ivar name: on the storage.
-    :ivar size: in GiB, where the driver says it.
-    :ivar volume_id: of a snapshot, where the driver says whose it is.
+    :ivar size: in GiB, if the driver reports it.
+    :ivar volume_id: of a snapshot's volume, if the driver reports it.
     """
 
     kind: str
@@ -186,7 +186,7 @@ class Driver(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Settings:
-    """What a controller tells the driver host besides a backend's own options.
+    """Settings of a controller for its drivers, in addition to a backend's options.
 
     :ivar host: the name that stands before the ``@`` in a volume's ``host``.
     :ivar state_path: folder for what drivers keep; exists and is private to the owner.

@@ -38,7 +38,7 @@ def replace_helpers() -> None:
     """Replace two functions of ``cinder.utils``, before any other module takes them.
 
     Those are the root helper, and ``execute``, which then finds the commands that pip installed
-    beside this Python (``cinder-rtstool``) without ``PATH`` or sudo's secure path naming them.
+    with this Python (``cinder-rtstool``) without ``PATH`` or sudo's secure path naming them.
     """
     utils: Any = importlib.import_module("cinder.utils")
     utils.get_root_helper = lambda: _command

@@ -1,6 +1,6 @@
-"""What the volumes of a driver are attached over, as far as its name and its options say so.
+"""Determines the protocol of a backend from the name and options of its driver.
 
-Nothing of Cinder is imported; a loaded driver says it in its stats.
+This does not import Cinder. A loaded driver reports the protocol in its stats.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-#: In this order: ``RBDISCSIDriver`` exports what it has over iSCSI.
+#: In this order: ``RBDISCSIDriver`` exports RBD images over iSCSI.
 _NAMED = (
     ("iscsi", re.compile(r"iscsi|solidfire", re.IGNORECASE)),
     ("nvme", re.compile(r"nvme", re.IGNORECASE)),
@@ -23,11 +23,11 @@ _IN_OPTIONS = re.compile(r"protocol$")
 
 
 def of(options: Mapping[str, Any]) -> str | None:
-    """The protocol of a backend with these options; ``None`` when they do not say."""
+    """The protocol of a backend with these options; ``None`` if it is unknown."""
     driver = str(options.get("volume_driver", ""))
     chosen = [str(value) for name, value in options.items() if _IN_OPTIONS.search(name) and value]
     if _LVM.search(driver):
-        # An old LIO or tgt target does iSCSI when nothing else is asked for.
+        # An old LIO or tgt target uses iSCSI by default.
         chosen = chosen or ["iscsi"]
     for text in (*chosen, driver):
         for protocol, pattern in _NAMED:

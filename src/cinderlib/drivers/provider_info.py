@@ -1,7 +1,7 @@
-"""What a driver can say of volumes whose records an earlier version of it made.
+"""Completes records from earlier versions of a driver with their ``provider_id``.
 
-Cinder's manager asks for it each time it starts. Here only drivers are asked that have an answer,
-and only if a record lacks one.
+Cinder's manager calls the driver for it at each start. Here it is only called if the driver
+implements the method and a record has no ``provider_id``.
 """
 
 from __future__ import annotations

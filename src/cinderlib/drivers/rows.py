@@ -1,6 +1,7 @@
-"""Records in the shapes that Cinder's code takes for rows of its database, and back.
+"""Converts between records and the rows that Cinder's code expects from its database.
 
-Only what is asked of a row is there: ``row['x']``, ``row.x``, ``row.get('x')`` and ``vars(row)``.
+Rows only support the accesses that Cinder uses:
+``row['x']``, ``row.x``, ``row.get('x')`` and ``vars(row)``.
 Metadata are lists of key and value, JSON columns are text, times have no timezone.
 """
 
@@ -45,7 +46,7 @@ _UNKEPT: dict[type[Record], dict[str, Any]] = {
     ConnectionRecord: {"detach_time": None},
 }  # fmt: skip
 
-#: What is the same for all records of a kind.
+#: Columns with the same value for all records of a kind.
 _CONSTANT: dict[type[Record], dict[str, Any]] = {
     kind: {**unkept, "deleted": False, "deleted_at": None} for kind, unkept in _UNKEPT.items()
 }
@@ -56,8 +57,8 @@ _VALUES: dict[type[Record], Callable[[Record], tuple[Any, ...]]] = {
 }
 
 
-#: Whose a volume is to drivers if its record does not say: some name folders and tenants on the
-#: storage by it. The same names as in cinderlib 5.
+#: The owner of volumes without an owner in their record: some drivers use it in the names of
+#: folders and tenants on the storage. The same names as in cinderlib 5.
 DEFAULT_OWNER = {"user_id": "cinderlib", "project_id": "cinderlib"}
 
 
@@ -96,9 +97,9 @@ def constants(kind: type[Record]) -> Mapping[str, Any]:
 
 
 def fields(kind: type[Record], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a record for what Cinder's code wrote into columns.
+    """The fields of a record for the columns that Cinder's code wrote.
 
-    Columns that records do not keep are passed over.
+    Columns that records do not have are ignored.
     """
     changed: dict[str, Any] = {}
     known = _COLUMNS[kind]
@@ -182,8 +183,8 @@ def attach_status(record: ConnectionRecord) -> str:
 
 
 def type_id(record: VolumeRecord) -> str:
-    """The id of a volume's type. Each volume has a type of its own, under its own id: that is where
-    drivers look for extra specs and QoS specs."""
+    """The ID of a volume's type. Each volume has its own type, with the same ID, from which drivers
+    read extra specs and QoS specs."""
     return record.id
 
 
@@ -206,7 +207,7 @@ def volume_type(record: VolumeRecord) -> Row:
 
 
 def qos_specs(record: VolumeRecord) -> Row:
-    """A volume's QoS specs. They are the back end's to keep unless they say otherwise."""
+    """A volume's QoS specs. By default the back end enforces them."""
     values = dict(record.qos_specs)
     consumer = values.pop("consumer", "back-end")
     return Row(

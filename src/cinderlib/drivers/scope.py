@@ -1,9 +1,8 @@
-"""Which store answers when Cinder's code asks its database something.
+"""Selects the store that answers a database call of Cinder's code.
 
-Each loaded driver has a :class:`Scope`. While one of its methods runs, a :class:`Call` says so in a
-context variable. Threads that a driver starts on its own do not inherit that variable, so a
-:class:`View` that is bound to no scope then looks in the stores of all drivers that are loaded:
-ids are unique among them.
+Each loaded driver has a :class:`Scope`. While a method of the driver runs, a context variable
+contains its :class:`Call`. Threads that a driver starts do not inherit that variable. There, a
+:class:`View` without a scope searches the stores of all loaded drivers: IDs are unique among them.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ class Call:
 
     :ivar given: the records that the caller passed; they stand in for records that the store does
         not have.
-    :ivar written: field -> value of what the driver wrote on its own, by kind and id.
+    :ivar written: the driver's own changes (field -> value), by kind and ID.
     """
 
     scope: Scope
@@ -58,7 +57,7 @@ class Call:
 
     @property
     def about(self) -> str | None:
-        """The id of what the call makes or changes: the first record that was passed."""
+        """The ID of the resource that the call changes: that of the first record."""
         return next((id for _, id in self.given), None)
 
 
@@ -152,7 +151,7 @@ class View:
 
     @staticmethod
     def loaded() -> list[Scope]:
-        """The scopes of all drivers that are loaded, whoever asks."""
+        """The scopes of all loaded drivers, for any caller."""
         with _live_lock:
             return list(_live)
 
@@ -160,7 +159,7 @@ class View:
         return list({id(scope.store): scope.store for scope in self.scopes()}.values())
 
     def get(self, kind: type[R], id: str) -> R | None:
-        """The record, from the store or from what the caller passed."""
+        """The record, from the store or from the caller's records."""
         for store in self._stores():
             record = store.get(kind, id)
             if record is not None:
@@ -181,10 +180,10 @@ class View:
         return list(found.values())
 
     def change(self, kind: type[R], id: str, changes: Callable[[R], Mapping[str, Any]]) -> R | None:
-        """Write fields of a record, over whatever version the store has by now.
+        """Write fields of a record to the current version in the store.
 
-        :param changes: gives the new values for the record as it is; may be called again.
-        :returns: the record as it is now; ``None`` when there is none of that id.
+        :param changes: returns the new values for the current record; may be called again.
+        :returns: the written record, or ``None`` if it does not exist.
         :raises StaleRecord: others kept writing it.
         """
         for store in self._stores():
@@ -222,7 +221,7 @@ class View:
             call.written.setdefault((kind, id), {}).update(values)
 
     def add(self, record: R) -> R:
-        """A record that the driver makes on its own (a temporary volume, say)."""
+        """Add a record that the driver creates itself, for example of a temporary volume."""
         check_types(record)
         (written,) = self.scopes()[0].store.apply(Put(record))
         return written if isinstance(written, type(record)) else record

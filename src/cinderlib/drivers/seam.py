@@ -1,7 +1,7 @@
 """The one seam into Cinder: our module in the place of ``cinder.db.api``.
 
-Cinder's code looks its functions up at call time, so nothing else of Cinder has to be replaced. It
-must stand there before the first ``import cinder.objects``.
+Cinder's code looks its functions up at call time, so replacing this module is enough. It
+must be installed before the first ``import cinder.objects``.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ def answered() -> set[str]:
 
 
 def missing() -> dict[str, set[str]]:
-    """Functions that are asked for, not answered, and not explained -> the files that ask."""
+    """Functions without an answer or an explanation -> the files that call them."""
     have = answered()
     return {
         name: files

@@ -1,4 +1,4 @@
-"""Capacity and capabilities in one shape, whichever a driver reports them in."""
+"""Converts the capacity and capabilities that drivers report to one format."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def with_pools(stats: Any, backend: str, driver: Any) -> dict[str, Any]:
 
     :param stats: in plain values; ``None`` for a driver that has nothing to report.
     :param driver: that reported them.
-    :raises ValueError: it is nothing that a driver could report.
+    :raises ValueError: the driver's report is not valid.
     """
     stats = {} if stats is None else stats
     if not isinstance(stats, dict):
@@ -71,7 +71,8 @@ def with_pools(stats: Any, backend: str, driver: Any) -> dict[str, Any]:
 
 def shares_targets(capabilities: Mapping[str, Any]) -> bool:
     """Whether hosts reach several volumes through one target, so that one that attaches a volume
-    can see others appear and go. Drivers say when they do not; it concerns iSCSI and NVMe-oF."""
+    can see others appear and go. Only for iSCSI and
+    NVMe-oF; drivers report if they do not share targets."""
     if capabilities.get("shared_targets", True) is False:
         return False
     protocol = capabilities.get("storage_protocol")
@@ -79,7 +80,7 @@ def shares_targets(capabilities: Mapping[str, Any]) -> bool:
 
 
 def size_limit(pool: dict[str, Any]) -> int | None:
-    """The size in GiB that no volume in a pool can exceed; ``None`` if the pool does not say.
+    """The size in GiB that no volume in a pool can exceed; ``None`` if the pool does not report it.
 
     :param pool: its stats.
     """

@@ -1,8 +1,8 @@
 """Let drivers that were written for eventlet's green threads run in native ones.
 
 Three modules of Cinder's use eventlet's own primitives, which hang as soon as native threads
-contend for them, or never run. Each is given a native one in its place, once it is loaded. Under a
-program that runs on eventlet nothing is changed.
+contend for them, or never run. After a module is loaded, they are replaced by native ones. In a
+program that runs on eventlet they are not replaced.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Pool:
             self._waiting += 1
             try:
                 while not self.free_items and self.current_size >= self.max_size:
-                    # SSHPool gives up broken connections by counting down, without telling.
+                    # SSHPool gives up broken connections by counting down, without a notification.
                     self._changed.wait(1)
             finally:
                 self._waiting -= 1

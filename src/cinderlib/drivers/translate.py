@@ -1,7 +1,7 @@
-"""Records to Cinder's versioned objects for one call, and what the driver changed back to records.
+"""Converts records to Cinder's versioned objects for a call, and the driver's changes back.
 
 Relations (type, attachments, snapshots, ...) are left unset: the objects load them through the
-database when a driver looks at them.
+database when a driver reads them.
 
 An object is made as a copy of an empty one, and values that are of their field's type already are
 put where the object keeps them. Its constructor checks and converts each of some forty fields

@@ -48,7 +48,7 @@ def _refuse_others(journal: Journal, wanted: Set[str], cases: Collection[Case]) 
             if journal.store.get(kind, id) is not None:
                 raise errors.InvalidInput(
                     f"reconcile does not remove {kind.kind} {id}: it is not an orphan and not"
-                    " missing, dangling or damaged. Delete or disconnect it. No change was made",
+                    " missing, dangling or damaged; delete or disconnect it. No change was made",
                     resource=id,
                 )
 

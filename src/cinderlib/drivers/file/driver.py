@@ -234,7 +234,7 @@ class FileDriver(Adoption, driver.VolumeDriver):  # type: ignore[misc]
     # --- within --------------------------------------------------------------------------------
 
     def _create(self, volume: Any, make: Callable[[Path, int], None]) -> None:
-        """Make the volume's file, or find that an earlier call did."""
+        """Create the volume's file, unless an earlier call did."""
         path, size = self._folder.path(volume.name), volume.size * GIB
         with explained(f"create {path} with {volume.size} GiB"):
             try:

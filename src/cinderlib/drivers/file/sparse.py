@@ -57,7 +57,7 @@ def allocated(path: Path) -> int:
 
 
 def create(path: Path, size: int, *, mode: int = 0o600) -> None:
-    """Make a file of so many bytes that takes no space until it is written to.
+    """Create a sparse file with a size in bytes.
 
     :raises FileExistsError: there is such a file.
     """
@@ -66,7 +66,7 @@ def create(path: Path, size: int, *, mode: int = 0o600) -> None:
 
 
 def extend(path: Path, size: int) -> None:
-    """Grow a file to so many bytes, durably. A file that has as many or more stays as it is."""
+    """Extend a file to a size in bytes, durably. Larger files do not change."""
     with contextlib.closing(_File(path, os.O_RDWR)) as file:
         if os.fstat(file.fd).st_size < size:
             os.ftruncate(file.fd, size)
@@ -76,7 +76,7 @@ def extend(path: Path, size: int) -> None:
 def remove(path: Path) -> bool:
     """Remove a file, durably.
 
-    :returns: whether it was there.
+    :returns: whether it existed.
     """
     try:
         path.unlink()
