@@ -15,8 +15,8 @@ from steps import WRITER, carry, connect, shows, until
 from lab.machine import Machine, Session
 
 # On a slow emulated machine os-brick can stop waiting for the multipath map of the second node, and
-# then attaches a single path. Until the node part waits for the map itself, only `make lab-full` runs
-# these.
+# then attaches a single path. Until the node part waits for the map itself, only `make lab-full`
+# runs these.
 pytestmark = pytest.mark.full
 
 _DISK = "00000000-0000-4000-8000-000000000002"

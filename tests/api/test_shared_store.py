@@ -260,6 +260,7 @@ def test_a_file_that_is_mounted_alone_is_refused(tmp_path: Path) -> None:
 def test_a_store_in_a_read_only_folder_can_be_listed_and_not_changed(tmp_path: Path) -> None:
     """SQLite opens it if it is told that nobody else writes to it."""
     folder = tmp_path / "folder"
+    folder.mkdir()
     store = {"storage": "db", "connection": f"sqlite:///{folder}/store.sqlite"}
     options = {"volume_driver": DRIVER, "file_root": f"{tmp_path}/volumes"}
     with cl.Controller(store, state_path=tmp_path) as controller:

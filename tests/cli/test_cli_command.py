@@ -97,6 +97,7 @@ def test_nothing_of_the_core_imports_a_way_in(room: str, users: set[str]) -> Non
 
 
 def test_an_error_is_a_line_and_a_traceback_only_with_debug(cinderlib: Command) -> None:
+    cinderlib("volume", "create", "data", "1GiB")
     done = cinderlib.process("volume", "show", "nothing")
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr == "Error: There is no volume with the name or ID 'nothing'\n"
@@ -109,6 +110,7 @@ def test_an_error_that_nobody_foresaw_is_a_line_too(
     def fail(*args: object, **kwargs: object) -> None:
         raise RuntimeError("of a\nkind that the library has not")
 
+    cinderlib("volume", "create", "data", "1GiB")
     monkeypatch.setattr(cl.Controller, "volumes", fail)
     failed = cinderlib("volume", "list", ends=1)
     assert failed.stderr.startswith("Error: RuntimeError: of a kind that the library has not\n")

@@ -90,7 +90,6 @@ def test_one_backend_that_cannot_be_loaded_hides_no_other(differing: Command) ->
         + """
         [backends.broken]
         volume_driver = "file"
-        file_root = "relative"
         """
     )
     done = differing("reconcile", ends=1)

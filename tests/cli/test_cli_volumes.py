@@ -171,6 +171,7 @@ def test_what_is_no_document_is_refused_and_not_repeated(cinderlib: Command, doc
 
 
 def test_an_escape_sequence_in_a_name_does_not_reach_the_terminal(cinderlib: Command) -> None:
+    (cinderlib.folder / "state").mkdir()
     store = SQLStore(f"sqlite:///{cinderlib.folder}/state/metadata.sqlite")
     name = "\x1b[31mred\x07"
     store.apply(Put(records.VolumeRecord(id="1", backend="b", size=1, host="h@b#p", name=name)))

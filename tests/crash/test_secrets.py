@@ -122,7 +122,7 @@ import cinderlib
 from cinderlib.ovirt import adapter
 
 folder = sys.argv[1]
-url = f"sqlite:///{folder}/new/store.sqlite"
+url = f"sqlite:///{folder}/store.sqlite"
 options = {"volume_driver": "file", "file_root": f"{folder}/the/volumes"}
 
 os.environ[adapter.STATE_PATH] = f"{folder}/ovirt/state"
@@ -151,7 +151,7 @@ def test_files_with_secrets_are_private(tmp_path: pathlib.Path, umask: int) -> N
     )
     modes = [line.split("\t") for line in run.stdout.splitlines() if "\t" in line]
     found = {path: int(mode, 8) for mode, path in modes}
-    for made in ("new/store.sqlite", "new/store.sqlite-wal", "ovirt/state/ovirt-adapter.log"):
+    for made in ("store.sqlite", "new/store.sqlite-wal", "ovirt/state/ovirt-adapter.log"):
         assert f"{tmp_path}/{made}" in found
     assert any(path.endswith(".json") for path in found)
     assert any(path.endswith("-locks") for path in found)

@@ -302,3 +302,37 @@ def names_of_cinderlib5(
     print(snapshot.group_snapshot_id, snapshot.volume_name)
     print(connection.attach_time, connection.detach_time, connection.volume_host)
     print(connection.attach_status)
+
+
+def services(volume: cl.Volume, snapshot: cl.Snapshot, connection: cl.Connection) -> None:
+    with cl.connect(
+        "https://192.0.2.10:8775",
+        certificate="node1.pem",
+        key=pathlib.Path("node1.key"),
+        ca="ca.pem",
+        root_helper="sudo",
+        my_ip="192.0.2.7",
+        state_path="/var/lib/node",
+        progress=print_progress,
+    ) as service:
+        controller: cl.RemoteController = service
+        controller.refresh_backends()
+        backend: cl.Backend = controller.backend("lvm")
+        print(controller.loaded("lvm") is backend, controller.backends["lvm"].driver_info.driver)
+        print(controller.is_local, controller.configuration, controller.document_options("lvm"))
+        print(controller.peek_volume(volume.id), controller.name_in_storage(volume.record))
+        name: str
+        properties: dict[str, Any]
+        for name, properties in controller.nodes():
+            print(name, properties["host"])
+        for key_value in controller.get_key_values("node1"):
+            print(key_value.key, key_value.value)
+        cl.Node().register(controller, "node1")
+        print(controller.wrap(volume.record), snapshot.record, connection.record)
+        print(controller.recover(), list(controller.volumes()), repr(controller))
+        controller.close()
+
+
+def reload(controller: cl.Controller) -> None:
+    close = controller.reload_backend("lvm", volume_driver="lvm", volume_group="other")
+    close()

@@ -107,7 +107,7 @@ class RemoteController(StoreQueries):
         """Whether the service runs on this host, and so attaches volumes to it."""
         return self._transport.is_local
 
-    def change(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def _change(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Have the service do something; the progress goes to the listener.
 
         :raises CinderlibError: the service's error.
@@ -133,7 +133,7 @@ class RemoteController(StoreQueries):
             for name in self._backends.keys() - set(names):
                 del self._backends[name]
 
-    def backend(self, volume_backend_name: str, **driver_options: Any) -> RemoteBackend:
+    def backend(self, volume_backend_name: str, **driver_options: object) -> RemoteBackend:
         """A backend of the service; its options are the service's.
 
         :raises BackendNotFound: the service has none of that name.
@@ -173,7 +173,7 @@ class RemoteController(StoreQueries):
 
     # --- this host ------------------------------------------------------------------------------
 
-    def connector(self, volume: Volume) -> dict[str, Any]:
+    def _connector(self, volume: Volume) -> dict[str, Any]:
         """The connector properties of this host, as far as a volume's protocol needs them."""
         backend = self.loaded(volume.record.backend)
         info = backend.driver_info
@@ -194,7 +194,7 @@ class RemoteController(StoreQueries):
         :raises InvalidInput: the value is not the connector properties of a node.
         """
         connector = msgspec.json.decode(key_value.value or "null")
-        self.change("PUT", f"/v1/nodes/{quote(key_value.id, safe='')}", {"connector": connector})
+        self._change("PUT", f"/v1/nodes/{quote(key_value.id, safe='')}", {"connector": connector})
 
     def get_key_values(self, key: str | None = None) -> list[KeyValue]:
         """The connector properties of registered nodes, as texts under their names."""
@@ -213,7 +213,7 @@ class RemoteController(StoreQueries):
 
     def recover(self) -> list[Recovered]:
         """Settle the operations that were interrupted."""
-        return [Recovered(**each) for each in self.change("POST", "/v1/recover")]
+        return [Recovered(**each) for each in self._change("POST", "/v1/recover")]
 
     def close(self) -> None:
         """Close this thread's connection to the service."""

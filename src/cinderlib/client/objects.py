@@ -32,9 +32,9 @@ class Service(Protocol):
     @property
     def is_local(self) -> bool: ...
 
-    def change(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any: ...
+    def _change(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any: ...
 
-    def connector(self, volume: Volume) -> dict[str, Any]: ...
+    def _connector(self, volume: Volume) -> dict[str, Any]: ...
 
     def peek_volume(self, volume_id: str) -> VolumeRecord | None: ...
 
@@ -58,7 +58,7 @@ class _Remote(Resource):
 
     def _change(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         with self._named():
-            answer = self._service.change(method, path, body)
+            answer = self._service._change(method, path, body)
         if isinstance(answer, dict):
             self.changed = answer.pop("changed", None)
         return answer
@@ -122,7 +122,7 @@ class RemoteVolume(_Remote, Volume):
         by this process."""
         if not self._service.is_local:
             connection = self.connect(
-                self._service.connector(self), migrating=migrating, attached_host=this_host()
+                self._service._connector(self), migrating=migrating, attached_host=this_host()
             )
             made = connection.changed
             try:
@@ -224,12 +224,12 @@ class RemoteBackend(Backend):
         return cast(Service, self.controller)
 
     def restore_exports(self) -> list[Volume]:
-        ids = self._service.change("POST", f"/v1/backends/{self.id}/restore-exports", {})
+        ids = self._service._change("POST", f"/v1/backends/{self.id}/restore-exports", {})
         return [self._service.volume(id) for id in ids]
 
     def reconcile(self, *, repair: bool = False, remove: Iterable[str] = ()) -> list[Discrepancy]:
         wanted = [remove] if isinstance(remove, str) else list(remove)
-        found = self._service.change(
+        found = self._service._change(
             "POST", f"/v1/backends/{self.id}/reconcile", {"repair": repair, "remove": wanted}
         )
         return [Discrepancy(**each) for each in found]

@@ -70,7 +70,8 @@ def declare() -> None:
 
 def shared() -> list[Any]:
     """Those that all backends have."""
-    return [opt for file, name, group in _LISTS if group for opt in _options(file, name)]
+    listed = [opt for file, name, group in _LISTS if group for opt in _options(file, name)]
+    return [_BACKEND_HOST, *listed]
 
 
 def undeclared(driver_class: Any) -> list[Any]:

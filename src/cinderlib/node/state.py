@@ -167,8 +167,15 @@ class State:
                 os.close(handle)
 
     def _existing(self) -> Path | None:
-        """The folder of this boot to read from; reading creates none."""
-        return self._folder() if (self.path / f"boot-{boot_id()}").exists() else None
+        """The folder of this boot to read from; reading creates none.
+
+        :raises NodeError: its parent is not a folder, so that it cannot be created either.
+        """
+        there = next((each for each in (self.path, *self.path.parents) if each.exists()), None)
+        is_folder = there is not None and there.is_dir()
+        if is_folder and not (self.path / f"boot-{boot_id()}").exists():
+            return None
+        return self._folder()
 
     def _folder(self) -> Path:
         if self._ready is None:

@@ -696,7 +696,7 @@ def test_lvm_itself_takes_the_filter(tree: Tree, tmp_path: Path) -> None:
 
 
 def test_a_state_folder_that_others_can_write_to(tree: Tree) -> None:
-    tree.diagnose([])
+    tree.state.path.mkdir()
     tree.state.path.chmod(0o777)
     found = only(list(tree.diagnose([]).findings))
     assert (found.check, found.severity) == ("state.folder", "error")
@@ -706,7 +706,7 @@ def test_a_state_folder_that_cannot_be(tree: Tree) -> None:
     tree.state.path.write_text("no folder")
     found = only(list(tree.diagnose([]).findings))
     assert (found.check, found.severity) == ("state.folder", "error")
-    assert "state_path" in found.problem
+    assert "state_path" in found.problem + found.advice
 
 
 def test_what_an_interrupted_attach_left(tree: Tree, tmp_path: Path) -> None:

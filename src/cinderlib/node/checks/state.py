@@ -21,15 +21,19 @@ def check(settings: HostSettings, *, is_root: bool) -> Iterator[Finding]:
         found = list(lifecycle.leftovers(settings))
         # The first attach creates it.
         there = next(path for path in (folder, *folder.parents) if path.exists())
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
         if not os.access(there, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
         mode = folder.stat().st_mode if there == folder else 0
         free = os.statvfs(there)
     except (CinderlibError, OSError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else str(exc)
         yield Finding(
             check="state.folder",
             severity="error",
-            problem=str(exc),
+            problem=f"the state folder {folder} cannot be used: {reason}",
+            advice="Specify another folder as state_path.",
             meaning="nothing can be attached or detached",
         )
         return
