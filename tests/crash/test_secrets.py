@@ -151,7 +151,7 @@ def test_files_with_secrets_are_private(tmp_path: pathlib.Path, umask: int) -> N
     )
     modes = [line.split("\t") for line in run.stdout.splitlines() if "\t" in line]
     found = {path: int(mode, 8) for mode, path in modes}
-    for made in ("store.sqlite", "new/store.sqlite-wal", "ovirt/state/ovirt-adapter.log"):
+    for made in ("store.sqlite", "store.sqlite-wal", "ovirt/state/ovirt-adapter.log"):
         assert f"{tmp_path}/{made}" in found
     assert any(path.endswith(".json") for path in found)
     assert any(path.endswith("-locks") for path in found)
