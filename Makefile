@@ -40,7 +40,12 @@ test: $(READY) ## Run the tests, with real servers (ARGS='-k name' for some)
 test-slow: $(READY) ## Run the code of every page in docs/, Ansible's modules, what takes long
 	@scripts/host-packages $(SERVERS) $(TOOLS)
 	@scripts/ceph-modules $(VENV)
-	$(VENV)/bin/pytest $(PARALLEL) --dist loadgroup -m slow $(ARGS)
+	$(VENV)/bin/pytest $(PARALLEL) --dist loadgroup -m slow --ignore tests/drivers $(ARGS)
+
+# Each class of Cinder's drivers is loaded in a process of its own.
+.PHONY: drivers
+drivers: $(READY) ## Try every driver of Cinder, and arrays that Cinder's tests simulate
+	$(VENV)/bin/pytest $(PARALLEL) --dist load tests/drivers $(ARGS)
 
 CRASH := $(addprefix tests/crash/test_,crash.py failures.py model.py)
 
