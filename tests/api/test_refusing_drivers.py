@@ -191,9 +191,9 @@ def test_no_live_volume_is_missing(load: Load, play: Played, kind: str) -> None:
         assert volumes == []
     elif kind == "PartialDriver":
         assert "precious" not in volumes[0]
-        assert "1 of its volumes: copy" in volumes[0]
+        assert "these 1 volumes: copy" in volumes[0]
     else:
-        assert "3 of its volumes: precious, copy, restored" in volumes[0]
+        assert "these 3 volumes: precious, copy, restored" in volumes[0]
     ids = [volume.id, snapshot.id, *(copy.id for copy in copies)]
     for id in ids:
         with pytest.raises(errors.InvalidInput):

@@ -284,7 +284,7 @@ def test_a_volume_whose_revert_failed_is_not_made_anew_over_its_data(
         with pytest.raises(cl.errors.DriverError):
             volume.revert_to_snapshot(snapshot)
     assert backend.Volume.get_by_id(volume.id).status == "error"
-    with pytest.raises(cl.errors.InvalidVolume, match="over its data"):
+    with pytest.raises(cl.errors.InvalidVolume, match="Its data is not overwritten"):
         backend.create_volume(1, id=volume.id)
     assert (root / volume.name_in_storage).read_bytes() == b"kept"
     volume.revert_to_snapshot(snapshot)
