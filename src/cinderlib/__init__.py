@@ -1,6 +1,6 @@
 """Any storage array through OpenStack Cinder's volume drivers, without running Cinder.
 
-The names below are loaded on first use, so that a program pays only for what it uses.
+The names below are loaded on first use, so a program does not load modules that it does not use.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from cinderlib.progress import Progress
     from cinderlib.serialization.documents import VolumeDocument
 
-#: Of both distributions, cinderlib and cinderlib-node.
+#: The version of both distributions, cinderlib and cinderlib-node.
 __version__ = "6.0.0"
 
-#: The module of each name. Without one, the name is a module itself.
+#: The module that defines each name. An empty string means that the name is itself a module.
 _MODULE_OF = {
     "Attachment": "cinderlib.node",
     "Backend": "cinderlib.objects.backend",
@@ -119,7 +119,7 @@ __all__ = [
 ]
 
 
-# Hidden from type checkers: they would take every misspelt name for one that is loaded later.
+# Hidden from type checkers: they would accept every misspelt name as one that is loaded later.
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:

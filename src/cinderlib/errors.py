@@ -1,9 +1,10 @@
-"""One tree of exceptions: what was asked, of which resource, why not, whether a retry can help.
+"""The exceptions of this library: which request failed, for which resource, why, and whether a
+retry can help.
 
 Every error that leaves this library is a :class:`CinderlibError`. The names that programs written
 for cinderlib 5 catch (``VolumeNotFound``, ``InvalidVolume``, ``NotLocal``, ...) are in the same
-tree. ``code`` takes its values from the vocabulary of gRPC status codes, which is also the one that
-the Container Storage Interface uses, so a CSI plug-in can hand them on as they are.
+tree. The values of ``code`` are the names of gRPC status codes. The Container Storage Interface
+uses the same codes, so a CSI plug-in can return them unchanged.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from typing import ClassVar
 
 
 class CinderlibError(Exception):
-    """Root of all errors.
+    """Base class of all errors.
 
-    :ivar code: what kind of failure it is, as a gRPC status name (``'NOT_FOUND'``).
-    :ivar resource: the object that the call was about, or its id, or ``None``.
-    :ivar retryable: whether the same call, made again later, can succeed without any other change.
+    :ivar code: the kind of failure, as a gRPC status name (``'NOT_FOUND'``).
+    :ivar resource: the object that the call was about, or its ID, or ``None``.
+    :ivar retryable: whether the same call can succeed later without any other change.
     """
 
     code: ClassVar[str] = "INTERNAL"
@@ -35,39 +36,39 @@ class CinderlibError(Exception):
         return str(self)
 
 
-# --- the caller asked for something that can never be ----------------------------------------
+# --- the request can never succeed ------------------------------------------------------------
 
 
 class InvalidInput(CinderlibError, ValueError):
-    """An argument is missing, malformed or out of range; nothing was touched."""
+    """An argument is missing, malformed or out of range. Nothing changed."""
 
     code = "INVALID_ARGUMENT"
 
 
 class OutOfRange(InvalidInput):
-    """A size that no volume, or not this one, can have; nothing was touched."""
+    """The size is not possible for any volume, or not for this one. Nothing changed."""
 
     code = "OUT_OF_RANGE"
 
 
 class InvalidConnector(InvalidInput):
-    """The connector properties of a host lack what the driver needs."""
+    """The connector properties of a host lack a property that the driver needs."""
 
 
 class InvalidDocument(InvalidInput):
-    """A JSON document is not one that this library reads."""
+    """A JSON document is not one that this library can read."""
 
 
 class ConfigurationError(InvalidInput):
-    """An option of the library or of a backend is unknown or has an impossible value."""
+    """An option of the library or of a backend is unknown or has an invalid value."""
 
 
 class InvalidPersistence(ConfigurationError):
-    """The persistence configuration names no usable store."""
+    """The persistence configuration does not describe a usable store."""
 
 
 class StoreNotFound(InvalidPersistence):
-    """The database of the metadata store does not exist yet, and was not to be created."""
+    """The database of the metadata store does not exist yet, and may not be created here."""
 
     code = "FAILED_PRECONDITION"
 
@@ -79,9 +80,9 @@ class MissingDependency(ConfigurationError):
 
 
 def of_node_only(what: str, version: str) -> MissingDependency:
-    """The error for something that cinderlib-node alone cannot do.
+    """The error for a function that cinderlib-node alone does not have.
 
-    :param what: what was requested, such as ``'cinderlib.Controller'``.
+    :param what: the requested name, such as ``'cinderlib.Controller'``.
     :param version: the installed version.
     """
     return MissingDependency(
@@ -91,7 +92,7 @@ def of_node_only(what: str, version: str) -> MissingDependency:
 
 
 class PermissionDenied(CinderlibError):
-    """The service does not let this client do that; nothing was touched."""
+    """The service does not allow this client to do that. Nothing changed."""
 
     code = "PERMISSION_DENIED"
 
@@ -102,7 +103,7 @@ class Unsupported(CinderlibError):
     code = "UNIMPLEMENTED"
 
 
-# --- it is not there, or it is there but different -------------------------------------------
+# --- the resource does not exist, or exists with other properties -----------------------------
 
 
 class NotFound(CinderlibError, LookupError):
@@ -112,15 +113,15 @@ class NotFound(CinderlibError, LookupError):
 
 
 class VolumeNotFound(NotFound):
-    """No volume has that id."""
+    """No volume has that ID."""
 
 
 class SnapshotNotFound(NotFound):
-    """No snapshot has that id."""
+    """No snapshot has that ID."""
 
 
 class ConnectionNotFound(NotFound):
-    """No connection has that id."""
+    """No connection has that ID."""
 
 
 class BackendNotFound(NotFound):
@@ -130,9 +131,9 @@ class BackendNotFound(NotFound):
 
 
 class AlreadyExists(CinderlibError):
-    """A resource with that id exists and differs from what was asked.
+    """A resource with that ID exists and differs from the request.
 
-    :ivar differences: field -> (what is there, what was asked).
+    :ivar differences: field -> (existing value, requested value).
     """
 
     code = "ALREADY_EXISTS"
@@ -148,11 +149,11 @@ class AlreadyExists(CinderlibError):
         self.differences = differences or {}
 
 
-# --- it is there, but not now ----------------------------------------------------------------
+# --- the state of the resource does not allow the request now ---------------------------------
 
 
 class InvalidState(CinderlibError):
-    """The resource's state does not allow the operation; nothing was touched."""
+    """The resource's state does not allow the operation. Nothing changed."""
 
     code = "FAILED_PRECONDITION"
 
@@ -174,13 +175,13 @@ class NotLocal(InvalidState):
 
 
 class Busy(CinderlibError):
-    """Another thread, process or host works on the resource."""
+    """Another thread, process or host is using the resource."""
 
     code = "ABORTED"
     default_retryable = True
 
 
-# --- one of the parties failed ---------------------------------------------------------------
+# --- the driver, the store or the host failed -------------------------------------------------
 
 
 class DriverError(CinderlibError):
@@ -190,61 +191,61 @@ class DriverError(CinderlibError):
 
 
 class DriverTimeout(DriverError):
-    """The driver gave up waiting for its storage; what the storage did is not known."""
+    """The driver gave up waiting for its storage. The state of the storage is unknown."""
 
     code = "DEADLINE_EXCEEDED"
 
 
 class StoreError(CinderlibError):
-    """The metadata store failed; the message says what is known of the storage."""
+    """The metadata store failed. The message describes the known state of the storage."""
 
     code = "UNAVAILABLE"
     default_retryable = True
 
 
 class StaleRecord(StoreError):
-    """The record was changed or removed by another since it was read."""
+    """Another process or thread changed or removed the record after it was read."""
 
     code = "ABORTED"
 
 
 class DecryptionError(StoreError):
-    """A secret in the store is encrypted, and no key that was given opens it."""
+    """A secret in the store is encrypted, and none of the specified keys decrypts it."""
 
     code = "FAILED_PRECONDITION"
     default_retryable = False
 
 
 class DamagedRecord(StoreError):
-    """What the store has of a resource cannot be read; nothing else of the store is affected."""
+    """The stored data of a resource cannot be read. The rest of the store is not affected."""
 
     code = "DATA_LOSS"
     default_retryable = False
 
 
 class NodeError(CinderlibError):
-    """A step on the host that attaches failed."""
+    """A step on the host that attaches the volume failed."""
 
     default_retryable = True
 
 
 class DeviceUnavailable(NodeError):
-    """The device did not appear, or is not the volume that was attached."""
+    """The device did not appear, or is not the attached volume."""
 
 
 class DeviceInUse(NodeError):
-    """The device is mounted, or another device is built on it; nothing was touched."""
+    """The device is mounted, or another device is built on it. Nothing changed."""
 
     code = "FAILED_PRECONDITION"
 
 
 class LeftoverDevice(NodeError):
-    """The volume was detached, but something of it is still on this host."""
+    """The volume was detached, but devices or files of it remain on this host."""
 
 
 class ServiceUnavailable(CinderlibError):
-    """The local service cannot be reached, or ended the connection; whether it did what it was
-    asked is not known."""
+    """The local service cannot be reached, or closed the connection. The result of the request is
+    unknown."""
 
     code = "UNAVAILABLE"
     default_retryable = True

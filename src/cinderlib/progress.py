@@ -1,4 +1,4 @@
-"""How far work is that takes long, for whoever wants to show it."""
+"""Progress of long operations."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ LOG = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a piece of work is.
+    """The progress of one operation.
 
-    :ivar done: how much of it is done; can fall back when a copy has to be made again.
-    :ivar total: how much there is to do.
-    :ivar unit: of both: ``'bytes'`` of a copy, ``'operations'`` that recovery settles, or
-        ``'records'`` of the store.
-    :ivar resource_id: of the volume or snapshot that is made; ``None`` for the other two.
+    :ivar done: the amount that is done. It can decrease if a copy must start again.
+    :ivar total: the whole amount.
+    :ivar unit: of both: ``'bytes'`` of a copy, ``'operations'`` that recovery completes or undoes,
+        or ``'records'`` of the store.
+    :ivar resource_id: the volume or snapshot that is being created; ``None`` for the other units.
     """
 
     done: int
@@ -27,14 +27,14 @@ class Progress:
     resource_id: str | None = None
 
 
-#: Is told how far it is, in the thread that does the work.
+#: Called with the progress, in the thread that does the work.
 Listener = Callable[[Progress], None]
 
 
 class ProgressReporter:
-    """Tells a listener, if there is one. What goes wrong in it does not touch the work.
+    """Calls a listener, if one is set. A failure of the listener does not affect the operation.
 
-    :ivar listener: whom to tell.
+    :ivar listener: the function to call.
     """
 
     def __init__(self, listener: Listener | None = None) -> None:
@@ -46,4 +46,4 @@ class ProgressReporter:
         try:
             self.listener(progress)
         except Exception:
-            LOG.warning("The function that is told of progress failed", exc_info=True)
+            LOG.warning("The function that reports progress failed", exc_info=True)

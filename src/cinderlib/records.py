@@ -1,11 +1,11 @@
-"""The records: what is stored, serialized and sent between hosts.
+"""The records that are stored, serialized and sent between hosts.
 
-A record is plain data: immutable, comparable, no reference to a driver, a store or another record
-(others are named by id). The objects that users hold wrap one; the store keeps them; the driver
-host gets them and gives changed ones back. Times are timezone-aware and in UTC, sizes are GiB as
-in Cinder.
+A record is plain data: immutable, comparable, without a reference to a driver, a store or another
+record (it refers to others by ID). The objects that users hold wrap a record. The store keeps the
+records. The driver host receives them and returns changed ones. Times are timezone-aware and in
+UTC; sizes are in GiB, as in Cinder.
 
-Nested dicts are not to be changed in place: make a changed record with :func:`replace`.
+Do not change nested dicts in place: use :func:`replace`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from cinderlib.errors import DecryptionError
 
 R = TypeVar("R", bound="Record")
 
-#: Makes a changed copy of a record: ``replace(record, status='available')``.
+#: Returns a changed copy of a record: ``replace(record, status='available')``.
 replace = msgspec.structs.replace
 
 
-#: How a value begins that the store has encrypted (:mod:`cinderlib.persistence.encryption`).
+#: The prefix of values that the store has encrypted (:mod:`cinderlib.persistence.encryption`).
 ENCRYPTED = "cinderlib:encrypted:"
 _ENCRYPTED = ENCRYPTED.encode()
 
@@ -38,41 +38,40 @@ def is_encrypted(value: Any) -> bool:
 
 
 def undecryptable(field: str, kind: str = "", id: str = "") -> DecryptionError:
-    """The error for a secret that is encrypted and stays so, by whose it is, if that is known."""
+    """The error for a secret that cannot be decrypted; it names the record if that is known."""
     of = f" of {kind.replace('_', '-')} {id!r}" if kind else ""
     return DecryptionError(
         f"The {field}{of} is encrypted, and the store was opened without the key that decrypts it."
-        " Give that key in encryption_keys",
+        " Add that key to encryption_keys",
         resource=id or None,
     )
 
 
 class Secret:
-    """A JSON value that must not be seen: never in a repr, a log line, an error or a listing.
+    """A JSON value that must not appear in a repr, a log line, an error or a listing.
 
-    Only :meth:`reveal` gives the value, so that every place that handles it in clear can be found.
+    Only :meth:`reveal` returns the value, so all code that handles it in clear is easy to find.
     """
 
     __slots__ = ("_of", "_value")
 
     def __init__(self, value: Any) -> None:
         self._value: Any = value.reveal() if isinstance(value, Secret) else value
-        # Whose it is, where it came encrypted from a store.
+        # Field, kind and ID of the record, if the value came encrypted from a store.
         self._of: tuple[str, ...] = ("secret",)
 
     def reveal(self) -> Any:
         """The value, in clear.
 
         :raises DecryptionError: it came encrypted from the store, and none of the store's keys
-            opens it.
+            decrypts it.
         """
         if is_encrypted(self._value):
             raise undecryptable(*self._of)
         return self._value
 
     def known(self) -> Any:
-        """The value as far as it is known: in clear, or encrypted where it cannot be
-        decrypted."""
+        """The value in clear, or the encrypted value if it could not be decrypted."""
         return self._value
 
     def __repr__(self) -> str:
@@ -89,18 +88,18 @@ class Secret:
 
 
 class Record(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """What all records have.
+    """The fields of every record.
 
-    :ivar id: identifies the record among those of its kind.
-    :ivar version: how often it was written; 0 means never. The store refuses to write over a
-        version that the writer has not seen.
+    :ivar id: unique among the records of the same kind.
+    :ivar version: the number of writes; 0 means never written. The store refuses to overwrite a
+        version that the writer has not read.
     :ivar created_at: when the record was first written.
     """
 
     kind: ClassVar[str]
-    #: Fields that a store must be able to search for equality.
+    #: Fields that a store must be able to search by equality.
     indexed: ClassVar[tuple[str, ...]] = ()
-    #: Texts that many records have in common: a decoder makes each anew, and one in memory will do.
+    #: Text fields with the same value in many records, which can share one string in memory.
     common: ClassVar[tuple[str, ...]] = ()
 
     id: str
@@ -110,7 +109,7 @@ class Record(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
 
 
 class VolumeRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
-    """A volume. The fields have the names and meanings of Cinder's volume."""
+    """A volume. The fields have the names and meanings of those of Cinder's volume."""
 
     kind: ClassVar[str] = "volume"
     indexed: ClassVar[tuple[str, ...]] = ("backend", "name")
@@ -178,16 +177,17 @@ class SnapshotRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
 
 
 class ConnectionRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
-    """A volume made reachable for one host, and what that host made of it.
+    """A volume that is exported to one host, and the device on that host.
 
-    :ivar connector: what the host said of itself (initiator name, NQN, IP, ...).
-    :ivar conn_info: the driver's answer, ``{'driver_volume_type': ..., 'data': {...}}``; secret
-        because it can carry CHAP or cephx keys.
-    :ivar device: what the host's attach gave (``path``, ...); secret because a few connectors put
-        the connection's data into it; ``None`` while not attached.
-    :ivar status: ``'attaching'``, ``'attached'`` (mapped for the host) or ``'detaching'``.
-    :ivar use_multipath: how it was made, so that detach and extend do the same.
-    :ivar scan_attempts: how often the host looks for the device to appear.
+    :ivar connector: the connector properties of the host (initiator name, NQN, IP, ...).
+    :ivar conn_info: the driver's connection information, ``{'driver_volume_type': ..., 'data':
+        {...}}``; secret because it can contain CHAP or cephx keys.
+    :ivar device: the device information that the host's attach returned (``path``, ...); ``None``
+        while it is not attached. Secret because a few connectors put the connection's data into it.
+    :ivar status: ``'attaching'``, ``'attached'`` (mapped to the host) or ``'detaching'``.
+    :ivar use_multipath: whether it was attached with multipath, so that detach and extend do the
+        same.
+    :ivar scan_attempts: how many times the host scans for the device.
     """
 
     kind: ClassVar[str] = "connection"
@@ -209,8 +209,8 @@ class ConnectionRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
 
 
 class KeyValueRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
-    """A text kept under a key; how nodes and controllers leave each other messages, and where
-    drivers keep what they know of initiators."""
+    """A text with a key. Nodes and controllers exchange messages in these records, and drivers
+    keep their data about initiators in them."""
 
     kind: ClassVar[str] = "key_value"
 
@@ -222,10 +222,10 @@ class KeyValueRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
         return self.id
 
     def reveal(self) -> str | None:
-        """The text; not to be shown, as drivers keep passwords in theirs.
+        """The text. Do not show it: drivers keep passwords in such texts.
 
         :raises DecryptionError: it came encrypted from the store, and none of the store's keys
-            opens it.
+            decrypts it.
         """
         if is_encrypted(self.value):
             raise undecryptable("value", self.kind, self.id)
@@ -236,11 +236,11 @@ class KeyValueRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
 
 
 class Owner(msgspec.Struct, kw_only=True, frozen=True):
-    """The process that works on an intent; enough to tell later whether it is still alive.
+    """The process that works on an intent, with enough data to check later whether it is alive.
 
-    :ivar start_time: of the process, in clock ticks since boot (``/proc/<pid>/stat``), so that a
-        reused process id is not taken for the owner.
-    :ivar pid_namespace: in which the process has that id (``/proc/<pid>/ns/pid``); 0 if unknown.
+    :ivar start_time: of the process, in clock ticks since boot (``/proc/<pid>/stat``), so that
+        another process with the same process ID is not mistaken for the owner.
+    :ivar pid_namespace: the namespace of the process ID (``/proc/<pid>/ns/pid``); 0 if unknown.
     """
 
     host: str
@@ -251,13 +251,14 @@ class Owner(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class IntentRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
-    """An operation that was begun and has not ended: written before storage is touched, removed in
-    the same transaction that writes the result. One that is found later was interrupted.
+    """An operation that has started and not ended. The intent is written before the operation
+    changes the storage, and removed in the transaction that writes the result. An intent that
+    remains belongs to an interrupted operation.
 
     :ivar operation: a name of ``cinderlib.operations`` (``'volume.create'``).
-    :ivar resource_id: the id of the volume, snapshot or connection it works on.
+    :ivar resource_id: the ID of the volume, snapshot or connection.
     :ivar lock: the lock that the operation holds while it runs.
-    :ivar data: what recovery must know besides the resource's own record.
+    :ivar data: data that recovery needs in addition to the resource's own record.
     """
 
     kind: ClassVar[str] = "intent"
@@ -284,10 +285,9 @@ SECRETS: Mapping[type[Record], tuple[str, ...]] = {
 
 
 def new_id() -> str:
-    """A fresh id for a volume, snapshot, connection or intent: a random UUID.
+    """A new ID for a volume, snapshot, connection or intent: a random UUID.
 
-    Put together here, in half the time that ``uuid`` takes by way of an object; each operation
-    needs one or two.
+    This takes half the time of :func:`uuid.uuid4`, and each operation needs one or two.
     """
     digits = os.urandom(16).hex()
     variant = "89ab"[int(digits[16], 16) & 3]
@@ -302,7 +302,7 @@ def now() -> datetime.datetime:
 def _encode_secret(value: Any) -> Any:
     if isinstance(value, Secret):
         return value.known()
-    raise NotImplementedError(f"records hold no {type(value).__name__}")
+    raise NotImplementedError(f"a record cannot contain a {type(value).__name__}")
 
 
 def _decode_secret(kind: type, value: Any) -> Any:
@@ -310,25 +310,24 @@ def _decode_secret(kind: type, value: Any) -> Any:
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_encode_secret)
-# All of them now: msgspec takes a type apart when it is first used, and two threads that do that at
-# once crash the process (seen with msgspec 0.22).
+# All decoders are built at import: msgspec analyses a type on first use, and two threads that do so
+# at the same time crash the process (seen with msgspec 0.22).
 _decoders: dict[type, msgspec.json.Decoder[Any]] = {
     kind: msgspec.json.Decoder(kind, dec_hook=_decode_secret) for kind in KINDS.values()
 }
 
 
 def encode(record: Record) -> bytes:
-    """A record as JSON for the store, **secrets in clear** unless it encrypts them."""
+    """A record as JSON for the store, **with secrets in clear** unless the store encrypted them."""
     return _encoder.encode(record)
 
 
 def decode(kind: type[R], document: bytes | str) -> R:
     """A record from its JSON.
 
-    Fields that this version does not know are passed over, so that rows written by a newer version
-    can be read.
+    Unknown fields are ignored, so that rows written by a newer version can be read.
 
-    :raises msgspec.ValidationError: a field is missing or of the wrong type.
+    :raises msgspec.ValidationError: a field is missing or has the wrong type.
     :raises msgspec.DecodeError: it is not JSON.
     """
     record = typing.cast(R, _decoders[kind].decode(document))
@@ -345,22 +344,22 @@ def decode(kind: type[R], document: bytes | str) -> R:
 
 
 def check_types(record: Record) -> None:
-    """Whether a record can be read again once it is stored.
+    """Check that a record can be read again once it is stored.
 
-    :raises ValueError: a field is not of its type; the message has no value.
+    :raises ValueError: a field has the wrong type; the message does not contain any value.
     """
     try:
         decode(type(record), encode(record))
     except (msgspec.MsgspecError, UnicodeError, NotImplementedError, TypeError) as exc:
-        # An encoder's error shows the text that it cannot encode.
+        # The message of an encoder's error contains the text that it cannot encode.
         what = exc if isinstance(exc, msgspec.MsgspecError) else type(exc).__name__
-        raise ValueError(f"this cannot be a {record.kind}: {what}") from None
+        raise ValueError(f"not a valid {record.kind}: {what}") from None
 
 
 def to_builtins(record: Record, *, secrets: bool = False) -> dict[str, Any]:
     """A record as plain dicts, lists, texts and numbers.
 
-    :param secrets: whether secrets are in it in clear; without, they are ``'***'``.
+    :param secrets: include the secrets in clear; otherwise they are ``'***'``.
     """
 
     def hook(value: Any) -> Any:
@@ -374,6 +373,6 @@ def to_builtins(record: Record, *, secrets: bool = False) -> dict[str, Any]:
 def from_builtins(kind: type[R], data: Mapping[str, Any]) -> R:
     """The opposite of :func:`to_builtins` with secrets.
 
-    :raises msgspec.ValidationError: a field is missing or of the wrong type.
+    :raises msgspec.ValidationError: a field is missing or has the wrong type.
     """
     return msgspec.convert(data, kind, dec_hook=_decode_secret)

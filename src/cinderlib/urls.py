@@ -1,6 +1,6 @@
-"""URLs of stores and of lock services, as text: what is a file in them, and what a message shows.
+"""URLs of stores and lock services, as text: find the file of a SQLite URL, hide passwords.
 
-It needs no SQLAlchemy, as the command reads a configuration before it loads one.
+This does not need SQLAlchemy: the command reads its configuration before it loads SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 
 _HIDDEN = "***"
 
-#: The greedy first group ends at the last ``@``: a password may hold ``/``, ``?`` and ``@``.
+#: The greedy group ends at the last ``@``: a password can contain ``/``, ``?`` and ``@``.
 _WITH_LOGIN = re.compile(r"([A-Za-z][\w+.-]*://)(.*)@([^@]*)", re.DOTALL)
 _PLAIN = re.compile(r"([A-Za-z][\w+.-]*)://(.*)", re.DOTALL)
 _ANY_SQLITE = re.compile(r"sqlite(?:\+\w+)?://(?:/([^?]*))?(?:\?(.*))?", re.DOTALL)
@@ -18,12 +18,12 @@ _SQLITE = re.compile(r"(sqlite(?:\+\w+)?:///)([^?]*)(\?.*)?", re.DOTALL)
 
 
 def hide(text: str) -> str:
-    """A URL for people: without its password, and without the values in its query, which can hold
-    one too. Text that is not a URL is hidden whole."""
+    """A URL for messages: without the password and the values of the query, which can contain one
+    too. Text that is not a URL is hidden completely."""
     login = _WITH_LOGIN.fullmatch(text)
     if login is not None:
         user, colon, _ = login[2].partition(":")
-        # Without a password, what stands there can be a token.
+        # Without a password, the user part can be a token.
         shown = f"{user}:{_HIDDEN}" if colon and user.isprintable() else _HIDDEN
         return f"{login[1]}{shown}@{_without_query(login[3])}"
     plain = _PLAIN.fullmatch(text)
@@ -31,7 +31,7 @@ def hide(text: str) -> str:
 
 
 def hide_in(text: str) -> str:
-    """A text for people that may be a URL: as it is if nothing in it can be a secret of a URL."""
+    """A text for messages that may be a URL. It is unchanged if it cannot contain a secret."""
     return hide(text) if "://" in text and set(text) & set("@?#") else text
 
 
@@ -41,7 +41,7 @@ def _without_query(text: str) -> str:
 
 
 def in_memory(url: str) -> bool:
-    """Whether it is the URL of a SQLite database that is gone when its process ends."""
+    """Whether it is the URL of a SQLite database that exists only in memory."""
     match = _ANY_SQLITE.fullmatch(url)
     if match is None:
         return False
@@ -52,7 +52,7 @@ def in_memory(url: str) -> bool:
 def absolute(url: str, folder: str | os.PathLike[str]) -> str:
     """The URL with the file of a SQLite database as an absolute path.
 
-    :param folder: what a relative path is relative to.
+    :param folder: the folder that relative paths start from.
     """
     match = _SQLITE.fullmatch(url)
     if match is None or match[2] in ("", ":memory:") or match[2].startswith("file:"):

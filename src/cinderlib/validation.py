@@ -1,10 +1,9 @@
-"""What may be an id, a size, a name, a connector: the rules on what comes from outside.
+"""Validation of IDs, sizes, names and connectors that come from outside.
 
-The objects, the operations and the readers of documents call the same functions, before anything is
-touched. Each returns the value in the form in which records have it, and raises
-:class:`cinderlib.errors.InvalidInput` (or the narrower class that its docstring names) with a
-message that can be shown to a person. Values are never repeated at full length in a message, and
-those that can carry secrets not at all.
+The objects, the operations and the readers of documents call the same functions before they change
+anything. Each function returns the value in the form that records use. Otherwise it raises
+:class:`cinderlib.errors.InvalidInput`, or the subclass that its docstring names, with a message for
+people. A message never repeats a long value in full, and never a value that can contain secrets.
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ from typing import Any
 
 from cinderlib.errors import ConfigurationError, InvalidConnector, InvalidInput, OutOfRange
 
-#: Longest name, description, id, host or backend name, in characters, as in Cinder.
+#: Longest name, description, ID, host or backend name, in characters, as in Cinder.
 MAX_TEXT = 255
 #: Longest value in metadata and specs, in characters.
 MAX_VALUE = 65535
 #: Largest volume in GiB, as in Cinder's database.
 MAX_SIZE = 2**31 - 1
-#: How deep lists and dicts in a connector or in connection information may be nested.
+#: Maximum nesting of lists and dicts in a connector or in connection information.
 MAX_DEPTH = 32
-#: Largest whole number in JSON data that every party reads exactly.
+#: Largest integer in JSON data that all readers parse exactly.
 _MAX_INT = 2**63 - 1
 
 # fmt: off
@@ -46,7 +45,7 @@ ATTACH_STATUSES = frozenset({
 })
 ATTACH_MODES = frozenset({"rw", "ro"})
 
-#: Sections of Cinder's configuration, in lower case: a backend's own section would collide.
+#: Sections of Cinder's configuration, in lower case. A backend with such a name would collide.
 _RESERVED_NAMES = frozenset({
     "default", "backend_defaults", "barbican", "barbican_service_user", "brcd_fabric_example",
     "cache", "cinder_sys_admin", "cisco_fabric_example", "coordination", "database",
@@ -58,7 +57,7 @@ _RESERVED_NAMES = frozenset({
 # fmt: on
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:=+-]{0,254}")
-# Written out, as a group that is repeated takes twice as long: ids are looked at all the time.
+# Written out because a repeated group takes twice as long, and IDs are checked very often.
 _HEX = "[0-9a-fA-F]"
 _UUID = re.compile(f"{_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}|{_HEX}{{32}}")
 _NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
@@ -66,12 +65,12 @@ _HOST_NAME = re.compile(r"[^\s@#/\x00-\x1f\x7f]+")
 _HOST = re.compile(
     r"[^\s@#/\x00-\x1f\x7f]+@[^\s@#/\x00-\x1f\x7f][^@#/\x00-\x1f\x7f]*(#[^#\x00-\x1f\x7f]+)?"
 )
-# Names of backends as nearly all are; others are looked at more closely.
+# Names that nearly all backends have. Other names are checked in detail.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 
 def shown(value: Any) -> str:
-    """A value as a message shows it: quoted, and cut when it is long."""
+    """A value for a message: quoted, and shortened if it is long."""
     if isinstance(value, str):
         return repr(value) if len(value) <= 80 else f"{value[:80]!r}..."
     if value is None or isinstance(value, bool | float):
@@ -82,7 +81,7 @@ def shown(value: Any) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether a text has nothing in it that would have to be looked at closer."""
+    """Whether a text needs no further check."""
     return text.isascii() and "\0" not in text
 
 
@@ -93,55 +92,54 @@ def _type(value: Any) -> str:
 def check_text(value: Any, what: str, *, longest: int = MAX_TEXT) -> str:
     """Text that every store and every protocol can carry: valid Unicode, without NUL.
 
-    :param what: what the text is, for the message.
-    :param longest: in characters.
+    :param what: the name of the value, for the message.
+    :param longest: maximum length, in characters.
     """
     if isinstance(value, str) and len(value) <= longest and _is_plain(value):
-        return value  # nearly all texts; long lists of records are checked on the way in
+        return value  # nearly all texts: this must be fast for long lists of records
     if not isinstance(value, str):
         raise InvalidInput(f"The {what} must be text, not {shown(value)}.")
     if len(value) > longest:
-        raise InvalidInput(
-            f"The {what} has {len(value)} characters; at the most {longest} are allowed."
-        )
+        raise InvalidInput(f"The {what} has {len(value)} characters; the maximum is {longest}.")
     if "\0" in value:
-        raise InvalidInput(f"The {what} has a NUL character in it, which cannot be stored.")
+        raise InvalidInput(f"The {what} contains a NUL character, which cannot be stored.")
     try:
         value.encode()
     except UnicodeEncodeError as exc:
         raise InvalidInput(
-            f"The {what} is no valid Unicode text: character {exc.start + 1} is half of a "
+            f"The {what} is not valid Unicode text: character {exc.start + 1} is half of a "
             "surrogate pair."
         ) from None
     return value
 
 
 def check_id(value: Any, what: str, *, non_uuid_ids: bool = False) -> str:
-    """The id of a volume, snapshot, connection, ...
+    """The ID of a volume, snapshot, connection, ...
 
-    Names on the storage follow from ids, so one can never be a path or look like an option.
+    Drivers derive names on the storage from IDs, so an ID must not be a path or look like an
+    option.
 
-    :param what: whose id it is, for the message (``'volume'``).
-    :param non_uuid_ids: whether any safe text will do: letters, digits and ``_.:=+-`` with a letter
-        or digit first. Otherwise it must be a UUID, with or without hyphens.
-    :returns: the id, unchanged (a :class:`uuid.UUID` as its text).
+    :param what: the kind of resource, for the message (``'volume'``).
+    :param non_uuid_ids: whether any safe text is valid: letters, digits and ``_.:=+-`` with a
+        letter or digit first. Otherwise it must be a UUID, with or without hyphens.
+    :returns: the ID, unchanged (a :class:`uuid.UUID` as its text).
     """
     if not isinstance(value, str):
         if isinstance(value, uuid.UUID):
             return str(value)
-        raise InvalidInput(f"A {what} id must be text, not {shown(value)}.")
-    if non_uuid_ids:  # which every UUID is, too
+        raise InvalidInput(f"A {what} ID must be text, not {shown(value)}.")
+    if non_uuid_ids:  # every UUID matches too
         if _SAFE_ID.fullmatch(value) and ".." not in value:
             return value
         raise InvalidInput(
-            f"{shown(value)} is no {what} id: it must have 1 to {MAX_TEXT} letters, digits or "
-            "characters of '_.:=+-', begin with a letter or digit, and have no '..' in it."
+            f"{shown(value)} is not a valid {what} ID: an ID has 1 to {MAX_TEXT} letters, digits "
+            "or characters of '_.:=+-', begins with a letter or digit, and does not contain '..'."
         )
     if _UUID.fullmatch(value):
         return value
     raise InvalidInput(
-        f"{shown(value)} is no {what} id: it must be a UUID. "
-        "setup(non_uuid_ids=True) allows others."
+        f"{shown(value)} is not a valid {what} ID (expected a UUID). "
+        "Set non_uuid_ids to true to allow other IDs."
     )
 
 
@@ -150,7 +148,7 @@ def check_size(value: Any, what: str = "size") -> int:
 
     :param value: a whole or fractional number above 0, or its text (``'5'``).
     :returns: whole GiB; a fraction is rounded up.
-    :raises OutOfRange: it is a number, but of no volume.
+    :raises OutOfRange: no volume can have that size.
     """
     if type(value) is int and 0 < value <= MAX_SIZE:
         return value
@@ -161,26 +159,26 @@ def check_size(value: Any, what: str = "size") -> int:
         raise InvalidInput(f"The {what} must be a number of GiB, not {shown(value)}.")
     if not 0 < number <= MAX_SIZE:  # so is NaN
         raise OutOfRange(
-            f"The {what} must be above 0 and at the most {MAX_SIZE} GiB, not {shown(value)}."
+            f"The {what} must be above 0 and at most {MAX_SIZE} GiB, not {shown(value)}."
         )
     return math.ceil(number)
 
 
 def check_name(value: Any, what: str = "name") -> str:
-    """The name of a volume or snapshot; ``None`` stands for no name."""
+    """The name of a volume or snapshot; ``None`` means that it has no name."""
     return "" if value is None else check_text(value, what)
 
 
 def check_description(value: Any, what: str = "description") -> str:
-    """A description; ``None`` stands for none."""
+    """A description; ``None`` means that it has no description."""
     return "" if value is None else check_text(value, what)
 
 
 def check_metadata(value: Any, what: str = "metadata") -> dict[str, str]:
-    """Text by text.
+    """Metadata: a mapping of text to text.
 
-    :param value: a mapping; numbers and booleans among its values are turned into text. ``None``
-        stands for an empty one.
+    :param value: a mapping; numbers and booleans among its values are converted to text. ``None``
+        means an empty mapping.
     """
     if value is None:
         return {}
@@ -199,41 +197,44 @@ def check_metadata(value: Any, what: str = "metadata") -> dict[str, str]:
 
 
 def check_specs(value: Any, what: str = "extra_specs") -> dict[str, str]:
-    """Extra specs or QoS specs: like :func:`check_metadata`."""
+    """Extra specs or QoS specs; same rules as :func:`check_metadata`."""
     return check_metadata(value, what)
 
 
 def check_choice(value: Any, choices: Collection[str], what: str) -> str:
-    """One of a fixed vocabulary, such as :data:`VOLUME_STATUSES`."""
+    """One value of a fixed list, such as :data:`VOLUME_STATUSES`."""
     if not isinstance(value, str) or value not in choices:
         raise InvalidInput(
-            f"The {what} cannot be {shown(value)}; it is one of: {', '.join(sorted(choices))}."
+            f"The {what} cannot be {shown(value)}. Choose one of: {', '.join(sorted(choices))}."
         )
     return value
 
 
 def check_host_name(value: Any, what: str = "host") -> str:
-    """The name by which this controller, or a host that attaches, is known."""
+    """The name of this controller's host, or of a host that attaches volumes."""
     if not _HOST_NAME.fullmatch(check_text(value, what)):
         raise InvalidInput(
-            f"The {what} cannot be {shown(value)}: a host's name has no spaces and none of '@#/'."
+            f"The {what} cannot be {shown(value)}: a host name must not contain spaces, '@', '#'"
+            " or '/'."
         )
     return str(value)
 
 
 def check_host(value: Any, what: str = "host") -> str:
-    """Where a volume is: ``host@backend`` or ``host@backend#pool``."""
+    """The location of a volume: ``host@backend`` or ``host@backend#pool``."""
     text = check_text(value, what)
     if not _HOST.fullmatch(text):
-        raise InvalidInput(f"The {what} must be like 'host@backend#pool', not {shown(value)}.")
+        raise InvalidInput(
+            f"The {what} must have the form 'host@backend#pool', not {shown(value)}."
+        )
     return text
 
 
 def check_backend_name(value: Any) -> str:
-    """The ``volume_backend_name``, which is part of each volume's host and names a section of
-    Cinder's configuration.
+    """The ``volume_backend_name``. It is part of each volume's host and names a section of Cinder's
+    configuration.
 
-    :raises ConfigurationError: it cannot be one.
+    :raises ConfigurationError: it is not a valid name.
     """
     if (
         isinstance(value, str)
@@ -247,8 +248,8 @@ def check_backend_name(value: Any) -> str:
         raise ConfigurationError(str(exc)) from None
     if not name or name != name.strip() or not name.isprintable():
         raise ConfigurationError(
-            f"The volume_backend_name cannot be {shown(value)}: it must be visible text without "
-            "spaces around it."
+            f"The volume_backend_name cannot be {shown(value)}: it must be printable text without "
+            "leading or trailing spaces."
         )
     if set(name) & set("@#/") or name in {".", ".."}:
         raise ConfigurationError(
@@ -257,16 +258,16 @@ def check_backend_name(value: Any) -> str:
         )
     if name.lower() in _RESERVED_NAMES:
         raise ConfigurationError(
-            f"The volume_backend_name cannot be {shown(value)}: that is a section of Cinder's own "
-            "configuration. Choose another name."
+            f"The volume_backend_name cannot be {shown(value)}: Cinder's configuration has a "
+            "section with that name. Choose another name."
         )
     return name
 
 
 def check_json(value: Any, what: str, *, depth: int = MAX_DEPTH) -> Any:
-    """Data that JSON can carry; tuples become lists. Never shown in messages: it can be secret.
+    """Data that JSON can represent; tuples become lists. Messages never show it: it can be secret.
 
-    :param depth: how deep it may be nested.
+    :param depth: maximum nesting.
     """
     if value is None or isinstance(value, bool):
         return value
@@ -276,11 +277,11 @@ def check_json(value: Any, what: str, *, depth: int = MAX_DEPTH) -> Any:
         return check_text(value, f"text in the {what}", longest=2**20)
     if isinstance(value, int):
         if abs(value) > _MAX_INT:
-            raise InvalidInput(f"The {what} has a number in it with more than 63 bits.")
+            raise InvalidInput(f"The {what} contains a number with more than 63 bits.")
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise InvalidInput(f"The {what} has a number in it that is infinite or none at all.")
+            raise InvalidInput(f"The {what} contains a number that is infinite or not a number.")
         return value
     if depth <= 0:
         raise InvalidInput(f"The {what} is nested more than {MAX_DEPTH} levels deep.")
@@ -292,13 +293,11 @@ def check_json(value: Any, what: str, *, depth: int = MAX_DEPTH) -> Any:
         }
     if isinstance(value, list | tuple):
         return [check_json(item, what, depth=depth - 1) for item in value]
-    raise InvalidInput(
-        f"The {what} has a {_type(value)} in it; only what JSON can carry is allowed."
-    )
+    raise InvalidInput(f"The {what} contains a {_type(value)}; only JSON data is allowed.")
 
 
 def json_object(text: str | bytes) -> dict[str, Any] | None:
-    """The object that a JSON text is, or ``None`` when it is anything else, or no JSON."""
+    """The object that a JSON text represents, or ``None`` if it is not a JSON object."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -307,21 +306,21 @@ def json_object(text: str | bytes) -> dict[str, Any] | None:
 
 
 def check_connector(value: Any) -> dict[str, Any]:
-    """The connector properties of a host, as its ``get_connector_properties()`` gives them.
+    """The connector properties of a host, as ``get_connector_properties()`` on it returns them.
 
-    Which of them a volume needs depends on its protocol, and the driver says when one is missing.
+    The required properties depend on the protocol. The driver reports a missing one.
 
     :returns: a copy.
-    :raises InvalidConnector: they are empty, or no mapping of text to what JSON can carry.
+    :raises InvalidConnector: they are empty, or not a mapping of text to JSON data.
     """
     if not isinstance(value, Mapping):
         raise InvalidConnector(
             f"The connector must be a mapping with the properties of a host, not {shown(value)}; "
-            "get_connector_properties() on that host gives it."
+            "get_connector_properties() on that host returns it."
         )
     if not value:
         raise InvalidConnector(
-            "The connector is empty; get_connector_properties() on the host gives it."
+            "The connector is empty; get_connector_properties() on the host returns it."
         )
     try:
         connector: dict[str, Any] = check_json(value, "connector")

@@ -176,12 +176,12 @@ def test_where_no_thread_can_be_started_waiting_is_an_error_of_the_library(
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr("_thread.start_new_thread", refuse)
-    with pytest.raises(errors.StoreError, match="nothing was done"):
+    with pytest.raises(errors.StoreError, match="did not start"):
         FileLocks(f"{tmp_path}/locks").take([7], 5)
 
 
 def test_a_folder_that_cannot_be_used_is_an_error_of_the_library(tmp_path: Path) -> None:
-    with pytest.raises(errors.StoreError, match="nothing was done"):
+    with pytest.raises(errors.StoreError, match="did not start"):
         FileLocks(f"{tmp_path}/missing/locks").take([1], 0)
 
 

@@ -344,7 +344,7 @@ def test_a_program_that_has_raised_the_recursion_limit_is_not_killed():
         "    except s.reader.InvalidDocument as exc: print(exc)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout.splitlines() == ["The document is nested too deep."] * 2, done.stderr
+    assert done.stdout.splitlines() == ["The document is nested too deeply."] * 2, done.stderr
 
 
 def test_data_that_contains_itself_is_refused():

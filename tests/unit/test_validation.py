@@ -89,7 +89,7 @@ def test_no_name_is_the_empty_name():
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ("x" * 256, "256 characters; at the most 255"),
+        ("x" * 256, "256 characters; the maximum is 255"),
         ("a\0b", "NUL"),
         ("ab\ud800", "character 3 is half of a surrogate pair"),
         (5, "must be text"),
@@ -175,7 +175,7 @@ def test_a_connector_that_is_nested_without_end_is_refused():
 
 
 def test_a_choice_names_the_others():
-    with pytest.raises(InvalidInput, match="'sleeping'; it is one of: attached, attaching"):
+    with pytest.raises(InvalidInput, match=r"'sleeping'\. Choose one of: attached, attaching"):
         v.check_choice("sleeping", v.ATTACH_STATUSES, "status")
 
 

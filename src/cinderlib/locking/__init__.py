@@ -1,1 +1,1 @@
-"""Locks by name, what identifies a process, and the folders for both."""
+"""Named locks, the identity of a process, and the folders for both."""

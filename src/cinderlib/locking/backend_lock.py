@@ -1,11 +1,12 @@
-"""One process at a time inside a driver that is not made for several.
+"""Keeps other processes out of a driver that does not support several processes.
 
-Cinder runs such a driver in one service per backend. Its threads may be inside together, as they
-are here; two processes may not: the driver takes its locks within its process, or trusts what it
-read a moment ago. Drivers that Cinder marks ``SUPPORTS_ACTIVE_ACTIVE`` have no such lock.
+Cinder runs such a driver in one service per backend. Several threads of that service may call the
+driver at the same time, as here. Two processes may not: the locks of the driver exclude only the
+threads of one process, or it caches data from the storage. Drivers that Cinder marks
+``SUPPORTS_ACTIVE_ACTIVE`` do not have this lock.
 
-It is taken for one call of the driver, inside the locks of an operation, and whoever holds it takes
-no other lock: so no two processes wait for each other. A holder that dies gives it up.
+The lock is held for one call of the driver, inside the locks of an operation. Its holder takes no
+other lock, so two processes never deadlock. When a holder dies, the lock is released.
 """
 
 from __future__ import annotations
@@ -19,20 +20,20 @@ from collections.abc import Callable
 from cinderlib import errors
 from cinderlib.locking.shared import SharedLocks
 
-#: Seconds after which threads that come wait until the process has given others their turn. Without
-#: an end, a process that always has a thread inside would keep the others out.
+#: Seconds after which new threads wait until other processes had a turn. Without this limit, a
+#: process that always has a thread in the driver would never let the others in.
 TURN = 2.0
 
-#: Seconds for a process that waits to take the lock before this one does again.
+#: Seconds that this process waits before it takes the lock again, so that a waiting one gets it.
 _PAUSE = 0.005
 
 
 class BackendLock:
-    """For as long as a driver is called: ``with lock:``. Can be entered again by the same thread.
+    """Held during a call of a driver: ``with lock:``. The same thread can enter it again.
 
     :param shared: the locks between the processes that use the store.
-    :param number: of the lock among these.
-    :param name: of the backend.
+    :param number: the number of this lock among them.
+    :param name: the backend.
     :param timeout: seconds to wait for other processes.
     """
 
@@ -54,13 +55,13 @@ class BackendLock:
 
     def __enter__(self) -> None:
         if self._pid != os.getpid():
-            self._reset()  # the lock is the parent's
+            self._reset()  # the lock belongs to the parent process
         depth = getattr(self._mine, "depth", 0)
         if not depth:
-            self._come_in()
+            self._enter_first()
         self._mine.depth = depth + 1
 
-    def _come_in(self) -> None:
+    def _enter_first(self) -> None:
         deadline = time.monotonic() + self._timeout
         with self._changed:
             while self._taking or (self._inside and time.monotonic() > self._turn_ends):
@@ -96,7 +97,7 @@ class BackendLock:
                 return
             give_back, self._give_back = self._give_back, None
             others_may_wait = time.monotonic() > self._turn_ends
-            self._taking = True  # nobody takes it from the others before it is given back
+            self._taking = True  # no thread of this process takes it before it is released
         try:
             if give_back is not None:
                 give_back()
@@ -109,16 +110,17 @@ class BackendLock:
 
     def _busy(self, who: str) -> errors.Busy:
         return errors.Busy(
-            f"Backend {self._name!r} is in use by {who}, and its driver is not made for several"
-            f" processes at once; it was not free for {self._timeout:g} seconds",
+            f"Backend {self._name!r} is in use by {who}, and its driver does not support several"
+            f" processes at once. It was not free within {self._timeout:g} seconds;"
+            " try again later",
             resource=self._name,
         )
 
 
 def number_of(name: str, first: int, count: int) -> int:
-    """The number of a backend's lock. Two backends that share one merely wait for each other.
+    """The number of a backend's lock. Two backends with the same number only wait for each other.
 
-    :param first: the lowest number that is not used for something else.
-    :param count: how many numbers there are.
+    :param first: the lowest number for backends.
+    :param count: how many numbers are reserved for backends.
     """
     return first + zlib.crc32(name.encode()) % count

@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterable, Sequence
 from cinderlib import errors
 from cinderlib.locking import filesystems
 
-#: How often to look for a lock of another process before a thread waits for it, and how long to
-#: sleep before each look, in seconds: a transaction takes less, and a thread is soon dearer.
+#: How often to try a lock of another process before a thread waits for it, and the seconds to sleep
+#: before each attempt. A transaction takes less time, and starting a thread costs more.
 LOOKS = 20
 PAUSE = 0.0002
 
@@ -26,17 +26,17 @@ PAUSE = 0.0002
 class FileLocks:
     """Locks on the bytes of a file, between the processes of this host.
 
-    The kernel keeps them for an open file (``F_OFD_SETLK`` in fcntl(2)), so they are neither lost
-    when another part of the program closes the file, as POSIX's are, nor kept by a child. They are
-    given up when their holder dies. tooz has locks in files too; they take ten times as long, which
-    for a store on this host is a tenth of an operation.
+    The kernel keeps them for an open file (``F_OFD_SETLK`` in fcntl(2)). Therefore they are not
+    lost when another part of the program closes the file, as POSIX locks are, and a child process
+    does not keep them. When the holder dies, the kernel releases them. tooz has file locks too, but
+    they take ten times as long: with a store on this host, a tenth of an operation.
 
-    A lock belongs to the file itself and not to its name: processes that see it under other paths,
-    in other containers or as other users exclude each other all the same.
+    A lock belongs to the file and not to its path. Processes that use other paths, other containers
+    or other users still exclude each other.
 
-    :param path: of the file, which all processes find. Its folder exists.
-    :param like: a file whose owner and permissions the lock file gets, so that everybody who can
-        write to the one can lock the other. By default only its owner can.
+    :param path: of the file, the same file for all processes. Its folder exists.
+    :param like: the lock file gets the owner and permissions of this file, so that all users who
+        can write to that file can use the locks. By default only its owner can.
     """
 
     def __init__(self, path: str, like: str | None = None) -> None:
@@ -46,7 +46,8 @@ class FileLocks:
 
     @functools.cached_property
     def reaches_hosts(self) -> bool:
-        """Whether no other host can have the file. One that can may not see these locks."""
+        """Whether the file is on a local filesystem. Other hosts may not see locks on a shared
+        one."""
         try:
             return filesystems.is_of_one_kernel(os.path.dirname(self._path) or ".")
         except OSError:
@@ -55,9 +56,9 @@ class FileLocks:
     def take(self, numbers: Sequence[int], timeout: float) -> Callable[[], None] | None:
         """Take locks.
 
-        :param numbers: in the order in which everybody takes them.
+        :param numbers: in the order in which all processes take them.
         :param timeout: seconds to wait for them.
-        :returns: gives them back; ``None`` when they were not got.
+        :returns: a function that releases them; ``None`` if they were not free in time.
         :raises StoreError: the file cannot be used.
         """
         deadline = time.monotonic() + timeout
@@ -72,7 +73,8 @@ class FileLocks:
             got = True
         except OSError as exc:
             raise errors.StoreError(
-                f"The lock file {self._path} cannot be used ({exc.strerror}); nothing was done"
+                f"The lock file {self._path} cannot be used ({exc.strerror}); the operation did"
+                " not start"
             ) from exc
         finally:
             if not got:
@@ -80,31 +82,31 @@ class FileLocks:
         return functools.partial(_unlock, held, os.getpid())
 
     def _lock(self, number: int, deadline: float) -> _File | None:
-        """The open file by which the lock is held, ``None`` when it was not got in time."""
+        """The open file that holds the lock; ``None`` if the lock was not free in time."""
         while True:
             file = self._file
             if file is None or file.closed:
                 file = self._file = _File(self._path, self._like)
             if not file.lock(number) and not _soon(file, number, deadline):
                 if time.monotonic() >= deadline:
-                    return None  # and no thread that takes it for a moment from who comes later
+                    return None  # do not start a thread: it could take the lock from a later caller
                 waiting = _Waiting(_File(self._path, self._like), number)
                 if not waiting.until(deadline):
                     return None
                 file = waiting.file
             if file.is_there():
                 return file
-            # Somebody has removed it. Others will lock the one that is made in its place.
+            # The file was deleted. Other processes will lock the new file at this path.
             file.unlock(number)
             self._file = None
 
     def close(self) -> None:
-        """Close the file; who holds a lock of it keeps it open."""
+        """Close the file. A held lock keeps it open until its release."""
         self._file = None
 
 
 class _File:
-    """An open file whose bytes are locks; it is closed when nobody uses it any more."""
+    """An open file whose bytes are locks; closed when the last user drops it."""
 
     def __init__(self, path: str, like: str | None) -> None:
         self.closed = True
@@ -122,13 +124,13 @@ class _File:
     __del__ = close
 
     def is_there(self) -> bool:
-        """Whether it still has a name by which others find it."""
+        """Whether the file still has a path, so that other processes can open it."""
         return os.fstat(self._number).st_nlink > 0
 
     def lock(self, number: int, *, wait: bool = False) -> bool:
-        """Whether it was free; with ``wait``, once it is."""
+        """Take a lock. Returns whether it was free; with ``wait``, waits until it is free."""
         with self._guard:
-            # To the kernel, who asks by the same open file has it already.
+            # The kernel grants a lock again to the open file that already holds it.
             if number in self._held:
                 return False
             self._held.add(number)
@@ -154,7 +156,7 @@ class _File:
 
 
 def _soon(file: _File, number: int, deadline: float) -> bool:
-    """Whether a lock was got by looking for it a few times: most are held for a moment."""
+    """Whether the lock was taken within a few attempts: most locks are held for a moment."""
     for _ in range(LOOKS):
         if time.monotonic() >= deadline:
             return False
@@ -165,34 +167,34 @@ def _soon(file: _File, number: int, deadline: float) -> bool:
 
 
 class _Waiting:
-    """Waits for a lock. The kernel gives it to those who wait one after the other, but knows no end
-    of waiting: so a thread does it, which is left to itself when it takes too long.
+    """Waits for a lock with a timeout. The kernel grants a lock in the order of requests, but has
+    no timeout. Therefore a thread waits, and is abandoned after the timeout.
 
-    :param file: opened for this alone, since locks are the open file's and not the thread's: what
-        it gets too late and gives up must not be what another thread has got in the meantime.
+    :param file: opened only for this wait. Locks belong to the open file and not to the thread: an
+        abandoned thread that gets the lock and releases it must not release another thread's lock.
     """
 
     def __init__(self, file: _File, number: int) -> None:
         self.file = file
         self._number = number
         self._guard = threading.Lock()
-        self._going_on = threading.Lock()
+        self._finished = threading.Lock()
         self._got = self._given_up = False
         self._error: OSError | None = None
 
     def until(self, deadline: float) -> bool:
-        """Whether it was got by then.
+        """Whether the lock was taken before the deadline.
 
         :raises OSError: the kernel refuses it.
         """
-        self._going_on.acquire()
-        # Without what a Thread does to be known to have started, which takes as long as the rest.
+        self._finished.acquire()
+        # Without threading.Thread: its start handshake takes as long as everything else here.
         try:
             _thread.start_new_thread(self._wait, ())
-        except RuntimeError as exc:  # too many of them, or Python is ending
+        except RuntimeError as exc:  # too many threads, or the interpreter is shutting down
             raise OSError(errno.EAGAIN, str(exc)) from exc
         try:
-            self._going_on.acquire(timeout=max(0.0, deadline - time.monotonic()))
+            self._finished.acquire(timeout=max(0.0, deadline - time.monotonic()))
         finally:
             with self._guard:
                 self._given_up = True
@@ -210,11 +212,11 @@ class _Waiting:
                 self._got = self._error is None
             elif self._error is None:
                 self.file.unlock(self._number)
-        self._going_on.release()
+        self._finished.release()
 
 
 def _opened(path: str, like: str | None) -> int:
-    """The descriptor of a lock file, which is created if it is missing."""
+    """The descriptor of a lock file; creates the file if it is missing."""
     flags = os.O_RDWR | os.O_CLOEXEC
     while True:
         with contextlib.suppress(FileNotFoundError):
@@ -227,27 +229,27 @@ def _opened(path: str, like: str | None) -> int:
 
 
 def _imitate(descriptor: int, model: os.stat_result) -> None:
-    """Give a new file the owner and permissions of another, as far as this user may."""
+    """Give a new file the owner and permissions of another file, if this user may do that."""
     with contextlib.suppress(PermissionError):
         os.fchown(descriptor, model.st_uid if os.geteuid() == 0 else -1, model.st_gid)
     os.fchmod(descriptor, model.st_mode & 0o666)
 
 
 def _unlock(held: Iterable[tuple[_File, int]], process: int) -> None:
-    """Give locks up, unless this is a child of that process: they are the parent's."""
+    """Release locks, unless this is a child of that process: they belong to the parent."""
     if process == os.getpid():
         for file, number in held:
             file.unlock(number)
 
 
-#: ``struct flock`` of fcntl(2): type, whence, start, length, process (which must be 0).
+#: ``struct flock`` of fcntl(2): ``l_type, l_whence, l_start, l_len, l_pid`` (``l_pid`` must be 0).
 _FLOCK = struct.Struct("@hhqqi0q")
 
 _files: weakref.WeakSet[_File] = weakref.WeakSet()
 
 
 def _close_in_child() -> None:
-    # What is open in a child is locked for as long as it runs, should its parent be killed.
+    # An open file in a child would keep the locks while the child runs, even if its parent dies.
     for file in list(_files):
         file.close()
 

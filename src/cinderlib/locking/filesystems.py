@@ -1,4 +1,4 @@
-"""What this process sees of the mounts of its host."""
+"""The mounts that this process sees."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-#: Filesystems that one kernel mounts at a time. Others may be open on several hosts at once, with
-#: or without locks between them.
+#: Filesystems that only one kernel can mount at a time. Others may be mounted on several hosts,
+#: with or without locks between them.
 _OF_ONE_KERNEL = frozenset(
     {"bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay", "ramfs", "reiserfs"}
     | {"tmpfs", "xfs", "zfs"}
@@ -20,9 +20,9 @@ class Mount(NamedTuple):
     """A line of ``/proc/self/mountinfo`` (proc(5)).
 
     :ivar number: the mount's ID.
-    :ivar point: where it is mounted.
-    :ivar kind: the type of its filesystem.
-    :ivar source: what is mounted: a device, an export.
+    :ivar point: the mount point.
+    :ivar kind: the type of the filesystem.
+    :ivar source: the mounted device or export.
     """
 
     number: str
@@ -32,7 +32,7 @@ class Mount(NamedTuple):
 
 
 def mounts() -> Iterator[Mount]:
-    """The mounts of this process's namespace."""
+    """The mounts in this process's mount namespace."""
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
         for line in lines:
             fields, _, rest = line.partition(" - ")
@@ -42,14 +42,14 @@ def mounts() -> Iterator[Mount]:
 
 
 def is_mount_point(path: str) -> bool:
-    """Whether something is mounted on exactly this path, which has no symbolic links in it."""
+    """Whether exactly this path is a mount point. The path must not contain symbolic links."""
     return any(mount.point == path for mount in mounts())
 
 
 def is_of_one_kernel(folder: str) -> bool:
-    """Whether no other host can have the folder's filesystem mounted.
+    """Whether other hosts cannot mount the folder's filesystem.
 
-    :raises OSError: there is no such folder.
+    :raises OSError: the folder does not exist.
     """
     handle = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -1,10 +1,10 @@
-"""Locks by name, held across the threads, processes and hosts that share a store.
+"""Named locks between the threads, processes and hosts that share a store.
 
-A lock has two layers: one in this process, which is all that a store of one process needs, and one
-that reaches the others: the store's own, files on this host, or a service that tooz speaks to.
-Names are spread over a fixed number of stripes, so that what keeps them doesn't grow with the
-number of volumes ever made; two resources that share a stripe merely wait for each other now and
-then.
+A lock has two layers. The first excludes threads of this process; a store of one process needs only
+this layer. The second excludes other processes. It uses locks of the store, files on this host, or
+a service through tooz. Names are hashed to a fixed number of stripes, so the number of locks does
+not increase with the number of volumes. Two resources with the same stripe occasionally wait for
+each other.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from cinderlib.records import Owner
 
 LOG = logging.getLogger(__name__)
 
-#: Few enough for a service to keep, many enough that threads seldom meet by chance.
+#: Few enough for a lock service, and enough to make collisions rare.
 STRIPES = 4096
-#: Numbers of the locks of whole calls. One is drawn for each call, so two never meet.
+#: Lock numbers of whole calls. Each call draws a random one.
 CALLS = range(1 << 16, 1 << 31)
 
 
 class Locks:
     """The locks of a controller.
 
-    :param others: the layer that reaches other processes; ``None`` when no other shares the store.
-    :param timeout: seconds to wait for a lock that is held before giving up.
+    :param others: the layer between processes; ``None`` if no other process shares the store.
+    :param timeout: seconds to wait for a lock before giving up.
     """
 
     def __init__(self, others: SharedLocks | None, timeout: float) -> None:
@@ -50,7 +50,7 @@ class Locks:
         self._calls: dict[int, int] = {}
 
     def reach(self, owner: Owner) -> bool:
-        """Whether a lock that a process takes is seen as taken by this one."""
+        """Whether this process can see a lock that the other process holds."""
         return (
             self._others is None
             or self._others.reaches_hosts
@@ -59,12 +59,12 @@ class Locks:
 
     @contextlib.contextmanager
     def call(self) -> Iterator[int]:
-        """Hold a lock of its own while a call runs that takes and releases others.
+        """Hold a lock during a call that takes and releases other locks.
 
-        Nobody waits for such a lock, so others can be taken while it is held.
+        No caller waits for such a lock, so other locks can be taken while it is held.
 
-        :returns: the lock's number, by which :meth:`is_running` knows the call.
-        :raises StoreError: the service that keeps the locks cannot be reached.
+        :returns: the lock's number, which :meth:`is_running` takes.
+        :raises StoreError: the lock service cannot be reached.
         """
         number, give_back = self._begin_call()
         self._calls[number] = os.getpid()
@@ -83,9 +83,9 @@ class Locks:
                 return number, give_back
 
     def is_running(self, call: int) -> bool:
-        """Whether the call that got this number has not ended, in whichever process it runs.
+        """Whether the call with this lock number still runs, in any process.
 
-        :raises StoreError: the service that keeps the locks cannot be reached.
+        :raises StoreError: the lock service cannot be reached.
         """
         if self._calls.get(call) == os.getpid():
             return True
@@ -98,23 +98,23 @@ class Locks:
         return False
 
     def hold(self, *names: str, timeout: float | None = None) -> Holding:
-        """Hold the locks of all the names: ``with locks.hold(name):``.
+        """Hold the locks with these names: ``with locks.hold(name):``.
 
         :param timeout: seconds, instead of the controller's.
-        :raises Busy: one of them was held by another for that long.
-        :raises StoreError: the service that keeps the locks cannot be reached.
+        :raises Busy: a lock was not free within the timeout.
+        :raises StoreError: the lock service cannot be reached.
         """
         return Holding(self, names, self._timeout if timeout is None else timeout)
 
     def of_backend(self, name: str) -> BackendLock | None:
-        """What keeps other processes out of a backend's driver while this one is inside; ``None``
-        if no other process shares the store."""
+        """The lock that keeps other processes out of a backend's driver; ``None`` if no other
+        process shares the store."""
         if self._others is None:
             return None
         return BackendLock(self._others, number_of(name, STRIPES, STRIPES), name, self._timeout)
 
     def _take(self, stripe: int, deadline: float) -> bool:
-        """Take the lock of this process; gives whether it was got until then."""
+        """Take the lock between threads. Returns whether it was free before the deadline."""
         with self._guard:
             held = self._held.setdefault(stripe, _Held())
             held.users += 1
@@ -140,14 +140,14 @@ class Locks:
                 del self._held[stripe]
 
     def close(self) -> None:
-        """Give up what keeps the locks."""
+        """Disconnect from the lock service, or close the lock files."""
         if self._others is not None:
             self._others.close()
 
 
 class Holding:
-    """For as long as locks are held. A class rather than a generator, which takes longer than the
-    locks of this process do.
+    """Holds locks in a ``with`` statement. This is a class because a generator takes longer than
+    taking the locks between threads.
 
     :param names: of the locks.
     :param timeout: seconds to wait for them.
@@ -175,7 +175,7 @@ class Holding:
 
     def _take(self) -> None:
         deadline = time.monotonic() + self._timeout
-        # One order for everybody, so that two holders never wait for each other.
+        # All holders take stripes in the same order, so they never deadlock.
         stripes = sorted({zlib.crc32(name.encode()) % STRIPES for name in self._names})
         for stripe in stripes:
             if not self._locks._take(stripe, deadline):
@@ -198,13 +198,13 @@ class Holding:
 
 
 def _nothing() -> None:
-    """There is nothing to give back."""
+    """Releases nothing: no other process shares the store."""
 
 
 class ToozLocks:
-    """Locks of a tooz coordinator: a service such as etcd or Redis.
+    """Locks of a tooz coordinator, for example etcd or Redis.
 
-    :param url: of the coordinator, such as ``etcd3+http://host:2379``.
+    :param url: the coordinator's URL, such as ``etcd3+http://host:2379``.
     """
 
     def __init__(self, url: str) -> None:
@@ -217,9 +217,9 @@ class ToozLocks:
     def take(self, numbers: Sequence[int], timeout: float) -> Callable[[], None] | None:
         """Take locks.
 
-        :param numbers: in the order in which everybody takes them.
+        :param numbers: in the order in which all processes take them.
         :param timeout: seconds to wait for them.
-        :returns: gives them back; ``None`` when they were not got.
+        :returns: a function that releases them; ``None`` if they were not free in time.
         :raises StoreError: the service cannot be reached.
         """
         import tooz
@@ -237,7 +237,7 @@ class ToozLocks:
             got = True
         except (tooz.ToozError, OSError) as exc:
             raise errors.StoreError(
-                f"The lock service failed before anything was done: {exc}"
+                f"The lock service failed before the operation started: {exc}"
             ) from exc
         finally:
             if not got:
@@ -245,7 +245,7 @@ class ToozLocks:
         return functools.partial(_release, held)
 
     def _start(self) -> Any:
-        # A forked child must not share its parent's connections.
+        # A forked child must not use its parent's connections.
         with self._guard:
             if self._coordinator is None or self._pid != os.getpid():
                 from tooz import coordination
@@ -257,7 +257,7 @@ class ToozLocks:
             return self._coordinator
 
     def close(self) -> None:
-        """Leave the service."""
+        """Disconnect from the service."""
         with self._guard:
             if self._coordinator is not None and self._pid == os.getpid():
                 self._coordinator.stop()
@@ -271,8 +271,8 @@ def _release(held: Iterable[Any]) -> None:
         try:
             lock.release()
         except (tooz.ToozError, OSError):
-            # The work is done and recorded; the service frees what a lost client held.
-            LOG.warning("A lock could not be given back", exc_info=True)
+            # The operation is done and recorded; the service releases the locks of a lost client.
+            LOG.warning("A lock could not be released", exc_info=True)
 
 
 class _Held:
@@ -285,6 +285,6 @@ class _Held:
 
 def _busy(names: tuple[str, ...], who: str) -> errors.Busy:
     return errors.Busy(
-        f"{' and '.join(names)}: {who} is at work on it and did not end in time; try again later",
+        f"{' and '.join(names)} is in use by {who}, which did not finish in time; try again later",
         resource=names[0].partition(":")[2],
     )

@@ -1,4 +1,4 @@
-"""Who works on something: this process, told apart from every other that was or will be."""
+"""Identifies a process among all processes on all hosts, past and present."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def _owner(pid: int) -> Owner:
 
 
 def this_host() -> str:
-    """The name by which this host is known to others."""
+    """The host name by which other hosts know this host."""
     return socket.gethostname()
 
 
 def this_process() -> Owner:
-    """The calling process, right after a fork too."""
+    """The calling process; also correct after a fork."""
     return _owner(os.getpid())
 
 
@@ -41,14 +41,14 @@ def boot_id() -> str:
 
 
 def is_of_this_machine(owner: Owner) -> bool:
-    """Whether the process ran under this kernel, in whichever container and whatever the host was
-    called at the time, or on this host before it was restarted."""
+    """Whether the process ran on this machine: under the running kernel, also in another container
+    or under an earlier host name, or on this host before it was restarted."""
     return owner.boot_id == boot_id() or owner.host == this_host()
 
 
 def is_dead(owner: Owner) -> bool:
-    """Whether the process is known to have ended. Of processes of other hosts and other process
-    ID namespaces that cannot be known here."""
+    """Whether the process is known to have ended. This cannot be known for processes of other hosts
+    and of other process ID namespaces."""
     if owner.boot_id != boot_id():
         return owner.host == this_host()
     seen_here = owner.pid_namespace == _pid_namespace()
@@ -56,7 +56,7 @@ def is_dead(owner: Owner) -> bool:
 
 
 def _pid_namespace() -> int:
-    """The namespace in which this process has its ID."""
+    """The process ID namespace of this process."""
     try:
         return os.stat("/proc/self/ns/pid").st_ino
     except OSError:
@@ -64,10 +64,11 @@ def _pid_namespace() -> int:
 
 
 def _start_time(pid: int) -> int | None:
-    """In clock ticks since boot: field 22 of ``/proc/<pid>/stat`` (proc(5)); ``None`` once dead."""
+    """In clock ticks since boot: field 22 of ``/proc/<pid>/stat`` (proc(5)); ``None`` if it
+    ended."""
     try:
         with open(f"/proc/{pid}/stat") as file:
-            # The second field is the command in parentheses, which may hold blanks.
+            # The second field is the command in parentheses, which can contain spaces.
             fields = file.read().rpartition(")")[2].split()
     except OSError:
         return None

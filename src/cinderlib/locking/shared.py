@@ -1,4 +1,4 @@
-"""What a store or a service offers that keeps locks between processes."""
+"""The interface of locks between processes, which a store or a lock service implements."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ class SharedLocks(Protocol):
 
     @property
     def reaches_hosts(self) -> bool:
-        """Whether they hold on every host that uses the store, and not just on this one."""
+        """Whether they exclude processes on all hosts that use the store, not only on this one."""
         raise NotImplementedError
 
     def take(self, numbers: Sequence[int], timeout: float) -> Callable[[], None] | None:
-        """Take locks, all or none. A holder that dies gives its locks up.
+        """Take locks, all or none. The locks of a process that dies are released.
 
-        :param numbers: ascending; who takes several takes them in this order, so that no two wait
-            for each other. No thread of this process has any of them.
+        :param numbers: ascending; all processes take them in this order, so they never deadlock.
+            No thread of this process holds any of them.
         :param timeout: seconds to wait for them.
-        :returns: gives them back, and raises nothing; ``None`` when they were not got.
-        :raises StoreError: what keeps the locks cannot be reached.
+        :returns: a function that releases them and never raises; ``None`` if they were not free in
+            time.
+        :raises StoreError: the lock service cannot be reached.
         """
         raise NotImplementedError
 

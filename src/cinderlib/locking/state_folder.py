@@ -1,4 +1,4 @@
-"""Where the library keeps what is neither in the store nor on the storage."""
+"""The folders for data that is neither in the store nor on the storage."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from cinderlib import errors
 
 
 class Folders:
-    """The folders below the state folder; made private to the owner when they are needed.
+    """The folders in the state folder. They are created on first use, private to their owner.
 
-    :param state_path: by default ``/var/lib/cinderlib`` for root, and for others the folder that
-        the XDG base directory specification gives for state.
-    :param locks_path: by default the one of :func:`host_locks`.
+    :param state_path: by default ``/var/lib/cinderlib`` for root, and for other users the state
+        folder of the XDG base directory specification.
+    :param locks_path: by default the folder of :func:`host_locks`.
     """
 
     def __init__(
@@ -30,42 +30,42 @@ class Folders:
 
     @property
     def path(self) -> Path:
-        """The state folder, made or not."""
+        """The state folder, which may not exist."""
         return self._state
 
     @property
     def drivers(self) -> str:
-        """What Cinder's drivers keep."""
-        return _made(self.drivers_path)
+        """The folder for files of Cinder's drivers."""
+        return _created(self.drivers_path)
 
     @property
     def drivers_path(self) -> Path:
-        """The same folder, created or not."""
+        """The same folder, which may not exist."""
         return self._state / "drivers"
 
     @property
     def locks(self) -> str:
-        """Lock files of drivers, and of stores that keep no locks of their own."""
-        return _made(self.locks_path)
+        """Lock files of drivers, and of stores that have no locks themselves."""
+        return _created(self.locks_path)
 
     @property
     def locks_path(self) -> Path:
-        """The same folder; created only if it is one that all programs of this host must find."""
+        """The same folder. Only the folder that all programs of this host share is created here."""
         return self._locks or host_locks(self._state / "locks")
 
     @property
     def node(self) -> str:
-        """What is attached on this host."""
+        """The folder for the state of attachments on this host."""
         return str(self._state / "node")
 
 
 def host_locks(otherwise: Path) -> Path:
-    """The folder for locks that all programs of this user on this host must find: for root
-    ``/var/lib/cinderlib/locks``, for others a folder below the home directory of their account.
-    Neither an argument nor an environment variable changes it, since two programs that differ in
-    one of them would not exclude each other.
+    """The folder for locks that all programs of this user on this host share. For root this is
+    ``/var/lib/cinderlib/locks``, for other users a folder below the home directory of the account.
+    Arguments and environment variables do not change it: two programs with different values would
+    not exclude each other.
 
-    :param otherwise: used if that folder cannot be.
+    :param otherwise: used if that folder cannot be used.
     """
     folder = _host_locks()
     if folder is None:
@@ -88,9 +88,9 @@ def _host_locks() -> Path | None:
 
 
 def default() -> Path:
-    """The state folder that is used unless another is chosen; created or not.
+    """The default state folder, which may not exist.
 
-    :raises ConfigurationError: this user has none.
+    :raises ConfigurationError: this user has no home folder.
     """
     if os.geteuid() == 0:
         return Path("/var/lib/cinderlib")
@@ -104,16 +104,17 @@ def default() -> Path:
 
 
 def user_folder(kind: Literal["config", "state"]) -> Path | None:
-    """This user's folder by the XDG base directory specification; ``None`` without a home."""
+    """This user's folder of the XDG base directory specification; ``None`` without a home
+    folder."""
     import platformdirs
 
     paths = {"config": platformdirs.user_config_path, "state": platformdirs.user_state_path}
-    with contextlib.suppress(RuntimeError):  # what it says where there is no home
+    with contextlib.suppress(RuntimeError):  # raised if the user has no home folder
         found = paths[kind]("cinderlib")
         if found.is_absolute():
             return found
-    # The specification wants a variable with a relative path ignored: it would mean another folder
-    # from each working directory. The home of a user without one is relative too: "~".
+    # The specification requires that a variable with a relative path is ignored: it would mean
+    # another folder in each working directory. Without a home folder, "~" itself is relative.
     home = Path(os.path.expanduser("~"))
     return home / _BELOW_HOME[kind] / "cinderlib" if home.is_absolute() else None
 
@@ -122,12 +123,12 @@ _BELOW_HOME = {"config": ".config", "state": ".local/state"}
 
 
 def make(path: Path, mode: int = 0o700) -> None:
-    """Make a folder, if it is missing; whatever the umask is, only its owner can write to it and to
-    the folders above it that are made for it. Those can be passed through by others, who may be
-    meant to reach something beside it.
+    """Create a folder if it is missing. Regardless of the umask, only its owner can write to it and
+    to the parent folders that are created with it. Other users can pass through these parents,
+    because they may need access to other folders in them.
 
     :param mode: its permissions; by default it is private to its owner.
-    :raises OSError: it cannot be made.
+    :raises OSError: it cannot be created.
     """
     for parent in reversed(path.parents):
         if not parent.exists():
@@ -135,12 +136,12 @@ def make(path: Path, mode: int = 0o700) -> None:
     path.mkdir(mode=mode, exist_ok=True)
 
 
-def _made(path: Path) -> str:
+def _created(path: Path) -> str:
     try:
         make(path)
     except OSError as exc:
         raise errors.ConfigurationError(
-            f"The folder {path} cannot be made ({exc.strerror}); name another with state_path or"
+            f"Cannot create the folder {path} ({exc.strerror}); specify another with state_path or"
             " file_locks_path"
         ) from exc
     return str(path)

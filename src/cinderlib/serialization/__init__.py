@@ -1,6 +1,6 @@
-"""Records ⇄ JSON with a version; also reads cinderlib 5's JSON.
+"""Converts records to versioned JSON documents and back; also reads cinderlib 5's JSON.
 
-Knows records only: no objects, no store, no driver. :mod:`.documents` says what is written.
+It works on records only: no objects, no store, no driver. :mod:`.documents` defines the format.
 """
 
 from cinderlib.serialization.documents import (

@@ -1,9 +1,9 @@
-"""Reads the JSON that cinderlib 5 wrote: Cinder's versioned objects as they serialize themselves.
+"""Reads JSON that cinderlib 5 wrote: Cinder's versioned objects in their own serialization.
 
-An object is ``{'versioned_object.name': ..., 'versioned_object.data': {...}}``, a list of them an
-object with ``objects``. Nothing is made of the names but a comparison: the data goes straight into
-records. What cinderlib 5 kept apart is brought together: specs from the volume's type, the
-connection information and the device from an attachment's ``connection_info``.
+An object is ``{'versioned_object.name': ..., 'versioned_object.data': {...}}``; a list of objects
+is an object with ``objects``. Names are only compared, never imported: the data goes straight into
+records. Some data is in other places than in cinderlib 5: specs come from the volume's type, and
+the connection information and the device from an attachment's ``connection_info``.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ _DEFAULT_TYPE = "__DEFAULT__"
 
 
 def read(document: Any) -> Document:
-    """The document that a dict of cinderlib 5 is.
+    """Convert a dict of cinderlib 5 to a document.
 
-    :raises InvalidDocument: it is none.
+    :raises InvalidDocument: it is not a document of cinderlib 5.
     """
     outer = _mapping(document, "document")
     kind = outer.get("class")
@@ -72,15 +72,15 @@ def read(document: Any) -> Document:
             _connection(data, name), volume=_volume_of(data, name), options=options
         )
     raise InvalidDocument(
-        "The document is not one of cinderlib: its 'class' must be Backend, Volume, Snapshot or "
-        f"Connection, not {shown(kind)}."
+        "The document is not a cinderlib document: its 'class' must be Backend, Volume, Snapshot "
+        f"or Connection, not {shown(kind)}."
     )
 
 
 def _volume_in_backend(item: Any) -> VolumeDocument:
     document = read(item)
     if not isinstance(document, VolumeDocument):
-        raise InvalidDocument("The document's 'volumes' must be volumes.")
+        raise InvalidDocument("The items of the document's 'volumes' must be volumes.")
     return document
 
 
@@ -103,7 +103,7 @@ def _objects(
     data: Mapping[str, Any], field: str, name: str, make: Any, backend: str
 ) -> list[Any] | None:
     if data.get(field) is None:
-        return None  # it was not loaded when the document was written
+        return None  # the objects were not loaded when the document was written
     objects = _list(_data(data[field], f"{name}List").get("objects"), field)
     return [make(_data(item, name), backend) for item in objects]
 
@@ -119,7 +119,7 @@ def _volume(data: Mapping[str, Any], backend: str) -> VolumeRecord:
         fields[field] = check_metadata(data.get(field), field)
     fields.update(_type(data))
     if fields.get("status") == "in-use":
-        fields["attach_status"] = "attached"  # cinderlib 5 left it as it was
+        fields["attach_status"] = "attached"  # cinderlib 5 did not update this field
     return _make(VolumeRecord, fields)
 
 
@@ -159,9 +159,9 @@ def _connection(data: Mapping[str, Any], backend: str) -> ConnectionRecord:
         conn_info=info.get("conn") or None,
         device=info.get("device") or None,
         attached_at=_time(data.get("attach_time")),
-        # Without a status (as connect() left it), the row's being there says that it is mapped.
+        # connect() left no status. The row exists, so the volume is mapped.
         status=data.get("attach_status") or "attached",
-        # cinderlib 5 attached as the connector said, and kept no note of it.
+        # cinderlib 5 used the connector's setting and did not store it.
         use_multipath=connector.get("multipath") is True,
     )
     if fields["device"] and not fields.get("attached_host"):
@@ -196,7 +196,7 @@ def _time(value: Any) -> datetime.datetime | None:
         time = datetime.datetime.fromisoformat(value)
     except (TypeError, ValueError):
         raise InvalidDocument(f"A time in the document cannot be {shown(value)}.") from None
-    # Cinder's times are in UTC whether they say so or not.
+    # Cinder's times are in UTC, with or without a time zone.
     return time if time.tzinfo else time.replace(tzinfo=datetime.UTC)
 
 
@@ -209,7 +209,7 @@ def _data(value: Any, name: str) -> Mapping[str, Any]:
     outer = _mapping(value, f"serialized {name}")
     if outer.get("versioned_object.name") != name:
         raise InvalidDocument(
-            f"The document has {shown(outer.get('versioned_object.name'))} where a {name} must be."
+            f"The document has {shown(outer.get('versioned_object.name'))} instead of a {name}."
         )
     return _mapping(outer.get("versioned_object.data"), f"data of a {name}")
 

@@ -1,20 +1,20 @@
-"""Our documents: a JSON object that carries one resource, or one with all that belongs to it.
+"""The JSON documents: one resource, optionally with the resources that belong to it.
 
 Format 1::
 
     {"class": "Volume", "format": 1, "backend": {"volume_backend_name": "lvm"},
      "volume": {...}, "snapshots": [{...}], "connections": [{...}]}
 
-``class`` is ``Backend`` (with ``volumes``, which are Volume documents), ``Volume``, ``Snapshot``
-(with the ``volume`` it is of) or ``Connection`` (likewise). A list or a related resource that is
-left out, or ``null``, was not asked for: it says nothing about whether there are any. Records have
-the fields of :mod:`cinderlib.records`, without those that have their default value; times are
-ISO 8601 in UTC. Fields that a reader does not know are passed over, so that a field can be added;
-whatever an older reader would get wrong raises ``format``.
+``class`` is ``Backend`` (with ``volumes``, a list of Volume documents), ``Volume``, ``Snapshot`` or
+``Connection`` (both with their ``volume``). A list or a related resource that is missing or
+``null`` was not requested; it may exist. Records have the fields of :mod:`cinderlib.records`,
+without fields that have their default value. Times are ISO 8601 in UTC. Readers ignore unknown
+fields, so new fields can be added. A change that an older reader would misinterpret increases
+``format``.
 
-**A document is as secret as the store**: it carries what the drivers and the nodes need in clear
-(CHAP and cephx keys), as otherwise a store could not be moved by it, and the options of a backend
-where they were asked for. :func:`to_dict` is for showing.
+**A document is as secret as the store.** It contains the keys that drivers and nodes need (CHAP and
+cephx keys) in clear; otherwise it could not be used to move a store. It also contains the options
+of a backend if they were requested. Use :func:`to_dict` to display a record.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ import msgspec
 
 from cinderlib.records import ConnectionRecord, Record, Secret, SnapshotRecord, VolumeRecord
 
-#: The format that is written, and the newest that is read.
+#: The format that is written, and the newest format that can be read.
 FORMAT = 1
 
 NAME = "volume_backend_name"
 
 
 class _Document(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, tag_field="class"):
-    """:ivar backend: ``volume_backend_name``, and the backend's options if they were asked for."""
+    """:ivar backend: ``volume_backend_name``, and the backend's options if they were requested."""
 
     format: int
     backend: dict[str, Any]
@@ -46,15 +46,15 @@ class _Document(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, t
 
     @property
     def backend_options(self) -> dict[str, Any] | None:
-        """The backend's options without its name; ``None`` when the document has none."""
+        """The backend's options without its name; ``None`` if the document has none."""
         return {k: v for k, v in self.backend.items() if k != NAME} or None
 
-    def __repr__(self) -> str:  # the options of a backend can have its password among them
+    def __repr__(self) -> str:  # the options of a backend can contain its password
         return f"{type(self).__name__}(backend={self.backend_name!r}, ...)"
 
 
 class VolumeDocument(_Document, kw_only=True, frozen=True, omit_defaults=True, tag="Volume"):
-    """A volume; ``None`` for what was not asked for."""
+    """A volume; ``None`` for lists that were not requested."""
 
     volume: VolumeRecord
     snapshots: list[SnapshotRecord] | None = None
@@ -62,33 +62,33 @@ class VolumeDocument(_Document, kw_only=True, frozen=True, omit_defaults=True, t
 
     @property
     def subject(self) -> VolumeRecord:
-        """What it is about."""
+        """The record that the document describes."""
         return self.volume
 
 
 class SnapshotDocument(_Document, kw_only=True, frozen=True, omit_defaults=True, tag="Snapshot"):
-    """A snapshot, and the volume it is of."""
+    """A snapshot and its volume."""
 
     snapshot: SnapshotRecord
     volume: VolumeRecord | None = None
 
     @property
     def subject(self) -> SnapshotRecord:
-        """What it is about."""
+        """The record that the document describes."""
         return self.snapshot
 
 
 class ConnectionDocument(
     _Document, kw_only=True, frozen=True, omit_defaults=True, tag="Connection"
 ):
-    """A connection, and the volume that it makes reachable."""
+    """A connection and its volume."""
 
     connection: ConnectionRecord
     volume: VolumeRecord | None = None
 
     @property
     def subject(self) -> ConnectionRecord:
-        """What it is about."""
+        """The record that the document describes."""
         return self.connection
 
 
@@ -112,7 +112,7 @@ def volume_document(
     connections: Sequence[ConnectionRecord] | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> VolumeDocument:
-    """:param options: of the backend, in clear, if they are to be in the document."""
+    """:param options: of the backend, in clear, to include them in the document."""
     return VolumeDocument(
         format=FORMAT,
         backend=_backend(volume.backend, options),
@@ -128,7 +128,7 @@ def snapshot_document(
     volume: VolumeRecord | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> SnapshotDocument:
-    """:param options: of the backend, in clear, if they are to be in the document."""
+    """:param options: of the backend, in clear, to include them in the document."""
     backend = _backend(snapshot.backend, options)
     return SnapshotDocument(format=FORMAT, backend=backend, snapshot=snapshot, volume=volume)
 
@@ -139,7 +139,7 @@ def connection_document(
     volume: VolumeRecord | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> ConnectionDocument:
-    """:param options: of the backend, in clear, if they are to be in the document."""
+    """:param options: of the backend, in clear, to include them in the document."""
     backend = _backend(connection.backend, options)
     return ConnectionDocument(format=FORMAT, backend=backend, connection=connection, volume=volume)
 
@@ -150,7 +150,7 @@ def backend_document(
     volumes: Sequence[VolumeDocument] | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> BackendDocument:
-    """:param options: of the backend, in clear, if they are to be in the document."""
+    """:param options: of the backend, in clear, to include them in the document."""
     return BackendDocument(
         format=FORMAT,
         backend=_backend(name, options),
@@ -161,19 +161,19 @@ def backend_document(
 def _reveal(value: Any) -> Any:
     if isinstance(value, Secret):
         return value.reveal()
-    raise NotImplementedError(f"a document holds no {type(value).__name__}")
+    raise NotImplementedError(f"a document cannot contain a {type(value).__name__}")
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_reveal)
 
 
 def to_builtins(document: Document | Sequence[Document]) -> Any:
-    """The document as plain dicts, lists, texts and numbers: what ``json`` and ``dump`` give."""
+    """The document as plain dicts, lists, texts and numbers, as ``json`` and ``dump`` return it."""
     return msgspec.to_builtins(document, enc_hook=_reveal)
 
 
 def to_text(document: Document | Sequence[Document]) -> str:
-    """The document as JSON text: what ``jsons`` and ``dumps`` give."""
+    """The document as JSON text, as ``jsons`` and ``dumps`` return it."""
     return _encoder.encode(document).decode()
 
 
@@ -183,10 +183,11 @@ def to_line(document: Document) -> bytes:
 
 
 def wire(connection: ConnectionRecord, volume: VolumeRecord | None = None) -> dict[str, Any]:
-    """What a controller sends to the node that attaches: ``{'conn', 'connector', 'device'}`` as
-    cinderlib 5 had it, with how the connection was made beside it. **Keys are in it in clear.**
+    """The dict that a controller sends to the node that attaches: ``{'conn', 'connector',
+    'device'}`` as in cinderlib 5, and the settings of the connection. **Keys are in clear.**
 
-    :param volume: with it the node can compare the device with the volume's size (in bytes).
+    :param volume: with it, the node can compare the device's size with the volume's size (in
+        bytes).
     """
     document: dict[str, Any] = {
         "conn": connection.conn_info.reveal() if connection.conn_info else None,
@@ -205,7 +206,7 @@ def wire(connection: ConnectionRecord, volume: VolumeRecord | None = None) -> di
 
 
 def records_of(document: Document) -> list[Record]:
-    """All records in a document, the one it is about first."""
+    """All records in a document, the described record first."""
     if isinstance(document, VolumeDocument):
         return [document.volume, *(document.snapshots or ()), *(document.connections or ())]
     if isinstance(document, BackendDocument):
@@ -214,7 +215,7 @@ def records_of(document: Document) -> list[Record]:
 
 
 def to_dict(record: Record) -> dict[str, Any]:
-    """All fields of a record for showing, those with default values too; secrets are ``'***'``."""
+    """All fields of a record to display, including defaults; secrets are ``'***'``."""
     shown = {name: getattr(record, name) for name in record.__struct_fields__}
     plain: dict[str, Any] = msgspec.to_builtins(shown, enc_hook=_hide)
     return plain
@@ -223,4 +224,4 @@ def to_dict(record: Record) -> dict[str, Any]:
 def _hide(value: Any) -> Any:
     if isinstance(value, Secret):
         return "***" if value else None
-    return _reveal(value)  # which knows of nothing else
+    return _reveal(value)  # raises: a record has no other types that JSON cannot encode

@@ -1,6 +1,6 @@
-"""Reads documents, ours and cinderlib 5's. They can come from anywhere, so they are data and
-nothing else: what they name is neither imported nor made, sizes and depths are limited, and every
-field is checked before a record is given out.
+"""Reads documents of this version and of cinderlib 5. Documents can come from anywhere, so they are
+only data: names in them are never imported or called, size and nesting are limited, and every field
+is checked before a record is returned.
 """
 
 from __future__ import annotations
@@ -24,16 +24,17 @@ from cinderlib.serialization.documents import (
 from cinderlib.serialization.rules import check_record
 from cinderlib.validation import check_backend_name, check_json, check_text, shown
 
-#: Longest text that is read at once, in bytes. What is longer can be read line by line.
+#: Longest text that is read at once, in bytes. Longer text can be read line by line.
 MAX_BYTES = 64 * 2**20
-#: How deep a document may be nested when the interpreter's own limit gives no protection.
+#: Maximum nesting of a document if the interpreter's own limit is too high to protect the stack.
 _MAX_DEPTH = 1000
 
 _Resource = VolumeRecord | SnapshotRecord | ConnectionRecord
 
 
 class _Head(msgspec.Struct):
-    """What tells ours from cinderlib 5's; the rest is passed over."""
+    """The fields that distinguish this version's documents from cinderlib 5's; others are
+    ignored."""
 
     format: Any = msgspec.UNSET
     kind: Any = msgspec.field(name="class", default=msgspec.UNSET)
@@ -55,12 +56,12 @@ _document: msgspec.json.Decoder[Document] = msgspec.json.Decoder(
 def read(
     source: str | bytes | bytearray | Mapping[str, Any] | list[Any], *, max_bytes: int = MAX_BYTES
 ) -> Document | list[Document]:
-    """The document that the source is; a list of them for a list.
+    """Read a document, or a list of documents.
 
-    :param source: JSON text in UTF-8, or what it says as plain dicts and lists.
+    :param source: JSON text in UTF-8, or the same data as plain dicts and lists.
     :param max_bytes: longest JSON text that is read.
-    :raises InvalidDocument: it is too long, too deep, no JSON, of an unknown or newer format, or
-        holds what no resource can have.
+    :raises InvalidDocument: it is too long, nested too deeply, not JSON, of an unknown or newer
+        format, or contains a value that no resource can have.
     """
     data = _to_bytes(source, max_bytes)
     try:
@@ -69,9 +70,9 @@ def read(
             return [_read_one(bytes(item)) for item in _list.decode(data)]
         return _read_one(data)
     except RecursionError:
-        raise InvalidDocument("The document is nested too deep.") from None
+        raise InvalidDocument("The document is nested too deeply.") from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
-        # The decoder's own error can have a piece of the text, hence a secret, as its object.
+        # The decoder's error can contain a part of the text, and that part can be a secret.
         raise InvalidDocument(f"The document is not valid: {_reason(exc)}.") from None
     except InvalidDocument:
         raise
@@ -80,12 +81,12 @@ def read(
 
 
 def read_lines(lines: Iterable[bytes], *, max_bytes: int = MAX_BYTES) -> Iterator[Document]:
-    """The documents of a JSON Lines file, one at a time, so that memory stays constant.
+    """The documents of a JSON Lines file, one at a time, with constant memory.
 
-    :param lines: a file opened in binary mode, or any other source of lines; empty ones are passed
-        over.
+    :param lines: a file opened in binary mode, or any other source of lines; empty lines are
+        ignored.
     :param max_bytes: longest line that is read.
-    :raises InvalidDocument: a line is no document; the message has its number.
+    :raises InvalidDocument: a line is not a document; the message contains its number.
     """
     for number, line in enumerate(_lines(lines, max_bytes + 1), start=1):
         if not line.strip():
@@ -104,7 +105,7 @@ def _lines(source: Iterable[bytes], longest: int) -> Iterator[bytes]:
     if readline is None:
         yield from source
         return
-    # A file with one endless line is not to fill the memory.
+    # A file with one endless line must not fill the memory.
     while line := readline(longest):
         yield line
 
@@ -117,17 +118,19 @@ def _to_bytes(source: Any, max_bytes: int) -> bytes:
         try:
             source = msgspec.json.encode(dict(source) if isinstance(source, Mapping) else source)
         except RecursionError:
-            raise InvalidDocument("The document is nested too deep.") from None
+            raise InvalidDocument("The document is nested too deeply.") from None
         except (TypeError, ValueError, OverflowError) as exc:
             raise InvalidDocument(
-                f"The document has something in it that JSON cannot carry: {_reason(exc)}."
+                f"The document contains a value that JSON cannot represent: {_reason(exc)}."
             ) from None
     elif not isinstance(source, bytes | bytearray):
-        raise InvalidDocument(f"A document is JSON text, a mapping or a list, not {shown(source)}.")
+        raise InvalidDocument(
+            f"A document must be JSON text, a mapping or a list, not {shown(source)}."
+        )
     if len(source) > max_bytes:
         raise InvalidDocument(
-            f"The document is longer than {max_bytes} bytes. Raise max_bytes, or write one "
-            "document a line and read them line by line."
+            f"The document is longer than {max_bytes} bytes. Increase max_bytes, or write one "
+            "document per line and read them line by line."
         )
     return bytes(source)
 
@@ -136,19 +139,19 @@ def _encode(text: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:
-        raise InvalidDocument("The document is no valid Unicode text.") from None
+        raise InvalidDocument("The document is not valid Unicode text.") from None
 
 
 def _reason(exc: Exception) -> str:
     if isinstance(exc, UnicodeError):
-        return "it is no valid Unicode text"
+        return "it is not valid Unicode text"
     text = str(exc)
     return text if len(text) <= 200 else text[:200] + "..."
 
 
 def _refuse_deep(data: bytes) -> None:
-    # The decoder counts its depth against the interpreter's recursion limit. A program that has
-    # raised that limit beyond what the stack can hold would be killed by 100,000 brackets.
+    # The decoder counts its depth against the interpreter's recursion limit. If a program raised
+    # that limit above the stack size, 100,000 brackets would crash the process.
     limit = 10_000
     if sys.getrecursionlimit() <= limit or data.count(b"[") + data.count(b"{") <= limit:
         return
@@ -166,13 +169,13 @@ def _refuse_deep(data: bytes) -> None:
         elif byte in b"[{":
             depth += 1
             if depth > _MAX_DEPTH:
-                raise InvalidDocument("The document is nested too deep.")
+                raise InvalidDocument("The document is nested too deeply.")
         elif byte in b"]}":
             depth -= 1
 
 
 def _read_one(data: bytes) -> Document:
-    # Nearly all are ours and of this format: what it is else is asked of those that are not.
+    # Nearly all documents have this format. Only the others are examined further.
     document = _try_ours(data)
     if isinstance(document, Exception):
         head = _head.decode(data)
@@ -187,7 +190,7 @@ def _read_one(data: bytes) -> Document:
 
 
 def _try_ours(data: bytes) -> Document | Exception:
-    """The document, or what keeps it from being one of ours."""
+    """The document, or the error that shows why it is not a document of this version."""
     try:
         return _document.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
@@ -224,7 +227,9 @@ def _check(document: Document) -> None:
         for volume in document.volumes or ():
             _check_format(volume.format)
             if volume.backend.get(NAME) != name:
-                raise InvalidDocument(f"A volume in the document is not of its backend {name!r}.")
+                raise InvalidDocument(
+                    f"A volume in the document belongs to another backend than {name!r}."
+                )
             _check(volume)
     else:
         if document.volume is not None:
@@ -234,11 +239,11 @@ def _check(document: Document) -> None:
 
 def _check_one(record: _Resource, backend: Any) -> None:
     check_record(record)
-    if record.backend != backend:  # otherwise that one was checked with this one
+    if record.backend != backend:  # an equal name was already checked with the record
         check_backend_name(backend)
         raise InvalidDocument(
-            f"The {record.kind} {record.id} is of backend {record.backend!r}, and the document of "
-            f"{backend!r}."
+            f"The {record.kind} {record.id} belongs to backend {record.backend!r}, but the "
+            f"document to {backend!r}."
         )
 
 
@@ -248,6 +253,6 @@ def _check_part(
     _check_one(record, backend)
     if volume is not None and record.volume_id != volume.id:
         raise InvalidDocument(
-            f"The {record.kind} {record.id} is of volume {record.volume_id}, and the document of "
-            f"{volume.id}."
+            f"The {record.kind} {record.id} belongs to volume {record.volume_id}, but the document "
+            f"to {volume.id}."
         )

@@ -1,8 +1,9 @@
-"""What a record from outside may hold. Types are checked when it is decoded; this is the rest.
+"""Rules for the values in records from outside. The decoder checks the types; this module checks
+everything else.
 
-There is a rule for each field that has more to it than its type. Fields that are seldom set are
-first compared with their defaults, all at once, and looked at one by one only when one differs:
-how fast a long list of records loads depends on it.
+Each field that needs more than a type check has a rule. Most fields usually have their default
+value. They are first compared with their defaults, all at once, and checked one by one only if a
+value differs: the speed of loading long lists depends on it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from cinderlib.records import ConnectionRecord, Record, Secret, SnapshotRecord, 
 Check = Callable[[Any, str], Any]
 
 
-#: Long lists of records have few backends and pools, and what is right once is always right.
+#: Long lists of records have few backends and pools, so results are cached.
 _backend = functools.lru_cache(v.check_backend_name)
 _host = functools.lru_cache(v.check_host)
 _id = functools.partial(v.check_id, non_uuid_ids=True)
@@ -77,7 +78,7 @@ def _device(secret: Secret, what: str) -> None:
     v.check_json(secret.reveal(), what)
 
 
-#: The rules of fields that mean the same in every kind of record.
+#: Rules of fields with the same meaning in every kind of record.
 _RULES: dict[str, Check] = {
     "version": _version,
     "backend": lambda value, what: _backend(value),
@@ -104,19 +105,19 @@ _RULES: dict[str, Check] = {
     "device": _device,
     "scan_attempts": _attempts,
 }
-#: The rules of fields that mean something else in each.
+#: Rules of fields with a different meaning in each kind.
 _OWN_RULES: dict[type[Record], dict[str, Check]] = {
     VolumeRecord: {"id": _id, "status": _one_of(v.VOLUME_STATUSES)},
     SnapshotRecord: {"id": _id, "status": _one_of(v.SNAPSHOT_STATUSES)},
     ConnectionRecord: {"id": _id, "status": _one_of(v.ATTACH_STATUSES)},
 }
-#: What messages call a field, where that is not its name.
+#: Names of fields in messages, if different from the field's name.
 _CALLED = {
     "volume_id": "volume",
     "conn_info": "connection information",
     "device": "device of the connection",
 }
-#: Fields that most records have a value of their own in, besides those that have no default.
+#: Fields with a default that most records change. Fields without a default are checked with them.
 _OFTEN = frozenset({"version", "created_at", "updated_at", "name", "status", "launched_at"})
 
 
@@ -124,10 +125,10 @@ _OFTEN = frozenset({"version", "created_at", "updated_at", "name", "status", "la
 class _Group:
     """Fields of a kind of record.
 
-    :ivar values: gives a record's values of all of them at once.
-    :ivar checks: of each, its rule.
-    :ivar called: of each, what messages call it.
-    :ivar defaults: of each, what needs no check.
+    :ivar values: returns all their values in a record.
+    :ivar checks: the rule of each field.
+    :ivar called: the name of each field in messages.
+    :ivar defaults: the value of each field that needs no check.
     """
 
     values: Callable[[Any], tuple[Any, ...]]
@@ -160,22 +161,22 @@ def called(kind: type[Record], field: str) -> str:
     return _CALLED.get(field, field)
 
 
-OFTEN, SELDOM = ({kind: _Group.of(kind, often) for kind in _OWN_RULES} for often in (True, False))
+OFTEN, RARELY = ({kind: _Group.of(kind, often) for kind in _OWN_RULES} for often in (True, False))
 
 
 def check_record(record: VolumeRecord | SnapshotRecord | ConnectionRecord) -> None:
-    """Whether a volume's, a snapshot's or a connection's record can be stored and worked with.
+    """Check the values in the record of a volume, a snapshot or a connection.
 
-    Its ids can be any safe text: whether they must be UUIDs is the controller's decision.
+    Any safe text is a valid ID here; the controller decides whether IDs must be UUIDs.
 
-    :raises InvalidInput: it cannot; the message names the field.
+    :raises InvalidInput: a value is not valid; the message names the field.
     """
     kind = type(record)
-    often, seldom = OFTEN[kind], SELDOM[kind]
+    often, rarely = OFTEN[kind], RARELY[kind]
     _check(often, often.values(record))
-    values = seldom.values(record)
-    if values != seldom.defaults:
-        _check(seldom, values)
+    values = rarely.values(record)
+    if values != rarely.defaults:
+        _check(rarely, values)
 
 
 def _check(group: _Group, values: tuple[Any, ...]) -> None:

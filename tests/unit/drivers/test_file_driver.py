@@ -159,7 +159,7 @@ def test_how_far_a_copy_is_is_told(root, monkeypatch, caplog, fails):
         snapshot = volume.create_snapshot()
         volume.revert_to_snapshot(snapshot)
     assert [p.resource_id for p in told[3:]] == [snapshot.id] * 3 + [volume.id] * 3
-    assert ("told of progress failed" in caplog.text) == fails
+    assert ("reports progress failed" in caplog.text) == fails
 
 
 @needs_loop
