@@ -21,7 +21,7 @@ DOCS = ROOT / "docs"
 
 def main() -> None:
     arguments = _arguments()
-    sys.path.insert(0, str(ROOT / "tests"))  # the servers of the tests
+    sys.path.insert(0, str(ROOT / "tests"))  # for the tests' servers
     results = Results()
     OUTPUT.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
@@ -33,9 +33,9 @@ def main() -> None:
             quick=arguments.quick,
         )
         for name in arguments.parts or PARTS:
-            results.look_at_the_machine()
+            results.record_machine_load()
             importlib.import_module(f"benchmarks.parts.{name}").run(bench)
-        results.look_at_the_machine()
+        results.record_machine_load()
     results.write(OUTPUT / "results.json")
     (OUTPUT / "table.md").write_text(report.table(results))
     folder = DOCS if arguments.document else OUTPUT
@@ -49,19 +49,22 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="make bench", description="cinderlib beside 5.2.0, the bare call and the limits."
+        prog="make bench",
+        description="Compare cinderlib with 5.2.0, the bare driver call, and the limits.",
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of {', '.join(PARTS)}")
     parser.add_argument("--quick", action="store_true", help="fewer runs, smaller sizes")
-    parser.add_argument("--folder", help="where databases are put; by default the system's")
     parser.add_argument(
-        "--document", action="store_true", help="write the results into the pages of docs/"
+        "--folder", help="where to create databases (default: the system's temporary folder)"
+    )
+    parser.add_argument(
+        "--document", action="store_true", help="update the pages in docs/ with the results"
     )
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     if arguments.document and arguments.parts:
-        parser.error("the page is written by a run of all parts")
+        parser.error("--document needs a run of all parts")
     return arguments
 
 
@@ -72,7 +75,7 @@ def _postgresql(stack: contextlib.ExitStack) -> Callable[[], str] | None:
     try:
         return stack.enter_context(postgresql.run(durable=True)).database
     except OutcomeException as missing:
-        print(f"PostgreSQL is left out: {missing}", file=sys.stderr)
+        print(f"PostgreSQL is skipped: {missing}", file=sys.stderr)
         return None
 
 

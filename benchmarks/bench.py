@@ -1,4 +1,4 @@
-"""What all parts of a run have: folders, databases, those who are compared, how much is asked."""
+"""Shared by all parts of a run: folders, databases, the compared subjects, and numbers of runs."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ RAW_AND_BARE = "raw with bare"
 
 @dataclasses.dataclass
 class Bench:
-    """A run.
+    """A run of the benchmark.
 
-    :ivar old: the interpreter that has cinderlib 5.2.0, if there is one.
-    :ivar postgresql: gives the URL of a new database, if there is a server.
-    :ivar quick: whether fewer runs and smaller sizes will do.
+    :ivar old: the interpreter with cinderlib 5.2.0, if it is installed.
+    :ivar postgresql: returns the URL of a new database, if there is a server.
+    :ivar quick: whether to do fewer runs with smaller sizes.
     """
 
     results: Results
@@ -37,17 +37,17 @@ class Bench:
     _numbers: Iterator[int] = dataclasses.field(default_factory=itertools.count)
 
     def many(self, whole: int, quick: int) -> int:
-        """How many, of one or the other kind of run."""
+        """The first number, or the second in a quick run."""
         return quick if self.quick else whole
 
     def new_folder(self) -> pathlib.Path:
-        """An empty folder."""
+        """Create an empty folder."""
         path = self.folder / str(next(self._numbers))
         path.mkdir()
         return path
 
     def stores(self) -> dict[str, Callable[[], dict[str, Any]]]:
-        """The stores by name, each with what makes a configuration of an empty one."""
+        """The stores by name; each value returns the configuration of a new, empty store."""
         found: dict[str, Callable[[], dict[str, Any]]] = {
             "memory": lambda: {"storage": "memory"},
             "SQLite": lambda: _database(f"sqlite:///{self.new_folder() / 'store.sqlite'}"),
@@ -65,9 +65,10 @@ class Bench:
         folder: pathlib.Path | None = None,
         **arguments: Any,
     ) -> Worker:
-        """A process with one of the two libraries.
+        """Start a process with one of the two libraries.
 
-        :param folder: for locks and state; one of its own unless several share the store.
+        :param folder: for locks and state; a new one by default. Processes that share a store need
+            the same folder.
         """
         python = self.old if who == OLD else sys.executable
         assert python is not None
@@ -75,19 +76,19 @@ class Bench:
         return Worker(subject, python=python, store=dict(store), folder=str(folder), **arguments)
 
     def raw(self, store: Mapping[str, Any], *, bare: bool = False) -> Worker:
-        """A process that works on the tables by hand.
+        """Start a process that executes the SQL statements directly.
 
-        :param bare: whether it calls a driver in between.
+        :param bare: whether it calls a driver between transactions.
         """
-        cl.Controller(dict(store), state_path=self.new_folder()).close()  # makes the tables
+        cl.Controller(dict(store), state_path=self.new_folder()).close()  # creates the tables
         return Worker("raw", url=store["connection"], documents=_documents(), bare=bare)
 
     def rounds(
         self, workers: Mapping[str, Worker], do: str, rounds: int, **arguments: Any
     ) -> dict[str, dict[str, list[Figure]]]:
-        """Ask everyone in turn, again and again.
+        """Send a request to all workers in turn, for a number of rounds.
 
-        :returns: by step and by who it is, a figure in seconds for each round.
+        :returns: for each step and subject, a figure in seconds for each round.
         """
         found: dict[str, dict[str, list[Figure]]] = {}
         count = arguments.get("count", 1)
@@ -96,20 +97,20 @@ class Bench:
                 arguments["first"] = number * count
             for who, worker in workers.items():
                 for step, seconds in worker.ask(do, **arguments).items():
-                    if number:  # the first round warms up
+                    if number:  # the first round only warms up
                         figures = found.setdefault(step, {}).setdefault(who, [])
                         figures.append(Figure.of(seconds, "s"))
         return found
 
 
 def in_unit(figures: list[Figure], factor: float, unit: str) -> Figure:
-    """The figure of all rounds in another unit."""
+    """Combine the figures of all rounds, in another unit."""
     return Figure.of([figure.median * factor for figure in figures], unit)
 
 
 @contextlib.contextmanager
 def work_folder(where: str | None) -> Iterator[pathlib.Path]:
-    """A folder for databases: on a disk, so that a commit is as durable as it is in use."""
+    """Create a folder for databases on a disk, so that commits cost as much as in production."""
     with tempfile.TemporaryDirectory(prefix="cinderlib-bench-", dir=where) as folder:
         yield pathlib.Path(folder)
 

@@ -1,4 +1,4 @@
-"""Figures and their spread."""
+"""Measured figures and their spread."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """What several runs gave.
+    """The result of several runs.
 
-    :ivar unit: of all the values.
+    :ivar unit: of all values.
     :ivar low: the first quartile.
     :ivar high: the third quartile.
-    :ivar runs: how many values there were.
+    :ivar runs: the number of values.
     """
 
     median: float
@@ -26,7 +26,7 @@ class Figure:
 
     @classmethod
     def of(cls, values: Sequence[float], unit: str) -> Figure:
-        """The figure of these values."""
+        """Summarize values."""
         if len(values) < 2:
             return cls(values[0], values[0], values[0], 1, unit)
         low, median, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -37,7 +37,7 @@ class Figure:
 
 
 def shown(value: float) -> str:
-    """A number with three digits that count."""
+    """A number with three significant digits."""
     if not value:
         return "0"
     if abs(value) >= 1000:
@@ -46,13 +46,15 @@ def shown(value: float) -> str:
 
 
 def ratio(ones: Sequence[Figure], others: Sequence[Figure], unit: str = "times") -> Figure:
-    """How often the others go into the ones, round by round: they are measured next to each other,
-    so that what slows the machine down slows both."""
+    """Divide each figure by the other figure of the same round.
+
+    Both are measured right after each other, so that other load on the machine affects both.
+    """
     return Figure.of([a.median / b.median for a, b in zip(ones, others, strict=True)], unit)
 
 
 def calibrate() -> float:
-    """Milliseconds for a loop that is always the same: what it varies by is the machine's doing."""
+    """Milliseconds for a constant loop. Its variation shows how quiet the machine is."""
     start = time.perf_counter()
     total = 0
     for number in range(400_000):
@@ -61,7 +63,7 @@ def calibrate() -> float:
 
 
 def times(work: Callable[[], object], count: int) -> list[float]:
-    """Seconds for each of so many calls."""
+    """Seconds for each of ``count`` calls."""
     found = []
     for _ in range(count):
         start = time.perf_counter()

@@ -1,5 +1,5 @@
-"""Drivers for both libraries: one that does nothing, so that all time is the library's, and one
-that takes 50 ms to make a volume, as an array does."""
+"""Drivers for both libraries: one that does nothing, to measure the library alone, and one that
+needs 50 ms to create a volume, like an array."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SLOW = 0.05
 
 
 class NullDriver(driver.VolumeDriver):  # type: ignore[misc]
-    """Does nothing. A connection is the file that the environment names."""
+    """Does nothing. Connections have the file that the environment specifies."""
 
     VERSION = "1"
 
@@ -71,7 +71,7 @@ class NullDriver(driver.VolumeDriver):  # type: ignore[misc]
 
 
 class SlowDriver(NullDriver):
-    """Takes its time to make a volume."""
+    """Needs :data:`SLOW` seconds to create a volume."""
 
     def create_volume(self, volume: Any) -> None:
         time.sleep(SLOW)

@@ -1,4 +1,4 @@
-"""Processes that are measured: workers that answer, and programs that run once."""
+"""Measured processes: workers that answer requests, and programs that run once."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 class Worker:
     """A process that answers requests.
 
-    :param python: the interpreter of its environment.
+    :param python: the interpreter of the library's environment.
     :param subject: a module of :mod:`subjects`.
-    :param configuration: what its ``Subject`` is made of.
+    :param configuration: the arguments for its ``Subject``.
     """
 
     def __init__(
@@ -39,26 +39,26 @@ class Worker:
             text=True,
         )
 
-    def tell(self, do: str, **arguments: Any) -> None:
-        """Ask for something whose answer is fetched later."""
+    def send(self, do: str, **arguments: Any) -> None:
+        """Send a request without waiting for the answer."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
         self._process.stdin.flush()
 
     def answer(self) -> Any:
-        """The answer to what it was told.
+        """Wait for the answer to a request that was sent.
 
-        :raises RuntimeError: it has ended; what it said is on standard error.
+        :raises RuntimeError: if the process ended; its standard error shows why.
         """
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"A process that is measured ended: {self._process.wait()}")
+            raise RuntimeError(f"A measured process ended with exit code {self._process.wait()}")
         return json.loads(line)
 
     def ask(self, do: str, **arguments: Any) -> Any:
-        """Ask, and wait for the answer."""
-        self.tell(do, **arguments)
+        """Send a request and wait for the answer."""
+        self.send(do, **arguments)
         return self.answer()
 
     def __enter__(self) -> Worker:
@@ -78,9 +78,9 @@ class Worker:
 
 
 def once(python: str, program: str, **environment: str) -> tuple[float, dict[str, float]]:
-    """Run a program in a fresh process.
+    """Run a program in a new process.
 
-    :returns: seconds from exec to exit, and what it wrote as JSON in its last line.
+    :returns: seconds from exec to exit, and the JSON in the last line of the output.
     """
     start = time.perf_counter()
     done = subprocess.run(
@@ -96,5 +96,5 @@ def once(python: str, program: str, **environment: str) -> tuple[float, dict[str
 
 
 def _environment(more: Mapping[str, str]) -> dict[str, str]:
-    """For either library's interpreter: it finds this package, and says nothing of deprecations."""
+    """The environment for either library's interpreter: with this package and without warnings."""
     return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", **more}

@@ -1,4 +1,4 @@
-"""The results as tables and plots, and in the pages about performance."""
+"""Writes the results as tables and plots, also into the documentation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.results import Curves, Results, Row, machine
 
 _BEGIN, _END = "<!-- measured -->", "<!-- end of measured -->"
 
-#: The operations of the summary, as the rows name them and as readers do.
+#: The operations of the summary: their names in the rows, and for readers.
 _SUMMARY = {
     "create": "create a volume",
     "connect": "connect a host",
@@ -21,7 +21,7 @@ _SUMMARY = {
 
 
 def table(results: Results) -> str:
-    """All rows as tables, a part each."""
+    """All rows, in a table for each part."""
     noise = Figure.of(results.calibration, "ms")
     spread = 100 * (noise.high - noise.low) / noise.median
     here = machine()
@@ -48,7 +48,7 @@ def _line(row: Row) -> str:
 
 
 def summary(results: Results) -> str:
-    """The cost of the most frequent operations, one line each."""
+    """The cost of the most frequent operations, one on each line."""
     stores = ("SQLite", "PostgreSQL")
     lines = [f"| Operation | {' | '.join(stores)} |", "| --- | --- | --- |"]
     for step, name in _SUMMARY.items():
@@ -67,7 +67,7 @@ def _ours(results: Results, start: str) -> Figure | None:
 
 
 def into_page(text: str, page: pathlib.Path) -> None:
-    """Put a text between the markers of a page."""
+    """Replace the text between the markers of a page."""
     between = f"{_BEGIN}\n\n{text}\n{_END}"
     whole = page.read_text()
     page.write_text(
@@ -76,7 +76,7 @@ def into_page(text: str, page: pathlib.Path) -> None:
 
 
 def plot(results: Results, path: pathlib.Path) -> bool:
-    """Draw the cost of each operation by the size of the store, if that was measured.
+    """Draw the cost of each operation by the size of the store, if it was measured.
 
     :returns: whether it was measured.
     """
@@ -100,10 +100,10 @@ def _draw(curves: Curves, path: pathlib.Path, width: float) -> bool:
     import matplotlib
 
     matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "cinderlib"  # the same picture for the same figures
+    matplotlib.rcParams["svg.hashsalt"] = "cinderlib"  # stable output for the same figures
     from matplotlib import pyplot
 
-    # Not behind one another in a row: a phone shows each at its full width.
+    # In a column, so that a phone shows each at full width.
     figure, axes = pyplot.subplots(
         len(curves), 1, figsize=(width, 3.6 * len(curves)), squeeze=False
     )

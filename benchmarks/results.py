@@ -1,4 +1,4 @@
-"""What a run found: figures by name, and whether the limits are kept."""
+"""The results of a run: figures by name, and whether the limits are met."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.measure import Figure, calibrate
 
-#: By plot and by line: its points.
+#: For each plot and each line: its points.
 Curves = dict[str, dict[str, list[tuple[float, float]]]]
 
 
@@ -22,11 +22,10 @@ class Row:
     """A line of the table.
 
     :ivar part: the part of the run.
-    :ivar what: what was measured.
-    :ivar figures: of those who are compared, by who it is.
-    :ivar value: what the limit is about: a ratio, or a figure of ours.
-    :ivar limit: what it may be at the most, or at the least where ``at_least``; ``None`` where
-        nothing is named.
+    :ivar what: the measurement.
+    :ivar figures: by compared subject.
+    :ivar value: compared with the limit: a ratio, or a figure of cinderlib.
+    :ivar limit: the highest accepted value, or the lowest if ``at_least``; ``None`` for no limit.
     """
 
     part: str
@@ -38,7 +37,7 @@ class Row:
 
     @property
     def kept(self) -> bool | None:
-        """Whether the limit is kept."""
+        """Whether the limit is met; ``None`` without a limit."""
         if self.value is None or self.limit is None:
             return None
         if self.at_least:
@@ -47,13 +46,13 @@ class Row:
 
 
 class Results:
-    """All rows of a run, what varies with a size, and how quiet the machine was."""
+    """All rows and curves of a run, and how quiet the machine was."""
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
         self.curves: Curves = {}
         self.calibration: list[float] = []
-        #: Processes that wanted a core, on average over a minute.
+        #: The load average of one minute.
         self.load: list[float] = []
         self.started = time.time()
 
@@ -61,17 +60,17 @@ class Results:
         """Add a row; the arguments are those of :class:`Row`."""
         row = Row(*arguments, **named)
         self.rows.append(row)
-        told = ", ".join(f"{who} {figure}" for who, figure in row.figures.items())
+        figures = ", ".join(f"{who} {figure}" for who, figure in row.figures.items())
         value = "" if row.value is None else f" -> {row.value}"
         verdict = {None: "", True: " met", False: " MISSED"}[row.kept]
-        print(f"{row.part}: {row.what}: {told}{value}{verdict}", flush=True)
+        print(f"{row.part}: {row.what}: {figures}{value}{verdict}", flush=True)
 
     def curve(self, plot: str, line: str, points: Iterator[tuple[float, float]]) -> None:
         """Add a line to a plot."""
         self.curves.setdefault(plot, {})[line] = list(points)
 
-    def look_at_the_machine(self) -> None:
-        """Run the calibration loop, and see who else is at work."""
+    def record_machine_load(self) -> None:
+        """Record the load of the machine and run the calibration loop."""
         self.load.append(os.getloadavg()[0])
         self.calibration += [calibrate() for _ in range(5)]
 
@@ -94,7 +93,7 @@ class Results:
 
 
 def machine() -> dict[str, Any]:
-    """What it was measured on."""
+    """The machine and software of this run."""
     with open("/proc/meminfo") as file:
         memory = int(file.readline().split()[1]) // 2**20
     return {

@@ -1,7 +1,7 @@
-"""A process that is measured. It runs in either environment, reads a request a line and answers
-with JSON, so that those who are compared can be asked in turn.
+"""A measured process. It runs in either environment, reads requests line by line and answers with
+JSON, so that the compared subjects can be measured in turn.
 
-usage: python -m benchmarks.worker SUBJECT CONFIGURATION, a module of ``subjects`` and JSON for it
+usage: python -m benchmarks.worker SUBJECT CONFIGURATION (a module in ``subjects``, and its JSON)
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 
 def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print is no answer
+    os.dup2(2, 1)  # output of libraries must not mix with the answers
     module = importlib.import_module(f"benchmarks.subjects.{sys.argv[1]}")
     subject = module.Subject(**json.loads(sys.argv[2]))
     for line in sys.stdin:

@@ -1,1 +1,1 @@
-"""The parts of a run, in the order in which they are made."""
+"""The parts of a run, in their order."""

@@ -1,4 +1,4 @@
-"""Attach: what the library adds to making the device."""
+"""Attach: the library's time in addition to creating the device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.measure import Figure, times
 from benchmarks.process import Worker
 from cinderlib.node import loop
 
-#: Milliseconds above what the device takes.
+#: Milliseconds in addition to creating the device.
 LIMIT = 5
 
 
@@ -36,7 +36,7 @@ def run(bench: Bench) -> None:
 
 
 def _device(file: str) -> None:
-    """What the kernel has to do for a volume that is a file."""
+    """The work of the kernel to attach a file."""
     if os.geteuid() == 0:
         loop.remove(loop.create(file, read_only=False), file)
 

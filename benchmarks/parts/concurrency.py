@@ -1,4 +1,4 @@
-"""Threads on a driver that takes its time, and processes on one store."""
+"""Concurrency: threads with a slow driver, and processes that share a store."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.measure import Figure, ratio
 from benchmarks.process import Worker
 
 PROCESSES = 4
-#: How often everyone is asked, in turn: much of what is at once differs from one time to the next.
+#: Rounds in which all are measured in turn. Concurrent work varies much between rounds.
 ROUNDS = 5
 THREADS = 32
 
@@ -77,7 +77,7 @@ def _all(rounds: Sequence[Figure]) -> Figure:
 
 
 def _workers(bench: Bench, who: str, store: Any, stack: contextlib.ExitStack) -> list[Worker]:
-    # One after the other: 5.2.0 fails when several make the tables of one database at once.
+    # In sequence: 5.2.0 fails if several processes create a database's tables at the same time.
     workers, folder = [], bench.new_folder()
     for _ in range(PROCESSES):
         worker = stack.enter_context(bench.library(who, store, folder=folder))
@@ -87,8 +87,8 @@ def _workers(bench: Bench, who: str, store: Any, stack: contextlib.ExitStack) ->
 
 
 def _loops(workers: Sequence[Worker], seconds: int) -> list[list[float]]:
-    """The cycles of each, in seconds."""
+    """The times of each worker's cycles, in seconds."""
     until = time.time() + seconds
     for worker in workers:
-        worker.tell("loop", until=until)
+        worker.send("loop", until=until)
     return [worker.answer() for worker in workers]

@@ -40,7 +40,7 @@ def _measure(bench: Bench, name: str, options: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def _ceph() -> Iterator[dict[str, Any] | None]:
-    """The options for a cluster that is started, ``None`` where there are no servers for one."""
+    """Start a Ceph cluster; yields the backend's options, or ``None`` if Ceph is not installed."""
     from _pytest.outcomes import OutcomeException
     from servers import ceph
 
@@ -48,7 +48,7 @@ def _ceph() -> Iterator[dict[str, Any] | None]:
         try:
             cluster = stack.enter_context(ceph.run())
         except OutcomeException as missing:
-            print(f"Ceph RBD is left out: {missing}")
+            print(f"Ceph RBD is skipped: {missing}")
             yield None
         else:
             yield {

@@ -1,4 +1,4 @@
-"""Growth: what an operation costs, by how much there is already."""
+"""Growth: the cost of an operation by the number of existing resources."""
 
 from __future__ import annotations
 

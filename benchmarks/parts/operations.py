@@ -1,4 +1,4 @@
-"""What an operation costs, with a driver that does nothing: all of it is the library's."""
+"""Operations: their cost with a driver that does nothing, which is the library's share."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from benchmarks.bench import BARE, OLD, OURS, RAW, RAW_AND_BARE, Bench, in_unit
 from benchmarks.measure import Figure, ratio
 from benchmarks.process import Worker
 
-#: How many times faster than 5.2.0 a step has to be on SQLite.
+#: How many times faster than 5.2.0 a step must be on SQLite.
 FASTER = {"create": 4, "connect": 4, "disconnect": 4, "get_by_id": 10}
-#: How many times as long as the raw transactions a step may take.
+#: How many times longer than the raw transactions a step may take.
 OVER_RAW = 1.5
 CHANGES = ("create", "connect", "disconnect", "delete")
 

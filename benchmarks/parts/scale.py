@@ -6,13 +6,13 @@ from benchmarks.bench import OLD, OURS, Bench, in_unit
 from benchmarks.measure import Figure, ratio
 from benchmarks.process import Worker
 
-#: 5.2.0 takes the same time for each volume of a list, so a shorter list of its says as much.
+#: 5.2.0 needs the same time for each volume of a list, so a shorter list is enough.
 OLD_COUNT = 2_000
-#: How many volumes a store has that has few.
+#: The number of volumes in a small store.
 FEW = 100
-#: How many bytes a volume of a list that is held may take.
+#: Bytes per volume that a list may need in memory.
 HELD = 1024
-#: What passes for no growth: the noise of a busy machine.
+#: Growth up to this ratio is noise of a busy machine.
 NOISE = 1.3
 
 
@@ -69,8 +69,8 @@ def _listing_of_old(bench: Bench, store: dict[str, object]) -> Figure:
 
 
 def _documents(bench: Bench, count: int) -> None:
-    """In one piece from memory, where 5.2.0 is fastest; then what is in a database, which we do as
-    a stream, and 5.2.0 in one piece as well. Each reads what it wrote itself."""
+    """Dump and load from memory in one document, where 5.2.0 is fastest; then from a database,
+    where cinderlib streams and 5.2.0 uses one document. Each reads its own documents."""
     old = bench.many(OLD_COUNT, 500)
     memory: dict[str, object] = {"storage": "memory"}
     rates = {OURS: _rates(bench, OURS, memory, count // 10)}
@@ -92,13 +92,13 @@ def _compare(bench: Bench, how: str, rates: dict[str, dict[str, Figure]]) -> Non
 
 
 def _rates(bench: Bench, who: str, store: dict[str, object], size: int) -> dict[str, Figure]:
-    """Volumes that are written and read a second."""
+    """Volumes written and read per second."""
     path = str(bench.new_folder() / "document")
     with bench.library(who, store) as worker:
         worker.ask("create", count=size)
         times = {step: [worker.ask(step, path=path) for _ in range(5)] for step in ("dump", "load")}
     if store["storage"] != "memory":
-        # A process that made the volumes remembers them. To read them is asked of new ones.
+        # 5.2.0 caches the volumes in the process that creates them, so new processes read them.
         times["dump"] = []
         for _ in range(3):
             with bench.library(who, store) as worker:
@@ -107,7 +107,7 @@ def _rates(bench: Bench, who: str, store: dict[str, object], size: int) -> dict[
 
 
 def _streamed(bench: Bench, store: dict[str, object], size: int) -> dict[str, Figure]:
-    """The same, line by line."""
+    """Volumes written and read per second as a stream, one document a line."""
     path = str(bench.new_folder() / "document")
     with bench.library(OURS, store, "store") as worker:
         worker.ask("fill", total=size)

@@ -1,4 +1,4 @@
-"""Start: from exec to exit of a fresh process."""
+"""Start: from exec to exit of a new process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ with cl.Controller({"storage": "db", "connection": os.environ["STORE"]},
                    state_path=os.environ["FOLDER"]) as controller:
     assert len(list(controller.volumes())) == 100
 """
-#: 5.2.0 can list the volumes of a backend that is loaded only.
+#: 5.2.0 can only list the volumes of a loaded backend.
 _LIST_OLD = """
 import os, cinderlib as cl
 cl.setup(persistence_config={"storage": "db", "connection": os.environ["STORE"]},
@@ -55,7 +55,7 @@ OLD_PROGRAMS = {"import": "import cinderlib", "list": _LIST_OLD}
 
 
 class _Seen:
-    """What one program showed, a value for each run."""
+    """The measurements of one program, with a value for each run."""
 
     def __init__(self) -> None:
         self.wall: list[Figure] = []
@@ -90,7 +90,7 @@ def run(bench: Bench) -> None:
                 environment = {"STORE": stores[who], "FOLDER": str(folder)}
                 one = seen.setdefault((who, name), _Seen())
                 one.run(python, program, environment)
-                if not number:  # what is read from the disk once
+                if not number:  # the first run reads files from the disk
                     seen[who, name] = _Seen()
     _report(bench, seen)
 

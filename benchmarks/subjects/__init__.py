@@ -1,1 +1,1 @@
-"""What is measured, each in a process of its own (see ``worker.py``)."""
+"""The compared subjects. Each runs in its own process (see ``worker.py``)."""

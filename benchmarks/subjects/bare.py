@@ -1,4 +1,4 @@
-"""What a driver alone takes: called as Cinder's manager does, with Cinder's object made for it."""
+"""A driver alone, called like Cinder's manager does, including the Cinder object for the volume."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cinder.volume import configuration
 
 from benchmarks.subjects.cycle import CONNECTOR, Step, timed
 
-#: The columns that a new volume has nothing in.
+#: The columns that are empty for a new volume.
 _EMPTY = (
     "created_at", "updated_at", "user_id", "project_id", "display_description", "_name_id",
     "snapshot_id", "cluster_name", "availability_zone", "migration_status", "launched_at",
@@ -23,7 +23,7 @@ _EMPTY = (
 
 
 class Subject:
-    """The driver that does nothing."""
+    """Calls the driver that does nothing."""
 
     def __init__(self) -> None:
         from benchmarks import nulldriver
@@ -39,8 +39,8 @@ class Subject:
     def cycles(self, first: int, count: int) -> dict[str, list[float]]:
         return timed(self._cycle, first, count)
 
-    def _made(self, number: int) -> Any:
-        """With the columns that the library gives its objects."""
+    def _cinder_volume(self, number: int) -> Any:
+        """A Cinder volume with the columns that the library sets."""
         return objects.Volume(
             self._context, **dict.fromkeys(_EMPTY), id=str(uuid.uuid4()), status="creating", size=1,
             display_name=f"volume-{number}", host="h@null#p", attach_status="detached",
@@ -50,21 +50,21 @@ class Subject:
         )  # fmt: skip
 
     def _cycle(self, number: int) -> Iterator[Step]:
-        volume = self._made(number)
+        volume = self._cinder_volume(number)
         yield "create (driver alone)", lambda: self._driver.create_volume(volume)
         yield "create", lambda: self.create(number)
 
     def create(self, number: int) -> None:
-        self._driver.create_volume(self._made(number))
+        self._driver.create_volume(self._cinder_volume(number))
 
     def connect(self, number: int) -> None:
         self._driver.validate_connector(dict(CONNECTOR))
-        self._driver.create_export(self._context, self._made(number), dict(CONNECTOR))
-        self._driver.initialize_connection(self._made(number), dict(CONNECTOR))
+        self._driver.create_export(self._context, self._cinder_volume(number), dict(CONNECTOR))
+        self._driver.initialize_connection(self._cinder_volume(number), dict(CONNECTOR))
 
     def disconnect(self, number: int) -> None:
-        self._driver.terminate_connection(self._made(number), dict(CONNECTOR))
-        self._driver.remove_export(self._context, self._made(number))
+        self._driver.terminate_connection(self._cinder_volume(number), dict(CONNECTOR))
+        self._driver.remove_export(self._context, self._cinder_volume(number))
 
     def delete(self, number: int) -> None:
-        self._driver.delete_volume(self._made(number))
+        self._driver.delete_volume(self._cinder_volume(number))

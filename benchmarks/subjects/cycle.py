@@ -19,7 +19,7 @@ CONNECTOR = {
 
 
 def timed(cycle: Callable[[int], Iterator[Step]], first: int, count: int) -> dict[str, list[float]]:
-    """Seconds for each step of so many cycles, by the step's name."""
+    """Seconds for each step of ``count`` cycles, by the step's name."""
     found: dict[str, list[float]] = {}
     for number in range(first, first + count):
         for name, step in cycle(number):

@@ -1,4 +1,4 @@
-"""Either cinderlib: this program uses what both have."""
+"""Either cinderlib: uses only the API that both have."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Subject:
         self.backend = cl.Backend(volume_backend_name="null", volume_driver=driver)
 
     def close(self) -> None:
-        """Nothing: the process ends."""
+        """Does nothing, because the process ends."""
 
-    # --- one after the other
+    # --- sequential operations
 
     def cycles(self, first: int, count: int) -> dict[str, list[float]]:
         return timed(self._cycle, first, count)
@@ -70,20 +70,20 @@ class Subject:
     # --- many volumes
 
     def create(self, count: int, prefix: str = "many") -> float:
-        """Seconds to make so many volumes."""
+        """Seconds to create ``count`` volumes."""
         start = time.perf_counter()
         for number in range(count):
             self.backend.create_volume(size=1, name=f"{prefix}-{number}")
         return time.perf_counter() - start
 
     def list_all(self) -> dict[str, float]:
-        """Seconds to list all volumes, and how many there are."""
+        """Seconds to list all volumes, and their number."""
         start = time.perf_counter()
-        found = self.backend.volumes_filtered()  # ``volumes`` is remembered by 5.2.0
+        found = self.backend.volumes_filtered()  # 5.2.0 caches ``volumes``
         return {"seconds": time.perf_counter() - start, "count": len(found)}
 
     def dump(self, path: str) -> float:
-        """Seconds to bring the backend with all its volumes to JSON."""
+        """Seconds to dump the backend with all its volumes to JSON."""
         start = time.perf_counter()
         text = self.backend.dumps
         seconds = time.perf_counter() - start
@@ -92,7 +92,7 @@ class Subject:
         return seconds
 
     def load(self, path: str) -> float:
-        """Seconds to make the volumes of that JSON again, without storing them."""
+        """Seconds to load the volumes from that JSON, without storing them."""
         with open(path) as file:
             volumes = json.load(file)["volumes"]
         texts = [json.dumps(volume) for volume in volumes]
@@ -101,10 +101,10 @@ class Subject:
             cl.load(text)
         return time.perf_counter() - start
 
-    # --- at once
+    # --- concurrent operations
 
     def threads(self, count: int, seconds: float) -> float:
-        """Volumes made a second by so many threads."""
+        """Volumes created per second by ``count`` threads."""
         end = time.perf_counter() + seconds
         made = [0] * count
 
@@ -122,7 +122,8 @@ class Subject:
         return sum(made) / (time.perf_counter() - start)
 
     def loop(self, until: float) -> list[float]:
-        """Seconds for each cycle of create, connect, disconnect, delete until that time."""
+        """Seconds for each cycle of create, connect, disconnect, delete, until the time
+        ``until``."""
         found = []
         while time.time() < until:
             start = time.perf_counter()

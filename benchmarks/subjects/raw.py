@@ -1,6 +1,6 @@
-"""What the database alone takes: the transactions of the library, with the same rows, written by
-hand. Nothing is checked, locked or looked up. With the bare calls of a driver between the two
-transactions of each operation, it is what no library can be faster than."""
+"""The database alone: the library's transactions with the same rows, as plain SQL statements,
+without checks, locks and queries. With a driver call between the two transactions of each
+operation, this is the lower limit for any library."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ INTENT = ("id", "version", "created_at", "backend", "resource_id", "document")
 
 
 class Subject:
-    """:param url: of a database whose tables the library has made.
-    :param documents: of a volume, a connection and an intent, as the library writes them.
-    :param bare: whether a driver is called in between, as :mod:`benchmarks.subjects.bare` does.
+    """:param url: of a database with the library's tables.
+    :param documents: of a volume, a connection and an intent, in the library's format.
+    :param bare: whether to call a driver between transactions, as :mod:`benchmarks.subjects.bare`
+        does.
     """
 
     def __init__(self, url: str, documents: dict[str, str], bare: bool = False) -> None:
@@ -36,7 +37,7 @@ class Subject:
             self._connection: Any = sqlite3.connect(
                 url.removeprefix("sqlite:///"), isolation_level=None
             )
-            # As the library has it.
+            # The same settings as the library.
             self._connection.execute("PRAGMA synchronous=FULL")
             self._connection.execute("PRAGMA secure_delete=ON")
             self._begin, self._mark = "BEGIN IMMEDIATE", "?"

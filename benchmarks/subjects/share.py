@@ -1,4 +1,4 @@
-"""Real drivers: how much of an operation's time is theirs."""
+"""Real drivers: their share of an operation's time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CALLS = (
 
 class Subject:
     """:param options: of the backend.
-    :param connector: of the host that it is connected to.
+    :param connector: of the host that connects volumes.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Subject:
         self._backend = self._controller.backend("real", **options)
         self._connector = {**CONNECTOR, "host": host}
         self._theirs = 0.0
-        # The driver's own object: what the boundary to it has no reason to offer.
+        # The driver object itself, which is not part of the library's interface.
         driver: Any = self._backend._driver._driver  # type: ignore[attr-defined]
         for name in CALLS:
             setattr(driver, name, self._timed(getattr(driver, name)))
@@ -55,7 +55,7 @@ class Subject:
         return timed
 
     def shares(self, count: int) -> dict[str, list[tuple[float, float]]]:
-        """Seconds for each step, and how many of them the driver took."""
+        """For each step, its seconds and the driver's share of them."""
         found: dict[str, list[tuple[float, float]]] = {}
         for number in range(count):
             for name, step in self._cycle(number):

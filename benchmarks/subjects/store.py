@@ -1,4 +1,4 @@
-"""What only the new cinderlib has: stores that are filled fast, streams, pages."""
+"""Only the new cinderlib: fast creation of records, streams, and pages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAGE = 100
 
 
 class Subject(library.Subject):
-    """Beside those of both, requests about many volumes."""
+    """In addition to the requests of both libraries, requests about many volumes."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -28,7 +28,7 @@ class Subject(library.Subject):
         self._middle: tuple[int, Any] = 0, None
 
     def fill(self, total: int) -> int:
-        """Put volumes into the store until it has so many."""
+        """Add volumes to the store until it has ``total``."""
         store = self.controller.store
         for first in range(self.filled, total, BATCH):
             store.apply(
@@ -47,7 +47,7 @@ class Subject(library.Subject):
         )  # fmt: skip
 
     def stream(self) -> dict[str, float]:
-        """Seconds to see all volumes one after the other, and by how much memory grew meanwhile."""
+        """Seconds to iterate over all volumes, and the increase of memory meanwhile."""
         gc.collect()
         before, highest, count = library.rss(), 0, 0
         start = time.perf_counter()
@@ -59,7 +59,7 @@ class Subject(library.Subject):
         return {"seconds": seconds, "count": count, "grown": max(highest - before, 0)}
 
     def hold(self) -> float:
-        """Bytes for each volume of a list that is held."""
+        """Bytes of memory for each volume of a list."""
         tracemalloc.start()
         held = self.backend.volumes
         grown, _ = tracemalloc.get_traced_memory()
@@ -67,7 +67,7 @@ class Subject(library.Subject):
         return grown / len(held)
 
     def lookups(self, count: int) -> dict[str, list[float]]:
-        """A page, look-ups and a deletion among what is there."""
+        """The cost of a page, look-ups and a deletion among the existing volumes."""
         first = next(iter(self.controller.volumes(limit=1)))
         middle = self._found_middle()
 
@@ -82,23 +82,25 @@ class Subject(library.Subject):
         return timed(cycle, 0, count)
 
     def _found_middle(self) -> Any:
-        """The volume in the middle, where there are enough behind it. It is looked for once: what
-        reads half of a store before each round leaves other caches, and processes on other
-        processors, than its rival's rounds find."""
+        """Find the volume in the middle of the store, with enough volumes after it.
+
+        This happens only once, because reading half of a store before each round would change the
+        caches and the processors that the compared process finds.
+        """
         if self._middle[0] != self.filled:
             before = list(self.controller.volumes(limit=self.filled // 2))
             self._middle = self.filled, before[-1] if len(before) >= PAGE else None
         return self._middle[1]
 
     def dump_stream(self, path: str) -> float:
-        """Seconds to write a document a line of every volume."""
+        """Seconds to write all volumes, one document on each line."""
         start = time.perf_counter()
         with open(path, "wb") as file:
             storefile.write(self.controller, self.controller.volumes(), file)
         return time.perf_counter() - start
 
     def load_stream(self, path: str) -> float:
-        """Seconds to make the volumes of such a file again, without storing them."""
+        """Seconds to load the volumes from such a file, without storing them."""
         start = time.perf_counter()
         with open(path, "rb") as file:
             for line in file:
@@ -106,7 +108,7 @@ class Subject(library.Subject):
         return time.perf_counter() - start
 
     def grow(self, snapshots: int, connections: int, count: int) -> dict[str, list[float]]:
-        """The cost of a snapshot and of a connection for a volume that has so many already."""
+        """The cost of a snapshot and of a connection for a volume that already has many."""
         volume = self._volume("parent", multiattach=True)
         children: list[Any] = [
             SnapshotRecord(
