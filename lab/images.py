@@ -1,4 +1,4 @@
-"""The disks that the machines start from, made when what they are made of has changed."""
+"""The disk images of the machines. They are rebuilt if their sources have changed."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ from collections.abc import Callable, Iterable, Iterator
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 HERE = ROOT / "lab"
 CACHE = ROOT / ".cache" / "lab"
-#: The distribution's own Python: what it is built for is what the machines have.
+#: The distribution's Python, because the machines have the same version.
 PYTHON = "/usr/bin/python3"
 
 #: The distribution for a host that only attaches.
 NODE = ROOT / "packages" / "node"
 _NODE = tuple(tomllib.loads((NODE / "pyproject.toml").read_text())["project"]["dependencies"])
 _DATABASE = ("alembic", "SQLAlchemy", "tooz", "psycopg2-binary")
-#: What each role's Python has besides this project. A node has no cinder, and what a store in a
-#: database needs is on a disk of its own.
+#: The Python packages of each role in addition to this project. A node has no cinder, and the
+#: packages for a store in a database are on a separate disk.
 ENVIRONMENTS = {
     "node": _NODE,
     "store": _DATABASE,
     "controller": ("cinder", *_NODE, *_DATABASE),
 }
-#: The distributions that each role has.
+#: The distributions of this project that each role has.
 DISTRIBUTIONS = {"node": [NODE], "controller": [NODE, ROOT]}
 
-#: Makes what belongs into an empty folder.
+#: Builds the content of an empty folder.
 Maker = Callable[[pathlib.Path], None]
-#: Of what something is made, which is another thing when that has changed, and what makes it.
+#: A key that changes with the sources of an image, and the function that builds the image.
 Recipe = tuple[str, Maker]
 
 
-def prepare(say: Callable[[str], None]) -> dict[str, pathlib.Path]:
-    """Make what is missing.
+def prepare(report: Callable[[str], None]) -> dict[str, pathlib.Path]:
+    """Build missing images.
 
-    :param say: called with a line when something that takes time begins or is done.
-    :returns: by name, the folder of kernel and roots (``'roots'``), and others with a file system
+    :param report: called with a line when a slow step begins or ends.
+    :returns: folders by name: the kernel and roots (``'roots'``), and others with a file system
         ``image`` each.
     """
     if os.geteuid():
-        raise PermissionError("The lab makes images of whole systems: run it as root.")
+        raise PermissionError("The lab builds system images: run it as root.")
     CACHE.mkdir(parents=True, exist_ok=True)
     recipes: dict[str, Recipe] = {
         "roots": (_of_files((HERE / "image").iterdir()), _make_roots),
@@ -64,20 +64,21 @@ def prepare(say: Callable[[str], None]) -> dict[str, pathlib.Path]:
         make = functools.partial(_make_project, distributions=distributions)
         recipes[f"project-{role}"] = (_of_files(files), make)
     with alone(), concurrent.futures.ThreadPoolExecutor() as pool:
-        folders = pool.map(lambda name: _made(name, *recipes[name], say), recipes)
+        folders = pool.map(lambda name: _cached(name, *recipes[name], report), recipes)
         return dict(zip(recipes, folders, strict=True))
 
 
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
-    """No other run changes what is in the cache meanwhile."""
+    """Lock the cache, so that no other run changes it."""
     with (CACHE / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _made(name: str, key: str, make: Maker, say: Callable[[str], None]) -> pathlib.Path:
-    """The folder of a name and a key, made when it is missing; those of other keys are removed."""
+def _cached(name: str, key: str, make: Maker, report: Callable[[str], None]) -> pathlib.Path:
+    """The folder for a name and a key, built if it is missing. Folders of other keys are
+    removed."""
     folder = CACHE / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     if folder.exists():
         return folder
@@ -87,15 +88,15 @@ def _made(name: str, key: str, make: Maker, say: Callable[[str], None]) -> pathl
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
     began = time.monotonic()
-    say(f"making {name} ...")
+    report(f"building {name} ...")
     make(draft)
     draft.rename(folder)
-    say(f"made {name} in {time.monotonic() - began:.0f} s")
+    report(f"built {name} in {time.monotonic() - began:.0f} s")
     return folder
 
 
 def remove(folder: pathlib.Path) -> None:
-    """Remove a folder with all that is in it."""
+    """Remove a folder with its content."""
     shutil.rmtree(folder)
 
 
@@ -132,7 +133,7 @@ def _pip(target: pathlib.Path, *arguments: str) -> None:
 
 
 def _pack(folder: pathlib.Path) -> None:
-    """``tree`` in the folder becomes the file system ``image``."""
+    """Pack ``tree`` in the folder into the file system ``image``."""
     tree = folder / "tree"
     sizes = [path.lstat().st_size for path in tree.rglob("*")]
     blocks = sum(size // 4096 + 1 for size in sizes) * 5 // 4 + 4096

@@ -1,4 +1,4 @@
-"""Virtual machines: QEMU processes, joined by networks that are nothing but sockets of theirs."""
+"""Virtual machines: QEMU processes, connected by networks of sockets."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-#: The machines' numbers: the last part of their addresses.
+#: The machines' numbers, the last part of their addresses.
 NUMBERS = {"controller": 1, "ceph": 9, "node1": 11, "node2": 12, "bare": 13}
 NETWORKS = (1, 2)
-#: The root file system that a machine starts from, and the environment of its Python.
+#: For each machine, its root file system and its Python environment.
 _SYSTEMS = {
     "controller": ("controller", "controller"),
     "ceph": ("controller", "controller"),
@@ -25,24 +25,24 @@ _SYSTEMS = {
     "node2": ("node", "node"),
     "bare": ("bare", "node"),
 }
-#: The plainest CPU is emulated fastest; Ceph's programs need some more of it.
+#: The simplest CPU is the fastest to emulate; Ceph's programs need more features.
 _CPUS = {"ceph": "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+pclmulqdq"}
-#: What finds this project and what it needs in a machine.
+#: The variables with which a machine's Python finds this project and its dependencies.
 ENVIRONMENT = (
     "PYTHONPATH=/opt/project/python:/opt/project/guest:/opt/env "
     "PATH=/opt/project/guest/bin:/opt/project/python/bin:/opt/env/bin:$PATH"
 )
-#: The same on a node that may use the store, and has what manages storage for that.
+#: The same for a node that uses the store and has the packages for that.
 WITH_STORE = ENVIRONMENT.replace("=/opt/project/python:", "=/opt/whole/python:").replace(
     ":/opt/env ", ":/opt/env:/opt/store "
 )
-#: Emulation is slow, and the host may have other things to do.
+#: Emulation is slow, and the host may be busy.
 BOOT_TIMEOUT = 240.0
 ANSWER_TIMEOUT = 300.0
 
 
 class CommandFailed(Exception):
-    """A command in a machine ended with a status that is not 0."""
+    """A command in a machine failed."""
 
     def __init__(self, machine: str, script: str, status: int, output: str) -> None:
         super().__init__(f"{machine}: status {status} of\n{script}\n{output}")
@@ -51,10 +51,10 @@ class CommandFailed(Exception):
 
 
 class RemoteError(Exception):
-    """Code in a machine raised.
+    """Code in a machine raised an exception.
 
     :ivar kind: name of the exception's class.
-    :ivar message: what it says.
+    :ivar message: the exception's text.
     """
 
     def __init__(self, machine: str, kind: str, message: str, traceback: str) -> None:
@@ -71,14 +71,14 @@ def address(name: str, network: int) -> str:
 class Machine:
     """One virtual machine.
 
-    :param name: of :data:`NUMBERS`.
-    :param images: what :func:`lab.images.prepare` gave.
+    :param name: a key of :data:`NUMBERS`.
+    :param images: from :func:`lab.images.prepare`.
     :param folder: for its logs.
     :param sockets: the folder of the run's sockets.
     :param memory: in MiB.
-    :param disks: sizes of further empty disks in GiB, which are thrown away at the end.
-    :param joined: the machines whose network cables end in this one, which is then their switch.
-        It must be started first.
+    :param disks: sizes in GiB of additional empty disks, which are deleted at the end.
+    :param joined: the machines that are cabled to this one, which is their switch and must start
+        first.
     """
 
     def __init__(
@@ -103,10 +103,10 @@ class Machine:
         self._process: subprocess.Popen[bytes] | None = None
         self._ports: list[socket.socket] = []
 
-    # --- life ----------------------------------------------------------------------------------
+    # --- power and cables ----------------------------------------------------------------------
 
     def start(self) -> None:
-        """Switch it on; :meth:`wait` is until it answers."""
+        """Switch it on, without waiting for it (see :meth:`wait`)."""
         self._ports = [_reserved_port(), _reserved_port()]
         (self.folder / "shell-port").write_text(str(self.shell_port))
         with (self.folder / "qemu.log").open("wb") as log:
@@ -124,13 +124,13 @@ class Machine:
             time.sleep(0.02)
 
     def wait(self) -> None:
-        """Until it answers."""
+        """Wait until it answers."""
         assert self._process
         end = time.monotonic() + BOOT_TIMEOUT
         while True:
             try:
                 self.run("true", timeout=20)
-                # The process has its disks open; without names they go with it, however it ends.
+                # The process has the disks open. Without names, they are deleted when it ends.
                 for data in self._sockets.glob(f"{self.name}-data*"):
                     data.unlink()
                 return
@@ -149,7 +149,7 @@ class Machine:
         return log.exists() and b"Kernel panic" in log.read_bytes()
 
     def stop(self) -> None:
-        """Switch it off; nothing of its disks is kept."""
+        """Switch it off and delete its disks."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -158,16 +158,16 @@ class Machine:
             port.close()
 
     def reset(self) -> None:
-        """Cut its power and give it back: what was not on its disks is gone."""
+        """Cut its power and restart it. Unwritten data is lost."""
         self.monitor("system_reset")
         self.wait()
 
     def plug(self, network: int, connected: bool) -> None:
-        """Plug its cable to a network in, or pull it."""
+        """Plug in its cable to a network, or pull it."""
         self.monitor(f"set_link net{network} {'on' if connected else 'off'}")
 
     def monitor(self, command: str) -> str:
-        """QEMU's answer to a command of its monitor."""
+        """Run a command of QEMU's monitor, and return the answer."""
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(30)
             sock.connect(str(self._sockets / f"{self.name}.monitor"))
@@ -178,17 +178,17 @@ class Machine:
 
     @property
     def shell_port(self) -> int:
-        """The port of this host that leads to shells in it."""
+        """The local port for shells in the machine."""
         return _number(self._ports[1])
 
-    # --- work ----------------------------------------------------------------------------------
+    # --- commands ------------------------------------------------------------------------------
 
     def run(self, script: str, *, timeout: float = ANSWER_TIMEOUT) -> str:
         """Run a Bash script as root.
 
-        :returns: what it wrote.
-        :raises CommandFailed: its status is not 0.
-        :raises OSError: the machine does not answer.
+        :returns: its output.
+        :raises CommandFailed: if it fails.
+        :raises OSError: if the machine does not answer.
         """
         with self._call(script, timeout) as sock:
             output = b"".join(iter(lambda: sock.recv(65536), b"")).decode(errors="replace")
@@ -199,32 +199,32 @@ class Machine:
             raise CommandFailed(self.name, script, int(status), output)
         return output
 
-    def program(self, command: str, given: str = "") -> str:
+    def program(self, command: str, stdin: str = "") -> str:
         """Run a program that this project installs.
 
-        :param given: its standard input.
+        :param stdin: its standard input.
         :returns: its standard output.
-        :raises CommandFailed: its status is not 0; with what it wrote on standard error.
+        :raises CommandFailed: if it fails, with its standard error.
         """
         return self.run(
-            f"{ENVIRONMENT} {command} 2>/run/said <<'GIVEN'\n{given}\nGIVEN\n"
-            "status=$?; cat /run/said >/dev/hvc0; ((status == 0)) || cat /run/said; exit $status"
+            f"{ENVIRONMENT} {command} 2>/run/error <<'STDIN'\n{stdin}\nSTDIN\n"
+            "status=$?; cat /run/error >/dev/hvc0; ((status == 0)) || cat /run/error; exit $status"
         )
 
     def inventory(self) -> dict[str, list[str]]:
-        """What there is of volumes on it, by kind."""
+        """Its sessions, maps, mounts, exports and volumes, by kind."""
         found: dict[str, list[str]] = json.loads(
             self.run("python3 -I -S /opt/project/guest/inventory.py")
         )
         return found
 
     def digest(self, device: str) -> str:
-        """The SHA-256 of the first 4 MiB of a device or file, read past the page cache."""
+        """The SHA-256 of the first 4 MiB of a device or file, read with direct I/O."""
         read = f"dd if={device} bs=1M count=4 iflag=direct status=none"
         return self.run(f"{read} | sha256sum").split()[0]
 
     def python(self, environment: str = ENVIRONMENT) -> Session:
-        """A Python process in it, with this project and what its role needs."""
+        """Start a Python process in it, with this project and the packages for its role."""
         return Session(self, environment)
 
     def _call(self, script: str, timeout: float) -> socket.socket:
@@ -239,7 +239,7 @@ class Machine:
         kernel = "quiet console=ttyS0 mitigations=off clocksource=hpet tsc=unstable net.ifnames=0"
         command = [
             *("qemu-system-x86_64", "-name", self.name, "-M", "q35,usb=off,sata=off,smbus=off"),
-            # Emulated everywhere: a /dev/kvm can be there and not work.
+            # Always emulate: /dev/kvm may exist and not work.
             *("-accel", "tcg,thread=multi,tb-size=256", "-cpu", _CPUS.get(self.name, "qemu64")),
             *("-smp", "1", "-m", str(self._memory), "-nodefaults", "-no-user-config"),
             *("-display", "none", "-kernel", f"{roots}/vmlinuz", "-initrd", f"{roots}/initrd.gz"),
@@ -293,8 +293,9 @@ class Machine:
 
 
 class Session:
-    """A Python process in a machine. Called with code, it runs it there; names given with it are
-    set before, and names that it sets stay. The value of the last expression comes back, as JSON.
+    """A Python process in a machine. Calling it runs code there, with the keyword arguments as
+    names. Names are kept between calls. The call returns the value of the last expression, through
+    JSON.
     """
 
     def __init__(self, machine: Machine, environment: str) -> None:
@@ -303,7 +304,7 @@ class Session:
         self.reopen()
 
     def reopen(self) -> None:
-        """Begin a new process; that of before has ended with its machine."""
+        """Start a new process, because the previous one ended with its machine."""
         self._socket = self._machine._call(
             f"{self._environment} exec python3 -u /opt/project/guest/session.py",
             ANSWER_TIMEOUT,
@@ -359,8 +360,8 @@ def _until_prompt(sock: socket.socket) -> str:
 
 
 def _reserved_port() -> socket.socket:
-    """Holds a port of this host that nobody else is given, and on which QEMU can listen: sockets
-    with this option may have a port in common as long as one of them listens at most."""
+    """Reserve a local port for QEMU. No other socket receives this port, but QEMU can listen on it:
+    with SO_REUSEADDR sockets can share a port if only one of them listens."""
     port = socket.socket()
     port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     port.bind(("127.0.0.1", 0))

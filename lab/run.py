@@ -1,4 +1,4 @@
-"""One run of the lab: a folder for its logs, and the machines that are switched on in it."""
+"""One run of the lab: its machines and a folder for their logs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from lab import images
 from lab.machine import NUMBERS, Machine
 
 RUNS = images.CACHE / "runs"
-#: How many runs keep their logs.
+#: The number of runs whose logs are kept.
 KEPT = 6
 
-#: Memory in MiB, and the sizes of further disks in GiB.
+#: Memory in MiB, and the sizes of additional disks in GiB.
 _SHAPES: dict[str, tuple[int, tuple[int, ...]]] = {
     "controller": (2048, (20, 20)),
     "ceph": (2048, (20,)),
@@ -26,41 +26,41 @@ _SHAPES: dict[str, tuple[int, tuple[int, ...]]] = {
 
 
 class Run:
-    """Machines that belong together. A machine is switched on when it is first asked for.
+    """Machines of one run. A machine is switched on when it is first used.
 
-    The controller's process is the switch of both storage networks, so it is always there.
+    The controller is always running, because its process is the switch of both storage networks.
 
-    :param say: called with a line when something that takes time begins or is done.
-    :param name: of the folder of its logs, after the time: several runs can go on at once.
+    :param report: called with a line when a slow step begins or ends.
+    :param name: added to the name of the log folder, to distinguish concurrent runs.
     """
 
-    def __init__(self, say: Callable[[str], None], name: str = "") -> None:
-        self._say = say
-        self._images = images.prepare(say)
+    def __init__(self, report: Callable[[str], None], name: str = "") -> None:
+        self._report = report
+        self._images = images.prepare(report)
         self.folder = RUNS / f"{time.strftime('%Y%m%d-%H%M%S')}{name and '-'}{name}"
         with images.alone():
             self.folder.mkdir(parents=True)
             for old in sorted(RUNS.iterdir())[:-KEPT]:
                 images.remove(old)
-        # Paths of sockets must be short, and the checkout's need not be.
+        # The path of a socket must be short, so it cannot be in the checkout.
         self._sockets = tempfile.TemporaryDirectory(prefix="cinderlib-lab-")
         self._machines: dict[str, Machine] = {}
-        say(f"logs of the machines: {self.folder}")
+        report(f"logs of the machines: {self.folder}")
 
     def machine(self, name: str) -> Machine:
-        """The machine of a name, which answers."""
+        """Return a machine, after starting it if necessary."""
         missing = [n for n in dict.fromkeys(("controller", name)) if n not in self._machines]
         if missing:
             began = time.monotonic()
             for each in missing:
-                self._machines[each] = self._made(each)
+                self._machines[each] = self._machine_object(each)
                 self._machines[each].start()
             for each in missing:
                 self._machines[each].wait()
-            self._say(f"started {', '.join(missing)} in {time.monotonic() - began:.0f} s")
+            self._report(f"started {', '.join(missing)} in {time.monotonic() - began:.0f} s")
         return self._machines[name]
 
-    def _made(self, name: str) -> Machine:
+    def _machine_object(self, name: str) -> Machine:
         memory, disks = _SHAPES[name]
         joined = tuple(n for n in NUMBERS if n != name) if name == "controller" else ()
         return Machine(
@@ -71,13 +71,13 @@ class Run:
         )
 
     def stop(self) -> None:
-        """Switch all off."""
+        """Switch off all machines."""
         for machine in self._machines.values():
             machine.stop()
         self._sockets.cleanup()
 
     def inventories(self, names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
-        """What there is of volumes on these machines."""
+        """The inventories of these machines."""
         names = list(names)
         with concurrent.futures.ThreadPoolExecutor() as pool:
             found = pool.map(lambda name: self._machines[name].inventory(), names)

@@ -1,4 +1,4 @@
-"""A shell in a machine of the lab: of the run that is going on, or of machines started for it."""
+"""A shell in a machine of the current run, or in machines that are started for it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def _running(name: str) -> int | None:
-    """The port of a machine's shell in the newest run that has it switched on."""
+    """The port for shells in a machine of the newest run that has started it."""
     for file in sorted(RUNS.glob(f"*/{name}/shell-port"), reverse=True):
         port = int(file.read_text())
         with socket.socket() as probe:
@@ -36,7 +36,7 @@ def _running(name: str) -> int | None:
 
 
 def _shell(name: str, port: int) -> None:
-    print(f"lab: a shell in {name}; `exit` ends it", flush=True)
+    print(f"lab: a shell in {name}; end it with `exit`", flush=True)
     subprocess.run(["socat", "/dev/tty,raw,echo=0", f"TCP:127.0.0.1:{port}"], check=False)
 
 

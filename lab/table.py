@@ -1,4 +1,4 @@
-"""The table of what a run has shown: scenario by protocol, with the versions it was shown with."""
+"""The table of results: scenarios by protocol, with the tested versions."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ PROTOCOLS = ("iSCSI", "iSCSI multipath", "NVMe/TCP", "RBD", "NFS")
 DOCUMENT = pathlib.Path(__file__).resolve().parents[1] / "docs" / "connections.md"
 _BEGIN, _END = "<!-- table: written by make lab -->\n", "<!-- table: end -->\n"
 
-#: The versions that a run has found; the fixture of the controller puts them here.
+#: The tested versions, which the fixture of the controller sets.
 VERSIONS = pytest.StashKey[dict[str, str]]()
 
 
 class Table:
-    """What pytest does for the table: scenarios say by their marks ``shows`` what they show."""
+    """A pytest plugin that builds the table from the scenarios' ``shows`` marks."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -26,8 +26,8 @@ class Table:
         self._rows: dict[str, dict[str, bool]] = {}
         self._versions: dict[str, str] = {}
 
-    # Where a scenario runs its reports are made, and where the table is written they are read: with
-    # several workers these are different processes.
+    # Reports are created where a scenario runs, and read where the table is written. With several
+    # workers these are different processes.
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Iterator[pytest.TestReport]:
@@ -51,7 +51,7 @@ class Table:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if not self._rows:
             return
-        terminalreporter.section("what was shown")
+        terminalreporter.section("results")
         text = self._text()
         terminalreporter.write_line(text)
         whole = not self._config.option.keyword and self._config.option.part is None
@@ -60,19 +60,19 @@ class Table:
 
     def _text(self) -> str:
         lines = [["Scenario", *PROTOCOLS], ["---"] * (len(PROTOCOLS) + 1)]
-        # Ordered by name: with several workers the order of the runs is another each time.
+        # Sorted by name, because with several workers the order varies.
         for scenario, row in sorted(self._rows.items()):
             cells = [{True: "passed", False: "**failed**", None: ""}[row.get(p)] for p in PROTOCOLS]
             lines.append([scenario, *cells])
         text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-        told = ", ".join(f"{name} {version}" for name, version in self._versions.items())
+        versions = ", ".join(f"{name} {version}" for name, version in self._versions.items())
         minutes = (time.monotonic() - self._began) / 60
         day = time.strftime("%Y-%m-%d", time.gmtime())
-        return f"{text}\nRun on {day} in {minutes:.0f} minutes with {told}.\n"
+        return f"{text}\nRun on {day} in {minutes:.0f} minutes with {versions}.\n"
 
 
 def write(text: str) -> None:
-    """Put the table into the document."""
+    """Update the table in the documentation."""
     document = DOCUMENT.read_text()
     between = re.compile(f"({re.escape(_BEGIN)}).*({re.escape(_END)})", re.DOTALL)
     DOCUMENT.write_text(between.sub(lambda match: f"{match[1]}\n{text}\n{match[2]}", document))

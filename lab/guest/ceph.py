@@ -1,6 +1,7 @@
-"""Makes this machine a Ceph cluster: a monitor, an OSD on the second disk, a pool and its user.
+"""Sets up a Ceph cluster on this machine: a monitor, an OSD on the second disk, a pool and its
+user.
 
-There is no manager, from which only figures would come.
+It has no manager, which would only provide statistics.
 """
 
 import json
@@ -49,11 +50,11 @@ def run(*command):
     subprocess.run([str(word) for word in command], check=True, stdin=subprocess.DEVNULL)
 
 
-def tell(cluster, prefix, **arguments):
+def mon_command(cluster, prefix, **arguments):
     command = json.dumps({"prefix": prefix, "format": "json", **arguments})
-    code, _, told = cluster.mon_command(command, b"")
+    code, _, message = cluster.mon_command(command, b"")
     if code:
-        raise RuntimeError(f"{prefix}: {told}")
+        raise RuntimeError(f"{prefix}: {message}")
 
 
 FOLDER.mkdir(exist_ok=True)
@@ -76,15 +77,15 @@ run("ceph-mon", "-i", "a", "--public-addr", ADDRESS)
 
 cluster = rados.Rados(conffile=str(FOLDER / "ceph.conf"), name="client.admin")
 cluster.connect(timeout=120)
-tell(cluster, "osd new", uuid=OSD)
+mon_command(cluster, "osd new", uuid=OSD)
 osd = pathlib.Path("/var/lib/ceph/osd/ceph-0")
 osd.mkdir(parents=True)
 (osd / "block").symlink_to("/dev/disk/by-id/virtio-data0")
 run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", OSD)
 run("ceph-osd", "-i", "0")
-tell(cluster, "osd pool create", pool=POOL)
-tell(cluster, "osd pool application enable", pool=POOL, app="rbd")
-with cluster.open_ioctx(POOL) as pool:  # This waits until the pool takes data.
+mon_command(cluster, "osd pool create", pool=POOL)
+mon_command(cluster, "osd pool application enable", pool=POOL, app="rbd")
+with cluster.open_ioctx(POOL) as pool:  # Waits until the pool accepts data.
     pool.write_full("probe", b"data")
     pool.remove_object("probe")
 cluster.shutdown()

@@ -1,4 +1,4 @@
-"""Data on devices, written and read past the page cache, told by their checksum."""
+"""Writes and reads data on devices with direct I/O, and returns checksums."""
 
 import hashlib
 import mmap
@@ -8,28 +8,28 @@ CHUNK = 1 << 20
 
 
 def write(path, chunks=4, offset=0):
-    """Write random data; offset and length in MiB.
+    """Write random data; offset and length are in MiB.
 
-    :returns: its SHA-256.
+    :returns: the data's SHA-256.
     """
     buffer = mmap.mmap(-1, CHUNK)
     digest = hashlib.sha256()
-    # O_DSYNC: what is acknowledged is on the medium. An array that lost its power between a write
-    # and a flush of its own would lose the data, and nobody is told: the flush succeeds afterwards.
+    # With O_DSYNC, acknowledged data is on the medium. Otherwise, an array that loses power before
+    # a flush loses the data without an error: the flush succeeds after the restart.
     device = os.open(path, os.O_WRONLY | os.O_DIRECT | os.O_DSYNC)
     try:
         for number in range(chunks):
             buffer[:] = data = os.urandom(CHUNK)
             digest.update(data)
             if os.pwrite(device, buffer, (offset + number) * CHUNK) != CHUNK:
-                raise OSError(f"{path} did not take all of it")
+                raise OSError(f"short write to {path}")
     finally:
         os.close(device)
     return digest.hexdigest()
 
 
 def read(path, chunks=4, offset=0):
-    """The SHA-256 of what is there; offset and length in MiB."""
+    """Read data and return its SHA-256; offset and length are in MiB."""
     buffer = mmap.mmap(-1, CHUNK)
     digest = hashlib.sha256()
     device = os.open(path, os.O_RDONLY | os.O_DIRECT)
@@ -44,7 +44,7 @@ def read(path, chunks=4, offset=0):
 
 
 def size(path):
-    """In bytes."""
+    """The size of a device in bytes."""
     device = os.open(path, os.O_RDONLY)
     try:
         return os.lseek(device, 0, os.SEEK_END)

@@ -1,4 +1,4 @@
-"""Prints as JSON what there is on this machine of volumes, on both ends of their connections."""
+"""Lists sessions, maps, mounts, exports and volumes on this machine, as JSON."""
 
 import glob
 import json

@@ -1,7 +1,7 @@
-"""Runs Cinder's ``cinder-rtstool`` in copies of a process that has imported what it needs.
+"""Runs Cinder's ``cinder-rtstool`` in forks of a process that has already imported its modules.
 
-An emulated processor takes seconds to import that, and the LIO target calls the tool a dozen times
-for an attach. What is run is Cinder's own code, with the caller's arguments and open files.
+On an emulated processor the imports take seconds, and the LIO target calls the tool a dozen times
+for an attach. It runs Cinder's own code with the caller's arguments and open files.
 """
 
 import os

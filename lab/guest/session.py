@@ -1,7 +1,7 @@
-"""A Python process that runs what the host sends: one JSON document a line in, one a line out.
+"""A Python process that runs code from the host: one JSON document per line in, one per line out.
 
-Names stay from one piece of code to the next, so that what is slow to import is imported once. What
-the code prints, and the log, go to the machine's second console.
+Names are kept between requests, so that slow imports happen only once. Output of the code and the
+log go to the machine's second console.
 """
 
 import ast
@@ -13,7 +13,7 @@ import traceback
 
 
 def evaluate(code, names):
-    """Run the code; the value of its last statement when that is an expression."""
+    """Run code. Returns the value of the last statement if it is an expression."""
     tree = ast.parse(code)
     last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
     exec(compile(tree, "<scenario>", "exec"), names)

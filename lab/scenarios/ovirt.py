@@ -1,4 +1,4 @@
-"""oVirt's engine and vdsm, as far as they run programs of this library."""
+"""The parts of oVirt's engine and vdsm that run this library's programs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from lab.machine import ENVIRONMENT, Machine, address
 
 CORRELATION_ID = "lab-1"
-#: A storage domain's driver options, all of them texts.
+#: The driver options of a storage domain; all values are strings.
 DRIVER = {
     "volume_backend_name": "ovirt",
     "volume_driver": "cinder.volume.drivers.lvm.LVMVolumeDriver",
@@ -23,7 +23,7 @@ DRIVER = {
 
 
 class Engine:
-    """The engine: it runs the adapter on the controller."""
+    """The engine, which runs the adapter on the controller."""
 
     def __init__(self, controller: Machine, database: str) -> None:
         self._controller, self._database = controller, database
@@ -31,7 +31,7 @@ class Engine:
     def __call__(self, verb: str, *extra: str) -> str:
         driver = json.dumps(DRIVER | {"adapter": "cinderlib"})
         words = ["cinderlib-adapter", verb, driver, self._database, CORRELATION_ID, *extra]
-        # Standard error is in the same pipe, as the engine has it.
+        # Like the engine, with standard error in the same pipe.
         lines = self._controller.run(f"{ENVIRONMENT} {shlex.join(words)}").splitlines()
         assert len(lines) <= 1
         mark, _, answer = "".join(lines).partition(" ")
@@ -40,7 +40,7 @@ class Engine:
 
 
 class Vdsm:
-    """vdsm on a node: it runs the helper, and keeps a row for each volume in its database."""
+    """vdsm on a node, which runs the helper and keeps a row for each volume in its database."""
 
     def __init__(self, node: Machine) -> None:
         self._node = node

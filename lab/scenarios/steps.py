@@ -1,4 +1,4 @@
-"""What several scenarios do."""
+"""Steps that several scenarios share."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ BY_NODE = "Remote: attach by Node, data, detach"
 BY_HAND = "Remote: attach with os-brick only"
 EXTEND = "Extend while attached"
 COPIES = "Snapshot and clone of an attached volume"
-CHECKED = "A device too small for the volume is refused, nothing left"
+CHECKED = "A device too small for the volume is refused, without leftovers"
 READ_ONLY = "Read-only: writes are refused"
 
-#: Until a path is given up and the writes go on by the other, and until it is back, in seconds.
+#: Seconds until a path fails and writes continue on the other, and until it is back.
 FAILOVER_TIMEOUT = 240.0
 
-#: Writes and remembers the checksums until it is told to stop.
+#: Writes data and records its checksums until ``stop`` is set.
 WRITER = """
     import data, threading, time
     stop, failed, written, longest = threading.Event(), [], {}, [0]
@@ -49,12 +49,12 @@ WRITER = """
 
 
 def shows(scenario: str, *protocols: str) -> pytest.MarkDecorator:
-    """For the table: what is shown, for which protocols."""
+    """Mark a scenario with its row and protocols for the table."""
     return pytest.mark.shows(scenario, *protocols)
 
 
 def single_and_multipath(*scenarios: str) -> pytest.MarkDecorator:
-    """The argument ``multipath`` is false, then true; it shows these scenarios for both."""
+    """Run a scenario with ``multipath`` false and true, as these rows of the table."""
     return pytest.mark.parametrize(
         "multipath",
         [
@@ -68,15 +68,15 @@ def single_and_multipath(*scenarios: str) -> pytest.MarkDecorator:
 
 
 def carry(document: Any) -> Any:
-    """What happens to a document on its way to the other machine."""
+    """Serialize a document as for the transport to another machine."""
     return json.loads(json.dumps(document))
 
 
 def connect(
     control: Session, node: Session, host: str, *, multipath: bool = False, **fields: Any
 ) -> None:
-    """Connect the controller's ``vol`` for a node: there is then ``conn`` on the controller, and
-    ``node`` and ``info`` on the node."""
+    """Connect the controller's ``vol`` to a node. Sets ``conn`` on the controller, and ``node`` and
+    ``info`` on the node."""
     properties = node(
         "node = cl.Node(my_ip=my_ip, multipath=multipath); node.connector_properties()",
         multipath=multipath,
@@ -91,7 +91,7 @@ def connect(
 
 
 def refuses_writes(node: Session, written: str) -> None:
-    """The node's ``attachment`` can be read and not written."""
+    """Check that the node's ``attachment`` can be read but not written."""
     assert node("data.read(attachment.path)") == written
     with pytest.raises(RemoteError) as caught:
         node("data.write(attachment.path)")
@@ -100,8 +100,8 @@ def refuses_writes(node: Session, written: str) -> None:
 
 
 def refuses_another_volume(machine: Machine, node: Session) -> None:
-    """The device that the node's ``info`` leads to is not handed out when it is too small for what
-    the document says of the volume, and nothing of it is left."""
+    """Check that the node refuses a device that is smaller than the volume in its document, and
+    that it leaves no session or device behind."""
     before = machine.inventory()
     refused = node(
         """
@@ -120,9 +120,9 @@ def refuses_another_volume(machine: Machine, node: Session) -> None:
 
 
 def until(condition: Callable[[], bool], what: str, timeout: float = FAILOVER_TIMEOUT) -> float:
-    """Wait for something.
+    """Wait for a condition.
 
-    :returns: how long it took, in seconds.
+    :returns: the time that it took, in seconds.
     """
     began = time.monotonic()
     while not condition():

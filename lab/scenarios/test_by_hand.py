@@ -1,4 +1,4 @@
-"""Attach with os-brick alone, as docs/connections.md shows it."""
+"""Attach with os-brick alone, as in docs/connections.md."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_nfs_by_hand(
     written = brick("data.write(device['path'])")
     assert controller.digest(f"{nfs}/{control('vol.name_in_storage')}") == written
     _detach(brick)
-    # os-brick leaves the share mounted: other volumes may be used there.
+    # os-brick leaves the share mounted, because other volumes may use it.
     node1.run(f"umount {brick('info')['conn']['mount_point_base']}/*")
     control("vol.disconnect(conn); vol.delete()")
 

@@ -1,4 +1,4 @@
-"""The command ``cinderlib`` on two machines; the scenario is the pipe, as ssh would be."""
+"""The command ``cinderlib`` on two machines. The scenario takes the place of ssh as the pipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``cinderlib doctor`` on a host that nobody has prepared for storage."""
+"""``cinderlib doctor`` on a host that is not prepared for storage."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _SCENARIO = "A bare host is repaired with the commands of doctor, which then fin
 
 
 @shows(_SCENARIO, "iSCSI multipath", "NVMe/TCP", "NFS")
-def test_a_bare_host_is_mended(controller: Machine, control: Session, bare: Machine) -> None:
-    _mend(bare, "iscsi", "multipath", "nvme", "nfs")
-    # And it is a host that attaches.
+def test_a_bare_host_is_repaired(controller: Machine, control: Session, bare: Machine) -> None:
+    _repair(bare, "iscsi", "multipath", "nvme", "nfs")
+    # The repaired host can attach a volume.
     with bare.python() as python:
         python("import cinderlib as cl; import data", my_ip=address("bare", 1))
         control("vol = lvm.create_volume(size=1)")
@@ -31,12 +31,12 @@ def test_a_bare_host_is_mended(controller: Machine, control: Session, bare: Mach
 
 @shows(_SCENARIO, "RBD")
 @pytest.mark.full
-def test_a_bare_host_is_mended_for_ceph(bare: Machine) -> None:
+def test_a_bare_host_is_repaired_for_ceph(bare: Machine) -> None:
     """Ceph's packages take minutes to install."""
-    _mend(bare, "rbd")
+    _repair(bare, "rbd")
 
 
-def _mend(bare: Machine, *protocols: str) -> None:
+def _repair(bare: Machine, *protocols: str) -> None:
     doctor = f"doctor {' '.join(f'--protocol {name}' for name in protocols)}"
     with pytest.raises(CommandFailed) as caught:
         bare.program(f"cinderlib --json {doctor}")
@@ -45,7 +45,7 @@ def _mend(bare: Machine, *protocols: str) -> None:
     errors = {item["check"] for item in found["findings"] if item["severity"] == "error"}
     assert {f"{name}.commands" for name in protocols} <= errors, errors
 
-    # Each command must do on its own what it is for.
+    # Each command must work by itself.
     bare.run(f"{ENVIRONMENT} cinderlib {doctor} --script | sh -ex")
     found = json.loads(bare.program(f"cinderlib --json {doctor}"))
     assert [item for item in found["findings"] if item["severity"] != "note"] == []

@@ -1,4 +1,4 @@
-"""The same again and again, and much at once: nothing grows, nothing is left."""
+"""Many attaches in sequence and in parallel: no leaks and no leftovers."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _PROCESS = """
 
 
 @single_and_multipath("Many attaches and detaches: no resources leak")
-def test_again_and_again(
+def test_repeated_attach_and_detach(
     control: Session,
     node1: Machine,
     on_node1: Session,
     request: pytest.FixtureRequest,
     multipath: bool,
 ) -> None:
-    """A hundred times in full, three otherwise."""
+    """A hundred times with --full, otherwise three times."""
     cycles = 100 if request.config.getoption("--full") else 3
     on_node1("import os" + _PROCESS.replace("\n    ", "\n"))
     control("vol = lvm.create_volume(size=1)")
@@ -50,10 +50,10 @@ def test_again_and_again(
 
 
 @shows("Many volumes at the same time, each in its own thread", "iSCSI multipath")
-def test_many_volumes_from_many_threads(
+def test_many_volumes_in_parallel_threads(
     control: Session, node1: Machine, on_node1: Session, request: pytest.FixtureRequest
 ) -> None:
-    """Ten in full, four otherwise."""
+    """Ten volumes with --full, otherwise four."""
     count = 10 if request.config.getoption("--full") else 4
     properties = on_node1(
         "node = cl.Node(my_ip=my_ip, multipath=True); node.connector_properties()"

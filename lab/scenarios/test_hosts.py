@@ -1,4 +1,4 @@
-"""Several hosts at one volume, one host that only reads, and volumes that share a target."""
+"""Several hosts with one volume, a host with read-only access, and volumes that share a target."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_two_hosts_at_one_volume(
     second = on_node2("data.write(attachment.path, offset=8)")
     assert on_node1("data.read(attachment.path, offset=8)") == second
 
-    # One leaves; the other writes all the while.
+    # One host disconnects while the other writes.
     on_node2(
         """
         import threading

@@ -1,4 +1,4 @@
-"""Local attach on LVM and LIO: controller and node are one process, beside the array."""
+"""Local attach with LVM and LIO: controller and node are one process, on the array's host."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_the_program_of_the_readme(controller: Machine, control: Session) -> Non
         f"mkdir -p readme && cd readme && cat >program.py <<'PROGRAM'\n{program}PROGRAM\n"
         f"{ENVIRONMENT} python3 program.py"
     )
-    # What it wrote is on the logical volume, and a later process finds the volume in the store.
+    # Its data is on the logical volume, and another process finds the volume in the store.
     volume = control(
         """
         other = cl.Controller({'storage': 'db', 'connection': 'sqlite:////root/readme/cl.sqlite'})
@@ -81,7 +81,7 @@ def test_multipath_over_two_portals(controller: Machine, control: Session) -> No
     assert control("vol.extend(2)") == 2 << 30
     assert control("data.read(attach.path)") == written
 
-    # The connection's part of the host alone, and again.
+    # Detach and attach only on the host, while the volume remains connected.
     control("attach.detach()")
     assert control("attach.attached, attach.connected") == [False, True]
     control("attach.attach()")

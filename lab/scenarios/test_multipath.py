@@ -1,4 +1,4 @@
-"""Multipath while networks fail: the writer never sees an error."""
+"""Multipath with failing networks: writes never fail."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from lab.machine import NETWORKS, Machine, Session
 
 @pytest.fixture
 def plugged(node1: Machine) -> Iterator[None]:
-    """Both networks are plugged in afterwards, whatever happened."""
+    """Plug in both networks after the test, even if it fails."""
     yield
     for network in NETWORKS:
         node1.plug(network, True)
 
 
 def active_paths(machine: Machine) -> int:
-    """How many paths multipathd can use."""
+    """The number of usable paths."""
     return machine.run("multipathd show paths format '%t %o'").count("active running")
 
 

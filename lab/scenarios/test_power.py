@@ -1,4 +1,4 @@
-"""Machines lose their power while volumes are attached."""
+"""Machines lose power while volumes are attached."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_the_node_is_reset(controller: Machine, control: Session, node2: Machine
     with _node(node2) as python:
         assert python("[node.attachments(), node.leftovers()]") == [[], []]
         after = node2.inventory()
-        # What open-iscsi keeps on its disk of portals stays until the volume is detached there.
+        # open-iscsi's records of portals on disk remain until the node detaches the volume.
         assert {**after, "iSCSI node records": []} == {**before, "attachments recorded": []}
         python("attachment = node.attach(info)", info=carry(info))
         assert python("data.read(attachment.path)") == written
@@ -48,7 +48,7 @@ def test_the_controller_is_reset(
         control.reopen()
         load(control)
         assert not controller.inventory()["iSCSI targets"]
-        # The one call.
+        # This call restores all exports.
         assert control("[vol.id for vol in lvm.restore_exports()]") == [volume_id]
         count = python("progress[0]")
         until(lambda: python("progress[0]") > count + 4, "writes go on")
@@ -70,7 +70,7 @@ def test_the_process_is_killed(control: Session, node2: Machine) -> None:
         _connected_volume(control, python)
         process = python("import os, threading; os.getpid()")
         python("threading.Thread(target=node.attach, args=[info]).start()")
-        # Half way: there is a session, and a disk has yet to be found and made a map of.
+        # At this point there is a session, but no disk and no multipath map.
         node2.run(
             "until compgen -G '/sys/class/iscsi_session/session*'; do sleep 0.02; done; "
             f"kill -9 {process}"
@@ -85,7 +85,7 @@ def test_the_process_is_killed(control: Session, node2: Machine) -> None:
 
 
 def _node(machine: Machine) -> Session:
-    """A process of its own, which can end with its machine."""
+    """A separate process, which can end with its machine."""
     python = machine.python()
     python("import cinderlib as cl; import data", my_ip=address(machine.name, 1))
     python("node = cl.Node(my_ip=my_ip, multipath=True)")
@@ -93,7 +93,7 @@ def _node(machine: Machine) -> Session:
 
 
 def _connected_volume(control: Session, node: Session) -> str:
-    """A new volume, connected for a node: its logical volume."""
+    """Create a volume and connect it to a node. Returns its logical volume."""
     control("vol = lvm.create_volume(size=1)")
     connect(control, node, "node2", multipath=True)
     return f"/dev/cinder-volumes/{control('vol.name_in_storage')}"

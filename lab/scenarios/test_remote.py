@@ -1,4 +1,4 @@
-"""Remote attach without a store in common: the controller gives JSON, the node gives JSON back."""
+"""Remote attach without a shared store: controller and node exchange JSON documents."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_iscsi(
     assert controller.digest(f"/dev/cinder-volumes/{restored}") == written
     control("restored.delete(); copy.delete(); snap.delete()")
 
-    # Asked again it is the same, and it stays while the volume grows.
+    # A repeated attach returns the same device, also after the volume is extended.
     assert on_node1("node.attach(info).path == attachment.path")
     control("vol.extend(2)")
     saw_growth(on_node1, rewritten)
@@ -100,7 +100,7 @@ def test_rbd(rbd: None, control: Session, node1: Machine, on_node1: Session) -> 
     connect(control, on_node1, "node1")
     refuses_another_volume(node1, on_node1)
     assert attach(control, on_node1)["path"].startswith("/dev/rbd")
-    # The key came with the connection, and is in no file now.
+    # The key came with the connection document, and no file contains it.
     assert not node1.run("grep -rl 'key =' /etc/ceph /tmp /run 2>/dev/null || true").strip()
     written = on_node1("data.write(attachment.path)")
 
@@ -108,7 +108,7 @@ def test_rbd(rbd: None, control: Session, node1: Machine, on_node1: Session) -> 
     rewritten = on_node1("data.write(attachment.path)")
     control("restored = snap.create_volume()")
     for name in ("copy", "restored"):
-        # The controller reads them through its kernel's client.
+        # The controller reads them with the kernel's RBD client.
         assert control(f"attach = {name}.attach(); data.read(attach.path)") == written
         control(f"{name}.detach(); {name}.delete()")
     control("snap.delete()")
@@ -181,21 +181,21 @@ def test_impossible_documents_touch_nothing(node1: Machine, on_node1: Session) -
 
 
 def attach(control: Session, node: Session) -> dict[str, Any]:
-    """Attach the node's ``info``; the controller records what the node answers."""
+    """Attach the node's ``info``; the controller records the device."""
     answered: dict[str, Any] = node("attachment = node.attach(info); attachment.to_dict()")
     control("conn.device = device; conn.save()", device=carry(answered["device"]))
     return answered
 
 
 def saw_growth(node: Session, written: str) -> None:
-    """The node's ``attachment`` has the volume's new size, 2 GiB, and its data."""
+    """Check that the node's ``attachment`` has the new size, 2 GiB, and the volume's data."""
     assert node("node.extend(info)") == 2 * GIB
     assert node("data.size(attachment.path)") == 2 * GIB
     assert node("data.read(attachment.path)") == written
 
 
 def detach(node: Session) -> None:
-    """Detach the node's ``info``, and once more, which does nothing."""
+    """Detach the node's ``info`` twice; the second time has no effect."""
     node("node.detach(info)")
     node("node.detach(info)")
     assert node("[node.attachments(), node.leftovers()]") == [[], []]

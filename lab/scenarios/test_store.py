@@ -1,4 +1,4 @@
-"""Remote attach with a store in common, in PostgreSQL on the controller."""
+"""Remote attach with a shared store in PostgreSQL on the controller."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_store_in_common(
     volume_id = control("volume_id")
     backing = f"/dev/cinder-volumes/{control('storage.volume(volume_id).name_in_storage')}"
 
-    # Each node leaves its connector properties under its id, in the two ways there are.
+    # Each node stores its connector properties under its ID, in one of the two possible ways.
     with node1.python(WITH_STORE) as one:
         one(_ON_NODE, url=database)
         one(
@@ -56,7 +56,7 @@ def test_a_store_in_common(
         device = control("storage.volume(volume_id).connections[0].path")
         assert device == one("connection.path")
 
-    # The process on the node has ended. Another goes on.
+    # The process on the node has ended. A new process detaches the volume.
     with node1.python(WITH_STORE) as one:
         one(_ON_NODE, url=database)
         path = one(
@@ -81,7 +81,7 @@ def test_a_store_in_common(
         """
     )
 
-    # The other node gets the data, and what it writes arrives too.
+    # The other node reads the data, and its writes reach the volume too.
     with node2.python(WITH_STORE) as two:
         two(_ON_NODE, url=database)
         two(
