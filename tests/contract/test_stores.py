@@ -123,7 +123,7 @@ def wrap(record: Record) -> types.SimpleNamespace:
 class TestObjectContract(StoreConformance):
     """A class of cinderlib 5's contract as a store; that class here is itself on a store."""
 
-    supports = frozenset({"list_key_values"})
+    supports = frozenset({"atomic", "list_key_values"})
 
     def make_store(self, place) -> Store:
         store = open_store(UserPersistence())
@@ -135,7 +135,7 @@ class TestObjectContract(StoreConformance):
 class TestObjectContractWithoutListing(TestObjectContract):
     """A class whose ``get_key_values`` needs a key, as the interface of cinderlib 5 has it."""
 
-    supports = frozenset()
+    supports = frozenset({"atomic"})
 
     def make_store(self, place) -> Store:
         store = open_store(KeyedPersistence())
@@ -308,6 +308,80 @@ class TestForeignPersistence:
         with pytest.raises(StoreError, match=r"get_volumes: RuntimeError") as caught:
             ObjectStore(Broken(), wrap).get(VolumeRecord, "v")
         assert "hunter2" not in str(caught.value)
+
+    @pytest.mark.parametrize("failures", [1, 2, 3, 1000])
+    @pytest.mark.parametrize("done", [False, True], ids=["before", "after the work"])
+    @pytest.mark.parametrize("parent", [UserPersistence, KeyedPersistence])
+    def test_a_group_of_changes_that_fails_is_rolled_back(self, parent, done, failures) -> None:
+        class Failing(parent):
+            """Fails in some of its writes, one after the other."""
+
+            left, skip = 0, 0
+
+            def _failing(self, write, *args):
+                fails = not self.skip and self.left
+                if self.skip:
+                    self.skip -= 1
+                elif self.left:
+                    self.left -= 1
+                if done or not fails:
+                    write(*args)
+                if fails:
+                    raise OSError("down")
+
+            def set_volume(self, volume):
+                self._failing(super().set_volume, volume)
+
+            def delete_volume(self, volume):
+                self._failing(super().delete_volume, volume)
+
+            def set_key_value(self, key_value):
+                self._failing(super().set_key_value, key_value)
+
+            def delete_key_value(self, key):
+                self._failing(super().delete_key_value, key)
+
+        def everything():
+            return [*store.find(VolumeRecord), *store.find(IntentRecord)]
+
+        persistence = Failing()
+        store = ObjectStore(persistence, wrap)
+        owner = Owner(host="h", boot_id="b", pid=1, start_time=1)
+        intents = [
+            IntentRecord(
+                id=id,
+                operation="volume.create",
+                backend="b",
+                resource_id="v",
+                lock="l",
+                owner=owner,
+            )
+            for id in ("one", "two")
+        ]
+        changed, gone, _ = store.apply(Put(volume("a")), Put(volume("b")), Put(intents[0]))
+        changes = (
+            Put(intents[1]),
+            Put(replace(changed, size=7)),
+            Put(volume("c")),
+            Remove(VolumeRecord, gone.id),
+            Remove(IntentRecord, "one"),
+        )
+        before = everything()
+        for skip in range(20):
+            persistence.skip, persistence.left = skip, failures
+            try:
+                store.apply(*changes)
+            except StoreError:
+                persistence.skip = persistence.left = 0
+                assert everything() == before
+                assert everything() == [
+                    *ObjectStore(persistence, wrap).find(VolumeRecord),
+                    *before[2:],
+                ]
+            else:
+                break
+        assert skip > len(changes) - 1
+        assert {record.id for record in everything()} == {"a", "c", "two"}
 
     def test_an_intent_that_is_damaged_hides_no_other(self) -> None:
         persistence = UserPersistence()

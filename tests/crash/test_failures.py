@@ -56,8 +56,6 @@ NAMES = [name for name in SCENARIOS if name != "detach by force"]
 def test_failed_anywhere(
     pool: Pool, name: str, mode: str, store: str, everything: bool, record_property: Note
 ) -> None:
-    if (mode, store) == ("store down", "documents"):
-        pytest.skip("not solved: a detach can leave intents there; see docs/limitations.md")
     found = counted(pool, name, store)
     known = {"scenario": name, "store": store, "before": found["before"], "after": found["after"]}
     how = MODES[mode]

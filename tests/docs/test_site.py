@@ -98,7 +98,7 @@ def test_the_reference_has_every_public_name(site: pathlib.Path) -> None:
     import cinderlib
 
     ids = {id for path in (site / "reference").glob("*.html") for id in Page(path).ids}
-    modules = {"errors", "exception", "objects"}
+    modules = {"errors", "exception", "objects", "persistence", "serialization"}
     assert {f"cinderlib.{name}" for name in {*cinderlib.__all__} - modules} - ids == set()
     assert {f"cinderlib.errors.{name}" for name in ("CinderlibError", "Busy")} <= ids
 

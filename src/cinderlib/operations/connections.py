@@ -16,10 +16,8 @@ from typing import Any, cast
 from cinderlib import errors
 from cinderlib.operations import volumes, whole_call_intents
 from cinderlib.operations.journal import Journal, intents_of, raise_not_found, recovers
-from cinderlib.operations.refusals import status_after
+from cinderlib.operations.refusals import is_the_drivers, status_after
 from cinderlib.operations.unmapping import (
-    forced,
-    is_the_drivers,
     settled_with,
     unmap,
     unmap_after_failure,
@@ -354,7 +352,7 @@ def disconnect(
                 raise
             _warn_left(connection, exc)
             unmap_changes.append(Put(unmap_intent(detaching)))
-            after = forced(driver, volume, last=not others)
+            after = volume if others else volumes.remove_leftover_export(driver, volume)
         else:
             unmap_changes += settled_with(intents, detaching)
         done = f"Volume {volume.id} was disconnected from {host_of(connection)}"
@@ -469,7 +467,7 @@ def settle_disconnected(
             raise
         _warn_left(connection, exc)
         left.append(Put(unmap_intent(connection)))
-        after = forced(driver, volume, last=not others)
+        after = volume if others else volumes.remove_leftover_export(driver, volume)
     done = f"The interrupted {what} of volume {volume.id} was settled on the storage"
     journal.finish_with(intent, done, volume, _without(after, others), *_gone(connection), *left)
 

@@ -156,8 +156,6 @@ class Journal:
             except errors.StaleRecord:
                 current = self.store.get(type(record), record.id)
                 if before is None or current is None or attempt == ATTEMPTS - 1:
-                    # A store of cinderlib 5's kind has no transactions, and keeps the intent.
-                    self.store.apply(Remove(IntentRecord, intent.id))
                     raise
                 record = replace(current, **differences(before, asked))
         return written[1]  # type: ignore[return-value]

@@ -1,4 +1,5 @@
-"""Refusals: the driver declined an operation and changed nothing on the storage."""
+"""Errors of drivers, and refusals: the driver declined an operation and changed nothing on the
+storage."""
 
 from __future__ import annotations
 
@@ -19,6 +20,11 @@ _NAMED = 5
 def is_refusal(error: BaseException) -> bool:
     """Whether the driver changed nothing, so that the resource keeps its status."""
     return isinstance(error, _REFUSALS)
+
+
+def is_the_drivers(error: BaseException) -> bool:
+    """Whether an error comes from the driver and not from the store."""
+    return isinstance(error, errors.CinderlibError) and not isinstance(error, errors.StoreError)
 
 
 def status_after(error: BaseException, before: str, failed: str) -> str:

@@ -9,6 +9,7 @@ from cinderlib.drivers.port import Driver
 from cinderlib.locking.process_identity import this_process
 from cinderlib.operations import volumes
 from cinderlib.operations.journal import Journal, recovers
+from cinderlib.operations.refusals import is_the_drivers
 from cinderlib.persistence.base import Query, Remove
 from cinderlib.persistence.host_key import same_ports
 from cinderlib.records import (
@@ -70,23 +71,6 @@ def unmap_after_failure(
     if failure is not None:
         raise failure
     return volume
-
-
-def forced(driver: Driver, volume: VolumeRecord, *, last: bool) -> VolumeRecord:
-    """Remove the export, if possible, after the driver failed to unmap."""
-    if not last:
-        return volume
-    try:
-        return driver.remove_export(volume)
-    except errors.CinderlibError as exc:
-        if not is_the_drivers(exc):
-            raise
-        return volume
-
-
-def is_the_drivers(error: BaseException) -> bool:
-    """Whether an error comes from the driver and not from the store."""
-    return isinstance(error, errors.CinderlibError) and not isinstance(error, errors.StoreError)
 
 
 def unmap_intent(connection: ConnectionRecord, *, mapped: bool = True) -> IntentRecord:

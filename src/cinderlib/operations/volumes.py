@@ -16,7 +16,12 @@ from cinderlib.operations.journal import (
     recovers,
     refuse_differences,
 )
-from cinderlib.operations.refusals import is_refusal, note_dependents, status_after
+from cinderlib.operations.refusals import (
+    is_refusal,
+    is_the_drivers,
+    note_dependents,
+    status_after,
+)
 from cinderlib.persistence.base import Query, Remove
 from cinderlib.persistence.host_key import host_of
 from cinderlib.records import (
@@ -290,7 +295,7 @@ def delete(journal: Journal, volume_id: str) -> bool:
             "volume.delete", lock_name(volume_id), replace(volume, status="deleting"), before=volume
         )
         try:
-            driver.delete_volume(deleting)
+            driver.delete_volume(remove_leftover_export(driver, deleting))
         except BaseException as exc:
             status = status_after(exc, volume.status, "error_deleting")
             journal.fail(intent, deleting, replace(deleting, status=status))
@@ -303,12 +308,30 @@ def delete(journal: Journal, volume_id: str) -> bool:
         return True
 
 
+def remove_leftover_export(driver: Driver, volume: VolumeRecord) -> VolumeRecord:
+    """Remove an export that no connection needs, for example that of a failed connect. Cinder's
+    manager also does this before each delete.
+
+    An error of the driver is ignored: storage that still exports the volume refuses the delete.
+
+    :returns: the volume with what the driver changed.
+    """
+    try:
+        return driver.remove_export(volume)
+    except errors.CinderlibError as exc:
+        if not is_the_drivers(exc):
+            raise
+        LOG.info("The export of volume %s could not be removed: %s", volume.id, exc)
+        return volume
+
+
 @recovers("volume.delete")
 def recover_delete(journal: Journal, intent: IntentRecord) -> str:
     """Its data may be deleted already: complete the delete."""
     volume = journal.store.get(VolumeRecord, intent.resource_id)
     if volume is not None:
-        journal.driver(intent.backend).delete_volume(volume)
+        driver = journal.driver(intent.backend)
+        driver.delete_volume(remove_leftover_export(driver, volume))
     journal.finish(
         intent,
         f"Volume {intent.resource_id} was deleted",

@@ -35,15 +35,16 @@ class IntentIndex:
         self._process = os.getpid()
         self._name = new_id()
         self._mine: list[str] = []
+        #: Whether the persistence has this list. A write that failed may have been executed.
+        self._written = True
 
     def add(self, id: str) -> None:
         """List an intent, before it is written."""
         if self._process != os.getpid():
             # After a fork, the parent goes on with the old list.
             self._begin()
-        if id not in self._mine:
-            self._mine.append(id)
-            self._write_mine()
+        if id not in self._mine or not self._written:
+            self._write_mine([*(each for each in self._mine if each != id), id])
         self.register()
 
     def register(self) -> None:
@@ -58,8 +59,7 @@ class IntentIndex:
     def remove(self, id: str) -> None:
         """Take an intent that is gone from the list."""
         if id in self._mine and self._process == os.getpid():
-            self._mine.remove(id)
-            self._write_mine()
+            self._write_mine([each for each in self._mine if each != id])
 
     def ids(self) -> Iterator[str]:
         """The IDs of all intents, and of some that are gone."""
@@ -76,8 +76,10 @@ class IntentIndex:
     def _list(self, name: str) -> list[str]:
         return _texts(self._read(INDEX_PREFIX + name))
 
-    def _write_mine(self) -> None:
-        self._write_list(INDEX_PREFIX + self._name, self._mine)
+    def _write_mine(self, ids: list[str]) -> None:
+        self._written = False
+        self._write_list(INDEX_PREFIX + self._name, ids)
+        self._mine, self._written = ids, True
 
     def _write_list(self, key: str, ids: list[str]) -> None:
         self._write(KeyValueRecord(id=key, value=json.dumps(ids)))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime
 import inspect
+import logging
 import threading
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
 
@@ -39,6 +40,8 @@ from cinderlib.records import (
     replace,
 )
 
+LOG = logging.getLogger(__name__)
+
 R = TypeVar("R", bound=Record)
 
 #: Where intents are kept by a persistence that knows nothing of them.
@@ -47,14 +50,26 @@ INTENT_PREFIX = "cinderlib:intent:"
 _HIDDEN = (INTENT_PREFIX, INDEX_PREFIX)
 
 
+class _Replaced(NamedTuple):
+    """What a change replaced.
+
+    :ivar old: ``None`` if there was no record.
+    """
+
+    kind: type[Record]
+    id: str
+    old: Record | None
+
+
 class ObjectStore(Store):
     """A store made of a persistence class of the user's.
 
     One whose ``get_key_values`` needs a key cannot list key-values: intents are found by an index.
 
-    Changes are made one after the other, and those before one that fails stay; versions are
-    compared just before, so another process can slip in between. Writes of this process are made
-    one at a time.
+    Changes are written one after the other, and versions are compared immediately before, so
+    another process can write in between. If a change fails, the previous ones are rolled back. If
+    the persistence fails at that too, the next call on this store rolls them back first. After a
+    crash, the intents show what to recover. This process writes one group of changes at a time.
 
     :param persistence: the user's.
     :param wrap: makes an object from a record; can be set later, before the store is used.
@@ -65,12 +80,15 @@ class ObjectStore(Store):
         self.wrap = wrap
         self._lock = threading.RLock()
         self._closed = False
+        #: The records that a group of changes replaced, while the group is not complete.
+        self._replaced: list[_Replaced] = []
         self._index = None if _can_list(persistence) else IntentIndex(self._text, self._set_text)
 
     def __repr__(self) -> str:
         return f"ObjectStore({type(self.persistence).__name__})"
 
     def get(self, kind: type[R], id: str) -> R | None:
+        self._complete_rollback()
         found = self._object(kind, id)
         return None if found is None else _stored(kind, found)
 
@@ -104,6 +122,7 @@ class ObjectStore(Store):
     ) -> tuple[list[R], list[DamagedRecord]]:
         """The records, and the errors for those that cannot be read."""
         where = check_where(kind, where)
+        self._complete_rollback()
         records: list[R] = []
         unreadable: list[DamagedRecord] = []
         for item in self._objects(kind, where):
@@ -126,16 +145,44 @@ class ObjectStore(Store):
                 check_keys(change.record)
         written = []
         with self._lock:
+            self._roll_back()
             time = now()
-            for at, change in enumerate(changes):
-                if isinstance(change, Put):
-                    written.append(self._put(change, moment(time, at)))
-                else:
-                    self._remove(change)
+            try:
+                for at, change in enumerate(changes):
+                    if isinstance(change, Put):
+                        written.append(self._put(change, moment(time, at)))
+                    else:
+                        self._remove(change)
+            except BaseException:
+                try:
+                    self._roll_back()
+                except CinderlibError as exc:
+                    LOG.warning("%s could not roll back, the next call will: %s", self, exc)
+                raise
+            self._replaced.clear()
         return tuple(written)
 
+    def _complete_rollback(self) -> None:
+        if self._replaced:
+            with self._lock:
+                self._roll_back()
+
+    def _roll_back(self) -> None:
+        """Restore the records that an incomplete group of changes replaced."""
+        while self._replaced:
+            kind, id, old = self._replaced[-1]
+            there = self._object(kind, id)
+            if old is not None:
+                self._write(old, there)
+            elif there is not None:
+                self._delete(kind, id, there)
+            self._replaced.pop()
+
     def close(self) -> None:
-        self._closed = True
+        try:
+            self._complete_rollback()
+        finally:
+            self._closed = True
 
     def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
         if self._closed:
@@ -215,6 +262,16 @@ class ObjectStore(Store):
             created_at=record.created_at or (old.created_at if old else None) or time,
             updated_at=time,
         )
+        self._replaced.append(_Replaced(kind, new.id, old))
+        self._write(new, there)
+        return new
+
+    def _write(self, new: Record, there: Any | None) -> None:
+        """Write a record as it is.
+
+        :param there: the persistence's object for it, ``None`` if it has none.
+        """
+        kind = type(new)
         if kind is IntentRecord:
             pair = KeyValueRecord(id=_key(kind, new.id), value=encode(new).decode())
             if self._index is None:
@@ -228,9 +285,9 @@ class ObjectStore(Store):
         else:
             # The object that the persistence gave may carry attributes that it needs again.
             resource = self._wrapped(new) if there is None else there
-            resource._saved_record, resource._record = old, new
+            resource._saved_record = None if there is None else _record_of(kind, there)
+            resource._record = new
             self._call(f"set_{kind.kind}", resource)
-        return new
 
     def _remove(self, change: Remove) -> None:
         kind = change.kind
@@ -240,10 +297,14 @@ class ObjectStore(Store):
             raise stale(change, old.version if old else None)
         if there is None:
             return
+        self._replaced.append(_Replaced(kind, change.id, old))
+        self._delete(kind, change.id, there)
+
+    def _delete(self, kind: type[Record], id: str, there: Any) -> None:
         if kind in (IntentRecord, KeyValueRecord):
-            self._call("delete_key_value", _key(kind, change.id))
+            self._call("delete_key_value", _key(kind, id))
             if kind is IntentRecord and self._index is not None:
-                self._index.remove(change.id)
+                self._index.remove(id)
         else:
             self._call(f"delete_{kind.kind}", there)
 
