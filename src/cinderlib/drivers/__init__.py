@@ -36,8 +36,8 @@ __all__ = [
 def prepare(settings: Settings) -> None:
     """Import Cinder and set its process-wide options; :func:`load` calls this too.
 
-    :raises ConfigurationError: an option of ``settings.cinder_options`` is unknown or its value
-        impossible, or this process runs with other process-wide values already.
+    :raises ConfigurationError: an option of ``settings.cinder_options`` is unknown or has an
+        invalid value, or drivers are loaded with other process-wide values.
     """
     from cinderlib.drivers import bootstrap
 
@@ -55,18 +55,18 @@ def load(
 ) -> Driver:
     """Load a driver for one backend.
 
-    :param name: the backend's; its records have it in ``backend``.
+    :param name: name of the backend, as in the ``backend`` field of records.
     :param options: the driver's options, and ``volume_driver``: the class's full path, its name,
-        or a short name (see :func:`short_names`). Text is taken where a number or a boolean is
-        meant, and ``$my_ip`` or ``${backend_defaults.volume_backend_name}`` stand for the value of
-        that option, except within secrets. ``None`` means the default.
-    :param store: what the driver's questions are answered from.
-    :param lock: held around each call of a driver that is not made for several processes at once.
+        or a short name (see :func:`short_names`). Numbers and booleans can be given as text.
+        ``$my_ip`` and ``${backend_defaults.volume_backend_name}`` refer to the value of that
+        option, except in secrets. ``None`` means the default.
+    :param store: holds the records that the driver reads.
+    :param lock: held during each call of a driver that does not support concurrent processes.
     :param progress: receives the progress of drivers that report it.
-    :raises ConfigurationError: an option is unknown or its value impossible, there is no such
-        driver, or Cinder does not support it any more.
+    :raises ConfigurationError: an option is unknown or has an invalid value, the driver does not
+        exist, or Cinder does not support it any more.
     :raises MissingDependency: a package or command that the driver needs is not installed.
-    :raises DriverError: the driver could not set itself up.
+    :raises DriverError: the setup of the driver failed.
     """
     prepare(settings)
     from cinderlib.drivers import loading
@@ -77,10 +77,10 @@ def load(
 def check(name: str, options: Mapping[str, Any], *, settings: Settings) -> Lacks:
     """Check the options of a backend as :func:`load` does, without contacting the storage.
 
-    :returns: what the driver needs and this host lacks.
-    :raises ConfigurationError: an option is unknown or its value impossible, or there is no such
-        driver; ``resource`` is the option's name where it is about one.
-    :raises MissingDependency: the driver cannot be imported here.
+    :returns: the driver's requirements that are missing on this host.
+    :raises ConfigurationError: an option is unknown or has an invalid value, or the driver does
+        not exist; ``resource`` is the name of the option, if the error concerns one.
+    :raises MissingDependency: the driver cannot be imported on this host.
     """
     prepare(settings)
     from cinderlib.drivers import loading
@@ -89,9 +89,9 @@ def check(name: str, options: Mapping[str, Any], *, settings: Settings) -> Lacks
 
 
 def list_supported() -> dict[str, dict[str, Any]]:
-    """All volume drivers, by class name, with their options and whether they can be loaded here.
+    """All volume drivers, by class name, with their options and their state on this host.
 
-    They are imported in another process, since all of them together take much memory.
+    A child process imports them, because all of them together need much memory.
 
     :raises MissingDependency: Cinder is not installed.
     """
@@ -103,7 +103,7 @@ def list_supported() -> dict[str, dict[str, Any]]:
 def read_cinder_conf(path: str | os.PathLike[str]) -> CinderConf:
     """The backends that a ``cinder.conf`` defines, with their options unchanged.
 
-    :raises ConfigurationError: it cannot be read.
+    :raises ConfigurationError: the file cannot be read.
     """
     from cinderlib.drivers import cinder_conf
 
@@ -111,21 +111,21 @@ def read_cinder_conf(path: str | os.PathLike[str]) -> CinderConf:
 
 
 def short_names() -> dict[str, str]:
-    """Short name of a driver -> full path of its class."""
+    """Short name -> full path of the driver's class."""
     from cinderlib.drivers import names
 
     return dict(names.short_names())
 
 
 def search(text: str) -> list[str]:
-    """The full paths of the classes that a person can mean by vendor, product, protocol or name."""
+    """The full paths of the drivers that match a vendor, product, protocol or name."""
     from cinderlib.drivers import names
 
     return names.search(text)
 
 
 def suggestion(name: str) -> str:
-    """What to use in place of a name that no driver has, as the end of a message."""
+    """The end of an error message about an unknown driver: the drivers with similar names."""
     from cinderlib.drivers import names
 
     return names.suggestion(name)

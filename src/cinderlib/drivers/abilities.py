@@ -1,7 +1,7 @@
-"""Properties of drivers that tests found, in addition to those that drivers report.
+"""Properties of drivers that tests have shown, in addition to those that drivers report.
 
-Cinder has no method for them. A driver that is not listed here can declare the same as an
-attribute of its class: ``complete_listings`` and ``keeps_newer_snapshots``
+Cinder has no method for them. A driver that is not listed here can declare them as class
+attributes: ``complete_listings`` and ``keeps_newer_snapshots``
 (:class:`cinderlib.testing.DriverConformance` tests both).
 """
 
@@ -16,8 +16,8 @@ from typing import Any
 class Abilities:
     """
     :ivar complete_listings: the kinds of resources (``'volume'``, ``'snapshot'``) that the driver's
-        ``get_manageable_volumes`` and ``get_manageable_snapshots`` list without exception, so that
-        one that is not listed is not on the storage.
+        ``get_manageable_volumes`` and ``get_manageable_snapshots`` list completely: a resource
+        that is not listed does not exist on the storage.
     :ivar keeps_newer_snapshots: whether a volume that is reverted to a snapshot keeps the snapshots
         taken after that one.
     """
@@ -27,7 +27,7 @@ class Abilities:
 
 
 _BOTH = frozenset({"volume", "snapshot"})
-#: Full path of a driver class -> what the conformance suite found on real storage.
+#: Full path of a driver class -> the result of the conformance suite on real storage.
 _TESTED: Mapping[str, Abilities] = {
     # An image is rolled back in place; its snapshots stay.
     "cinder.volume.drivers.rbd.RBDDriver": Abilities(_BOTH, keeps_newer_snapshots=True),
@@ -36,7 +36,7 @@ _TESTED: Mapping[str, Abilities] = {
 
 
 def of(driver: Any) -> Abilities:
-    """The properties of a driver: from its class's attributes, or from the nearest tested class."""
+    """The properties of a driver: from its class attributes, or from the nearest tested class."""
     known = next(
         (
             _TESTED[path]

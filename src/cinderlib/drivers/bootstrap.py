@@ -27,11 +27,10 @@ _applied: list[Any] = []
 
 
 def start(settings: Settings) -> None:
-    """Import Cinder and set its process-wide options. Repeated calls with the same values return.
+    """Import Cinder and set its process-wide options. A repeated call with the same values has no
+    effect. Other values are accepted only while no driver is loaded.
 
-    Other values take effect while no driver is loaded.
-
-    :raises ConfigurationError: an option of Cinder is unknown or its value impossible, or drivers
+    :raises ConfigurationError: an option of Cinder is unknown or has an invalid value, or drivers
         are loaded with other process-wide values.
     """
     global _started
@@ -52,18 +51,18 @@ def start(settings: Settings) -> None:
         _started = wanted
 
 
-def _refuse_while_loaded(there: dict[str, Any], wanted: dict[str, Any]) -> None:
+def _refuse_while_loaded(current: dict[str, Any], wanted: dict[str, Any]) -> None:
     from cinderlib.drivers import scope
 
     loaded = scope.loaded()
     if not loaded:
         return
-    differing = sorted(n for n in {*there, *wanted} if there.get(n) != wanted.get(n))
-    has = ", ".join(f"{name}={_shown(name, there.get(name))}" for name in differing)
-    asked = ", ".join(f"{name}={_shown(name, wanted.get(name))}" for name in differing)
+    differing = sorted(n for n in {*current, *wanted} if current.get(n) != wanted.get(n))
+    has = ", ".join(f"{name}={_shown(name, current.get(name))}" for name in differing)
+    requested = ", ".join(f"{name}={_shown(name, wanted.get(name))}" for name in differing)
     raise ConfigurationError(
-        f"backends {', '.join(map(repr, loaded))} are loaded with {has}; Cinder has one value of "
-        f"these for the whole process, so {asked} needs them closed first, or another process"
+        f"backends {', '.join(map(repr, loaded))} are loaded with {has}. Cinder has one value for "
+        f"the whole process: to use {requested}, close them first or start another process"
     )
 
 
@@ -79,7 +78,7 @@ def _import() -> None:
         seam.install()
         _import_cinder()
     finally:
-        time.sleep = sleep  # os-brick replaces it by a wrapper for its own tests
+        time.sleep = sleep  # os-brick replaces it with a wrapper for its own tests
     declarations.declare()
 
 
@@ -91,7 +90,7 @@ def import_eventlet() -> None:
 
 
 def _choose_threads() -> None:
-    """Native threads, unless the program runs on eventlet's green ones or has chosen already."""
+    """Choose native threads, unless the program uses eventlet or has already chosen a backend."""
     patcher = sys.modules.get("eventlet.patcher")
     if patcher is not None and patcher.is_monkey_patched("thread"):
         return
@@ -117,8 +116,8 @@ def _import_cinder() -> None:
         import cinder.volume.driver  # noqa: F401
     except cfg.Error as error:
         raise ConfigurationError(
-            "this program uses oslo.config's global CONF in a way that Cinder's options do not fit "
-            f"into: {error}"
+            "the options that this program registered in oslo.config's global CONF conflict with"
+            f" Cinder's: {error}"
         ) from error
 
 
@@ -129,7 +128,7 @@ def _configure(settings: Settings) -> None:
     from cinderlib.drivers import options, privileges
 
     conf = cfg.CONF
-    if conf._namespace is None:  # the host program has not read its own configuration into it
+    if conf._namespace is None:  # unless the program has read its own configuration into it
         conf(
             [],
             project="cinder",
@@ -137,7 +136,7 @@ def _configure(settings: Settings) -> None:
             default_config_dirs=[],
             use_env=False,
         )
-    todo = options.process_wide(settings.cinder_options, strict=settings.strict_options)
+    checked = options.process_wide(settings.cinder_options, strict=settings.strict_options)
     options.withdraw(_applied)
     conf.set_default("state_path", settings.state_path)
     conf.set_default("host", settings.host)
@@ -146,14 +145,14 @@ def _configure(settings: Settings) -> None:
     brick_locks = state_folder.host_locks(Path(settings.lock_path))
     conf.set_default("lock_path", str(brick_locks), group="os_brick")
     conf.set_default("backend_url", f"file://{settings.lock_path}", group="coordination")
-    options.apply(todo)
-    _applied[:] = todo
+    options.apply(checked)
+    _applied[:] = checked
     privileges.use(settings.root_helper)
     coordination.COORDINATOR.stop()
 
 
 def start_locks() -> None:
-    """Start the locks that drivers take among themselves, which creates their files."""
+    """Start the coordinator of the locks between drivers, which creates the lock files."""
     from cinder import coordination
 
     if not coordination.COORDINATOR.started:
@@ -163,6 +162,6 @@ def start_locks() -> None:
 def _shown(name: str, value: Any) -> str:
     from cinderlib.drivers import options
 
-    if isinstance(value, Mapping):  # the options of a group, of which some can be secret
+    if isinstance(value, Mapping):  # the options of a group, which can include secrets
         return f"{{{', '.join(sorted(value))}}}"
     return "***" if options.is_secret(name) else repr(value)

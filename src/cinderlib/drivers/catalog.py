@@ -1,7 +1,7 @@
 """All volume drivers with their options and their state on this host.
 
-Importing them all takes half a second and 60 MB, so that is done in a child process:
-:func:`in_child` starts it, :func:`main` is what it runs.
+Importing all of them takes half a second and 60 MB, so a child process does it: :func:`in_child`
+starts it, and it runs :func:`main`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 
 from cinderlib.errors import CinderlibError, DriverError
 
-#: Options that are this library's to set, or that mean nothing without Cinder's services.
+#: Options that this library sets, or that have no effect without Cinder's services.
 _NOT_FOR_USERS = {"volume_backend_name", "volume_driver", "backend_native_threads_pool_size"}
-#: Attributes of an option that are of use to whoever fills in a form.
+#: Attributes of an option that a form for its value needs.
 _ATTRIBUTES = (
     "name", "dest", "default", "help", "required", "secret", "sample_default", "advanced",
     "deprecated_for_removal", "deprecated_reason", "deprecated_since", "metavar", "positional",
@@ -47,14 +47,14 @@ def _listing() -> str:
     )
     if done.returncode != 0:
         error = done.stderr.strip().rpartition("\n")[2]
-        raise DriverError(f"Cinder's drivers could not be listed: {error}")
+        raise DriverError(f"cannot list Cinder's drivers: {error}")
     return done.stdout
 
 
 def main() -> None:
     """Write the listing as JSON to standard output."""
     output = sys.stdout
-    sys.stdout = sys.stderr  # nothing that a driver prints gets into the JSON
+    sys.stdout = sys.stderr  # drivers can print when they are imported
     with tempfile.TemporaryDirectory() as folder:
         listing = everything(folder)
     json.dump(listing, output)
@@ -63,7 +63,7 @@ def main() -> None:
 def everything(folder: str) -> dict[str, dict[str, Any]]:
     """Import and describe all drivers, in this process.
 
-    :param folder: for what Cinder wants to write.
+    :param folder: Cinder's state path.
     """
     from cinderlib.drivers import bootstrap, names
     from cinderlib.drivers.port import Settings
@@ -73,7 +73,7 @@ def everything(folder: str) -> dict[str, dict[str, Any]]:
     seen: set[str] = set()
     for path in names.classes():
         class_name = path.rpartition(".")[2]
-        # Two products' drivers can have one class name; the second is listed by its full path.
+        # Drivers of two products can have the same class name; the second is listed by its path.
         key = path if class_name in seen else class_name
         seen.add(class_name)
         listing[key] = {"name": key, **_describe(path)}

@@ -1,5 +1,5 @@
-"""Reads the backends of a ``cinder.conf``: with oslo.config, so that each option has the value that
-Cinder's own process has."""
+"""Reads the backends of a ``cinder.conf`` with oslo.config, so that each option has the same value
+as in Cinder's own process."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _DEFAULT = "DEFAULT"
 _SHARED = "backend_defaults"
 #: Options of [DEFAULT] that drivers read; the others belong to Cinder's services.
 _FOR_DRIVERS = frozenset({"my_ip", "ssh_hosts_key_file", "strict_ssh_host_key_policy"})
-#: What a reference stands for if the file does not set the option that it names, where that is not
-#: what it would stand for in this library's process.
-_OF_CINDER = {"state_path": "/var/lib/cinder"}
+#: Values of references to options that the file does not set, and whose defaults differ in this
+#: library's process.
+_CINDER_DEFAULTS = {"state_path": "/var/lib/cinder"}
 
 _REFERENCE = re.compile(r"\$(?:(\w+)|\{([\w.]+)\})")
 _MULTI = re.compile(r"\bcfg\.Multi(?:Str)?Opt\(\s*['\"]([\w-]+)['\"]")
@@ -32,8 +32,8 @@ _MULTI = re.compile(r"\bcfg\.Multi(?:Str)?Opt\(\s*['\"]([\w-]+)['\"]")
 class CinderConf:
     """The backends that a ``cinder.conf`` defines.
 
-    :ivar backends: name of the section -> its options, with those of ``[backend_defaults]``. An
-        option that can be given several times is a list.
+    :ivar backends: name of the section -> its options, including those of ``[backend_defaults]``.
+        The value of an option that can be repeated is a list.
     :ivar common: options of ``[DEFAULT]`` that drivers read.
     :ivar missing: names in ``enabled_backends`` that have no section, or one without a driver.
     """
@@ -54,7 +54,7 @@ def read(path: str | os.PathLike[str]) -> CinderConf:
     missing = []
     for name in filter(None, enabled):
         options = {**values.of(_SHARED), **values.of(name)}
-        # A backend is called by its section here, as in the host of Cinder's volumes.
+        # The section is the name of the backend here, as in the host of Cinder's volumes.
         options.pop("volume_backend_name", None)
         if "volume_driver" in options:
             backends[name] = options
@@ -70,7 +70,7 @@ def _parsed(path: str | os.PathLike[str]) -> cfg.ConfigOpts:
     folders = [str(folder)] if folder.is_dir() else []
     try:
         with open(path, encoding="utf-8") as file:
-            file.read()  # oslo.config's own error does not say why
+            file.read()  # oslo.config's own error has no reason
         conf(
             [],
             project="cinder",
@@ -79,29 +79,29 @@ def _parsed(path: str | os.PathLike[str]) -> cfg.ConfigOpts:
             use_env=False,
         )
     except (OSError, UnicodeDecodeError, ValueError) as exc:
-        reason = getattr(exc, "strerror", None) or "it is not text in UTF-8"
-        raise ConfigurationError(f"{os.fspath(path)!r} cannot be read: {reason}") from exc
+        reason = getattr(exc, "strerror", None) or "the file is not UTF-8 text"
+        raise ConfigurationError(f"cannot read {os.fspath(path)!r}: {reason}") from exc
     except cfg.ConfigFileParseError as exc:
         raise ConfigurationError(f"{os.fspath(path)!r}: {exc.msg}") from exc
     except cfg.Error as exc:
-        raise ConfigurationError(f"{os.fspath(path)!r} cannot be read: {exc}") from exc
+        raise ConfigurationError(f"cannot read {os.fspath(path)!r}: {exc}") from exc
     return conf
 
 
 def _sections(conf: cfg.ConfigOpts) -> dict[str, dict[str, list[str]]]:
-    """Section -> option -> the texts that it was given, of all files; names of sections in lower
-    case, as oslo.config finds them in any."""
+    """Section -> option -> its texts in all files. Names of sections are in lower case, because
+    oslo.config ignores their case."""
     found: dict[str, dict[str, list[str]]] = {}
     for file in conf._namespace._parsed:
         for section, options in file.items():
-            there = found.setdefault(section.lower(), {})
+            merged = found.setdefault(section.lower(), {})
             for option, texts in options.items():
-                there.setdefault(option, []).extend(texts)
+                merged.setdefault(option, []).extend(texts)
     return found
 
 
 class _Values:
-    """The values of the options in the file, with references replaced."""
+    """The values of the options in the file, with references resolved."""
 
     def __init__(self, conf: cfg.ConfigOpts, sections: dict[str, dict[str, list[str]]]) -> None:
         self._conf = conf
@@ -113,8 +113,8 @@ class _Values:
                 with contextlib.suppress(ValueError):
                     self._register(kind(option, dest=option), section)
         for group, option, text in self._referenced():
-            default = None if group else _OF_CINDER.get(option)
-            # What the file does not say is left to the process that loads the backend.
+            default = None if group else _CINDER_DEFAULTS.get(option)
+            # The process that loads the backend resolves the other references.
             self._register(cfg.StrOpt(option, default=default or f"${text}"), group)
 
     def of(self, section: str, *wanted: str) -> dict[str, Any]:
@@ -137,7 +137,7 @@ class _Values:
             raise ConfigurationError(f"[{section}]: {exc}") from exc
 
     def _referenced(self) -> Iterator[tuple[str, str, str]]:
-        """Group, name and text of each reference to what is not in the file."""
+        """Group, name and text of each reference to an option that the file does not set."""
         for section, options in self._sections.items():
             for texts in options.values():
                 for match in _REFERENCE.finditer("\n".join(texts)):
@@ -147,7 +147,7 @@ class _Values:
                         yield group, option, match[0]
 
     def _register(self, opt: cfg.Opt, section: str) -> None:
-        # What cannot be the name of an option is one of nobody's.
+        # No driver reads an option whose name is not valid.
         with contextlib.suppress(cfg.Error, ValueError):
             self._conf.register_opt(opt, group=self._group(section))
 
@@ -157,8 +157,8 @@ class _Values:
 
 
 def _multi_options() -> frozenset[str]:
-    """The options of Cinder's drivers that may be given several times; of all others the last one
-    counts. They are found in the text, as importing all drivers takes seconds."""
+    """The options of Cinder's drivers that can be repeated; of all others, the last value counts.
+    They are found in the source, because importing all drivers takes seconds."""
     spec = importlib.util.find_spec("cinder")
     found: set[str] = set()
     for folder in (spec.submodule_search_locations or ()) if spec is not None else ():

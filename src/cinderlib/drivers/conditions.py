@@ -1,7 +1,8 @@
-"""Conditions and expressions as Cinder's code writes them, without an SQL database.
+"""Evaluates the conditions and expressions of Cinder's code without an SQL database.
 
+Drivers use them to compare and swap:
 ``volume.conditional_update({'status': 'error', 'previous_status': volume.model.status},
-{'status': volume.Not('deleting')})`` is how a driver compares and swaps.
+{'status': volume.Not('deleting')})``.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from cinderlib.drivers import names
 
 if (names.cinder_folder() / "db" / "utils.py").exists():
     from cinder.db.utils import Case, Condition, Not
-else:  # Cinder 28 has them in the module that ours replaces
+else:  # in Cinder 28 they are in the module that ours replaces
 
     class Condition:  # type: ignore[no-redef]
-        """A value that a column must have, or a list of which it must have one."""
+        """A value that a column must have, or a list of allowed values."""
 
         def __init__(self, value: Any, field: str | None = None) -> None:
             self.value = value
@@ -46,7 +47,7 @@ _FUNCTIONS = {"QualityOfServiceSpecs": "qos_specs", "ConsistencyGroup": "consist
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """The present value of a column, named where a value is expected."""
+    """Refers to the current value of a column where a value is expected."""
 
     name: str
 
@@ -66,7 +67,7 @@ class Model:
 
 
 def holds(value: Any, wanted: Any) -> bool:
-    """Whether a column's value is as wanted: a value, several of them, or a :class:`Not`."""
+    """Whether a column's value matches a value, one of several values, or a :class:`Not`."""
     if isinstance(wanted, Not):
         return not holds(value, wanted.value)
     if isinstance(wanted, Condition):

@@ -7,8 +7,8 @@ from typing import Any
 
 from cinderlib.records import ConnectionRecord, VolumeRecord
 
-#: Limits that can be given per GiB of the volume: ``read_iops_sec_per_gb``, with ``..._min`` and
-#: ``read_iops_sec_max``.
+#: Limits that can be specified per GiB of the volume: ``read_iops_sec_per_gb``, with
+#: ``read_iops_sec_per_gb_min`` and ``read_iops_sec_max``.
 _PER_GB = (
     "read_iops_sec",
     "read_bytes_sec",
@@ -22,7 +22,7 @@ _GEOMETRIES = {"512": ("512", "512"), "512e": ("4096", "512"), "4k": ("4096", "4
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Told:
+class ConnectionDefaults:
     """Properties of all connections of a backend, from its options.
 
     :ivar discard: whether devices support discard.
@@ -33,8 +33,8 @@ class Told:
     block_sizes: tuple[str, str] | None
 
     @classmethod
-    def of(cls, configuration: Any) -> Told:
-        """:param configuration: the backend's, once the driver is set up."""
+    def of(cls, configuration: Any) -> ConnectionDefaults:
+        """:param configuration: the configuration of a driver that is set up."""
         return cls(
             discard=bool(configuration.safe_get("report_discard_supported")),
             block_sizes=_GEOMETRIES.get(configuration.safe_get("disk_geometry") or ""),
@@ -42,31 +42,34 @@ class Told:
 
 
 def complete(
-    info: Any, volume: VolumeRecord, connection: ConnectionRecord, told: Told
+    info: Any, volume: VolumeRecord, connection: ConnectionRecord, defaults: ConnectionDefaults
 ) -> dict[str, Any]:
-    """The driver's answer, with the ``data`` that Cinder's volume manager adds.
+    """The driver's connection information, with the ``data`` that Cinder's volume manager adds.
 
-    :param info: in plain values.
+    :param info: connection information in plain values.
     :raises ValueError: it does not describe a connection.
     """
     if not isinstance(info, dict) or not isinstance(info.get("driver_volume_type"), str):
         raise ValueError(
-            "the driver did not answer with {'driver_volume_type': ..., 'data': {...}}, but with"
-            f" {_shape(info)}"
+            "the driver returned connection information that is not valid: expected"
+            f" {{'driver_volume_type': ..., 'data': {{...}}}}, not {_shape(info)}"
         )
     data: Any = info.setdefault("data", {})
     if not isinstance(data, dict):
-        raise ValueError(f"the driver answered with 'data' that is {_shape(data)}")
+        raise ValueError(
+            "the driver returned connection information that is not valid: 'data' must be a dict,"
+            f" not {_shape(data)}"
+        )
     data["qos_specs"] = _front_end_qos(volume)
     data["access_mode"] = _access_mode(volume, connection)
     if data.get("encrypted") is None:
         data["encrypted"] = bool(volume.encryption_key_id)
     cacheable = volume.extra_specs.get("cacheable") == "<is> True"
     data["cacheable"] = cacheable and bool(data.get("cacheable", True))
-    if data.get("discard") is None and told.discard:
+    if data.get("discard") is None and defaults.discard:
         data["discard"] = True
-    if told.block_sizes and not {"physical_block_size", "logical_block_size"} & set(data):
-        data["physical_block_size"], data["logical_block_size"] = told.block_sizes
+    if defaults.block_sizes and not {"physical_block_size", "logical_block_size"} & set(data):
+        data["physical_block_size"], data["logical_block_size"] = defaults.block_sizes
     data["enforce_multipath"] = connection.connector.get("enforce_multipath", False)
     return info
 
@@ -74,17 +77,17 @@ def complete(
 def _shape(value: Any) -> str:
     """The type of a value, without its content, which can be secret."""
     if isinstance(value, dict):
-        return f"a dict of {', '.join(map(repr, value)) or 'nothing'}"
+        return f"a dict with the keys {', '.join(map(repr, value))}" if value else "an empty dict"
     return "None" if value is None else f"a {type(value).__name__}"
 
 
 def _access_mode(volume: VolumeRecord, connection: ConnectionRecord) -> str:
-    asked = connection.attach_mode or volume.admin_metadata.get("attached_mode") or "rw"
-    return "ro" if volume.admin_metadata.get("readonly") == "True" else asked
+    requested = connection.attach_mode or volume.admin_metadata.get("attached_mode") or "rw"
+    return "ro" if volume.admin_metadata.get("readonly") == "True" else requested
 
 
 def _front_end_qos(volume: VolumeRecord) -> dict[str, Any] | None:
-    """The QoS specs that the node has to enforce, with limits per GiB worked out."""
+    """The QoS specs that the node must enforce, with limits per GiB converted to absolute ones."""
     specs: dict[str, Any] = dict(volume.qos_specs)
     if specs.pop("consumer", "back-end") not in ("front-end", "both"):
         return None

@@ -1,9 +1,8 @@
-"""The database that Cinder's code believes to have: volumes, snapshots and attachments.
+"""Implements Cinder's database interface on records: volumes, snapshots and attachments.
 
-Drivers, their targets and Cinder's versioned objects ask for everything through functions of the
-module ``cinder.db.api``; this class has those functions, answered from records. It comes in two
-kinds: one for the whole process, in the place of that module (see :mod:`.seam`), and one for each
-driver that sees nothing but that driver's store.
+Drivers, their targets and Cinder's versioned objects read and write through the functions of the
+module ``cinder.db.api``. This class has the same functions. One instance replaces that module for
+the whole process (see :mod:`.seam`); each driver has another, which is limited to its own store.
 
 The arguments are Cinder's. A ``context`` identifies the user; it is ignored here.
 """
@@ -38,15 +37,16 @@ _KINDS: dict[str, type[Record]] = {
 
 
 class MissingFunction(NotImplementedError, AttributeError):
-    """Cinder's code called a database function that this one does not have."""
+    """Cinder's code called a database function that is not implemented."""
 
 
 class Database(Types, Snapshots):
-    """All functions of ``cinder.db.api`` that are answered; here those about volumes."""
+    """The implemented functions of ``cinder.db.api``; those about volumes are in this class."""
 
     def __getattr__(self, name: str) -> Any:
         raise MissingFunction(
-            f"a driver called Cinder's database function {name!r}, which cinderlib does not have"
+            f"a driver called Cinder's database function {name!r}, which cinderlib does not"
+            " implement; please report it"
         )
 
     # --- volumes
@@ -146,7 +146,7 @@ class Database(Types, Snapshots):
             raise exception.GlanceMetadataNotFound(id=volume_id)
         return rows.specs(found)
 
-    # --- what versioned objects ask of any kind
+    # --- functions that versioned objects call for all kinds
 
     def get_model_for_versioned_object(self, versioned_object: Any) -> Model:
         name = versioned_object
@@ -158,7 +158,10 @@ class Database(Types, Snapshots):
     def resource_exists(self, context: Any, model: Model, resource_id: str) -> bool:
         kind = _KINDS.get(model.function_prefix)
         if kind is None:
-            raise MissingFunction(f"cinderlib keeps no {model.__name__} for Cinder's drivers")
+            raise MissingFunction(
+                f"a driver queried Cinder's table {model.__name__}, which cinderlib does not"
+                " implement; please report it"
+            )
         return self._view.get(kind, resource_id) is not None
 
     def is_orm_value(self, value: Any) -> bool:
@@ -176,7 +179,10 @@ class Database(Types, Snapshots):
     ) -> bool:
         kind = _KINDS.get(model.function_prefix)
         if kind is None or any(True for _ in filters or ()):
-            raise MissingFunction("a conditional update with filters of SQLAlchemy's")
+            raise MissingFunction(
+                f"a driver updates Cinder's table {model.__name__} with SQLAlchemy filters, which"
+                " cinderlib does not implement; please report it"
+            )
         expected = dict(expected_values)
         updated = False
 
@@ -195,12 +201,12 @@ class Database(Types, Snapshots):
         return self._view.change(kind, expected.pop("id"), changes) is not None and updated
 
     def dispose_engine(self) -> None:
-        """Cinder drops inherited database connections here; the store looks after its own."""
+        """Cinder closes inherited database connections here; the store closes its own."""
 
     def is_backend_frozen(self, context: Any, host: str, cluster_name: str | None) -> bool:
         return False
 
-    # --- ours
+    # --- internal
 
     def _volume_row(self, record: VolumeRecord) -> Row:
         return rows.volume(

@@ -1,4 +1,4 @@
-"""What the parts of the database share: finding a record, or raising Cinder's error."""
+"""Common base of the parts of the database: find a record or raise Cinder's error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ S = TypeVar("S", VolumeRecord, SnapshotRecord)
 class Part:
     """A part of the database.
 
-    :param view: which records it sees.
+    :param view: the records that it can read and change.
     """
 
     def __init__(self, view: View) -> None:

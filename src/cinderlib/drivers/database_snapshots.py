@@ -125,7 +125,7 @@ class Snapshots(Part):
             raise exception.VolumeAttachmentNotFound(filter=f"attachment_id = {attachment_id}")
 
     def attachment_specs_get(self, context: Any, attachment_id: str) -> dict[str, Any]:
-        """Where old releases of Cinder kept connectors: ours are in the attachment itself."""
+        """Connectors in the format of old releases of Cinder; here the attachment contains them."""
         return {}
 
     def _attachments(

@@ -1,4 +1,4 @@
-"""The rest of the database: volume types, QoS specs, and the drivers' data about initiators."""
+"""Volume types, QoS specs and initiator data in Cinder's database interface."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from cinderlib.records import KeyValueRecord, VolumeRecord, replace
 
 
 class Types(Part):
-    """Functions of ``cinder.db.api`` that are not about a volume, snapshot or attachment itself."""
+    """Functions of ``cinder.db.api`` about volume types, QoS specs and initiators."""
 
-    # --- volume types and their QoS specs: each volume has its own, see rows.type_id
+    # --- volume types and their QoS specs: each volume has its own type, see rows.type_id
 
     def volume_type_get(
         self,
@@ -44,7 +44,7 @@ class Types(Part):
         return {"qos_specs": rows.qos_specs(record) if record.qos_specs else None}
 
     def volume_type_encryption_get(self, context: Any, volume_type_id: str) -> None:
-        """Volumes are not encrypted by this library."""
+        """This library does not encrypt volumes."""
 
     def volume_type_access_get_all(self, context: Any, type_id: str) -> list[Row]:
         return []
@@ -68,7 +68,7 @@ class Types(Part):
             raise exception.VolumeTypeNotFound(volume_type_id=id)
         return record
 
-    # --- what drivers note of the initiators they have met: a key-value record for each initiator
+    # --- the drivers' data about initiators: a key-value record for each initiator
 
     def driver_initiator_data_get(
         self, context: Any, initiator: str, namespace: str | None
@@ -92,7 +92,7 @@ class Types(Part):
             try:
                 store.apply(Put(replace(record, value=json.dumps({**notes, key: value}))))
             except StaleRecord:
-                continue  # another thread recorded the same initiator: read it again
+                continue  # another thread changed the record: read it again
             return Row({"initiator": initiator, "namespace": namespace, "key": key, "value": value})
 
     def _initiator(self, initiator: str, namespace: str | None) -> KeyValueRecord:
@@ -100,10 +100,10 @@ class Types(Part):
         store = self._view.scopes()[0].store
         return store.get(KeyValueRecord, key) or KeyValueRecord(id=key)
 
-    # --- what this library does not keep, and drivers take 'none' for an answer
+    # --- tables without records in this library; drivers accept an empty answer
 
     def image_volume_cache_get_by_volume_id(self, context: Any, volume_id: str) -> None:
-        """No volume is a cached image."""
+        """This library does not cache images."""
 
     def image_volume_cache_get_all(self, context: Any, **filters: Any) -> list[Row]:
         return []

@@ -1,8 +1,8 @@
-"""Options that drivers read and that Cinder declares in modules which are not loaded here.
+"""Declares options that drivers read and that Cinder declares in modules which are not loaded here.
 
-Loading the volume manager for its few options costs 0.2 s and 16 MB, and the database module must
-not be loaded at all. Some drivers load the manager later, and oslo.config accepts its options a
-second time only if they are equal to the last letter: so they are taken from Cinder's own source.
+Loading the volume manager for its few options takes 0.2 s and 16 MB, and the database module must
+not be loaded at all. Some drivers load the manager later. Because oslo.config accepts a repeated
+declaration only if it is identical, the declarations are read from Cinder's source.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from cinderlib.drivers import names
 from cinderlib.errors import MissingDependency
 
 _SHARED = "backend_defaults"
-#: File of Cinder, list of options in it, group they belong to.
+#: File of Cinder, name of a list of options in it, group of the options.
 _LISTS = (
     ("volume/manager.py", "volume_manager_opts", None),
     ("volume/manager.py", "volume_backend_opts", _SHARED),
     ("db/api.py", "db_opts", None),
     ("db/api.py", "backup_opts", None),
 )
-#: Options that a driver reads and does not declare, by the driver's class.
+#: Options that a driver reads without declaring them, by class.
 _UNDECLARED = {
     "cinder.volume.drivers.rbd.RBDDriver": [
         cfg.StrOpt(
             "rbd_keyring_conf",
             default="",
-            help="Path of the keyring file of rbd_user, whose content the node needs to attach.",
+            help="Path of the keyring file of rbd_user. The node needs its content to attach.",
         )
     ]
 }
@@ -41,24 +41,24 @@ _BACKEND_HOST = cfg.StrOpt(
     help="The name before the @ in the host of this backend's volumes, instead of the"
     " controller's.",
 )
-#: Options of a backend that are this library's own.
+#: This library's own options of a backend.
 OWN = [
     cfg.BoolOpt(
         "live_migration",
         default=False,
         help=(
             "Connect volumes that are not multiattach to a second host during a live migration. For"
-            " programs that specify neither an instance nor that the volume is migrating; see the"
-            " page about several hosts."
+            " programs that specify neither an instance nor a migration; see the page about"
+            " several hosts."
         ),
     )
 ]
 
 
 def declare() -> None:
-    """Declare them all; again, do nothing.
+    """Declare these options. A repeated call has no effect.
 
-    :raises MissingDependency: this release of Cinder is not one that the library knows.
+    :raises MissingDependency: this release of Cinder is not supported.
     """
     cfg.CONF.register_opt(_BACKEND_HOST, group=_SHARED)
     cfg.CONF.register_opts(OWN, group=_SHARED)
@@ -69,13 +69,13 @@ def declare() -> None:
 
 
 def shared() -> list[Any]:
-    """Those that all backends have."""
+    """The options that all backends have."""
     listed = [opt for file, name, group in _LISTS if group for opt in _options(file, name)]
     return [_BACKEND_HOST, *listed]
 
 
 def undeclared(driver_class: Any) -> list[Any]:
-    """The options that a driver reads and does not declare."""
+    """The options that a driver reads without declaring them."""
     classes = [f"{each.__module__}.{each.__qualname__}" for each in inspect.getmro(driver_class)]
     return [opt for name in classes for opt in _UNDECLARED.get(name, ())]
 
@@ -85,6 +85,9 @@ def _options(file: str, name: str) -> list[Any]:
     source = (names.cinder_folder() / file).read_text(encoding="utf-8")
     found = re.search(rf"^{name} = (\[.*?^\])", source, re.MULTILINE | re.DOTALL)
     if found is None:
-        raise MissingDependency(f"this release of Cinder has no {name} in {file}; use 28 or 29")
+        raise MissingDependency(
+            f"the installed release of Cinder is not supported: it has no {name} in {file}. Install"
+            " Cinder 28 or 29"
+        )
     options: list[Any] = eval(found[1], {"cfg": cfg})  # noqa: S307 - Cinder's own declaration
     return options

@@ -18,11 +18,11 @@ from cinderlib import errors
 def explain(
     error: Exception, task: str, resource: Any, secrets: Mapping[str, Any], address: str = ""
 ) -> errors.CinderlibError:
-    """The error to raise for one that a driver raised.
+    """Convert an error that a driver raised.
 
-    :param task: the failed task, with the backend that failed.
-    :param secrets: options whose values a driver may have put into its message.
-    :param address: of the storage, if it is known.
+    :param task: the failed task and the backend, for the message.
+    :param secrets: options whose values the driver may have put into its message.
+    :param address: address of the storage, if it is known.
     """
     message = f"{task}: {text(error, secrets)}"
     if isinstance(error, NotImplementedError):
@@ -42,13 +42,13 @@ def explain(
             message = f"{message}; the address is {address}"
     elif _timed_out(error):
         return errors.DriverTimeout(message, resource=resource)
-    elif any(isinstance(each, OSError) and each.errno in _NO_ROOM for each in _chain(error)):
+    elif any(isinstance(each, OSError) and each.errno in _NO_SPACE for each in _chain(error)):
         return errors.DriverError(message, resource=resource, retryable=False)
     return errors.DriverError(message, resource=resource)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and those that led to it."""
+    """An error and its causes."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -56,9 +56,9 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
-#: What the system answers if there is no room, or no file can be so large.
-_NO_ROOM = frozenset({errno.EDQUOT, errno.EFBIG, errno.ENOSPC})
-#: What the system answers at once if nobody listens at an address, or no route leads there.
+#: System errors if the storage is full, or the size exceeds a limit of the filesystem.
+_NO_SPACE = frozenset({errno.EDQUOT, errno.EFBIG, errno.ENOSPC})
+#: Immediate system errors if no server listens at an address, or the address has no route.
 _UNREACHED = frozenset(
     {
         errno.ECONNREFUSED,
@@ -77,16 +77,16 @@ def _unreached(error: BaseException) -> BaseException | None:
             isinstance(each, OSError) and each.errno in _UNREACHED
         ):
             return each
-    # Drivers and libraries that keep the text only.
+    # Some drivers and libraries only keep the text of the error.
     texts = (os.strerror(number) for number in _UNREACHED)
     return error if any(text in str(error) for text in texts) else None
 
 
 def _timed_out(error: BaseException) -> bool:
-    """Whether waiting for the storage timed out, in this error or in one of its causes.
+    """Whether a request to the storage timed out, in this error or in an earlier one in the chain.
 
-    Sockets, requests, paramiko, oslo's loops and the drivers of a dozen vendors each have an error
-    for it. All that these have in common is the name.
+    Sockets, requests, paramiko, oslo's loops and the drivers of a dozen vendors each have their own
+    class for it. Only a part of the name is common to them.
     """
     return any(
         "timeout" in kind.__name__.lower() for each in _chain(error) for kind in type(each).__mro__
@@ -95,16 +95,16 @@ def _timed_out(error: BaseException) -> bool:
 
 def text(error: BaseException, secrets: Mapping[str, Any]) -> str:
     """The message of an error, or its class name if it is empty; secrets are ``***``."""
-    said = strutils.mask_password(str(error)) or type(error).__name__
+    message = strutils.mask_password(str(error)) or type(error).__name__
     for secret in _texts(secrets.values()):
-        said = said.replace(secret, "***")
-    return said
+        message = message.replace(secret, "***")
+    return message
 
 
 def harmless(error: BaseException, secrets: Mapping[str, Any]) -> BaseException | None:
-    """The error as the cause of the new one, unless its traceback would show a secret."""
-    told = "".join(traceback.TracebackException.from_exception(error).format(chain=True))
-    return None if any(secret in told for secret in _texts(secrets.values())) else error
+    """The error, as the cause of the new one, unless its traceback would show a secret."""
+    shown = "".join(traceback.TracebackException.from_exception(error).format(chain=True))
+    return None if any(secret in shown for secret in _texts(secrets.values())) else error
 
 
 def _texts(values: Any) -> Iterator[str]:

@@ -1,8 +1,8 @@
-"""Vendors and product families: the words by which people know a driver.
+"""Vendors and product families: the names that people use for a driver.
 
-Cinder names its drivers by class; a storage engineer looks for "powermax", "netapp" or "dell". The
-families are found by the part of Cinder's tree that a class is in, so a class that a later release
-adds to a family is found at once.
+Cinder identifies its drivers by class, while a storage engineer searches for "powermax", "netapp"
+or "dell". A class belongs to a family because of its package or module in Cinder. Therefore a
+class that a later release of Cinder adds is found too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class Family:
     """Drivers for one product family.
 
     :ivar module: package or module that contains the classes, below ``cinder.volume.drivers``.
-    :ivar name: short name; that of a driver is made of it.
+    :ivar name: short name of the family, and the first part of the drivers' short names.
     :ivar words: other names that people search for: earlier names, series, acquired companies.
     """
 
@@ -28,14 +28,14 @@ class Family:
     words: tuple[str, ...] = ()
 
     def contains(self, path: str) -> bool:
-        """Whether the class of that full path is a driver of this family."""
+        """Whether the class with this full path is a driver of this family."""
         module = path.rpartition(".")[0].removeprefix(_PACKAGE)
         rest = module.removeprefix(self.module)
         return module.startswith(self.module) and (not rest or rest[0] in "._")
 
 
 _PACKAGE = "cinder.volume.drivers."
-#: What a class's name says about its protocol, and what a short name says.
+#: A protocol in the name of a class, and in a short name.
 _PROTOCOLS = (
     (re.compile(r"FC(?=[A-Z]|$)|FibreChannel"), "fc"),
     (re.compile(r"ISCSI|Iscsi"), "iscsi"),
@@ -125,21 +125,21 @@ FAMILIES = (
 
 @functools.cache
 def of(path: str) -> Family | None:
-    """The family of the class of that full path; None for one that nobody has described."""
+    """The family of the class with this full path; None if it does not belong to a family."""
     return next((family for family in FAMILIES if family.contains(path)), None)
 
 
 def protocol(path: str) -> str | None:
-    """What the class's name says about its protocol, e.g. ``fc``; None if it says nothing."""
+    """The protocol in the name of a class, for example ``fc``; None if the name has none."""
     name = path.rpartition(".")[2]
     return next((word for pattern, word in _PROTOCOLS if pattern.search(name)), None)
 
 
 def match(path: str, text: str) -> bool:
-    """Whether a person who searches for this text means, or can mean, the class of that path.
+    """Whether a search for this text finds the class with this full path.
 
-    Each word of the text must begin a word of what is known about the class. Case, ``-`` and ``_``
-    make no difference.
+    Each word of the text must be the beginning of a name of the class, its family, vendor, product
+    or protocol. Case, ``-`` and ``_`` are ignored.
     """
     known = _words_of(path)
     wanted = _split(text)

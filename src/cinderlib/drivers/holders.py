@@ -1,4 +1,4 @@
-"""Lists the clients of a volume that is in use, if the driver's error does not name them."""
+"""Lists the clients that have a volume open, for errors of drivers that do not name them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _log = logging.getLogger(__name__)
 
 
 def of(driver: Any, name: str) -> list[str]:
-    """The clients that have a volume open, as the storage names them; empty if unknown.
+    """The clients that have a volume open, as the storage identifies them; empty if unknown.
 
-    :param name: of the volume on the storage.
+    :param name: name of the volume on the storage.
     """
     rbd = sys.modules.get("cinder.volume.drivers.rbd")
     if rbd is None or not isinstance(driver, rbd.RBDDriver):
@@ -24,6 +24,6 @@ def of(driver: Any, name: str) -> list[str]:
                 for watcher in image.watchers_list()
             ]
     except Exception as error:
-        # The refusal is the error to report.
+        # The driver's error is more important.
         _log.debug("The clients of image %s are not known: %s", name, error)
         return []

@@ -39,12 +39,12 @@ _log = logging.getLogger(__name__)
 class LocalDriver:
     """:class:`cinderlib.drivers.port.Driver` for a driver object of this process.
 
-    :param driver: the driver, set up.
-    :param context: a request context, which every call gets.
-    :param release: gives back what the load took.
-    :param lock: held around each call, if the driver is not made for several processes at once.
+    :param driver: the driver, after its setup.
+    :param context: the request context of all calls.
+    :param release: releases the scope and the option group of the driver.
+    :param lock: held during each call, if the driver does not support concurrent processes.
     :param progress: receives the progress of the driver, if it has an attribute ``on_progress``:
-        a function that it calls with the bytes done and the bytes to do.
+        a function that it calls with the number of bytes done and the total.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class LocalDriver:
         self._info = info
         self._context = context
         self._lock_files = LockFiles(driver)
-        self._told = connection_info.Told.of(driver.configuration)
+        self._connection_defaults = connection_info.ConnectionDefaults.of(driver.configuration)
         self._release: Callable[[], None] | None = release
         self._lock = lock
         self._progress = progress
@@ -77,7 +77,7 @@ class LocalDriver:
     # --- volumes
 
     def create_volume(self, volume: VolumeRecord) -> VolumeRecord:
-        with self._calling("create volume", volume) as call:
+        with self._calling("create volume {}", volume) as call:
             made = translate.volume(self._context, volume)
             update = self._driver.create_volume(made)
             return self._created(translate.fold(call, volume, made, update))
@@ -85,14 +85,14 @@ class LocalDriver:
     def create_volume_from_snapshot(
         self, volume: VolumeRecord, snapshot: SnapshotRecord
     ) -> VolumeRecord:
-        with self._calling("create from a snapshot volume", volume, snapshot) as call:
+        with self._calling("create volume {} from a snapshot", volume, snapshot) as call:
             made = translate.volume(self._context, volume)
             source = translate.snapshot(self._context, snapshot)
             update = self._driver.create_volume_from_snapshot(made, source)
             return self._created(translate.fold(call, volume, made, update))
 
     def create_cloned_volume(self, volume: VolumeRecord, source: VolumeRecord) -> VolumeRecord:
-        with self._calling("clone into volume", volume, source) as call:
+        with self._calling("create volume {} as a clone", volume, source) as call:
             made = translate.volume(self._context, volume)
             update = self._driver.create_cloned_volume(
                 made, translate.volume(self._context, source)
@@ -100,7 +100,7 @@ class LocalDriver:
             return self._created(translate.fold(call, volume, made, update))
 
     def delete_volume(self, volume: VolumeRecord) -> None:
-        with self._calling("delete volume", volume):
+        with self._calling("delete volume {}", volume):
             made = translate.volume(self._context, volume)
             try:
                 self._driver.delete_volume(made)
@@ -114,7 +114,7 @@ class LocalDriver:
             self._lock_files.remove_of_volume(volume.id)
 
     def extend_volume(self, volume: VolumeRecord, new_size: int) -> VolumeRecord:
-        with self._calling("extend volume", volume) as call:
+        with self._calling("extend volume {}", volume) as call:
             made = translate.volume(self._context, volume)
             try:
                 self._driver.extend_volume(made, new_size)
@@ -131,19 +131,19 @@ class LocalDriver:
     # --- snapshots
 
     def create_snapshot(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> SnapshotRecord:
-        with self._calling("create snapshot", snapshot, volume) as call:
+        with self._calling("create snapshot {}", snapshot, volume) as call:
             made = self._snapshot(snapshot, volume)
             update = self._driver.create_snapshot(made)
             return translate.fold(call, snapshot, made, update)
 
     def delete_snapshot(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> None:
-        with self._calling("delete snapshot", snapshot, volume):
+        with self._calling("delete snapshot {}", snapshot, volume):
             with contextlib.suppress(exception.SnapshotNotFound):
                 self._driver.delete_snapshot(self._snapshot(snapshot, volume))
             self._lock_files.remove_of_snapshot(snapshot.id)
 
     def revert_to_snapshot(self, volume: VolumeRecord, snapshot: SnapshotRecord) -> VolumeRecord:
-        with self._calling("revert volume", volume, snapshot) as call:
+        with self._calling("revert volume {}", volume, snapshot) as call:
             # Half of Cinder's drivers have no such method, not even one that raises.
             revert = getattr(self._driver, "revert_to_snapshot", None)
             if revert is None:
@@ -156,17 +156,17 @@ class LocalDriver:
     # --- connections
 
     def validate_connector(self, connector: Mapping[str, Any]) -> None:
-        with self._calling("accept a connector"):
+        with self._calling("use this connector"):
             self._driver.validate_connector(translate.plain(connector))
 
     def create_export(self, volume: VolumeRecord, connector: Mapping[str, Any]) -> VolumeRecord:
-        with self._calling("export volume", volume) as call:
+        with self._calling("export volume {}", volume) as call:
             made = translate.volume(self._context, volume)
             update = self._driver.create_export(self._context, made, translate.plain(connector))
             return translate.fold(call, volume, made, update)
 
     def ensure_export(self, volume: VolumeRecord) -> VolumeRecord:
-        with self._calling("export again volume", volume) as call:
+        with self._calling("restore the export of volume {}", volume) as call:
             made = translate.volume(self._context, volume)
             update = self._driver.ensure_export(self._context, made)
             return translate.fold(call, volume, made, update)
@@ -174,12 +174,14 @@ class LocalDriver:
     def initialize_connection(
         self, volume: VolumeRecord, connection: ConnectionRecord
     ) -> dict[str, Any]:
-        with self._calling("connect volume", volume, connection):
+        with self._calling("connect volume {}", volume, connection):
             made = translate.volume(self._context, volume)
             connector = translate.plain(connection.connector)
             answer = translate.plain(self._driver.initialize_connection(made, connector))
             try:
-                return connection_info.complete(answer, volume, connection, self._told)
+                return connection_info.complete(
+                    answer, volume, connection, self._connection_defaults
+                )
             except ValueError:
                 # The driver has already mapped it.
                 with contextlib.suppress(Exception):
@@ -189,7 +191,7 @@ class LocalDriver:
     def terminate_connection(
         self, volume: VolumeRecord, connection: ConnectionRecord, *, force: bool = False
     ) -> bool:
-        with self._calling("disconnect volume", volume, connection):
+        with self._calling("disconnect volume {}", volume, connection):
             shared = self._driver.terminate_connection(
                 translate.volume(self._context, volume),
                 translate.plain(connection.connector),
@@ -198,7 +200,7 @@ class LocalDriver:
             return shared is True
 
     def remove_export(self, volume: VolumeRecord) -> VolumeRecord:
-        with self._calling("remove the export of volume", volume) as call:
+        with self._calling("remove the export of volume {}", volume) as call:
             made = translate.volume(self._context, volume)
             update = self._driver.remove_export(self._context, made)
             return translate.fold(call, volume, made, update)
@@ -208,9 +210,9 @@ class LocalDriver:
     def stats(self, *, refresh: bool = False) -> dict[str, Any]:
         with self._calling("report its capacity"):
             answer = translate.plain(self._driver.get_volume_stats(refresh=refresh))
-            told = stats.with_pools(answer, self._scope.backend, self._driver)
-        self._size_limits = {pool["pool_name"]: stats.size_limit(pool) for pool in told["pools"]}
-        return told
+            report = stats.with_pools(answer, self._scope.backend, self._driver)
+        self._size_limits = {pool["pool_name"]: stats.size_limit(pool) for pool in report["pools"]}
+        return report
 
     def size_limit(self, volume: VolumeRecord, size: int) -> int | None:
         pool = volume.host.partition("#")[2]
@@ -218,7 +220,7 @@ class LocalDriver:
             self.stats()
         limit = (self._size_limits or {}).get(pool)
         if limit is not None and size > limit:
-            self.stats(refresh=True)  # the pool may have been enlarged
+            self.stats(refresh=True)  # the pool may have been extended
             limit = (self._size_limits or {}).get(pool)
         return limit
 
@@ -231,12 +233,12 @@ class LocalDriver:
         return able is not False
 
     def exists(self, volume: VolumeRecord) -> bool | None:
-        with self._calling("find volume", volume):
+        with self._calling("find volume {}", volume):
             made = translate.volume(self._context, volume)
             return self._has(made, "volume", [made], [])
 
     def snapshot_exists(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> bool | None:
-        with self._calling("find snapshot", snapshot, volume):
+        with self._calling("find snapshot {}", snapshot, volume):
             made = self._snapshot(snapshot, volume)
             return self._has(made, "snapshot", [made.volume], [made])
 
@@ -256,7 +258,7 @@ class LocalDriver:
     def listing(
         self, volumes: Sequence[VolumeRecord], snapshots: Sequence[SnapshotRecord]
     ) -> Listing:
-        with self._calling("list what is on its storage"):
+        with self._calling("list the resources on its storage"):
             return listing.listing(
                 self._driver,
                 [translate.volume(self._context, volume) for volume in volumes],
@@ -291,7 +293,7 @@ class LocalDriver:
         if release is not None:
             release()
 
-    # --- within
+    # --- internal
 
     def _created(self, volume: VolumeRecord) -> VolumeRecord:
         return replace(volume, shared_targets=stats.shares_targets(self._driver.capabilities))
@@ -306,15 +308,17 @@ class LocalDriver:
 
     def _calling(self, what: str, *given: Record) -> _Calling:
         if self._release is None:
-            raise InvalidState(f"Backend {self._scope.backend!r} is closed", resource=None)
+            raise InvalidState(
+                f"Backend {self._scope.backend!r} is closed: load it again to use it", resource=None
+            )
         return _Calling(self._scope, self._info, self._lock, what, *given)
 
 
 class _Calling(scope.Calling):
-    """While a method of the driver runs, whose errors become the library's.
+    """A call of a driver method, whose errors are converted to the library's.
 
-    :param lock: held meanwhile, if the driver is not made for several processes at once.
-    :param what: what the driver is to do, for the message.
+    :param lock: held during the call, if the driver does not support concurrent processes.
+    :param what: the task of the driver, for the message, with ``{}`` for the ID of the resource.
     """
 
     __slots__ = ("_info", "_lock", "_what")
@@ -340,10 +344,9 @@ class _Calling(scope.Calling):
         if not isinstance(raised, Exception) or isinstance(raised, CinderlibError):
             return
         about, backend, secrets = self._call.about, self._call.scope.backend, self._info.secrets
-        task = self._what if about is None else f"{self._what} {about}"
         raise failures.explain(
             raised,
-            f"backend {backend!r} could not {task}",
+            f"backend {backend!r} could not {self._what.format(about)}",
             about,
             secrets,
             str(self._info.options.get("san_ip") or ""),

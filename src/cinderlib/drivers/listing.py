@@ -1,8 +1,8 @@
 """Lists the volumes and snapshots on a driver's storage, with their IDs.
 
-Drivers list the resources that Cinder could take over ("manage"). The caller's resources are
-identified by the driver or by their name. Others are only identified by a name that contains an ID
-according to Cinder's templates.
+Drivers list the resources that Cinder could take over ("manage"). The driver or the name identifies
+the caller's resources. Other resources are identified only by a name that contains an ID in
+the format of Cinder's templates.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from oslo_config import cfg
 from cinderlib.drivers import abilities
 from cinderlib.drivers.port import InStorage, Listing
 
-#: More than any array has: drivers page by slicing.
+#: More than the volumes of any array: drivers create pages by slicing.
 _ALL = 2**31
 _UUID = "([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
 
 
-#: What drivers raise that have no such method, do not find a name, or refuse to manage it.
+#: Errors of drivers that do not have the method, do not find the name, or refuse to manage it.
 _NOT_BY_NAME = (
     AttributeError,
     KeyError,
@@ -40,8 +40,8 @@ def listing(driver: Any, volumes: Sequence[Any], snapshots: Sequence[Any]) -> Li
     if the driver is known to list everything: Cinder's own default answers with an empty list, and
     several drivers leave out clones, pools, or resources with other names.
 
-    :param volumes: the known ones, as Cinder's objects.
-    :param snapshots: the known ones.
+    :param volumes: the known volumes, as Cinder's objects.
+    :param snapshots: the known snapshots.
     """
     complete = abilities.of(driver).complete_listings
     names = {made.name: ("volume", made.id) for made in volumes}
@@ -59,14 +59,16 @@ def listing(driver: Any, volumes: Sequence[Any], snapshots: Sequence[Any]) -> Li
             kinds.add(kind)
         for entry in entries:
             name = _name(entry.get("reference"))
-            told = (kind, str(entry["cinder_id"])) if entry.get("cinder_id") else names.get(name)
-            # Thin snapshots of LVM are volumes like others to the driver: the name decides.
-            whose = told or _whose(name)
-            if whose is not None:
+            known_as = (
+                (kind, str(entry["cinder_id"])) if entry.get("cinder_id") else names.get(name)
+            )
+            # The LVM driver lists thin snapshots as volumes: only the name distinguishes them.
+            identity = known_as or _identity(name)
+            if identity is not None:
                 size = entry.get("size")
-                found[whose] = InStorage(
-                    kind=whose[0],
-                    id=whose[1],
+                found[identity] = InStorage(
+                    kind=identity[0],
+                    id=identity[1],
                     name=name,
                     size=int(size) if isinstance(size, int | float) else None,
                     volume_id=_parent(entry.get("source_reference")),
@@ -75,9 +77,9 @@ def listing(driver: Any, volumes: Sequence[Any], snapshots: Sequence[Any]) -> Li
 
 
 def answers_to_its_name(driver: Any, kind: str, made: Any) -> bool:
-    """Ask for the size of a volume or snapshot by its name, as Cinder does before it manages one.
-    Drivers only read for that. ``False`` proves nothing: they refuse resources that they already
-    manage, or require another kind of reference.
+    """Whether the driver reports the size of a volume or snapshot by its name, as it does before
+    Cinder manages one. Drivers only read for this. ``False`` is not evidence: drivers refuse
+    resources that they already manage, or require another kind of reference.
 
     :param made: the volume or snapshot, as Cinder's object.
     """
@@ -100,22 +102,22 @@ def _entries(driver: Any, method: str, known: Sequence[Any]) -> Iterable[Any] | 
 
 
 def _name(reference: Any) -> str:
-    """The name in a reference; drivers for filesystems put the folder before it."""
+    """The name in a reference, without the folder that drivers for filesystems add."""
     values = reference.values() if isinstance(reference, dict) else ()
     texts = [value.rpartition("/")[2] for value in values if isinstance(value, str)]
-    return next((text for text in texts if _whose(text)), texts[0] if texts else "")
+    return next((text for text in texts if _identity(text)), texts[0] if texts else "")
 
 
 def _parent(reference: Any) -> str | None:
-    whose = _whose(_name(reference))
-    return whose[1] if whose and whose[0] == "volume" else None
+    identity = _identity(_name(reference))
+    return identity[1] if identity and identity[0] == "volume" else None
 
 
-def _whose(name: str) -> tuple[str, str] | None:
+def _identity(name: str) -> tuple[str, str] | None:
     """The kind and ID in a name."""
     for kind, template in (
         ("volume", cfg.CONF.volume_name_template),
-        # LVM keeps names that begin with "snapshot" to itself, so its driver puts a "_" before.
+        # LVM reserves names that begin with "snapshot", so its driver adds "_" as a prefix.
         ("snapshot", cfg.CONF.snapshot_name_template),
     ):
         before, _, after = template.partition("%s")

@@ -1,4 +1,4 @@
-"""Load a driver: find its class, check its options, make it, let it set itself up."""
+"""Loads a driver: finds its class, checks its options, creates it and runs its setup."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def load(
     path = names.resolve(given.get("volume_driver", ""))
     group = options.new_group()
     with REGISTRY_LOCK:
-        bootstrap.start(settings)  # again: from here on others cannot change it
+        bootstrap.start(settings)  # again: other threads cannot change it while the lock is held
         bootstrap.start_locks()
         driver_class = import_class(path)
-        # A class that makes the driver which its options ask for does not say.
+        # The attribute is missing on a class that creates the driver that its options choose.
         if getattr(driver_class, "SUPPORTS_ACTIVE_ACTIVE", False):
             lock = None
         opts = options.declared(driver_class)
@@ -108,12 +108,12 @@ def check(name: str, given: Mapping[str, Any], settings: Settings) -> requiremen
         try:
             _check_options(driver_class, name, options.Configuration(group, secret))
         finally:
-            options.drop(group)
+            options.clear(group)
     return requirements.missing(driver_class)
 
 
 def _check_options(driver_class: Any, name: str, conf: options.Configuration) -> None:
-    """What a driver can say of its options before it is set up; those of Cinder say nothing."""
+    """Let a driver check its options before its setup; Cinder's drivers have no method for it."""
     check = getattr(driver_class, "check_options", None)
     if check is None:
         return
@@ -126,14 +126,14 @@ def _check_options(driver_class: Any, name: str, conf: options.Configuration) ->
 def _release(own: Scope, group: str) -> None:
     scope.leave(own)
     with REGISTRY_LOCK:
-        options.drop(group)
+        options.clear(group)
 
 
 def import_class(path: str) -> Any:
-    """The driver class of that full path.
+    """The driver class with this full path.
 
-    :raises ConfigurationError: there is none.
-    :raises MissingDependency: its module needs a package that is not installed, or that is broken.
+    :raises ConfigurationError: the class does not exist.
+    :raises MissingDependency: its module needs a package that is not installed or broken.
     :raises DriverError: the module itself is broken.
     """
     name, _, class_name = path.rpartition(".")
@@ -148,7 +148,7 @@ def import_class(path: str) -> Any:
         driver_class = getattr(module, class_name)
     except AttributeError as error:
         raise ConfigurationError(
-            f"module {name} has no volume driver {class_name!r}", resource=path
+            f"module {name} does not contain a volume driver {class_name!r}", resource=path
         ) from error
     kinds = (volume_driver.BaseVD, volume_driver.ProxyVD)
     if not (isinstance(driver_class, type) and issubclass(driver_class, kinds)):
@@ -162,7 +162,7 @@ def _not_imported(path: str, error: Exception) -> CinderlibError:
     module = path.rpartition(".")[0]
     absent = error.name if isinstance(error, ImportError) else None
     if absent and (module == absent or module.startswith(f"{absent}.")):
-        return ConfigurationError(f"there is no volume driver {path}", resource=path)
+        return ConfigurationError(f"volume driver {path} does not exist", resource=path)
     if isinstance(error, ModuleNotFoundError) and absent:
         package = requirements.to_install(absent)
         return MissingDependency(
@@ -171,17 +171,17 @@ def _not_imported(path: str, error: Exception) -> CinderlibError:
     reason = f"{type(error).__name__}: {error}"
     package = _raising_package(error)
     if package in ("cinder", module.partition(".")[0]):
-        return DriverError(f"driver {path} cannot be imported: {reason}", resource=path)
+        return DriverError(f"cannot import driver {path}: {reason}", resource=path)
     return MissingDependency(
-        f"driver {path} cannot be imported: the installed Python package {package!r} is broken or "
-        f"of another release than {requirements.to_install(absent or package)!r} ({reason})",
+        f"cannot import driver {path}: the installed Python package {package!r} is broken or not"
+        f" the required release of {requirements.to_install(absent or package)!r} ({reason})",
         resource=path,
     )
 
 
 def _raising_package(error: Exception) -> str:
-    """The top-level package whose code an import failed in."""
-    if isinstance(error, ImportError) and error.name:  # not in, but about that one
+    """The top-level package in whose code an import failed."""
+    if isinstance(error, ImportError) and error.name:  # the package that was imported
         return error.name.partition(".")[0]
     names = [
         frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)
@@ -191,13 +191,13 @@ def _raising_package(error: Exception) -> str:
 
 
 def _adapt() -> None:
-    """Change in the modules that are loaded by now what does not work without Cinder's services."""
+    """Replace the parts of the loaded modules that do not work without Cinder's services."""
     threads.adapt()
     lookup.adapt()
 
 
 def _moved(path: str) -> str | None:
-    """Where Cinder has moved a driver that it had under another path."""
+    """The current path of a driver that Cinder has moved; None if it has not."""
     if not path.startswith("cinder."):
         return None
     mapping = importlib.import_module("cinder.volume.manager").MAPPING
@@ -209,14 +209,14 @@ def _refuse_unsupported(driver_class: Any, conf: Any, name: str) -> None:
         return
     raise ConfigurationError(
         f"backend {name!r}: Cinder marks {driver_class.__name__} as unsupported and may remove it; "
-        "to use it all the same, set enable_unsupported_driver=True",
+        "to use it anyway, set enable_unsupported_driver=True",
         resource=driver_class.__name__,
     )
 
 
 def _quiet_certificates(given: Mapping[str, Any], settings: Settings) -> None:
-    """urllib3 warns at every request whose certificate is not checked. Warnings can only be
-    filtered for the whole process, so it is done for those alone who switch the check off."""
+    """urllib3 warns at every request without a certificate check. Warnings can only be filtered
+    for the whole process, so they are filtered only if a backend disables the check."""
     checked = given.get("driver_ssl_cert_verify", True)
     if settings.suppress_requests_ssl_warnings and str(checked).lower() in ("false", "0", "no"):
         urllib3 = sys.modules.get("urllib3") or importlib.import_module("urllib3")
@@ -226,7 +226,7 @@ def _quiet_certificates(given: Mapping[str, Any], settings: Settings) -> None:
 def _set_up(
     driver_class: Any, conf: Any, own: Scope, context: Any, secrets: Mapping[str, Any]
 ) -> Any:
-    """Make the driver and take it through the steps that Cinder's volume manager takes."""
+    """Create the driver and run its setup with the same steps as Cinder's volume manager."""
     with scope.Calling(own):
         try:
             with REGISTRY_LOCK:
@@ -241,7 +241,7 @@ def _set_up(
             _bind(driver, own)
             driver.do_setup(context)
             driver.check_for_setup_error()
-            _adapt()  # a part of the driver can have been imported just now
+            _adapt()  # the setup can import further modules
             _bind(driver, own)
             driver.init_capabilities()
             provider_info.complete(driver, own, context)
@@ -255,13 +255,13 @@ def _set_up(
             if named:
                 raise MissingDependency(
                     f"backend {own.backend!r} could not be set up: driver {driver_class.__name__} "
-                    f"needs {', '.join(named)} ({failures.text(error, secrets)})",
+                    f"needs {', '.join(named)} on this host ({failures.text(error, secrets)})",
                     resource=own.backend,
                 ) from error
             task = f"backend {own.backend!r} could not be set up"
             if lacks.words:
                 task += f" (this host lacks {', '.join(lacks.words)}, which can be the cause)"
-            if isinstance(error, exception.Invalid):  # an option that is missing or impossible
+            if isinstance(error, exception.Invalid):  # an option is missing or has an invalid value
                 raise ConfigurationError(
                     f"{task}: {failures.text(error, secrets)}", resource=own.backend
                 ) from error
@@ -273,7 +273,7 @@ def _set_up(
 
 
 def _bind(driver: Any, own: Scope) -> None:
-    """Let the driver and its parts ask its own store, also from threads of their own."""
+    """Connect the driver and its target to the driver's own store, also for their threads."""
     database = Database(View(own))
     driver.db = database
     driver.driver_utils._db = database

@@ -1,8 +1,8 @@
 """Removes the lock files of deleted volumes and snapshots.
 
-Cinder tries all possible file names, and acquires an in-process lock for each. That took a third of
-the time of a delete, although few drivers use such locks. So Cinder's function is only called if a
-file exists or the driver overrides the method.
+Cinder tries all possible file names, and acquires an in-process lock for each. This took a third of
+the time of a deletion, although few drivers use such locks. Therefore Cinder's function is called
+only if a file exists or the driver overrides the method.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from cinder import utils
 from cinder.volume import driver as base
 from oslo_config import cfg
 
-#: The files of a volume and of a snapshot, by ID, in the folder of locks.
+#: Names of the lock files of a volume and of a snapshot.
 OF_VOLUME = ("cinder-{}-delete_volume", "cinder-{}", "cinder-{}-detach_volume")
 OF_SNAPSHOT = ("cinder-{}-delete_snapshot",)
 
 
 class LockFiles:
-    """The files that locks of a driver leave behind.
+    """The lock files of a driver.
 
-    :param driver: the driver, set up. Where its locks are is settled by then.
+    :param driver: the driver, after its setup, which determines the folder of the locks.
     """
 
     def __init__(self, driver: Any) -> None:
@@ -46,6 +46,6 @@ class LockFiles:
 
 
 def _is_own(driver: Any, method: str) -> bool:
-    """Whether a driver has more than the method of Cinder's base class, which does nothing."""
+    """Whether a driver overrides the method of Cinder's base class, which does nothing."""
     mine = getattr(getattr(driver, method, None), "__func__", None)
     return mine is not getattr(base.BaseVD, method).__func__

@@ -1,4 +1,4 @@
-"""The loggers of Cinder, os-brick and oslo, and no other."""
+"""Sets the levels of the loggers of Cinder, os-brick and oslo."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cinderlib.errors import ConfigurationError
 
 _LOG = logging.getLogger("cinderlib")
 
-#: The loggers that ``disable_logs`` quiets.
+#: The loggers that ``disable_logs`` silences.
 LOGGERS = (
     "cinder",
     "os_brick",
@@ -31,7 +31,7 @@ LOGGERS = (
 
 
 def quiet() -> None:
-    """Silence them, except where the host program has chosen a level."""
+    """Silence the loggers, except those for which the program has set a level."""
     for name in LOGGERS:
         logger = logging.getLogger(name)
         if logger.level == logging.NOTSET:
@@ -52,10 +52,10 @@ _FOR_HANDLERS = frozenset(
 
 
 def set_levels(options: Mapping[str, Any]) -> None:
-    """Set the levels that oslo.log's options ``debug`` and ``default_log_levels`` choose; a warning
-    lists its other options, which have no effect because the program owns the handlers.
+    """Set the levels from oslo.log's options ``debug`` and ``default_log_levels``. A warning lists
+    its other options, which have no effect because the program configures the handlers.
 
-    :param options: options of Cinder; those that are not for logs are ignored.
+    :param options: options of Cinder; others than those of oslo.log are ignored.
     :raises ConfigurationError: a level is unknown.
     """
     debug = options.get("debug")
@@ -76,7 +76,7 @@ def set_levels(options: Mapping[str, Any]) -> None:
     without_effect = sorted(_FOR_HANDLERS & options.keys())
     if without_effect:
         _LOG.warning(
-            "cinderlib adds no log handlers, so these options have no effect: %s. Configure logging"
-            " in the program",
+            "cinderlib does not add log handlers, so these options have no effect: %s. Configure"
+            " logging in the program",
             ", ".join(without_effect),
         )

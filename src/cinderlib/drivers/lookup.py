@@ -1,7 +1,7 @@
-"""Finds a backend's configuration by name, as some drivers request it.
+"""Finds the configuration of a backend by name, for drivers that request it.
 
-They read a section of a configuration file. Here the loaded backends replace the sections.
-NetApp's drivers ask for their own; those that replicate, for others'.
+In Cinder, they read a section of the configuration file. Here the loaded backends replace the
+sections. NetApp's drivers read their own section, and for replication those of other backends.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from cinder import exception
 
 from cinderlib.drivers.scope import View
 
-_ASKED_IN = (
+_CALLERS = (
     "cinder.volume.volume_utils",
     "cinder.volume.drivers.netapp.dataontap.utils.utils",
 )
 
 
 def backend_configuration(backend_name: str, backend_opts: Sequence[Any] | None = None) -> Any:
-    """The configuration of a backend that the caller can see."""
+    """The configuration of a backend that the calling driver can access."""
     scopes = View().scopes()
     found = [each for each in scopes if each.backend == backend_name]
     if not found:
@@ -31,7 +31,10 @@ def backend_configuration(backend_name: str, backend_opts: Sequence[Any] | None 
             if each.backend == backend_name and id(each.store) in own
         ]  # fmt: skip
     if not found:
-        raise exception.ConfigNotFound(f"backend {backend_name!r} is not loaded")
+        raise exception.ConfigNotFound(
+            f"the driver requires the options of backend {backend_name!r}, which is not loaded:"
+            " load it first"
+        )
     configuration = found[0].configuration
     if backend_opts:
         configuration.append_config_values(backend_opts)
@@ -39,8 +42,9 @@ def backend_configuration(backend_name: str, backend_opts: Sequence[Any] | None 
 
 
 def adapt() -> None:
-    """Answer the modules that ask and are loaded by now; again, do nothing."""
-    for name in _ASKED_IN:
+    """Replace Cinder's function in the loaded modules that call it. A repeated call has no
+    effect."""
+    for name in _CALLERS:
         module: Any = sys.modules.get(name)
         if module is not None and hasattr(module, "get_backend_configuration"):
             module.get_backend_configuration = backend_configuration

@@ -1,4 +1,4 @@
-"""The modules of Cinder that a driver consists of."""
+"""Finds the modules that a driver consists of."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 _PACKAGE = "cinder.volume.drivers."
-#: Where the classes are that all drivers derive from.
+#: Packages of the base classes of all drivers.
 _NOT_DRIVERS = {"abc", "builtins", "cinder"}
 
 
 def of(driver_class: Any) -> Iterator[Any]:
-    """The loaded modules of an imported driver: those of its class and its bases, and those that
-    they import from drivers of Cinder or from the driver's own package."""
+    """The loaded modules of a driver: those of the class and the base classes, and the modules
+    that they import from Cinder's drivers or from the driver's own package."""
     todo = [
         name
         for name in (base.__module__ for base in driver_class.__mro__)
@@ -35,6 +35,6 @@ def of(driver_class: Any) -> Iterator[Any]:
 
 
 def _module_of(value: Any) -> str:
-    """The name of a module that is imported, or from which something is."""
+    """The name of an imported module, or of the module of an imported object."""
     is_module = type(value) is type(sys)
     return str(getattr(value, "__name__" if is_module else "__module__", ""))

@@ -1,5 +1,5 @@
-"""Which drivers there are, and what they are called. Found by reading Cinder's files: nothing of
-Cinder is imported."""
+"""Lists the available drivers and their names. It reads Cinder's source files and does not import
+Cinder."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ OWN = ("cinderlib.drivers.file.driver.FileDriver",)
 _PACKAGE = "cinder.volume.drivers"
 _DECLARED = re.compile(
     r"^@(?:\w+\.)?volumedriver\s*\n(?:@[^\n]*\n)*class[ ]+(\w+)"
-    # or a class that makes the driver which its options ask for
+    # or a class that creates the driver that its options choose
     r"|^class[ ]+(\w+)\((?:\w+\.)?ProxyVD\)",
     re.MULTILINE,
 )
-#: Classes that Cinder registers as drivers and that only serve others to derive from.
+#: Classes that Cinder registers as drivers, but that are only base classes.
 _BASES = frozenset({"DataCoreVolumeDriver", "PowerFlexBaseDriver"})
-#: How many drivers a message lists by name.
+#: Drivers that a message lists by name, at most.
 _LISTED = 8
 
 
 @functools.cache
 def classes() -> tuple[str, ...]:
-    """The full paths of all volume driver classes of the installed Cinder, and of our own.
+    """The full paths of all volume driver classes of the installed Cinder and of this library.
 
     :raises MissingDependency: Cinder is not installed.
     """
@@ -46,13 +46,15 @@ def classes() -> tuple[str, ...]:
 
 
 def cinder_folder() -> Path:
-    """Where Cinder is installed.
+    """The folder of the installed Cinder.
 
-    :raises MissingDependency: it is not.
+    :raises MissingDependency: Cinder is not installed.
     """
     spec = importlib.util.find_spec("cinder")
     if spec is None or not spec.origin:
-        raise MissingDependency("Cinder is not installed, and its drivers are: pip install cinder")
+        raise MissingDependency(
+            "Cinder, which contains the volume drivers, is not installed: pip install cinder"
+        )
     return Path(spec.origin).parent
 
 
@@ -60,7 +62,7 @@ def cinder_folder() -> Path:
 def short_names() -> dict[str, str]:
     """Short name -> full path of the class.
 
-    Besides the names from :func:`short_name`, a class's own name where no other class has it.
+    In addition to the names from :func:`short_name`, the name of each class that is unique.
     """
     by_class = collections.Counter(path.rpartition(".")[2] for path in classes())
     own = {path.rpartition(".")[2]: path for path in classes()}
@@ -70,9 +72,9 @@ def short_names() -> dict[str, str]:
 
 @functools.cache
 def short_name(path: str) -> str | None:
-    """The short name of the class of that full path; None for a class in no known family.
+    """The short name of the class with this full path; None if it does not belong to a family.
 
-    A family's only driver has the family's name: ``lvm``, ``solidfire``; the others add their
+    The only driver of a family has the family's name, for example ``lvm``. Other drivers add their
     protocol: ``powermax_fc``.
     """
     family = families.of(path)
@@ -84,7 +86,7 @@ def short_name(path: str) -> str | None:
 
 
 def search(text: str) -> list[str]:
-    """The full paths of the classes that a person can mean: by vendor, product, protocol or name.
+    """The full paths of the drivers that match a vendor, product, protocol or name.
 
     :param text: for example ``netapp``, ``dell fc`` or ``3par``.
     """
@@ -92,7 +94,7 @@ def search(text: str) -> list[str]:
 
 
 def suggestion(name: str) -> str:
-    """What to use in place of a name that no driver has, as the end of a message."""
+    """The end of an error message about an unknown driver: the drivers with similar names."""
     found = search(name)
     if found:
         names = [short_name(path) or path.rpartition(".")[2] for path in found]
@@ -105,14 +107,15 @@ def suggestion(name: str) -> str:
 
 
 def resolve(name: str) -> str:
-    """The full path of the class that a user means.
+    """The full path of a driver's class.
 
     :param name: a full path, a class name or a short name.
-    :raises ConfigurationError: there is no such driver; the message lists those that match.
+    :raises ConfigurationError: the driver does not exist; the message lists similar names.
     """
     if not isinstance(name, str) or not name:
         raise ConfigurationError(
-            "option 'volume_driver' must name a driver: its class, or a short name like 'lvm'"
+            "option 'volume_driver' must be the class or the short name of a driver, for example"
+            " 'lvm'; `cinderlib driver list` lists all drivers"
         )
     if "." in name:
         return name
@@ -123,5 +126,9 @@ def resolve(name: str) -> str:
         return path
     same = [path for path in classes() if path.rpartition(".")[2] == name]
     if same:
-        raise ConfigurationError(f"several drivers are called {name!r}: {', '.join(same)}")
-    raise ConfigurationError(f"there is no volume driver {name!r}{suggestion(name)}", resource=name)
+        raise ConfigurationError(
+            f"several drivers are called {name!r}; specify one by its full path: {', '.join(same)}"
+        )
+    raise ConfigurationError(
+        f"volume driver {name!r} does not exist{suggestion(name)}", resource=name
+    )

@@ -1,4 +1,5 @@
-"""Where Cinder declares an option: most are declared by importing the module that uses them."""
+"""Finds the modules of Cinder that declare an option: most modules declare the options that they
+use when they are imported."""
 
 from __future__ import annotations
 
@@ -10,21 +11,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-#: Drivers declare their options when they are loaded; the modules of Cinder's commands patch the
-#: process with eventlet, and what they declare is for those commands.
+#: Drivers declare their options when they are loaded. The modules of Cinder's commands patch the
+#: process with eventlet, and only the commands use their options.
 _NOT_IMPORTED = ("cinder.volume.drivers.", "cinder.cmd.")
 
 _log = logging.getLogger(__name__)
 
 
 def declare(option: str) -> list[ModuleType]:
-    """Import the modules of Cinder that declare an option, other than those of drivers.
+    """Import the modules of Cinder that declare an option, except drivers.
+
+    The candidates are the modules that ``cinder.opts`` imports for Cinder's sample configuration.
+    Only modules whose source declares the option are imported, because others could patch the
+    whole process.
 
     :returns: the modules.
-
-    Which modules declare options is what ``cinder.opts``, from which Cinder's sample configuration
-    is made, imports. Of these, only those whose source declares this option are imported here: a
-    module that merely has the word in its text may be one that patches the whole process.
     """
     found = []
     for module, path in _modules():
@@ -32,13 +33,13 @@ def declare(option: str) -> list[ModuleType]:
             continue
         try:
             found.append(importlib.import_module(module))
-        except Exception as error:  # whatever the packages that it imports raise
-            _log.debug("%s declares %r and cannot be imported: %s", module, option, error)
+        except Exception as error:  # the packages that it imports can raise any error
+            _log.debug("Cannot import %s, which declares %r: %s", module, option, error)
     return found
 
 
 def _declares(source: str, option: str) -> bool:
-    """Whether a source has a call such as ``cfg.StrOpt('option', ...)``."""
+    """Whether a source contains a call like ``cfg.StrOpt('option', ...)``."""
     names = {option, option.replace("_", "-")}
     if not any(f"'{name}'" in source or f'"{name}"' in source for name in names):
         return False

@@ -1,7 +1,8 @@
-"""The options of a backend and of the process: checked before anything uses them.
+"""Checks the options of a backend and of the process before they are used.
 
-Each load of a driver gets a group of its own in oslo.config's ``CONF``, under a name that is never
-used again, because configuration objects of earlier loads keep looking theirs up by name.
+Each load of a driver registers its own option group in oslo.config's ``CONF``. The name of the
+group is never used again, because configuration objects of earlier loads still refer to theirs by
+name.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ _REFERENCE = re.compile(r"\$(?:(?P<bare>\w+)|\{(?P<braced>[\w.]+)\}|\$)?")
 
 
 def declared(driver_class: Any) -> dict[str, cfg.Opt]:
-    """All options that a backend with this driver can be given, by name.
+    """All options of a backend with this driver, by name, including deprecated names.
 
-    The class must be imported. Deprecated names are there too.
+    The class must be imported.
     """
     opts: dict[str, cfg.Opt] = {}
     for opt in (*declarations.shared(), *of_every_driver().values(), *of_driver(driver_class)):
@@ -42,15 +43,15 @@ def declared(driver_class: Any) -> dict[str, cfg.Opt]:
 
 
 def of_driver(driver_class: Any) -> list[cfg.Opt]:
-    """The options that a driver reads beside those that all drivers have.
+    """The options that a driver reads in addition to those that all drivers have.
 
-    A class names few of them itself, and drivers register them wherever they like: so they are
-    those that the driver's modules define.
+    Few drivers list all of them in ``get_driver_options``, so they are collected from the driver's
+    modules.
     """
     found: dict[str, cfg.Opt] = {}
     for module in modules.of(driver_class):
         found |= {opt.dest: opt for opt in _defined_in(module)}
-    own = getattr(driver_class, "get_driver_options", None)  # those that make another have none
+    own = getattr(driver_class, "get_driver_options", None)  # missing on proxy classes
     named = (*(own() if own is not None else ()), *declarations.undeclared(driver_class))
     return list((found | {opt.dest: opt for opt in named}).values())
 
@@ -78,10 +79,10 @@ def _add(opts: dict[str, cfg.Opt], opt: cfg.Opt) -> None:
 
 
 class Configuration(configuration.Configuration):  # type: ignore[misc]
-    """A backend's configuration, as its driver sees it.
+    """A backend's configuration, for its driver.
 
-    Options may be declared from any thread, and secrets are as they were given: oslo.config would
-    take some of their characters for references.
+    Any thread can declare options. Secrets are returned unchanged: oslo.config would interpret some
+    of their characters as references.
     """
 
     def __init__(self, group: str, secrets: Mapping[str, Any]) -> None:
@@ -108,26 +109,27 @@ class Configuration(configuration.Configuration):  # type: ignore[misc]
         try:
             return super().__getattr__(value)
         except cfg.NoSuchOptError:
-            # Some drivers look before they, or a part of theirs, have declared the option.
+            # Some drivers read an option before they, or one of their modules, declare it.
             if value not in cfg.CONF._groups[_SHARED]._opts:
                 raise
             return cfg.CONF[_SHARED][value]
 
 
 def new_group() -> str:
-    """A name for a load's group that no other load ever had."""
+    """A unique name for the option group of a load."""
     return f"backend_{uuid.uuid4().hex[:12]}"
 
 
 def take(
     group: str, name: str, given: Mapping[str, Any], opts: Mapping[str, cfg.Opt], *, strict: bool
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Put a backend's options into its group.
+    """Set a backend's options in its group.
 
-    :param name: the backend's, for messages.
-    :param strict: whether an option that nobody declares is an error, and else a warning.
-    :returns: the options by their proper names, brought to their types; the secret ones apart.
-    :raises ConfigurationError: an option is unknown or its value impossible. The group is empty.
+    :param name: name of the backend, for messages.
+    :param strict: whether an unknown option is an error; otherwise it is a logged warning.
+    :returns: the options by their current names, converted to their types: first those that are
+        not secret, then the secret ones.
+    :raises ConfigurationError: an option is unknown or has an invalid value. The group is empty.
     """
     known: dict[str, tuple[cfg.Opt, Any]] = {}
     for key, value in given.items():
@@ -135,7 +137,7 @@ def take(
         if opt is None:
             _unknown(key, opts, f"backend {name!r}", strict)
         elif value is not None:
-            known[opt.dest] = opt, _as_in_a_file(opt, value)
+            known[opt.dest] = opt, _as_file_text(opt, value)
     try:
         for opt, value in known.values():
             cfg.CONF.register_opt(opt, group=group)
@@ -147,10 +149,10 @@ def take(
             for dest, (opt, value) in known.items()
         }
     except ConfigurationError:
-        drop(group)
+        clear(group)
         raise
     except cfg.Error as error:
-        drop(group)
+        clear(group)
         raise ConfigurationError(f"backend {name!r}: {error}") from error
     secret = {dest for dest, (opt, _) in known.items() if opt.secret}
     return (
@@ -160,7 +162,7 @@ def take(
 
 
 def _declared_late(key: str) -> cfg.Opt | None:
-    """An option of a part that the driver loads later, such as its target."""
+    """An option of a module that the driver loads later, for example of the target."""
     late: dict[str, cfg.Opt] = {}
     for module in option_modules.declare(key):
         for opt in _defined_in(module):
@@ -169,20 +171,21 @@ def _declared_late(key: str) -> cfg.Opt | None:
     return late.get(key)
 
 
-def drop(group: str) -> None:
-    """Forget the values of a group; the group itself has to stay."""
-    there = cfg.CONF._groups.get(group)
-    for dest in list(there._opts) if there is not None else ():
+def clear(group: str) -> None:
+    """Delete the values of a group. The group itself remains for configuration objects that still
+    refer to it."""
+    registered = cfg.CONF._groups.get(group)
+    for dest in list(registered._opts) if registered is not None else ():
         cfg.CONF.clear_override(dest, group=group)
 
 
 def process_wide(given: Mapping[str, Any], *, strict: bool) -> list[Setting]:
-    """Options of Cinder that belong to no backend, checked.
+    """Check options of Cinder that do not belong to a backend.
 
-    An option of a group is given as ``{'group': {'option': value}}``; one that backends have is a
-    default for all of them.
+    ``{'group': {'option': value}}`` specifies an option in a group. A backend option is a default
+    for all backends.
 
-    :raises ConfigurationError: an option is unknown or its value impossible.
+    :raises ConfigurationError: an option is unknown or has an invalid value.
     """
     conf = cfg.CONF
     todo: list[Setting] = []
@@ -203,20 +206,20 @@ def process_wide(given: Mapping[str, Any], *, strict: bool) -> list[Setting]:
             todo += [(shared[key], value, _SHARED)] if key in shared else []
         else:
             _unknown(key, {**general, **shared}, "Cinder", strict)
-    todo = [(opt, _as_in_a_file(opt, value), group) for opt, value, group in todo]
+    todo = [(opt, _as_file_text(opt, value), group) for opt, value, group in todo]
     for opt, value, _ in todo:
         _convert(opt, value, "Cinder")
     return todo
 
 
 def apply(settings: Iterable[Setting]) -> None:
-    """Set options for the process."""
+    """Set process-wide options."""
     for opt, value, group in settings:
         _override(opt, _references(value, opt, {}), group, "Cinder")
 
 
 def withdraw(settings: Iterable[Setting]) -> None:
-    """The opposite of :func:`apply`."""
+    """Undo :func:`apply`."""
     for opt, _, group in settings:
         cfg.CONF.clear_override(opt.dest, group=group)
 
@@ -247,12 +250,12 @@ def _override(opt: cfg.Opt, value: Any, group: str | None, owner: str) -> None:
     try:
         cfg.CONF.set_override(opt.dest, value, group=group)
     except (ValueError, TypeError, AttributeError) as error:
-        raise _impossible(opt, value, owner, error) from None
+        raise _invalid(opt, value, owner, error) from None
 
 
-def _as_in_a_file(opt: cfg.Opt, value: Any) -> Any:
-    """A value in a form that oslo.config's types take: they were made for the text of a file, and
-    raise what they like when a number stands where they expect text."""
+def _as_file_text(opt: cfg.Opt, value: Any) -> Any:
+    """A value in the form that oslo.config's types accept: they are designed for the text of a
+    file, and some raise unexpected errors for a number instead of text."""
     if isinstance(opt, cfg.MultiOpt) and not isinstance(value, list | tuple):
         value = [value]
     if isinstance(value, int | float) and not isinstance(
@@ -266,10 +269,10 @@ def _convert(opt: cfg.Opt, value: Any, owner: str) -> Any:
     try:
         return cfg.CONF._convert_value(value, opt)
     except (ValueError, TypeError, AttributeError) as error:
-        raise _impossible(opt, value, owner, error) from None
+        raise _invalid(opt, value, owner, error) from None
 
 
-def _impossible(opt: cfg.Opt, value: Any, owner: str, error: Exception) -> ConfigurationError:
+def _invalid(opt: cfg.Opt, value: Any, owner: str, error: Exception) -> ConfigurationError:
     kind = type(opt).__name__.removesuffix("Opt").lower()
     allowed = getattr(opt.type, "choices", None)
     expected = f"one of {', '.join(map(repr, allowed))}" if allowed else f"a value of type {kind}"
@@ -278,14 +281,15 @@ def _impossible(opt: cfg.Opt, value: Any, owner: str, error: Exception) -> Confi
         expected += f" from {'-∞' if low is None else low} to {'∞' if high is None else high}"
     shown, reason = ("***", "") if opt.secret else (repr(value), f" ({error})")
     return ConfigurationError(
-        f"{owner}: option {opt.dest!r} is {shown}, but takes {expected}{reason}", resource=opt.dest
+        f"{owner}: option {opt.dest!r} is {shown}, expected {expected}{reason}", resource=opt.dest
     )
 
 
 def _references(value: Any, opt: cfg.Opt, given: Mapping[str, tuple[cfg.Opt, Any]]) -> Any:
-    """Leave only those ``$references`` to oslo.config that name an option, and no others.
+    """Escape each ``$`` that does not refer to an option, so that oslo.config does not replace it.
 
-    A ``$`` in a password is a ``$``. ``${backend_defaults.x}`` is the backend's own ``x`` first.
+    A ``$`` in a secret is never a reference. ``${backend_defaults.x}`` refers to the backend's own
+    ``x``, if it is set.
     """
     if isinstance(value, list | tuple):
         return [_references(item, opt, given) for item in value]
@@ -318,5 +322,7 @@ def _text(value: Any, opt: cfg.Opt, given: Mapping[str, tuple[cfg.Opt, Any]]) ->
 
 
 def _exists(group: str, option: str) -> bool:
-    there = cfg.CONF._groups.get(group) if group else None
-    return option in (there._opts if there is not None else () if group else cfg.CONF._opts)
+    if not group:
+        return option in cfg.CONF._opts
+    registered = cfg.CONF._groups.get(group)
+    return registered is not None and option in registered._opts

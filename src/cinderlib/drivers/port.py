@@ -1,20 +1,24 @@
-"""The boundary to a driver: what the rooms above may ask, in plain records and values.
+"""The interface between drivers and the other parts of the library, with plain records and values.
 
-Nothing here imports cinder, and no Cinder object and no driver object crosses this line, so that a
-driver can run in this process (:mod:`cinderlib.drivers.host`) or, one day, in one of its own. Each
-method is one call of the driver; the order in which they are made, what is stored between them and
-what is undone when one fails is :mod:`cinderlib.operations`'s business.
+This module does not import cinder, and no Cinder object or driver object crosses the interface.
+Therefore a driver can run in this process (:mod:`cinderlib.drivers.host`) or in another one. Each
+method is one call of the driver. :mod:`cinderlib.operations` determines their order, stores the
+intermediate states and undoes earlier steps after a failure.
 
-Every method raises :class:`cinderlib.errors.DriverError` when the driver fails (with the driver's
-exception as ``__cause__``, unless a secret is in its text), :class:`cinderlib.errors.Unsupported`
-when it cannot do such a thing, :class:`cinderlib.errors.InvalidConnector` when it refuses a
-connector, and :class:`cinderlib.errors.InvalidState` when the volume or snapshot is in use. After
-the last three nothing on the storage has changed.
+Every method can raise these errors:
 
-A method that returns a record returns the one it was given with what the driver changed folded in
-(``provider_*``, metadata, ...). What the driver wrote on its own through Cinder's database
-interface while the call ran is in the store already, and in the returned record, whose ``version``
-is then the store's.
+- :class:`cinderlib.errors.DriverError`: the driver failed. Its exception is the ``__cause__``,
+  unless its text contains a secret.
+- :class:`cinderlib.errors.Unsupported`: the driver does not support the operation.
+- :class:`cinderlib.errors.InvalidConnector`: the driver refused the connector.
+- :class:`cinderlib.errors.InvalidState`: the volume or snapshot is in use.
+
+After the last three errors, the storage has not changed.
+
+A method that returns a record returns the passed record with the driver's changes
+(``provider_*``, metadata, ...). If the driver writes through Cinder's database interface during
+the call, these changes are already in the store. The returned record includes them, and its
+``version`` is then the store's.
 """
 
 from __future__ import annotations
@@ -30,18 +34,18 @@ from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
 class DriverInfo:
     """Information about a loaded driver.
 
-    :ivar driver: full path of its class.
-    :ivar version: as the driver gives it.
-    :ivar options: the options that were given, brought to their types, secret ones left out.
-    :ivar secrets: the secret ones.
-    :ivar multipath: whether attachments made by this host for this backend use multipath.
-    :ivar enforce_multipath: whether such an attachment fails when multipathd does not run.
-    :ivar scan_attempts: how often a host checks for a new device.
-    :ivar live_migration: whether a volume that is not multiattach may be connected to a second host
-        although the caller does not say that it migrates.
-    :ivar host_limited: whether what the driver exports can be used by this host alone.
-    :ivar keeps_newer_snapshots: whether a volume that is reverted to a snapshot is known to keep
-        the snapshots taken after that one.
+    :ivar driver: full path of the driver's class.
+    :ivar version: version as reported by the driver.
+    :ivar options: the configured options, converted to their types, without secrets.
+    :ivar secrets: the options that are secret.
+    :ivar multipath: whether attachments on this host use multipath.
+    :ivar enforce_multipath: whether an attachment with multipath fails if multipathd does not run.
+    :ivar scan_attempts: how often a host scans for a new device, at most.
+    :ivar live_migration: whether a volume that is not multiattach can be connected to a second host
+        even if the caller does not declare a migration.
+    :ivar host_limited: whether only this host can use the driver's exports.
+    :ivar keeps_newer_snapshots: whether it is known that a volume that is reverted to a snapshot
+        keeps its newer snapshots.
     """
 
     driver: str
@@ -59,12 +63,12 @@ class DriverInfo:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class InStorage:
-    """A volume or snapshot that the storage has under a name that follows from an id.
+    """A volume or snapshot on the storage whose name contains an ID.
 
     :ivar kind: ``'volume'`` or ``'snapshot'``.
-    :ivar name: on the storage.
-    :ivar size: in GiB, if the driver reports it.
-    :ivar volume_id: of a snapshot's volume, if the driver reports it.
+    :ivar name: name on the storage.
+    :ivar size: size in GiB, if the driver reports it.
+    :ivar volume_id: ID of a snapshot's volume, if the driver reports it.
     """
 
     kind: str
@@ -76,10 +80,10 @@ class InStorage:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Listing:
-    """What the storage has.
+    """The volumes and snapshots on the storage.
 
-    :ivar found: one for each id.
-    :ivar kinds: of which all are in it: the driver is known to list them without exception.
+    :ivar found: the resources, one for each ID.
+    :ivar kinds: the kinds of resources that the driver is known to list completely.
     """
 
     found: tuple[InStorage, ...]
@@ -92,7 +96,7 @@ class Driver(Protocol):
     @property
     def info(self) -> DriverInfo: ...
 
-    # Volumes and snapshots. The record given is in the store already, with status 'creating'.
+    # Volumes and snapshots. A new record is already in the store, with status 'creating'.
     def create_volume(self, volume: VolumeRecord) -> VolumeRecord: ...
 
     def create_volume_from_snapshot(
@@ -102,14 +106,15 @@ class Driver(Protocol):
     def create_cloned_volume(self, volume: VolumeRecord, source: VolumeRecord) -> VolumeRecord: ...
 
     def delete_volume(self, volume: VolumeRecord) -> None:
-        """Also succeeds when the storage does not have the volume any more."""
+        """Also succeeds if the volume does not exist on the storage any more."""
 
     def extend_volume(self, volume: VolumeRecord, new_size: int) -> VolumeRecord:
-        """:param new_size: in GiB. The size in the returned record is the new one."""
+        """:param new_size: size in GiB.
+        :returns: the record with the new size."""
 
     def extends_connected(self, volume: VolumeRecord) -> bool:
-        """Whether a volume can be extended while hosts are connected: unless its pool reports that
-        it cannot."""
+        """Whether a volume can be extended while hosts are connected. ``False`` only if its pool
+        reports that it cannot."""
 
     def create_snapshot(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> SnapshotRecord: ...
 
@@ -125,50 +130,55 @@ class Driver(Protocol):
     def create_export(self, volume: VolumeRecord, connector: Mapping[str, Any]) -> VolumeRecord: ...
 
     def ensure_export(self, volume: VolumeRecord) -> VolumeRecord:
-        """Make an export again that the storage lost; one that is there stays."""
+        """Restore an export that the storage has lost; an existing export does not change."""
 
     def initialize_connection(
         self, volume: VolumeRecord, connection: ConnectionRecord
     ) -> dict[str, Any]:
-        """:returns: ``{'driver_volume_type': ..., 'data': {...}}`` with ``access_mode``, QoS and
-        the like added to the data, as Cinder's manager does. After an error nothing is mapped, as
-        far as the driver knows; after :class:`cinderlib.errors.DriverTimeout` it may be."""
+        """Map the volume to the host of a connection. After an error, the volume is not mapped, as
+        far as the driver knows; after :class:`cinderlib.errors.DriverTimeout`, it may be mapped.
+
+        :returns: the connection information ``{'driver_volume_type': ..., 'data': {...}}``. As in
+            Cinder's manager, the data include ``access_mode``, QoS and block sizes."""
 
     def terminate_connection(
         self, volume: VolumeRecord, connection: ConnectionRecord, *, force: bool = False
     ) -> bool:
-        """:returns: whether the host has other volumes through the same target, so that its
-        session has to stay."""
+        """Unmap the volume.
+
+        :returns: whether the host uses other volumes of the same target, so that its session must
+            remain."""
 
     def remove_export(self, volume: VolumeRecord) -> VolumeRecord: ...
 
     # The backend as a whole.
     def stats(self, *, refresh: bool = False) -> dict[str, Any]:
-        """Capabilities and capacity, always with a ``pools`` list."""
+        """Capabilities and capacity, always with a list of ``pools``."""
 
     def size_limit(self, volume: VolumeRecord, size: int) -> int | None:
-        """The capacity of a volume's pool in GiB, with over-subscription: no volume can be larger.
-        ``None`` if the pool does not report it.
+        """The largest possible size of a volume in GiB: the capacity of the pool, including
+        over-subscription. ``None`` if the pool does not report a capacity.
 
-        :param size: in GiB. If the pool was too small for it when last asked, it is asked again.
+        :param size: requested size in GiB. If the last reported capacity is smaller, the driver
+            queries it again.
         """
 
     def listing(
         self, volumes: Sequence[VolumeRecord], snapshots: Sequence[SnapshotRecord]
     ) -> Listing:
-        """What the storage has: of these records, and of others whose names follow from an id as
-        theirs do."""
+        """The resources on the storage that belong to these records, and others whose names contain
+        an ID in the same format."""
 
     def leftovers(self, *, remove: bool = False) -> list[str]:
-        """What killed processes left half done on the storage, by name, and nobody needs; empty
-        for drivers that keep no account of it.
+        """Names of incomplete files that killed processes left on the storage. Empty for drivers
+        that do not track them.
 
-        :param remove: whether it is removed.
+        :param remove: whether to remove them.
         """
 
     def exists(self, volume: VolumeRecord) -> bool | None:
-        """Whether the storage has the volume; ``None`` if the driver cannot tell. ``False`` is
-        only for drivers that are known to find everything."""
+        """Whether the volume exists on the storage; ``None`` if that is unknown. Only drivers that
+        are known to list all volumes return ``False``."""
 
     def snapshot_exists(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> bool | None: ...
 
@@ -177,24 +187,24 @@ class Driver(Protocol):
     def attribute(self, name: str) -> Any:
         """An attribute of the driver by name: a plain value, or a callable for a method.
 
-        :raises AttributeError: the driver has none of that name.
+        :raises AttributeError: the driver does not have the attribute.
         """
 
     def close(self) -> None:
-        """Stop what the driver started. Nothing on the storage changes."""
+        """Release the driver. The storage does not change."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Settings:
     """Settings of a controller for its drivers, in addition to a backend's options.
 
-    :ivar host: the name that stands before the ``@`` in a volume's ``host``.
-    :ivar state_path: folder for what drivers keep; exists and is private to the owner.
-    :ivar lock_path: folder for the locks that drivers take among themselves; shared by all
-        processes that use the same storage on this machine.
-    :ivar root_helper: the command that runs another as root, without its arguments.
-    :ivar cinder_options: options of Cinder that belong to no backend. Process-wide.
-    :ivar strict_options: an unknown option is an error, and a logged warning otherwise.
+    :ivar host: the name before the ``@`` in a volume's ``host``.
+    :ivar state_path: existing folder for the drivers' files, private to its owner.
+    :ivar lock_path: folder for the locks between drivers, shared by all processes on this host that
+        use the same storage.
+    :ivar root_helper: the command that runs another command as root.
+    :ivar cinder_options: process-wide options of Cinder that do not belong to a backend.
+    :ivar strict_options: whether an unknown option is an error; otherwise it is a logged warning.
     """
 
     host: str

@@ -1,7 +1,7 @@
-"""How drivers run commands as root: in this process when it is root, else through a root helper.
+"""Runs the drivers' privileged commands: in this process if it is root, else with a root helper.
 
-Cinder's own way (``sudo cinder-rootwrap /etc/cinder/rootwrap.conf``, ``sudo privsep-helper``) needs
-files in /etc and commands in sudo's secure path. This one works in a virtual environment.
+Cinder's own method (``sudo cinder-rootwrap /etc/cinder/rootwrap.conf``, ``sudo privsep-helper``)
+needs files in /etc and commands in sudo's secure path. This method works in a virtual environment.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _CONTEXTS = (
     ("os_brick.privileged", "default"),
     ("os_brick.privileged", "brick_privsep_hide_output"),
 )
-#: Privileged calls that run at the same time; oslo.privsep's default, one a CPU, starves drivers.
+#: Concurrent privileged calls. Oslo.privsep's default of one per CPU delays the calls of drivers.
 _POOL = 16
 _DAEMON = "import sys;from oslo_privsep.daemon import helper_main;sys.exit(helper_main())"
 
@@ -30,15 +30,15 @@ _command = "sudo -n"
 
 
 def root_command(root_helper: str) -> str:
-    """The command that runs another as root; ``sudo`` never asks for a password."""
+    """The command that runs another command as root; ``sudo`` never asks for a password."""
     return "sudo -n" if root_helper.strip() == "sudo" else root_helper
 
 
 def replace_helpers() -> None:
-    """Replace two functions of ``cinder.utils``, before any other module takes them.
+    """Replace two functions of ``cinder.utils`` before any other module imports them.
 
-    Those are the root helper, and ``execute``, which then finds the commands that pip installed
-    with this Python (``cinder-rtstool``) without ``PATH`` or sudo's secure path naming them.
+    These are the root helper, and ``execute``, which then also finds the commands that pip
+    installed with this Python (``cinder-rtstool``) outside ``PATH`` and sudo's secure path.
     """
     utils: Any = importlib.import_module("cinder.utils")
     utils.get_root_helper = lambda: _command
@@ -52,16 +52,16 @@ def _found(execute: Any) -> Any:
     @functools.wraps(execute)
     def wrapper(*cmd: str, **kwargs: Any) -> Any:
         if cmd and os.sep not in str(cmd[0]) and shutil.which(cmd[0]) is None:
-            beside = os.path.join(scripts, cmd[0])
-            if os.access(beside, os.X_OK):
-                cmd = (beside, *cmd[1:])
+            script = os.path.join(scripts, cmd[0])
+            if os.access(script, os.X_OK):
+                cmd = (script, *cmd[1:])
         return execute(*cmd, **kwargs)
 
     return wrapper
 
 
 def use(root_helper: str) -> None:
-    """Run commands as root through that helper; Cinder's and os-brick's privileged calls too."""
+    """Run commands, and Cinder's and os-brick's privileged calls, as root with a root helper."""
     global _command
     _command = root_command(root_helper)
     for module, name in _CONTEXTS:

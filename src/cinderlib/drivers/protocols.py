@@ -1,4 +1,4 @@
-"""Determines the protocol of a backend from the name and options of its driver.
+"""Determines the protocol of a backend from the driver's name and options.
 
 This does not import Cinder. A loaded driver reports the protocol in its stats.
 """
@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-#: In this order: ``RBDISCSIDriver`` exports RBD images over iSCSI.
+#: The order matters: ``RBDISCSIDriver`` exports RBD images over iSCSI.
 _NAMED = (
     ("iscsi", re.compile(r"iscsi|solidfire", re.IGNORECASE)),
     ("nvme", re.compile(r"nvme", re.IGNORECASE)),
@@ -37,5 +37,5 @@ def of(options: Mapping[str, Any]) -> str | None:
 
 
 def is_lvm(options: Mapping[str, Any]) -> bool:
-    """Whether the volumes are logical volumes of this host."""
+    """Whether the volumes are logical volumes on this host."""
     return bool(_LVM.search(str(options.get("volume_driver", ""))))

@@ -1,7 +1,7 @@
 """Completes records from earlier versions of a driver with their ``provider_id``.
 
-Cinder's manager calls the driver for it at each start. Here it is only called if the driver
-implements the method and a record has no ``provider_id``.
+Cinder's manager calls the driver's method at each start. This library calls it only if the driver
+implements it and a record has no ``provider_id``.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _log = logging.getLogger(__name__)
 
 
 def complete(driver: Any, own: Scope, context: Any) -> None:
-    """Let the driver fill in the ``provider_id`` of volumes and snapshots that have none. A failure
-    is logged: the backend can be used without.
+    """Let the driver set the ``provider_id`` of volumes and snapshots without one. A failure is
+    only logged, because the backend can be used anyway.
 
-    :param own: the driver's scope, which is in force.
+    :param own: the driver's scope, of which a call is active.
     """
     method = getattr(driver, "update_provider_info", None)
     if method is None or _is_stub(method):
@@ -50,7 +50,7 @@ def complete(driver: Any, own: Scope, context: Any) -> None:
 
 
 def _is_stub(method: Any) -> bool:
-    """Whether it is one of Cinder's own, which answer nothing."""
+    """Whether it is a method of Cinder's base class, which returns nothing."""
     return bool(getattr(method, "__module__", "") == base.__name__)
 
 

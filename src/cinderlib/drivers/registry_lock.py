@@ -1,4 +1,4 @@
-"""The lock around oslo.config's global registry, which is not made for threads."""
+"""The lock for oslo.config's global registry, which is not safe for concurrent threads."""
 
 from __future__ import annotations
 

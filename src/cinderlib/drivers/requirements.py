@@ -1,4 +1,4 @@
-"""What a driver needs on this host besides Cinder: Python packages and commands."""
+"""Finds missing requirements of a driver on this host: Python packages and commands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 from cinderlib.drivers import modules
 
-#: Importable name -> what to install, where the names differ.
+#: Importable name -> package to install, if the names differ.
 _INSTALL = {
     "OpenSSL": "pyOpenSSL",
     "capacity": "infinisdk",
@@ -31,15 +31,15 @@ _INSTALL = {
     "rsd_lib": "rsd-lib",
     "websocket": "websocket-client",
 }
-#: Module that only some releases of a package have -> what to install.
+#: Module that only some releases of a package contain -> requirement to install.
 _RELEASES = {"storops.lib": "storops<1.2.6"}
-#: Commands that drivers run on this host and cannot work without, by module or class.
+#: Commands that drivers require on this host, by module or class.
 _COMMANDS = {
     "cinder.volume.drivers.lvm": ("vgs", "lvs", "lvcreate", "qemu-img"),
     "cinder.volume.drivers.nfs": ("mount.nfs", "qemu-img", "du"),
     "cinder.volume.drivers.quobyte": ("mount.quobyte", "qemu-img"),
     "cinder.volume.drivers.vzstorage": ("ploop", "qemu-img"),
-    # The family's other drivers run them on hosts of the file system, through SSH.
+    # The family's other drivers run these commands over SSH, on hosts of the file system.
     "cinder.volume.drivers.ibm.gpfs.GPFSDriver": ("mmlsconfig", "mmcrsnapshot"),
     "cinder.volume.drivers.netapp.dataontap.nfs_cmode": ("mount.nfs", "qemu-img"),
     "cinder.volume.drivers.nexenta.nfs": ("mount.nfs",),
@@ -47,15 +47,15 @@ _COMMANDS = {
     "cinder.volume.drivers.vmstore.nfs": ("mount.nfs",),
     "cinder.volume.drivers.dell_emc.powerstore.nfs": ("mount.nfs",),
 }
-#: What the use of a module says that was replaced by None because it cannot be imported.
+#: Part of the error if a driver uses a module whose import failed.
 _USED_NONE = "'NoneType' object"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Lacks:
-    """What a driver needs and this host has not.
+    """Requirements of a driver that are missing on this host.
 
-    :ivar packages: of Python, as pip or the distribution calls them.
+    :ivar packages: Python packages, by the names that pip or the distribution uses.
     :ivar commands: programs.
     """
 
@@ -64,12 +64,12 @@ class Lacks:
 
     @property
     def words(self) -> list[str]:
-        """Each in words for a person."""
+        """A description of each."""
         packages = [f"Python package {name}" for name in self.packages]
         return packages + [f"command {name}" for name in self.commands]
 
     def named_by(self, error: BaseException) -> Lacks:
-        """Those that an error of the driver is about, by what it and its causes say."""
+        """The requirements that the texts of an error and its causes mention."""
         text = "\n".join(_texts(error))
         return Lacks(
             packages=tuple(
@@ -82,7 +82,7 @@ class Lacks:
 
 
 def missing(driver_class: Any) -> Lacks:
-    """What the driver needs and this host lacks."""
+    """The driver's requirements that are missing on this host."""
     absent = {
         _INSTALL.get(name, name) for name in optional_imports(driver_class) if not importable(name)
     }
@@ -105,13 +105,13 @@ def optional_imports(driver_class: Any) -> set[str]:
 
 
 def to_install(module: str) -> str:
-    """What to install for a module that cannot be found."""
+    """The package to install for a module that cannot be found."""
     package = module.partition(".")[0]
     return _RELEASES.get(module) or _INSTALL.get(package, package)
 
 
 def importable(name: str) -> bool:
-    """Whether the top-level package of that name is installed."""
+    """Whether a top-level package is installed."""
     try:
         return importlib.util.find_spec(name) is not None
     except (ImportError, ValueError):
@@ -129,10 +129,8 @@ def _optional_imports(file: str) -> frozenset[str]:
 
 
 def _imported(statements: list[ast.stmt], *, optional: bool) -> Iterator[str]:
-    """The packages that are imported within ``try`` ... ``except ImportError``.
-
-    What a handler imports in their place is no requirement.
-    """
+    """The packages that are imported within ``try`` ... ``except ImportError``, but not those that
+    the handler imports instead."""
     for node in statements:
         if isinstance(node, ast.Try):
             caught = " ".join(ast.unparse(handler) for handler in node.handlers)

@@ -1,8 +1,8 @@
 """Converts between records and the rows that Cinder's code expects from its database.
 
-Rows only support the accesses that Cinder uses:
-``row['x']``, ``row.x``, ``row.get('x')`` and ``vars(row)``.
-Metadata are lists of key and value, JSON columns are text, times have no timezone.
+Rows support the access methods that Cinder uses: ``row['x']``, ``row.x``, ``row.get('x')`` and
+``vars(row)``. Metadata are lists of keys and values, JSON columns are text, and times have no
+timezone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from cinderlib.records import ConnectionRecord, Record, Secret, SnapshotRecord, VolumeRecord
 
-#: Column -> field, where their names differ.
+#: Column -> field, if their names differ.
 _RENAMED = {"display_name": "name", "display_description": "description", "_name_id": "name_id"}
 
 _COMMON = ("id", "created_at", "updated_at", "user_id", "project_id", "status", "display_name")
@@ -38,7 +38,7 @@ _COLUMNS: dict[type[Record], tuple[str, ...]] = {
     SnapshotRecord: _SNAPSHOT,
     ConnectionRecord: _CONNECTION,
 }
-#: Columns that Cinder's rows have and our records do not keep.
+#: Columns of Cinder's rows that our records do not have.
 _UNKEPT: dict[type[Record], dict[str, Any]] = {
     VolumeRecord: {"ec2_id": None, "scheduled_at": None, "terminated_at": None,
                    "consistencygroup_id": None, "service_uuid": None, "use_quota": True},
@@ -50,20 +50,20 @@ _UNKEPT: dict[type[Record], dict[str, Any]] = {
 _CONSTANT: dict[type[Record], dict[str, Any]] = {
     kind: {**unkept, "deleted": False, "deleted_at": None} for kind, unkept in _UNKEPT.items()
 }
-#: What gives a record's values for all columns at once.
+#: Functions that return a record's values for all columns at once.
 _VALUES: dict[type[Record], Callable[[Record], tuple[Any, ...]]] = {
     kind: operator.attrgetter(*(_RENAMED.get(column, column) for column in columns))
     for kind, columns in _COLUMNS.items()
 }
 
 
-#: The owner of volumes without an owner in their record: some drivers use it in the names of
-#: folders and tenants on the storage. The same names as in cinderlib 5.
+#: The owner of volumes whose record has none. Some drivers use it in the names of folders and
+#: tenants on the storage, so the names are the same as in cinderlib 5.
 DEFAULT_OWNER = {"user_id": "cinderlib", "project_id": "cinderlib"}
 
 
 class Row(dict[str, Any]):
-    """A row: its columns are keys and attributes. Its repr shows no values, which can be secret."""
+    """A row with its columns as keys and attributes. The repr hides values, which can be secret."""
 
     def __init__(self, columns: Mapping[str, Any]) -> None:
         super().__init__(columns)
@@ -74,7 +74,8 @@ class Row(dict[str, Any]):
 
 
 def columns(record: Record) -> dict[str, Any]:
-    """The plain columns of a record, under Cinder's names; secrets in clear, times as they are."""
+    """The plain columns of a record, with Cinder's names, secrets in clear text and unconverted
+    times."""
     kind = type(record)
     values = _CONSTANT[kind].copy()
     values.update(zip(_COLUMNS[kind], _VALUES[kind](record), strict=True))
@@ -87,19 +88,19 @@ def columns(record: Record) -> dict[str, Any]:
 
 
 def sources(kind: type[Record]) -> dict[str, str]:
-    """Column -> the field of a record that it is filled from."""
+    """Column -> the corresponding field of a record."""
     return {column: _RENAMED.get(column, column) for column in _COLUMNS[kind]}
 
 
 def constants(kind: type[Record]) -> Mapping[str, Any]:
-    """The columns that are the same for all records of a kind."""
+    """The columns that have the same value for all records of a kind."""
     return _CONSTANT[kind]
 
 
 def fields(kind: type[Record], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a record for the columns that Cinder's code wrote.
+    """Convert columns that Cinder's code wrote to the fields of a record.
 
-    Columns that records do not have are ignored.
+    Columns without a field are ignored.
     """
     changed: dict[str, Any] = {}
     known = _COLUMNS[kind]
@@ -119,7 +120,7 @@ def fields(kind: type[Record], values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def metadata(value: Any) -> dict[str, str]:
-    """Metadata as a dict, from that or from a list of key and value."""
+    """Metadata as a dict, from a dict or from a list of keys and values."""
     if isinstance(value, Mapping):
         return {str(key): str(item) for key, item in value.items()}
     return {str(item["key"]): str(item["value"]) for item in value or ()}
@@ -130,7 +131,7 @@ def specs(values: Mapping[str, Any]) -> list[Row]:
 
 
 def volume(record: VolumeRecord, name: str, connections: Iterable[ConnectionRecord]) -> Row:
-    """:param name: what ``volume_name_template`` makes of it."""
+    """:param name: the name on the storage, from ``volume_name_template``."""
     values = _naive(columns(record))
     for kind in ("metadata", "admin_metadata", "glance_metadata"):
         values[f"volume_{kind}"] = specs(values.pop(kind))
@@ -168,7 +169,7 @@ def connection(record: ConnectionRecord) -> Row:
         {
             **_naive(columns(record)),
             "attach_time": attached_at,
-            # Cinder's is never empty: it is the connector's.
+            # In Cinder it is never empty: the default is the connector's host.
             "attached_host": record.attached_host or record.connector.get("host"),
             "attach_status": attach_status(record),
             "connector": json.dumps(record.connector) if record.connector else None,
@@ -178,7 +179,7 @@ def connection(record: ConnectionRecord) -> Row:
 
 
 def attach_status(record: ConnectionRecord) -> str:
-    """Cinder knows no 'detaching' here: until it is over, the host is attached."""
+    """Cinder has no status 'detaching' here: the host is attached until the detachment ends."""
     return "attaching" if record.status == "attaching" else "attached"
 
 
@@ -207,7 +208,7 @@ def volume_type(record: VolumeRecord) -> Row:
 
 
 def qos_specs(record: VolumeRecord) -> Row:
-    """A volume's QoS specs. By default the back end enforces them."""
+    """A volume's QoS specs. By default, the backend enforces them."""
     values = dict(record.qos_specs)
     consumer = values.pop("consumer", "back-end")
     return Row(

@@ -21,13 +21,13 @@ from cinderlib.records import Record, check_types, replace
 
 R = TypeVar("R", bound=Record)
 
-#: How often a write is tried again when somebody else wrote the record in between.
+#: Attempts to write a record that other processes change at the same time.
 _ATTEMPTS = 20
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scope:
-    """What one loaded driver may see.
+    """The store and the backend of one loaded driver.
 
     :ivar backend: the backend's name, as in the records.
     :ivar host: ``host@backend``.
@@ -44,8 +44,7 @@ class Scope:
 class Call:
     """One call of a driver.
 
-    :ivar given: the records that the caller passed; they stand in for records that the store does
-        not have.
+    :ivar given: the records that the caller passed; they replace records that are not in the store.
     :ivar written: the driver's own changes (field -> value), by kind and ID.
     """
 
@@ -69,9 +68,9 @@ _live_lock = threading.Lock()
 
 
 class Calling:
-    """For as long as a method of the scope's driver runs: ``with Calling(scope, record) as call``.
+    """The context of a call of the scope's driver: ``with Calling(scope, record) as call``.
 
-    A class rather than a generator, which takes three times as long: an operation calls its driver
+    It is a class because a generator takes three times as long, and an operation calls its driver
     up to three times.
     """
 
@@ -94,26 +93,26 @@ class Calling:
 
 
 def _leave_child(error: object) -> NoReturn:
-    """A driver forked, and its child comes back from the call, since what it was to execute is not
-    there. It would run on as a copy of the host program."""
+    """End a child process that a driver forked and whose program could not be executed. Otherwise
+    the child would return from the call and continue as a copy of the host program."""
     with contextlib.suppress(OSError):
         os.write(2, f"{type(error).__name__}: {error}\n".encode(errors="replace"))
     os._exit(127)
 
 
 def current() -> Call | None:
-    """The call that this thread makes of a driver."""
+    """The call of a driver that this thread runs."""
     return _current.get()
 
 
 def enter(scope: Scope) -> None:
-    """A driver is loaded: its store can be asked."""
+    """Add the scope of a loaded driver."""
     with _live_lock:
         _live.append(scope)
 
 
 def leave(scope: Scope) -> None:
-    """The driver is closed."""
+    """Remove the scope of a closed driver."""
     with _live_lock, contextlib.suppress(ValueError):
         _live.remove(scope)
 
@@ -125,9 +124,9 @@ def loaded() -> list[str]:
 
 
 class View:
-    """Records as one driver sees them, or as Cinder's module-level code does.
+    """The records that one driver, or Cinder's module-level code, can read and change.
 
-    :param scope: the driver's, or ``None`` for module-level code.
+    :param scope: the driver's scope, or ``None`` for module-level code.
     """
 
     def __init__(self, scope: Scope | None = None) -> None:
@@ -141,7 +140,7 @@ class View:
         return None
 
     def scopes(self) -> list[Scope]:
-        """The driver's own scope if it is known, and else all."""
+        """The driver's own scope if it is known, otherwise all scopes."""
         if self._scope is not None:
             return [self._scope]
         call = self._call
@@ -172,7 +171,7 @@ class View:
         return record if isinstance(record, kind) else None
 
     def find(self, kind: type[R], where: Mapping[str, str]) -> list[R]:
-        """Records of the driver's own backend, or of all backends that are loaded."""
+        """Records of the driver's own backend, or of all loaded backends."""
         found: dict[str, R] = {}
         for scope in self.scopes():
             for record in scope.store.iterate(kind, {"backend": scope.backend, **where}):
@@ -180,11 +179,11 @@ class View:
         return list(found.values())
 
     def change(self, kind: type[R], id: str, changes: Callable[[R], Mapping[str, Any]]) -> R | None:
-        """Write fields of a record to the current version in the store.
+        """Change fields of the current version of a record.
 
-        :param changes: returns the new values for the current record; may be called again.
+        :param changes: returns the new values for the current record; it can be called repeatedly.
         :returns: the written record, or ``None`` if it does not exist.
-        :raises StaleRecord: others kept writing it.
+        :raises StaleRecord: other processes changed the record during each attempt.
         """
         for store in self._stores():
             for attempt in range(_ATTEMPTS):
@@ -202,7 +201,7 @@ class View:
                     if attempt == _ATTEMPTS - 1:
                         raise
                     continue
-                self._note(kind, id, {**values, "version": written.version})
+                self._add_written(kind, id, {**values, "version": written.version})
                 return written if isinstance(written, kind) else None
         record = self._given(kind, id)
         if record is None:
@@ -212,16 +211,16 @@ class View:
         call = self._call
         if call is not None:
             call.given[kind, id] = record
-        self._note(kind, id, values)
+        self._add_written(kind, id, values)
         return record
 
-    def _note(self, kind: type[Record], id: str, values: Mapping[str, Any]) -> None:
+    def _add_written(self, kind: type[Record], id: str, values: Mapping[str, Any]) -> None:
         call = self._call
         if call is not None:
             call.written.setdefault((kind, id), {}).update(values)
 
     def add(self, record: R) -> R:
-        """Add a record that the driver creates itself, for example of a temporary volume."""
+        """Add a record that the driver creates itself, for example for a temporary volume."""
         check_types(record)
         (written,) = self.scopes()[0].store.apply(Put(record))
         return written if isinstance(written, type(record)) else record

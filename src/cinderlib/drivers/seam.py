@@ -1,7 +1,7 @@
-"""The one seam into Cinder: our module in the place of ``cinder.db.api``.
+"""The only change to Cinder's code: our module replaces ``cinder.db.api``.
 
-Cinder's code looks its functions up at call time, so replacing this module is enough. It
-must be installed before the first ``import cinder.objects``.
+Cinder's code reads functions from this module at each call, so it is sufficient to replace it.
+This must happen before the first ``import cinder.objects``.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ NAME = "cinder.db.api"
 
 
 class _Module(types.ModuleType):
-    """``cinder.db.api``, answered by a :class:`~cinderlib.drivers.database.Database`."""
+    """``cinder.db.api`` with the functions of a :class:`~cinderlib.drivers.database.Database`."""
 
     def __init__(self) -> None:
-        super().__init__(NAME, "Cinder's database interface, answered by cinderlib.")
+        super().__init__(NAME, "Cinder's database interface, implemented by cinderlib.")
         self.__all__: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -30,18 +30,18 @@ class _Module(types.ModuleType):
 
 
 def install() -> None:
-    """Put the module in place; again, it changes nothing.
+    """Replace Cinder's module. A repeated call has no effect.
 
-    :raises ConfigurationError: Cinder's own is loaded in this process.
+    :raises ConfigurationError: Cinder's own module is loaded in this process.
     """
-    there = sys.modules.get(NAME)
-    if isinstance(there, _Module):
+    loaded = sys.modules.get(NAME)
+    if isinstance(loaded, _Module):
         return
-    if there is not None or "cinder.objects" in sys.modules:
+    if loaded is not None or "cinder.objects" in sys.modules:
         raise ConfigurationError(
-            "Cinder's own database module is loaded in this process, so its drivers would ask a "
-            "Cinder database instead of this library's store: load the first backend before "
-            "anything else imports cinder.objects or cinder.db"
+            "Cinder's own database module is loaded in this process, so drivers would use a Cinder "
+            "database instead of this library's store: load the first backend before the program "
+            "imports cinder.objects or cinder.db"
         )
     module = _Module()
     sys.modules[NAME] = module
@@ -50,7 +50,7 @@ def install() -> None:
         from cinderlib.drivers.database import Database
         from cinderlib.drivers.scope import View
 
-        # Instance attributes: Cinder 28 copies them into the package by a star import.
+        # As attributes of the instance, because Cinder 28 copies them with a star import.
         module.__dict__["_database"] = database = Database(View())
         module.__all__ = [name for name in dir(database) if not name.startswith("_")]
         for name in ("Case", "Condition", "Not"):

@@ -1,7 +1,8 @@
-"""Which database functions can Cinder's code ask for, and which of them are not answered?
+"""Compares the database functions that Cinder's code calls with those that cinderlib implements.
 
-``python -m cinderlib.drivers.seam_check`` prints them for the installed Cinder and exits with 1
-when one is missing that :data:`NOT_ANSWERED` does not explain. Cinder is read, not imported.
+``python -m cinderlib.drivers.seam_check`` prints them for the installed Cinder and exits with 1 if
+a function is missing that :data:`NOT_IMPLEMENTED` does not list. It reads Cinder's source and does
+not import it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from cinderlib.drivers import bootstrap, names
 
-#: Where the code is that runs with a driver.
+#: The files of Cinder whose code runs with a driver.
 _READ = (
     "volume/drivers/**/*.py",
     "volume/targets/*.py",
@@ -33,49 +34,49 @@ _READ = (
 )
 _NAMES = {"db", "_db", "db_api"}
 
-#: Patterns of functions that are not answered -> why no driver gets there.
-NOT_ANSWERED = {
-    "backup_*": "backups are a service of their own, which drivers do not call",
-    "cgsnapshot_*": "consistency groups became generic groups; no driver makes one",
-    "cluster_*": "clusters of volume services: there is no service",
-    "consistencygroup_*": "consistency groups became generic groups; no driver makes one",
-    "get_all_projects_with_default_type": "asked when a volume type is deleted; types are volumes'",
-    "get_snapshot_summary": "asked by the REST API",
-    "get_volume_summary": "asked by the REST API",
-    "group_*": "groups are not kept yet; drivers get them as arguments",
+#: Patterns of functions that are not implemented -> the reason why drivers do not need them.
+NOT_IMPLEMENTED = {
+    "backup_*": "only the backup service calls them",
+    "cgsnapshot_*": "generic groups have replaced consistency groups",
+    "cluster_*": "clusters of volume services, which do not exist here",
+    "consistencygroup_*": "generic groups have replaced consistency groups",
+    "get_all_projects_with_default_type": "only the deletion of a volume type calls it",
+    "get_snapshot_summary": "only the REST API calls it",
+    "get_volume_summary": "only the REST API calls it",
+    "group_*": "cinderlib does not store groups; drivers receive them as arguments",
     "qos_specs_*": "QoS specs are part of a volume's record and changed there",
-    "service_*": "there is no service to create, update or delete",
-    "snapshot_data_get_for_project": "asked by quotas",
-    "snapshot_get_all_active_by_window": "asked by usage audits",
-    "snapshot_get_all_by_project": "asked by the REST API",
-    "attachment_destroy": "attachments are made and removed above the driver",
-    "attachment_specs_delete": "old attachments' connectors; ours have none",
-    "volume_attach": "attachments are made and removed above the driver",
-    "volume_attached": "attachments are made and removed above the driver",
-    "volume_detached": "attachments are made and removed above the driver",
-    "volume_attachment_get_all_by_project": "asked by the REST API",
-    "volume_get_all_active_by_window": "asked by usage audits",
-    "volume_get_all_by_project": "asked by the REST API",
-    "volume_glance_metadata_*": "written when images are transferred, above the driver",
-    "volume_include_in_cluster": "clusters of volume services: there is no service",
+    "service_*": "volume services do not exist here",
+    "snapshot_data_get_for_project": "only quotas call it",
+    "snapshot_get_all_active_by_window": "only usage audits call it",
+    "snapshot_get_all_by_project": "only the REST API calls it",
+    "attachment_destroy": "cinderlib.operations creates and deletes attachments",
+    "attachment_specs_delete": "specs of old attachments, which do not exist here",
+    "volume_attach": "cinderlib.operations creates and deletes attachments",
+    "volume_attached": "cinderlib.operations creates and deletes attachments",
+    "volume_detached": "cinderlib.operations creates and deletes attachments",
+    "volume_attachment_get_all_by_project": "only the REST API calls it",
+    "volume_get_all_active_by_window": "only usage audits call it",
+    "volume_get_all_by_project": "only the REST API calls it",
+    "volume_glance_metadata_*": "only transfers of images call them, not drivers",
+    "volume_include_in_cluster": "clusters of volume services, which do not exist here",
     "volume_type_*": "types are part of a volume's record and changed there",
-    "worker_*": "the clean-up of crashed services; cinderlib has intents for that",
+    "worker_*": "clean-up of crashed services; cinderlib uses intents instead",
 }
 
 
 @functools.cache
-def asked() -> dict[str, set[str]]:
-    """Function of the database -> the files of Cinder that ask for it."""
+def called() -> dict[str, set[str]]:
+    """Database function -> the files of Cinder that call it."""
     root = names.cinder_folder()
     found: dict[str, set[str]] = {}
     for pattern in _READ:
         for path in root.glob(pattern):
-            for name in _asked_in(path):
+            for name in _called_in(path):
                 found.setdefault(name, set()).add(str(path.relative_to(root)))
     return found
 
 
-def _asked_in(path: Path) -> Iterator[str]:
+def _called_in(path: Path) -> Iterator[str]:
     source = path.read_text(encoding="utf-8")
     if "db" not in source:
         return
@@ -113,8 +114,8 @@ def _imports_database(tree: ast.Module) -> bool:
     return False
 
 
-def answered() -> set[str]:
-    """The functions that are answered."""
+def implemented() -> set[str]:
+    """The database functions that cinderlib implements."""
     bootstrap.import_eventlet()
     from cinderlib.drivers.database import Database
 
@@ -123,27 +124,30 @@ def answered() -> set[str]:
 
 
 def missing() -> dict[str, set[str]]:
-    """Functions without an answer or an explanation -> the files that call them."""
-    have = answered()
+    """Functions that are neither implemented nor explained -> the files that call them."""
+    present = implemented()
     return {
         name: files
-        for name, files in asked().items()
-        if name not in have and not any(fnmatch.fnmatch(name, each) for each in NOT_ANSWERED)
+        for name, files in called().items()
+        if name not in present and not any(fnmatch.fnmatch(name, each) for each in NOT_IMPLEMENTED)
     }
 
 
 def main() -> int:
-    """Print all functions and their fate; the exit status."""
-    have, lacking = answered(), missing()
-    for name, files in sorted(asked().items()):
-        if name in have:
-            fate = "answered"
+    """Print all functions and their state.
+
+    :returns: the exit status.
+    """
+    present, lacking = implemented(), missing()
+    for name, files in sorted(called().items()):
+        if name in present:
+            state = "implemented"
         elif name in lacking:
-            fate = f"MISSING, asked by {', '.join(sorted(files))}"
+            state = f"MISSING, called by {', '.join(sorted(files))}"
         else:
-            why = next(why for each, why in NOT_ANSWERED.items() if fnmatch.fnmatch(name, each))
-            fate = f"not answered: {why}"
-        print(f"{name:50} {fate}")
+            why = next(why for each, why in NOT_IMPLEMENTED.items() if fnmatch.fnmatch(name, each))
+            state = f"not implemented: {why}"
+        print(f"{name:50} {state}")
     print(f"{len(lacking)} missing")
     return 1 if lacking else 0
 

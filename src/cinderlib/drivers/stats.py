@@ -12,7 +12,7 @@ from cinder.common import constants
 
 from cinderlib.errors import ConfigurationError
 
-#: What drivers without pools report at the top, and drivers with pools for each pool.
+#: Stats that a driver reports for each pool, or for the backend if it has no pools.
 _OF_A_POOL = (
     "total_capacity_gb",
     "free_capacity_gb",
@@ -35,24 +35,27 @@ _OF_A_POOL = (
 
 
 def with_pools(stats: Any, backend: str, driver: Any) -> dict[str, Any]:
-    """The stats, always with ``pools``.
+    """The stats, always with ``pools``, and with the stats that Cinder's manager adds.
 
-    A driver that reports capacity for the whole backend has one pool, named as the backend.
-    Capacities stay as reported: a number of GiB, ``'infinite'`` or ``'unknown'``.
+    A driver that reports the capacity of the whole backend has one pool with the name of the
+    backend. Capacities do not change: a number of GiB, ``'infinite'`` or ``'unknown'``.
 
-    What Cinder's manager adds for its scheduler is added too.
-
-    :param stats: in plain values; ``None`` for a driver that has nothing to report.
-    :param driver: that reported them.
+    :param stats: stats in plain values; ``None`` from a driver that does not report any.
+    :param driver: the driver that reported them.
     :raises ValueError: the driver's report is not valid.
     """
     stats = {} if stats is None else stats
     if not isinstance(stats, dict):
-        raise ValueError(f"the driver reported a {type(stats).__name__} and not a dict")
+        raise ValueError(
+            "the driver returned stats that are not valid: expected a dict, not a"
+            f" {type(stats).__name__}"
+        )
     stats["volume_backend_name"] = stats.get("volume_backend_name") or backend
     pools = stats.get("pools") or []
     if not isinstance(pools, list) or not all(isinstance(pool, dict) for pool in pools):
-        raise ValueError("the driver reported 'pools' that are no list of dicts")
+        raise ValueError(
+            "the driver returned stats that are not valid: 'pools' must be a list of dicts"
+        )
     if not pools:
         pool = {key: stats[key] for key in _OF_A_POOL if key in stats}
         pools = stats["pools"] = [{"pool_name": stats["volume_backend_name"], **pool}]
@@ -70,9 +73,9 @@ def with_pools(stats: Any, backend: str, driver: Any) -> dict[str, Any]:
 
 
 def shares_targets(capabilities: Mapping[str, Any]) -> bool:
-    """Whether hosts reach several volumes through one target, so that one that attaches a volume
-    can see others appear and go. Only for iSCSI and
-    NVMe-oF; drivers report if they do not share targets."""
+    """Whether several volumes share a target, so that devices of other volumes can appear and
+    disappear while a host attaches one. Only iSCSI and NVMe-oF share targets, unless the driver
+    reports that it does not."""
     if capabilities.get("shared_targets", True) is False:
         return False
     protocol = capabilities.get("storage_protocol")
@@ -80,13 +83,14 @@ def shares_targets(capabilities: Mapping[str, Any]) -> bool:
 
 
 def size_limit(pool: dict[str, Any]) -> int | None:
-    """The size in GiB that no volume in a pool can exceed; ``None`` if the pool does not report it.
+    """The largest possible size of a volume in a pool, in GiB; ``None`` if the pool does not report
+    it.
 
-    :param pool: its stats.
+    :param pool: the stats of the pool.
     """
     total, ratio = pool["total_capacity_gb"], 1.0
     if not isinstance(total, int | float) or not 0 < total < math.inf:
-        return None  # 'unknown', 'infinite', or drivers that report nothing as 0
+        return None  # 'unknown', 'infinite', or 0 from drivers that do not know it
     if pool.get("thin_provisioning_support"):
         try:
             ratio = float(pool.get("max_over_subscription_ratio") or math.inf)
@@ -98,7 +102,7 @@ def size_limit(pool: dict[str, Any]) -> int | None:
 def extra_capabilities(configuration: Any) -> dict[str, Any]:
     """The option ``extra_capabilities``: a JSON object.
 
-    :raises ConfigurationError: it is none.
+    :raises ConfigurationError: the option is not a JSON object.
     """
     text = configuration.safe_get("extra_capabilities") or "{}"
     try:
@@ -107,7 +111,7 @@ def extra_capabilities(configuration: Any) -> dict[str, Any]:
         value = None
     if not isinstance(value, dict):
         raise ConfigurationError(
-            f"option 'extra_capabilities' must be a JSON object, and is {text!r}",
+            f"option 'extra_capabilities' must be a JSON object, not {text!r}",
             resource="extra_capabilities",
         )
     return value

@@ -1,8 +1,8 @@
-"""Let drivers that were written for eventlet's green threads run in native ones.
+"""Lets drivers that were written for eventlet's green threads run in native threads.
 
-Three modules of Cinder's use eventlet's own primitives, which hang as soon as native threads
-contend for them, or never run. After a module is loaded, they are replaced by native ones. In a
-program that runs on eventlet they are not replaced.
+Three modules of Cinder use eventlet's primitives, which hang when native threads contend for them,
+or never run. After such a module is loaded, native primitives replace them, unless the program
+itself uses eventlet.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _LOCK = threading.Lock()
 
 
 class Pool:
-    """What ``cinder.ssh_utils.SSHPool`` needs of ``eventlet.pools.Pool``.
+    """The parts of ``eventlet.pools.Pool`` that ``cinder.ssh_utils.SSHPool`` uses.
 
-    :param min_size: items made at once.
-    :param max_size: items at most; :meth:`get` waits when all are in use.
-    :param order_as_stack: whether the item given back last is given out first.
+    :param min_size: number of items that are created immediately.
+    :param max_size: maximum number of items; :meth:`get` waits while all are in use.
+    :param order_as_stack: whether :meth:`get` returns the most recently returned item first.
     """
 
     def __init__(
@@ -49,12 +49,12 @@ class Pool:
         raise NotImplementedError
 
     def get(self) -> Any:
-        """An item that nobody else has."""
+        """An item for exclusive use."""
         with self._changed:
             self._waiting += 1
             try:
                 while not self.free_items and self.current_size >= self.max_size:
-                    # SSHPool gives up broken connections by counting down, without a notification.
+                    # SSHPool decrements current_size for broken connections, without notification.
                     self._changed.wait(1)
             finally:
                 self._waiting -= 1
@@ -62,7 +62,7 @@ class Pool:
                 return self.free_items.popleft()
             self.current_size += 1
         try:
-            return self.create()  # connecting takes long: not under the lock
+            return self.create()  # without the lock, because a connection takes long
         except BaseException:
             with self._changed:
                 self.current_size -= 1
@@ -70,7 +70,7 @@ class Pool:
             raise
 
     def put(self, item: Any) -> None:
-        """Give an item back."""
+        """Return an item."""
         with self._changed:
             if self.current_size > self.max_size:
                 self.current_size -= 1
@@ -111,17 +111,17 @@ class _Borrowed:
 
 
 class _Semaphores:
-    """In the place of ``eventlet.semaphore``."""
+    """Replaces ``eventlet.semaphore``."""
 
     Semaphore = threading.Semaphore
 
 
 class _Spawner:
-    """In the place of ``eventlet`` where only ``spawn`` is used."""
+    """Replaces ``eventlet`` in a module that only uses ``spawn``."""
 
     @staticmethod
     def spawn(function: Callable[..., Any], *args: Any, **kwargs: Any) -> threading.Thread:
-        """Run the function in a daemon thread that sees what the caller sees."""
+        """Run the function in a daemon thread, with the caller's context variables."""
         context = contextvars.copy_context()
         thread = threading.Thread(
             target=context.run, args=(function, *args), kwargs=kwargs, daemon=True,
@@ -132,7 +132,7 @@ class _Spawner:
 
 
 def adapt() -> None:
-    """Give native primitives to those of the modules that are loaded by now; again, do nothing."""
+    """Replace the primitives in the loaded modules. A repeated call has no effect."""
     patcher = sys.modules.get("eventlet.patcher")
     if patcher is not None and patcher.is_monkey_patched("thread"):
         return

@@ -1,12 +1,12 @@
 """Converts records to Cinder's versioned objects for a call, and the driver's changes back.
 
-Relations (type, attachments, snapshots, ...) are left unset: the objects load them through the
-database when a driver reads them.
+Relations (type, attachments, snapshots, ...) are not set: the objects load them from the database
+when a driver reads them.
 
-An object is made as a copy of an empty one, and values that are of their field's type already are
-put where the object keeps them. Its constructor checks and converts each of some forty fields
-again, which takes longer than all else that an operation does outside of the driver, and for every
-UUID sets the warning filters of the whole process aside for a moment, whatever other threads do.
+An object is created as a copy of an empty one, and values that already have the type of their field
+are stored directly in its attributes. Its constructor would check and convert about forty fields
+again, which takes longer than the rest of an operation outside the driver. It would also replace
+the warning filters of the whole process for a moment, for each UUID.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 R = TypeVar("R", VolumeRecord, SnapshotRecord)
 
-#: Fields that keep a value as it is when it is what a record has: a text, a number, a time in UTC.
+#: Fields that do not convert the values of a record: text, numbers and times in UTC.
 _PLAIN = (
     fields.BooleanField,
     fields.DateTimeField,
@@ -48,13 +48,13 @@ _PLAIN = (
 _MAP = fields.DictOfStringsField
 _SCALARS = (str, int, float)
 _SEQUENCES = (list, tuple, set, frozenset)
-#: What drivers change in place, so that the object itself does not notice.
+#: Fields that drivers change in place, so that the object does not detect the change.
 _METADATA = ("metadata", "admin_metadata", "glance_metadata")
 _METADATA_HELD = tuple((name, base._get_attrname(name)) for name in _METADATA)
 
 
 def context(user_id: str | None, project_id: str | None) -> Any:
-    """An administrator's request context that leaves no trace in thread-local storage."""
+    """An administrator's request context that is not kept in thread-local storage."""
     return cinder_context.RequestContext(
         user_id=user_id or rows.DEFAULT_OWNER["user_id"],
         project_id=project_id or rows.DEFAULT_OWNER["project_id"],
@@ -71,7 +71,7 @@ def volume(context: Any, record: VolumeRecord) -> Any:
 def snapshot(context: Any, record: SnapshotRecord, volume: Any = None) -> Any:
     """The record as a ``cinder.objects.Snapshot``.
 
-    :param volume: its volume as an object, so that both share what the driver changes.
+    :param volume: the snapshot's volume as an object, so that both objects have its changes.
     """
     made = _made(context, record, record.volume_id)
     if volume is not None:
@@ -81,7 +81,7 @@ def snapshot(context: Any, record: SnapshotRecord, volume: Any = None) -> Any:
 
 
 def _made(context: Any, record: VolumeRecord | SnapshotRecord, type_id: str) -> Any:
-    """An object with the record's values, of which none counts as changed."""
+    """An object with the record's values and without changes."""
     form = _form(type(record))
     made = form.kind.__new__(form.kind)
     state = made.__dict__
@@ -94,16 +94,16 @@ def _made(context: Any, record: VolumeRecord | SnapshotRecord, type_id: str) -> 
     state[_AUTH] = None if record.provider_auth is None else record.provider_auth.reveal()
     for name in form.converted:
         setattr(made, name, getattr(record, name))
-    told = False
+    has_maps = False
     for name, attribute, type_ in form.maps:
         state[attribute] = map = fields.CoercedDict()
         map.enable_coercing(type_, made, name)
         values = getattr(record, name)
         if values:
             map.update(values)
-            told = True
-    if told:
-        made.obj_reset_changes()  # it also notes the metadata as it is, to see what is changed
+            has_maps = True
+    if has_maps:
+        made.obj_reset_changes()  # it also copies the metadata, to detect changes
     else:
         made._changed_fields.clear()
     return made
@@ -116,13 +116,12 @@ _AUTH = base._get_attrname("provider_auth")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Form:
-    """How objects of a kind are filled.
+    """Describes how to set the fields of the objects of a kind.
 
-    :ivar same: the state of one that has only what is the same for all.
-    :ivar kept: the attributes that keep the values of plain fields.
-    :ivar values: gives these values of a record.
-    :ivar maps: the fields that are dicts, each with the attribute that keeps it and the type of its
-        values.
+    :ivar same: the state of an object with only the values that all objects have.
+    :ivar kept: the attributes of the plain fields.
+    :ivar values: returns the values of a record for these attributes.
+    :ivar maps: the fields that are dicts, with their attribute and the type of their values.
     :ivar converted: the other fields.
     """
 
@@ -140,7 +139,7 @@ def _form(kind: type[Record]) -> _Form:
     for name, value in rows.constants(kind).items():
         setattr(made, name, value)
     sources = rows.sources(kind)
-    del sources["provider_auth"]  # a secret, revealed when the object is made
+    del sources["provider_auth"]  # a secret, which is revealed for each object
     of = {name: made.fields[name] for name in sources}
     at = base._get_attrname
     plain = [name for name in sources if type(of[name]) in _PLAIN]
@@ -156,11 +155,11 @@ def _form(kind: type[Record]) -> _Form:
 
 
 def fold(call: Call, record: R, made: Any, update: Mapping[str, Any] | None = None) -> R:
-    """The record with what the driver changed.
+    """The record with the driver's changes.
 
-    :param made: the object that the driver was given.
-    :param update: what the driver returned (Cinder calls it a model update).
-    :raises ValueError: what it changed cannot be.
+    :param made: the object that was passed to the driver.
+    :param update: the model update that the driver returned.
+    :raises ValueError: a changed value is not valid.
     """
     if isinstance(update, Mapping):
         for key, value in update.items():
@@ -169,7 +168,9 @@ def fold(call: Call, record: R, made: Any, update: Mapping[str, Any] | None = No
             elif key.endswith("metadata"):
                 setattr(made, key.removeprefix("volume_"), rows.metadata(value))
             else:
-                _log.debug("A driver's update of %s has the unknown field %s", record.id, key)
+                _log.debug(
+                    "The driver's model update of %s has an unknown field %s", record.id, key
+                )
     kind = type(record)
     written = call.written.get((kind, record.id), {})
     if not written and _untouched(record, made):
@@ -185,8 +186,8 @@ def fold(call: Call, record: R, made: Any, update: Mapping[str, Any] | None = No
 
 
 def _untouched(record: R, made: Any) -> bool:
-    """Whether the driver left an object as it got it. Most do, and asking the object for what has
-    changed takes as long as making it."""
+    """Whether the driver did not change the object. This is the usual case, and the object needs as
+    long to determine its changes as to be created."""
     if made._changed_fields:
         return False
     held = vars(made)
@@ -194,8 +195,8 @@ def _untouched(record: R, made: Any) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """A deep copy in plain dicts, lists, texts and numbers, where it can be brought to them."""
-    if value is None or isinstance(value, _SCALARS):  # nearly all are
+    """A deep copy, converted to plain dicts, lists, texts and numbers."""
+    if value is None or isinstance(value, _SCALARS):  # the most frequent case
         return value
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}

@@ -204,8 +204,8 @@ def test_no_function_that_drivers_can_ask_for_is_missing_without_a_reason() -> N
 def test_every_reason_is_for_something_that_cinder_asks() -> None:
     import fnmatch
 
-    asked = set(seam_check.asked()) - seam_check.answered()
-    idle = [p for p in seam_check.NOT_ANSWERED if not fnmatch.filter(asked, p)]
+    called = set(seam_check.called()) - seam_check.implemented()
+    idle = [p for p in seam_check.NOT_IMPLEMENTED if not fnmatch.filter(called, p)]
     assert idle == []
 
 
@@ -214,6 +214,6 @@ def test_the_real_database_module_of_cinder_is_never_loaded(load: Callable[..., 
 
     load()
     assert sys.modules["cinder.db.api"].__doc__ == (
-        "Cinder's database interface, answered by cinderlib."
+        "Cinder's database interface, implemented by cinderlib."
     )
     assert "cinder.db.models" not in sys.modules

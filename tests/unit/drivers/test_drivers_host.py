@@ -104,7 +104,7 @@ def test_stats_that_are_none_are_an_error_that_says_so(
 ) -> None:
     port = load()
     port._driver.get_volume_stats = lambda refresh: rubbish
-    with pytest.raises(errors.DriverError, match="report its capacity: the driver reported"):
+    with pytest.raises(errors.DriverError, match="report its capacity: the driver returned"):
         port.stats(refresh=True)
 
 

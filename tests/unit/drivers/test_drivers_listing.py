@@ -116,5 +116,5 @@ def test_what_cannot_be_listed_is_not_known(load: Callable[..., Any]) -> None:
 def test_a_list_of_rubbish_is_the_drivers_error(load: Callable[..., Any], rubbish: Any) -> None:
     port = load()
     lists(port, rubbish)
-    with pytest.raises(errors.DriverError, match="list what is on its storage"):
+    with pytest.raises(errors.DriverError, match="list the resources on its storage"):
         port.listing([], [])

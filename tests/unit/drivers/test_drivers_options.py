@@ -61,10 +61,10 @@ def test_a_password_is_taken_as_it_is_and_kept_apart(
     ("option", "value", "said"),
     [
         ("asking_prot", 1, "did you mean 'asking_port'"),
-        ("asking_port", "http", r"'asking_port' is 'http', but takes .* port"),
+        ("asking_port", "http", r"'asking_port' is 'http', expected .* port"),
         ("asking_limit", 12, r"'asking_limit' is 12, .* from 1 to 9"),
-        ("asking_mode", "three", r"'asking_mode' is 'three', but takes one of 'one', 'two'"),
-        ("asking_thin", "perhaps", r"'asking_thin' is 'perhaps', but takes .* bool"),
+        ("asking_mode", "three", r"'asking_mode' is 'three', expected one of 'one', 'two'"),
+        ("asking_thin", "perhaps", r"'asking_thin' is 'perhaps', expected .* bool"),
         ("extra_capabilities", "{", "JSON object"),
     ],
 )
@@ -154,11 +154,11 @@ def test_the_same_name_loaded_again_does_not_change_the_first(load: Callable[...
     [
         ("lvmm", "did you mean 'lvm'"),
         ("netpp", "did you mean 'netapp'"),
-        ("cinder.volume.drivers.lvm.LVM", "no volume driver 'LVM'"),
-        ("cinder.volume.drivers.lmv.LVMVolumeDriver", "no volume driver"),
+        ("cinder.volume.drivers.lvm.LVM", "does not contain a volume driver 'LVM'"),
+        ("cinder.volume.drivers.lmv.LVMVolumeDriver", "does not exist"),
         ("NexentaISCSIDriver", "several drivers"),
         ("asking_driver.configuration", "not a Cinder volume driver"),
-        ("", "must name a driver"),
+        ("", "must be the class or the short name"),
     ],
 )
 def test_a_driver_that_is_not_there(load: Callable[..., Any], name: str, said: str) -> None:

@@ -121,7 +121,7 @@ def test_call_that_is_repeated_takes_what_is_there_only_if_it_fits(backend, root
     os.truncate(root / "volume-1", GIB)
     backend.driver.create_volume(volume)
     assert (root / "volume-1").read_bytes()[:4] == b"data"
-    with pytest.raises(errors.DriverError, match=f"it exists, with {GIB}"):
+    with pytest.raises(errors.DriverError, match=f"it already exists with {GIB}"):
         backend.driver.create_volume(SimpleNamespace(id="1", name="volume-1", size=2))
     with pytest.raises(errors.DriverError, match="more than 0 GiB"):
         backend.driver.extend_volume(volume, 0)
@@ -167,10 +167,10 @@ def test_file_in_use_by_a_loop_device_is_not_deleted(backend, root, loop):
     volume = backend.create_volume(1)
     snapshot = volume.create_snapshot()
     device = loop(root / volume.name_in_storage)
-    with pytest.raises(errors.InvalidVolume, match=f"while {device} uses it"):
+    with pytest.raises(errors.InvalidVolume, match=f"while it is attached to {device}"):
         volume.revert_to_snapshot(snapshot)
     snapshot.delete()
-    with pytest.raises(errors.InvalidVolume, match=f"while {device} uses it"):
+    with pytest.raises(errors.InvalidVolume, match=f"while it is attached to {device}"):
         volume.delete()
     assert (root / volume.name_in_storage).exists()
     subprocess.run(["losetup", "-d", device], check=True)

@@ -1,4 +1,4 @@
-"""Files that others put into the folder become volumes and snapshots."""
+"""Manages files that other programs created in the folder as volumes and snapshots."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from cinderlib.drivers.file.folder import GIB, Folder, explained
 
 
 class Adoption:
-    """The part of the driver that Cinder calls manage and unmanage.
+    """The manage and unmanage methods of the driver.
 
-    A reference is ``{'source-name': <file>}``, a raw disk image directly in the folder. It gets
-    the name that a volume has; what is unmanaged keeps its name and can be managed again.
+    A reference is ``{'source-name': <file>}``, a raw disk image directly in the folder. Manage
+    renames it to the name of the volume. After unmanage, it keeps that name and can be managed
+    again.
     """
 
     _folder: Folder
 
     def manage_existing(self, volume: Any, existing_ref: dict[str, Any]) -> None:
-        """Make a file a volume. It grows to a whole number of GiB."""
+        """Rename a file to the name of a volume, and extend it to a whole number of GiB."""
         self._adopt(volume.name, existing_ref)
         path = self._folder.path(volume.name)
         with explained(f"extend {path}"):
@@ -32,17 +33,17 @@ class Adoption:
         return self._size_of(existing_ref)
 
     def unmanage(self, volume: Any) -> None:
-        """Nothing to do: the file stays."""
+        """The file does not change."""
 
     def manage_existing_snapshot(self, snapshot: Any, existing_ref: dict[str, Any]) -> None:
-        """Make a file a snapshot."""
+        """Rename a file to the name of a snapshot."""
         self._adopt(snapshot.name, existing_ref)
 
     def manage_existing_snapshot_get_size(self, snapshot: Any, existing_ref: dict[str, Any]) -> int:
         return self._size_of(existing_ref)
 
     def unmanage_snapshot(self, snapshot: Any) -> None:
-        """Nothing to do: the file stays."""
+        """The file does not change."""
 
     def get_manageable_volumes(
         self,
@@ -53,7 +54,7 @@ class Adoption:
         sort_keys: list[str],
         sort_dirs: list[str],
     ) -> list[dict[str, Any]]:
-        """Every file but snapshots; those in use are not safe to manage."""
+        """All files except snapshots; files in use are not safe to manage."""
         files = self._folder.volumes()
         return self._manageable(cinder_volumes, files, marker, limit, offset, sort_keys, sort_dirs)
 
@@ -66,7 +67,7 @@ class Adoption:
         sort_keys: list[str],
         sort_dirs: list[str],
     ) -> list[dict[str, Any]]:
-        """Every file that is named as a snapshot. Of which volume it is, no file says."""
+        """All files with the name of a snapshot. Their volumes are not known."""
         files = self._folder.snapshots()
         return self._manageable(
             cinder_snapshots, files, marker, limit, offset, sort_keys, sort_dirs
@@ -103,7 +104,7 @@ class Adoption:
         name = reference.get("source-name")
         if not isinstance(name, str):
             raise exception.ManageExistingInvalidReference(
-                existing_ref=reference, reason="it has no 'source-name' with the name of a file"
+                existing_ref=reference, reason="'source-name' must be the name of a file"
             )
         path = self._folder.path(name)
         if path.is_symlink() or not path.is_file():
@@ -115,7 +116,7 @@ class Adoption:
     def _adopt(self, name: str, reference: dict[str, Any]) -> None:
         target = self._folder.path(name)
         if target.is_file():
-            return  # an earlier call did it
+            return  # an earlier call renamed it
         source = self._folder.free_path(self._existing(reference), "managed")
         with explained(f"rename {source} to {name}"):
             source.chmod(0o600)

@@ -1,4 +1,4 @@
-"""The embedded driver, a Cinder volume driver like any other."""
+"""The embedded driver: a Cinder volume driver for files in a folder."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ _REPORT_EVERY = 5
 file_opts = [
     cfg.StrOpt(
         "file_root",
-        help="Folder that holds the volumes and snapshots, one sparse file each. An absolute "
-        "path; made, private to its owner, when it does not exist. Several processes can use "
-        "one folder at the same time. On XFS and btrfs snapshots and clones take no time and "
-        "no space; on other filesystems their data is copied.",
+        help="Absolute path of the folder for volumes and snapshots, one sparse file each. It is "
+        "created, private to its owner, if it does not exist. Several processes can use one "
+        "folder at the same time. On XFS and btrfs, snapshots and clones take no time and no "
+        "space; on other filesystems their data is copied.",
     ),
 ]
 cfg.CONF.register_opts(file_opts, group=configuration.SHARED_CONF_GROUP)
 
 
 class FileDriver(Adoption, driver.VolumeDriver):  # type: ignore[misc]
-    """Volumes as sparse files in a folder, for the host that the folder is on.
+    """Volumes as sparse files in a folder, for the host of that folder.
 
-    A volume is the file ``volume-<id>``, a snapshot the file ``snapshot-<id>``. No file depends on
-    another: any can be deleted at any time. A file that has its name is whole.
+    A volume is the file ``volume-<id>``, a snapshot the file ``snapshot-<id>``. The files do not
+    depend on each other: each can be deleted at any time. A file with its final name is complete.
 
-    A snapshot or clone of an attached volume has the data of one moment. Where the filesystem
-    cannot share extents, that takes a pause of whatever writes to the volume, as long as the copy;
-    without one the driver refuses after some attempts.
+    A snapshot or clone of an attached volume is crash-consistent. If the filesystem cannot share
+    extents, writes to the volume must pause during the copy; otherwise the driver fails after
+    several attempts.
     """
 
     VERSION = "1.0.0"
-    #: Files are created under names that follow from ids, and whole: processes need no lock.
+    #: Processes do not need a lock: names are unique, and a file gets its name when it is complete.
     SUPPORTS_ACTIVE_ACTIVE = True
-    #: Another host can do nothing with a connection: there is no network protocol behind it.
+    #: Connections have no network protocol, so only this host can use them.
     host_limited = True
     #: See :mod:`cinderlib.drivers.abilities`. Files do not depend on each other.
     complete_listings = frozenset({"volume", "snapshot"})
@@ -61,7 +61,7 @@ class FileDriver(Adoption, driver.VolumeDriver):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.configuration.append_config_values(file_opts)
-        #: Is called with the bytes copied and the bytes to copy; who hosts the driver may set it.
+        #: Called with the number of copied bytes and the total. Users of the driver can replace it.
         self.on_progress: sparse.Progress = lambda done, total: None
 
     @staticmethod
@@ -70,9 +70,9 @@ class FileDriver(Adoption, driver.VolumeDriver):  # type: ignore[misc]
 
     @staticmethod
     def check_options(options: configuration.Configuration) -> None:
-        """What :meth:`do_setup` would refuse whatever the storage is.
+        """Check the options without the storage, as :meth:`do_setup` does.
 
-        :raises InvalidParameterValue: an option is missing or impossible.
+        :raises InvalidParameterValue: an option is missing or has an invalid value.
         """
         root = options.safe_get("file_root")
         if not root or not os.path.isabs(root):
@@ -82,21 +82,21 @@ class FileDriver(Adoption, driver.VolumeDriver):  # type: ignore[misc]
             )
 
     def do_setup(self, context: Any) -> None:
-        """Create the folder, and remove what killed processes left half done in it."""
+        """Create the folder, and remove incomplete files that killed processes left in it."""
         self.check_options(self.configuration)
         root = self.configuration.safe_get("file_root")
         self._folder = Folder(Path(root))
         with explained(f"use {root} as file_root"):
             state_folder.make(self._folder.root)
             for name in sparse.abandoned(self._folder.root, remove=True):
-                logger.info("Removed %s from %s: its writer was killed", name, root)
+                logger.info("Removed incomplete file %s from %s: its process died", name, root)
             self._reflink = sparse.can_reflink(self._folder.root)
             mode = self._folder.root.stat().st_mode
         if mode & (stat.S_IWGRP | stat.S_IWOTH):
-            logger.warning("Others can write to the folder of the volumes: chmod 700 %s", root)
+            logger.warning("Other users can write to the folder of the volumes: chmod 700 %s", root)
 
     def check_for_setup_error(self) -> None:
-        """Nothing to do: :meth:`do_setup` has used the folder already."""
+        """:meth:`do_setup` has already used the folder."""
 
     # --- volumes and snapshots -----------------------------------------------------------------
 
@@ -126,7 +126,7 @@ class FileDriver(Adoption, driver.VolumeDriver):  # type: ignore[misc]
 
     def create_snapshot(self, snapshot: Any) -> None:
         path = self._folder.path(snapshot.name)
-        with explained(f"make snapshot {path}"), contextlib.suppress(FileExistsError):
+        with explained(f"create snapshot {path}"), contextlib.suppress(FileExistsError):
             self._clone(snapshot.volume_name, path, mode=0o400)
 
     def delete_snapshot(self, snapshot: Any) -> None:
@@ -145,7 +145,7 @@ class FileDriver(Adoption, driver.VolumeDriver):  # type: ignore[misc]
     # --- connections ---------------------------------------------------------------------------
 
     def validate_connector(self, connector: dict[str, Any]) -> None:
-        """Refuse every host but this one."""
+        """Refuse all other hosts."""
         here, host = socket.gethostname(), connector.get("host")
         if not host:
             raise exception.InvalidConnectorException(missing="host")
@@ -156,18 +156,18 @@ class FileDriver(Adoption, driver.VolumeDriver):  # type: ignore[misc]
             )
 
     def create_export(self, context: Any, volume: Any, connector: dict[str, Any]) -> None:
-        """Nothing to do: the file is there."""
+        """Files do not need an export."""
 
     def ensure_export(self, context: Any, volume: Any) -> None:
-        """Nothing to do: the file is there."""
+        """Files do not need an export."""
 
     def remove_export(self, context: Any, volume: Any) -> None:
-        """Nothing to do: the file stays."""
+        """Files do not have an export."""
 
     def initialize_connection(
         self, volume: Any, connector: dict[str, Any], **kwargs: Any
     ) -> dict[str, Any]:
-        """The file as a ``local`` device; ``size`` is in bytes."""
+        """Return the file as a ``local`` device; ``size`` is in bytes."""
         self.validate_connector(connector)
         path = self._folder.path(volume.name)
         with explained(f"connect {path}"):
@@ -178,17 +178,17 @@ class FileDriver(Adoption, driver.VolumeDriver):  # type: ignore[misc]
         }
 
     def terminate_connection(self, volume: Any, connector: Any, **kwargs: Any) -> None:
-        """Nothing to do: nothing was opened."""
+        """The driver does not open the file, so it does not need to close it."""
 
     # --- the backend as a whole ----------------------------------------------------------------
 
     def exists_in_storage(self, name: str) -> bool:
-        """Whether the volume or snapshot of that name is in the folder."""
+        """Whether a volume or snapshot with this name is in the folder."""
         return self._folder.path(name).is_file()
 
     def leftovers(self, *, remove: bool = False) -> list[str]:
-        """The files that killed processes left half made."""
-        with explained(f"look through {self._folder.root}"):
+        """Incomplete files that killed processes left."""
+        with explained(f"list {self._folder.root}"):
             return sparse.abandoned(self._folder.root, remove=remove)
 
     def get_pool(self, volume: Any) -> str:
@@ -231,10 +231,10 @@ class FileDriver(Adoption, driver.VolumeDriver):  # type: ignore[misc]
             "pools": [pool],
         }
 
-    # --- within --------------------------------------------------------------------------------
+    # --- internal ------------------------------------------------------------------------------
 
     def _create(self, volume: Any, make: Callable[[Path, int], None]) -> None:
-        """Create the volume's file, unless an earlier call did."""
+        """Create the volume's file, unless an earlier call has created it."""
         path, size = self._folder.path(volume.name), volume.size * GIB
         with explained(f"create {path} with {volume.size} GiB"):
             try:
@@ -243,7 +243,7 @@ class FileDriver(Adoption, driver.VolumeDriver):  # type: ignore[misc]
                 found = path.stat().st_size
                 if found != size:
                     raise exception.VolumeDriverException(
-                        f"Cannot create {path} with {size} bytes: it exists, with {found}"
+                        f"Cannot create {path} with {size} bytes: it already exists with {found}"
                     ) from None
 
     def _clone(self, name: str, target: Path, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""The folder of the volumes: names to files, and errors that say what was to be done."""
+"""The folder of the volumes: paths of the files, and errors that describe the failed task."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ GIB = 1 << 30
 
 @contextlib.contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Report what the system refuses in the block together with what was to be done.
+    """Convert system errors of the block to errors that describe the failed task.
 
-    :raises cinder.exception.VolumeDriverException: for every ``OSError``.
+    :param what: the task.
+    :raises cinder.exception.VolumeDriverException: the block raised an ``OSError``.
     """
     try:
         yield
@@ -28,15 +29,15 @@ def explained(what: str) -> Iterator[None]:
 
 
 class Folder:
-    """The folder, as the driver sees it."""
+    """The folder of the volumes."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def path(self, name: str) -> Path:
-        """The file of that name.
+        """The path of a file in this folder.
 
-        :raises cinder.exception.InvalidParameterValue: it would not be one in this folder.
+        :raises cinder.exception.InvalidParameterValue: the name is not valid for such a file.
         """
         if not name or name.startswith(".") or "/" in name or "\0" in name:
             raise exception.InvalidParameterValue(
@@ -45,16 +46,17 @@ class Folder:
         return self.root / name
 
     def free_path(self, name: str, what: str) -> Path:
-        """The file of that name, which no loop device uses.
+        """The path of a file that no loop device uses.
 
-        :param what: would be done with it; for the message.
-        :raises cinder.exception.VolumeIsBusy: one does.
+        :param what: the task as a participle, for the message.
+        :raises cinder.exception.VolumeIsBusy: a loop device uses it.
         """
         path = self.path(name)
         devices = loop.devices_on(path)
         if devices:
             raise exception.VolumeIsBusy(
-                f"{path} cannot be {what} while {', '.join(devices)} uses it: detach it first"
+                f"{path} cannot be {what} while it is attached to {', '.join(devices)}: detach it"
+                " first"
             )
         return path
 
@@ -62,12 +64,12 @@ class Folder:
         """Names and sizes in bytes of all volumes and snapshots."""
         with os.scandir(self.root) as entries:
             for entry in entries:
-                with contextlib.suppress(FileNotFoundError):  # deleted while we look
+                with contextlib.suppress(FileNotFoundError):  # another process deleted it
                     if not entry.name.startswith(".") and entry.is_file(follow_symlinks=False):
                         yield entry.name, entry.stat().st_size
 
     def volumes(self) -> Iterator[tuple[str, int]]:
-        """Names and sizes in bytes of all files but snapshots."""
+        """Names and sizes in bytes of all files except snapshots."""
         return (file for file in self.files() if not file[0].startswith("snapshot-"))
 
     def snapshots(self) -> Iterator[tuple[str, int]]:

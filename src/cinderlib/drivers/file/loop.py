@@ -14,9 +14,9 @@ def devices_on(path: Path) -> list[str]:
 
 
 def flush(path: Path) -> None:
-    """Bring what was written to the loop devices of a file to the file, and that to the disk.
+    """Flush the writes to the loop devices of a file to the disk.
 
-    :raises PermissionError: only root and the group ``disk`` may open the devices.
+    :raises PermissionError: only root and the group ``disk`` can open the devices.
     """
     for device in devices_on(path):
         try:
@@ -26,6 +26,6 @@ def flush(path: Path) -> None:
             finally:
                 os.close(fd)
         except OSError:
-            # One that is being detached fails; the kernel flushes it then.
+            # A device that is being detached fails, but the kernel flushes it.
             if device in devices_on(path):
                 raise

@@ -1,8 +1,8 @@
-"""Sparse files: made, cloned and removed so that a crash never leaves half of one.
+"""Creates, clones and removes sparse files so that a crash never leaves an incomplete file.
 
-A file gets its name only when it is whole and on disk. Until then it has a temporary name in the
-same folder and an ``flock`` held by its writer; the kernel drops the lock with the writer, which
-is how :func:`abandoned` tells what dead writers left from what living ones work on.
+A file gets its name only when it is complete and on disk. Until then it has a temporary name in the
+same folder, and its writer holds an ``flock``. The kernel releases the lock when the writer dies:
+by the lock, :func:`abandoned` recognizes the files of dead writers.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-#: Called with the bytes copied so far and the bytes to copy.
+#: Called with the number of copied bytes and the total.
 Progress = Callable[[int, int], None]
 
 #: The request number of the FICLONE ioctl: _IOW(0x94, 9, int).
 _FICLONE = 0x40049409
-#: What FICLONE answers when the filesystem cannot share extents.
+#: Errors of FICLONE if the filesystem cannot share extents.
 _NO_REFLINK = frozenset({errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.EXDEV, errno.ENOSYS})
-#: Copied with one system call: small enough for progress to move and for a signal to be seen.
+#: Bytes for each system call, small enough for regular progress and a fast reaction to signals.
 _CHUNK = 16 << 20
-#: How often a file that is written to meanwhile is copied before giving up.
+#: Attempts to copy a file to which another process writes.
 _ATTEMPTS = 5
-#: Filesystems stamp changes with a clock that ticks at least this often, in seconds.
+#: Longest resolution of the clock of filesystems for modification times, in seconds.
 _CLOCK_TICK = 0.02
-#: How many ticks to wait for a file to come to rest, in each attempt.
-_PATIENCE = 50
+#: Clock ticks to wait for a pause of the writes to a file, in each attempt.
+_TICKS = 50
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.part")
 
 
 class Space(NamedTuple):
-    """Bytes of a filesystem: all, and those that this user can still write."""
+    """The size of a filesystem in bytes, and the bytes that this user can still write."""
 
     total: int
     free: int
@@ -52,14 +52,14 @@ def space(folder: Path) -> Space:
 
 
 def allocated(path: Path) -> int:
-    """How many bytes of disk the file takes; extents shared with other files count in each."""
+    """Disk usage of a file in bytes; extents shared with other files count for each file."""
     return os.stat(path).st_blocks * 512
 
 
 def create(path: Path, size: int, *, mode: int = 0o600) -> None:
     """Create a sparse file with a size in bytes.
 
-    :raises FileExistsError: there is such a file.
+    :raises FileExistsError: the file already exists.
     """
     with _new_file(path, mode, replace=False) as fd:
         os.ftruncate(fd, size)
@@ -87,9 +87,9 @@ def remove(path: Path) -> bool:
 
 
 def rename(source: Path, target: Path) -> None:
-    """Give a file another name in its folder, durably.
+    """Rename a file in its folder, durably.
 
-    :raises FileExistsError: the other name is taken.
+    :raises FileExistsError: a file with the other name already exists.
     """
     os.link(source, target, follow_symlinks=False)
     source.unlink()
@@ -106,19 +106,19 @@ def clone(
     flush: Callable[[], None] = lambda: None,
     progress: Progress = lambda done, total: None,
 ) -> int:
-    """Make a file with the content that another of the same folder has at one moment.
+    """Create a consistent copy of a file in the same folder.
 
-    The two share their extents where the filesystem can do that. Elsewhere the data is copied, and
-    holes stay holes; a copy during which the source was written to would be of no moment at all,
-    and is made again.
+    The files share their extents, if the filesystem supports it. Otherwise the data is copied, and
+    holes remain holes. If the source changes during the copy, the copy is not consistent and is
+    repeated.
 
-    :param size: grow the new file to so many bytes when the source has fewer.
-    :param replace: take the place of an existing file.
-    :param flush: brings writes that others hold back to the source file.
-    :returns: how many bytes were copied; 0 when the extents are shared.
-    :raises FileExistsError: there is such a file, and it is not to be replaced.
-    :raises OSError: ``ENOSPC`` when the data does not fit, ``EBUSY`` when the source is written to
-        all the time. Nothing of the new file is left.
+    :param size: minimum size of the new file in bytes.
+    :param replace: whether to replace an existing file.
+    :param flush: writes buffered data of the source to its file.
+    :returns: the number of copied bytes; 0 if the extents are shared.
+    :raises FileExistsError: the file already exists, and ``replace`` is not set.
+    :raises OSError: ``ENOSPC`` if the filesystem is full, ``EBUSY`` if the writes to the source do
+        not pause. The new file does not exist.
     """
     with (
         contextlib.closing(_File(source, os.O_RDONLY)) as file,
@@ -127,22 +127,22 @@ def clone(
         flush()
         copied = 0
         if not _reflink(file.fd, fd):
-            copied = _copy_at_rest(file, fd, flush, progress)
+            copied = _copy_consistently(file, fd, flush, progress)
         os.ftruncate(fd, max(size, os.fstat(file.fd).st_size))
     return copied
 
 
 def can_reflink(folder: Path) -> bool:
-    """Whether files in the folder can share extents, found by trying it."""
+    """Whether files in the folder can share extents; this creates two temporary files."""
     with _temporary(folder / "probe") as (source, _), _temporary(folder / "probe") as (target, _):
         os.write(source, b"\0")
         return _reflink(source, target)
 
 
 def abandoned(folder: Path, *, remove: bool) -> list[str]:
-    """The names of the temporary files of writers that are dead.
+    """The names of the temporary files of dead writers.
 
-    :param remove: whether they are removed.
+    :param remove: whether to remove them.
     """
     found = []
     for entry in list(os.scandir(folder)):
@@ -161,7 +161,7 @@ def abandoned(folder: Path, *, remove: bool) -> list[str]:
 
 
 class _File:
-    """An open regular file; links and special files are refused."""
+    """An open regular file, not a link or a special file."""
 
     def __init__(self, path: Path, flags: int) -> None:
         self.path = path
@@ -184,14 +184,14 @@ def _sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _temporary(path: Path) -> Iterator[tuple[int, Path]]:
-    """An empty, locked temporary file beside the path; removed at the end."""
+    """An empty, locked temporary file in the folder of the path; it is removed at the end."""
     while True:
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
         fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         fcntl.flock(fd, fcntl.LOCK_EX)
         if os.fstat(fd).st_nlink:
             break
-        # abandoned() of another process came between the two calls above
+        # another process called abandoned() before the lock was acquired
         os.close(fd)
     try:
         yield fd, temporary
@@ -202,7 +202,7 @@ def _temporary(path: Path) -> Iterator[tuple[int, Path]]:
 
 @contextlib.contextmanager
 def _new_file(path: Path, mode: int, replace: bool) -> Iterator[int]:
-    """A file that appears under its name, durably, when the block ends without an error."""
+    """A file that gets its name, durably, when the block ends without an error."""
     if not replace and os.path.lexists(path):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     with _temporary(path) as (fd, temporary):
@@ -228,7 +228,7 @@ def _reflink(source: int, target: int) -> bool:
 
 
 def _extents(fd: int) -> Iterator[tuple[int, int]]:
-    """Start and end of each part of the file that has data."""
+    """Start and end of each part of the file with data."""
     end = 0
     while True:
         try:
@@ -241,26 +241,28 @@ def _extents(fd: int) -> Iterator[tuple[int, int]]:
         yield start, end
 
 
-def _copy_at_rest(file: _File, target: int, flush: Callable[[], None], progress: Progress) -> int:
+def _copy_consistently(
+    file: _File, target: int, flush: Callable[[], None], progress: Progress
+) -> int:
     for _ in range(_ATTEMPTS):
-        at_rest = _wait_for_rest(file.fd)
+        unchanged_since = _wait_for_pause(file.fd)
         os.ftruncate(target, 0)
-        copied = _copy(file, target, progress) if at_rest is not None else 0
+        copied = _copy(file, target, progress) if unchanged_since is not None else 0
         flush()
-        if at_rest == os.fstat(file.fd).st_mtime_ns:
+        if unchanged_since == os.fstat(file.fd).st_mtime_ns:
             return copied
     raise OSError(
         errno.EBUSY,
-        f"the source was written to during each of {_ATTEMPTS} attempts to copy it, and this "
-        "filesystem cannot clone a file at once as XFS and btrfs can: let what writes to it pause",
+        f"the source changed during each of {_ATTEMPTS} attempts to copy it: pause the writes to "
+        "it, or use a filesystem that can clone files (XFS, btrfs)",
         str(file.path),
     )
 
 
-def _wait_for_rest(fd: int) -> int | None:
-    """When the file was last written to, once a later write is sure to get another stamp;
-    ``None`` when it does not come to rest."""
-    for _ in range(_PATIENCE):
+def _wait_for_pause(fd: int) -> int | None:
+    """The modification time of a file, once it is old enough that any later write changes it;
+    ``None`` if the writes do not pause."""
+    for _ in range(_TICKS):
         changed = os.fstat(fd).st_mtime_ns
         if not 0 <= time.time_ns() - changed < _CLOCK_TICK * 1e9:
             return changed
@@ -274,7 +276,9 @@ def _copy(file: _File, target: int, progress: Progress) -> int:
     free = space(file.path.parent).free
     if total > free:
         raise OSError(
-            errno.ENOSPC, f"{total} bytes of data are to be copied, {free} are free", str(file.path)
+            errno.ENOSPC,
+            f"the copy needs {total} bytes, but only {free} bytes are free",
+            str(file.path),
         )
     done = 0
     progress(done, total)
@@ -284,9 +288,7 @@ def _copy(file: _File, target: int, progress: Progress) -> int:
                 file.fd, target, min(end - start, _CHUNK), offset_src=start, offset_dst=start
             )
             if not count:
-                raise OSError(
-                    errno.EIO, "the source became shorter while it was copied", str(file.path)
-                )
+                raise OSError(errno.EIO, "the source was truncated during the copy", str(file.path))
             start += count
             done += count
             progress(done, total)
