@@ -215,7 +215,7 @@ def test_what_writers_hold_back_is_in_the_copy(tmpfs):
 def test_data_that_cannot_fit_is_not_copied_at_all(tmpfs):
     before = fill(tmpfs / "source", (0, 10 * MIB))
     seen = []
-    with pytest.raises(OSError, match=r"the copy needs \d+ bytes, but only \d+ bytes are free") as caught:
+    with pytest.raises(OSError, match=r"the copy needs \d+ bytes, but only") as caught:
         sparse.clone(tmpfs / "source", tmpfs / "clone", progress=lambda *now: seen.append(now))
     assert caught.value.errno == errno.ENOSPC
     assert not seen
