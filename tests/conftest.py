@@ -78,12 +78,12 @@ def ceph() -> Iterator[servers.ceph.Cluster]:
 
 @pytest.fixture
 def statements() -> Iterator[list[str]]:
-    """What SQLite is told, by whatever connection."""
-    told: list[str] = []
+    """The statements that all connections to SQLite execute."""
+    executed: list[str] = []
 
     def listen(connection: Any, record: Any) -> None:
-        connection.set_trace_callback(told.append)
+        connection.set_trace_callback(executed.append)
 
     sa.event.listen(sa.pool.Pool, "connect", listen)
-    yield told
+    yield executed
     sa.event.remove(sa.pool.Pool, "connect", listen)

@@ -1,4 +1,4 @@
-"""Ansible, really run, with the collection as ``ansible-galaxy`` installs it."""
+"""Runs Ansible with the collection installed by ``ansible-galaxy``."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ pytest.importorskip("ansible", reason="needs ansible-core: pip install ansible-c
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """With the collection built and installed."""
+    """Environment variables for Ansible, after the collection is built and installed."""
     folder = tmp_path_factory.mktemp("ansible")
     environment = {
         **os.environ,
         "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callback"),
         "ANSIBLE_COLLECTIONS_PATH": str(folder),
         "ANSIBLE_HOME": str(folder / "home"),
-        "ANSIBLE_INJECT_INVOCATION": "true",  # as versions before 2.21 always do
+        "ANSIBLE_INJECT_INVOCATION": "true",  # the default before version 2.21
         "ANSIBLE_LOCALHOST_WARNING": "false",
         "ANSIBLE_NOCOLOR": "true",
         "ANSIBLE_PYTHON_INTERPRETER": sys.executable,

@@ -1,4 +1,4 @@
-"""Where the collection is, and what is played with it."""
+"""The folder of the collection, and types for tests with playbooks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ COLLECTION = HERE.parents[1] / "contrib" / "ansible"
 PROGRAMS = pathlib.Path(sys.executable).parent
 
 Result = dict[str, Any]
-#: Runs tasks as a playbook on this host, and gives what each gave. A task is the module's name in
-#: the collection and its options.
+#: Runs tasks as a playbook on this host and returns their results. A task is the name of a module
+#: in the collection and its options.
 Play = Callable[..., list[Result]]

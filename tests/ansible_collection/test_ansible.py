@@ -1,4 +1,4 @@
-"""The collection for Ansible, on the embedded driver."""
+"""The Ansible collection, with the embedded driver."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from cli.command import Command
 import cinderlib as cl
 from cinderlib.node import loop
 
-# Each task is a process that loads Cinder; on a machine that does other things too, that adds up.
+# Each task is a process that loads Cinder, which takes long on a busy machine.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 MODULES = sorted(path.stem for path in (COLLECTION / "plugins" / "modules").glob("*.py"))
 
 
 @pytest.mark.core
-def test_what_there_is_to_do_is_done_once(cinderlib: Command, play: Play) -> None:
+def test_tasks_are_idempotent(cinderlib: Command, play: Play) -> None:
     data = {"name": "data", "size": "1GiB", "metadata": {"owner": "postgres", "tier": 1}}
     monday = {"volume": "data", "name": "monday"}
     copy = {"name": "copy", "snapshot": "monday", "size": "2GiB"}
@@ -62,7 +62,7 @@ def test_what_there_is_to_do_is_done_once(cinderlib: Command, play: Play) -> Non
         ("attachment", {**attachment, **absent}),
         ("attachment", {**attachment, **absent}),
         ("snapshot", {**monday, **absent}),
-        # What it was made of is gone; it is still what is asked for.
+        # A copy does not change if its source is deleted.
         ("volume", copy),
         ("volume", {"name": "copy", **absent}),
         ("volume", {"name": "copy", **absent}),
@@ -73,7 +73,7 @@ def test_what_there_is_to_do_is_done_once(cinderlib: Command, play: Play) -> Non
     assert cinderlib.files == [f"volume-{made['volume']['id']}"]
 
 
-def test_what_is_there_is_listed(cinderlib: Command, play: Play) -> None:
+def test_existing_resources_are_listed(cinderlib: Command, play: Play) -> None:
     id = cinderlib("volume", "create", "data", "1GiB").line
     cinderlib("volume", "create", "other", "1GiB")
     cinderlib("snapshot", "create", "data", "monday")
@@ -108,7 +108,7 @@ def test_the_metadata_has_what_galaxy_needs() -> None:
     assert listed == set(MODULES)
 
 
-def test_check_mode_tells_and_touches_nothing(cinderlib: Command, play: Play) -> None:
+def test_check_mode_reports_and_does_not_change_anything(cinderlib: Command, play: Play) -> None:
     id = cinderlib("volume", "create", "data", "1GiB").line
     cinderlib("snapshot", "create", "data", "monday")
     before = cinderlib("store", "dump").stdout, cinderlib.files
@@ -132,7 +132,7 @@ def test_check_mode_tells_and_touches_nothing(cinderlib: Command, play: Play) ->
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has loop devices")
-def test_check_mode_says_that_a_device_which_is_gone_would_be_attached(
+def test_check_mode_reports_that_a_missing_device_would_be_attached(
     cinderlib: Command, play: Play
 ) -> None:
     cinderlib("volume", "create", "data", "1GiB")
@@ -148,7 +148,7 @@ def test_check_mode_says_that_a_device_which_is_gone_would_be_attached(
 
 
 def test_a_volume_for_another_host(cinderlib: Command, play: Play) -> None:
-    """Both halves on one host; the document goes from task to task as in a playbook."""
+    """Controller and node on one host; the tasks pass the document on as in a playbook."""
     cinderlib("volume", "create", "data", "1GiB")
     connect = {"volume": "data", "connector": "{{ result0.connector }}"}
     attach = {"connection_info": "{{ result1.connection_info }}"}
@@ -175,9 +175,7 @@ def test_a_volume_for_another_host(cinderlib: Command, play: Play) -> None:
     assert cinderlib("connection", "list").stdout == ""
 
 
-def test_options_in_the_playbook_their_secrets_and_what_is_wrong_with_them(
-    cinderlib: Command, play: Play
-) -> None:
+def test_backend_options_secrets_and_mistakes_in_a_playbook(cinderlib: Command, play: Play) -> None:
     cinderlib("volume", "create", "same", "1GiB")
     cinderlib("volume", "create", "same", "1GiB")
     id = str(uuid.uuid4())
@@ -217,7 +215,7 @@ def test_options_in_the_playbook_their_secrets_and_what_is_wrong_with_them(
     assert len(cinderlib.files) == 2
 
 
-def test_the_documentation_has_the_options_that_there_are(
+def test_the_documentation_matches_the_options(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = [f"cinderlib.storage.{name}" for name in MODULES]
@@ -270,14 +268,14 @@ def _lacks_cinderlib() -> bool:
 @pytest.mark.skipif(
     not _lacks_cinderlib(), reason=f"needs {SYSTEM} without cinderlib: apt-get install python3"
 )
-def test_a_host_without_cinderlib_is_told_what_to_install(play: Play) -> None:
+def test_a_host_without_cinderlib_gets_an_installation_hint(play: Play) -> None:
     there = ("--extra-vars", f"ansible_python_interpreter={SYSTEM}")
     (failed,) = play(("connector_info", {}), options=there)
     assert failed["failed"]
     assert "Failed to import the required Python library (cinderlib)" in failed["msg"]
 
 
-def test_an_id_is_never_taken_for_a_name_and_nothing_empty_for_what_is_left_out(
+def test_ids_are_not_names_and_empty_values_are_not_defaults(
     cinderlib: Command, play: Play
 ) -> None:
     gone = str(uuid.uuid4())

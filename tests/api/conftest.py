@@ -1,4 +1,4 @@
-"""A controller of its own for each test, on an array that several hosts can reach."""
+"""A new controller for each test, with an array that several hosts can reach."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def controller(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[cl.Co
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The folder in which the arrays of a test keep their volumes."""
+    """The folder with the volumes of a test's arrays."""
     return tmp_path / "array"
 
 
@@ -38,7 +38,7 @@ def backend(controller: cl.Controller, root: Path) -> cl.Backend:
 
 @pytest.fixture
 def array(controller: cl.Controller, root: Path) -> cl.Backend:
-    """An array that any host can be connected to."""
+    """An array that accepts connections from any host."""
     return controller.backend("array", volume_driver=SHARED, file_root=str(root))
 
 
@@ -52,12 +52,12 @@ def connector(host: str) -> dict[str, Any]:
 
 
 def files(root: Path) -> list[str]:
-    """What the array holds."""
+    """The names of the array's volumes and snapshots."""
     return sorted(name for name in os.listdir(root) if not name.startswith("."))
 
 
 def damage(folder: Path, kind: str, id: str) -> None:
-    """Spoil the document of a record in the store of a test that is in a file."""
+    """Damage the document of a record in a store that is a SQLite file."""
     with sqlite3.connect(folder / "metadata.sqlite") as database:
         database.execute(f"UPDATE cinderlib_{kind} SET document = '{{' WHERE id = ?", [id])
     database.close()

@@ -1,4 +1,4 @@
-"""A driver whose clones wait, in processes that have a gate."""
+"""A driver whose clones wait for a gate file, in processes that set one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``played_drivers.py`` does and notes. Without Cinder, for the tests."""
+"""Controls and records ``played_drivers.py``. Tests import this without importing Cinder."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from typing import Any
 
 
 class Played:
-    """What a test says and sees. One for all drivers of a process; :func:`reset` empties it.
+    """Behaviour and recorded calls of the drivers. There is one per process; :func:`reset` clears
+    it.
 
     :ivar calls: the names of the methods, in order.
-    :ivar seen: method -> what it was given last.
-    :ivar fails: method -> what it raises before it does anything.
-    :ivar fails_after: the same, once everything is done.
-    :ivar answers: method -> what it returns.
-    :ivar pool: what the only pool reports besides its capacity.
-    :ivar stats: what it reports of all.
+    :ivar seen: method -> its last arguments.
+    :ivar fails: method -> the exception that it raises at the beginning.
+    :ivar fails_after: method -> the exception that it raises at the end.
+    :ivar answers: method -> its return value.
+    :ivar pool: additional values that the only pool reports.
+    :ivar stats: additional values of the statistics.
     :ivar storage: the volumes and snapshots by name, with their size in GiB.
     :ivar exported: the names of exported volumes.
     :ivar mapped: (name of a volume, host).
@@ -37,6 +38,6 @@ PLAY = Played()
 
 
 def reset() -> Played:
-    """A storage that is empty and does as it is asked."""
+    """Start again with empty storage and no failures."""
     PLAY.__init__()  # type: ignore[misc]
     return PLAY

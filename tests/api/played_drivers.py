@@ -1,7 +1,6 @@
-"""Drivers that keep their storage in memory, note what they are asked, and fail as a test says.
+"""Drivers with storage in memory that record their calls and fail on request of a test.
 
-They are Cinder's classes and nothing of this library's, and differ in what they have methods for,
-as the drivers of vendors do.
+They use only Cinder's classes, and implement different sets of methods, like vendors' drivers.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ def _played(method: Any) -> Any:
 
 
 class BareDriver(driver.MigrateVD, driver.BaseVD):
-    """Has only what Cinder demands: no way to revert or to list."""
+    """Has only Cinder's required methods: it can neither revert nor list volumes."""
 
     VERSION = "1.0"
 
@@ -92,7 +91,7 @@ class BareDriver(driver.MigrateVD, driver.BaseVD):
     @_played
     def terminate_connection(self, volume: Any, connector: Any, **kwargs: Any) -> None:
         if (volume.name, connector["host"]) not in PLAY.mapped:
-            raise exception.ISCSITargetDetachFailed(volume_id=volume.id)  # as LIO does
+            raise exception.ISCSITargetDetachFailed(volume_id=volume.id)  # like LIO
         PLAY.mapped.discard((volume.name, connector["host"]))
 
     @_played
@@ -107,7 +106,7 @@ class BareDriver(driver.MigrateVD, driver.BaseVD):
 
 
 class StubDriver(driver.ManageableVD, driver.ManageableSnapshotsVD, BareDriver):
-    """Inherits Cinder's listings, which are always empty, as those of Unity, ONTAP and Storwize."""
+    """Inherits Cinder's empty listings, like the drivers for Unity, ONTAP and Storwize."""
 
     def manage_existing(self, volume: Any, existing_ref: Any) -> None: ...
 
@@ -127,7 +126,7 @@ class StubDriver(driver.ManageableVD, driver.ManageableSnapshotsVD, BareDriver):
 
 
 class AskableDriver(StubDriver):
-    """Lists nothing, and says the size of what is asked for by name."""
+    """Cannot list volumes, but returns the size of a volume by name."""
 
     def manage_existing_get_size(self, volume: Any, existing_ref: Any) -> int:
         if existing_ref["source-name"] not in PLAY.storage:
@@ -136,7 +135,7 @@ class AskableDriver(StubDriver):
 
 
 class PartialDriver(StubDriver):
-    """Leaves the clones out of its listing, as PowerFlex does."""
+    """Does not list clones, like PowerFlex."""
 
     def get_manageable_volumes(self, cinder_volumes: Any, *args: Any, **kwargs: Any) -> Any:
         return [
@@ -147,14 +146,14 @@ class PartialDriver(StubDriver):
 
 
 class RevertingDriver(StubDriver):
-    """Reverts, by rolling the volume back."""
+    """Can revert to a snapshot by rolling the volume back."""
 
     @_played
     def revert_to_snapshot(self, context: Any, volume: Any, snapshot: Any) -> None: ...
 
 
 class CompletingDriver(StubDriver):
-    """Fills in what its earlier versions did not keep."""
+    """Adds provider data that its earlier versions did not store."""
 
     @_played
     def update_provider_info(self, volumes: Any, snapshots: Any) -> Any: ...

@@ -1,6 +1,6 @@
-"""An array that several hosts can reach: the embedded driver's volumes, iSCSI's words.
+"""An array that several hosts can reach: the embedded driver with iSCSI connections.
 
-Nobody can attach what it exports; it stands for the controller side of hardware.
+Its exports cannot be attached; it replaces hardware on the controller side.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ OPTIONS = [
 
 
 class SharedArray(FileDriver):
-    """Keeps a file per volume that lists exports and maps, as an array would."""
+    """Keeps a file per volume with its export and mapped hosts."""
 
     host_limited = False
 
@@ -105,8 +105,8 @@ class SharedArray(FileDriver):
 
 
 class StubbornArray(SharedArray):
-    """Unmaps nothing as long as there is a file ``.stubborn`` in its folder, and deletes nothing
-    that is mapped."""
+    """Refuses to unmap volumes while its folder contains ``.stubborn``, and to delete mapped
+    ones."""
 
     def _obey(self) -> None:
         from cinder import exception
@@ -131,9 +131,9 @@ class StubbornArray(SharedArray):
 
 
 class FailingArray(SharedArray):
-    """Does what it is asked, and then what the test says.
+    """Performs each operation and then calls the test's function.
 
-    :ivar after: is called with the name of the method once its work is done, and gives the answer.
+    :ivar after: called with the method's name and answer when its work is done; returns the answer.
     """
 
     after: Any = None

@@ -1,7 +1,7 @@
 """A process that shares a store with others; see ``test_shared_store.py``.
 
-It is given a connection, a state folder (or nothing, for the default), the folder of the volumes,
-and what to do.
+Its arguments are a connection URL, a state folder (or an empty string for the default), the folder
+of the volumes, and the name of a function.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ VOLUMES = {
 
 
 def wait_at_gate(name: str) -> None:
-    """Say that it has come so far, and wait until it may go on."""
+    """Report that this point was reached, and wait for the gate file."""
     gate = os.environ["GATE"]
     pathlib.Path(f"{gate}.{name}").touch()
     while not pathlib.Path(gate).exists():
@@ -32,12 +32,12 @@ def wait_at_gate(name: str) -> None:
 
 
 def clone(volume: cl.Volume) -> str:
-    """The driver waits."""
+    """A clone that waits in the driver."""
     return volume.clone(name="copy").status
 
 
 def between(volume: cl.Volume) -> str:
-    """An attach that waits between its halves, when no lock of volume or connection is held."""
+    """An attach that waits after the connect, while it holds no lock of volume or connection."""
     return volume.attach().path
 
 
@@ -45,14 +45,14 @@ attach = between
 
 
 def begin(controller: cl.Controller) -> dict[str, Any]:
-    """All at once, each waiting where it can be taken for interrupted."""
+    """Run several operations at once. Each waits where others could consider it interrupted."""
     at_once = [VOLUMES[name] for name in os.environ["BEGIN"].split()]
-    attach_half, on_host = cl.Connection.attach, controller.local_host.attach
+    attach_connection, on_host = cl.Connection.attach, controller.local_host.attach
 
     def wait_between(connection: cl.Connection) -> Any:
         if connection.volume_id == VOLUMES["between"]:
             wait_at_gate("between")
-        return attach_half(connection)
+        return attach_connection(connection)
 
     def wait_when_done(connection: Any, volume: Any) -> Any:
         device = on_host(connection, volume)
@@ -72,20 +72,20 @@ def begin(controller: cl.Controller) -> dict[str, Any]:
 
 
 def meddle(controller: cl.Controller) -> dict[str, Any]:
-    """All that could take another's work for interrupted."""
-    told: dict[str, Any] = {
+    """Try to recover and delete everything, which must not affect running operations."""
+    results: dict[str, Any] = {
         "recovered": sorted({(each.outcome, each.reason) for each in controller.recover()})
     }
     for name, id in VOLUMES.items():
         try:
             controller.volume(id).delete()
         except cl.errors.CinderlibError as exc:
-            told[name] = type(exc).__name__
-    return told
+            results[name] = type(exc).__name__
+    return results
 
 
 def disconnect(controller: cl.Controller) -> dict[str, Any]:
-    """Without detaching first."""
+    """Disconnect without detaching first."""
     (connection,) = controller.connections()
     try:
         connection.disconnect()

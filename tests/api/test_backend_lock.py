@@ -1,4 +1,4 @@
-"""Drivers that are not made for several processes at once, between real processes."""
+"""Drivers that do not support active-active, used by several processes."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_processes_take_turns(
     assert not (tmp_path / "together").exists()
 
 
-def test_driver_made_for_several_processes_does_not_wait(
+def test_a_driver_that_supports_active_active_does_not_wait(
     start: Start, sqlite: str, tmp_path: Path
 ) -> None:
     held, other = start(sqlite, "TogetherDriver", "create"), start(sqlite, "TogetherDriver")
@@ -110,7 +110,7 @@ def test_driver_made_for_several_processes_does_not_wait(
     assert [held.wait(PATIENCE), other.wait(PATIENCE)] == [0, 0]
 
 
-def test_process_that_waits_too_long_has_changed_nothing(
+def test_a_process_that_times_out_has_not_changed_anything(
     start: Start, sqlite: str, tmp_path: Path
 ) -> None:
     held = start(sqlite, what="create")
@@ -146,7 +146,7 @@ def test_process_that_waits_too_long_has_changed_nothing(
         volume.delete()
 
 
-def test_holder_that_is_killed_gives_its_turn_up(start: Start, sqlite: str, tmp_path: Path) -> None:
+def test_a_killed_process_releases_its_turn(start: Start, sqlite: str, tmp_path: Path) -> None:
     other = start(sqlite, what="create")
     held = start(sqlite, what="create")
     (tmp_path / "hold").touch()
@@ -160,10 +160,10 @@ def test_holder_that_is_killed_gives_its_turn_up(start: Start, sqlite: str, tmp_
     assert out == "available\n"
 
 
-def test_threads_of_one_process_are_inside_together_and_let_others_in(
+def test_threads_share_the_turn_of_their_process_and_let_other_processes_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two controllers stand for two processes: the files' locks are an open file's."""
+    """Two controllers act as two processes, because the locks belong to open files."""
     monkeypatch.setattr(backend_lock, "TURN", 0.05)
     path = str(tmp_path / "locks")
     ours, theirs = (
@@ -193,7 +193,7 @@ def test_threads_of_one_process_are_inside_together_and_let_others_in(
         pass
 
 
-def test_child_of_a_driver_that_cannot_run_its_program_ends(tmp_path: Path) -> None:
+def test_a_forked_child_that_cannot_run_its_program_ends(tmp_path: Path) -> None:
     program = f"""
 import cinderlib as cl
 backend = cl.Backend("array", volume_driver="api.turns_driver.ForkingDriver",

@@ -1,4 +1,4 @@
-"""Drivers that fail when the work is done, time out, or answer rubbish."""
+"""Drivers that fail after the work is done, time out, or return invalid answers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def failing(controller: cl.Controller, root: Path) -> Iterator[cl.Backend]:
 
 
 def answers(after: Callable[[str, Any], Any] | None) -> None:
-    """What the array does from now on when its work is done."""
+    """Set the function that the array calls after its work."""
     from api.shared_array import FailingArray
 
     FailingArray.after = None if after is None else staticmethod(after)
@@ -64,7 +64,7 @@ def the(backend: cl.Backend) -> cl.Volume:
 
 
 @pytest.mark.parametrize("method", CALLS)
-def test_a_driver_that_gives_up_waiting_when_the_work_is_done(
+def test_a_driver_that_times_out_after_the_work_is_done(
     failing: cl.Backend, root: Path, method: str
 ) -> None:
     call = CALLS[method]
@@ -102,7 +102,7 @@ def test_a_driver_that_gives_up_waiting_when_the_work_is_done(
     ],
     ids=str,
 )
-def test_an_answer_that_connects_nothing_is_undone(
+def test_an_unusable_answer_to_a_connect_is_undone(
     failing: cl.Backend, root: Path, answer: Any
 ) -> None:
     volume = failing.create_volume(1)
@@ -116,7 +116,7 @@ def test_an_answer_that_connects_nothing_is_undone(
     volume.connect(connector("alpha"))
 
 
-def test_no_key_of_an_answer_is_shown(failing: cl.Backend) -> None:
+def test_secrets_in_an_answer_are_never_shown(failing: cl.Backend) -> None:
     volume = failing.create_volume(1)
     answers(rubbish({"type": "iscsi", "auth_password": "marked-chap-password"}))
     with pytest.raises(cl.errors.DriverError, match="'type', 'auth_password'") as caught:
@@ -124,7 +124,7 @@ def test_no_key_of_an_answer_is_shown(failing: cl.Backend) -> None:
     assert "marked-chap-password" not in str(caught.value)
 
 
-def test_an_answer_that_lacks_what_the_host_needs(
+def test_an_answer_without_fields_that_the_host_needs(
     backend: cl.Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from cinderlib.drivers.file.driver import FileDriver
@@ -141,7 +141,7 @@ def test_an_answer_that_lacks_what_the_host_needs(
         pass
 
 
-def test_a_backend_that_cannot_be_loaded_hides_no_other(
+def test_a_backend_that_cannot_be_loaded_does_not_hide_others(
     controller: cl.Controller, backend: cl.Backend, root: Path
 ) -> None:
     beside = controller.backend("beside", volume_driver="file", file_root=str(root / "beside"))

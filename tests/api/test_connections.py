@@ -1,4 +1,4 @@
-"""Connections: who may have a volume, what is exported when, and what goes when."""
+"""Connections: which hosts may connect, and when volumes are exported, mapped and unmapped."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_host_has_one_connection(array: cl.Backend) -> None:
     assert caught.value.differences == {"attach_mode": ("rw", "ro")}
 
 
-def test_attaching_what_was_connected_to_this_host_by_hand(backend: cl.Backend) -> None:
+def test_attach_uses_a_connection_of_this_host_created_by_hand(backend: cl.Backend) -> None:
     volume = backend.create_volume(1)
     made = volume.connect(backend.controller.local_connector(backend))
     assert made.attached_host is None
@@ -73,15 +73,15 @@ def test_attaching_what_was_connected_to_this_host_by_hand(backend: cl.Backend) 
     assert (volume.connections, volume.status) == ([], "available")
 
 
-def test_a_backend_that_maps_for_one_host_makes_no_multiattach_volume(
-    backend: cl.Backend, root: Path
-) -> None:
+def test_a_local_backend_refuses_multiattach_volumes(backend: cl.Backend, root: Path) -> None:
     with pytest.raises(cl.errors.Unsupported, match="multiattach"):
         backend.create_volume(1, multiattach=True)
     assert backend.volumes == []
 
 
-def test_a_second_host_is_refused_and_told_of_the_first(array: cl.Backend, root: Path) -> None:
+def test_a_second_host_is_refused_and_the_error_names_the_first(
+    array: cl.Backend, root: Path
+) -> None:
     volume = array.create_volume(1)
     volume.connect(connector("alpha"))
     with pytest.raises(cl.errors.InvalidVolume, match="connected to alpha"):
@@ -89,7 +89,7 @@ def test_a_second_host_is_refused_and_told_of_the_first(array: cl.Backend, root:
     assert maps(root, volume)["hosts"] == ["alpha"]
 
 
-def test_one_of_two_hosts_leaves_and_the_other_stays(array: cl.Backend, root: Path) -> None:
+def test_disconnecting_one_of_two_hosts_keeps_the_other(array: cl.Backend, root: Path) -> None:
     volume = array.create_volume(1, multiattach=True)
     alpha = volume.connect(connector("alpha"))
     beta = volume.connect(connector("beta"))
@@ -104,7 +104,7 @@ def test_one_of_two_hosts_leaves_and_the_other_stays(array: cl.Backend, root: Pa
 
 
 @pytest.mark.parametrize("first_to_leave", ["the oldest", "the newest"])
-def test_the_export_goes_with_the_last_of_many_hosts(
+def test_the_export_is_removed_with_the_last_of_many_hosts(
     array: cl.Backend, root: Path, first_to_leave: str
 ) -> None:
     volume = array.create_volume(1, multiattach=True)
@@ -122,10 +122,10 @@ def test_the_export_goes_with_the_last_of_many_hosts(
     assert maps(root, volume) == {"exported": False, "hosts": []}
 
 
-def test_hosts_whose_connect_was_interrupted_are_not_in_the_way_of_the_last(
+def test_interrupted_connects_do_not_block_the_last_disconnect(
     array: cl.Backend, root: Path
 ) -> None:
-    """However many there are, and although a disconnect looks at few of them."""
+    """Even if there are more than a disconnect reads at once."""
     volume = array.create_volume(1, multiattach=True)
     last, *others = [volume.connect(connector(f"host-{number}")) for number in range(5)]
     me = process_identity.this_process()
@@ -143,7 +143,7 @@ def test_hosts_whose_connect_was_interrupted_are_not_in_the_way_of_the_last(
 
 
 @pytest.mark.parametrize("bad", [{}, None, "alpha", [], {"host": "alpha"}, {1: 2}], ids=str)
-def test_bad_connectors_are_refused_before_anything_is_exported(
+def test_invalid_connectors_are_refused_before_the_export(
     array: cl.Backend, root: Path, bad: Any
 ) -> None:
     volume = array.create_volume(1)
@@ -164,7 +164,7 @@ def test_misspelt_fields_of_a_connection_are_refused(array: cl.Backend) -> None:
         volume.connect(connector("alpha"), attach_mode="read-only")
 
 
-def test_recording_what_another_host_made_of_it(array: cl.Backend) -> None:
+def test_the_device_of_another_host_can_be_recorded(array: cl.Backend) -> None:
     volume = array.create_volume(1)
     connection = volume.connect(connector("alpha"), attached_host="node-1")
     connection.device_attached({"type": "block", "path": "/dev/sdx"})
@@ -182,7 +182,7 @@ def test_recording_what_another_host_made_of_it(array: cl.Backend) -> None:
     found.disconnect()
 
 
-def test_a_connection_row_can_be_added_by_hand(array: cl.Backend) -> None:
+def test_a_connection_record_can_be_added_by_hand(array: cl.Backend) -> None:
     volume = array.create_volume(1, multiattach=True)
     made = volume.connect(connector("alpha"))
     second = cl.Connection(
@@ -234,7 +234,7 @@ def test_attaching_on_this_host(backend: cl.Backend, controller: cl.Controller) 
 
 
 @pytest.mark.parametrize("leave", ["detach", "cleanup"])
-def test_a_volume_whose_connection_was_detached_alone_is_unmapped_from_this_host(
+def test_detach_unmaps_a_volume_whose_connection_was_already_detached(
     backend: cl.Backend, leave: str
 ) -> None:
     volume = backend.create_volume(1)
@@ -245,7 +245,7 @@ def test_a_volume_whose_connection_was_detached_alone_is_unmapped_from_this_host
     volume.delete()
 
 
-def test_detaching_alone_leaves_the_map(backend: cl.Backend) -> None:
+def test_detaching_only_the_connection_keeps_the_mapping(backend: cl.Backend) -> None:
     volume = backend.create_volume(1)
     connection = volume.attach()
     connection.detach()
@@ -255,7 +255,7 @@ def test_detaching_alone_leaves_the_map(backend: cl.Backend) -> None:
     volume.detach()
 
 
-def test_a_process_detaches_what_another_attached(tmp_path: Path) -> None:
+def test_a_process_detaches_a_volume_attached_by_another(tmp_path: Path) -> None:
     config = {"storage": "db", "connection": f"sqlite:///{tmp_path}/metadata.sqlite"}
     options = {"volume_driver": "file", "file_root": str(tmp_path / "array")}
     with cl.Controller(config, state_path=tmp_path / "state") as controller:
@@ -270,12 +270,12 @@ def test_a_process_detaches_what_another_attached(tmp_path: Path) -> None:
 
 @pytest.fixture
 def moving(array: cl.Backend) -> cl.Volume:
-    """A volume that is not multiattach."""
+    """A volume without multiattach."""
     return array.create_volume(1)
 
 
 def hosts(volume: cl.Volume) -> list[str]:
-    """Those that the store has and those that the array maps for must be the same."""
+    """The connected hosts, after checking that store and array agree."""
     found = [c.connector_info["host"] for c in volume.connections]
     on_array = types.SimpleNamespace(name=volume.name_in_storage)
     mapped = volume.backend.driver.maps(on_array)  # type: ignore[union-attr]
@@ -291,7 +291,7 @@ def test_a_volume_migrates_to_another_host(moving: cl.Volume) -> None:
     assert hosts(moving) == ["alpha", "beta"]
     source.disconnect()
     assert (hosts(moving), moving.status) == (["beta"], "in-use")
-    # It is the only one now, and not migrating any more.
+    # The new host has the only connection, and the migration is over.
     with pytest.raises(cl.errors.InvalidVolume):
         moving.connect(connector("alpha"))
     target.disconnect()
@@ -308,21 +308,21 @@ def test_an_instance_migrates_with_its_volume(moving: cl.Volume) -> None:
     assert hosts(moving) == ["alpha", "beta"]
 
 
-def test_a_volume_of_no_instance_is_of_no_instance(moving: cl.Volume) -> None:
+def test_a_volume_without_an_instance_is_not_moved_to_an_instance(moving: cl.Volume) -> None:
     moving.connect(connector("alpha"))
     with pytest.raises(cl.errors.InvalidVolume):
         moving.connect(connector("beta"), instance_uuid="vm-1")
     assert hosts(moving) == ["alpha"]
 
 
-def test_a_program_that_knows_of_no_migration(controller: cl.Controller, root: Path) -> None:
+def test_a_program_without_support_for_migration(controller: cl.Controller, root: Path) -> None:
     backend = controller.backend(
         "array", volume_driver=SHARED, file_root=str(root), live_migration=True
     )
     moving = backend.create_volume(1)
     for host in ("alpha", "beta"):
         moving.connect(connector(host))
-    # It takes whatever is there.
+    # It disconnects all connections that it finds.
     for connection in moving.connections:
         connection.disconnect()
     assert hosts(moving) == ["beta"]

@@ -1,4 +1,4 @@
-"""Set-up: the default controller, others beside it, options of backends."""
+"""Set-up: the default controller, additional controllers, and options of backends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ import cinderlib as cl
 
 
 def run(code: str, cwd: Path) -> str:
-    """The output of a program of its own, since the default controller is the process's."""
+    """Run a program in a new process, because the default controller is global. Returns its
+    output."""
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=cwd,
@@ -31,7 +32,7 @@ def run(code: str, cwd: Path) -> str:
 
 
 def test_a_program_for_cinderlib_5_runs_unchanged(tmp_path: Path) -> None:
-    """The calls of the programs that used it, in their order."""
+    """The calls of existing programs, in their order."""
     out = run(
         f"""
 import json
@@ -124,7 +125,7 @@ cl.Backend('one', volume_driver='file', file_root={str(tmp_path / "array")!r}).c
     assert list(cwd.iterdir()) == []
 
 
-def test_other_options_for_a_loaded_backend_are_named(
+def test_different_options_for_a_loaded_backend_are_listed(
     controller: cl.Controller, root: Path
 ) -> None:
     options = {"volume_driver": SHARED, "file_root": str(root)}
@@ -137,7 +138,7 @@ def test_other_options_for_a_loaded_backend_are_named(
     assert backend.config["file_root"] == str(root)
 
 
-def test_secret_options_are_shown_only_when_asked_for(tmp_path: Path) -> None:
+def test_secret_options_are_shown_only_on_request(tmp_path: Path) -> None:
     with cl.Controller(state_path=tmp_path / "state", output_all_backend_info=True) as controller:
         backend = controller.backend(
             "array", volume_driver=SHARED, file_root=str(tmp_path / "a"), array_password="secret-1"
@@ -161,20 +162,20 @@ def test_a_misspelt_option_is_an_error_that_suggests_the_right_one(
 
 
 @pytest.mark.parametrize("name", ["", "a@b", "a#b", "a/b", "DEFAULT", "x" * 300, None])
-def test_names_that_no_backend_can_have(controller: cl.Controller, name: str) -> None:
+def test_invalid_backend_names_are_refused(controller: cl.Controller, name: str) -> None:
     with pytest.raises(cl.errors.ConfigurationError):
         controller.backend(name, volume_driver="file", file_root="/nowhere")
 
 
-def test_unknown_attributes_are_the_drivers(backend: cl.Backend) -> None:
+def test_unknown_attributes_come_from_the_driver(backend: cl.Backend) -> None:
     assert backend.get_version() == backend.driver.get_version()
     assert backend.supported is True
     with pytest.raises(AttributeError):
         _ = backend.no_such_thing
 
 
-def test_controllers_beside_each_other_do_not_mix(tmp_path: Path) -> None:
-    """Two stores, three backends, eight threads; one file_root each tells what landed where."""
+def test_concurrent_controllers_do_not_mix(tmp_path: Path) -> None:
+    """Two stores, three backends, eight threads. Each backend's file_root shows its volumes."""
     stores = [
         {"storage": "memory"},
         {"storage": "db", "connection": f"sqlite:///{tmp_path}/metadata.sqlite"},
@@ -231,7 +232,7 @@ def test_moving_to_another_store(
     assert files(tmp_path / "array") == []
 
 
-def test_documents_run_nothing_unless_trusted(tmp_path: Path) -> None:
+def test_documents_run_no_code_unless_trusted(tmp_path: Path) -> None:
     document = {
         "class": "Backend",
         "format": 1,
@@ -256,7 +257,7 @@ def test_a_document_of_a_snapshot_does_not_bring_back_an_old_volume(backend: cl.
     assert backend.Volume.get_by_id(volume.id).size == 2
 
 
-def test_what_a_document_held_is_there_without_being_saved(backend: cl.Backend) -> None:
+def test_the_content_of_a_document_is_usable_without_saving_it(backend: cl.Backend) -> None:
     volume = backend.create_volume(1)
     snapshot = volume.create_snapshot("s")
     dumped = volume.dumps

@@ -1,7 +1,7 @@
-"""What operations cost, in counts that are the same on every machine: a cost that grows is seen
-here, where timings would only say that the machine was busy.
+"""The cost of operations in counts that are the same on every machine. They show an increase that
+timings would hide on a busy machine.
 
-An operation that gets cheaper is a reason to write the new count down.
+If an operation gets cheaper, lower its count here.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from cinderlib.objects import documents_out
 from cinderlib.persistence.base import Put
 from cinderlib.records import VolumeRecord, new_id
 
-#: Statements without BEGIN and COMMIT; commits, of which the first is the intent's and the second
-#: the result's; and pages that SQLite writes to its log: of each index of what comes or goes one.
+#: Statements without BEGIN and COMMIT; commits (the first stores the intent, the second the
+#: result); and pages that SQLite writes to its log (one for each index of a new or deleted row).
 COSTS = {
     "create": (5, 2, 13),
     "get_by_id": (1, 0, 0),
     "get_by_name": (1, 0, 0),
     "connect": (7, 2, 16),
     "disconnect": (7, 2, 16),
-    # Two of the connection, one that adds the device.
+    # Two commits for the connection, one adds the device.
     "attach": (12, 3, 20),
-    # One that both halves are to be undone, two of the connection.
+    # One commit for the intent of the whole call, two for the connection.
     "detach": (11, 3, 20),
     "snapshot": (5, 2, 14),
     "delete snapshot": (6, 2, 14),
@@ -46,9 +46,7 @@ COSTS = {
 PAGE = 24 + 4096
 
 
-def test_operations_take_so_many_statements_commits_and_pages(
-    tmp_path: Path, statements: list[str]
-) -> None:
+def test_costs_in_statements_commits_and_pages(tmp_path: Path, statements: list[str]) -> None:
     counted: dict[str, tuple[int, int, int]] = {}
 
     def pages() -> int:
@@ -70,7 +68,7 @@ def test_operations_take_so_many_statements_commits_and_pages(
     with cl.Controller(store, state_path=tmp_path) as controller:
         backend = controller.backend("b", volume_driver="file", file_root=f"{tmp_path}/volumes")
         connector = controller.local_connector(backend)
-        for _ in range(2):  # once to make connections
+        for _ in range(2):  # the first time opens connections
             volume = count("create", backend.create_volume, 1, name="a")
             count("get_by_id", controller.volume, volume.id)
             count("get_by_name", page, name="a")
@@ -92,8 +90,8 @@ def test_operations_take_so_many_statements_commits_and_pages(
     assert counted == COSTS
 
 
-#: Ways to a PostgreSQL server and back, of which each takes longer than most statements: the locks,
-#: a look at what is there, the intent's transaction, the result's, the end of the locks.
+#: Round trips to a PostgreSQL server, which take longer than most statements: acquire the locks,
+#: read current records, commit the intent, commit the result, release the locks.
 MESSAGES = {
     "create": 5,
     "get_by_id": 1,
@@ -106,7 +104,7 @@ MESSAGES = {
 }
 
 
-def test_operations_take_so_many_ways_to_a_server(tmp_path: Path, postgresql: Any) -> None:
+def test_costs_in_round_trips_to_a_server(tmp_path: Path, postgresql: Any) -> None:
     import psycopg2.extensions
     import sqlalchemy as sa
 
@@ -134,7 +132,7 @@ def test_operations_take_so_many_ways_to_a_server(tmp_path: Path, postgresql: An
         with cl.Controller(store, state_path=tmp_path) as controller:
             backend = controller.backend("b", volume_driver="file", file_root=f"{tmp_path}/volumes")
             connector = controller.local_connector(backend)
-            for _ in range(2):  # once to prepare the statements
+            for _ in range(2):  # the first time prepares the statements
                 volume = count("create", backend.create_volume, 1, name="a")
                 count("get_by_id", controller.volume, volume.id)
                 connection = count("connect", volume.connect, connector)
@@ -182,13 +180,14 @@ def _run(program: str, *arguments: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_an_attach_and_a_detach_of_a_file_start_no_program(tmp_path: Path) -> None:
+def test_attach_and_detach_of_a_file_run_no_program(tmp_path: Path) -> None:
     if os.geteuid() == 0 and not os.path.exists("/dev/loop-control"):
         pytest.skip("no /dev/loop-control here: modprobe loop")
     assert _run(ATTACH, str(tmp_path)) == [[], [], [], []]
 
 
-#: Modules that a fresh process has loaded, above a bare Python, and what it must not have loaded.
+#: The number of modules that a new process may load in addition to Python's, and modules that it
+#: must not load.
 MODULES = {
     "import cinderlib": (10, {"msgspec", "sqlite3", "logging", "json", "asyncio"}),
     "from cinderlib.node import Node; Node(state_path='x').connector_properties('local')": (
@@ -200,7 +199,7 @@ HEAVY = {"cinder", "os_brick", "eventlet", "tooz", "alembic", "oslo_config", "pk
 
 
 @pytest.mark.parametrize("program", MODULES)
-def test_a_start_loads_little(program: str) -> None:
+def test_imports_load_few_modules(program: str) -> None:
     most, heavy = MODULES[program]
     seen = "\nimport json, sys; print(json.dumps(list(sys.modules)))"
     loaded = set(_run(program + seen)) - set(_run(seen))
@@ -221,6 +220,6 @@ def test_a_listing_by_the_command_loads_no_driver(tmp_path: Path) -> None:
         "cli(arguments, standalone_mode=False)\n"
         "print(json.dumps(list(sys.modules)))"
     )
-    _run(program, str(configuration))  # makes the database, which takes Alembic
+    _run(program, str(configuration))  # creates the database, which needs Alembic
     loaded = _run(program, str(configuration))
     assert not {name.partition(".")[0] for name in loaded} & HEAVY

@@ -1,4 +1,5 @@
-"""What a controller says of its store, its state folder and what its backends need."""
+"""The controller's diagnosis of its store, its state folder and the requirements of its
+backends."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ def about(controller: cl.Controller, topic: str) -> list[Finding]:
     return [f for f in controller.diagnose() if f.check.startswith(topic)]
 
 
-def test_a_controller_with_nothing_wrong(controller: cl.Controller, backend: cl.Backend) -> None:
+def test_a_controller_without_problems(controller: cl.Controller, backend: cl.Backend) -> None:
     register(controller, "node-1", **connector("node-1"))
     register(controller, "node-2", **connector("node-2"))
     controller.persistence.set_key_value(cl.KeyValue("note", "of another program"))
@@ -33,7 +34,7 @@ def test_a_controller_with_nothing_wrong(controller: cl.Controller, backend: cl.
     assert controller.diagnose() == ()
 
 
-def test_hosts_that_share_a_name_on_the_storage_network(controller: cl.Controller) -> None:
+def test_hosts_that_share_an_initiator_name(controller: cl.Controller) -> None:
     same = "iqn.1993-08.org.debian:01:cloned"
     register(controller, "a", host="node-1", initiator=same, nqn="nqn.x:1", wwpns=["5001", "5002"])
     register(controller, "b", host="node-2", initiator=same.upper(), nqn="nqn.x:2", wwpns=["5003"])
@@ -84,7 +85,7 @@ def test_a_state_folder_that_others_can_write_to(controller: cl.Controller, tmp_
     assert (found.severity, found.commands) == ("warning", (f"chmod 700 {tmp_path / 'state'}",))
 
 
-def test_a_driver_that_lacks_something(
+def test_a_driver_without_its_dependencies(
     controller: cl.Controller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "bin").mkdir()
@@ -131,7 +132,7 @@ def test_the_volume_group_of_lvm(
         ({"lvm_type": "default", "target_helper": "fake"}, set()),
     ],
 )
-def test_what_lvm_needs_besides(
+def test_additional_requirements_of_lvm(
     controller: cl.Controller,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -169,6 +170,6 @@ def test_what_lvm_needs_besides(
         ),
     ],
 )
-def test_what_a_backend_needs_of_hosts(options: dict[str, Any], needed: set[str]) -> None:
+def test_requirements_of_a_backend_on_hosts(options: dict[str, Any], needed: set[str]) -> None:
     found = diagnosis.needed({"b": options})
     assert found == dict.fromkeys(needed, "backend b")

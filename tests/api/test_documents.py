@@ -1,4 +1,4 @@
-"""Documents of many volumes as a stream."""
+"""Streams of documents of many volumes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from cinderlib.persistence.base import Put
 from cinderlib.records import SnapshotRecord, VolumeRecord, new_id
 
 
-def test_each_volume_has_what_belongs_to_it(controller: cl.Controller, array: cl.Backend) -> None:
-    """On both sides of where one question ends and the next begins, and in what is left over."""
+def test_each_volume_has_its_snapshots_and_connections(
+    controller: cl.Controller, array: cl.Backend
+) -> None:
+    """Including the volumes around the border of two queries, and the volumes of the last query."""
     made = [array.create_volume(1, name=f"v{n}") for n in range(documents_out.TOGETHER + 3)]
     for volume in (made[0], made[documents_out.TOGETHER - 1], made[documents_out.TOGETHER + 1]):
         for number in range(2):
@@ -32,7 +34,7 @@ def test_each_volume_has_what_belongs_to_it(controller: cl.Controller, array: cl
     assert [controller.load(line) for line in lines] == made
 
 
-def test_a_damaged_snapshot_hides_nothing_else(tmp_path: Path) -> None:
+def test_a_damaged_snapshot_does_not_hide_others(tmp_path: Path) -> None:
     store = {"storage": "db", "connection": f"sqlite:///{tmp_path}/metadata.sqlite"}
     volumes = [
         VolumeRecord(id=new_id(), backend="b", size=1, host="h@b#p")

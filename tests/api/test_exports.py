@@ -1,4 +1,4 @@
-"""Exports that the storage lost, because it was restarted: made again as they are recorded."""
+"""Exports that the storage lost in a restart are restored from the store."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from api.test_connections import maps
 import cinderlib as cl
 
 
-def test_what_the_array_forgot_is_exported_and_mapped_again(array: cl.Backend, root: Path) -> None:
+def test_exports_that_the_array_lost_are_restored(array: cl.Backend, root: Path) -> None:
     shared = array.create_volume(1, multiattach=True)
     connections = [shared.connect(connector(host), attached_host=host) for host in "ab"]
     array.create_volume(1)
@@ -24,7 +24,7 @@ def test_what_the_array_forgot_is_exported_and_mapped_again(array: cl.Backend, r
     assert [c.conn_info for c in shared.connections] == [c.conn_info for c in connections]
 
 
-def test_what_is_exported_stays(array: cl.Backend, root: Path) -> None:
+def test_existing_exports_are_kept(array: cl.Backend, root: Path) -> None:
     volume = array.create_volume(1)
     connection = volume.connect(connector("a"))
     assert array.restore_exports() == [volume]

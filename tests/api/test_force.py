@@ -1,4 +1,4 @@
-"""Disconnecting by force from an array that does not unmap: nothing is forgotten."""
+"""Forced disconnect from an array that fails to unmap: the pending unmap is recorded."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NOTHING = {"exported": False, "hosts": []}
 
 @pytest.fixture
 def forced(stubborn: cl.Backend, root: Path) -> cl.Volume:
-    """A volume that was disconnected from alpha by force, and is still mapped for it."""
+    """A volume after a forced disconnect from alpha that left the mapping on the array."""
     volume = stubborn.create_volume(1, multiattach=True)
     connection = volume.connect(connector("alpha"))
     (root / ".stubborn").touch()
@@ -43,7 +43,7 @@ def forced(stubborn: cl.Backend, root: Path) -> cl.Volume:
     return volume
 
 
-def test_the_volume_is_free_and_the_mapping_is_known(
+def test_the_volume_is_available_and_the_mapping_is_recorded(
     forced: cl.Volume, stubborn: cl.Backend, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     forced.refresh()
@@ -59,9 +59,7 @@ def test_the_volume_is_free_and_the_mapping_is_known(
     assert stubborn.reconcile() == []
 
 
-def test_recovery_unmaps_it_when_it_is_asked_to(
-    forced: cl.Volume, stubborn: cl.Backend, root: Path
-) -> None:
+def test_recovery_unmaps_on_request(forced: cl.Volume, stubborn: cl.Backend, root: Path) -> None:
     (root / ".stubborn").unlink()
     (done,) = stubborn.controller.recover()
     assert (done.operation, done.outcome) == ("connection.unmap", "finished")
@@ -69,7 +67,7 @@ def test_recovery_unmaps_it_when_it_is_asked_to(
     assert stubborn.controller.recover() == []
 
 
-def test_another_host_gets_the_volume_and_the_first_loses_it(forced: cl.Volume, root: Path) -> None:
+def test_connecting_another_host_unmaps_the_first(forced: cl.Volume, root: Path) -> None:
     forced.connect(connector("beta"))
     assert maps(root, forced)["hosts"] == ["alpha", "beta"]
     (root / ".stubborn").unlink()
@@ -80,7 +78,7 @@ def test_another_host_gets_the_volume_and_the_first_loses_it(forced: cl.Volume, 
     assert maps(root, forced) == NOTHING
 
 
-def test_a_host_that_is_connected_again_is_not_cut_off(
+def test_a_reconnected_host_is_not_unmapped(
     forced: cl.Volume, stubborn: cl.Backend, root: Path
 ) -> None:
     again = forced.connect(connector("alpha"), instance_uuid="another")
@@ -95,7 +93,7 @@ def test_a_host_that_is_connected_again_is_not_cut_off(
 def test_deleting_the_volume_unmaps_it_first(
     forced: cl.Volume, stubborn: cl.Backend, root: Path
 ) -> None:
-    with pytest.raises(cl.errors.InvalidVolume):  # this array does not delete what is mapped
+    with pytest.raises(cl.errors.InvalidVolume):  # this array does not delete mapped volumes
         forced.delete()
     (root / ".stubborn").unlink()
     forced.delete()
@@ -104,16 +102,16 @@ def test_deleting_the_volume_unmaps_it_first(
     assert stubborn.controller.recover() == []
 
 
-def test_what_is_owed_goes_with_a_volume_that_can_be_deleted(
+def test_pending_unmaps_are_deleted_with_the_volume(
     forced: cl.Volume, stubborn: cl.Backend, root: Path
 ) -> None:
-    (root / f".{forced.name_in_storage}.maps").unlink()  # the array has dropped it
+    (root / f".{forced.name_in_storage}.maps").unlink()  # the array has removed the mapping
     forced.delete()
     assert stubborn.reconcile() == []
     assert stubborn.controller.recover() == []
 
 
-def test_no_key_is_kept_with_what_is_owed(forced: cl.Volume, tmp_path: Path) -> None:
+def test_pending_unmaps_contain_no_secrets(forced: cl.Volume, tmp_path: Path) -> None:
     from cinderlib.records import IntentRecord
 
     (intent,) = forced._controller.store.find(IntentRecord)

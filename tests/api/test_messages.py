@@ -1,4 +1,4 @@
-"""What a person is told who got something wrong."""
+"""Error messages for common mistakes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import cinderlib as cl
 
 
-def test_an_option_that_the_driver_itself_refuses_is_a_mistake_and_no_outage(
+def test_an_option_that_the_driver_refuses_is_a_configuration_error(
     controller: cl.Controller,
 ) -> None:
     with pytest.raises(cl.errors.ConfigurationError, match="'relative'") as caught:
@@ -21,13 +21,13 @@ def test_an_option_that_the_driver_itself_refuses_is_a_mistake_and_no_outage(
     assert not controller.backends
 
 
-def test_an_empty_connector_is_called_empty(backend: cl.Backend) -> None:
+def test_the_error_for_an_empty_connector(backend: cl.Backend) -> None:
     volume = backend.create_volume(1)
     with pytest.raises(cl.errors.InvalidConnector, match="is empty"):
         volume.connect({})
 
 
-def test_who_lacks_the_rights_is_told_so(tmp_path: Path) -> None:
+def test_the_error_for_missing_permissions(tmp_path: Path) -> None:
     program = (
         "import cinderlib as cl\n"
         "try:\n    cl.Node(root_helper='false').connector_properties('iscsi')\n"

@@ -1,6 +1,7 @@
-"""The public names of cinderlib 5.2.0, taken from it by ``data/cinderlib5/names.py``, against ours.
+"""Compares the public names of cinderlib 5.2.0 (from ``data/cinderlib5/names.py``) with this
+version.
 
-What is not here, or not the same, is in ``docs/moving-from-cinderlib5.md``.
+``docs/moving-from-cinderlib5.md`` must explain all differences.
 """
 
 from __future__ import annotations
@@ -26,28 +27,28 @@ DATA = ROOT / "tests" / "data" / "cinderlib5"
 NAMES = json.loads((DATA / "names.json").read_text())
 KINDS = ("Volume", "Snapshot", "Connection")
 
-#: What has another value here than in cinderlib 5.2.0 although all else is equal.
+#: Attributes whose value differs from cinderlib 5.2.0.
 OTHER_VALUES = {
-    # Known here, and not to cinderlib 5.
+    # cinderlib 5 did not set it.
     ("Volume", "attach_status"): "attached",
     ("Connection", "attach_status"): "attached",
 }
-#: What drivers fill in.
+#: Attributes that drivers set.
 A_DRIVERS = {"connection_info", "provider_auth", "progress"}
-#: When it happened, which cinderlib 5 did not record.
+#: Times, which cinderlib 5 did not record.
 TIMES = {"attach_time", "updated_at", "launched_at"}
 
 
 @pytest.fixture(scope="module")
 def page() -> set[str]:
-    """The names that the page explains: those in code."""
+    """The names that the page explains, which it shows as code."""
     text = (ROOT / "docs" / "moving-from-cinderlib5.md").read_text()
     return {name for code in re.findall(r"`([^`\n]+)`", text) for name in re.findall(r"\w+", code)}
 
 
 @pytest.fixture(scope="module")
 def resources(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """The same as names.py creates."""
+    """The same resources as names.py creates."""
     root = tmp_path_factory.mktemp("array")
     with cl.Controller(host="controller", state_path=root / "state") as controller:
         backend = controller.backend(
@@ -78,26 +79,26 @@ def resources(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, An
 
 
 def missing(names: list[str], thing: Any, page: set[str]) -> list[str]:
-    """The names that a thing does not have and that the page does not explain."""
+    """The names that an object lacks and the page does not explain."""
     return [name for name in names if not has(thing, name) and name not in page]
 
 
 def has(thing: Any, name: str) -> bool:
-    # What a backend does not have is looked for in its driver.
+    # hasattr() on the object would also find attributes of the driver.
     return hasattr(type(thing), name) or name in vars(thing)
 
 
 def unlike(before: list[list[Any]], function: Any) -> list[str]:
-    """What a call that cinderlib 5 takes would meet here."""
+    """The differences that a call for cinderlib 5 would encounter."""
     parameters = list(inspect.signature(function).parameters.values())
     now = {p.name: p for p in parameters}
     anything = {p.kind for p in parameters}
     if inspect.Parameter.VAR_POSITIONAL in anything:
-        return []  # passes everything on
+        return []  # accepts any arguments
     wrong = []
     for at, (name, kind, has_default) in enumerate(before):
         if kind == "VAR_KEYWORD":
-            # Which names it takes is checked at the call.
+            # The call itself checks these names.
             if inspect.Parameter.VAR_KEYWORD not in anything:
                 wrong.append(f"takes no **{name}")
         elif kind == "VAR_POSITIONAL":
@@ -126,7 +127,7 @@ def test_attributes_and_methods(kind: str, resources: dict[str, Any], page: set[
     for name, parameters in of_class["functions"].items():
         if not hasattr(type(thing), name) or kind == "KeyValue":
             continue
-        # Given through an object where the object is the first argument.
+        # Methods of the object are bound, so they have no first parameter.
         given = parameters[1:] if parameters and parameters[0][0] == "self" else parameters
         function = type(thing) if name == "__init__" else getattr(thing, name)
         found = [each for each in unlike(given, function) if each.split()[-1] not in page]
@@ -136,9 +137,7 @@ def test_attributes_and_methods(kind: str, resources: dict[str, Any], page: set[
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_passed_on_from_cinder(
-    kind: str, resources: dict[str, Any], page: set[str]
-) -> None:
+def test_attributes_from_cinder(kind: str, resources: dict[str, Any], page: set[str]) -> None:
     versioned, resource = NAMES[kind]["versioned"], resources[kind]
     fields = versioned["fields"]
     assert missing(list(fields), resource, page) == []
@@ -157,7 +156,7 @@ def test_what_is_passed_on_from_cinder(
             assert found == before, name
 
 
-def test_connection_info_has_what_it_had(resources: dict[str, Any]) -> None:
+def test_connection_info_has_the_keys_of_cinderlib5(resources: dict[str, Any]) -> None:
     before = NAMES["Connection"]["versioned"]["fields"]["connection_info"]
     found = resources["Connection"].connection_info
     assert found.keys() >= before.keys()
@@ -219,7 +218,7 @@ def test_other_names_are_set_and_read(kind: str, resources: dict[str, Any]) -> N
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_names_are_those_of_cinderlib5(tmp_path: Path) -> None:
-    """``names.json`` is what 5.2.0 itself says."""
+    """``names.json`` is the current output of names.py with 5.2.0."""
 
     def output(*command: str | Path, cwd: Path) -> str:
         return subprocess.run(

@@ -1,4 +1,4 @@
-"""A persistence class of cinderlib 5's kind that keeps JSON, and makes objects of it to give."""
+"""A persistence class for cinderlib 5 that stores JSON and returns objects."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ def test_a_volume_lives_in_a_persistence_that_keeps_documents(tmp_path: Path) ->
             controller.volume(volume.id)
 
 
-def test_an_operation_that_others_were_quicker_than_leaves_no_intent(tmp_path: Path) -> None:
-    """Such a persistence has no transactions: recovery would undo what another has made."""
+def test_an_operation_that_loses_a_race_leaves_no_intent(tmp_path: Path) -> None:
+    """Without transactions, recovery would otherwise undo the operation of another process."""
     persistence = Documents()
     with cl.Controller(persistence, state_path=tmp_path / "state") as controller:
         persistence.controller = controller

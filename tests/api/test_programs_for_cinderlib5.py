@@ -1,5 +1,5 @@
-"""What programs for cinderlib 5 touch besides the plain life of a volume: a CSI plug-in with a
-persistence of its own and nodes without a backend, and the public ways for private ones."""
+"""More of the API that programs for cinderlib 5 use: a CSI plug-in with its own persistence and
+nodes without a backend, and public replacements for private names."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def volume(array: cl.Backend) -> cl.Volume:
     )
 
 
-def test_the_backend_is_asked_for_its_driver(array: cl.Backend) -> None:
+def test_attributes_of_the_driver_are_available_on_the_backend(array: cl.Backend) -> None:
     array.driver.check_for_setup_error()
     assert isinstance(array.get_version(), str)
     assert array.supported is True
@@ -39,14 +39,14 @@ def test_the_backend_is_asked_for_its_driver(array: cl.Backend) -> None:
     assert array.pool_names == ("fast", "slow")
 
 
-def test_a_volume_has_its_specs_as_a_type(volume: cl.Volume) -> None:
+def test_a_volume_has_a_type_with_its_specs(volume: cl.Volume) -> None:
     assert volume.size == 2
     assert volume.volume_type is not None
     assert volume.volume_type.extra_specs == {"tier": "gold"}
     assert volume.volume_type_id == volume.id
 
 
-def test_metadata_is_set_in_public(volume: cl.Volume, controller: cl.Controller) -> None:
+def test_metadata_has_a_public_setter(volume: cl.Volume, controller: cl.Controller) -> None:
     volume.admin_metadata["deleted"] = "soon"
     volume.metadata = {"app": "web"}
     volume.save()
@@ -54,10 +54,10 @@ def test_metadata_is_set_in_public(volume: cl.Volume, controller: cl.Controller)
     assert (found.admin_metadata, found.metadata) == ({"deleted": "soon"}, {"app": "web"})
 
 
-def test_a_connection_row_is_added_and_removed_in_public(
+def test_connection_records_are_added_and_removed_with_public_methods(
     volume: cl.Volume, controller: cl.Controller
 ) -> None:
-    """As for each of several places on one host that a volume is published to."""
+    """For example when a host publishes a volume in several places."""
     first = volume.connect(connector("node-1"), attached_host="node-1")
     row = controller.Connection(
         volume.backend,
@@ -87,13 +87,13 @@ def test_a_connection_row_is_added_and_removed_in_public(
 
 
 def test_extra_attributes_of_a_program_stay_with_the_object(volume: cl.Volume) -> None:
-    """Such as the version that a store of the program's own has."""
+    """For example the version of a record in the program's own store."""
     volume.resource_version = "42"  # type: ignore[attr-defined]
     volume.refresh()
     assert volume.resource_version == "42"  # type: ignore[attr-defined]
 
 
-def test_a_node_without_the_backend_works_on_what_it_is_given(
+def test_a_node_without_the_backend_uses_the_stored_connection(
     volume: cl.Volume, tmp_path: Path
 ) -> None:
     connection = volume.connect(connector("node-1"), attached_host="node-1", mountpoint="/data")
@@ -110,7 +110,7 @@ def test_a_node_without_the_backend_works_on_what_it_is_given(
         assert node.volume(volume.id).connections == [loaded]
 
 
-def test_what_a_program_leaves_under_a_key(controller: cl.Controller, array: cl.Backend) -> None:
+def test_key_values_of_a_program(controller: cl.Controller, array: cl.Backend) -> None:
     persistence = array.controller.persistence
     persistence.set_key_value(objects.KeyValue("probe", "1"))
     assert list(persistence.get_key_values("probe")) == [cl.KeyValue("probe", "1")]
@@ -118,8 +118,8 @@ def test_what_a_program_leaves_under_a_key(controller: cl.Controller, array: cl.
     assert list(persistence.get_key_values("probe")) == []
 
 
-def test_options_come_as_text(controller: cl.Controller, root: Path) -> None:
-    """From a file that knows of no types."""
+def test_options_can_be_strings(controller: cl.Controller, root: Path) -> None:
+    """For example from a file without types."""
     options = {"reserved_percentage": "10", "use_multipath_for_image_xfer": "true"}
     backend = controller.backend("text", volume_driver=SHARED, file_root=str(root), **options)
     assert backend.config["reserved_percentage"] == 10
@@ -154,8 +154,8 @@ def test_a_new_object_does_not_overwrite_another(volume: cl.Volume, array: cl.Ba
     assert volume.name == "data"
 
 
-def test_a_store_whose_key_values_need_a_key(root: Path, tmp_path: Path) -> None:
-    """As a plug-in that follows the interface of cinderlib 5 to the letter."""
+def test_a_store_whose_key_values_require_a_key(root: Path, tmp_path: Path) -> None:
+    """For example a plug-in that implements exactly the interface of cinderlib 5."""
     persistence = DocumentStore(tmp_path / "documents")
     options = {"volume_driver": SHARED, "file_root": str(root)}
     with cl.Controller(persistence, state_path=tmp_path / "state") as controller:
@@ -163,7 +163,7 @@ def test_a_store_whose_key_values_need_a_key(root: Path, tmp_path: Path) -> None
         backend = controller.backend("array", **options)
         volume = backend.create_volume(1, name="data")
         connection = volume.connect(connector("node-1"))
-        # Its objects are made of documents, and are changed and saved.
+        # Its objects, which come from documents, can be changed and saved.
         (loaded,) = persistence.get_volumes(volume_id=volume.id)
         loaded.name = "other"
         assert "id" not in persistence.get_changed_fields(loaded)
@@ -175,7 +175,7 @@ def test_a_store_whose_key_values_need_a_key(root: Path, tmp_path: Path) -> None
         assert controller.store.get(KeyValueRecord, "probe") is not None
         with pytest.raises(cl.errors.Unsupported, match="needs a key"):
             controller.store.find(KeyValueRecord)
-        # A process that died in the middle of a disconnect.
+        # A process died during a disconnect.
         stored = controller.connection(connection.id)
         lock = f"volume:{volume.id}"
         controller.journal.begin(
@@ -195,7 +195,7 @@ def levels() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("levels")
-def test_options_for_logs_set_levels_and_say_what_has_no_effect(
+def test_log_options_set_levels_and_warn_about_options_without_effect(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     handlers = list(logging.root.handlers)

@@ -1,4 +1,4 @@
-"""A program is told how far long work is."""
+"""Progress reports of long operations to programs."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from cinderlib.persistence.base import Put
 from cinderlib.records import replace
 
 
-def test_recovery_tells_how_many_operations_are_settled(root: Path, tmp_path: Path) -> None:
-    told: list[cl.Progress] = []
+def test_recovery_reports_the_number_of_settled_operations(root: Path, tmp_path: Path) -> None:
+    reports: list[cl.Progress] = []
     with cl.Controller(
-        progress=told.append, recover=False, state_path=tmp_path / "state"
+        progress=reports.append, recover=False, state_path=tmp_path / "state"
     ) as controller:
         backend = controller.backend("here", volume_driver="file", file_root=str(root))
         volumes = [backend.create_volume(1) for _ in range(3)]
@@ -30,5 +30,5 @@ def test_recovery_tells_how_many_operations_are_settled(root: Path, tmp_path: Pa
             )
             controller.store.apply(Put(intent))
         assert [each.outcome for each in controller.recover()] == ["finished"] * 3
-        assert told == [cl.Progress(done, 3, "operations") for done in range(3)]
+        assert reports == [cl.Progress(done, 3, "operations") for done in range(3)]
         assert backend.volumes == []

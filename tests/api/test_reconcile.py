@@ -1,4 +1,4 @@
-"""Reconciliation: what is named, what is put right, and what is never touched."""
+"""Reconciliation: reported, repaired and preserved resources."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord, ne
 
 FOREIGN = "aaaaaaaa-0000-4000-8000-000000000001"
 DATA = b"somebody's data"
-#: Seconds; only what hangs meets it.
+#: A timeout in seconds for processes that hang.
 PATIENCE = 300
 
 
@@ -37,7 +37,7 @@ def put(root: Path, name: str) -> Path:
 
 @pytest.fixture
 def on_disk(tmp_path: Path, root: Path) -> Callable[..., cl.Controller]:
-    """Opens controllers on one store and one folder."""
+    """A function that opens a controller with the test's store on disk."""
 
     def opened(**options: Any) -> cl.Controller:
         controller = cl.Controller(
@@ -52,7 +52,7 @@ def on_disk(tmp_path: Path, root: Path) -> Callable[..., cl.Controller]:
 
 
 def in_a_process(tmp_path: Path, root: Path, code: str) -> subprocess.Popen[str]:
-    """A program with a controller on the store of ``on_disk``."""
+    """Start a program with a controller that uses the store of ``on_disk``."""
     start = f"""
 import os
 import cinderlib as cl
@@ -71,7 +71,7 @@ from cinderlib.drivers.file.driver import FileDriver
     )
 
 
-def test_what_is_in_order_is_no_finding(array: cl.Backend, backend: cl.Backend) -> None:
+def test_a_consistent_backend_has_no_findings(array: cl.Backend, backend: cl.Backend) -> None:
     volume = array.create_volume(1, multiattach=True)
     volume.create_snapshot()
     volume.connect(connector("alpha"))
@@ -82,7 +82,7 @@ def test_what_is_in_order_is_no_finding(array: cl.Backend, backend: cl.Backend) 
         assert found(backend, repair=True) == []
 
 
-def test_orphans_are_named_and_removed_by_their_id_alone(backend: cl.Backend, root: Path) -> None:
+def test_orphans_are_listed_and_removed_only_by_id(backend: cl.Backend, root: Path) -> None:
     kept = backend.create_volume(1)
     others = ["image.raw", "volume-backup", f"volume-{FOREIGN}.deleted", f"my-volume-{FOREIGN}"]
     for name in others:
@@ -114,7 +114,7 @@ def test_orphans_are_named_and_removed_by_their_id_alone(backend: cl.Backend, ro
     assert [v.id for v in backend.volumes] == [kept.id]
 
 
-def test_what_another_backend_or_store_has_on_the_same_storage(
+def test_volumes_of_other_backends_and_stores_are_not_orphans(
     controller: cl.Controller, backend: cl.Backend, root: Path, tmp_path: Path
 ) -> None:
     beside = controller.backend("beside", volume_driver="file", file_root=str(root))
@@ -127,9 +127,7 @@ def test_what_another_backend_or_store_has_on_the_same_storage(
         assert theirs.name_in_storage in files(root)
 
 
-def test_what_the_storage_has_lost_is_forgotten_by_its_id_alone(
-    backend: cl.Backend, root: Path
-) -> None:
+def test_records_of_missing_volumes_are_removed_only_by_id(backend: cl.Backend, root: Path) -> None:
     volume = backend.create_volume(1)
     snapshot = volume.create_snapshot()
     for name in files(root):
@@ -149,7 +147,7 @@ def test_what_the_storage_has_lost_is_forgotten_by_its_id_alone(
     assert (backend.volumes, list(backend.controller.snapshots())) == ([], [])
 
 
-def test_what_is_in_order_is_not_removed(backend: cl.Backend, root: Path) -> None:
+def test_consistent_volumes_are_not_removed(backend: cl.Backend, root: Path) -> None:
     volume = backend.create_volume(1)
     put(root, f"volume-{FOREIGN}")
     with pytest.raises(cl.errors.InvalidInput, match="delete"):
@@ -158,7 +156,7 @@ def test_what_is_in_order_is_not_removed(backend: cl.Backend, root: Path) -> Non
     assert found(backend, remove=FOREIGN) == [("orphan", "volume", FOREIGN, "removed")]
 
 
-def test_a_connected_volume_that_is_lost_is_not_forgotten(array: cl.Backend, root: Path) -> None:
+def test_the_record_of_a_connected_missing_volume_is_kept(array: cl.Backend, root: Path) -> None:
     volume = array.create_volume(1)
     connection = volume.connect(connector("alpha"))
     (root / volume.name_in_storage).unlink()
@@ -220,10 +218,10 @@ controller.volume("{volume.id}").clone(id="{FOREIGN}")
         assert [v.id for v in backend.volumes] == [volume.id]
 
 
-def test_what_runs_meanwhile_is_no_finding(
+def test_running_operations_are_not_findings(
     on_disk: Callable[..., cl.Controller], tmp_path: Path, root: Path
 ) -> None:
-    """Another process makes and deletes volumes and snapshots and connects them."""
+    """Another process creates, connects and deletes volumes and snapshots meanwhile."""
     with on_disk() as controller:
         backend = controller.backends["here"]
         code = """
@@ -250,7 +248,7 @@ print("done")
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before the driver", "after the driver"])
-def test_a_create_that_takes_long_is_no_finding(
+def test_a_slow_create_is_not_a_finding(
     backend: cl.Backend, root: Path, monkeypatch: pytest.MonkeyPatch, after: bool
 ) -> None:
     from cinderlib.drivers.file.driver import FileDriver
@@ -281,7 +279,7 @@ def test_a_create_that_takes_long_is_no_finding(
     assert files(root) == [f"volume-{FOREIGN}"]
 
 
-def test_states_that_nobody_works_on(backend: cl.Backend, root: Path) -> None:
+def test_stale_states_are_findings(backend: cl.Backend, root: Path) -> None:
     store = backend.controller.store
     volumes = [backend.create_volume(1) for _ in range(3)]
     statuses = ["creating", "error_deleting", "error"]
@@ -303,7 +301,7 @@ def test_states_that_nobody_works_on(backend: cl.Backend, root: Path) -> None:
     assert found(backend) == []
 
 
-def test_a_status_that_the_connections_belie(array: cl.Backend) -> None:
+def test_a_status_that_contradicts_the_connections(array: cl.Backend) -> None:
     store = array.controller.store
     connected, free = array.create_volume(1), array.create_volume(1)
     connected.connect(connector("alpha"))
@@ -318,7 +316,7 @@ def test_a_status_that_the_connections_belie(array: cl.Backend) -> None:
     assert found(array) == []
 
 
-def test_records_of_a_volume_that_the_store_has_lost(array: cl.Backend, root: Path) -> None:
+def test_records_of_a_volume_without_its_record(array: cl.Backend, root: Path) -> None:
     store = array.controller.store
     volume = array.create_volume(1)
     snapshot = volume.create_snapshot()
@@ -338,7 +336,7 @@ def test_records_of_a_volume_that_the_store_has_lost(array: cl.Backend, root: Pa
     assert found(array) == []
 
 
-def test_a_snapshot_that_only_its_record_is_left_of(backend: cl.Backend, root: Path) -> None:
+def test_a_snapshot_that_is_missing_on_the_storage(backend: cl.Backend, root: Path) -> None:
     volume = backend.create_volume(1)
     snapshot = volume.create_snapshot()
     backend.controller.store.apply(Remove(VolumeRecord, volume.id))
@@ -350,7 +348,7 @@ def test_a_snapshot_that_only_its_record_is_left_of(backend: cl.Backend, root: P
     assert found(backend) == []
 
 
-def test_a_connection_of_a_volume_that_nobody_has_goes_by_itself(array: cl.Backend) -> None:
+def test_a_connection_without_its_volume_is_removed(array: cl.Backend) -> None:
     store = array.controller.store
     volume = array.create_volume(1)
     connection = volume.connect(connector("alpha"))
@@ -363,7 +361,7 @@ def test_a_connection_of_a_volume_that_nobody_has_goes_by_itself(array: cl.Backe
     assert found(array) == []
 
 
-def test_a_damaged_record_is_named_and_its_volume_is_no_orphan(
+def test_a_damaged_record_is_a_finding_and_its_volume_is_not_an_orphan(
     on_disk: Callable[..., cl.Controller], tmp_path: Path, root: Path
 ) -> None:
     with on_disk() as controller:
@@ -401,7 +399,7 @@ def test_a_volume_with_a_damaged_connection_or_snapshot_is_not_deleted(
         }
 
 
-def test_what_a_killed_process_left_half_made(backend: cl.Backend, root: Path) -> None:
+def test_partial_volumes_of_a_killed_process(backend: cl.Backend, root: Path) -> None:
     name = f".volume-{FOREIGN}.0123456789abcdef.part"
     put(root, name)
     (discrepancy,) = backend.reconcile()
@@ -426,7 +424,7 @@ def test_a_storage_that_does_not_answer(
     assert backend.volumes == [volume]
 
 
-def test_a_driver_that_can_only_look_for_names(
+def test_a_driver_that_can_only_find_volumes_by_name(
     backend: cl.Backend, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from cinderlib.drivers.file.driver import FileDriver

@@ -1,4 +1,4 @@
-"""Whose interrupted operations recovery settles, and whose it leaves alone."""
+"""Recovery settles interrupted operations, and skips those of running processes and other hosts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cinderlib.records import IntentRecord, Owner, VolumeRecord, replace
 
 @pytest.fixture
 def controller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """On SQLite in a folder that other hosts may have mounted, which do not see its locks."""
+    """A controller with SQLite in a folder that other hosts may mount, without seeing its locks."""
     monkeypatch.setattr(filesystems, "is_of_one_kernel", lambda folder: False)
     store = {"storage": "db", "connection": f"sqlite:///{tmp_path}/store.sqlite"}
     with cl.Controller(store, state_path=tmp_path / "state", lock_timeout=0.1) as controller:
@@ -30,7 +30,7 @@ def controller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def interrupted(
     backend: cl.Backend, who: Owner, operation: str = "volume.create"
 ) -> tuple[cl.Volume, IntentRecord]:
-    """A volume whose creation was begun by a process, and never ended."""
+    """A volume that a process began to create and never finished."""
     volume = backend.create_volume(1)
     store = backend.controller.store
     record = store.get(VolumeRecord, volume.id)
@@ -52,25 +52,25 @@ ELSEWHERE = Owner(host="elsewhere", boot_id="1", pid=1, start_time=1)
 BEFORE_THE_BOOT = Owner(host=ME.host, boot_id="earlier", pid=ME.pid, start_time=ME.start_time)
 
 
-def test_what_was_begun_before_the_boot_is_settled(backend: cl.Backend, root: Path) -> None:
-    """Its process id may be another's by now."""
+def test_operations_from_before_the_boot_are_settled(backend: cl.Backend, root: Path) -> None:
+    """Another process may have its process ID now."""
     volume, _ = interrupted(backend, BEFORE_THE_BOOT)
-    (told,) = backend.controller.recover()
-    assert (told.resource_id, told.outcome) == (volume.id, "undone")
+    (result,) = backend.controller.recover()
+    assert (result.resource_id, result.outcome) == (volume.id, "undone")
     assert (backend.volumes, files(root)) == ([], [])
 
 
-def test_what_was_begun_on_another_host_is_left_to_it(backend: cl.Backend, root: Path) -> None:
+def test_operations_of_another_host_are_skipped(backend: cl.Backend, root: Path) -> None:
     volume, intent = interrupted(backend, ELSEWHERE)
-    (told,) = backend.controller.recover()
-    assert (told.outcome, "elsewhere" in told.reason) == ("skipped", True)
+    (result,) = backend.controller.recover()
+    assert (result.outcome, "elsewhere" in result.reason) == ("skipped", True)
     with pytest.raises(cl.errors.Busy, match="on elsewhere and may still run"):
         volume.delete()
     assert backend.controller.store.find(IntentRecord)[0].id == intent.id
     assert files(root) == [volume.name_in_storage]
 
 
-def test_what_runs_is_left_alone(backend: cl.Backend, root: Path) -> None:
+def test_running_operations_are_left_alone(backend: cl.Backend, root: Path) -> None:
     volume, intent = interrupted(backend, ME)
     held, asked = threading.Event(), threading.Event()
 
@@ -83,26 +83,26 @@ def test_what_runs_is_left_alone(backend: cl.Backend, root: Path) -> None:
     thread.start()
     held.wait()
     try:
-        (told,) = backend.controller.recover()
+        (result,) = backend.controller.recover()
     finally:
         asked.set()
         thread.join()
-    assert (told.outcome, told.reason) == ("skipped", "it is running")
+    assert (result.outcome, result.reason) == ("skipped", "it is running")
     assert files(root) == [volume.name_in_storage]
-    (told,) = backend.controller.recover()
-    assert told.outcome == "undone"
+    (result,) = backend.controller.recover()
+    assert result.outcome == "undone"
 
 
-def test_what_a_newer_version_began_is_left_to_it(backend: cl.Backend, root: Path) -> None:
+def test_operations_of_a_newer_version_are_skipped(backend: cl.Backend, root: Path) -> None:
     volume, intent = interrupted(backend, BEFORE_THE_BOOT, "volume.transmute")
-    (told,) = backend.controller.recover()
-    assert told.outcome == "failed"
-    assert "does not know the operation 'volume.transmute'" in told.reason
+    (result,) = backend.controller.recover()
+    assert result.outcome == "failed"
+    assert "does not know the operation 'volume.transmute'" in result.reason
     assert backend.controller.store.find(IntentRecord)[0].id == intent.id
     assert files(root) == [volume.name_in_storage]
 
 
-#: Calls, and the driver's method in which Control-C comes, when its work is done.
+#: Calls, and the driver's method at the end of which Control-C is pressed.
 INTERRUPTED: dict[str, tuple[str, Callable[[cl.Volume], Any]]] = {
     "create": ("create_volume", lambda volume: volume.backend.create_volume(1)),
     "clone": ("create_cloned_volume", lambda volume: volume.clone()),
@@ -120,10 +120,10 @@ INTERRUPTED: dict[str, tuple[str, Callable[[cl.Volume], Any]]] = {
 
 
 @pytest.mark.parametrize("call", INTERRUPTED)
-def test_what_control_c_interrupts_is_settled_by_recover(
+def test_recover_settles_operations_interrupted_by_control_c(
     backend: cl.Backend, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    from cinderlib.drivers.file.driver import FileDriver  # of Cinder, which the backend has loaded
+    from cinderlib.drivers.file.driver import FileDriver  # after Cinder is loaded
 
     method, ask = INTERRUPTED[call]
     volume = backend.create_volume(1)
@@ -138,8 +138,8 @@ def test_what_control_c_interrupts_is_settled_by_recover(
         patch.setattr(FileDriver, method, interrupted)
         with pytest.raises(KeyboardInterrupt):
             ask(volume)
-    told = backend.controller.recover()
-    assert {each.outcome for each in told} <= {"finished", "undone"}
+    result = backend.controller.recover()
+    assert {each.outcome for each in result} <= {"finished", "undone"}
     assert backend.controller.store.find(IntentRecord) == []
     statuses = {each.status for each in [*backend.volumes, *volume.snapshots]}
     assert statuses <= {"available"}
@@ -149,19 +149,20 @@ def test_what_control_c_interrupts_is_settled_by_recover(
         left.delete()
 
 
-def test_what_loading_a_backend_has_settled_is_told_by_recover_once(
+def test_recover_reports_once_what_loading_a_backend_settled(
     backend: cl.Backend, root: Path, tmp_path: Path
 ) -> None:
     volume, _ = interrupted(backend, BEFORE_THE_BOOT)
     store = {"storage": "db", "connection": f"sqlite:///{tmp_path}/store.sqlite"}
     with cl.Controller(store, state_path=tmp_path / "state") as controller:
         controller.backend("here", volume_driver="file", file_root=str(root))
-        (told,) = controller.recover()
-        assert (told.resource_id, told.outcome) == (volume.id, "undone")
+        (result,) = controller.recover()
+        assert (result.resource_id, result.outcome) == (volume.id, "undone")
         assert controller.recover() == []
 
 
-#: Verbs that begin nothing when they are asked again; attach looks whether the device is there.
+#: Operations that begin no intent when they are repeated. Attach is not among them: it checks the
+#: device again.
 TWICE: dict[str, Callable[[cl.Volume], Callable[[], Any]]] = {
     "delete a volume": lambda volume: volume.delete,
     "delete a snapshot": lambda volume: volume.create_snapshot().delete,
@@ -180,7 +181,7 @@ def _mapped(volume: cl.Volume) -> cl.Connection:
 
 
 @pytest.mark.parametrize("verb", TWICE)
-def test_what_is_asked_twice_is_done_once(
+def test_a_repeated_operation_begins_no_intent(
     backend: cl.Backend, monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
     volume = backend.create_volume(1)

@@ -1,6 +1,6 @@
-"""What is refused because of what is there, with the code that a CSI plug-in hands on.
+"""Requests that are refused in the current state, with the error code for a CSI plug-in.
 
-``docs/csi.md`` lists the conditions with the tests of each, here and elsewhere.
+``docs/csi.md`` lists the conditions and their tests, in this module and others.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from cinderlib.persistence.base import Put
 from cinderlib.records import VolumeRecord, replace
 
 
-def test_sizes_that_no_volume_can_have(backend: cl.Backend, root: Path) -> None:
+def test_invalid_sizes_are_refused(backend: cl.Backend, root: Path) -> None:
     for size in (0, -1, 2**31, float("inf"), float("nan")):
         with pytest.raises(cl.errors.OutOfRange):
             backend.create_volume(size)
     assert files(root) == []
 
 
-def test_sizes_below_what_is_there(backend: cl.Backend) -> None:
+def test_sizes_below_the_current_size_are_refused(backend: cl.Backend) -> None:
     volume = backend.create_volume(2)
     snapshot = volume.create_snapshot()
     for ask in (
@@ -38,7 +38,7 @@ def test_sizes_below_what_is_there(backend: cl.Backend) -> None:
     assert backend.volumes == [volume]
 
 
-def test_what_is_gone_cannot_be_used(backend: cl.Backend, root: Path) -> None:
+def test_deleted_resources_cannot_be_used(backend: cl.Backend, root: Path) -> None:
     volume, other = backend.create_volume(1), backend.create_volume(1)
     snapshot = other.create_snapshot()
     volume.delete()
@@ -60,7 +60,7 @@ def test_what_is_gone_cannot_be_used(backend: cl.Backend, root: Path) -> None:
     assert files(root) == [other.name_in_storage]
 
 
-def test_looking_up_what_is_not_there(controller: cl.Controller, backend: cl.Backend) -> None:
+def test_unknown_resources_are_not_found(controller: cl.Controller, backend: cl.Backend) -> None:
     unknown = str(uuid.uuid4())
     with pytest.raises(cl.errors.VolumeNotFound):
         controller.volume(unknown)
@@ -70,7 +70,7 @@ def test_looking_up_what_is_not_there(controller: cl.Controller, backend: cl.Bac
         controller.connection(unknown)
 
 
-def test_a_snapshot_of_another_volume_has_the_id(backend: cl.Backend) -> None:
+def test_an_id_of_another_volumes_snapshot_is_refused(backend: cl.Backend) -> None:
     first, second = backend.create_volume(1), backend.create_volume(1)
     snapshot = first.create_snapshot("kept")
     assert first.create_snapshot("kept", id=snapshot.id).changed is False
@@ -80,8 +80,8 @@ def test_a_snapshot_of_another_volume_has_the_id(backend: cl.Backend) -> None:
     assert second.snapshots == []
 
 
-def test_another_works_on_the_volume(tmp_path: Path) -> None:
-    """Another thread, process or host: who waits is refused after ``lock_timeout``."""
+def test_a_busy_volume_is_refused_after_the_lock_timeout(tmp_path: Path) -> None:
+    """Busy with an operation of another thread, process or host."""
     store = {"storage": "db", "connection": f"sqlite:///{tmp_path}/store.sqlite"}
     state = tmp_path / "state"
     with (
@@ -121,7 +121,7 @@ def test_another_works_on_the_volume(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("status", ["error", "maintenance"])
-def test_a_volume_in_no_state_to_be_used(
+def test_volumes_in_an_unusable_state_are_refused(
     controller: cl.Controller, backend: cl.Backend, status: str
 ) -> None:
     volume = backend.create_volume(1)

@@ -1,4 +1,4 @@
-"""Drivers that refuse, lack a method or cannot tell: nothing is lost and nothing gets stuck."""
+"""Drivers that refuse an operation or lack a method: records stay correct and volumes usable."""
 
 from __future__ import annotations
 
@@ -39,11 +39,13 @@ def statuses(backend: cl.Backend) -> list[str]:
     return found + [each.status for volume in backend.volumes for each in volume.snapshots]
 
 
-# --- deleting ------------------------------------------------------------------------------------
+# --- delete --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("busy", ["VolumeIsBusy", "VolumeAttached", "NotImplementedError"])
-def test_volume_that_is_not_deleted_is_as_before(load: Load, play: Played, busy: str) -> None:
+def test_a_volume_that_the_driver_does_not_delete_is_unchanged(
+    load: Load, play: Played, busy: str
+) -> None:
     backend = load("StubDriver")
     from cinder import exception
 
@@ -73,7 +75,7 @@ def test_volume_that_is_not_deleted_is_as_before(load: Load, play: Played, busy:
     assert play.storage == {}
 
 
-def test_snapshot_that_is_not_deleted_is_as_before(load: Load, play: Played) -> None:
+def test_a_snapshot_that_the_driver_does_not_delete_is_unchanged(load: Load, play: Played) -> None:
     backend = load("StubDriver")
     from cinder import exception
 
@@ -132,11 +134,11 @@ def test_file_in_use_is_not_deleted_and_stays_usable(backend: cl.Backend, root: 
     volume.delete()
 
 
-# --- reverting -----------------------------------------------------------------------------------
+# --- revert --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["BareDriver", "StubDriver"])
-def test_revert_that_the_driver_does_not_have(load: Load, play: Played, kind: str) -> None:
+def test_revert_with_a_driver_that_does_not_support_it(load: Load, play: Played, kind: str) -> None:
     backend = load(kind)
     volume = backend.create_volume(1)
     snapshot = volume.create_snapshot()
@@ -165,7 +167,9 @@ def test_revert_to_the_newest_snapshot_only(load: Load, play: Played) -> None:
     assert play.calls.count("revert_to_snapshot") == 2
 
 
-def test_revert_to_any_snapshot_where_the_newer_ones_stay(backend: cl.Backend, root: Path) -> None:
+def test_revert_to_any_snapshot_if_newer_snapshots_are_kept(
+    backend: cl.Backend, root: Path
+) -> None:
     volume = backend.create_volume(1)
     first, second = volume.create_snapshot(), volume.create_snapshot()
     volume.revert_to_snapshot(first)
@@ -173,11 +177,11 @@ def test_revert_to_any_snapshot_where_the_newer_ones_stay(backend: cl.Backend, r
     assert len(list(root.glob("snapshot-*"))) == 2
 
 
-# --- reconciling ---------------------------------------------------------------------------------
+# --- reconcile -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["BareDriver", "StubDriver", "PartialDriver", "AskableDriver"])
-def test_no_live_volume_is_missing(load: Load, play: Played, kind: str) -> None:
+def test_existing_volumes_are_never_reported_missing(load: Load, play: Played, kind: str) -> None:
     backend = load(kind)
     volume = backend.create_volume(1, name="precious")
     snapshot = volume.create_snapshot("monday")
@@ -201,9 +205,7 @@ def test_no_live_volume_is_missing(load: Load, play: Played, kind: str) -> None:
     assert len(backend.volumes) == 3
 
 
-def test_volume_that_is_gone_is_not_declared_missing_without_evidence(
-    load: Load, play: Played
-) -> None:
+def test_a_volume_is_not_reported_missing_without_evidence(load: Load, play: Played) -> None:
     backend = load("AskableDriver")
     volume = backend.create_volume(1, name="gone")
     play.storage.clear()
@@ -214,10 +216,10 @@ def test_volume_that_is_gone_is_not_declared_missing_without_evidence(
     assert backend.reconcile() == []
 
 
-def test_volume_that_a_listing_leaves_out_by_mistake_is_asked_for_by_name(
+def test_a_volume_that_the_listing_omits_is_searched_by_name(
     load: Load, play: Played, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """RBD leaves out the images that it cannot open just now."""
+    """RBD does not list images that it temporarily cannot open."""
     backend = load("AskableDriver")
     from api.played_drivers import AskableDriver
 
@@ -231,7 +233,7 @@ def test_volume_that_a_listing_leaves_out_by_mistake_is_asked_for_by_name(
     assert [volume.id for volume in backend.volumes] == [there.id]
 
 
-# --- connecting ----------------------------------------------------------------------------------
+# --- connect -------------------------------------------------------------------------------------
 
 
 def failures() -> dict[str, BaseException]:
@@ -257,7 +259,7 @@ def test_failed_connect_is_undone(
     with pytest.raises((errors.DriverError, KeyboardInterrupt)):
         volume.connect(connector("alpha"))
     undone = [call for call in play.calls if call in ("terminate_connection", "remove_export")]
-    if (step, failure) == ("create_export", "refused"):  # as in Cinder
+    if (step, failure) == ("create_export", "refused"):  # like Cinder
         assert undone == []
     else:
         assert undone[-1] == "remove_export"
@@ -274,10 +276,10 @@ def test_failed_connect_is_undone(
 
 @pytest.mark.parametrize("way", ["again", "another host", "delete", "recover", "reconcile"])
 @pytest.mark.parametrize("failure", ["refused", "timed out"])
-def test_undoing_that_fails_too_blocks_nothing(
+def test_a_failed_undo_does_not_block_the_volume(
     load: Load, play: Played, failure: str, way: str
 ) -> None:
-    """What LIO does: it fails to unmap what was never mapped."""
+    """LIO, for example, fails to unmap a volume that was not mapped."""
     backend = load("StubDriver")
     volume = backend.create_volume(1)
     play.fails["initialize_connection"] = failures()[failure]
@@ -306,9 +308,7 @@ def test_undoing_that_fails_too_blocks_nothing(
 
 
 @pytest.mark.parametrize("way", ["again", "disconnect", "reconcile"])
-def test_connection_that_an_older_version_left_half_made(
-    load: Load, play: Played, way: str
-) -> None:
+def test_an_incomplete_connection_of_an_older_version(load: Load, play: Played, way: str) -> None:
     backend = load("StubDriver")
     volume = backend.create_volume(1)
     connection = volume.connect(connector("alpha"))
@@ -329,9 +329,7 @@ def test_connection_that_an_older_version_left_half_made(
     volume.delete()
 
 
-def test_connect_over_one_whose_disconnect_failed_keeps_it_when_it_fails(
-    load: Load, play: Played
-) -> None:
+def test_a_failed_reconnect_keeps_the_connection(load: Load, play: Played) -> None:
     backend = load("StubDriver")
     volume = backend.create_volume(1)
     connection = volume.connect(connector("alpha"))
@@ -349,7 +347,7 @@ def test_connect_over_one_whose_disconnect_failed_keeps_it_when_it_fails(
     assert (play.exported, play.mapped) == (set(), set())
 
 
-def test_second_host_that_cannot_connect_leaves_the_first(load: Load, play: Played) -> None:
+def test_a_failed_connect_of_a_second_host_keeps_the_first(load: Load, play: Played) -> None:
     backend = load("StubDriver")
     volume = backend.create_volume(1, multiattach=True)
     volume.connect(connector("alpha"))
@@ -362,10 +360,10 @@ def test_second_host_that_cannot_connect_leaves_the_first(load: Load, play: Play
     assert "remove_export" not in play.calls
 
 
-# --- extending -----------------------------------------------------------------------------------
+# --- extend --------------------------------------------------------------------------------------
 
 
-def test_extend_whose_target_was_not_updated_has_grown(
+def test_an_extend_that_does_not_update_the_target_succeeds(
     load: Load, play: Played, caplog: pytest.LogCaptureFixture
 ) -> None:
     backend = load("StubDriver")
@@ -413,11 +411,11 @@ def test_refused_extend_changes_nothing(load: Load, play: Played) -> None:
     assert (volume.status, volume.size, volume.previous_status) == ("available", 1, None)
 
 
-# --- sizes that cannot be ------------------------------------------------------------------------
+# --- impossible sizes ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("pool", [{}, {"thin_provisioning_support": True}])
-def test_size_that_no_pool_can_hold_leaves_nothing(
+def test_a_size_larger_than_all_pools_leaves_no_record(
     load: Load, play: Played, pool: dict[str, bool]
 ) -> None:
     play.pool.update(pool, max_over_subscription_ratio="20.0")
@@ -443,14 +441,14 @@ def test_size_that_no_pool_can_hold_leaves_nothing(
 
 
 @pytest.mark.parametrize("capacity", [0, "infinite", "unknown", float("inf"), None])
-def test_pool_that_does_not_report_its_capacity_limits_nothing(
+def test_a_pool_without_a_reported_capacity_has_no_limit(
     load: Load, play: Played, capacity: object
 ) -> None:
     play.pool["total_capacity_gb"] = capacity
     load("StubDriver").create_volume(9999999)
 
 
-def test_create_that_can_never_succeed_leaves_no_record(load: Load, play: Played) -> None:
+def test_a_create_that_can_never_succeed_leaves_no_record(load: Load, play: Played) -> None:
     import errno
 
     backend = load("StubDriver")
@@ -468,7 +466,9 @@ def test_create_that_can_never_succeed_leaves_no_record(load: Load, play: Played
     assert f"cinderlib volume delete {left.id}" in caught.value.__notes__[-1]
 
 
-def test_create_that_can_succeed_later_says_what_is_left(load: Load, play: Played) -> None:
+def test_a_create_that_can_succeed_later_reports_the_remaining_record(
+    load: Load, play: Played
+) -> None:
     backend = load("StubDriver")
     play.fails["create_volume"] = RuntimeError("out of order")
     with pytest.raises(errors.DriverError, match="out of order") as caught:
@@ -487,7 +487,7 @@ def test_file_larger_than_its_filesystem_can_hold(backend: cl.Backend, root: Pat
     assert (backend.volumes, list(root.glob("volume-*"))) == ([], [])
 
 
-# --- storage that cannot be reached --------------------------------------------------------------
+# --- unreachable storage -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("library", ["socket", "urllib3", "requests", "text"])
@@ -511,7 +511,7 @@ def test_refused_connection_is_not_a_timeout(load: Load, play: Played, library: 
             socket.create_connection(("127.0.0.1", port))
     except Exception as exc:
         failure = exc
-    if library == "text":  # what drivers do that keep the message only
+    if library == "text":  # some drivers keep only the message
         failure = RuntimeError(f"Bad answer: {failure}")
     play.fails["create_volume"] = failure
     with pytest.raises(errors.DriverError, match="Connection refused") as caught:
@@ -520,7 +520,7 @@ def test_refused_connection_is_not_a_timeout(load: Load, play: Played, library: 
     assert caught.value.retryable
 
 
-def test_driver_that_hides_the_cause_does_not_hide_it_here(load: Load, play: Played) -> None:
+def test_the_cause_that_a_driver_hides_is_reported(load: Load, play: Played) -> None:
     backend = load("StubDriver")
     failure = RuntimeError("The login failed")
     failure.__cause__ = ConnectionRefusedError(111, "Connection refused")

@@ -1,5 +1,5 @@
-"""Processes that share a SQLite file exclude each other, however each of them looks at it: from
-another folder, by another name, with other folders for state, in another namespace."""
+"""Processes that share a SQLite file exclude each other, even if they open it from another folder,
+by another name, with another state folder, or in another namespace."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make na
 
 @dataclasses.dataclass
 class Way:
-    """How another process comes to the store.
+    """How another process opens the store.
 
-    :ivar connection: with the folder of the test as ``{folder}``.
-    :ivar command: is run first, in the same namespaces.
+    :ivar connection: the URL, with ``{folder}`` for the folder of the test.
+    :ivar command: runs first, in the same namespaces.
     """
 
     connection: str = "sqlite:///{folder}/store.sqlite"
@@ -44,7 +44,7 @@ class Way:
     command: str = "true"
 
 
-#: The others of the store.
+#: Other ways to open the store.
 WAYS: dict[str, Any] = {
     "another working directory": Way("sqlite:///store.sqlite", cwd="{folder}"),
     "another state folder": Way(state_path="{folder}/other"),
@@ -81,7 +81,8 @@ WAYS: dict[str, Any] = {
 
 
 class Processes:
-    """Starts processes on the store of a test, which has a volume for each thing that they do."""
+    """Starts processes that use the store of a test, which has a volume for each of their
+    operations."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -97,7 +98,7 @@ class Processes:
 
     @contextlib.contextmanager
     def open(self, **options: Any) -> Iterator[cl.Controller]:
-        """The store in this process."""
+        """Open the store in this process."""
         store = {"storage": "db", "connection": f"sqlite:///{self.folder}/store.sqlite"}
         with cl.Controller(store, state_path=self.folder / "state", **options) as controller:
             controller.backend("b", volume_driver=DRIVER, file_root=f"{self.folder}/volumes")
@@ -125,11 +126,11 @@ class Processes:
         return process
 
     def meddle(self, way: Way) -> dict[str, Any]:
-        """What becomes of the attempts of a process to recover and delete everything."""
+        """Run a process that tries to recover and delete everything. Returns the results."""
         return result(self.start("meddle", way))
 
     def begin(self, *names: str, way: Way | None = None) -> subprocess.Popen[str]:
-        """A process that has begun all that, and waits."""
+        """Start a process, and wait until it has begun these operations."""
         process = self.start("begin", way or Way(), GATE=str(self.gate), BEGIN=" ".join(names))
         deadline = time.monotonic() + 120
         while not all(Path(f"{self.gate}.{name}").exists() for name in names):
@@ -151,12 +152,12 @@ class Processes:
 def result(process: subprocess.Popen[str]) -> dict[str, Any]:
     output, error = process.communicate(timeout=120)
     assert process.returncode == 0, error
-    told: dict[str, Any] = json.loads(output)
-    return told
+    answer: dict[str, Any] = json.loads(output)
+    return answer
 
 
 def kill(process: subprocess.Popen[str]) -> None:
-    """A process and the one that it started in a namespace."""
+    """Kill a process and its child in a namespace."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     for each in [*children, process.pid]:
         os.kill(int(each), signal.SIGKILL)
@@ -172,7 +173,7 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
 
 @pytest.fixture(scope="module")
 def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
-    """With one process that works for as long as the tests take."""
+    """One process that is busy during all tests."""
     processes = Processes(tmp_path_factory.mktemp("busy"))
     process = processes.begin(*VOLUMES)
     yield processes
@@ -187,56 +188,56 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_what_runs_is_left_alone(busy: Processes, way: Way) -> None:
-    told = busy.meddle(way)
-    assert {outcome for outcome, _ in told.pop("recovered")} == {"skipped"}
-    assert told == {"clone": "Busy", "between": "InvalidVolume", "attach": "InvalidVolume"}
+def test_running_operations_are_left_alone(busy: Processes, way: Way) -> None:
+    answer = busy.meddle(way)
+    assert {outcome for outcome, _ in answer.pop("recovered")} == {"skipped"}
+    assert answer == {"clone": "Busy", "between": "InvalidVolume", "attach": "InvalidVolume"}
 
 
 @needs_root
 @pytest.mark.parametrize("name", ["other process IDs", "another host name", "another container"])
 def test_a_clone_of_a_killed_process_is_settled(processes: Processes, name: str) -> None:
-    """Whatever its host was called and wherever it ran: its locks are gone."""
+    """Its locks are released, with any host name and in any namespace."""
     way = WAYS[name].values[0]
     kill(processes.begin("clone", way=way))
     with processes.open(recover=False) as controller:
-        deadline = time.monotonic() + 30  # The last process of a namespace may still be ending.
-        while (told := controller.recover()) and told[0].outcome == "skipped":
+        deadline = time.monotonic() + 30  # The last process of the namespace may still be exiting.
+        while (answer := controller.recover()) and answer[0].outcome == "skipped":
             assert time.monotonic() < deadline
-        assert [each.outcome for each in told] == ["undone"]
+        assert [each.outcome for each in answer] == ["undone"]
 
 
-def test_what_was_attached_with_another_state_folder_is_left_to_it(processes: Processes) -> None:
-    """That folder alone knows which device was made."""
+def test_an_attach_with_another_state_folder_is_skipped(processes: Processes) -> None:
+    """Only that folder has the record of the device."""
     other = Way(state_path="{folder}/other")
     kill(processes.begin("attach", way=other))
-    told = processes.meddle(Way())
-    assert told["attach"] == "InvalidVolume"
-    ((outcome, reason),) = told["recovered"]
+    answer = processes.meddle(Way())
+    assert answer["attach"] == "InvalidVolume"
+    ((outcome, reason),) = answer["recovered"]
     assert (outcome, "state_path" in reason) == ("skipped", True)
-    told = processes.meddle(other)
-    assert (told["recovered"], "attach" in told) == ([["undone", ""]], False)
+    answer = processes.meddle(other)
+    assert (answer["recovered"], "attach" in answer) == ([["undone", ""]], False)
 
 
 @needs_root
-def test_a_host_that_was_renamed_settles_what_it_began(processes: Processes) -> None:
+def test_a_renamed_host_settles_its_operations(processes: Processes) -> None:
     kill(processes.begin("attach"))
     renamed = Way(namespaces=["unshare", "--uts"], command="hostname renamed")
     assert processes.meddle(renamed) == {"recovered": [["undone", ""]]}
 
 
 @needs_root
-def test_a_host_that_was_renamed_does_not_unmap_what_it_has_attached(processes: Processes) -> None:
+def test_a_renamed_host_does_not_unmap_its_attached_volume(processes: Processes) -> None:
     with processes.open() as controller:
         path = controller.volume(VOLUMES["attach"]).attach().path
     renamed = Way(namespaces=["unshare", "--uts"], command="hostname renamed")
-    told = result(processes.start("disconnect", renamed))
-    assert told == {"refused": "InvalidConnection", "state": "ok"}
+    answer = result(processes.start("disconnect", renamed))
+    assert answer == {"refused": "InvalidConnection", "state": "ok"}
     assert loop.backing_file(path)
 
 
 def test_a_file_with_two_names_is_refused(tmp_path: Path) -> None:
-    """SQLite itself damages it: each name has a log of its own."""
+    """SQLite would damage it, because each name has its own log."""
     store = {"storage": "db", "connection": f"sqlite:///{tmp_path}/store.sqlite"}
     cl.Controller(store).close()
     os.link(tmp_path / "store.sqlite", tmp_path / "second.sqlite")
@@ -245,7 +246,7 @@ def test_a_file_with_two_names_is_refused(tmp_path: Path) -> None:
 
 
 @needs_root
-def test_a_file_that_is_mounted_alone_is_refused(tmp_path: Path) -> None:
+def test_a_bind_mounted_file_is_refused(tmp_path: Path) -> None:
     store = {"storage": "db", "connection": f"sqlite:///{tmp_path}/a name.sqlite"}
     cl.Controller(store).close()
     subprocess.run(["mount", "--bind", *[tmp_path / "a name.sqlite"] * 2], check=True)
@@ -258,7 +259,7 @@ def test_a_file_that_is_mounted_alone_is_refused(tmp_path: Path) -> None:
 
 @needs_root
 def test_a_store_in_a_read_only_folder_can_be_listed_and_not_changed(tmp_path: Path) -> None:
-    """SQLite opens it if it is told that nobody else writes to it."""
+    """SQLite can open it with ``immutable=1``, which excludes writers."""
     folder = tmp_path / "folder"
     folder.mkdir()
     store = {"storage": "db", "connection": f"sqlite:///{folder}/store.sqlite"}
@@ -293,8 +294,8 @@ def test_two_controllers_on_one_store_object_exclude_each_other(tmp_path: Path) 
 
 
 @needs_root
-def test_the_lock_file_belongs_to_those_who_can_write_to_the_database(tmp_path: Path) -> None:
-    """Also when root was the first to work with it."""
+def test_the_lock_file_has_the_owner_and_mode_of_the_database(tmp_path: Path) -> None:
+    """Even if root is the first to use it."""
     store = {"storage": "db", "connection": f"sqlite:///{tmp_path}/store.sqlite"}
     cl.Controller(store).close()
     for name in tmp_path.iterdir():

@@ -1,4 +1,4 @@
-"""What a user can do with a volume, and what is refused before anything is touched."""
+"""Operations on volumes, and requests that are refused before they change storage."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_sizes_are_rounded_up_to_whole_gib(backend: cl.Backend, given: Any, size
     ],
     ids=str,
 )
-def test_what_cannot_be_a_volume_is_refused(
+def test_invalid_volumes_are_refused(
     backend: cl.Backend, root: Path, fields: dict[str, Any]
 ) -> None:
     with pytest.raises(cl.errors.InvalidInput):
@@ -80,12 +80,12 @@ def test_what_cannot_be_a_volume_is_refused(
     assert backend.volumes == []
 
 
-def test_a_misspelt_field_is_named_with_the_right_one(backend: cl.Backend) -> None:
+def test_a_misspelt_field_is_reported_with_a_suggestion(backend: cl.Backend) -> None:
     with pytest.raises(cl.errors.InvalidInput, match="did you mean 'multiattach'"):
         backend.create_volume(1, multi_attach=True)
 
 
-def test_any_safe_id_when_the_controller_allows_it(tmp_path: Path) -> None:
+def test_other_ids_if_the_controller_allows_them(tmp_path: Path) -> None:
     with cl.Controller(state_path=tmp_path / "state", non_uuid_ids=True) as controller:
         backend = controller.backend("b", volume_driver="file", file_root=str(tmp_path / "array"))
         assert backend.create_volume(1, id="disk-7").id == "disk-7"
@@ -118,7 +118,7 @@ def test_deletion_is_idempotent(backend: cl.Backend, root: Path) -> None:
 
 
 @pytest.mark.parametrize("id", [None, "", 7, "%", "no-such-id"])
-def test_looking_up_nothing_finds_nothing(backend: cl.Backend, id: Any) -> None:
+def test_unknown_ids_are_not_found(backend: cl.Backend, id: Any) -> None:
     backend.create_volume(1)
     with pytest.raises(cl.errors.VolumeNotFound):
         backend.Volume.get_by_id(id)
@@ -137,7 +137,7 @@ def test_extending(backend: cl.Backend) -> None:
     assert (volume.size, volume.status) == (3, "available")
 
 
-def test_a_stale_object_cannot_shrink_what_another_extended(backend: cl.Backend) -> None:
+def test_a_stale_object_cannot_shrink_an_extended_volume(backend: cl.Backend) -> None:
     volume = backend.create_volume(1)
     stale = backend.Volume.get_by_id(volume.id)
     volume.extend(5)
@@ -146,7 +146,7 @@ def test_a_stale_object_cannot_shrink_what_another_extended(backend: cl.Backend)
     assert backend.Volume.get_by_id(volume.id).size == 5
 
 
-def test_snapshots_and_what_is_made_of_them(backend: cl.Backend) -> None:
+def test_snapshots_and_volumes_from_snapshots(backend: cl.Backend) -> None:
     volume = backend.create_volume(2, name="data", extra_specs={"speed": "high"})
     snapshot = volume.create_snapshot("before", "the upgrade", metadata={"a": "b"})
     assert (snapshot.status, snapshot.volume_size, snapshot.volume_id) == (
@@ -185,7 +185,7 @@ def test_snapshots_and_what_is_made_of_them(backend: cl.Backend) -> None:
         snapshot.create_volume()
 
 
-def test_saving_writes_what_was_set_here_and_nothing_else(backend: cl.Backend) -> None:
+def test_saving_writes_only_changed_fields(backend: cl.Backend) -> None:
     one = backend.create_volume(1, metadata={"kept": "1", "removed": "1"})
     other = backend.Volume.get_by_id(one.id)
     one.name = "mine"
@@ -209,7 +209,7 @@ def test_saving_writes_what_was_set_here_and_nothing_else(backend: cl.Backend) -
         other.save()
 
 
-def test_listings_survive_rows_of_backends_that_are_not_loaded(tmp_path: Path) -> None:
+def test_listings_include_volumes_of_backends_that_are_not_loaded(tmp_path: Path) -> None:
     config = {"storage": "db", "connection": f"sqlite:///{tmp_path}/metadata.sqlite"}
     state = tmp_path / "state"
     with cl.Controller(config, state_path=state) as controller:
@@ -250,7 +250,7 @@ def test_a_volume_in_use_is_not_deleted(array: cl.Backend, root: Path) -> None:
     assert volume.name_in_storage in files(root)
 
 
-def test_pages_go_on_where_the_last_one_ended(
+def test_a_page_continues_after_the_previous_page(
     controller: cl.Controller, backend: cl.Backend
 ) -> None:
     made = [backend.create_volume(1, name=str(number)) for number in range(5)]
@@ -262,7 +262,7 @@ def test_pages_go_on_where_the_last_one_ended(
     assert list(controller.volumes(limit=0)) == []
 
 
-def test_the_object_interface_of_a_store_writes_what_was_set(
+def test_the_object_interface_of_a_store_saves_objects(
     controller: cl.Controller, backend: cl.Backend
 ) -> None:
     volume = backend.create_volume(1)
@@ -273,7 +273,7 @@ def test_the_object_interface_of_a_store_writes_what_was_set(
     assert backend.Volume.get_by_id(volume.id).name == "set"
 
 
-def test_a_volume_whose_revert_failed_is_not_made_anew_over_its_data(
+def test_a_volume_whose_revert_failed_is_not_created_again(
     backend: cl.Backend, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     volume = backend.create_volume(1)

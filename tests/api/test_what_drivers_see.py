@@ -1,4 +1,4 @@
-"""What Cinder's manager gives to drivers and takes from them, around their calls."""
+"""Data that drivers receive and return around their calls, like in Cinder's manager."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_host_has_a_name_in_its_attachment(load: Load, play: Played) -> None:
         ("ceph", True, False),
     ],
 )
-def test_volumes_say_whether_they_share_targets(
+def test_shared_targets_of_volumes(
     load: Load, play: Played, protocol: str, reported: bool | None, shared: bool
 ) -> None:
     play.stats["storage_protocol"] = protocol
@@ -77,7 +77,7 @@ def test_volumes_say_whether_they_share_targets(
     assert [each.shared_targets for each in made] == [shared] * 3
 
 
-def test_stats_have_what_the_scheduler_gets(load: Load, play: Played) -> None:
+def test_stats_have_the_fields_of_the_scheduler(load: Load, play: Played) -> None:
     backend = load("StubDriver")
     before = backend.stats()
     assert before["allocated_capacity_gb"] == 0
@@ -92,7 +92,7 @@ def test_stats_have_what_the_scheduler_gets(load: Load, play: Played) -> None:
     assert "cacheable" not in backend.stats(refresh=True)["pools"][0]
 
 
-def test_image_metadata_goes_to_copies(load: Load, play: Played) -> None:
+def test_image_metadata_is_copied(load: Load, play: Played) -> None:
     backend = load("StubDriver")
     store = backend.controller.store
     volume = backend.create_volume(1, bootable=True)
@@ -134,7 +134,7 @@ def test_records_of_older_versions_are_completed(
     assert seen_snapshots[0].volume is seen_volumes[1]
 
 
-def test_completing_that_fails_keeps_no_backend_from_loading(
+def test_a_backend_loads_even_if_completing_records_fails(
     controller: cl.Controller, play: Played, load: Load, caplog: pytest.LogCaptureFixture
 ) -> None:
     host = "controller@played#pool"
@@ -145,6 +145,6 @@ def test_completing_that_fails_keeps_no_backend_from_loading(
     assert "no answer" in caplog.text
 
 
-def test_drivers_that_need_not_be_asked_are_not(load: Load, play: Played) -> None:
+def test_drivers_are_not_called_without_need(load: Load, play: Played) -> None:
     load("CompletingDriver")
     assert "update_provider_info" not in play.calls

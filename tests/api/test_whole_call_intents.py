@@ -1,5 +1,5 @@
-"""Attach and detach of a volume are calls for both halves: what is left of one that was interrupted
-on this host is settled by whatever is asked of the connection next."""
+"""Attach and detach of a volume involve controller and node. If such a call was interrupted on this
+host, the next operation on the connection settles it."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ Call = Callable[[cl.Volume], Any]
 
 
 class Down:
-    """A store that fails, whatever it is asked."""
+    """A store in which every operation fails."""
 
     def __getattr__(self, name: str) -> Any:
         raise cl.errors.StoreError("the store is down")
 
 
 def interrupt(controller: cl.Controller, step: str, call: Call, volume: cl.Volume) -> None:
-    """A call of which the host does its step, and the store fails from there on until the call has
-    ended."""
+    """Run a call in which the store fails after the step on the host until the call ends."""
     with pytest.MonkeyPatch.context() as patch:
         work = getattr(controller.local_host, step)
 
@@ -42,13 +41,13 @@ def interrupt(controller: cl.Controller, step: str, call: Call, volume: cl.Volum
 
 
 def on_this_host(controller: cl.Controller) -> list[str]:
-    """What it knows to be attached."""
+    """The attachments and leftovers that this host has recorded."""
     node = controller.local_host.node()
     return ["attached"] * len(node.attachments()) + [each.operation for each in node.leftovers()]
 
 
 def connect_again(volume: cl.Volume) -> None:
-    """For its own sake, so that nothing undoes it any more."""
+    """Connect explicitly, so that the connection is kept."""
     controller = volume._controller
     connector = controller.local_connector(controller.loaded("here"))
     assert not volume.connect(connector).attached
@@ -70,11 +69,11 @@ AFTERWARDS: dict[str, tuple[Call, str]] = {
         (step, afterwards)
         for step in ("attach", "detach")
         for afterwards in AFTERWARDS
-        # Of a detach nothing is left to be detached.
+        # After a detach there is no attachment to detach.
         if (step, afterwards) != ("detach", "detach the connection")
     ],
 )
-def test_an_interrupted_call_for_both_halves(
+def test_an_interrupted_whole_call_is_settled(
     controller: cl.Controller,
     backend: cl.Backend,
     step: str,
@@ -94,7 +93,7 @@ def test_an_interrupted_call_for_both_halves(
     assert [c.attached for c in volume.connections] == ([attached] if status == "in-use" else [])
     assert on_this_host(controller) == (["attached"] if attached else [])
 
-    # Nothing of it comes back when all that was interrupted is settled.
+    # Everything is settled, and recovery does not restore any of it.
     if afterwards != "detach the connection":
         assert controller.recover() == []
     volume.cleanup()
@@ -105,7 +104,7 @@ def test_an_interrupted_call_for_both_halves(
     assert on_this_host(controller) == []
 
 
-def test_recovery_keeps_off_a_connection_that_is_being_attached(
+def test_recovery_skips_a_connection_during_an_attach(
     controller: cl.Controller, backend: cl.Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recovery, "PATIENCE_IF_DEAD", 0.05)
@@ -125,13 +124,13 @@ def test_recovery_keeps_off_a_connection_that_is_being_attached(
     thread.start()
     assert held.wait(30)
     try:
-        (told,) = controller.recover()
+        (recovered,) = controller.recover()
     finally:
         asked.set()
         thread.join()
-    assert (told.outcome, told.reason) == ("skipped", "it is running")
+    assert (recovered.outcome, recovered.reason) == ("skipped", "it is running")
     assert on_this_host(controller) == ["attached"]
-    (told,) = controller.recover()
-    assert told.outcome == "undone"
+    (recovered,) = controller.recover()
+    assert recovered.outcome == "undone"
     assert on_this_host(controller) == []
     volume.delete()

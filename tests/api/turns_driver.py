@@ -1,4 +1,4 @@
-"""A driver that sees whether two processes are inside it at once."""
+"""A driver that detects two processes that use it at the same time."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 
 from cinderlib.drivers.file.driver import FileDriver
 
-#: Seconds that a process waits for another, at the most.
+#: The most seconds that a process waits for another.
 PATIENCE = 120.0
 
 
 class TurnsDriver(FileDriver):
-    """Each process that is inside has a file in ``inside``; two of them leave ``together``.
+    """Each process in the driver has a file in ``inside``; two at once create ``together``.
 
-    While there is a file ``hold``, a process that creates a volume stays inside. One that comes in
-    then creates ``held``.
+    While the file ``hold`` exists, a process that creates a volume stays in the driver. It creates
+    ``held`` when it begins to wait.
     """
 
     SUPPORTS_ACTIVE_ACTIVE = False
@@ -71,13 +71,13 @@ class TurnsDriver(FileDriver):
 
 
 class TogetherDriver(TurnsDriver):
-    """The same, made for several processes."""
+    """The same, with support for active-active."""
 
     SUPPORTS_ACTIVE_ACTIVE = True
 
 
 class ForkingDriver(FileDriver):
-    """Forks to run a program that is not installed, as Infortrend's does with Java."""
+    """Forks to run a program that is not installed, like Infortrend's driver with Java."""
 
     def create_volume(self, volume: Any) -> None:
         pid = os.fork()

@@ -79,8 +79,8 @@ def test_programs_and_who_wants_quiet_see_nothing(slow: Command) -> None:
     time.sleep(1.5 * PATIENCE)
     for _, gate in running:
         gate.touch()
-    told = [process.communicate(timeout=60)[1] for process, _ in running]
-    assert told[0].decode().splitlines() == ["Created volume copy0, 1 GiB, on files."]
+    outputs = [process.communicate(timeout=60)[1] for process, _ in running]
+    assert outputs[0].decode().splitlines() == ["Created volume copy0, 1 GiB, on files."]
     os.set_blocking(ours, False)
     with pytest.raises((BlockingIOError, OSError)):
         os.read(ours, 1)
@@ -95,8 +95,8 @@ def test_of_records_it_is_told_how_many_are_done(
     cinderlib.write(store + cinderlib.config.read_text())
     for name in ("one", "two", "three"):
         cinderlib("volume", "create", name, "1GiB")
-    told: list[Progress] = []
-    monkeypatch.setattr(App, "tell", lambda app, progress: told.append(progress))
+    reports: list[Progress] = []
+    monkeypatch.setattr(App, "tell", lambda app, progress: reports.append(progress))
     dump, copy = str(cinderlib.folder / "dump"), f"sqlite:///{cinderlib.folder}/copy.sqlite"
     for arguments, last in [
         (("store", "dump", dump), 2),
@@ -104,9 +104,9 @@ def test_of_records_it_is_told_how_many_are_done(
         (("store", "migrate", copy, "--yes"), 3),
         (("store", "rotate"), 3),
     ]:
-        told.clear()
+        reports.clear()
         cinderlib(*arguments)
-        assert told[-1] == Progress(last, 3, "records"), arguments
+        assert reports[-1] == Progress(last, 3, "records"), arguments
 
 
 @pytest.mark.parametrize(

@@ -45,8 +45,8 @@ def test_differences_are_shown_and_nothing_is_done(differing: Command) -> None:
 def test_an_orphan_is_removed_by_its_id(differing: Command) -> None:
     refused = differing("reconcile", "--remove", ORPHAN, ends=2)
     assert f"remove volume-{ORPHAN} with all data. Say --yes" in refused.stderr
-    told = differing("reconcile", "--remove", ORPHAN, "--dry-run", ends=1)
-    assert f"Would remove volume-{ORPHAN} with all data." in told.stderr
+    run = differing("reconcile", "--remove", ORPHAN, "--dry-run", ends=1)
+    assert f"Would remove volume-{ORPHAN} with all data." in run.stderr
     assert len(differing.files) == 2
     assert "whole ID" in differing("reconcile", "--remove", "aaaaaaaa", "--yes", ends=3).stderr
     ambiguous = differing("reconcile", "--remove", "aaaaaaaa", ends=2)
@@ -75,8 +75,8 @@ def test_repairs_are_made_without_asking(cinderlib: Command) -> None:
             "UPDATE cinderlib_volume SET document = json_set(document, '$.status', 'in-use')"
         )
     store.close()
-    told = cinderlib("reconcile", "--repair", "--dry-run", ends=1)
-    assert told.stderr == "Would repair 1 of what follows.\n"
+    run = cinderlib("reconcile", "--repair", "--dry-run", ends=1)
+    assert run.stderr == "Would repair 1 of what follows.\n"
     done = cinderlib("reconcile", "--repair")
     assert [row[:6] for row in done.rows] == [
         ["inconsistent", "volume", id, "files", "repair", "repaired"]

@@ -317,9 +317,9 @@ def test_a_damaged_record_is_mended_from_a_dump(cinderlib: Command) -> None:
     assert [row[1] for row in cinderlib("volume", "list").rows] == ["two"]
     shown = cinderlib("volume", "show", damaged, ends=10)
     assert shown.stderr.startswith(f"Error: The volume '{damaged}' in the store cannot be read")
-    told = cinderlib("store", "dump", partial, ends=10)
-    assert "The dump is not whole" in told.stderr
-    assert damaged in told.stderr
+    run = cinderlib("store", "dump", partial, ends=10)
+    assert "The dump is not whole" in run.stderr
+    assert damaged in run.stderr
     found = cinderlib("reconcile", "--json", ends=1).json
     assert [(each["problem"], each["resource_id"]) for each in found] == [("damaged", damaged)]
     cinderlib("store", "load", backup)

@@ -359,9 +359,9 @@ def test_recover_settles_what_control_c_interrupted(cinderlib: Command) -> None:
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=240)
+    _, errors = process.communicate(timeout=240)
     assert process.returncode == 130
-    assert "`cinderlib recover` settles" in told
+    assert "`cinderlib recover` settles" in errors
     (row,) = cinderlib("recover").rows
     assert (row[0], row[2:]) == ("volume.create", ["files", "undone"])
     assert [volume["name"] for volume in cinderlib("volume", "list", "--json").json] == ["data"]

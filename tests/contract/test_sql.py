@@ -84,14 +84,14 @@ def in_processes(number: int, work: Callable[[], None]) -> None:
     """Run ``work`` in so many processes at the same moment, and fail if one of them does."""
     context = multiprocessing.get_context("fork")
     barrier = context.Barrier(number)
-    told = context.SimpleQueue()
+    failures = context.SimpleQueue()
 
     def run() -> None:
         try:
             barrier.wait(30)
             work()
         except BaseException:
-            told.put(traceback.format_exc())
+            failures.put(traceback.format_exc())
             raise
 
     processes = [context.Process(target=run) for _ in range(number)]
@@ -102,7 +102,7 @@ def in_processes(number: int, work: Callable[[], None]) -> None:
         if process.exitcode is None:
             process.kill()
             pytest.fail("a process hangs")
-    assert all(process.exitcode == 0 for process in processes), told.get()
+    assert all(process.exitcode == 0 for process in processes), failures.get()
 
 
 # --- starting ------------------------------------------------------------------------------------
@@ -411,9 +411,9 @@ def test_a_store_works_again_when_its_server_does(name: str, request) -> None:
 
 
 def assert_no_password(error: BaseException) -> None:
-    told = "".join(traceback.format_exception(error)) + repr(error)
-    assert "pass/word@1" not in told
-    assert "pass%2Fword%401" not in told
+    shown = "".join(traceback.format_exception(error)) + repr(error)
+    assert "pass/word@1" not in shown
+    assert "pass%2Fword%401" not in shown
 
 
 @pytest.fixture
@@ -810,14 +810,14 @@ def test_a_row_of_a_newer_version_is_read(sqlite_url: str) -> None:
 
 @pytest.fixture
 def statements() -> Iterator[list[str]]:
-    """Everything that SQLite is told by connections made from now on."""
-    told: list[str] = []
+    """The statements that new connections to SQLite execute."""
+    executed: list[str] = []
 
     def trace(connection, _) -> None:
-        connection.set_trace_callback(told.append)
+        connection.set_trace_callback(executed.append)
 
     event.listen(sa.pool.Pool, "connect", trace)
-    yield told
+    yield executed
     event.remove(sa.pool.Pool, "connect", trace)
 
 

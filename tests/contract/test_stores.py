@@ -437,7 +437,7 @@ class TestOpening:
         assert config == {"storage": "memory"}
 
     @pytest.mark.parametrize(
-        ("config", "told"),
+        ("config", "problem"),
         [
             ("sqlite", "no persistence 'sqlite'.*db, memory, memory_db"),
             ({"storage": "nowhere.at.all:Store"}, "nowhere.*Known are"),
@@ -453,8 +453,8 @@ class TestOpening:
             ({"storage": MemoryStore(), "connection": "x"}, "takes no connection"),
         ],
     )
-    def test_a_mistake_is_named(self, config, told) -> None:
-        with pytest.raises(InvalidPersistence, match=told) as caught:
+    def test_a_mistake_is_named(self, config, problem) -> None:
+        with pytest.raises(InvalidPersistence, match=problem) as caught:
             open_store(config)
         assert "hunter2" not in str(caught.value)
 

@@ -201,11 +201,11 @@ class Cluster:
         )
 
     def _command(self, cluster: Any, prefix: str, **arguments: Any) -> Any:
-        code, output, told = cluster.mon_command(
+        code, output, message = cluster.mon_command(
             json.dumps({"prefix": prefix, "format": "json", **arguments}), b""
         )
         if code:
-            raise RuntimeError(f"ceph {prefix} failed: {told}")
+            raise RuntimeError(f"ceph {prefix} failed: {message}")
         return json.loads(output) if output.strip() else None
 
     def _wait_for_placement(self, cluster: Any) -> None:

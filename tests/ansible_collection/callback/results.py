@@ -1,4 +1,4 @@
-"""Writes what each task gave, a JSON document a line, to the file ``$RESULTS``."""
+"""Writes the result of each task as a line of JSON to the file ``$RESULTS``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A driver that notes what it is told about each new volume."""
+"""A driver that records the properties that it receives with each new volume."""
 
 from cinder.volume import volume_types
 
@@ -8,13 +8,13 @@ from cinderlib.drivers.file.driver import FileDriver
 class RecordingDriver(FileDriver):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.told = []
+        self.recorded = []
 
     def create_volume(self, volume):
-        self.told.append(
+        self.recorded.append(
             {
                 "extra_specs": dict(volume.volume_type.extra_specs),
-                "asked_by_id": volume_types.get_volume_type_extra_specs(volume.volume_type_id),
+                "specs_by_type_id": volume_types.get_volume_type_extra_specs(volume.volume_type_id),
                 "qos_specs": volume_types.get_volume_type_qos_specs(volume.volume_type_id),
                 "metadata": dict(volume.metadata),
             }

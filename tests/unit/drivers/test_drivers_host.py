@@ -340,10 +340,10 @@ def test_every_name_of_a_lock_file_that_cinder_removes_is_known(
 def test_a_driver_that_has_lock_files_of_its_own_is_told(
     load: Callable[..., Any], volume: VolumeRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kind, told = type(load()._driver), []
+    kind, reported = type(load()._driver), []
     monkeypatch.setattr(
         kind, "clean_volume_file_locks",
-        classmethod(lambda cls, volume_id: told.append(volume_id)), raising=False,
+        classmethod(lambda cls, volume_id: reported.append(volume_id)), raising=False,
     )  # fmt: skip
     load().delete_volume(volume)
-    assert told == [volume.id]
+    assert reported == [volume.id]

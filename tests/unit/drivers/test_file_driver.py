@@ -139,10 +139,10 @@ def test_clone_of_a_file_that_is_gone_leaves_nothing(backend, root):
 @pytest.mark.parametrize("fails", [False, True])
 def test_how_far_a_copy_is_is_told(root, monkeypatch, caplog, fails):
     """A listener that fails touches nothing."""
-    told = []
+    reports = []
 
     def listen(progress):
-        told.append(progress)
+        reports.append(progress)
         if fails:
             raise RuntimeError("the screen is gone")
 
@@ -155,10 +155,10 @@ def test_how_far_a_copy_is_is_told(root, monkeypatch, caplog, fails):
             file.write(bytes([1]) * 8192)
         copy = volume.clone()
         copied = [cinderlib.Progress(n, 8192, "bytes", copy.id) for n in (0, 4096, 8192)]
-        assert told == copied
+        assert reports == copied
         snapshot = volume.create_snapshot()
         volume.revert_to_snapshot(snapshot)
-    assert [p.resource_id for p in told[3:]] == [snapshot.id] * 3 + [volume.id] * 3
+    assert [p.resource_id for p in reports[3:]] == [snapshot.id] * 3 + [volume.id] * 3
     assert ("reports progress failed" in caplog.text) == fails
 
 
@@ -198,10 +198,10 @@ def test_specs_and_metadata_reach_the_driver(controller, root):
     backend.create_volume(
         1, extra_specs={"tier": "gold"}, qos_specs={"maxIOPS": "100"}, metadata={"owner": "me"}
     )
-    (told,) = backend.told
-    assert told["extra_specs"] == told["asked_by_id"] == {"tier": "gold"}
-    assert told["qos_specs"]["qos_specs"]["specs"] == {"maxIOPS": "100"}
-    assert told["metadata"] == {"owner": "me"}
+    (recorded,) = backend.recorded
+    assert recorded["extra_specs"] == recorded["specs_by_type_id"] == {"tier": "gold"}
+    assert recorded["qos_specs"]["qos_specs"]["specs"] == {"maxIOPS": "100"}
+    assert recorded["metadata"] == {"owner": "me"}
 
 
 def test_stats_tell_of_the_filesystem_and_of_what_is_promised(backend, root):
