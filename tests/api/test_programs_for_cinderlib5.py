@@ -173,7 +173,7 @@ def test_a_store_whose_key_values_require_a_key(root: Path, tmp_path: Path) -> N
         assert backend.reconcile() == []
         persistence.set_key_value(cl.KeyValue("probe", "1"))
         assert controller.store.get(KeyValueRecord, "probe") is not None
-        with pytest.raises(cl.errors.Unsupported, match="needs a key"):
+        with pytest.raises(cl.errors.Unsupported, match="requires a key"):
             controller.store.find(KeyValueRecord)
         # A process died during a disconnect.
         stored = controller.connection(connection.id)

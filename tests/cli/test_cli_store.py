@@ -299,7 +299,7 @@ def test_what_is_no_database_of_cinderlib_5(cinderlib: Command, source: str) -> 
     empty = cinderlib.folder / "empty.sqlite"
     empty.touch()
     refused = cinderlib("store", "import", f"sqlite:///{empty}", ends=2)
-    assert "no database of cinderlib 5" in refused.stderr
+    assert "not a database of cinderlib 5" in refused.stderr
 
 
 def test_a_damaged_record_is_mended_from_a_dump(cinderlib: Command) -> None:

@@ -89,7 +89,7 @@ def test_a_folder_in_the_url_that_does_not_exist_is_an_error(
     cinderlib.write(RELATIVE.replace("sqlite:///", "sqlite:///mistyped/"))
     before = there(cinderlib.folder)
     done = cinderlib(*arguments.split(), ends=2)
-    assert f"there is no folder {cinderlib.folder}/mistyped" in done.stderr
+    assert f"the folder {cinderlib.folder}/mistyped does not exist" in done.stderr
     assert there(cinderlib.folder) == before
 
 

@@ -92,5 +92,5 @@ def test_strays_of_a_deleted_volume_go_to_no_other(tmp_path: pathlib.Path) -> No
 
 def test_our_own_store_is_no_such_database(tmp_path: pathlib.Path) -> None:
     persistence.open_store({"storage": "db", "connection": f"sqlite:///{tmp_path}/x"}).close()
-    with pytest.raises(InvalidPersistence, match="no database of cinderlib 5"):
+    with pytest.raises(InvalidPersistence, match="not a database of cinderlib 5"):
         persistence.open_cinderlib5(f"sqlite:///{tmp_path}/x")

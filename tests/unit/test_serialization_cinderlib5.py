@@ -296,5 +296,5 @@ def test_a_backend_of_anything_but_its_volumes_is_refused():
         with pytest.raises(InvalidDocument):
             s.read(backend | {"volumes": [item]})
     backend["volumes"][0]["backend"] = {"volume_backend_name": "other"}
-    with pytest.raises(InvalidDocument, match="not of its backend"):
+    with pytest.raises(InvalidDocument, match="belongs to another backend"):
         s.read(backend)

@@ -55,7 +55,7 @@ def test_other_ids_need_the_option_and_the_message_says_so():
 
 @pytest.mark.parametrize("value", NO_IDS, ids=kind)
 def test_what_could_be_a_path_an_option_or_a_command_is_no_id(value):
-    with pytest.raises(InvalidInput, match="volume id"):
+    with pytest.raises(InvalidInput, match="volume ID"):
         v.check_id(value, "volume", non_uuid_ids=True)
 
 

@@ -1,7 +1,7 @@
-"""Metadata stores: where the records are kept.
+"""Metadata stores: the places where records are kept.
 
-The contract is in :mod:`cinderlib.persistence.base`, the stores that come with the library are
-``memory``, ``memory_db`` and ``db``. Others are registered under the entry point group
+:mod:`cinderlib.persistence.base` defines the interface. The library includes the stores ``memory``,
+``memory_db`` and ``db``. Other packages register stores under the entry point group
 ``cinderlib.persistence.storage``.
 """
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 GROUP = "cinderlib.persistence.storage"
 
-#: Our own entry points, known without reading the metadata of every installed package, which takes
-#: tens of milliseconds.
+#: The stores of this library. Reading the metadata of every installed package would take tens of
+#: milliseconds.
 _OURS = {
     "memory": "cinderlib.persistence.memory:MemoryStore",
     "memory_db": "cinderlib.persistence.sql:SQLMemoryStore",
@@ -31,7 +31,7 @@ _OURS = {
 }
 
 
-#: What describes a store; see :func:`open_store`.
+#: The configuration of a store; see :func:`open_store`.
 PersistenceConfig: TypeAlias = (
     Mapping[str, object]
     | str
@@ -47,13 +47,13 @@ def open_store(config: PersistenceConfig = None) -> Store:
     """Open the store that a persistence configuration describes.
 
     :param config: ``None`` for a store in memory; a dict with ``storage`` and the arguments of the
-        store; or ``storage`` alone. ``storage`` is a name (``memory``, ``memory_db``, ``db``, or
-        one that an installed package registers), ``'module:Class'``, a class, or an instance, of
+        store; or ``storage`` alone. ``storage`` is a name (``memory``, ``memory_db``, ``db``, or a
+        name that an installed package registers), ``'module:Class'``, a class, or an instance, of
         :class:`~cinderlib.persistence.base.Store` or of cinderlib 5's ``PersistenceDriverBase``.
-        With ``encryption_keys``, secrets are encrypted in the store: a list of keys of
-        :func:`generate_key`, or a text with them; the first encrypts, all decrypt.
-    :raises InvalidPersistence: it describes no store; the message says what was given, and which
-        stores are known. Or a key is none.
+        With ``encryption_keys``, secrets are encrypted in the store: a list of keys from
+        :func:`generate_key`, or a text with them. The first key encrypts, all keys decrypt.
+    :raises InvalidPersistence: it does not describe a store, or a key is not valid. The message
+        names the value and the known stores.
     :raises MissingDependency: the store needs a package that is not installed.
     :raises StoreError: the store cannot be opened.
     """
@@ -69,7 +69,7 @@ def open_store(config: PersistenceConfig = None) -> Store:
         found = _make(found, storage, arguments)
     elif arguments:
         raise InvalidPersistence(
-            f"The persistence {storage!r} is ready made and takes no {', '.join(arguments)}."
+            f"The persistence {storage!r} is an instance and takes no {', '.join(arguments)}."
         )
     if isinstance(found, Store):
         if keys is None:
@@ -81,8 +81,8 @@ def open_store(config: PersistenceConfig = None) -> Store:
     if isinstance(found, PersistenceDriverBase):
         if keys is not None:
             raise InvalidPersistence(
-                f"The persistence {storage!r} is given objects with their secrets in clear, and has"
-                " to encrypt them itself; encryption_keys are for a Store"
+                f"The persistence {storage!r} receives objects with secrets in clear and must "
+                "encrypt them itself; encryption_keys work only with a Store"
             )
         from cinderlib.persistence.object_store import ObjectStore
 
@@ -111,14 +111,14 @@ def _keys(given: Any) -> Keys | None:
 
 
 def upgrade_store(config: PersistenceConfig, *, dry_run: bool = False) -> tuple[int | None, int]:
-    """Make the tables of a ``db`` persistence, or bring them to the schema of this version, as
-    opening it does.
+    """Create the tables of a ``db`` persistence, or upgrade them to the schema of this version.
+    Opening the store does the same.
 
-    :param config: as of :func:`open_store`.
-    :param dry_run: whether nothing is changed.
-    :returns: the version of the schema before, ``None`` where there were no tables, and after; a
-        newer one that suits this version of the library stays.
-    :raises InvalidPersistence: its tables are not this library's to make.
+    :param config: see :func:`open_store`.
+    :param dry_run: only report the versions, without changing the database.
+    :returns: the version of the schema before, ``None`` if there were no tables, and after. A newer
+        schema that this version of the library can use is not changed.
+    :raises InvalidPersistence: the configuration does not describe a ``db`` persistence.
     :raises StoreError: the database failed, or its schema is too new for this version.
     """
     if not isinstance(config, Mapping) or config.get("storage") != "db":
@@ -133,10 +133,10 @@ def upgrade_store(config: PersistenceConfig, *, dry_run: bool = False) -> tuple[
 
 
 def open_cinderlib5(connection: str) -> Cinderlib5Database:
-    """A database that cinderlib 5 wrote, to read its volumes and key-values from.
+    """Open a database that cinderlib 5 wrote, to read its volumes and key-values.
 
     :param connection: its SQLAlchemy URL.
-    :raises InvalidPersistence: it is none.
+    :raises InvalidPersistence: it is not a database of cinderlib 5.
     :raises StoreError: it cannot be read.
     """
     from cinderlib.persistence.sql.cinderlib5 import Cinderlib5Database
@@ -145,7 +145,7 @@ def open_cinderlib5(connection: str) -> Cinderlib5Database:
 
 
 def _load(storage: str) -> Any:
-    """What a name or a path stands for."""
+    """The class or instance for a name or a ``'module:Class'`` path."""
     path = _OURS.get(storage)
     if path is None and ":" in storage:
         path = storage
@@ -178,20 +178,20 @@ def _make(found: Callable[..., Any], storage: Any, arguments: Mapping[str, Any])
     except CinderlibError:
         raise
     except TypeError as exc:
-        # Values are not repeated: one may be a URL with a password.
+        # The message does not repeat values: one may be a URL with a password.
         given = ", ".join(arguments) or "nothing"
         raise InvalidPersistence(
-            f"The persistence {storage!r} cannot be made of {given}: {exc}"
+            f"The persistence {storage!r} cannot be created with {given}: {exc}"
         ) from exc
 
 
 def _known() -> str:
     names = {entry.name for entry in _entry_points()} | set(_OURS)
-    return f"Known are {', '.join(sorted(names))}, 'module:Class', a class or an instance."
+    return f"Known: {', '.join(sorted(names))}, 'module:Class', a class or an instance."
 
 
 def _entry_points(name: str | None = None) -> Iterable[EntryPoint]:
-    from importlib.metadata import entry_points  # its import takes longer than ours
+    from importlib.metadata import entry_points  # imported late because it is slow to import
 
     found = entry_points(group=GROUP)
     return found if name is None else found.select(name=name)

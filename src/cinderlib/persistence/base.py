@@ -1,7 +1,7 @@
-"""The store contract: what a metadata store must do. Records in, records out; no objects, no SQL.
+"""The interface of a metadata store. It takes and returns records; no objects, no SQL.
 
-A store is one class with five methods to write (``get``, ``find``, ``apply``, ``count`` and
-``close``). ``cinderlib.testing`` has the suite that says whether they are right.
+A store is one class with five methods (``get``, ``find``, ``apply``, ``count`` and ``close``).
+``cinderlib.testing`` has a test suite that checks a store.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ LOG = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=Record)
 
-#: How many records a page has when records are streamed.
+#: Number of records in a page when records are streamed.
 PAGE = 500
 
-#: The longest id and the longest value of an indexed field, in characters.
+#: Maximum length of an ID and of the value of an indexed field, in characters.
 KEY_LENGTH = 255
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -38,8 +38,8 @@ _MICROSECOND = datetime.timedelta(microseconds=1)
 
 
 def storable(value: str) -> bool:
-    """Whether a text can be an id or the value of an indexed field in every store: at most 255
-    characters, none of them NUL, and all of them Unicode."""
+    """Whether every store can store a text as an ID or as the value of an indexed field: at most
+    255 characters of valid Unicode without NUL."""
     if len(value) > KEY_LENGTH or "\0" in value:
         return False
     if value.isascii():
@@ -52,12 +52,12 @@ def storable(value: str) -> bool:
 
 
 def check_keys(record: Record) -> None:
-    """Whether the record's id and the values of its indexed fields can be stored.
+    """Check that the record's ID and indexed fields can be stored.
 
-    :raises InvalidInput: one of them cannot.
+    :raises InvalidInput: one of them cannot be stored.
     """
     for value in _keys[type(record)](record):
-        # What nearly all are, without a call for each.
+        # Nearly all values pass this check, without a function call for each.
         if value is not None and not (
             value.isascii() and len(value) <= KEY_LENGTH and "\0" not in value
         ):
@@ -73,7 +73,7 @@ def check_keys(record: Record) -> None:
             raise InvalidInput(_unstorable(record, field, value), resource=record.id)
 
 
-#: Gives the id and the indexed fields of a record, at least two values.
+#: Returns the ID and the indexed fields of a record, at least two values.
 _keys: Mapping[type[Record], Callable[[Any], tuple[str | None, ...]]] = {
     kind: operator.attrgetter("id", *(kind.indexed or ("id",))) for kind in KINDS.values()
 }
@@ -88,17 +88,18 @@ def _unstorable(record: Record, field: str, value: str) -> str:
 
 
 def not_json(record: Record, error: Exception) -> InvalidInput:
-    """The error for a record that holds something that JSON cannot."""
+    """The error for a record with a value that JSON cannot represent."""
     return InvalidInput(
-        f"The {record.kind} {record.id!r} holds what JSON cannot: {type(error).__name__}.",
+        f"The {record.kind} with the ID {record.id!r} contains a value that JSON cannot represent: "
+        f"{type(error).__name__}.",
         resource=record.id,
     )
 
 
 def check_where(kind: type[Record], where: Mapping[str, str] | None) -> Mapping[str, str]:
-    """The condition of a ``find``, ``{}`` for none.
+    """Check the condition of a ``find``; returns ``{}`` for ``None``.
 
-    :raises InvalidInput: it names a field that is not indexed.
+    :raises InvalidInput: it contains a field that is not indexed.
     """
     for field in where or ():
         if field not in kind.indexed:
@@ -108,15 +109,16 @@ def check_where(kind: type[Record], where: Mapping[str, str] | None) -> Mapping[
 
 
 def micros(time: datetime.datetime) -> int:
-    """A time as microseconds since 1970, exactly; one without a time zone is taken as UTC."""
+    """A time as microseconds since 1970, exactly; UTC is assumed without a time zone."""
     if time.tzinfo is None:
         time = time.replace(tzinfo=datetime.UTC)
     return (time - _EPOCH) // _MICROSECOND
 
 
 def moment(time: datetime.datetime, number: int) -> datetime.datetime:
-    """When the change with that number is made, in a transaction of that time: clocks can be too
-    coarse to tell its records apart, and they are listed in the order of their creation."""
+    """The creation time of the record with this number in a transaction. Clocks can be too coarse
+    to give the records of a transaction different times, and listings are in the order of
+    creation."""
     return time + number * _MICROSECOND if number else time
 
 
@@ -126,31 +128,33 @@ def from_micros(time: int) -> datetime.datetime:
 
 
 def stale(change: Put | Remove, found: int | None) -> StaleRecord:
-    """The error for a change whose expected version is not the store's.
+    """The error for a change whose expected version differs from the store's.
 
-    :param found: the store's version, ``None`` when it has no such record.
+    :param found: the version in the store, ``None`` if the store has no such record.
     """
     if isinstance(change, Put):
         kind, id, expected = change.record.kind, change.record.id, change.record.version
     else:
         kind, id, expected = change.kind.kind, change.id, change.version or 0
     if not expected:
-        problem = "exists already"
+        problem = "already exists"
     elif found is None:
-        problem = "has been removed by another"
+        problem = "was removed by another writer"
     else:
-        problem = f"has been changed by another (version {found}, not {expected})"
-    return StaleRecord(f"The {kind} {id!r} {problem}. Nothing was written.", resource=id)
+        problem = f"was changed by another writer (version {found}, expected {expected})"
+    return StaleRecord(
+        f"The {kind} with the ID {id!r} {problem}. The write was rejected.", resource=id
+    )
 
 
 def damaged(kind: type[Record], id: str, why: str) -> DamagedRecord:
-    """The error for a record that is there and cannot be read.
+    """The error for a record that exists but cannot be read.
 
-    :param why: what is wrong with it, without any of it: it may be secret.
+    :param why: the problem, without any content of the record: it may be secret.
     """
     return DamagedRecord(
         f"The {kind.kind} {id!r} in the store cannot be read: {why}. Load it again from a dump,"
-        " over what is there, or let reconcile remove it",
+        " which overwrites it, or remove it with reconcile",
         resource=id,
     )
 
@@ -159,9 +163,9 @@ def damaged(kind: type[Record], id: str, why: str) -> DamagedRecord:
 class Put:
     """Write a record.
 
-    With ``check`` the record must be the one that the store has: its ``version`` 0 means that the
-    store must not have it yet, any other that the store's must be the same. Without ``check`` it
-    is written whatever is there.
+    With ``check``, the version must match: with ``version`` 0, the record must not exist in the
+    store; with any other, the store must have that version. Without ``check``, an existing record
+    is overwritten.
     """
 
     record: Record
@@ -170,8 +174,8 @@ class Put:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Remove:
-    """Remove a record. With a ``version``, the store's must be the same; without, a record that is
-    not there is no error."""
+    """Remove a record. With a ``version``, the store must have that version. Without one, a missing
+    record is not an error."""
 
     kind: type[Record]
     id: str
@@ -182,13 +186,13 @@ Change = Put | Remove
 
 
 class Query(NamedTuple):
-    """What :meth:`Store.query` is asked for: records of a kind by one of their fields.
+    """A question to :meth:`Store.query`: records of a kind with a value in one field.
 
-    :ivar field: ``id``, or an indexed one.
-    :ivar limit: at the most so many.
-    :ivar like: of the connections of a volume, only the one with the id of this one, and those that
-        can be for its host (see ``cinderlib.persistence.host_key``). More is no error: a store that
-        cannot tell gives all. It goes without a limit.
+    :ivar field: ``id``, or an indexed field.
+    :ivar limit: the maximum number of records.
+    :ivar like: select only connections of a volume that have this one's ID or that may be for its
+        host (see ``cinderlib.persistence.host_key``). A store may return more, if it cannot select
+        them. Not combined with ``limit``.
     """
 
     kind: type[Record]
@@ -201,21 +205,20 @@ class Query(NamedTuple):
 class Store(abc.ABC):
     """A metadata store. All methods may be called from any thread at any time.
 
-    Every method raises :class:`cinderlib.errors.StoreError` when the store cannot do its work (and
-    never an exception of the store's own library), with a message that names the store without its
-    password.
+    If the store fails, a method raises :class:`cinderlib.errors.StoreError`, never an exception of
+    the store's own library. The message names the store, without its password.
     """
 
-    #: Whether other processes see the same records; decides which locks are needed.
+    #: Whether other processes see the same records; this decides which locks are needed.
     shared: bool = True
-    #: Locks that the store itself offers; without, a shared store has those of this host.
+    #: The store's own locks. Without them, a shared store uses locks of this host.
     locks: SharedLocks | None = None
 
     @abc.abstractmethod
     def get(self, kind: type[R], id: str) -> R | None:
-        """The record of that kind with exactly that id, or ``None``.
+        """The record of that kind with exactly that ID, or ``None``.
 
-        :raises DamagedRecord: it is there and cannot be read.
+        :raises DamagedRecord: it exists but cannot be read.
         """
 
     @abc.abstractmethod
@@ -229,17 +232,18 @@ class Store(abc.ABC):
     ) -> list[R]:
         """Records in the order of their creation (``created_at``, then ``id``).
 
-        :param where: fields of ``kind.indexed`` and the values they must equal; without, all.
-        :param after: only those that come after this one, which may be gone by now: the last of
-            the previous page.
-        :param limit: at the most so many.
-        :raises DamagedRecord: one of them cannot be read. Who asks what a volume has must not be
-            told less than all.
+        :param where: fields of ``kind.indexed`` and the values that they must have; by default all
+            records.
+        :param after: only records after this one, which may have been removed since: the last
+            record of the previous page.
+        :param limit: the maximum number of records.
+        :raises DamagedRecord: one of them cannot be read. The result is never incomplete: it can
+            decide whether a volume may be deleted.
         """
 
     def query(self, *queries: Query) -> list[list[Any]]:
-        """The records of several queries, each as :meth:`find` gives them. A store that can answers
-        them all at once: each question takes a way to the database.
+        """The records of several queries, each as :meth:`find` returns them. A store answers them
+        together if it can, to save round trips.
 
         :raises DamagedRecord: one of them cannot be read.
         """
@@ -254,26 +258,27 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     def count(self, kind: type[Record], where: Mapping[str, str] | None = None) -> int:
-        """How many records there are, those that cannot be read among them."""
+        """The number of records, including records that cannot be read."""
 
     @abc.abstractmethod
     def apply(self, *changes: Change) -> tuple[Record, ...]:
-        """Make all changes or none, durably.
+        """Apply all changes or none, durably.
 
-        A record put gets ``version`` one higher than the store's (1 for a new one), ``updated_at``
-        now, and where it has no ``created_at``, the one that the store has, or now. Of what is new
-        in one call, each is created later than those given before it (see :func:`moment`).
+        A written record gets a ``version`` one higher than the store's (1 for a new record) and the
+        current time as ``updated_at``. If it has no ``created_at``, it gets the store's, or the
+        current time. New records of one call are created in the order of the changes (see
+        :func:`moment`).
 
-        :returns: the records as they were written, in the order of the ``Put`` changes.
-        :raises StaleRecord: a version was not the expected one; ``resource`` is the id. Nothing
-            was changed.
-        :raises InvalidInput: an id or an indexed field cannot be stored (see :func:`storable`).
-            Nothing was changed.
+        :returns: the written records, in the order of the ``Put`` changes.
+        :raises StaleRecord: a version was not the expected one; ``resource`` is the ID. Nothing
+            changed.
+        :raises InvalidInput: an ID or an indexed field cannot be stored (see :func:`storable`).
+            Nothing changed.
         """
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Give back connections and files. A closed store raises :class:`StoreError`."""
+        """Close connections and files. A closed store raises :class:`StoreError`."""
 
     def iterate(
         self,
@@ -283,8 +288,8 @@ class Store(abc.ABC):
         after: R | None = None,
         limit: int | None = None,
     ) -> Iterator[R]:
-        """The records of :meth:`find`, read a page at a time, so that memory stays constant and no
-        transaction stays open. Those that cannot be read are passed over, with a warning."""
+        """The records of :meth:`find`, read in pages: memory stays constant and no transaction
+        stays open. Records that cannot be read are skipped, with a warning."""
         if limit is not None and limit <= 0:
             return iter(())
         page = PAGE if limit is None else min(PAGE, limit)
@@ -307,10 +312,10 @@ class Store(abc.ABC):
         after: R | None = None,
         page: int = PAGE,
     ) -> Iterator[R | DamagedRecord]:
-        """The records of :meth:`find`, and in the place of one that cannot be read the error that
-        names it. A store whose records can be damaged one by one overrides this.
+        """The records of :meth:`find`, and an error in place of each record that cannot be read. A
+        store whose records can be damaged individually overrides this.
 
-        :param page: how many are read at a time.
+        :param page: number of records to read at a time.
         """
         while True:
             found = self.find(kind, where, after=after, limit=page)
@@ -320,14 +325,13 @@ class Store(abc.ABC):
             after = found[-1]
 
     def rewrite(self, records: Sequence[Record]) -> list[Record]:
-        """Write records again that were read and are the same but for how their secrets are
-        encrypted. Those that others have changed or removed since are left alone.
+        """Write records again after only the encryption of their secrets changed. Records that
+        others have changed or removed since are not written.
 
-        Here it is a write as any other. A store that can leaves ``version`` and ``updated_at`` as
-        they are, so that whoever has read a record can still write it, and keeps nothing of what
-        the record was.
+        This default is a normal write. If it can, a store keeps ``version`` and ``updated_at``, so
+        that others who have read a record can still write it, and wipes the old content.
 
-        :returns: those that were left alone.
+        :returns: the records that were not written.
         """
         left: list[Record] = []
         for record in records:

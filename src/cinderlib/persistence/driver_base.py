@@ -1,11 +1,11 @@
-"""The class that programs for cinderlib 5 subclass to keep metadata in a place of their own.
+"""The base class of metadata stores in programs that were written for cinderlib 5.
 
-New stores are better written as a :class:`cinderlib.persistence.base.Store`, whose transactions and
-versions this contract does not have. :class:`~cinderlib.persistence.object_store.ObjectStore` makes
-a store of such a subclass.
+A new store should be a :class:`cinderlib.persistence.base.Store`: this older interface has no
+transactions and no versions. :class:`~cinderlib.persistence.object_store.ObjectStore` adapts such a
+subclass to a store.
 
-The objects are volumes, snapshots, connections and key-values. Each has its record in ``_record``,
-and in ``_saved_record`` the record as it was last saved, ``None`` when it never was.
+The objects are volumes, snapshots, connections and key-values. Each has its record in ``_record``.
+``_saved_record`` is the record as it was last saved, ``None`` if it was never saved.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ Wrap = Callable[[Record], Any]
 
 
 class DB:
-    """What the ``db`` attribute of a persistence holds. It does nothing: drivers reach the store
-    another way."""
+    """The ``db`` attribute of a persistence. It has no function: drivers use another way to the
+    store."""
 
     def __init__(self, persistence: PersistenceDriverBase) -> None:
         self.persistence = persistence
 
 
 class PersistenceDriverBase:
-    """Base of the classes that keep metadata.
+    """Base class for metadata stores.
 
-    A subclass writes all ``get_*``, ``set_*`` and ``delete_*`` methods, and calls the ``set_*`` and
-    ``delete_*`` methods of this class at the end of its own.
+    A subclass implements all ``get_*``, ``set_*`` and ``delete_*`` methods, and calls the ``set_*``
+    and ``delete_*`` methods of this class last.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -50,7 +50,7 @@ class PersistenceDriverBase:
         volume_name: str | None = None,
         backend_name: str | None = None,
     ) -> Iterable[Any]:
-        """The volumes to which all the arguments that are not ``None`` apply."""
+        """The volumes that match all arguments other than ``None``."""
         raise NotImplementedError
 
     def get_snapshots(
@@ -59,17 +59,17 @@ class PersistenceDriverBase:
         snapshot_name: str | None = None,
         volume_id: str | None = None,
     ) -> Iterable[Any]:
-        """The snapshots to which all the arguments that are not ``None`` apply."""
+        """The snapshots that match all arguments other than ``None``."""
         raise NotImplementedError
 
     def get_connections(
         self, connection_id: str | None = None, volume_id: str | None = None
     ) -> Iterable[Any]:
-        """The connections to which all the arguments that are not ``None`` apply."""
+        """The connections that match all arguments other than ``None``."""
         raise NotImplementedError
 
     def get_key_values(self, key: str | None = None) -> Iterable[Any]:
-        """The key-value of that key; of all keys without one."""
+        """The key-value with that key, or all key-values without a key."""
         raise NotImplementedError
 
     def set_volume(self, volume: Any) -> None:
@@ -100,11 +100,11 @@ class PersistenceDriverBase:
         self.reset_change_tracker(connection)
 
     def delete_key_value(self, key: Any) -> None:
-        """Remove a key-value, given itself or its key."""
+        """Remove a key-value, specified by the object or its key."""
 
     def get_changed_fields(self, resource: Any) -> dict[str, Any]:
-        """The fields that differ from what was last saved, and their values; all that are set when
-        it never was, so that ``'id' in changed`` says whether it is new."""
+        """The fields that changed since the last save, and their values. For a new resource, all
+        fields that are set, so that ``'id' in changed`` shows whether it is new."""
         record, saved = resource._record, getattr(resource, "_saved_record", None)
         fields = msgspec.structs.asdict(record)
         if saved is not None:
@@ -119,9 +119,9 @@ class PersistenceDriverBase:
     def reset_change_tracker(
         self, resource: Any, fields: str | Iterable[str] | None = None
     ) -> None:
-        """The resource as it is now was saved.
+        """Mark the resource as saved in its current state.
 
-        :param fields: only these were; by default all.
+        :param fields: only these fields; by default all.
         """
         record, saved = resource._record, getattr(resource, "_saved_record", None)
         if fields is None:

@@ -1,13 +1,12 @@
-"""Secrets encrypted in the store, whichever store it is, with keys that the user gives.
+"""Encrypts the secrets in any store, with keys from the user.
 
-:class:`EncryptedStore` stands before a store: it encrypts the secrets of records that are written
-and decrypts those that are read, and leaves all else as it is, so that a store can be searched,
-listed and counted without a key. What is encrypted begins with a mark, by which any store's reader
-knows it. Where no key opens it, the record is there all the same, and only revealing the secret is
-an error.
+:class:`EncryptedStore` wraps a store. It encrypts the secrets of records on write and decrypts them
+on read. It changes no other field, so a store can be searched, listed and counted without a key.
+Encrypted values have a prefix, so the reader of any store recognizes them. If no key decrypts a
+secret, the record can still be read; only revealing the secret is an error.
 
-Each secret is one token of Fernet (AES-128 in CBC mode and an HMAC with SHA-256), which holds, with
-the secret, of which record and field it is: copied to another row, it is refused.
+Each secret is one Fernet token (AES-128 in CBC mode and an HMAC with SHA-256). The token contains
+the record and the field of the secret. A token that was copied to another row is rejected.
 """
 
 from __future__ import annotations
@@ -63,10 +62,10 @@ def _fernet() -> type[Fernet]:
 
 
 class Keys:
-    """The keys of a store. The first encrypts; all decrypt.
+    """The keys of a store. The first key encrypts; all keys decrypt.
 
-    :param given: keys of :func:`generate_key`, or one text with them, white space in between.
-    :raises InvalidPersistence: one is no key, or there is none.
+    :param given: keys from :func:`generate_key`, or one text with keys separated by white space.
+    :raises InvalidPersistence: a key is not valid, or the list is empty.
     :raises MissingDependency: the Python package ``cryptography`` is not installed.
     """
 
@@ -80,21 +79,22 @@ class Keys:
             try:
                 self._ciphers.append(fernet(key))
             except ValueError:
-                # What was given is not repeated: it is nearly a key.
+                # The message does not repeat the value: it is nearly a key.
                 raise InvalidPersistence(
-                    f"Number {number} of encryption_keys is no key: one has 44 characters, URL-safe"
-                    " base64 of 32 bytes. `cinderlib store generate-key` makes one"
+                    f"Number {number} of encryption_keys is not a valid key: a key has 44 "
+                    "characters, the URL-safe base64 of 32 bytes. `cinderlib store generate-key`"
+                    " creates one"
                 ) from None
         if not self._ciphers:
             raise InvalidPersistence(
-                "encryption_keys has no key in it. `cinderlib store generate-key` makes one; leave"
-                " encryption_keys out to encrypt nothing"
+                "encryption_keys is empty. `cinderlib store generate-key` creates a key. To encrypt"
+                " nothing, leave encryption_keys out"
             )
 
     def encrypt(self, record: Record, field: str, value: Any) -> str:
-        """What is stored for a secret.
+        """Encrypt a secret for the store.
 
-        :raises InvalidInput: JSON cannot hold it.
+        :raises InvalidInput: JSON cannot represent it.
         """
         try:
             clear = msgspec.json.encode((record.kind, record.id, field, value))
@@ -103,9 +103,9 @@ class Keys:
         return ENCRYPTED + self._ciphers[0].encrypt(clear).decode()
 
     def decrypt(self, record: Record, field: str, stored: str) -> Any:
-        """The opposite.
+        """Decrypt a secret from the store.
 
-        :raises DecryptionError: no key opens it, or it is not that record's.
+        :raises DecryptionError: no key decrypts it, or it belongs to another record.
         """
         for cipher in self._ciphers:
             try:
@@ -135,13 +135,13 @@ def _texts(given: str | bytes | Iterable[str | bytes]) -> list[str]:
     parts: list[str] = []
     for each in given:
         text = each.decode("ascii", "replace") if isinstance(each, bytes) else each
-        # One that is no text counts as a key that is none.
+        # A value that is not text is reported as a key that is not valid.
         parts += (text.split() or [""]) if isinstance(text, str) else [""]
     return parts
 
 
 class _Encrypted(Secret):
-    """A secret that is decrypted when it is first revealed: most that are read never are."""
+    """A secret that is decrypted when it is first revealed, because most secrets never are."""
 
     __slots__ = ("_decrypt",)
 
@@ -164,11 +164,11 @@ class _Encrypted(Secret):
 
 @dataclasses.dataclass(slots=True)
 class Rotation:
-    """What a rotation of keys did, in records that have secrets.
+    """The result of a rotation of keys: numbers of records with secrets.
 
-    :ivar encrypted: are now encrypted with the first key, and were in clear or under another key.
-    :ivar current: were already.
-    :ivar failed: have a secret that no key opens; it stays as it is, and is told in the log.
+    :ivar encrypted: now encrypted with the first key; before in clear or under another key.
+    :ivar current: already encrypted with the first key.
+    :ivar failed: with a secret that no key decrypts; unchanged, and reported in the log.
     """
 
     encrypted: int = 0
@@ -179,8 +179,8 @@ class Rotation:
 class EncryptedStore(Store):
     """A store whose secrets are encrypted.
 
-    :param store: where the records are.
-    :param keys: the first encrypts, all decrypt.
+    :param store: the store of the records.
+    :param keys: the first key encrypts, all keys decrypt.
     """
 
     def __init__(self, store: Store, keys: Keys) -> None:
@@ -235,7 +235,7 @@ class EncryptedStore(Store):
                 for change in changes
             ]
         )
-        # The secrets as they were given, so that nobody decrypts them again.
+        # Return the secrets in clear, so that callers do not need to decrypt them again.
         return tuple(
             replace(new, **{field: getattr(old, field) for field in SECRETS[type(old)]})
             for new, old in zip(written, given, strict=True)
@@ -247,23 +247,23 @@ class EncryptedStore(Store):
     def close(self) -> None:
         self._store.close()
 
-    def rotate(self, tell: Listener = ProgressReporter()) -> Rotation:  # noqa: B008 (it keeps nothing)
-        """Encrypt with the first key all that is in clear or under another one.
+    def rotate(self, report: Listener = ProgressReporter()) -> Rotation:  # noqa: B008 (stateless)
+        """Encrypt all secrets that are in clear or under another key with the first key.
 
-        It can be interrupted and run again, and others may use the store meanwhile.
+        It can be interrupted and run again, and others can use the store at the same time.
 
-        :param tell: is told how far it is.
-        :raises StoreError: the store failed; what was done by then stays.
+        :param report: called with the progress.
+        :raises StoreError: the store failed; records that were already rewritten stay so.
         """
-        done, looked_at = Rotation(), 0
+        done, checked = Rotation(), 0
         kinds = [kind for kind, fields in SECRETS.items() if fields]
         total = sum(self._store.count(kind) for kind in kinds)
         for kind in kinds:
             records = self._store.iterate(kind)
             while page := list(itertools.islice(records, PAGE)):
                 self._rotate(page, done)
-                looked_at += len(page)
-                tell(Progress(looked_at, max(total, looked_at), "records"))
+                checked += len(page)
+                report(Progress(checked, max(total, checked), "records"))
         return done
 
     def _rotate(self, page: Sequence[Record], done: Rotation) -> None:
@@ -276,7 +276,7 @@ class EncryptedStore(Store):
                 for field, value in stored.items():
                     try:
                         if not (is_encrypted(value) and self._keys.is_current(value)):
-                            changes[field] = self._again(record, field, value)
+                            changes[field] = self._reencrypted(record, field, value)
                     except DecryptionError as exc:
                         if record.id not in failed:
                             LOG.warning("%s", exc)
@@ -287,12 +287,12 @@ class EncryptedStore(Store):
                     done.current += 1
             left = self._store.rewrite(changed)
             done.encrypted += len({record.id for record in changed} - {r.id for r in left} - failed)
-            # Others have written these meanwhile: with which key, is to be seen.
+            # Others have written these records since they were read: read them again.
             again = [self._store.get(type(record), record.id) for record in left]
             page = [record for record in again if record is not None]
         done.failed += len(failed)
 
-    def _again(self, record: Record, field: str, stored: Any) -> Any:
+    def _reencrypted(self, record: Record, field: str, stored: Any) -> Any:
         clear = self._keys.decrypt(record, field, stored) if is_encrypted(stored) else stored
         return self._token(record, field, clear)
 
@@ -301,7 +301,7 @@ class EncryptedStore(Store):
         return Secret(token) if isinstance(getattr(record, field), Secret) else token
 
     def _encrypted(self, record: R) -> R:
-        """The record as it is stored. A secret that no key opens stays as it was read."""
+        """The record with encrypted secrets. A secret that no key decrypts stays as it was read."""
         changes = {
             field: self._token(record, field, value)
             for field, value in _secrets(record)
@@ -310,7 +310,7 @@ class EncryptedStore(Store):
         return replace(record, **changes) if changes else record
 
     def _decrypted(self, record: R) -> R:
-        """The record as its users know it."""
+        """The record with the secrets in clear that a key decrypts."""
         changes: dict[str, Any] = {}
         for field, value in _secrets(record):
             if not is_encrypted(value):
@@ -325,7 +325,7 @@ class EncryptedStore(Store):
 
 
 def _secrets(record: Record) -> Iterator[tuple[str, Any]]:
-    """The secrets of a record, in clear as far as they are known."""
+    """The secrets of a record: in clear, or encrypted if no key decrypts them."""
     for field in SECRETS[type(record)]:
         value = getattr(record, field)
         yield field, value.known() if isinstance(value, Secret) else value

@@ -1,4 +1,4 @@
-"""Which host a connection is for."""
+"""Identifies the host of a connection."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import json
 
 from cinderlib.records import ConnectionRecord
 
-#: What names a host, the surest first. Two connectors that agree in the first that both have are
-#: the same host's.
+#: The connector properties that identify a host, most reliable first. Two connectors belong to the
+#: same host if they agree in the first property that both have.
 IDENTITY = ("system uuid", "initiator", "nqn", "wwpns", "host")
 
 
 def host_of(connection: ConnectionRecord) -> str:
-    """The name of the host that a connection is for, as well as it is known."""
+    """The name of a connection's host, or a substitute if it is unknown."""
     return connection.attached_host or str(connection.connector.get("host") or "an unnamed host")
 
 
 def same_host(one: ConnectionRecord, other: ConnectionRecord) -> bool:
     """Whether two connections are for the same user of a volume: the same host, and on it the same
-    instance where instances are named."""
+    instance, if instances are specified."""
     if one.instance_uuid != other.instance_uuid:
         return False
     if one.attached_host and other.attached_host:
@@ -28,7 +28,7 @@ def same_host(one: ConnectionRecord, other: ConnectionRecord) -> bool:
 
 
 def same_ports(one: ConnectionRecord, other: ConnectionRecord) -> bool:
-    """Whether the storage takes two connections for the same host's."""
+    """Whether the storage considers the hosts of two connections as the same."""
     for key in IDENTITY:
         mine, theirs = one.connector.get(key), other.connector.get(key)
         if mine and theirs:
@@ -37,11 +37,12 @@ def same_ports(one: ConnectionRecord, other: ConnectionRecord) -> bool:
 
 
 def key(connection: ConnectionRecord) -> str | None:
-    """What an index finds a connection by among those of its volume, see :func:`may_be`: which of
-    :data:`IDENTITY` is the first that its connector has, and a digest of that; ``None`` when it has
-    none. What has no key can be for any host.
+    """The value by which an index finds a connection of a volume; see :func:`may_be`.
+    It consists of the position in :data:`IDENTITY` of the first property that the connector has,
+    and a digest of the property. ``None`` if the connector has none of them: it may be for any
+    host.
 
-    Stores keep it: what is changed here needs a migration.
+    Stores contain this value: a change of this function needs a migration.
     """
     for place, name in enumerate(IDENTITY):
         if value := connection.connector.get(name):
@@ -52,11 +53,11 @@ def key(connection: ConnectionRecord) -> str | None:
 
 
 def may_be(key: str | None) -> tuple[str | None, str | None]:
-    """The keys that another connection of the same host can have beside ``key``: those that sort
-    before the first text, or not before the second. Where that is ``None``, there are no such keys.
+    """The keys other than ``key`` that another connection of the same host can have: keys that sort
+    before the first text, or not before the second. ``None`` means that there are no such keys.
 
-    Of two connectors that begin with the same of :data:`IDENTITY`, it alone decides, and the keys
-    are equal. Where one has what the other lacks, the digests tell nothing.
+    If two connectors have the same first property of :data:`IDENTITY`, it alone decides, and the
+    keys are equal. If one has a property that the other lacks, digests cannot be compared.
     """
     if key is None:
         return None, None

@@ -1,4 +1,4 @@
-"""Which intents there are, in a persistence that gives a key-value only to who knows its key."""
+"""An index of intents, for a persistence that cannot list its key-values."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 
 from cinderlib.records import KeyValueRecord, new_id
 
-#: How the keys of the index begin.
+#: The prefix of the keys of the index.
 INDEX_PREFIX = "cinderlib:intents:"
 _PROCESSES = INDEX_PREFIX + "processes"
 
 
 class IntentIndex:
-    """Lists of IDs under keys that are known.
+    """Lists of intent IDs under well-known keys.
 
-    Each process has a list of its own, which no other process writes, and one key has the names of
-    these lists. That one is written by several processes: what one of them overwrites, the other
-    puts back with its next intent. A list may have IDs of intents that are gone.
+    Each process has its own list, which no other process writes. One key has the names of these
+    lists. Several processes write that key. If one overwrites the entry of another, the other
+    restores it with its next intent. A list may contain IDs of removed intents.
 
     :param read: returns the value of a key, or ``None``.
     :param write: writes a key-value.
@@ -39,30 +39,30 @@ class IntentIndex:
         self._written = True
 
     def add(self, id: str) -> None:
-        """List an intent, before it is written."""
+        """List an intent. Call this before the intent is written."""
         if self._process != os.getpid():
-            # After a fork, the parent goes on with the old list.
+            # This is a child process: the parent continues to use the old list.
             self._begin()
         if id not in self._mine or not self._written:
             self._write_mine([*(each for each in self._mine if each != id), id])
         self.register()
 
     def register(self) -> None:
-        """Let other processes find the list of this one; also after an intent was written, since
-        another process may have overwritten it meanwhile."""
+        """Make the list of this process known to others. Call this again after the intent was
+        written, because another process may have overwritten the names meanwhile."""
         names = self._names()
         if self._name not in names:
-            # Lists whose intents are all gone would grow without an end.
+            # Drop empty lists, so that the number of names does not increase forever.
             used = [name for name in names if self._list(name)]
             self._write_list(_PROCESSES, [*used, self._name])
 
     def remove(self, id: str) -> None:
-        """Take an intent that is gone from the list."""
+        """Remove the ID of a removed intent from the list."""
         if id in self._mine and self._process == os.getpid():
             self._write_mine([each for each in self._mine if each != id])
 
     def ids(self) -> Iterator[str]:
-        """The IDs of all intents, and of some that are gone."""
+        """The IDs of all intents, and of some removed intents."""
         seen: set[str] = set()
         for name in self._names():
             for id in self._list(name):

@@ -1,4 +1,4 @@
-"""Records in this process's memory: gone when it ends."""
+"""A store in the memory of this process; its records are lost when the process ends."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from cinderlib.records import KINDS, Record, now, replace
 
 R = TypeVar("R", bound=Record)
 
-#: A place in the order of creation.
+#: A position in the order of creation.
 Place = tuple[int, str]
 
 
 class _Order:
-    """A set of ids in the order of creation.
+    """A set of IDs in the order of creation.
 
-    Places are appended nearly always, since time goes on. A removed id leaves its place behind,
-    and the list is rebuilt when an eighth of it are such places: adding and removing are O(1)
-    amortized, where removing from the middle of a list is O(n).
+    New IDs are nearly always appended, because they are the newest. A removed ID leaves its entry
+    in the list. When an eighth of the list are such entries, it is rebuilt. Therefore adding and
+    removing are O(1) amortized; removing from the middle of a list would be O(n).
     """
 
     __slots__ = ("_places", "members")
@@ -68,7 +68,7 @@ class _Order:
                 yield id
 
 
-#: Names an index: a field and a value of it.
+#: Identifies an index: a field and its value.
 Key = tuple[str, str]
 _ALL: Key = ("", "")
 
@@ -81,12 +81,12 @@ class _Table:
     def __init__(self, kind: type[Record]) -> None:
         self.records: dict[str, Record] = {}
         self._fields = kind.indexed
-        #: What decides where a record is in the indexes.
+        #: The fields that determine the record's places in the indexes.
         self._place = operator.attrgetter("created_at", *kind.indexed)
         self._indexes: dict[Key, _Order] = {}
 
     def write(self, id: str, record: Record | None) -> Record | None:
-        """Put a record, or with ``None`` remove it, and give back what was there."""
+        """Store a record, or remove it with ``None``. Returns the previous record."""
         old = self.records.get(id)
         if old is None or record is None or self._place(old) != self._place(record):
             if old is not None:
@@ -116,7 +116,7 @@ class _Table:
                 del self._indexes[key]
 
     def _keys(self, record: Record) -> list[Key]:
-        """The indexes that the record is in."""
+        """The indexes that contain the record."""
         found = [_ALL]
         for field in self._fields:
             value = getattr(record, field)
@@ -125,13 +125,13 @@ class _Table:
         return found
 
     def candidates(self, where: Mapping[str, str]) -> _Order:
-        """The smallest known set that holds all that match."""
+        """The smallest set that contains all matching records."""
         orders = [self._indexes.get(key) or _Order() for key in (where.items() or (_ALL,))]
         return min(orders, key=lambda order: len(order.members))
 
 
 class MemoryStore(Store):
-    """A store in memory; other processes do not see it. Records are shared, not copied."""
+    """A store in memory, invisible to other processes. It returns its records without copying."""
 
     shared = False
 

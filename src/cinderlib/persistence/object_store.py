@@ -1,4 +1,4 @@
-"""A store made of a persistence class that a user wrote for cinderlib 5's contract."""
+"""Adapts a persistence class of cinderlib 5's interface to a store."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ LOG = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=Record)
 
-#: Where intents are kept by a persistence that knows nothing of them.
+#: The prefix of keys under which intents are kept: the persistence has no place for them.
 INTENT_PREFIX = "cinderlib:intent:"
-#: How the keys begin that are not the user's.
+#: Prefixes of keys that users do not see.
 _HIDDEN = (INTENT_PREFIX, INDEX_PREFIX)
 
 
@@ -62,17 +62,18 @@ class _Replaced(NamedTuple):
 
 
 class ObjectStore(Store):
-    """A store made of a persistence class of the user's.
+    """A store on top of a user's persistence class.
 
-    One whose ``get_key_values`` needs a key cannot list key-values: intents are found by an index.
+    A class whose ``get_key_values`` requires a key cannot list key-values; then an index lists the
+    intents.
 
     Changes are written one after the other, and versions are compared immediately before, so
     another process can write in between. If a change fails, the previous ones are rolled back. If
     the persistence fails at that too, the next call on this store rolls them back first. After a
     crash, the intents show what to recover. This process writes one group of changes at a time.
 
-    :param persistence: the user's.
-    :param wrap: makes an object from a record; can be set later, before the store is used.
+    :param persistence: the user's object.
+    :param wrap: creates an object from a record; can be set later, before the store is used.
     """
 
     def __init__(self, persistence: PersistenceDriverBase, wrap: Wrap | None = None) -> None:
@@ -171,11 +172,11 @@ class ObjectStore(Store):
         """Restore the records that an incomplete group of changes replaced."""
         while self._replaced:
             kind, id, old = self._replaced[-1]
-            there = self._object(kind, id)
+            existing = self._object(kind, id)
             if old is not None:
-                self._write(old, there)
-            elif there is not None:
-                self._delete(kind, id, there)
+                self._write(old, existing)
+            elif existing is not None:
+                self._delete(kind, id, existing)
             self._replaced.pop()
 
     def close(self) -> None:
@@ -193,11 +194,12 @@ class ObjectStore(Store):
         except CinderlibError:
             raise
         except Exception as exc:
-            # The message of a foreign exception can hold anything, secrets included.
+            # The message of a foreign exception can contain anything, including secrets.
             raise StoreError(f"The store {self} failed in {method}: {type(exc).__name__}.") from exc
 
     def _objects(self, kind: type[Record], where: Mapping[str, str]) -> list[Any]:
-        """The objects of a kind; more than match ``where`` when the persistence cannot tell."""
+        """The objects of a kind; more than match ``where`` if the persistence cannot select
+        them."""
         if kind is VolumeRecord:
             names = {"name": "volume_name", "backend": "backend_name"}
         elif kind is SnapshotRecord:
@@ -210,7 +212,7 @@ class ObjectStore(Store):
         return cast("list[Any]", self._call(f"get_{kind.kind}s", **given))
 
     def _pairs(self, kind: type[Record]) -> list[Any]:
-        """The key-values that are intents, or those that are not."""
+        """The key-values that contain intents, or the other key-values."""
         if self._index is None:
             pairs = self._call("get_key_values")
             if kind is IntentRecord:
@@ -218,7 +220,7 @@ class ObjectStore(Store):
             return [pair for pair in pairs if not pair.key.startswith(_HIDDEN)]
         if kind is KeyValueRecord:
             raise Unsupported(
-                f"The store {self} cannot list its key-values: its get_key_values needs a key"
+                f"The store {self} cannot list its key-values: its get_key_values requires a key"
             )
         found = (self._object(IntentRecord, id) for id in self._index.ids())
         return [pair for pair in found if pair is not None]
@@ -248,9 +250,9 @@ class ObjectStore(Store):
 
     def _put(self, change: Put, time: datetime.datetime) -> Record:
         record, kind = change.record, type(change.record)
-        there = self._object(kind, record.id)
-        old = None if there is None else _record_of(kind, there)
-        # What such a persistence keeps need not have versions; then there is nothing to compare.
+        existing = self._object(kind, record.id)
+        old = None if existing is None else _record_of(kind, existing)
+        # Objects of such a persistence may have no version; then there is nothing to compare.
         known = old.version if old else 0
         if change.check and (
             (old is None) != (record.version == 0) or known not in (0, record.version)
@@ -263,13 +265,13 @@ class ObjectStore(Store):
             updated_at=time,
         )
         self._replaced.append(_Replaced(kind, new.id, old))
-        self._write(new, there)
+        self._write(new, existing)
         return new
 
-    def _write(self, new: Record, there: Any | None) -> None:
-        """Write a record as it is.
+    def _write(self, new: Record, existing: Any | None) -> None:
+        """Write a record unchanged.
 
-        :param there: the persistence's object for it, ``None`` if it has none.
+        :param existing: the persistence's object for it, ``None`` if it has none.
         """
         kind = type(new)
         if kind is IntentRecord:
@@ -283,30 +285,30 @@ class ObjectStore(Store):
         elif isinstance(new, KeyValueRecord):
             self._set_text(new)
         else:
-            # The object that the persistence gave may carry attributes that it needs again.
-            resource = self._wrapped(new) if there is None else there
-            resource._saved_record = None if there is None else _record_of(kind, there)
+            # The existing object may have attributes that the persistence needs.
+            resource = self._wrapped(new) if existing is None else existing
+            resource._saved_record = None if existing is None else _record_of(kind, existing)
             resource._record = new
             self._call(f"set_{kind.kind}", resource)
 
     def _remove(self, change: Remove) -> None:
         kind = change.kind
-        there = self._object(kind, change.id)
-        old = None if there is None else _record_of(kind, there)
+        existing = self._object(kind, change.id)
+        old = None if existing is None else _record_of(kind, existing)
         if change.version is not None and (old is None or old.version not in (0, change.version)):
             raise stale(change, old.version if old else None)
-        if there is None:
+        if existing is None:
             return
         self._replaced.append(_Replaced(kind, change.id, old))
-        self._delete(kind, change.id, there)
+        self._delete(kind, change.id, existing)
 
-    def _delete(self, kind: type[Record], id: str, there: Any) -> None:
+    def _delete(self, kind: type[Record], id: str, existing: Any) -> None:
         if kind in (IntentRecord, KeyValueRecord):
             self._call("delete_key_value", _key(kind, id))
             if kind is IntentRecord and self._index is not None:
                 self._index.remove(id)
         else:
-            self._call(f"delete_{kind.kind}", there)
+            self._call(f"delete_{kind.kind}", existing)
 
     def _wrapped(self, record: Record) -> Any:
         if self.wrap is None:
@@ -315,7 +317,7 @@ class ObjectStore(Store):
 
 
 def _can_list(persistence: PersistenceDriverBase) -> bool:
-    """Whether it gives all key-values, as here, or needs a key, as in cinderlib 5."""
+    """Whether it can list all key-values, or requires a key, as in cinderlib 5."""
     try:
         inspect.signature(persistence.get_key_values).bind()
     except TypeError:
@@ -341,7 +343,7 @@ def _record_of(kind: type[R], resource: Any) -> R:
 
 
 def _stored(kind: type[R], resource: Any) -> R:
-    """The record of what the persistence has; it may have made the object anew of a document."""
+    """The record of an object from the persistence, which may have created it without a version."""
     record = _record_of(kind, resource)
     return record if record.version else replace(record, version=1)
 

@@ -1,7 +1,7 @@
-"""Reads a database of cinderlib 5: its tables are those of Cinder 23 and older.
+"""Reads a database of cinderlib 5, which has the tables of Cinder 23 and older.
 
-Rows are put into the form of cinderlib 5's JSON documents, so that there is one place that knows
-what its fields mean and what may be in them: the reader of these documents.
+Rows are converted to cinderlib 5's JSON documents. The reader of these documents interprets and
+validates the fields.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from cinderlib.errors import InvalidDocument, InvalidPersistence, StoreError
 from cinderlib.persistence.sql import engine as engines
 
-#: How many volumes are read at a time, with all that belongs to them.
+#: Number of volumes to read at a time, with everything that belongs to them.
 PAGE = 200
 _TABLES = (
     "volumes",
@@ -39,7 +39,7 @@ Row = Mapping[str, Any]
 
 
 class Cinderlib5Database:
-    """A database that cinderlib 5 wrote. Nothing in it is changed.
+    """A database that cinderlib 5 wrote; opened only for reading.
 
     :param connection: its SQLAlchemy URL.
     :raises InvalidPersistence: it has no tables of cinderlib 5.
@@ -50,37 +50,39 @@ class Cinderlib5Database:
         url = engines.parse_url(connection)
         self.name = engines.display_name(url)
         if url.get_backend_name() == "sqlite" and not os.path.isfile(url.database or ""):
-            raise InvalidPersistence(f"There is no database {self.name}")
+            raise InvalidPersistence(f"The database {self.name} does not exist")
         self._engine = engines.create(url, timeout=30.0)
         metadata = sa.MetaData()
         try:
-            there = set(sa.inspect(self._engine).get_table_names())
-            metadata.reflect(self._engine, only=sorted(there & {*_TABLES, _KEY_VALUES}))
+            existing = set(sa.inspect(self._engine).get_table_names())
+            metadata.reflect(self._engine, only=sorted(existing & {*_TABLES, _KEY_VALUES}))
         except sa.exc.SQLAlchemyError as exc:
             raise StoreError(f"{self.name} cannot be read: {type(exc).__name__}") from exc
-        missing = [name for name in ("volumes", "volume_types", "snapshots") if name not in there]
+        missing = [
+            name for name in ("volumes", "volume_types", "snapshots") if name not in existing
+        ]
         if missing:
             raise InvalidPersistence(
-                f"{self.name} is no database of cinderlib 5: it has no table {missing[0]!r}"
+                f"{self.name} is not a database of cinderlib 5: it has no table {missing[0]!r}"
             )
         self._tables = metadata.tables
 
     def close(self) -> None:
-        """Give back the connections."""
+        """Close the connections."""
         self._engine.dispose()
 
     def documents(self) -> Iterator[dict[str, Any]]:
-        """A document of each volume, oldest first, with all that belongs to it, secrets too."""
+        """A document of each volume, oldest first, with all related records, including secrets."""
         specs = dict(self._qos_specs())
         volumes = self._tables["volumes"]
         query = sa.select(volumes.c.id).where(volumes.c.deleted == sa.false())
-        # Ids alone are few bytes; holding a transaction open for all rows would keep others away.
+        # IDs need little memory. One transaction for all rows would lock out other users.
         ids = [row["id"] for row in self._rows(query.order_by(volumes.c.created_at, volumes.c.id))]
         for start in range(0, len(ids), PAGE):
             yield from self._page(ids[start : start + PAGE], specs)
 
     def key_values(self) -> Iterator[tuple[str, str | None]]:
-        """The texts that are kept under a key."""
+        """The key-values, as pairs of key and text."""
         if _KEY_VALUES in self._tables:
             for row in self._rows(sa.select(self._tables[_KEY_VALUES])):
                 yield row["key"], row["value"]
@@ -89,7 +91,8 @@ class Cinderlib5Database:
         self, ids: Sequence[str], qos_specs: Mapping[str, dict[str, str]]
     ) -> Iterator[dict[str, Any]]:
         volumes = {row["id"]: row for row in self._of("volumes", "id", ids)}
-        # The type that was made for a volume has its id, whether or not the volume names it.
+        # The type that cinderlib 5 created for a volume has the volume's ID. The volume's
+        # volume_type_id may be empty.
         named = {*ids, *(row["volume_type_id"] for row in volumes.values())} - {None}
         types = {row["id"]: row for row in self._of("volume_types", "id", named)}
         extra_specs = self._pairs("volume_type_extra_specs", "volume_type_id", types)
@@ -132,7 +135,7 @@ class Cinderlib5Database:
         }
 
     def _qos_specs(self) -> Iterator[tuple[str, dict[str, str]]]:
-        """The QoS specs by the id of their first row."""
+        """The QoS specs by the ID of their first row."""
         table = self._tables.get("quality_of_service_specs")
         if table is None:
             return
@@ -157,7 +160,7 @@ class Cinderlib5Database:
             with self._engine.connect() as connection:
                 rows = connection.execute(query).mappings().all()
         except sa.exc.SQLAlchemyError as exc:
-            # Its own text can have values of rows in it.
+            # The exception's text can contain values of rows.
             raise StoreError(f"{self.name} cannot be read: {type(exc).__name__}") from exc
         return ({name: _plain(name, row[name]) for name in row} for row in rows)
 
@@ -186,11 +189,11 @@ class Cinderlib5Database:
 
 
 def _strays(rows: Sequence[Row]) -> dict[str, str]:
-    """The first row's id for QoS specs that name another.
+    """The ID of the first row for QoS specs that refer to a row that does not exist.
 
-    cinderlib 5 gave the first row the volume's id after the others had been written. Databases that
-    keep references whole refused that; in SQLite the others name an id that is gone, but stand
-    right behind the first row, as they were written in one transaction.
+    cinderlib 5 changed the ID of the first row to the volume's ID after it wrote the other rows.
+    Databases that enforce foreign keys rejected that. In SQLite the other rows still refer to the
+    old ID. They directly follow the first row, because one transaction wrote them all.
     """
     known = {row["id"] for row in rows}
     numbered = {row["rowid"]: row for row in rows if "rowid" in row}
@@ -212,7 +215,7 @@ def _plain(name: str, value: Any) -> Any:
 def _attachment(row: Row) -> Row:
     texts = {name: row[name] for name in ("connection_info", "connector")}
     try:
-        # Text in Cinder's table; a database may have them decoded already.
+        # Cinder's table has text; some databases return it decoded.
         decoded = {
             name: json.loads(value) if isinstance(value, str) else value
             for name, value in texts.items()
@@ -220,7 +223,7 @@ def _attachment(row: Row) -> Row:
     except (ValueError, RecursionError):
         raise InvalidDocument(
             f"Attachment {row['id']} of volume {row['volume_id']} is damaged: its connector or"
-            " connection_info is no JSON"
+            " connection_info is not JSON"
         ) from None
     return {**row, **decoded}
 
@@ -228,7 +231,7 @@ def _attachment(row: Row) -> Row:
 def _backend(host: str | None, id: str) -> str:
     name = (host or "").partition("#")[0].partition("@")[2]
     if not name:
-        raise InvalidPersistence(f"Volume {id} is on no backend: its host is {host!r}", resource=id)
+        raise InvalidPersistence(f"Volume {id} has no backend: its host is {host!r}", resource=id)
     return name
 
 

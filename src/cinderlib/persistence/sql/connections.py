@@ -1,7 +1,7 @@
-"""Connections that are kept open, for threads that take turns with them.
+"""A pool of database connections for the threads of a process.
 
-SQLAlchemy makes them and sets them up. Its own pool, and what it puts around a connection, take
-longer than SQLite does for a look-up.
+SQLAlchemy creates and configures the connections. Its own pool and connection objects take longer
+than a query of SQLite.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from typing import Any
 
 import sqlalchemy as sa
 
-#: A connection that nobody has used for so many seconds is closed, unless it is the last one.
-#: Threads come in bursts, and making a connection to a server takes longer than most operations.
+#: Seconds after which an unused connection is closed, unless it is the last one. Threads come in
+#: bursts, and connecting to a server takes longer than most operations.
 IDLE = 30.0
 
 _all: weakref.WeakSet[Connections] = weakref.WeakSet()
-_of_parents: list[Any] = []
+_of_parents: list[Any] = []  # keeps the connections of parent processes open after a fork
 
 
 class AllInUse(Exception):
-    """Other threads have kept all connections for as long as one may wait."""
+    """Other threads used all connections during the whole timeout."""
 
 
 class Kept:
-    """A connection of the DBAPI, which one thread at a time has.
+    """A DBAPI connection, used by one thread at a time.
 
-    :ivar prepared: the statements that it has been prepared for, by their texts.
-    :ivar since: when it was last made or given back, on the monotonic clock.
+    :ivar prepared: the texts of the statements that are prepared on it.
+    :ivar since: when it was last created or given back, on the monotonic clock.
     """
 
     __slots__ = ("dbapi", "generation", "prepared", "since")
@@ -47,10 +47,10 @@ class Kept:
 class Connections:
     """Connections to one database.
 
-    :param engine: makes them.
-    :param most: how many may be open at once.
-    :param timeout: seconds to wait for one when so many are in use.
-    :param only: whether there is one connection, which is the database itself, in memory.
+    :param engine: creates them.
+    :param most: the maximum number of open connections.
+    :param timeout: seconds to wait for a connection if all are in use.
+    :param only: whether there is exactly one connection, because the database is in its memory.
     """
 
     def __init__(self, engine: sa.Engine, most: int, timeout: float, *, only: bool = False) -> None:
@@ -65,24 +65,24 @@ class Connections:
         _all.add(self)
 
     def _start(self) -> None:
-        # As many as may still be taken. A semaphore does the same and takes ten times as long.
+        # One item for each connection that may be taken. A semaphore takes ten times as long.
         self._turns: queue.SimpleQueue[None] = queue.SimpleQueue()
         for _ in range(self._most):
             self._turns.put(None)
         self._free: collections.deque[Kept] = collections.deque()
 
     def take(self) -> Kept:
-        """A connection; it must be given back or dropped.
+        """A connection. Give it back or drop it after use.
 
-        :raises AllInUse: there was none for ``timeout`` seconds.
-        :raises sqlalchemy.exc.DBAPIError: a new one could not be made.
+        :raises AllInUse: no connection was free within ``timeout`` seconds.
+        :raises sqlalchemy.exc.DBAPIError: a new connection could not be opened.
         """
         try:
             self._turns.get(timeout=self._timeout)
         except queue.Empty:
             raise AllInUse from None
         try:
-            # The one that was used last: those that are not needed grow old.
+            # The connection that was used last, so that surplus ones become idle and are closed.
             return self._free.pop()
         except IndexError:
             pass
@@ -100,7 +100,7 @@ class Connections:
         return Kept(dbapi, generation)
 
     def give_back(self, kept: Kept) -> None:
-        """For others to take; nothing of what was done with it may be left."""
+        """Give a connection back for other threads. It must not have an open transaction."""
         if kept.generation != self._generation:
             self.drop(kept)
             return
@@ -112,15 +112,15 @@ class Connections:
             while len(free) > 1 and now - free[0].since > IDLE:
                 _close(free.popleft())
         except IndexError:
-            pass  # Others have taken them meanwhile.
+            pass  # Other threads have taken them meanwhile.
 
     def drop(self, kept: Kept) -> None:
-        """Instead of giving it back: it is broken."""
+        """Close a broken connection instead of giving it back."""
         _close(kept)
         self._turns.put(None)
 
     def forget(self) -> None:
-        """Close all, those that are in use when they are given back."""
+        """Close all connections; those in use are closed when they are given back."""
         self._generation += 1
         with contextlib.suppress(IndexError):
             while True:
@@ -128,8 +128,8 @@ class Connections:
         self._engine.dispose()
 
     def after_fork(self) -> None:
-        """In a child process: leave the parent's alone. They are kept, since closing them here
-        would end them there. What is in memory is the child's own."""
+        """In a child process: do not use the parent's connections. They stay open, because closing
+        them here would end them in the parent too. A database in memory was copied by the fork."""
         _of_parents.append((self._free, self._engine.pool))
         self._start()
         if self._only is not None:
@@ -140,7 +140,7 @@ class Connections:
 
 
 def _close(kept: Kept) -> None:
-    # Whatever the DBAPI says of one that is broken, it is of no use any more.
+    # Errors of a broken connection do not matter.
     with contextlib.suppress(Exception):
         kept.dbapi.close()
 

@@ -1,5 +1,5 @@
-"""Reads and transactions on one database: waiting for locks, coming back after a restart of the
-server, and errors for people."""
+"""Reads and transactions on one database: waits for locks, reconnects after a restart of the
+server, and converts errors."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ T = TypeVar("T")
 P = ParamSpec("P")
 Work = Callable[[Transaction], Any]
 
-#: How often a transaction is tried that the database ended in favour of another one.
+#: Maximum attempts of a transaction that the database aborted in favour of another.
 ATTEMPTS = 20
 
-#: What ends a call from outside: Ctrl-C, a signal handler that exits.
+#: Exceptions that end a call from outside: Ctrl-C, a signal handler that exits.
 _ABRUPT = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
-#: The lock by which processes queue that write to a file; the locks of resources are below it.
+#: The lock for which processes queue that write to a file. Locks of resources have lower numbers.
 _QUEUE = STRIPES
 
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
 
 
 class Conflict(Exception):
-    """Raised by a transaction's work: another was quicker, and the whole has to be done again."""
+    """Raised by a transaction's work: another writer was faster, and the work must start again."""
 
 
 class _Lost(Exception):
-    """The connection was lost, and nothing was committed."""
+    """The connection was lost before the commit."""
 
 
 class _AtTheEnd(Exception):
@@ -53,20 +53,20 @@ class _AtTheEnd(Exception):
 
 
 class _Unclear(Exception):
-    """A row is there already, or is not as it was expected to be, and which one cannot be told of
-    statements that went together."""
+    """A row already exists or has another version than expected. Several statements were sent
+    together, so it is not known which one failed."""
 
 
 class _Undecided(Exception):
-    """The connection was lost while the database was committing."""
+    """The connection was lost during the commit."""
 
 
 class Database:
     """A database with the schema of this version of the library.
 
     :param timeout: seconds to wait for a lock or a connection that others hold.
-    :param prepare: whether it is created, or brought to this version, where that is needed.
-    :param create: whether it is created; without it, a database that is missing is an error.
+    :param prepare: create the tables or upgrade them to this version if necessary.
+    :param create: create the database if it is missing; otherwise a missing database is an error.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Database:
         self._sqlite = self.dialect.name == "sqlite"
         self._turns = Turns(self._alone, self._all)
         path = engine.file_of(url)
-        #: Beside the file, so that all who use the database find them.
+        #: Next to the file, so that all users of the database find them.
         self.file_locks = None if path is None else FileLocks(f"{path}-locks", like=path)
         self._together = self.dialect.driver == "psycopg2"
         _databases.add(self)
@@ -104,18 +104,18 @@ class Database:
         return self._name
 
     def read(self, statement: Statement, values: Values) -> list[Any]:
-        """What a statement finds, outside of any transaction.
+        """The rows that a statement returns, outside any transaction.
 
         :raises StoreError: the database failed.
         """
         return self._patiently(self._use, lambda kept: rows(kept, statement, values))
 
     def write(self, work: Callable[[Transaction], T]) -> T:
-        """Give ``work`` a transaction, which is committed when it returns and undone when it
-        raises. It may be called more than once.
+        """Call ``work`` with a transaction. The transaction is committed when ``work`` returns and
+        rolled back when it raises. ``work`` may be called more than once.
 
-        :raises StoreError: the database failed; unless the message says otherwise, nothing was
-            changed.
+        :raises StoreError: the database failed. Nothing changed, unless the message reports
+            otherwise.
         """
         if self._sqlite:
             return self._patiently(self._write_to_sqlite, work)
@@ -123,29 +123,29 @@ class Database:
             try:
                 return self._patiently(self._use, lambda kept: self._commit(Together(kept), work))
             except _Unclear:
-                pass  # One by one it is seen whose error it is.
+                pass  # Sent one by one, the statements show which of them fails.
         return self._patiently(self._use, lambda kept: self._commit(OneByOne(kept), work))
 
     def _write_to_sqlite(self, work: Callable[[Transaction], T]) -> T:
         try:
             result: T = self._turns.do(work, self._timeout)
         except TimeoutError:
-            problem = f"other threads have used it for {self._timeout:g} seconds"
+            problem = f"other threads used it for {self._timeout:g} seconds"
             raise self._failure(problem) from None
         return result
 
     def _alone(self, work: Callable[[Transaction], T]) -> T:
-        """In a transaction of SQLite, whose turn is this thread's."""
+        """Run one job in an SQLite transaction. This thread has the turn."""
         leave = self._enter_queue()
         try:
-            # IMMEDIATE takes SQLite's write lock at once. Taken at the first write instead, a
-            # transaction that has read before cannot wait for it, and fails.
+            # IMMEDIATE takes SQLite's write lock at once. If a transaction reads first and takes
+            # the lock at its first write, it cannot wait for the lock and fails.
             return self._use(lambda kept: self._commit(OneByOne(kept, "BEGIN IMMEDIATE"), work))
         finally:
             leave()
 
     def _all(self, jobs: Sequence[Job[Work]]) -> None:
-        """The same for several, of which each is undone alone when it raises."""
+        """Run several jobs in one transaction. A job that raises is rolled back alone."""
 
         def work(transaction: Transaction) -> None:
             cursor = transaction.cursor
@@ -154,7 +154,7 @@ class Database:
                 try:
                     job.result = job.work(transaction)
                 except self._Error:
-                    raise  # It may have ended the transaction.
+                    raise  # The error may have ended the transaction.
                 except Exception as exc:
                     job.error = exc
                     cursor.execute("ROLLBACK TO job")
@@ -163,23 +163,23 @@ class Database:
         self._alone(work)
 
     def _enter_queue(self) -> Callable[[], None]:
-        """Wait until it is this process's turn. SQLite has a lock and no queue before it: who waits
-        must look again and again, most often in vain, and the newest is as likely to get it."""
+        """Wait for the turn of this process. SQLite has a lock without a queue: waiting processes
+        must poll it, mostly in vain, and a new one is as likely to get the lock as the others."""
         if self.file_locks is None:
             return _nothing
         try:
             leave = self.file_locks.take([_QUEUE], self._timeout)
         except StoreError:
-            return _nothing  # The file is another user's, or cannot be made: SQLite's lock will do.
+            return _nothing  # The lock file cannot be created or opened: SQLite's lock is enough.
         if leave is None:
-            raise self._failure(f"other processes have used it for {self._timeout:g} seconds")
+            raise self._failure(f"other processes used it for {self._timeout:g} seconds")
         return leave
 
     def _commit(self, transaction: Transaction, work: Callable[[Transaction], T]) -> T:
         ending = False
         try:
             result = work(transaction)
-            transaction.all_is_said()
+            transaction.before_commit()
             ending = True
             transaction.commit()
         except self._Error as exc:
@@ -191,15 +191,15 @@ class Database:
         return result
 
     def schema_version(self) -> int | None:
-        """Of which version its tables are, ``None`` where there are none.
+        """The version of the tables, ``None`` if there are no tables.
 
-        :raises StoreError: the database failed, or is of a version too new for this one.
+        :raises StoreError: the database failed, or its version is too new for this version.
         """
         return self._patiently(lambda: upgrade.version(self._engine, str(self)))
 
     def forget(self) -> None:
-        """Leave nothing on disk of what was written over, as far as the library can: SQLite keeps
-        it in its log until that is emptied, and while others read, it cannot be."""
+        """Remove overwritten data from the disk, as far as the library can. SQLite keeps the data
+        in its log until the log is truncated, which is not possible while others read."""
         if self._sqlite:
             text = "PRAGMA wal_checkpoint(TRUNCATE)"
             self._patiently(self._use, lambda kept: kept.dbapi.execute(text).fetchall())
@@ -211,32 +211,32 @@ class Database:
             self.file_locks.close()
 
     def _use(self, work: Callable[[Kept], T]) -> T:
-        """Give ``work`` a connection. After an error it is given back without a transaction, or not
-        at all."""
+        """Call ``work`` with a connection. After an error, the connection is given back without an
+        open transaction, or closed."""
         if self._closed:
             raise StoreError(f"The store {self} is closed.", retryable=False)
         kept = self._connections.take()
         try:
             result = work(kept)
         except BaseException as exc:
-            self._put_right(kept, exc)
+            self._clean_up(kept, exc)
             raise
         self._connections.give_back(kept)
         return result
 
-    def _put_right(self, kept: Kept, exc: BaseException) -> None:
-        """Leave no transaction open on a connection on which something failed.
+    def _clean_up(self, kept: Kept, exc: BaseException) -> None:
+        """End the transaction on a connection after an error.
 
-        :raises _Lost, _Undecided: it was lost.
-        :raises Exception: the database's own, when its transaction could not be ended.
+        :raises _Lost, _Undecided: the connection was lost.
+        :raises Exception: the database's own exception, if its transaction could not be ended.
         """
         cause = exc.__cause__ if isinstance(exc, _AtTheEnd) else exc
         if isinstance(cause, self._Error) and self._disconnected(cause, kept):
             self._connections.drop(kept)
-            # The others are as old, so most likely they are lost too.
+            # The other connections are as old, so they are probably lost too.
             self._connections.forget()
             raise (_Undecided if cause is not exc else _Lost) from cause
-        # A driver that was interrupted can be out of step with its server. SQLite's has none.
+        # An interrupted driver can be out of step with its server. SQLite has no server.
         if isinstance(exc, _ABRUPT) and not self._sqlite:
             self._connections.drop(kept)
             return
@@ -256,7 +256,7 @@ class Database:
         return self.dialect.is_disconnect(exc, kept.dbapi, None)  # type: ignore[arg-type]
 
     def _patiently(self, attempt: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-        """Do it again where that is safe and can help; all errors become the library's."""
+        """Retry while that is safe and can help; convert all errors to the library's."""
         deadline = time.monotonic() + self._timeout
         conflicts = reconnects = 0
         while True:
@@ -278,22 +278,22 @@ class Database:
                     continue
             except _Undecided as exc:
                 raise self._failure(
-                    "the connection was lost at the end of a transaction, and whether it was "
-                    "written is not known; read the records before going on",
+                    "the connection was lost at the end of a transaction, and it is unknown "
+                    "whether it was written; read the records before you continue",
                     exc.__cause__,
                 ) from None
             except Conflict as exc:
                 error = exc.__cause__ or exc
                 if conflicts >= ATTEMPTS:
-                    raise self._failure("other writers were always quicker", error) from None
+                    raise self._failure("other writers were faster each time", error) from None
                 conflicts += 1
                 continue
             if _is_busy(error):
                 if time.monotonic() > deadline:
-                    problem = f"another program has kept it locked for {self._timeout:g} seconds"
+                    problem = f"another program locked it for {self._timeout:g} seconds"
                     raise self._failure(problem, error) from error
-                # A program of another kind has it. Short random pauses give all who wait the
-                # same chance; SQLite's own, growing ones would let the newest go first.
+                # A program of another kind has the lock. Short random pauses give all waiting
+                # processes the same chance. SQLite's own increasing pauses would favour new ones.
                 time.sleep(random.uniform(0.0002, 0.002))  # noqa: S311
             elif _is_deadlock(error) and conflicts < ATTEMPTS:
                 conflicts += 1
@@ -308,7 +308,7 @@ class Database:
         return " ".join(text.split())
 
     def _harmless(self, error: BaseException) -> BaseException | None:
-        """The error as a cause, unless a password is in its text."""
+        """The error as a cause, unless its text contains a password."""
         return None if any(secret in str(error) for secret in self._secrets) else error
 
     def _failure(self, problem: str, error: BaseException | None = None) -> StoreError:
@@ -319,12 +319,13 @@ class Database:
         return StoreError(f"The store {self} failed: {problem}.", retryable=not lasting)
 
     def after_fork(self) -> None:
-        """In a child process: no thread of the parent is here to end its turn."""
+        """In a child process: start without the turn of a parent's thread, which does not run
+        here."""
         self._turns = Turns(self._alone, self._all)
 
 
 def _nothing() -> None:
-    """There is nothing to leave."""
+    """Leave no queue."""
 
 
 def _is_busy(error: BaseException) -> bool:
@@ -337,7 +338,7 @@ def _is_read_only(error: BaseException) -> bool:
 
 
 def _is_deadlock(error: BaseException) -> bool:
-    """Whether the database undid the transaction to let another one through."""
+    """Whether the database rolled the transaction back in favour of another."""
     state = getattr(error, "pgcode", None) or getattr(error, "sqlstate", None)
     return state in ("40001", "40P01") or (bool(error.args) and error.args[0] == 1213)
 

@@ -1,4 +1,4 @@
-"""Connections: which library speaks to the database, how many there are, how each is set up."""
+"""Database connections: the DBAPI package, the number of connections, and their settings."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ from cinderlib import urls
 from cinderlib.errors import InvalidPersistence, MissingDependency, StoreError, StoreNotFound
 from cinderlib.locking import filesystems
 
-#: Python packages that speak to a database, best first: SQLAlchemy's name, the module.
+#: Python packages for each database, best first: SQLAlchemy's name, the module.
 _DBAPIS: dict[str, list[tuple[str, str]]] = {
     "postgresql": [("psycopg2", "psycopg2"), ("psycopg", "psycopg"), ("pg8000", "pg8000")],
     "mysql": [("pymysql", "pymysql"), ("mysqldb", "MySQLdb"), ("mysqlconnector", "mysql")],
     "mariadb": [("pymysql", "pymysql"), ("mysqldb", "MySQLdb"), ("mariadbconnector", "mariadb")],
 }
 
-#: Those that take a ``connect_timeout``.
+#: Packages that have a ``connect_timeout``.
 _TAKE_TIMEOUT = ("psycopg2", "psycopg", "pymysql", "mysqldb")
 
-#: Parameters in the query of a URL whose values must not be seen.
+#: Parameters in the query of a URL whose values must be hidden.
 _SECRET = re.compile("pass|secret|token|key", re.IGNORECASE)
 
-#: How many connections a store has at the most.
+#: Maximum number of connections of a store.
 CONNECTIONS = 32
 
 
 def parse_url(connection: str | URL) -> URL:
-    """The URL with a DBAPI that is installed, and for SQLite with an absolute path without symbolic
-    links, so that neither another working directory nor a changed link makes a second database.
+    """The URL with an installed DBAPI. For SQLite, the path is absolute and without symbolic links,
+    so that another working directory or a changed link does not create a second database.
 
-    :raises InvalidPersistence: it is no URL of a database that is supported.
-    :raises MissingDependency: no package that speaks to that database is installed.
+    :raises InvalidPersistence: it is not the URL of a supported database.
+    :raises MissingDependency: no package for that database is installed.
     """
     try:
         url = make_url(connection)
     except (sa.exc.ArgumentError, ValueError):
-        # What was given may hold a password, and is not repeated.
+        # The message does not repeat the value, because it may contain a password.
         raise InvalidPersistence(
-            "The persistence 'connection' is not a database URL. Give one like "
+            "The persistence 'connection' is not a database URL. Specify a URL such as "
             "'sqlite:///file.sqlite' or 'postgresql://user:password@host/database'."
         ) from None
     if url.drivername == "postgres":
@@ -56,7 +56,8 @@ def parse_url(connection: str | URL) -> URL:
     name = url.get_backend_name()
     if name != "sqlite" and name not in _DBAPIS:
         raise InvalidPersistence(
-            f"Metadata cannot be kept in a {name!r} database, only in sqlite, {', '.join(_DBAPIS)}."
+            f"Metadata cannot be kept in a {name!r} database. Supported: sqlite, "
+            f"{', '.join(_DBAPIS)}."
         )
     if "+" not in url.drivername and name in _DBAPIS:
         for driver, module in _DBAPIS[name]:
@@ -66,7 +67,7 @@ def parse_url(connection: str | URL) -> URL:
         else:
             extra = "postgresql" if name == "postgresql" else "mysql"
             raise MissingDependency(
-                f"No Python package that speaks to {name} is installed. "
+                f"No Python package for {name} databases is installed. "
                 f"Install one: pip install 'cinderlib[{extra}]'"
             )
     path = file_of(url)
@@ -85,10 +86,10 @@ def in_memory(url: URL) -> bool:
 
 
 def file_of(url: URL) -> str | None:
-    """The path of the file that a SQLite database is in.
+    """The path of the file of a SQLite database.
 
-    :returns: ``None`` for one in memory, and for other databases.
-    :raises InvalidPersistence: the URI names another host.
+    :returns: ``None`` for a database in memory, and for other databases.
+    :raises InvalidPersistence: the URI refers to another host.
     """
     if url.get_backend_name() != "sqlite":
         return None
@@ -97,7 +98,7 @@ def file_of(url: URL) -> str | None:
         parts = urllib.parse.urlsplit(name)
         if parts.netloc not in ("", "localhost"):
             raise InvalidPersistence(
-                f"The SQLite URI names the host {parts.netloc!r}; use file:///path/to/file"
+                f"The SQLite URI contains the host {parts.netloc!r}; use file:///path/to/file"
             )
         modes = [value for key, value in urllib.parse.parse_qsl(parts.query) if key == "mode"]
         if "memory" in [*modes, url.query.get("mode")] or url.query.get("vfs") == "memdb":
@@ -107,18 +108,18 @@ def file_of(url: URL) -> str | None:
 
 
 def _is_uri(url: URL) -> bool:
-    """Whether SQLite is given a URI (``file:...?uri=true``) and not the name of a file."""
-    asked = str(url.query.get("uri", "")).lower() in ("true", "1", "yes", "on", "t", "y")
-    return asked and (url.database or "").startswith("file:")
+    """Whether SQLite opens a URI (``file:...?uri=true``) and not a file name."""
+    is_uri = str(url.query.get("uri", "")).lower() in ("true", "1", "yes", "on", "t", "y")
+    return is_uri and (url.database or "").startswith("file:")
 
 
 def display_name(url: URL) -> str:
-    """The URL for people: without the password, and without the values in the query."""
+    """The URL for messages: without the password and the values in the query."""
     return urls.hide(url.render_as_string(hide_password=True))
 
 
 def secrets_in(url: URL) -> list[str]:
-    """What must never be seen of the URL."""
+    """The secret parts of the URL."""
     values = [url.password] if url.password else []
     for name, value in url.query.items():
         if _SECRET.search(name):
@@ -127,23 +128,24 @@ def secrets_in(url: URL) -> list[str]:
 
 
 def create(url: URL, timeout: float) -> sa.Engine:
-    """An engine whose connections are in autocommit mode: the store says BEGIN and COMMIT.
+    """An engine whose connections are in autocommit mode: the store sends BEGIN and COMMIT itself.
 
-    :param timeout: seconds to wait for a connection, and for a lock of another on a row.
-    :raises InvalidPersistence: SQLAlchemy knows no such driver, or an option is wrong.
-    :raises MissingDependency: the DBAPI that the URL names is not installed.
+    :param timeout: seconds to wait for a connection, and for a row lock of another transaction.
+    :raises InvalidPersistence: SQLAlchemy has no such driver, or an option is not valid.
+    :raises MissingDependency: the DBAPI in the URL is not installed.
     """
     options: dict[str, Any] = {
         "isolation_level": "AUTOCOMMIT",
-        # All transactions are ended by the store, so a returned connection needs no rollback.
+        # The store ends all transactions, so a returned connection needs no rollback.
         "pool_reset_on_return": None,
-        # What is to be kept open, Connections keeps; the one that looked at the schema goes there.
+        # The class Connections keeps connections open, including the first one that checks the
+        # schema.
         "poolclass": sa.pool.QueuePool,
         "pool_size": 1,
         "max_overflow": -1,
     }
     if url.get_backend_name() == "sqlite":
-        # Waiting for a lock is the store's business (see Database._patiently).
+        # The store waits for locks itself (see Database._patiently).
         options["connect_args"] = {"check_same_thread": False, "timeout": 0}
     elif url.get_driver_name() in _TAKE_TIMEOUT and "connect_timeout" not in url.query:
         options["connect_args"] = {"connect_timeout": max(1, round(timeout))}
@@ -151,20 +153,20 @@ def create(url: URL, timeout: float) -> sa.Engine:
         engine = sa.create_engine(url, **options)
     except ImportError as exc:
         raise MissingDependency(
-            f"{display_name(url)} names the Python package {exc.name!r}, which is not installed."
+            f"{display_name(url)} requires the Python package {exc.name!r}, which is not installed."
         ) from exc
     except (sa.exc.ArgumentError, TypeError) as exc:
         raise InvalidPersistence(f"{display_name(url)} cannot be used: {exc}") from None
     if engine.dialect.is_async:
         raise InvalidPersistence(
-            f"{display_name(url)} names a package for asyncio; give one that is not."
+            f"{display_name(url)} specifies a package for asyncio; use a synchronous one."
         )
     set_up = {
-        # FULL: a transaction that was committed survives a power cut. Secure: what is removed or
-        # written over is wiped in the file.
+        # FULL: a committed transaction survives a power failure. Secure: deleted and overwritten
+        # data is wiped in the file.
         "sqlite": ("PRAGMA synchronous=FULL", "PRAGMA secure_delete=ON"),
-        # How long to wait for a row that a transaction of another has changed.
-        # And no plan that reads a whole table: one that was made while it was small is kept.
+        # How long to wait for a row that another transaction has changed. And no sequential scans:
+        # a prepared plan from the time when the table was small stays in use.
         "postgresql": (
             f"SET lock_timeout = {round(timeout * 1000)}",
             "SET enable_seqscan = off",
@@ -185,14 +187,15 @@ def _execute(connection: Any, statements: Iterable[str]) -> None:
 
 
 def is_missing(url: URL) -> bool:
-    """Whether it is a SQLite database whose file has not been made yet."""
+    """Whether it is a SQLite database whose file does not exist yet."""
     path = file_of(url)
     return path is not None and not os.path.exists(path)
 
 
 def refuse_second_name(url: URL) -> None:
-    """SQLite keeps a log beside a database, under the name by which it was opened. Programs that
-    open one file by two names don't see each other's log and damage the database.
+    """Refuse a database file that has a second path. SQLite keeps a log next to a database, named
+    after the path by which it was opened. Programs that use two paths to one file do not see each
+    other's log and damage the database.
 
     :raises InvalidPersistence: the file has another name, or may have one in another namespace.
     """
@@ -201,22 +204,22 @@ def refuse_second_name(url: URL) -> None:
         return
     if os.stat(path).st_nlink > 1:
         raise InvalidPersistence(
-            f"{path} has more than one name (hard links). SQLite would damage it if it were used by"
-            " two of them. Remove the others, or copy the file instead of linking it."
+            f"{path} has several names (hard links). SQLite would damage it if programs opened it "
+            "by different names. Remove the other names, or copy the file instead of linking it."
         )
     if filesystems.is_mount_point(path):
         raise InvalidPersistence(
-            f"{path} is mounted as a single file. SQLite would damage it, because the log beside it"
-            " is not seen on both sides of the mount. Mount the folder instead."
+            f"{path} is mounted as a single file. SQLite would damage it, because the log next to "
+            "it is not visible on both sides of the mount. Mount the folder instead."
         )
 
 
 def ensure_file(url: URL, *, create: bool) -> None:
-    """Create the file of a SQLite database for its owner alone: it will hold secrets. What exists
-    stays as it is, and no folder is created: its name may be misspelt.
+    """Create the file of a SQLite database, readable only by its owner because of the secrets. An
+    existing file is not changed, and no folder is created, because its name may be misspelt.
 
-    :param create: whether a file that is missing is created.
-    :raises StoreNotFound: it is missing, and was not to be created.
+    :param create: create a missing file.
+    :raises StoreNotFound: it is missing, and ``create`` is false.
     :raises InvalidPersistence: its folder does not exist.
     :raises StoreError: the file cannot be created.
     """
@@ -226,7 +229,7 @@ def ensure_file(url: URL, *, create: bool) -> None:
     try:
         if not path.parent.is_dir():
             raise InvalidPersistence(
-                f"{display_name(url)} cannot be opened: there is no folder {path.parent}."
+                f"{display_name(url)} cannot be opened: the folder {path.parent} does not exist."
                 " Create it, or correct the URL."
             )
         if not create:
@@ -242,5 +245,5 @@ def ensure_file(url: URL, *, create: bool) -> None:
 
 
 def _refuses_to_create(url: URL) -> bool:
-    """Whether a URI says that the file must be there (``mode=ro``, ``mode=rw``)."""
+    """Whether a URI requires an existing file (``mode=ro``, ``mode=rw``)."""
     return _is_uri(url) and url.query.get("mode") in ("ro", "rw")

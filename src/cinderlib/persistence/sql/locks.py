@@ -1,5 +1,5 @@
-"""Locks that a database server keeps: they reach every host that uses the store, and go with the
-connection when its holder dies."""
+"""Locks in a database server. They exclude processes on all hosts that use the store. When a holder
+dies, its connection closes and the server releases them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from cinderlib.errors import StoreError
 from cinderlib.persistence.sql import engine
 from cinderlib.persistence.sql.connections import Connections, Kept
 
-#: How many operations of a process can hold locks at once: more than a server has connections for.
+#: Maximum number of connections for locks: more than a server allows.
 MOST = 1000
 
-#: Tells our advisory locks of PostgreSQL from those of others in the same database.
+#: Distinguishes these advisory locks in PostgreSQL from those of other programs in the database.
 _CLASS = 0x63696E64
 
 #: PostgreSQL's ``lock_not_available``.
@@ -28,8 +28,8 @@ _NOT_AVAILABLE = "55P03"
 
 
 class ServerLocks:
-    """Locks on PostgreSQL, MySQL or MariaDB, on connections of their own: those that are held
-    together keep one.
+    """Locks in PostgreSQL, MySQL or MariaDB, on separate connections. Locks that are taken together
+    use one connection.
 
     :param timeout: seconds to wait for a connection.
     """
@@ -46,31 +46,31 @@ class ServerLocks:
         if made.dialect.name == "postgresql":
             self._kind: Kind = _PostgreSQL()
         else:
-            # These locks are the server's, not the database's.
+            # These locks belong to the server, not to the database.
             self._kind = _MySQL(f"cinderlib-{zlib.crc32((url.database or '').encode()):08x}-")
 
     def take(self, numbers: Sequence[int], timeout: float) -> Callable[[], None] | None:
         """Take locks.
 
-        :param numbers: in the order in which everybody takes them.
+        :param numbers: in the order in which all processes take them.
         :param timeout: seconds to wait for them.
-        :returns: gives them back; ``None`` when they were not got.
+        :returns: a function that releases them; ``None`` if they were not free in time.
         :raises StoreError: the server cannot be reached.
         """
         try:
             return self._take(numbers, timeout)
         except self._Error:
-            # What was kept open while the server was restarted is dead, all of it.
+            # After a restart of the server, all open connections are dead.
             self._connections.forget()
         try:
             return self._take(numbers, timeout)
         except self._Error as exc:
-            # The text of the driver's error can have the URL in it.
+            # The text of the driver's error can contain the URL.
             text = " ".join(str(getattr(exc, "orig", None) or exc).split())
             for secret in self._secrets:
                 text = text.replace(secret, "***")
             raise StoreError(
-                f"The locks on {self._name} cannot be reached ({text}); nothing was done"
+                f"The locks on {self._name} cannot be reached ({text}); the operation did not start"
             ) from None
 
     def _take(self, numbers: Sequence[int], timeout: float) -> Callable[[], None] | None:
@@ -78,7 +78,7 @@ class ServerLocks:
         try:
             got = self._kind.acquire(kept.dbapi.cursor(), numbers, timeout)
         except BaseException:
-            # It may have got some all the same; the server frees them with the connection.
+            # Some locks may be taken already; the server releases them with the connection.
             self._connections.drop(kept)
             raise
         if not got:
@@ -91,7 +91,7 @@ class ServerLocks:
             if numbers:
                 self._kind.release(kept.dbapi.cursor(), numbers)
         except BaseException as exc:
-            # The server frees what a connection held when it goes.
+            # The server releases the locks when the connection closes.
             self._connections.drop(kept)
             if not isinstance(exc, self._Error):
                 raise
@@ -103,19 +103,19 @@ class ServerLocks:
 
 
 class Kind(Protocol):
-    """How a kind of server is asked for locks."""
+    """The lock functions of a kind of server."""
 
     def acquire(self, cursor: Any, numbers: Sequence[int], timeout: float) -> bool:
-        """Whether all were got within ``timeout`` seconds; if not, none is held."""
+        """Take all locks within ``timeout`` seconds, or none. Returns whether they were taken."""
 
     def release(self, cursor: Any, numbers: Sequence[int]) -> None:
-        """Give them back."""
+        """Release them."""
 
 
 class _PostgreSQL:
     def acquire(self, cursor: Any, numbers: Sequence[int], timeout: float) -> bool:
-        # Nearly always they are free, and one question is enough. The server says no as well while
-        # others wait for one, so nobody goes before them.
+        # Nearly always they are free, and one query is enough. The server also refuses while others
+        # wait for a lock, so the waiting processes come first.
         tries = ", ".join(f"pg_try_advisory_lock({_CLASS}, {number})" for number in numbers)
         cursor.execute(f"SELECT {tries}")
         row = cursor.fetchone()

@@ -1,10 +1,10 @@
 """The tables: one for each kind of record.
 
-A row has the record's JSON document, and beside it what the database must search, compare or sort
-by: the indexed fields, the version, the id and the time of creation. The document is the truth
-about all other fields, so a field added to a record needs no migration.
+A row has the record's JSON document and separate columns for the values that the database must
+search, compare or sort: the indexed fields, the version, the ID and the time of creation. All other
+fields are only in the document, so a new field needs no migration.
 
-Other programs' tables may be in the same database (Cinder's own, for one): all names begin with
+The same database can contain tables of other programs, for example Cinder's: all names begin with
 ``cinderlib_``.
 """
 
@@ -28,15 +28,15 @@ from cinderlib.records import (
     VolumeRecord,
 )
 
-#: What this version of the library writes. Goes up by one with every migration.
+#: The schema version that this version of the library writes. Each migration increases it by one.
 VERSION = 2
 
 PREFIX = "cinderlib_"
 
 
 class Key(sa.String):
-    """Text that is compared exactly and sorted by code point: case, accents and trailing spaces
-    all count, in every database."""
+    """Text that is compared exactly and sorted by code point: case, accents and trailing spaces are
+    significant in every database."""
 
     cache_ok = True
 
@@ -56,7 +56,7 @@ def _key_in_mysql(type_: Key, compiler: Any, **kwargs: Any) -> str:
 
 
 class Document(sa.Text):
-    """A whole document; MySQL's own TEXT would end after 64 KiB."""
+    """A complete document; MySQL's TEXT is limited to 64 KiB."""
 
     cache_ok = True
 
@@ -68,8 +68,8 @@ def _document_in_mysql(type_: Document, compiler: Any, **kwargs: Any) -> str:
 
 metadata = sa.MetaData()
 
-#: One row: the version of the schema, and the oldest library schema that can still read and write
-#: it. A migration that only adds leaves ``min_reader`` as it was.
+#: One row: the version of the schema, and the oldest schema version of the library that can still
+#: read and write it. A migration that only adds columns or tables does not change ``min_reader``.
 schema_table = sa.Table(
     f"{PREFIX}schema",
     metadata,
@@ -79,17 +79,18 @@ schema_table = sa.Table(
 )
 
 
-#: Columns that are made of a record and are no fields of it.
+#: Columns that are computed from a record.
 MADE: Mapping[type[Record], Mapping[str, Callable[[Any], str | None]]] = {
     ConnectionRecord: {"host_key": host_key.key}
 }
 
 #: The columns of each index. Every listing is in the order of creation, so every index ends with
-#: it: a page is then one range of one index, however many records there are. Each index costs every
-#: record that comes or goes a page of the disk, so there are none for few records or for two fields
-#: of which one says the other: a volume is of one backend. SQLite keeps no statistics, and of two
-#: that would do it takes the one that was made last: the one that finds less. With two columns the
-#: key of an index is 3068 bytes long in MariaDB, where 3072 are allowed.
+#: the time of creation and the ID: a page of a listing is one range of one index, independent of
+#: the number of records. Each index costs one written disk page for each created or removed record.
+#: Therefore there are none for small tables, and none for two fields if one determines the other: a
+#: volume has one backend. SQLite has no statistics: of two usable indexes it takes the newer one,
+#: so the more selective index must be created last. With two columns, the key of an index is
+#: 3068 bytes long in MariaDB; the limit is 3072.
 INDEXES: Mapping[type[Record], tuple[tuple[str, ...], ...]] = {
     VolumeRecord: ((), ("backend",), ("name",), ("backend", "name")),
     SnapshotRecord: ((), ("backend",), ("name",), ("volume_id",), ("backend", "name")),
@@ -113,7 +114,7 @@ def _table(kind: type[Record]) -> sa.Table:
         metadata,
         sa.Column("id", Key, primary_key=True),
         sa.Column("version", sa.BigInteger, nullable=False),
-        # Microseconds since 1970, in UTC: exact, and the same in every database.
+        # Microseconds since 1970, in UTC: exact, and equal in every database.
         sa.Column("created_at", sa.BigInteger, nullable=False),
         *[sa.Column(field, Key) for field in (*kind.indexed, *MADE.get(kind, ()))],
         sa.Column("document", Document, nullable=False),

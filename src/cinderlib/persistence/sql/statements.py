@@ -1,7 +1,7 @@
-"""The statements, made once for each database and then sent as text.
+"""The SQL statements. They are compiled once for each database and then sent as text.
 
-SQLAlchemy writes them, for whatever dialect it is; they go to the DBAPI's cursor directly, because
-running a statement through SQLAlchemy takes longer than SQLite takes to do the work.
+SQLAlchemy generates them for the dialect. They are executed directly on the DBAPI's cursor, because
+SQLAlchemy takes longer to run a statement than SQLite does.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from cinderlib.records import ConnectionRecord, Record
 class Statement:
     """A compiled statement.
 
-    :ivar text: what the DBAPI's cursor is given.
-    :ivar prepare: what each connection has to be told once before; ``None`` for nothing.
-    :ivar strict: the same statement as one that fails when it changes no row; itself where there is
-        no such form.
+    :ivar text: for the DBAPI's cursor.
+    :ivar prepare: a statement to run once on each connection before; ``None`` if there is none.
+    :ivar strict: a variant of the statement that fails if it changes no row; the statement itself
+        if there is no such variant.
     """
 
     __slots__ = ("_constants", "_take", "prepare", "strict", "text")
@@ -54,7 +54,7 @@ class Statement:
         self._take: Callable[[Mapping[str, Any]], Any] = _same
         if compiled.positional:
             self._take = _in_order(compiled.positiontup)
-        # What SQLAlchemy adds on its own, such as SQLite's OFFSET 0.
+        # Parameters that SQLAlchemy adds, such as SQLite's OFFSET 0.
         self._constants = {k: v for k, v in compiled.params.items() if v is not None}
 
     def parameters(self, values: Mapping[str, Any]) -> Any:
@@ -69,17 +69,17 @@ def _same(values: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _in_order(names: list[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
-    """Gives the values of these names."""
+    """A function that returns the values of these names."""
     if len(names) > 1:
         return operator.itemgetter(*names)
     return lambda values: tuple([values[name] for name in names])
 
 
 def _prepared(text: str) -> tuple[str, str]:
-    """PostgreSQL takes longer to plan a statement than to do it, and psycopg2 has it planned each
-    time: so it is prepared by a statement of its own.
+    """PostgreSQL takes longer to plan a statement than to run it, and psycopg2 does not cache
+    plans. Therefore a separate statement prepares it.
 
-    :returns: the one that prepares it, and the one that runs it.
+    :returns: the statement that prepares it, and the statement that runs it.
     """
     names = list(dict.fromkeys(_PLACEHOLDER.findall(text)))
     name = f"cinderlib_{next(_numbers)}"
@@ -88,15 +88,15 @@ def _prepared(text: str) -> tuple[str, str]:
     return f"PREPARE {name} AS {body}", f"EXECUTE {name} ({values})" if names else f"EXECUTE {name}"
 
 
-#: PostgreSQL has no other way to fail in a statement for what another one has found.
+#: PostgreSQL has no other way to fail in one statement depending on the result of another.
 _STRICT = "WITH changed AS ({} RETURNING 1) SELECT 1 / count(*) FROM changed"
 _PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 _numbers = itertools.count(1)
 
 
 def statements(kind: type[Record], dialect: sa.Dialect) -> Statements:
-    """All statements on one kind of record. All stores that speak to their database in one way have
-    them in common: compiling one takes longer than most of them run."""
+    """All statements for one kind of record. Stores with the same database and driver share them,
+    because compiling a statement takes longer than running most of them."""
     key = kind, dialect.name, dialect.driver
     if key not in _shared:
         _shared[key] = Statements(kind, dialect)
@@ -109,8 +109,8 @@ class Statements:
     def __init__(self, kind: type[Record], dialect: sa.Dialect) -> None:
         self._table = table = TABLES[kind]
         self._dialect = dialect
-        # SQLite stores whatever bytes it is given: as text, one that is damaged would fail the
-        # whole query. The others have checked it.
+        # SQLite stores bytes without checking them. Read as text, a damaged value would fail the
+        # whole query. The other databases check text when they store it.
         self._document: Any = table.c.document
         if dialect.name == "sqlite":
             self._document = sa.cast(table.c.document, sa.LargeBinary)
@@ -121,7 +121,7 @@ class Statements:
         self.find = functools.cache(self._find)
         self.count = functools.cache(self._count)
 
-    # Compiling takes time, and most processes need a few of them.
+    # Compiled on first use: compiling takes time, and most processes need only a few of them.
 
     @functools.cached_property
     def get(self) -> Statement:
@@ -149,9 +149,9 @@ class Statements:
 
     @functools.cached_property
     def update_in_place(self) -> Statement | None:
-        """The same for a record that stays where it is in every index, and else changes no row.
-        SQLite writes each index anew that has a column which is set, be it to what it was; the
-        others look."""
+        """An update for a record whose values in all indexes stay the same; otherwise it changes no
+        row. SQLite rewrites every index with a column in SET, even if its value is equal; the other
+        databases compare the values."""
         if self._dialect.name != "sqlite":
             return None
         set_ = ("version", "document")
@@ -185,7 +185,7 @@ class Statements:
             time = sa.bindparam("after_time", type_=sa.BigInteger)
             after_id = sa.bindparam("after_id", type_=id.type)
             if self._dialect.name in ("mysql", "mariadb"):
-                # They use no index for a comparison of rows.
+                # They do not use an index for a comparison of rows.
                 query = query.where(created >= time, (created > time) | (id > after_id))
             else:
                 query = query.where(sa.tuple_(created, id) > sa.tuple_(time, after_id))
@@ -194,7 +194,7 @@ class Statements:
         return self._make(query)
 
     def parts(self, number: int, form: Form) -> list[sa.Select[Any]]:
-        """A query as one of several, or more than one; see :func:`together`."""
+        """A query as one or more parts of a UNION; see :func:`together`."""
         _, field, limit, alike = form
         table = self._table.c
         columns = self._document.label("document"), table.created_at, table.id
@@ -202,8 +202,8 @@ class Statements:
             table[field] == sa.bindparam(f"value_{number}")
         )
         if alike:
-            # Each is a range of an index, which conditions joined by OR need not be. Without a key
-            # are those that an older version of the library writes.
+            # Each part reads a range of an index; conditions joined by OR may not. Older versions
+            # of the library write rows without a key.
             ways = [self._alike(way, f"{way}_{number}") for way in alike]
             return [query.where(way) for way in (*ways, table.host_key.is_(None))]
         if limit is None:
@@ -213,7 +213,7 @@ class Statements:
         return [sa.select(*first.c)]
 
     def _alike(self, way: str, name: str) -> sa.ColumnElement[bool]:
-        """How a connection can be like another; see :func:`alike`."""
+        """A condition by which a connection can be like another; see :func:`alike`."""
         table = self._table.c
         value: sa.BindParameter[str] = sa.bindparam(name, type_=table.id.type)
         return {
@@ -230,14 +230,14 @@ class Statements:
         )
 
 
-#: The form of a query: the kind, the field that is asked for, the limit, and in which ways a record
-#: can be like the one that is asked for.
+#: The form of a query: the kind, the field, the limit, and the conditions by which a record can be
+#: like the specified one.
 Form = tuple[type[Record], str, int | None, tuple[str, ...]]
 
 
 def alike(connection: ConnectionRecord) -> dict[str, str]:
-    """The ways in which another connection can be like this one, see
-    :class:`cinderlib.persistence.base.Query`, and of what value the other's field then is."""
+    """The conditions by which another connection can be like this one (see
+    :class:`cinderlib.persistence.base.Query`), and the value of the other's field in each."""
     key = host_key.key(connection)
     before, behind = host_key.may_be(key)
     ways = {
@@ -251,8 +251,8 @@ def alike(connection: ConnectionRecord) -> dict[str, str]:
 
 
 def together(forms: tuple[Form, ...], dialect: sa.Dialect) -> Statement:
-    """Several queries in one statement: the number of the query that a row answers, its document,
-    when it was created, its id. The values are named ``value_0`` and so on."""
+    """Several queries in one statement. A row has the number of the query, the document, the
+    time of creation and the ID. The values are named ``value_0`` and so on."""
     key = forms, dialect.name, dialect.driver
     if key not in _together:
         parts = [statements(form[0], dialect).parts(at, form) for at, form in enumerate(forms)]

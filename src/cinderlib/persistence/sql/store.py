@@ -1,4 +1,4 @@
-"""The store on a SQL database."""
+"""The store in a SQL database."""
 
 from __future__ import annotations
 
@@ -34,32 +34,31 @@ from cinderlib.records import Record, decode, encode, now, replace
 
 R = TypeVar("R", bound=Record)
 
-#: When a record was created, in microseconds, and its id.
+#: When a record was created, in microseconds, and its ID.
 Place = tuple[int, str]
 
 
 class SQLStore(Store):
     """Records in a database that any number of processes share.
 
-    A new database is given its tables, an older one is brought up to date.
+    A new database gets its tables; an older schema is upgraded.
 
-    :param connection: a database URL as SQLAlchemy knows them, such as
-        ``sqlite:///cinderlib.sqlite`` (relative to the working directory) or
-        ``postgresql://user:password@host/database``.
+    :param connection: a database URL of SQLAlchemy, such as ``sqlite:///cinderlib.sqlite``
+        (relative to the working directory) or ``postgresql://user:password@host/database``.
     :param timeout: seconds to wait for a lock or a connection that others hold.
-    :param create: whether a database that does not exist is created.
+    :param create: create the database if it does not exist.
     :raises InvalidPersistence: ``connection`` is missing or not a database URL, or the folder of a
         SQLite file does not exist.
-    :raises StoreNotFound: the database, or its tables, do not exist and were not to be created.
-    :raises MissingDependency: no package that speaks to that database is installed.
-    :raises StoreError: the database cannot be reached, or was written by a version of the library
-        that is too new for this one.
+    :raises StoreNotFound: the database or its tables do not exist, and ``create`` is false.
+    :raises MissingDependency: no package for that database is installed.
+    :raises StoreError: the database cannot be reached, or a version of the library wrote it that
+        is too new for this one.
     """
 
     def __init__(self, connection: str = "", *, timeout: float = 30.0, create: bool = True) -> None:
         if not connection:
             raise InvalidPersistence(
-                "A 'db' persistence needs a 'connection': a database URL like "
+                "A 'db' persistence needs a 'connection': a database URL such as "
                 "'sqlite:///file.sqlite' or 'postgresql://user:password@host/database'."
             )
         url = engine.parse_url(connection)
@@ -121,7 +120,7 @@ class SQLStore(Store):
         after: Place | None,
         limit: int | None,
     ) -> list[tuple[bytes | str, int, str]]:
-        """Documents, each with its place, in the order of their places."""
+        """Documents with their places, sorted by place."""
         values: dict[str, Any] = dict(check_where(kind, where))
         if not all(storable(value) for value in values.values()):
             return []
@@ -153,7 +152,7 @@ class SQLStore(Store):
         answers: list[list[Any]] = [[] for _ in queries]
         before = None
         for number, document, _, id in rows:
-            if (number, id) != before:  # It can be like another in more than one way.
+            if (number, id) != before:  # A record can fulfil several conditions.
                 answers[number].append(_decode(queries[number].kind, id, document))
             before = number, id
         return answers
@@ -170,8 +169,8 @@ class SQLStore(Store):
             if isinstance(change, Put):
                 check_keys(change.record)
 
-        # One order for all: transactions that cross each other then wait, where one of them would
-        # be ended otherwise. Changes of the same record stay as they are.
+        # All transactions use one order: they then wait for each other instead of a deadlock that
+        # the database would have to resolve. Changes of the same record keep their order.
         order = sorted(range(len(changes)), key=lambda at: _row_of(changes[at]))
 
         def work(transaction: Transaction) -> tuple[Record, ...]:
@@ -188,7 +187,7 @@ class SQLStore(Store):
         return self._database.write(work) if changes else ()
 
     def rewrite(self, records: Sequence[Record]) -> list[Record]:
-        """Write records again, in one transaction; ``version`` and ``updated_at`` stay."""
+        """Write records again in one transaction; ``version`` and ``updated_at`` do not change."""
 
         def work(transaction: Transaction) -> list[Record]:
             left = []
@@ -269,8 +268,8 @@ class SQLStore(Store):
     def _version(
         self, transaction: Transaction, statements: Statements, id: str
     ) -> tuple[int, datetime.datetime] | None:
-        """The version that the database has, and when it was created; both cannot change before
-        the transaction ends."""
+        """The version in the database, and the time of creation. The row is locked until the end of
+        the transaction."""
         statement = statements.version_locked if self._locks_rows else statements.version
         transaction.execute(statement, {"id_": id})
         row = transaction.cursor.fetchone()
@@ -285,8 +284,8 @@ class SQLStore(Store):
 
 
 def schema_versions(connection: str, *, timeout: float = 30.0) -> tuple[int | None, int]:
-    """Of which version the tables in a database are, ``None`` where there are none, and of which
-    version they will be once it has been opened as a store. Nothing is changed.
+    """The version of the tables in a database, ``None`` if there are none, and their version after
+    the database is opened as a store. This only reads the database.
 
     :param connection: as of :class:`SQLStore`.
     :param timeout: as of :class:`SQLStore`.
@@ -295,11 +294,11 @@ def schema_versions(connection: str, *, timeout: float = 30.0) -> tuple[int | No
     url = engine.parse_url(connection)
     if engine.is_missing(url):
         return None, VERSION
-    there = database.Database(url, timeout, prepare=False)
+    database_ = database.Database(url, timeout, prepare=False)
     try:
-        found = there.schema_version()
+        found = database_.schema_version()
     finally:
-        there.close()
+        database_.close()
     return found, max(found or 0, VERSION)
 
 
@@ -318,11 +317,11 @@ def _decode(kind: type[R], id: str, document: bytes | str) -> R:
     try:
         record = decode(kind, document)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        # What is in it may be secret: msgspec's message has the path and the types only, but its
-        # traceback leads to the document.
+        # The document may be secret. msgspec's message has only the path and the types, but its
+        # traceback refers to the document.
         raise damaged(kind, id, "its document is damaged") from None
     if record.id != id:
-        raise damaged(kind, id, "its document is another's")
+        raise damaged(kind, id, "its document belongs to another record")
     return record
 
 
@@ -333,7 +332,7 @@ def _row_of(change: Change) -> tuple[str, str]:
 
 
 class SQLMemoryStore(SQLStore):
-    """Records in a SQLite database in memory: gone when the process ends."""
+    """Records in a SQLite database in memory, which are lost when the process ends."""
 
     def __init__(self) -> None:
         super().__init__("sqlite://")

@@ -1,4 +1,4 @@
-"""How statements go to the database."""
+"""Sends statements to the database."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from cinderlib.persistence.sql.statements import Statement
 
 Values = Mapping[str, Any]
 
-#: Seconds after which something between here and the server may have forgotten a connection.
+#: Seconds after which a firewall or proxy on the path may have dropped an idle connection.
 RECENT = 10.0
 
 #: PostgreSQL's ``division_by_zero``.
 _DIVISION_BY_ZERO = "22012"
-#: How all of PostgreSQL's states begin that say that a constraint was violated.
+#: The prefix of all PostgreSQL states for a violated constraint.
 _INTEGRITY = "23"
 
 
 def prepare(kept: Kept, cursor: Any, statement: Statement) -> None:
-    """Let a connection know a statement, where it has to be told."""
+    """Prepare a statement on a connection, if that is necessary."""
     if statement.prepare is not None and statement.text not in kept.prepared:
         cursor.execute(statement.prepare)
         kept.prepared.add(statement.text)
 
 
 def rows(kept: Kept, statement: Statement, values: Values) -> list[Any]:
-    """What a statement finds, outside of any transaction."""
+    """The rows that a statement returns, outside any transaction."""
     cursor = kept.dbapi.cursor()
     prepare(kept, cursor, statement)
     cursor.execute(statement.text, statement.parameters(values))
@@ -37,34 +37,34 @@ def rows(kept: Kept, statement: Statement, values: Values) -> list[Any]:
 
 
 class Transaction(Protocol):
-    """A transaction that has begun.
+    """An open transaction.
 
-    :ivar cursor: of the DBAPI; has the result of what was last executed.
+    :ivar cursor: of the DBAPI; it has the result of the last executed statement.
     """
 
     cursor: Any
 
     def execute(self, statement: Statement, values: Values) -> None:
-        """Run a statement whose result is looked at."""
+        """Run a statement whose result is needed now."""
 
     def later(self, statement: Statement, values: Values) -> None:
-        """Run a statement that has no result but an error, which may come with a later one."""
+        """Run a statement without a result. An error may only be raised by a later statement."""
 
     def changes_one(self, statement: Statement, values: Values) -> bool:
-        """Run a statement that has to change one row.
+        """Run a statement that must change one row.
 
-        :returns: whether it did, as far as that is known yet; later it is an error.
+        :returns: whether it did. If it is sent later, ``True``; a failure is then raised later.
         """
 
-    def all_is_said(self) -> None:
-        """No statement follows but the one that commits."""
+    def before_commit(self) -> None:
+        """Called after the last statement before the commit."""
 
     def commit(self) -> None:
-        """End it."""
+        """Commit."""
 
 
 class OneByOne:
-    """Each statement when it is said.
+    """Sends each statement immediately.
 
     :param begin: the statement that begins a transaction.
     """
@@ -84,19 +84,19 @@ class OneByOne:
         self.execute(statement, values)
         return bool(self.cursor.rowcount == 1)
 
-    def all_is_said(self) -> None:
-        """All has been sent by now."""
+    def before_commit(self) -> None:
+        """All statements were already sent."""
 
     def commit(self) -> None:
         self.cursor.execute("COMMIT")
 
 
 class Together:
-    """Statements that have no result wait for the next that has one, or for the end, and go to the
-    server with it in one message: each way to it takes longer than most statements do.
+    """Sends statements together: statements without a result wait for the next one with a result,
+    or for the end. One round trip takes longer than most statements.
 
-    :param kept: a connection of psycopg2, which writes values into the text itself, so that a text
-        can be several statements; the result is the last one's.
+    :param kept: a connection of psycopg2. It formats values on the client, so one text can contain
+        several statements; the result belongs to the last one.
     """
 
     def __init__(self, kept: Kept) -> None:
@@ -117,9 +117,9 @@ class Together:
         self.later(statement.strict, values)
         return True
 
-    def all_is_said(self) -> None:
-        # COMMIT goes in one message with BEGIN only where the connection is known to be alive: if
-        # it is lost then, nobody can tell whether the database has committed.
+    def before_commit(self) -> None:
+        # COMMIT is sent in one message with BEGIN only if the connection is known to be alive. If
+        # the connection is lost then, it is unknown whether the database committed.
         if not self._begun and not _seems_alive(self._kept):
             self._send()
 
@@ -135,13 +135,13 @@ class Together:
 
     @staticmethod
     def is_unclear(error: Exception) -> bool:
-        """Whether a statement failed for what the database has, and it is not known which one."""
+        """Whether a statement failed because of existing rows, and it is unknown which one."""
         state = getattr(error, "pgcode", None) or ""
         return state == _DIVISION_BY_ZERO or state.startswith(_INTEGRITY)
 
 
 def _seems_alive(kept: Kept) -> bool:
-    """Whether a server that is not asked has said nothing: its last word is the end of the
+    """Whether an idle server has sent nothing: the last thing that it sends is the end of the
     connection."""
     if time.monotonic() - kept.since > RECENT:
         return False
@@ -150,7 +150,7 @@ def _seems_alive(kept: Kept) -> bool:
 
 def _is_readable(descriptor: int) -> bool:
     if not hasattr(select, "poll"):
-        # eventlet.monkey_patch() removes it, and its select() takes any descriptor.
+        # eventlet.monkey_patch() removes poll(), and its select() accepts any descriptor.
         return bool(select.select([descriptor], [], [], 0)[0])
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)

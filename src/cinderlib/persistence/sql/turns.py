@@ -1,7 +1,7 @@
-"""Threads that write to a database which has one writer at a time.
+"""Turns of threads at a database that allows one writer at a time.
 
-They take turns. The one whose turn it is does the work of all who wait in one transaction, since
-the commit takes longer than the work: the disk has to be waited for.
+The thread with the turn does the work of all waiting threads in one transaction, because the commit
+takes longer than the work: it waits for the disk.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 Work = TypeVar("Work")
 
-#: How many are served at once: so many lengthen the turn of the one who does it by little.
+#: Maximum number of jobs in one transaction: so many make the turn only a little longer.
 MOST = 16
 
 
 class Job(Generic[Work]):
-    """What a thread wants to be done.
+    """The work of a thread.
 
-    :ivar result: what the work gave, once it is committed.
-    :ivar error: what it raised instead.
-    :ivar taken: whether a thread has begun to do it.
-    :ivar done: whether it has an end: what it changed is committed, or it raised.
+    :ivar result: the return value of the work, once it is committed.
+    :ivar error: the exception of the work.
+    :ivar taken: whether a thread has started to do it.
+    :ivar done: whether it has ended: its changes are committed, or it raised.
     """
 
     __slots__ = ("done", "error", "result", "taken", "work")
@@ -39,11 +39,11 @@ class Job(Generic[Work]):
 
 
 class Turns(Generic[Work]):
-    """The turns at one database.
+    """The turns of threads at one database.
 
-    :param alone: does the work of one thread, in a transaction of its own.
-    :param together: does that of several in one transaction, and sets each one's result or error.
-        When it raises, nothing was done.
+    :param alone: does the work of one thread, in its own transaction.
+    :param together: does the work of several threads in one transaction, and sets the result or
+        error of each. If it raises, nothing changed.
     """
 
     def __init__(
@@ -57,10 +57,10 @@ class Turns(Generic[Work]):
         self._waiting: collections.deque[Job[Work]] = collections.deque()
 
     def do(self, work: Work, timeout: float) -> Any:
-        """Wait for a turn, and give what the work gives.
+        """Wait for a turn, do the work and return its result.
 
         :param timeout: seconds to wait.
-        :raises TimeoutError: the turn did not come; nothing was done.
+        :raises TimeoutError: the turn did not come in time; nothing changed.
         """
         if not self._waiting and self._turn.acquire(blocking=False):
             try:
@@ -72,7 +72,7 @@ class Turns(Generic[Work]):
         try:
             got = self._turn.acquire(timeout=timeout)
         except BaseException:
-            # What its caller has given up must not be done afterwards.
+            # The caller has given up, so the work must not be done later.
             self._withdraw(job)
             raise
         if not got:
@@ -83,15 +83,16 @@ class Turns(Generic[Work]):
         try:
             while not job.taken:
                 self._serve(job)
-            # The transaction in which it was to be done came to nothing: alone it is seen why.
+            # The transaction with several jobs failed: alone, the job shows its own error.
             return _outcome(job) if job.done else self._alone(work)
         finally:
             self._turn.release()
 
     def _serve(self, own: Job[Work]) -> None:
-        """Do what the longest waiting want; the turn is held."""
+        """Do the oldest waiting jobs. The caller holds the turn."""
         if threading.current_thread() is threading.main_thread():
-            # Control-C comes to this one. Had it committed for others by then, they would not know.
+            # Ctrl-C interrupts this thread. If it had committed jobs of others, they would not
+            # know.
             self._waiting.remove(own)
             own.taken = True
             return
@@ -111,7 +112,7 @@ class Turns(Generic[Work]):
         try:
             self._waiting.remove(job)
         except ValueError:
-            # It is being done, or was: wait for how that ends.
+            # Another thread is doing the job or has done it: wait for the end.
             with self._turn:
                 pass
 

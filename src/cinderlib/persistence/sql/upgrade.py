@@ -1,4 +1,4 @@
-"""Bring a database to the schema of this version: any number of processes may do it at once."""
+"""Upgrades a database to the schema of this version, safe for several processes at once."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import sqlalchemy as sa
 from cinderlib.errors import StoreError, StoreNotFound
 from cinderlib.persistence.sql.schema import PREFIX, VERSION, schema_table
 
-#: Names the lock that upgrading processes take; any number will do if it stays the same.
+#: Number of the lock for upgrades. It must never change.
 _LOCK = 0x63696E646572
 
 MIGRATIONS = pathlib.Path(__file__).with_name("migrations")
 
 
 def ensure(engine: sa.Engine, name: str, timeout: float, *, create: bool) -> None:
-    """Make the tables, or change them, where that is needed.
+    """Create or upgrade the tables, if necessary.
 
-    Alembic is imported in that case only: it takes longer than everything else at start.
+    Alembic is imported only then, because its import takes longer than the rest of the start.
 
-    :param timeout: seconds to wait for a process that does the same.
-    :param create: whether tables that are missing are created.
-    :raises StoreNotFound: they are missing, and were not to be created.
-    :raises StoreError: the database is of a version too new for this one.
+    :param timeout: seconds to wait for another upgrading process.
+    :param create: create missing tables.
+    :raises StoreNotFound: tables are missing, and ``create`` is false.
+    :raises StoreError: the version of the database is too new for this version.
     """
     with engine.connect() as connection:
         found = _version(connection, name)
@@ -34,7 +34,7 @@ def ensure(engine: sa.Engine, name: str, timeout: float, *, create: bool) -> Non
         if found is None and not create:
             raise StoreNotFound(f"The database {name} has no tables of cinderlib yet.")
         if engine.dialect.name == "sqlite":
-            # Readers and a writer do not wait for each other. The file remembers it.
+            # With WAL, readers and a writer do not block each other. The mode is kept in the file.
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
     with _alone(engine, timeout) as connection:
         if not _is_usable(connection, name):
@@ -42,9 +42,9 @@ def ensure(engine: sa.Engine, name: str, timeout: float, *, create: bool) -> Non
 
 
 def version(engine: sa.Engine, name: str) -> int | None:
-    """Of which version the tables are; ``None`` where there are none yet. Nothing is changed.
+    """The version of the tables; ``None`` if there are no tables. This only reads the database.
 
-    :raises StoreError: of one too new for this version.
+    :raises StoreError: the version is too new for this version.
     """
     with engine.connect() as connection:
         return _version(connection, name)
@@ -59,8 +59,8 @@ def _version(connection: sa.Connection, name: str) -> int | None:
         return None
     if row.version > VERSION and row.min_reader > VERSION:
         raise StoreError(
-            f"The store {name} was written by a newer version of cinderlib: its schema is "
-            f"version {row.version}, which needs at least {row.min_reader}, and this is "
+            f"The store {name} was written by a newer version of cinderlib: its schema has version "
+            f"{row.version}, which needs at least {row.min_reader}, and this cinderlib has "
             f"{VERSION}. Upgrade cinderlib.",
             retryable=False,
         )
@@ -69,7 +69,7 @@ def _version(connection: sa.Connection, name: str) -> int | None:
 
 
 def _is_usable(connection: sa.Connection, name: str) -> bool:
-    """Whether the database is of this version, or of a newer one that suits it."""
+    """Whether the database has this version, or a newer one that this version can use."""
     return (_version(connection, name) or 0) >= VERSION
 
 
@@ -85,7 +85,7 @@ def _upgrade(connection: sa.Connection) -> None:
 
 @contextlib.contextmanager
 def _alone(engine: sa.Engine, timeout: float) -> Iterator[sa.Connection]:
-    """A connection in a transaction that no other upgrading process has at the same time."""
+    """A connection in a transaction, for one upgrading process at a time."""
     dialect = engine.dialect.name
     with engine.connect() as connection:
         if dialect == "sqlite":
@@ -102,10 +102,10 @@ def _alone(engine: sa.Engine, timeout: float) -> Iterator[sa.Connection]:
             yield connection
             connection.commit()
         else:
-            # The lock's name is the server's, not the database's.
+            # The lock's name is global for the server, so it contains the database's name.
             lock = sa.func.concat(f"{PREFIX}upgrade/", sa.func.md5(sa.func.database()))
             if connection.scalar(sa.select(sa.func.get_lock(lock, timeout))) != 1:
-                raise StoreError("Another process is upgrading the database and does not end.")
+                raise StoreError("Another process is upgrading the database and did not finish.")
             try:
                 yield connection
                 connection.commit()

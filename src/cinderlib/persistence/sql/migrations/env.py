@@ -1,4 +1,4 @@
-"""Run by Alembic: use the connection, and the transaction, of :mod:`..upgrade`."""
+"""Run by Alembic: uses the connection and transaction of :mod:`..upgrade`."""
 
 from alembic import context
 

@@ -1,7 +1,7 @@
 """The first tables.
 
-A migration must do its work again when it was cut short: MariaDB and MySQL undo no CREATE TABLE.
-It describes the tables as they were then, and does not follow what ``schema.py`` says today.
+It must be possible to repeat an interrupted migration: MariaDB and MySQL cannot roll back CREATE
+TABLE. The tables are described here as they were in this version, independent of ``schema.py``.
 """
 
 import itertools
@@ -32,10 +32,10 @@ def upgrade() -> None:
     if dialect in ("mysql", "mariadb"):
         options = {f"{dialect}_{name}": value for name, value in OPTIONS.items()}
     inspector = sa.inspect(op.get_bind())
-    there = set(inspector.get_table_names())
+    existing = set(inspector.get_table_names())
     for kind, fields in INDEXED.items():
         table = f"cinderlib_{kind}"
-        if table not in there:
+        if table not in existing:
             op.create_table(
                 table,
                 sa.Column("id", Key(), primary_key=True),
@@ -53,7 +53,7 @@ def upgrade() -> None:
                 name = f"{table}_by_{'_'.join(chosen) or 'age'}"
                 if name not in indexes:
                     op.create_index(name, table, [*chosen, "created_at", "id"])
-    if "cinderlib_schema" not in there:
+    if "cinderlib_schema" not in existing:
         op.create_table(
             "cinderlib_schema",
             sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),

@@ -1,6 +1,7 @@
-"""What a connection is found by among those of its volume, and fewer indexes.
+"""Adds a key to find connections of a host within a volume, and drops unnecessary indexes.
 
-The version before can go on: it writes connections without a key, which are looked at each time.
+The previous version of the library still works: it writes connections without a key, and every
+search compares these.
 """
 
 import msgspec
@@ -21,7 +22,7 @@ NEEDLESS = {
     "connection": ("backend_volume_id", "backend_attached_host"),
     "intent": ("age", "backend", "backend_resource_id"),
 }
-#: Rows that are written in one statement.
+#: Number of rows to write in one statement.
 TOGETHER = 1000
 
 
@@ -45,7 +46,7 @@ def _indexes(table: str) -> set[str]:
 
 
 def _fill(connection: sa.Connection) -> None:
-    # The library's own function: who changes it writes a migration that does all of this again.
+    # This is the library's current function. A change of it needs another migration like this one.
     table = sa.table(
         TABLE, sa.column("id", Key), sa.column("document", Document), sa.column("host_key", Key)
     )
@@ -56,7 +57,7 @@ def _fill(connection: sa.Connection) -> None:
     )
     document: sa.ColumnElement[str | bytes] = table.c.document
     if connection.dialect.name == "sqlite":
-        # As text, one that is damaged would fail the whole query.
+        # Read as text, a damaged row would fail the whole query.
         document = sa.cast(document, sa.LargeBinary)
     last = ""
     while True:
@@ -72,4 +73,4 @@ def _key(document: str | bytes) -> str | None:
     try:
         return host_key.key(decode(ConnectionRecord, document))
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return None  # It is damaged, and says so whenever its volume is connected.
+        return None  # The record is damaged; connecting its volume reports that.
