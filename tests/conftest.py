@@ -1,7 +1,7 @@
-"""Fixtures for all tests: servers, each started when a test first asks for it.
+"""Fixtures for all tests: servers, each started when a test first needs it.
 
-A test that asks for one, as an argument, as a parameter or as its class's ``server``, is marked
-``server``, so that ``-m 'not server'`` leaves it out.
+A test that uses a server, as an argument, as a parameter or as its class's ``server``, is marked
+``server``, so that ``-m 'not server'`` excludes it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import servers.postgresql
 import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
 
-# How long an example takes says more of what else the machine does than of the code.
+# The duration of an example depends more on other load of the machine than on the code.
 settings.register_profile(
     "busy", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -28,7 +28,7 @@ settings.load_profile("busy")
 
 SERVERS = {"postgresql", "mariadb", "ceph"}
 
-# With tests in several processes the report is written by one that loads no other conftest.
+# With tests in several processes, the process that writes the report loads no other conftest.
 pytest_terminal_summary = crash.tally.pytest_terminal_summary
 
 
@@ -42,17 +42,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         asked = {*item.fixturenames, *names, getattr(item.cls, "server", None)}
         if needed := asked & SERVERS:
             item.add_marker("server")
-            # With --dist loadgroup they are run by one process, which starts the server once.
+            # With --dist loadgroup one process runs them, and starts the server once.
             item.add_marker(pytest.mark.xdist_group(min(needed)))
-        # A class that inherits a suite cannot mark tests of the suite for itself alone.
+        # A class that inherits a suite cannot mark tests of the suite only for itself.
         if item.originalname in getattr(item.cls, "slow", ()):
             item.add_marker("slow")
 
 
 @pytest.fixture
 def open_folder() -> Iterator[pathlib.Path]:
-    """An empty folder that all users may use; ``tmp_path`` is in one that is private to us, and
-    made so again whenever a pytest starts."""
+    """An empty folder that all users may use. ``tmp_path`` is in a private folder, whose mode every
+    pytest sets again when it starts."""
     with tempfile.TemporaryDirectory(prefix="cinderlib-test-") as folder:
         os.chmod(folder, 0o777)
         yield pathlib.Path(folder)

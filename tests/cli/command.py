@@ -1,4 +1,4 @@
-"""The command, run in this process as a person would, on the embedded driver."""
+"""Runs the command in this process, with the embedded driver."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from cinderlib.cli.main import cli
 
-#: What the installed command does, wherever its script is.
+#: Runs the installed command, independent of the path of the script.
 COMMAND = [sys.executable, "-c", "from cinderlib.cli.main import main; main()"]
 
 
@@ -31,18 +31,18 @@ class Done:
 
     @property
     def line(self) -> str:
-        """The one line that it printed."""
+        """Its only line of output."""
         (line,) = self.stdout.splitlines()
         return line
 
     @property
     def rows(self) -> list[list[str]]:
-        """The table that it printed, without its header."""
+        """The table in the output, without its header."""
         return [line.split() for line in self.stdout.splitlines()[1:]]
 
 
 class Command:
-    """``cinderlib`` in a folder of its own."""
+    """``cinderlib`` in a new folder."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
@@ -67,9 +67,9 @@ class Command:
     def __call__(
         self, *arguments: str, input: str | bytes | None = None, ends: int | None = 0
     ) -> Done:
-        """Run it.
+        """Run the command.
 
-        :param ends: the exit code that is expected; ``None`` for any.
+        :param ends: the expected exit code; ``None`` for any.
         """
         done = CliRunner().invoke(cli, arguments, input=input, env=self.environment)
         if done.exception is not None and not isinstance(done.exception, SystemExit):
@@ -80,9 +80,9 @@ class Command:
     def process(
         self, *arguments: str, without: Collection[str] = (), **options: Any
     ) -> subprocess.CompletedProcess[str]:
-        """Run it in a process of its own.
+        """Run the command in a new process.
 
-        :param without: variables that its environment lacks.
+        :param without: environment variables to remove.
         """
         environment = {**os.environ, **self.environment}
         return subprocess.run(
@@ -96,5 +96,5 @@ class Command:
 
     @property
     def files(self) -> list[str]:
-        """What is on the storage."""
+        """The names of the files on the storage."""
         return sorted(p.name for p in self.volumes.glob("*") if not p.name.startswith("."))

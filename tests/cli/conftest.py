@@ -1,4 +1,4 @@
-"""The command in a folder of its own."""
+"""The command in a new folder for each test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A driver that takes as long as a test wants."""
+"""A driver whose operations wait for the test."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GIB = 1024**3
 
 
 class SlowDriver(FileDriver):
-    """Says where it is by the file ``$GATE.reached``, and waits there for the file ``$GATE``."""
+    """Creates the file ``$GATE.reached``, and then waits for the file ``$GATE``."""
 
     def create_volume(self, volume: Any) -> None:
         super().create_volume(volume)

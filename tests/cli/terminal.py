@@ -1,4 +1,4 @@
-"""A real terminal, in which a person types."""
+"""A real terminal for interactive tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ needs_tmux = pytest.mark.skipif(
 
 
 class Terminal:
-    """One of tmux."""
+    """A terminal in tmux."""
 
     def __init__(self, folder: pathlib.Path, environment: dict[str, str]) -> None:
         self._socket = str(folder / "tmux")
@@ -41,7 +41,7 @@ class Terminal:
         self._tmux("send-keys", "-t", self._name, "Enter")
 
     def until(self, seen: Callable[[str], object]) -> str:
-        """What is on the screen, with colours, once it is there."""
+        """Wait until the screen contains the expected text. Returns the screen with colours."""
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             screen = self._tmux("capture-pane", "-p", "-e", "-t", self._name)

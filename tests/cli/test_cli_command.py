@@ -1,4 +1,4 @@
-"""The command as such: what it loads, how it ends, what it writes where."""
+"""The command in general: imports, exit codes, output and errors."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ PACKAGE = pathlib.Path(inspect.getfile(cl)).parent
         "config show",
     ],
 )
-def test_what_needs_no_driver_loads_no_cinder(cinderlib: Command, arguments: str) -> None:
+def test_commands_without_a_driver_do_not_load_cinder(cinderlib: Command, arguments: str) -> None:
     cinderlib("volume", "create", "data", "1GiB")
     program = (
         "import sys; from cinderlib.cli.main import cli\n"
@@ -62,7 +62,7 @@ def test_what_needs_no_driver_loads_no_cinder(cinderlib: Command, arguments: str
     assert not [name for name in loaded if HEAVY.match(name)]
 
 
-def test_help_loads_nothing_of_the_library() -> None:
+def test_help_does_not_load_the_library() -> None:
     program = (
         "import sys, atexit; atexit.register(lambda: sys.stderr.write(' '.join(sys.modules)))\n"
         "from cinderlib.cli.main import main; sys.argv[1:] = ['--help']; main()"
@@ -78,13 +78,13 @@ def test_help_loads_nothing_of_the_library() -> None:
 @pytest.mark.parametrize(
     ("room", "users"),
     [
-        ("cli", {"launcher.py"}),  # which runs it
+        ("cli", {"launcher.py"}),  # runs it
         ("ovirt", set()),
-        ("service", {"cli"}),  # which starts it
+        ("service", {"cli"}),  # starts it
         ("client", {"__init__.py", "cli", "launcher.py", "service"}),
     ],
 )
-def test_nothing_of_the_core_imports_a_way_in(room: str, users: set[str]) -> None:
+def test_the_core_does_not_import_the_entry_points(room: str, users: set[str]) -> None:
     strays = []
     for path in PACKAGE.rglob("*.py"):
         if path.relative_to(PACKAGE).parts[0] in {room, *users}:
@@ -96,7 +96,7 @@ def test_nothing_of_the_core_imports_a_way_in(room: str, users: set[str]) -> Non
     assert not strays
 
 
-def test_an_error_is_a_line_and_a_traceback_only_with_debug(cinderlib: Command) -> None:
+def test_errors_are_one_line_with_a_traceback_only_for_debug(cinderlib: Command) -> None:
     cinderlib("volume", "create", "data", "1GiB")
     done = cinderlib.process("volume", "show", "nothing")
     assert (done.returncode, done.stdout) == (3, "")
@@ -104,7 +104,7 @@ def test_an_error_is_a_line_and_a_traceback_only_with_debug(cinderlib: Command) 
     assert "Traceback" in cinderlib.process("volume", "show", "nothing", "--debug").stderr
 
 
-def test_an_error_that_nobody_foresaw_is_a_line_too(
+def test_unexpected_errors_are_one_line_too(
     cinderlib: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*args: object, **kwargs: object) -> None:
@@ -117,7 +117,7 @@ def test_an_error_that_nobody_foresaw_is_a_line_too(
     assert "--debug" in failed.stderr
 
 
-def test_a_reader_that_leaves_is_no_error(cinderlib: Command) -> None:
+def test_a_closed_output_pipe_is_not_an_error(cinderlib: Command) -> None:
     for number in range(3):
         cinderlib("volume", "create", f"v{number}", "1GiB")
     command = f"{shlex.join([*COMMAND, 'volume', 'list'])} | head -1"
@@ -148,7 +148,7 @@ def test_the_demonstration(cinderlib: Command) -> None:
         ("volume create x 1GiB --metadata a", "'a' is not like KEY=VALUE"),
     ],
 )
-def test_a_mistake_is_told_in_two_lines_at_the_most(
+def test_messages_for_mistakes_have_at_most_two_lines(
     cinderlib: Command, arguments: str, said: str
 ) -> None:
     done = cinderlib(*shlex.split(arguments), ends=2)
@@ -173,7 +173,7 @@ def test_every_kind_of_error_has_an_exit_code_that_is_documented() -> None:
     assert set(exits.EXIT_CODES.values()) <= exits.MEANINGS.keys()
 
 
-def test_common_options_stand_before_and_after(cinderlib: Command) -> None:
+def test_global_options_before_and_after_the_verb(cinderlib: Command) -> None:
     for arguments in (["--json", "volume", "list"], ["volume", "list", "--json"]):
         assert cinderlib(*arguments).json == []
 
@@ -183,7 +183,7 @@ def test_quiet_leaves_only_results(cinderlib: Command) -> None:
     assert (len(done.stdout.split()), done.stderr) == (1, "")
 
 
-def test_every_verb_says_what_it_does() -> None:
+def test_every_verb_and_option_has_help() -> None:
     silent = []
 
     def look(command: click.Command, path: str) -> None:
@@ -207,7 +207,7 @@ def test_every_verb_says_what_it_does() -> None:
     ("table", "used"), [(ControllerTable, cl.Controller), (NodeTable, cl.Node)]
 )
 def test_the_configuration_has_every_setting_and_no_other(table: type, used: type) -> None:
-    # These are in tables of their own, or the command's to set.
+    # The command sets these, or they have their own tables.
     others = {
         "persistence_config", "fail_on_missing_backend", "disable_logs", "progress",
         "cinder_options",
@@ -237,7 +237,7 @@ def test_sizes_are_read(written: str, gib: float) -> None:
 
 
 @pytest.mark.parametrize("written", ["", "ten", "-1", "10 apples", "10XiB", "1e3", "٣", "1_0"])
-def test_what_is_no_size_is_refused(written: str) -> None:
+def test_invalid_sizes_are_refused(written: str) -> None:
     with pytest.raises(click.BadParameter, match="10GiB"):
         Size().convert(written, None, None)
 
@@ -266,15 +266,15 @@ def test_the_programs_are_installed_under_their_names() -> None:
 @needs_tmux
 @pytest.mark.slow
 @pytest.mark.core
-@pytest.mark.timeout(900)  # each line is a process; on a machine that is busy, that adds up
-def test_a_walk_through_the_nouns_at_a_terminal(cinderlib: Command) -> None:
-    """Tables with colours, questions before what cannot be undone, logs and tracebacks when they
-    are asked for."""
+@pytest.mark.timeout(900)  # each line is a process, which takes long on a busy machine
+def test_all_nouns_on_a_terminal(cinderlib: Command) -> None:
+    """Tables with colours, confirmation of irreversible commands, and logs and tracebacks on
+    request."""
     command, numbers = shlex.join(COMMAND), itertools.count(1)
     with open_terminal(cinderlib.folder, cinderlib.environment) as terminal:
 
         def run(arguments: str, *answers: str, ends: int = 0) -> str:
-            # A number of its own, as the screen may still have what was before.
+            # A new number, because the screen may still show earlier output.
             end = f"command {next(numbers)} ended with"
             terminal.type(f"clear; env -u NO_COLOR {command} {arguments}; echo {end} $?")
             for answer in answers:

@@ -1,4 +1,4 @@
-"""Completion in a real bash: of names, from the store, without loading what drives storage."""
+"""Completion in a real bash: names come from the store, without loading drivers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def path(cinderlib: Command) -> str:
-    """A PATH on which the command is."""
+    """A PATH that contains the command."""
     folder = cinderlib.folder / "bin"
     folder.mkdir()
     (folder / "cinderlib").write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
@@ -28,7 +28,7 @@ def path(cinderlib: Command) -> str:
 
 
 def offered(cinderlib: Command, path: str, *lines: str) -> list[list[str]]:
-    """What bash offers at the end of each of the lines."""
+    """The completions that bash offers at the end of each line."""
     asked = []
     for line in lines:
         words = ["cinderlib", *line.split(" ")]
@@ -67,7 +67,7 @@ def test_names_are_offered(cinderlib: Command, path: str) -> None:
     other.write_text("[backends.elsewhere]\nvolume_driver = 'file'\n")
     wanted = {
         "volume show da": ["data", "database"],
-        # A name that bash would take for two is offered by its id.
+        # For a name with a space, the ID is offered.
         "volume show ": ["data", "database", id],
         f"volume show {id[:8]}": [id],
         "volume delete data da": ["database"],
@@ -96,9 +96,11 @@ def test_devices_are_offered_to_be_detached(cinderlib: Command, path: str) -> No
     assert offered(cinderlib, path, "node detach ") == [[]]
 
 
-def test_what_is_not_there_or_is_wrong_offers_nothing(cinderlib: Command, path: str) -> None:
+def test_no_completions_without_a_store_or_with_a_bad_configuration(
+    cinderlib: Command, path: str
+) -> None:
     assert offered(cinderlib, path, "volume show ") == [[]]
-    assert not (cinderlib.folder / "state").exists()  # It is not made for it.
+    assert not (cinderlib.folder / "state").exists()  # Completion did not create it.
     cinderlib.write("[backends.files\n")
     assert offered(cinderlib, path, "volume show ", "volume sh") == [[], ["show"]]
 

@@ -35,7 +35,7 @@ from cinderlib.cli.nouns.config import SECRET
         ("[store]\nstorage = 'dbb'", 1, "no persistence 'dbb'"),
     ],
 )
-def test_check_names_the_line_and_what_may_be_meant(
+def test_check_reports_the_line_with_a_suggestion(
     cinderlib: Command, text: str, line: int, says: str
 ) -> None:
     state = f'state_path = "{cinderlib.folder}/state"'
@@ -50,11 +50,11 @@ def test_check_names_the_line_and_what_may_be_meant(
     assert says in output
 
 
-def test_check_of_a_file_that_is_right(cinderlib: Command) -> None:
+def test_check_of_a_valid_file(cinderlib: Command) -> None:
     assert "1 backend" in cinderlib("config", "check").stderr
 
 
-def test_all_that_is_wrong_is_said_at_once(cinderlib: Command) -> None:
+def test_check_reports_all_errors_at_once(cinderlib: Command) -> None:
     cinderlib.config.write_text("[stor]\n[controller]\nhots = 1\n[backends.b]\n")
     assert len(cinderlib("config", "check", "--json", ends=2).json) == 3
 
@@ -75,7 +75,7 @@ def test_secrets_by_reference(cinderlib: Command, monkeypatch: pytest.MonkeyPatc
     )
     refused = cinderlib("config", "check", ends=2)
     assert ":7: the environment has no variable WHERE" in refused.stdout
-    # What does not need it works all the same.
+    # Commands that do not need the variable work.
     assert cinderlib("volume", "list", "--json").json == []
     monkeypatch.setenv("WHERE", str(cinderlib.volumes))
     cinderlib("volume", "create", "x", "1GiB")
@@ -129,14 +129,14 @@ def test_no_form_of_a_url_shows_its_password(cinderlib: Command, url: str) -> No
 
 @pytest.mark.slow
 @pytest.mark.core
-def test_every_option_that_cinder_calls_secret_is_hidden() -> None:
+def test_all_secret_options_of_cinder_are_hidden() -> None:
     listed = drivers.list_supported().values()
     secret = {o["name"] for d in listed for o in d["driver_options"] if o["secret"]}
     assert len(secret) > 10
     assert not {name for name in secret if not SECRET.search(name)}
 
 
-def test_a_file_with_secrets_that_others_may_read_is_told_of(cinderlib: Command) -> None:
+def test_a_warning_about_a_readable_file_with_secrets(cinderlib: Command) -> None:
     cinderlib.write('[backends.b]\nvolume_driver = "lvm"\nsan_password = "x"')
     cinderlib.config.chmod(0o644)
     assert "chmod 600" in cinderlib("config", "check", "--no-store").stdout
@@ -175,7 +175,7 @@ def test_of_a_cinder_conf(cinderlib: Command) -> None:
 
 
 @pytest.mark.parametrize("text", ["[x\ny", "novalue\n", ""])
-def test_what_is_no_cinder_conf(cinderlib: Command, text: str) -> None:
+def test_invalid_cinder_conf_files(cinderlib: Command, text: str) -> None:
     conf = cinderlib.folder / "cinder.conf"
     conf.write_text(text)
     assert cinderlib("config", "from-cinder", str(conf), ends=2).stderr.startswith("Error: ")
@@ -197,7 +197,7 @@ def test_which_file_is_used(
     assert cinderlib("config", "path").line == str(user / "cinderlib.toml")
 
 
-def test_a_backend_has_to_be_named_when_there_are_several(cinderlib: Command) -> None:
+def test_a_choice_of_backends_requires_a_name(cinderlib: Command) -> None:
     text = cinderlib.config.read_text()
     cinderlib.config.write_text(text + f"\n[backends.more]\n{_options(cinderlib, 'more')}")
     refused = cinderlib("volume", "create", "x", "1GiB", ends=2)
@@ -211,7 +211,7 @@ def _options(cinderlib: Command, name: str) -> str:
     return f'volume_driver = "file"\nfile_root = "{cinderlib.folder / name}"\n'
 
 
-def test_backend_check_ends_with_1_when_one_cannot_be_used(cinderlib: Command) -> None:
+def test_backend_check_exits_with_1_for_an_unusable_backend(cinderlib: Command) -> None:
     text = cinderlib.config.read_text()
     cinderlib.config.write_text(
         text + '\n[backends.broken]\nvolume_driver = "file"\nfile_root = "/proc/nowhere"\n'
@@ -243,7 +243,7 @@ def test_backend_check_ends_with_1_when_one_cannot_be_used(cinderlib: Command) -
     assert [row[0] for row in cinderlib("backend", "list").rows] == names
 
 
-def test_a_backend_that_can_do_more_says_what_it_is_without(
+def test_backend_check_lists_missing_optional_commands(
     cinderlib: Command, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "richer.py").write_text(

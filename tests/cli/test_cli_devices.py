@@ -1,4 +1,4 @@
-"""Listings that name a device have looked at it."""
+"""Listings check the state of the devices that they show."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def file_of(cinderlib: Command) -> loop.Source:
 
 
 def states(cinderlib: Command) -> tuple[list[str], set[str]]:
-    """What the listings say of the device: for people, and for programs."""
+    """The states of the device in the listings, for people and for programs."""
     connection = cinderlib("connection", "list", "--json").json[0]["id"]
     texts = [
         cinderlib("node", "list").stdout,
@@ -52,23 +52,23 @@ def states(cinderlib: Command) -> tuple[list[str], set[str]]:
     return texts, fields
 
 
-def test_a_device_that_is_there(cinderlib: Command, attached: str) -> None:
+def test_an_attached_device(cinderlib: Command, attached: str) -> None:
     texts, fields = states(cinderlib)
     assert fields == {"ok"}
     assert all(attached in text and f"{attached} (" not in text for text in texts)
 
 
-def test_a_device_that_is_gone(cinderlib: Command, attached: str) -> None:
+def test_a_missing_device(cinderlib: Command, attached: str) -> None:
     loop.remove(attached, file_of(cinderlib))
     texts, fields = states(cinderlib)
     assert fields == {"gone"}
     assert all(f"{attached} (gone)" in text for text in texts)
 
 
-def test_a_device_whose_name_another_has_by_now(
+def test_a_device_name_that_another_device_uses_now(
     cinderlib: Command, attached: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is shown as such, and neither attach nor detach touches it."""
+    """The listings report it, and attach and detach do not touch the other device."""
     loop.remove(attached, file_of(cinderlib))
     image = tmp_path / "image"
     image.write_bytes(bytes(1 << 20))

@@ -9,13 +9,13 @@ import subprocess
 from cli.command import Command
 
 
-def test_backends_say_what_the_host_is_looked_at_for(cinderlib: Command) -> None:
+def test_doctor_checks_the_protocols_of_the_backends(cinderlib: Command) -> None:
     done = cinderlib("doctor")
     assert re.search(r"Looked at for: .*local \(backend files\)", done.stderr)
     assert "error: " not in done.stdout
 
 
-def test_what_is_to_be_done_may_be_said(cinderlib: Command) -> None:
+def test_doctor_checks_requested_protocols(cinderlib: Command) -> None:
     found = cinderlib("doctor", "--protocol", "local", "--protocol", "local", "--json").json
     assert found["protocols"] == {"local": "asked for"}
     refused = cinderlib("doctor", "--protocol", "floppy", ends=2)
@@ -37,7 +37,7 @@ def test_hosts_that_share_a_name_are_an_error(cinderlib: Command) -> None:
     assert set(shared) == fields
 
 
-def test_what_mends_is_a_script(cinderlib: Command) -> None:
+def test_repairs_are_available_as_a_script(cinderlib: Command) -> None:
     state = cinderlib.folder / "state"
     state.mkdir()
     state.chmod(0o777)
@@ -50,7 +50,7 @@ def test_what_mends_is_a_script(cinderlib: Command) -> None:
     assert "chmod 700" not in cinderlib("doctor").stdout
 
 
-def test_a_backend_without_its_secret_is_found_and_the_others_are_looked_at(
+def test_a_backend_without_its_secret_is_reported_and_others_are_checked(
     cinderlib: Command,
 ) -> None:
     cinderlib.write(
@@ -72,7 +72,7 @@ def test_a_backend_without_its_secret_is_found_and_the_others_are_looked_at(
     assert any("file_rot" in problem for problem in problems)
 
 
-def test_a_store_that_cannot_be_opened_is_found(cinderlib: Command) -> None:
+def test_a_store_that_cannot_be_opened_is_reported(cinderlib: Command) -> None:
     text = cinderlib.config.read_text()
     url = f"sqlite:///{cinderlib.config}/metadata.sqlite"  # below a file
     cinderlib.write(f'{text}\n[store]\nconnection = "{url}"')

@@ -1,4 +1,4 @@
-"""What is shown while something takes long."""
+"""Progress of long operations."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def slow(cinderlib: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
 
 
 @needs_tmux
-def test_a_person_sees_how_far_it_is(slow: Command) -> None:
+def test_progress_on_a_terminal(slow: Command) -> None:
     gate = slow.folder / "gate"
     command = shlex.join(COMMAND)
     environment = {**slow.environment, "PYTHONPATH": str(TESTS), "GATE": str(gate)}
@@ -54,7 +54,7 @@ def test_a_person_sees_how_far_it_is(slow: Command) -> None:
         assert "Making" not in terminal.until(lambda s: "ended with 0" in s)
 
 
-def test_programs_and_who_wants_quiet_see_nothing(slow: Command) -> None:
+def test_no_progress_for_pipes_and_quiet_or_json_output(slow: Command) -> None:
     """Neither a pipe, nor ``-q`` or ``--json`` on a terminal."""
     ours, terminal = pty.openpty()
     running = []
@@ -75,7 +75,7 @@ def test_programs_and_who_wants_quiet_see_nothing(slow: Command) -> None:
         while not gate.with_suffix(".reached").exists():
             assert process.poll() is None
             time.sleep(0.02)
-    # What is looked for would be shown by now.
+    # Progress would be visible by now.
     time.sleep(1.5 * PATIENCE)
     for _, gate in running:
         gate.touch()
@@ -87,9 +87,7 @@ def test_programs_and_who_wants_quiet_see_nothing(slow: Command) -> None:
     os.close(ours)
 
 
-def test_of_records_it_is_told_how_many_are_done(
-    cinderlib: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_progress_of_records(cinderlib: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     key = generate_key()
     store = f'[store]\nencryption_keys = "{key}"\n'
     cinderlib.write(store + cinderlib.config.read_text())

@@ -1,4 +1,4 @@
-"""``cinderlib reconcile``, as a person runs it after something went wrong."""
+"""``cinderlib reconcile``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OTHER = "aaaaaaaa-0000-4000-8000-000000000002"
 
 @pytest.fixture
 def differing(cinderlib: Command) -> Command:
-    """Two orphans, a volume that the storage has lost, and half of a file."""
+    """Two orphans, a volume that is missing on the storage, and a partial file."""
     cinderlib("volume", "create", "data", "1GiB")
     (volume,) = cinderlib.volumes.iterdir()
     volume.unlink()
@@ -22,7 +22,7 @@ def differing(cinderlib: Command) -> Command:
     return cinderlib
 
 
-def test_nothing_is_different(cinderlib: Command) -> None:
+def test_no_differences(cinderlib: Command) -> None:
     cinderlib("volume", "create", "data", "1GiB")
     done = cinderlib("reconcile")
     assert (done.stdout, done.stderr) == (
@@ -32,7 +32,7 @@ def test_nothing_is_different(cinderlib: Command) -> None:
     assert cinderlib("reconcile", "files", "--json").json == []
 
 
-def test_differences_are_shown_and_nothing_is_done(differing: Command) -> None:
+def test_differences_are_shown_without_changes(differing: Command) -> None:
     done = differing("reconcile", ends=1)
     assert sorted(row[0] for row in done.rows) == ["missing", "orphan", "orphan"]
     assert "OUTCOME" not in done.stdout
@@ -57,7 +57,7 @@ def test_an_orphan_is_removed_by_its_id(differing: Command) -> None:
     assert differing.files == [f"volume-{OTHER}"]
 
 
-def test_all_of_it_is_put_right(differing: Command) -> None:
+def test_all_differences_are_repaired(differing: Command) -> None:
     missing = differing("volume", "list", "--json").json[0]["id"]
     ids = [part for id in (ORPHAN, OTHER, missing) for part in ("--remove", id)]
     done = differing("reconcile", "files", "--yes", *ids)
@@ -67,7 +67,7 @@ def test_all_of_it_is_put_right(differing: Command) -> None:
     differing("reconcile")
 
 
-def test_repairs_are_made_without_asking(cinderlib: Command) -> None:
+def test_repair_needs_no_confirmation(cinderlib: Command) -> None:
     id = cinderlib("volume", "create", "data", "1GiB").line
     (path,) = cinderlib.folder.glob("state/*.sqlite")
     with sqlite3.connect(path) as store:
@@ -84,7 +84,7 @@ def test_repairs_are_made_without_asking(cinderlib: Command) -> None:
     cinderlib("reconcile")
 
 
-def test_one_backend_that_cannot_be_loaded_hides_no_other(differing: Command) -> None:
+def test_a_backend_that_cannot_be_loaded_does_not_hide_others(differing: Command) -> None:
     differing.write(
         differing.config.read_text()
         + """

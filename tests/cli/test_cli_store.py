@@ -1,4 +1,4 @@
-"""The store, by command."""
+"""``cinderlib store``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def contents(cinderlib: Command) -> dict[str, object]:
 
 
 def elsewhere(cinderlib: Command) -> str:
-    """Configure another store; gives its URL."""
+    """Configure another store. Returns its URL."""
     url = f"sqlite:///{cinderlib.folder}/other.sqlite"
     text = cinderlib.config.read_text()
     cinderlib.config.write_text(f'{text}\n[store]\nconnection = "{url}"\n')
@@ -69,7 +69,7 @@ def test_a_dump_with_a_bad_line_loads_nothing(filled: Command) -> None:
     assert contents(filled)["volume"] == []
 
 
-def test_records_that_are_there_are_written_over_only_when_asked(filled: Command) -> None:
+def test_existing_records_are_overwritten_only_on_request(filled: Command) -> None:
     line, *rest = filled("store", "dump").stdout.splitlines()
     document = json.loads(line)
     document["volume"]["description"] = "of the dump"
@@ -96,13 +96,13 @@ def test_migrate_copies_everything_to_an_empty_store(filled: Command) -> None:
 
 
 def configured(cinderlib: Command, keys: str) -> None:
-    """Give the store ``encryption_keys``."""
+    """Configure ``encryption_keys`` for the store."""
     kept = cinderlib.config.read_text().partition("\n[store]")[0]
     cinderlib.config.write_text(f"{kept}\n[store]\nencryption_keys = {keys}\n")
 
 
 def raw(cinderlib: Command, text: str) -> int:
-    """How often a text is in the files of the store."""
+    """The number of times that a text occurs in the files of the store."""
     files = (cinderlib.folder / "state").glob("metadata.sqlite*")
     return sum(file.read_bytes().count(text.encode()) for file in files)
 
@@ -111,7 +111,7 @@ def test_secrets_are_encrypted_and_their_key_is_rotated(
     filled: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = contents(filled)
-    file = str(filled.volumes)  # where the volume is, is in the connection
+    file = str(filled.volumes)  # the path of the volume is part of the connection
     assert raw(filled, f"{file}/volume-") > 0
     assert "encryption_keys" in filled("store", "rotate", ends=2).stderr
 
@@ -135,7 +135,7 @@ def test_secrets_are_encrypted_and_their_key_is_rotated(
 
 
 @pytest.mark.parametrize("keys", ["another", "none"])
-def test_without_the_key_everything_is_listed_and_no_secret_is_used(
+def test_listings_work_without_the_key_but_secrets_are_not_available(
     filled: Command, keys: str
 ) -> None:
     key = filled("store", "generate-key").line
@@ -160,7 +160,7 @@ def test_without_the_key_everything_is_listed_and_no_secret_is_used(
         assert key not in refused
 
 
-def test_keys_are_not_shown_and_open_files_with_them_are_told_of(cinderlib: Command) -> None:
+def test_keys_are_not_shown_and_readable_key_files_cause_a_warning(cinderlib: Command) -> None:
     key = cinderlib("store", "generate-key").line
     configured(cinderlib, f'"{key}"')
     assert key not in cinderlib("config", "show").stdout
@@ -174,7 +174,7 @@ def test_keys_are_not_shown_and_open_files_with_them_are_told_of(cinderlib: Comm
     assert "no variable NOWHERE" in cinderlib("volume", "list", ends=2).stderr
 
 
-def test_a_store_is_migrated_to_one_with_keys_of_its_own(filled: Command) -> None:
+def test_migration_to_a_store_with_other_keys(filled: Command) -> None:
     before = contents(filled)
     target = filled.folder / "new.toml"
     key = filled("store", "generate-key").line
@@ -187,7 +187,7 @@ def test_a_store_is_migrated_to_one_with_keys_of_its_own(filled: Command) -> Non
     assert contents(filled) == before
 
 
-def test_upgrade_says_from_which_version_to_which(cinderlib: Command) -> None:
+def test_upgrade_reports_both_versions(cinderlib: Command) -> None:
     store = cinderlib.folder / "state" / "metadata.sqlite"
     assert "Would make the tables" in cinderlib("store", "upgrade", "--dry-run").stderr
     assert not store.exists()
@@ -201,7 +201,7 @@ def test_upgrade_says_from_which_version_to_which(cinderlib: Command) -> None:
     assert "'db'" in cinderlib("store", "upgrade", ends=2).stderr
 
 
-def test_upgrade_refuses_what_a_newer_version_needs_for_itself(cinderlib: Command) -> None:
+def test_upgrade_refuses_a_store_that_requires_a_newer_version(cinderlib: Command) -> None:
     cinderlib("store", "upgrade")
     with sqlite3.connect(cinderlib.folder / "state" / "metadata.sqlite") as other:
         other.execute("UPDATE cinderlib_schema SET version = 3")
@@ -215,8 +215,8 @@ def test_upgrade_refuses_what_a_newer_version_needs_for_itself(cinderlib: Comman
 CINDERLIB5 = pathlib.Path(__file__).parents[1] / "data" / "cinderlib5" / "cinderlib5.sqlite"
 
 
-def test_a_database_of_cinderlib_5_is_taken_over(cinderlib: Command) -> None:
-    """Made by cinderlib 5.2.0 itself: five volumes on two backends."""
+def test_import_of_a_database_of_cinderlib_5(cinderlib: Command) -> None:
+    """The database was created by cinderlib 5.2.0: five volumes on two backends."""
     database = cinderlib.folder / "old.sqlite"
     shutil.copy(CINDERLIB5, database)
     before = database.read_bytes()
@@ -248,8 +248,8 @@ def test_a_database_of_cinderlib_5_is_taken_over(cinderlib: Command) -> None:
     assert {row[-1] for row in cinderlib("volume", "list", "--name", "foreign").rows} == {"other"}
 
 
-def test_a_taken_over_volume_works(cinderlib: Command) -> None:
-    """Its backend has the same name; what it is on the storage follows from its id."""
+def test_an_imported_volume_is_usable(cinderlib: Command) -> None:
+    """Its backend has the same name, and its name on the storage derives from its ID."""
     text = cinderlib.config.read_text().replace("backends.files", "backends.other")
     cinderlib.config.write_text(text)
     cinderlib("store", "import", f"sqlite:///{CINDERLIB5}")
@@ -267,7 +267,7 @@ def test_a_taken_over_volume_works(cinderlib: Command) -> None:
     assert cinderlib.files == []
 
 
-def test_a_taken_over_volume_with_all_that_belongs_to_it_works(cinderlib: Command) -> None:
+def test_an_imported_volume_with_snapshots_and_connections_is_usable(cinderlib: Command) -> None:
     """It is connected to two hosts and has two snapshots."""
     text = cinderlib.config.read_text().replace("backends.files", "backends.array")
     cinderlib.config.write_text(text)
@@ -294,7 +294,7 @@ def test_a_taken_over_volume_with_all_that_belongs_to_it_works(cinderlib: Comman
 
 
 @pytest.mark.parametrize("source", ["nonsense", "sqlite:////nowhere/at-all.sqlite", "gone.toml"])
-def test_what_is_no_database_of_cinderlib_5(cinderlib: Command, source: str) -> None:
+def test_databases_that_are_not_of_cinderlib_5(cinderlib: Command, source: str) -> None:
     assert cinderlib("store", "import", source, ends=2).stderr.startswith("Error: ")
     empty = cinderlib.folder / "empty.sqlite"
     empty.touch()
@@ -302,7 +302,7 @@ def test_what_is_no_database_of_cinderlib_5(cinderlib: Command, source: str) -> 
     assert "not a database of cinderlib 5" in refused.stderr
 
 
-def test_a_damaged_record_is_mended_from_a_dump(cinderlib: Command) -> None:
+def test_a_damaged_record_is_repaired_from_a_dump(cinderlib: Command) -> None:
     damaged = cinderlib("volume", "create", "one", "1GiB").line
     cinderlib("volume", "create", "two", "1GiB")
     backup, partial = (

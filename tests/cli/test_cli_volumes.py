@@ -1,4 +1,4 @@
-"""Volumes, snapshots, connections and this host, by command."""
+"""The commands for volumes, snapshots, connections and this host."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_volume_goes_back_to_a_snapshot(cinderlib: Command) -> None:
     assert (done["name"], done["status"], done["changed"]) == ("data", "available", True)
 
 
-def test_a_volume_of_an_id_is_made_once(cinderlib: Command) -> None:
+def test_create_with_an_id_is_idempotent(cinderlib: Command) -> None:
     id = records.new_id()
     create = ("volume", "create", "x", "1", "--id", id)
     assert cinderlib(*create, "--json").json["changed"] is True
@@ -87,7 +87,7 @@ def test_a_volume_of_an_id_is_made_once(cinderlib: Command) -> None:
     assert "size" in other.stderr
 
 
-def test_without_a_yes_nothing_is_deleted(cinderlib: Command) -> None:
+def test_delete_requires_confirmation(cinderlib: Command) -> None:
     cinderlib("volume", "create", "kept", "1GiB")
     refused = cinderlib("volume", "delete", "kept", ends=2)
     assert "--yes" in refused.stderr
@@ -95,7 +95,7 @@ def test_without_a_yes_nothing_is_deleted(cinderlib: Command) -> None:
     assert len(cinderlib.files) == 1
 
 
-def test_force_wants_a_yes_too(cinderlib: Command) -> None:
+def test_force_requires_confirmation(cinderlib: Command) -> None:
     cinderlib("volume", "create", "data", "1GiB")
     device = cinderlib("volume", "attach", "data").line
     (connection,) = cinderlib("connection", "list", "--json").json
@@ -113,7 +113,7 @@ def test_force_wants_a_yes_too(cinderlib: Command) -> None:
     assert cinderlib("node", "list").stdout == ""
 
 
-def test_names_and_beginnings_of_ids(cinderlib: Command) -> None:
+def test_names_and_id_prefixes(cinderlib: Command) -> None:
     ids = ["abc00000-0000-4000-8000-000000000001", "abc10000-0000-4000-8000-000000000002"]
     for id in ids:
         cinderlib("volume", "create", "same", "1", "--id", id)
@@ -164,7 +164,9 @@ def test_a_registered_host_is_connected_by_its_name(cinderlib: Command) -> None:
 
 
 @pytest.mark.parametrize("document", ["", "not json", "[]", "{}", '{"conn": {}}'])
-def test_what_is_no_document_is_refused_and_not_repeated(cinderlib: Command, document: str) -> None:
+def test_invalid_documents_are_refused_without_showing_them(
+    cinderlib: Command, document: str
+) -> None:
     refused = cinderlib("node", "attach", "-", input=document, ends=2)
     assert refused.stdout == ""
     assert len(refused.stderr.splitlines()) <= 2
@@ -193,7 +195,7 @@ Node(state_path=sys.argv[1]).attach(json.load(sys.stdin))
     os.geteuid() != 0 or not os.path.exists("/dev/loop-control"),
     reason="needs root and the kernel's loop module (run as root, `modprobe loop`)",
 )
-def test_leftovers_of_an_attach_that_was_killed(cinderlib: Command) -> None:
+def test_leftovers_of_a_killed_attach(cinderlib: Command) -> None:
     assert "no leftovers" in cinderlib("node", "leftovers").stderr
     cinderlib("volume", "create", "data", "1GiB")
     connector = cinderlib("node", "connector", "--protocol", "local").stdout
@@ -214,7 +216,7 @@ def test_leftovers_of_an_attach_that_was_killed(cinderlib: Command) -> None:
     assert cinderlib("node", "leftovers", "--json").json == []
 
 
-def test_the_host_sees_a_volume_that_grew(cinderlib: Command) -> None:
+def test_the_host_detects_an_extended_volume(cinderlib: Command) -> None:
     cinderlib("volume", "create", "data", "1GiB")
     device = cinderlib("volume", "attach", "data").line
     grown = cinderlib("volume", "extend", "data", "2GiB", "--json").json
@@ -225,8 +227,10 @@ def test_the_host_sees_a_volume_that_grew(cinderlib: Command) -> None:
 
 
 @pytest.mark.parametrize("setting", ["recover = true", "recover = false"])
-def test_recover_settles_what_a_crash_left(cinderlib: Command, setting: str) -> None:
-    """And says so, whether loading the backend does it already or not."""
+def test_recover_settles_operations_interrupted_by_a_crash(
+    cinderlib: Command, setting: str
+) -> None:
+    """It reports them even if loading the backend has already settled them."""
     cinderlib("volume", "create", "there", "1GiB")
     store = SQLStore(f"sqlite:///{cinderlib.folder}/state/metadata.sqlite")
     (volume,) = store.find(records.VolumeRecord)
@@ -249,7 +253,7 @@ def test_recover_settles_what_a_crash_left(cinderlib: Command, setting: str) -> 
     assert (cinderlib("volume", "list").stdout, cinderlib.files) == ("", [])
 
 
-def test_what_destroys_never_takes_the_beginning_of_an_id_for_a_name(cinderlib: Command) -> None:
+def test_destructive_commands_do_not_accept_id_prefixes(cinderlib: Command) -> None:
     id = "db1e0000-0000-4000-8000-000000000001"
     cinderlib("volume", "create", "db1", "1GiB")
     cinderlib("volume", "create", "customers", "1GiB", "--id", id)
@@ -271,7 +275,7 @@ def test_what_destroys_never_takes_the_beginning_of_an_id_for_a_name(cinderlib: 
     cinderlib("volume", "delete", id, "--yes")
 
 
-def test_a_copy_that_has_its_origin_id_as_its_name_is_not_deleted_with_it(
+def test_a_volume_whose_name_is_the_id_of_its_source(
     cinderlib: Command,
 ) -> None:
     origin = cinderlib("volume", "create", "data", "1GiB").line
@@ -281,13 +285,13 @@ def test_a_copy_that_has_its_origin_id_as_its_name_is_not_deleted_with_it(
     assert len(cinderlib("volume", "list").rows) == 1
 
 
-def test_a_volume_that_is_named_twice_is_deleted_once(cinderlib: Command) -> None:
+def test_a_volume_specified_twice_is_deleted_once(cinderlib: Command) -> None:
     id = cinderlib("volume", "create", "data", "1GiB").line
     done = cinderlib("volume", "delete", "data", id, "--yes", "--json")
     assert done.json == [{"id": id, "changed": True}]
 
 
-def test_disconnect_of_a_host_that_has_no_connection_names_those_that_have(
+def test_disconnect_of_an_unconnected_host_lists_the_connected_hosts(
     cinderlib: Command,
 ) -> None:
     cinderlib("volume", "create", "data", "1GiB")
@@ -325,20 +329,20 @@ def test_disconnect_of_a_host_that_has_no_connection_names_those_that_have(
         "volume list --config ''",
     ],
 )
-def test_an_empty_argument_is_not_one_that_is_left_out(cinderlib: Command, arguments: str) -> None:
+def test_empty_arguments_are_refused(cinderlib: Command, arguments: str) -> None:
     cinderlib("volume", "create", "data", "1GiB")
     assert "empty" in cinderlib(*shlex.split(arguments), ends=2).stderr
     assert [row[1] for row in cinderlib("volume", "list").rows] == ["data"]
 
 
 @pytest.mark.parametrize("arguments", ["create z 0", "clone data z 0", "extend data 0"])
-def test_a_size_of_nothing_is_refused(cinderlib: Command, arguments: str) -> None:
+def test_a_size_of_zero_is_refused(cinderlib: Command, arguments: str) -> None:
     cinderlib("volume", "create", "data", "1GiB")
     assert "above 0" in cinderlib("volume", *arguments.split(), ends=2).stderr
     assert [row[1] for row in cinderlib("volume", "list").rows] == ["data"]
 
 
-def test_recover_settles_what_control_c_interrupted(cinderlib: Command) -> None:
+def test_recover_settles_operations_interrupted_by_control_c(cinderlib: Command) -> None:
     text = cinderlib.config.read_text()
     slow = text.replace('"file"', '"cli.slow_driver.SlowDriver"')
     cinderlib.config.write_text(slow)

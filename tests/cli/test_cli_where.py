@@ -1,5 +1,5 @@
-"""Where the command finds what it works with: a configuration means the same from every folder, and
-a command that only reads creates nothing."""
+"""Paths of the command: a configuration has the same meaning in every working directory, and
+commands that only read do not create files."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_configuration_means_the_same_from_every_folder(
         assert [row[1] for row in cinderlib("volume", "list").rows] == ["data"]
         assert "OK" in cinderlib("config", "check").stderr
     assert [row[1] for row in cinderlib("volume", "list", "--config", given).rows] == ["data"]
-    # A path that a reference leads to as well.
+    # Including a path from a reference.
     cinderlib.write(RELATIVE.replace('"volumes"', '{ env = "ROOT" }'))
     cinderlib.environment["ROOT"] = "volumes"
     cinderlib("volume", "extend", "data", "2GiB")
@@ -72,7 +72,7 @@ def test_a_configuration_means_the_same_from_every_folder(
 
 
 @pytest.mark.parametrize("arguments", READING)
-def test_what_reads_creates_nothing(cinderlib: Command, arguments: str) -> None:
+def test_reading_commands_do_not_create_files(cinderlib: Command, arguments: str) -> None:
     cinderlib.write(RELATIVE)
     before = there(cinderlib.folder)
     done = cinderlib(*arguments.split(), ends=None)
@@ -94,7 +94,7 @@ def test_a_folder_in_the_url_that_does_not_exist_is_an_error(
 
 
 @pytest.mark.parametrize("arguments", [*READING[:10], "volume create data 1", "backend check"])
-def test_without_a_configuration_it_says_where_it_looked(
+def test_without_a_configuration_the_error_lists_the_searched_paths(
     cinderlib: Command, tmp_path: pathlib.Path, arguments: str
 ) -> None:
     cinderlib.config.unlink()
@@ -120,7 +120,7 @@ def test_without_a_configuration_it_says_where_it_looked(
         "volume list --status foo",
     ],
 )
-def test_what_is_unknown_is_an_error(cinderlib: Command, arguments: str) -> None:
+def test_unknown_names_are_errors(cinderlib: Command, arguments: str) -> None:
     done = cinderlib(*arguments.split(), ends=None)
     assert done.exit_code in (1, 2, 5)
     assert "foo" in done.stderr + done.stdout
@@ -154,7 +154,7 @@ def test_a_store_in_memory_is_refused(cinderlib: Command, store: str) -> None:
 
 
 @pytest.mark.parametrize("root", [None, "", "{ env = 'ROOT' }"])
-def test_config_check_says_what_backend_check_says(cinderlib: Command, root: str | None) -> None:
+def test_config_check_and_backend_check_agree(cinderlib: Command, root: str | None) -> None:
     cinderlib.environment["ROOT"] = ""
     line = "" if root is None else f"file_root = {root or chr(39) * 2}"
     cinderlib.write(f'[backends.files]\nvolume_driver = "file"\n{line}')
@@ -163,8 +163,8 @@ def test_config_check_says_what_backend_check_says(cinderlib: Command, root: str
         assert "file_root must be the absolute path of a folder" in done.stdout
 
 
-def test_every_option_of_cinder_that_is_a_path_is_known_as_one() -> None:
-    """Those whose default is one, wherever in Cinder they are declared."""
+def test_all_path_options_of_cinder_are_known() -> None:
+    """All options in Cinder whose default is a path."""
     spec = importlib.util.find_spec("cinder")
     assert spec is not None
     (package,) = spec.submodule_search_locations or ()
@@ -192,7 +192,7 @@ def _path_options(folder: pathlib.Path) -> list[tuple[str, str]]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="changes the user")
 @pytest.mark.parametrize("home", [None, "relative"])
-def test_a_user_without_a_home_is_told_to_choose_a_folder(
+def test_a_user_without_a_home_must_choose_a_folder(
     cinderlib: Command, open_folder: pathlib.Path, home: str | None
 ) -> None:
     config = open_folder / "cinderlib.toml"

@@ -1,4 +1,4 @@
-"""A database of cinderlib 5, in the database server that oVirt keeps it in."""
+"""A database of cinderlib 5 in PostgreSQL, as in oVirt."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def volumes(url: str) -> dict[str, Any]:
 
 @pytest.fixture
 def copied(postgresql: servers.postgresql.PostgreSQL) -> str:
-    """The tables that SQLite has, in PostgreSQL with its own types."""
+    """A copy of the SQLite tables in PostgreSQL, with its own types."""
     url = postgresql.database()
     source, target = (
         sa.create_engine(f"sqlite:///{MADE}"),
@@ -67,8 +67,8 @@ def test_it_reads_the_same_from_postgresql(copied: str) -> None:
     assert volumes(copied) == expected
 
 
-def test_strays_of_a_deleted_volume_go_to_no_other(tmp_path: pathlib.Path) -> None:
-    """Rows of QoS specs whose first row is gone must not be taken for another volume's."""
+def test_orphaned_rows_are_not_assigned_to_other_volumes(tmp_path: pathlib.Path) -> None:
+    """Rows of QoS specs whose first row was deleted do not belong to another volume."""
     file = tmp_path / "old.sqlite"
     file.write_bytes(MADE.read_bytes())
     engine = sa.create_engine(f"sqlite:///{file}")
@@ -90,7 +90,7 @@ def test_strays_of_a_deleted_volume_go_to_no_other(tmp_path: pathlib.Path) -> No
     assert values == ["3", "6", None]
 
 
-def test_our_own_store_is_no_such_database(tmp_path: pathlib.Path) -> None:
+def test_a_store_of_this_version_is_not_a_database_of_cinderlib_5(tmp_path: pathlib.Path) -> None:
     persistence.open_store({"storage": "db", "connection": f"sqlite:///{tmp_path}/x"}).close()
     with pytest.raises(InvalidPersistence, match="not a database of cinderlib 5"):
         persistence.open_cinderlib5(f"sqlite:///{tmp_path}/x")

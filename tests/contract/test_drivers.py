@@ -1,4 +1,4 @@
-"""The drivers that can run on the machine that runs the tests, each against the same suite."""
+"""Runs the conformance suite with the drivers that work on the machine of the tests."""
 
 import contextlib
 import os
@@ -61,8 +61,8 @@ def runs_as_nobody(python):
 @pytest.mark.slow
 @pytest.mark.skipif(not ROOT, reason="TestFile ran without root already")
 def test_file_driver_without_root():
-    """The whole suite once more, by a user who can do nothing special."""
-    # The environment's Python can be in root's own folder, where the distribution's is not.
+    """The whole suite again, as a user without privileges."""
+    # The environment's Python may be in root's home, unlike the distribution's.
     candidates = [sys.executable, "/usr/bin/python{}.{}".format(*sys.version_info)]
     python = next(filter(runs_as_nobody, filter(os.path.exists, candidates)), None)
     if python is None:
@@ -84,7 +84,7 @@ NO_CEPH = servers.ceph.missing()
 
 
 class TestRBD(DriverConformance):
-    """Ceph, through librbd: this needs nothing of the kernel, and gives no block device."""
+    """Ceph through librbd, which needs no kernel module and provides no block device."""
 
     __test__ = not NO_CEPH
     supports = EVERYTHING | {"live_migration", "multiattach", "read_only"}
@@ -118,12 +118,12 @@ class TestRBD(DriverConformance):
             "rbd_user": "cinder",
             "rbd_ceph_conf": str(self.cluster.configuration),
             "rbd_keyring_conf": str(self.cluster.keyring),
-            "rbd_store_chunk_size": 32,  # in MiB: few objects, since copying has a cost for each
+            "rbd_store_chunk_size": 32,  # in MiB; copies are faster with few objects
         }
 
     def leftovers(self, tmp_path):
         # When a clone is deleted before its source, Cinder's driver leaves the clone's snapshot on
-        # the source, and then keeps the source as '<name>.deleted' for a clone that is gone.
+        # the source, and then keeps the source as '<name>.deleted' for the deleted clone.
         return [name for name in self.cluster.images() if not name.endswith(".deleted")]
 
     @pytest.mark.parametrize("use", ["", 'image.write(b"data", 0)'], ids=["open", "locked"])
@@ -153,8 +153,8 @@ image.close()
             client.communicate("\n")
         volume.delete()
 
-    def test_image_that_a_listing_leaves_out_is_not_missing(self, backend, monkeypatch):
-        """Cinder's driver leaves out the images that it cannot open just now."""
+    def test_image_that_the_listing_omits_is_not_missing(self, backend, monkeypatch):
+        """Cinder's driver does not list images that it temporarily cannot open."""
         from cinder.volume.drivers import rbd
 
         backend.create_volume(1)
@@ -173,11 +173,11 @@ if NO_CEPH:
 
     @pytest.mark.skip(reason=f"RBD: {NO_CEPH}")
     def test_rbd():
-        """Stands for the whole class above."""
+        """Reports the skip of the whole class above."""
 
 
 def lvm_missing():
-    """What this machine lacks for LVM, and a target and an initiator of its own kernel."""
+    """Return the requirements for LVM with a local target and initiator that this machine lacks."""
     if not ROOT:
         return "it needs root"
     if not Path("/sys/class/misc/device-mapper").exists():
@@ -245,4 +245,4 @@ if NO_LVM:
 
     @pytest.mark.skip(reason=f"LVM: {NO_LVM}")
     def test_lvm():
-        """Stands for the whole class above."""
+        """Reports the skip of the whole class above."""

@@ -1,4 +1,4 @@
-"""Secrets that are encrypted in the store: what is on disk, other keys, rotation."""
+"""Encryption of secrets in the store: data on disk, wrong keys, rotation."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def in_clear(url: str) -> Store:
 
 
 def with_secrets(mark: str) -> list[Record]:
-    """A record of each kind that can have a secret; the marks are in nothing else of it."""
+    """A record of each kind that can have a secret. Only the secrets contain the mark."""
     return [
         volume("v", name=f"shown-{mark}", provider_auth=Secret(f"secret-{mark}")),
         SnapshotRecord(
@@ -84,7 +84,7 @@ def with_secrets(mark: str) -> list[Record]:
 
 
 def on_disk(url: str, text: str) -> int:
-    """How often a text is in the files of a database, its logs included."""
+    """The number of times that a text occurs in the files of a database, including logs."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         folder = Path(parsed.database or "").parent
@@ -97,7 +97,7 @@ def on_disk(url: str, text: str) -> int:
 
 
 def secrets(store: Store) -> list[object]:
-    """All secrets of a store, in clear."""
+    """All secrets of a store, decrypted."""
     found: list[object] = []
     for kind, fields in records.SECRETS.items():
         for record in store.find(kind):
@@ -119,10 +119,10 @@ def test_every_field_that_is_secret_is_encrypted() -> None:
     assert dict(records.SECRETS) == declared
 
 
-# --- what is on disk -----------------------------------------------------------------------------
+# --- data on disk --------------------------------------------------------------------------------
 
 
-def test_nothing_secret_is_on_disk(url: str) -> None:
+def test_no_secret_is_on_disk(url: str) -> None:
     mark = generate_key()
     given = with_secrets(mark)
     with opened(url, OLD) as store:
@@ -136,7 +136,7 @@ def test_nothing_secret_is_on_disk(url: str) -> None:
     assert on_disk(url, f"secret-{mark}") == 0
 
 
-def test_a_rotation_leaves_nothing_in_clear(sqlite_url: str) -> None:
+def test_a_rotation_leaves_no_plain_text(sqlite_url: str) -> None:
     mark = generate_key()
     with in_clear(sqlite_url) as store:
         store.apply(*map(Put, with_secrets(mark)))
@@ -147,7 +147,7 @@ def test_a_rotation_leaves_nothing_in_clear(sqlite_url: str) -> None:
         assert on_disk(sqlite_url, f"secret-{mark}") > 0
         with opened(sqlite_url, OLD) as encrypted:
             assert encrypted.rotate() == Rotation(encrypted=4)
-            # Both are still open: what is left is not just what closing tidies away.
+            # Both are still open, so the result does not depend on cleanup by close().
             assert on_disk(sqlite_url, f"secret-{mark}") == 0
     assert on_disk(sqlite_url, f"shown-{mark}") > 0
 
@@ -155,7 +155,7 @@ def test_a_rotation_leaves_nothing_in_clear(sqlite_url: str) -> None:
 # --- keys ----------------------------------------------------------------------------------------
 
 
-def test_rotation_goes_from_clear_to_one_key_and_to_the_next(url: str) -> None:
+def test_rotation_from_plain_text_to_a_key_and_to_the_next(url: str) -> None:
     with in_clear(url) as store:
         before = store.apply(*map(Put, with_secrets("x")))
         wanted = secrets(store)
@@ -168,14 +168,16 @@ def test_rotation_goes_from_clear_to_one_key_and_to_the_next(url: str) -> None:
         assert store.rotate() == Rotation(encrypted=4)
     with opened(url, NEW) as store:
         assert secrets(store) == wanted
-        # Nobody who has read a record before has to read it again.
+        # Records that were read before the rotation are still current.
         found = [store.get(type(record), record.id) for record in before]
         assert found == list(before)
         store.apply(*map(Put, before))
 
 
 @pytest.mark.parametrize("keys", [[], [OTHER]], ids=["no key", "another key"])
-def test_without_the_key_all_but_secrets_is_there(sqlite_url: str, keys: list[str]) -> None:
+def test_without_the_key_everything_but_secrets_is_readable(
+    sqlite_url: str, keys: list[str]
+) -> None:
     with opened(sqlite_url, OLD) as store:
         store.apply(*map(Put, with_secrets("x")))
         wanted = secrets(store)
@@ -190,7 +192,7 @@ def test_without_the_key_all_but_secrets_is_there(sqlite_url: str, keys: list[st
                 reveal()
             assert not caught.value.retryable
             assert records.ENCRYPTED not in str(caught.value)
-        # What is written meanwhile keeps its secret.
+        # Writing a record without the key keeps its secret.
         store.apply(Put(replace(found, size=7)))
         (connection,) = store.find(ConnectionRecord)
         store.apply(Put(replace(connection, device=None)))
@@ -200,7 +202,7 @@ def test_without_the_key_all_but_secrets_is_there(sqlite_url: str, keys: list[st
 
 
 @pytest.mark.parametrize("keys", [[], [OTHER]], ids=["no key", "another key"])
-def test_the_error_says_which_secret_of_which_record(sqlite_url: str, keys: list[str]) -> None:
+def test_the_error_identifies_the_secret_and_its_record(sqlite_url: str, keys: list[str]) -> None:
     with opened(sqlite_url, OLD) as store:
         store.apply(*map(Put, with_secrets("x")))
     with opened(sqlite_url, *keys) if keys else in_clear(sqlite_url) as store:
@@ -212,7 +214,7 @@ def test_the_error_says_which_secret_of_which_record(sqlite_url: str, keys: list
         assert caught.value.resource == "c"
 
 
-def test_a_rotation_names_what_no_key_opens(sqlite_url: str, caplog) -> None:
+def test_a_rotation_reports_secrets_that_no_key_decrypts(sqlite_url: str, caplog) -> None:
     with opened(sqlite_url, OLD) as store:
         store.apply(*map(Put, with_secrets("x")))
     with opened(sqlite_url, OTHER) as store:
@@ -221,7 +223,7 @@ def test_a_rotation_names_what_no_key_opens(sqlite_url: str, caplog) -> None:
 
 
 def test_a_secret_that_was_copied_from_another_record_is_refused(sqlite_url: str) -> None:
-    """Who can write to the database cannot have one volume's key used for another."""
+    """A user with access to the database cannot move a secret to another volume."""
     with opened(sqlite_url, OLD) as store:
         _, theirs = store.apply(
             Put(volume("mine", provider_auth=Secret("CHAP me mine"))),
@@ -244,14 +246,14 @@ def test_a_secret_that_was_copied_from_another_record_is_refused(sqlite_url: str
 @pytest.mark.parametrize(
     "given", ["", [], " \n", "short", ["x" * 44], [OLD, "ö" * 44], 7, {"a": 1}]
 )
-def test_what_is_no_key_is_refused_and_not_shown(given: object) -> None:
+def test_invalid_keys_are_refused_and_not_shown(given: object) -> None:
     with pytest.raises(InvalidPersistence, match="generate-key") as caught:
         open_store({"storage": "memory", "encryption_keys": given})
     assert "xxx" not in str(caught.value)
     assert caught.value.__cause__ is None
 
 
-def test_keys_can_be_one_text(sqlite_url: str) -> None:
+def test_keys_can_be_one_string(sqlite_url: str) -> None:
     with opened(sqlite_url, OLD) as store:
         store.apply(*map(Put, with_secrets("x")))
     config = {"storage": "db", "connection": sqlite_url, "encryption_keys": f"{NEW}\n{OLD}\n"}
@@ -259,12 +261,12 @@ def test_keys_can_be_one_text(sqlite_url: str) -> None:
         assert len(secrets(store)) == 5
 
 
-def test_a_class_of_cinderlib_5_encrypts_for_itself() -> None:
+def test_a_persistence_class_of_cinderlib_5_is_not_encrypted() -> None:
     with pytest.raises(InvalidPersistence, match="encrypt them itself"):
         open_store({"storage": PersistenceDriverBase, "encryption_keys": OLD})
 
 
-def test_the_package_is_asked_for_where_it_is_missing() -> None:
+def test_the_error_for_a_missing_package() -> None:
     program = (
         "import sys; sys.modules['cryptography'] = sys.modules['cryptography.fernet'] = None\n"
         "import cinderlib\n"
@@ -278,7 +280,7 @@ def test_the_package_is_asked_for_where_it_is_missing() -> None:
     assert "cinderlib[encryption]" in done.stderr
 
 
-# --- rotation while others work, and cut short ---------------------------------------------------
+# --- concurrent and interrupted rotation ---------------------------------------------------------
 
 
 @pytest.fixture
@@ -316,7 +318,7 @@ def test_a_rotation_that_was_killed_is_run_again(url: str, small_pages: None) ->
         assert sorted(map(str, secrets(store))) == wanted
 
 
-def test_a_rotation_loses_no_change_of_others(url: str, small_pages: None) -> None:
+def test_a_rotation_keeps_concurrent_changes(url: str, small_pages: None) -> None:
     """Two processes change records while two rotate them."""
     ids = [f"v{n}" for n in range(25)]
     with opened(url, OLD) as store:
@@ -346,7 +348,7 @@ def test_a_rotation_loses_no_change_of_others(url: str, small_pages: None) -> No
         assert sorted(map(str, secrets(store))) == sorted(f"CHAP {id}" for id in ids)
 
 
-def test_who_read_a_record_before_the_rotation_writes_it_after(url: str) -> None:
+def test_a_record_read_before_the_rotation_is_written_with_the_new_key(url: str) -> None:
     with opened(url, OLD) as store:
         store.apply(*map(Put, with_secrets("x")))
     with opened(url, NEW, OLD) as user, opened(url, NEW, OLD) as rotating:
@@ -355,13 +357,13 @@ def test_who_read_a_record_before_the_rotation_writes_it_after(url: str) -> None
         assert rotating.rotate().encrypted == 4
         user.apply(Put(replace(read, status="attached")))
     with opened(url, NEW) as store:
-        assert len(secrets(store)) == 5  # and not with the key that it was read with
+        assert len(secrets(store)) == 5  # encrypted with the new key
 
 
 # --- a controller --------------------------------------------------------------------------------
 
 
-def test_volumes_are_used_as_ever(sqlite_url: str, tmp_path: Path) -> None:
+def test_volumes_are_used_as_without_encryption(sqlite_url: str, tmp_path: Path) -> None:
     config = {"storage": "db", "connection": sqlite_url, "encryption_keys": [OLD]}
 
     def controller(config: object) -> cl.Controller:

@@ -1,4 +1,4 @@
-"""What is particular to stores in SQL databases: starting together, upgrades, failures."""
+"""Stores in SQL databases: concurrent start, upgrades, failures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import alembic.command  # here, so that forked processes have it
+import alembic.command  # imported here for forked processes
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
@@ -72,7 +72,7 @@ def sqlite_url(tmp_path: Path) -> str:
 
 @pytest.fixture
 def engine(url: str) -> Iterator[Callable[[], sa.Engine]]:
-    """The same database without the library."""
+    """Direct access to the same database."""
     from cinderlib.persistence.sql.engine import parse_url
 
     engine = sa.create_engine(parse_url(url), poolclass=sa.NullPool)
@@ -81,7 +81,7 @@ def engine(url: str) -> Iterator[Callable[[], sa.Engine]]:
 
 
 def in_processes(number: int, work: Callable[[], None]) -> None:
-    """Run ``work`` in so many processes at the same moment, and fail if one of them does."""
+    """Run ``work`` in ``number`` processes at the same time, and fail if one of them fails."""
     context = multiprocessing.get_context("fork")
     barrier = context.Barrier(number)
     failures = context.SimpleQueue()
@@ -105,7 +105,7 @@ def in_processes(number: int, work: Callable[[], None]) -> None:
     assert all(process.exitcode == 0 for process in processes), failures.get()
 
 
-# --- starting ------------------------------------------------------------------------------------
+# --- start ---------------------------------------------------------------------------------------
 
 
 def test_eight_processes_open_an_empty_database_at_once(url: str) -> None:
@@ -142,7 +142,7 @@ def differences(engine: sa.Engine) -> list[object]:
         return compare_metadata(context, schema.metadata)
 
 
-def test_the_migrations_make_what_the_schema_says(url: str, engine: sa.Engine) -> None:
+def test_the_migrations_create_the_schema(url: str, engine: sa.Engine) -> None:
     open_url(url).close()
     assert not differences(engine)
 
@@ -175,7 +175,7 @@ def test_a_current_database_is_opened_without_alembic(sqlite_url: str) -> None:
 
 @pytest.fixture
 def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The library as it may be one day, with one migration more."""
+    """A future version of the library with one more migration."""
     migrations = tmp_path / "migrations"
     shutil.copytree(upgrade.MIGRATIONS, migrations)
     version = schema.VERSION + 1
@@ -216,7 +216,7 @@ def test_an_older_schema_is_upgraded(
 
 @pytest.fixture
 def first_version(engine: sa.Engine) -> None:
-    """The database as the first version of the schema was, with connections of ten hosts."""
+    """A database with the first version of the schema and connections of ten hosts."""
     config = Config()
     config.set_main_option("script_location", str(upgrade.MIGRATIONS))
     with engine.connect() as connection:
@@ -251,7 +251,7 @@ def connection_of(number: int) -> ConnectionRecord:
 
 
 def like(store: Store, connection: ConnectionRecord) -> list[str]:
-    """The ids of the connections that a store takes for such as can be of the same host."""
+    """The IDs of the connections that may belong to the same host."""
     query = Query(ConnectionRecord, "volume_id", connection.volume_id, like=connection)
     (found,) = store.query(query)
     return [each.id for each in found]
@@ -270,7 +270,7 @@ def test_hosts_are_found_in_a_database_of_the_first_version(
             like(store, replace(connection_of(3), volume_id="w"))
 
 
-def test_a_host_is_found_that_the_first_version_has_connected_meanwhile(
+def test_a_host_that_the_first_version_connected_meanwhile_is_found(
     url: str, engine: sa.Engine, first_version: None
 ) -> None:
     with open_url(url) as store:
@@ -278,7 +278,7 @@ def test_a_host_is_found_that_the_first_version_has_connected_meanwhile(
         assert like(store, replace(connection_of(10), id="new")) == ["c10"]
 
 
-def test_of_many_hosts_those_alone_are_read_that_can_be_the_one(url: str) -> None:
+def test_only_connections_that_can_match_the_host_are_read(url: str) -> None:
     with open_url(url) as store:
         store.apply(*[Put(connection_of(number)) for number in range(50)])
         assert like(store, replace(connection_of(3), id="new")) == ["c3"]
@@ -289,7 +289,7 @@ def test_of_many_hosts_those_alone_are_read_that_can_be_the_one(url: str) -> Non
         assert like(store, replace(connection_of(4), id="new")) == []
 
 
-def test_a_newer_schema_that_suits_this_version_is_used(url: str, engine: sa.Engine) -> None:
+def test_a_compatible_newer_schema_is_used(url: str, engine: sa.Engine) -> None:
     with open_url(url) as store:
         (old,) = store.apply(Put(volume("old")))
     with engine.begin() as connection:
@@ -331,10 +331,10 @@ def test_a_schema_that_is_too_new_is_refused(url: str, engine: sa.Engine) -> Non
         (IntentRecord, "backend resource_id", "resource_id"),
     ],
 )
-def test_sqlite_looks_up_by_the_index_that_says_most(
+def test_sqlite_uses_the_most_selective_index(
     sqlite_url: str, kind: type[Record], fields: str, index: str
 ) -> None:
-    """It keeps no statistics, and could as well go through all that a backend has."""
+    """It has no statistics, and might otherwise read all rows of a backend."""
     with open_url(sqlite_url) as store:
         assert isinstance(store, sql_store.SQLStore)
         text = store._statements[kind].find(tuple(fields.split()), False, True).text
@@ -343,7 +343,7 @@ def test_sqlite_looks_up_by_the_index_that_says_most(
     assert [f" INDEX cinderlib_{kind.kind}_by_{index} (" in row[-1] for row in plan] == [True]
 
 
-# --- many users ----------------------------------------------------------------------------------
+# --- concurrent users ----------------------------------------------------------------------------
 
 
 def test_no_change_of_another_process_is_lost(url: str) -> None:
@@ -361,8 +361,9 @@ def test_no_change_of_another_process_is_lost(url: str) -> None:
         assert found.size == 81
 
 
-def test_transactions_that_cross_each_other_all_succeed(url: str) -> None:
-    """Two that write the same rows in opposite order; a database would end one of them."""
+def test_transactions_with_crossing_locks_all_succeed(url: str) -> None:
+    """Two transactions write the same rows in opposite order, which is a deadlock for the
+    database."""
     with open_url(url) as store:
         changes = [Put(KeyValueRecord(id=id, value="x"), check=False) for id in "abcdef"]
         store.apply(*changes)
@@ -375,7 +376,7 @@ def test_transactions_that_cross_each_other_all_succeed(url: str) -> None:
         assert {kv.version for kv in store.find(KeyValueRecord)} == {61}
 
 
-def test_a_forked_process_uses_connections_of_its_own(url: str) -> None:
+def test_a_forked_process_uses_its_own_connections(url: str) -> None:
     with open_url(url) as store:
         store.apply(Put(volume("v")))
         in_processes(3, lambda: increment(store, "v", 5))
@@ -385,11 +386,11 @@ def test_a_forked_process_uses_connections_of_its_own(url: str) -> None:
         assert found.size == 21
 
 
-# --- servers that fail ---------------------------------------------------------------------------
+# --- server failures -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_a_store_works_again_when_its_server_does(name: str, request) -> None:
+def test_a_store_recovers_with_its_server(name: str, request) -> None:
     server = request.getfixturevalue(name)
     with open_url(server.database()) as store:
         (record,) = store.apply(Put(volume("v")))
@@ -418,7 +419,7 @@ def assert_no_password(error: BaseException) -> None:
 
 @pytest.fixture
 def lossy(postgresql) -> Iterator[tuple[Store, Callable[[str], None]]]:
-    """A store, and a function that makes its server end the connection that inserts a volume."""
+    """A store, and a function that lets its server close the connection that inserts a volume."""
     url = postgresql.database()
     from cinderlib.persistence.sql.engine import parse_url
 
@@ -443,9 +444,9 @@ def lossy(postgresql) -> Iterator[tuple[Store, Callable[[str], None]]]:
         yield store, end
 
 
-def test_a_connection_lost_before_the_commit_leaves_nothing(lossy, monkeypatch) -> None:
+def test_a_connection_lost_before_the_commit_changes_no_record(lossy, monkeypatch) -> None:
     store, end = lossy
-    # As if nobody had used it for long; else the commit has been sent by then.
+    # As after a long idle time. Otherwise the commit has already been sent.
     monkeypatch.setattr("cinderlib.persistence.sql.transaction.RECENT", -1.0)
     end("")
     with pytest.raises(StoreError) as caught:
@@ -454,7 +455,7 @@ def test_a_connection_lost_before_the_commit_leaves_nothing(lossy, monkeypatch) 
     assert store.find(VolumeRecord) == []
 
 
-def test_a_connection_lost_in_the_commit_is_not_taken_for_either(lossy) -> None:
+def test_a_connection_lost_during_the_commit_has_an_unknown_outcome(lossy) -> None:
     store, end = lossy
     end("DEFERRABLE INITIALLY DEFERRED")
     with pytest.raises(StoreError, match="unknown whether it was written"):
@@ -462,7 +463,7 @@ def test_a_connection_lost_in_the_commit_is_not_taken_for_either(lossy) -> None:
     assert store.find(VolumeRecord) == []
 
 
-def test_no_error_tells_the_password(postgresql, mariadb) -> None:
+def test_no_error_shows_the_password(postgresql, mariadb) -> None:
     wrong = [
         postgresql.database().replace("tester:", "nobody:"),
         mariadb.database().replace("tester:", "nobody:"),
@@ -483,8 +484,8 @@ def test_no_error_tells_the_password(postgresql, mariadb) -> None:
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_locks_reach_as_far_as_the_store(name: str, request) -> None:
-    """Two stores stand for two hosts; the second gets what the first gives up, or loses."""
+def test_locks_exclude_all_users_of_the_store(name: str, request) -> None:
+    """Two stores act as two hosts. The second gets the locks that the first releases or loses."""
     url = request.getfixturevalue(name).database(password="p@ss/w?rd#:[1]%40")
     with open_url(url) as one, open_url(url) as other:
         assert one.locks is not None
@@ -500,7 +501,7 @@ def test_locks_reach_as_far_as_the_store(name: str, request) -> None:
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_who_waits_for_several_locks_gets_them_when_they_are_given_up(name: str, request) -> None:
+def test_a_wait_for_several_locks_ends_when_they_are_released(name: str, request) -> None:
     url = request.getfixturevalue(name).database()
     with open_url(url) as one, open_url(url) as other:
         mine = one.locks.take([5, 7], 5)
@@ -514,7 +515,7 @@ def test_who_waits_for_several_locks_gets_them_when_they_are_given_up(name: str,
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_locks_of_a_lost_server_are_an_error_of_ours(name: str, request) -> None:
+def test_a_lost_server_raises_our_error_for_locks(name: str, request) -> None:
     server = request.getfixturevalue(name)
     with open_url(server.database(password="p@ss")) as store:
         assert store.locks is not None
@@ -555,7 +556,7 @@ def test_many_threads_take_turns(name: str, request) -> None:
 # --- SQLite --------------------------------------------------------------------------------------
 
 
-def test_files_are_the_owners_alone(tmp_path: Path) -> None:
+def test_files_are_private_to_their_owner(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         with open_url(f"sqlite:///{tmp_path}/cl.sqlite") as store:
@@ -567,12 +568,12 @@ def test_files_are_the_owners_alone(tmp_path: Path) -> None:
     assert modes == dict.fromkeys(files, 0o600)
 
 
-def test_a_relative_path_is_of_the_folder_where_it_was_given(tmp_path, monkeypatch) -> None:
+def test_a_relative_path_stays_valid_in_another_folder(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "elsewhere").mkdir()
     with open_url("sqlite:///cl.sqlite") as store:
         monkeypatch.chdir("elsewhere")
-        # Each thread has a connection, so new ones are made.
+        # Each thread has its own connection, so new connections are opened.
         in_threads(*[lambda: store.apply(Put(volume()))] * 4)
         assert store.count(VolumeRecord) == 4
     assert [path.name for path in tmp_path.rglob("*.sqlite")] == ["cl.sqlite"]
@@ -592,7 +593,7 @@ def test_a_relative_path_is_of_the_folder_where_it_was_given(tmp_path, monkeypat
         "sqlite+pysqlite:///file:///{folder}/../links/to folder/a%2520b.sqlite?uri=true",
     ],
 )
-def test_every_form_of_url_has_its_locks_beside_the_file(
+def test_the_locks_are_next_to_the_file_for_every_form_of_url(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     folder, links = tmp_path / "folder", tmp_path / "links"
@@ -610,7 +611,7 @@ def test_every_form_of_url_has_its_locks_beside_the_file(
 
 
 @pytest.mark.parametrize("form", ["sqlite:///file:x?mode=memory&uri=true", "sqlite:///:memory:"])
-def test_what_is_in_memory_makes_no_file(
+def test_a_database_in_memory_creates_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -630,7 +631,7 @@ def locked(url: str) -> Iterator[None]:
         other.execute("ROLLBACK")
 
 
-def test_processes_that_write_all_get_their_turn(sqlite_url: str, tmp_path: Path) -> None:
+def test_all_writing_processes_get_a_turn(sqlite_url: str, tmp_path: Path) -> None:
     def work() -> None:
         with open_url(sqlite_url, timeout=20) as store:
             for number in range(50):
@@ -641,25 +642,25 @@ def test_processes_that_write_all_get_their_turn(sqlite_url: str, tmp_path: Path
         assert store.count(VolumeRecord) == 300
 
 
-def test_a_queue_that_cannot_be_used_is_done_without(sqlite_url: str) -> None:
-    """Its file is another user's, for example: SQLite's own lock is what matters."""
+def test_a_store_works_without_its_queue(sqlite_url: str) -> None:
+    """For example if another user owns its file. SQLite's own lock is sufficient."""
     os.mkdir(sqlite_url.removeprefix("sqlite:///") + "-locks")
     with open_url(sqlite_url) as store:
         store.apply(Put(volume()))
 
 
-def test_a_process_that_is_stopped_in_the_middle_is_an_error(sqlite_url: str) -> None:
-    """It is not waited for without an end; and whoever waited in vain is in nobody's way."""
+def test_a_stopped_writer_causes_an_error_for_others(sqlite_url: str) -> None:
+    """Waiting times out, and does not block others."""
     with open_url(sqlite_url, timeout=0.2) as store:
         queue = FileLocks(sqlite_url.removeprefix("sqlite:///") + "-locks")
-        leave = queue.take([STRIPES], 0)  # the one after those of volumes
+        leave = queue.take([STRIPES], 0)  # the lock after those of volumes
         with pytest.raises(StoreError, match=r"other processes used it for 0\.2 seconds"):
             store.apply(Put(volume()))
         leave()
         store.apply(Put(volume()))
 
 
-def test_reads_go_on_while_another_program_writes(sqlite_url: str) -> None:
+def test_reads_continue_while_another_program_writes(sqlite_url: str) -> None:
     with open_url(sqlite_url, timeout=0.2) as store:
         (record,) = store.apply(Put(volume()))
         with locked(sqlite_url):
@@ -699,7 +700,7 @@ def test_a_database_that_is_read_only_can_be_read(sqlite_url: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("content", [b"not a database, but a text of some length" * 30, b"SQLite"])
-def test_a_file_that_is_something_else_is_left_alone(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_database_is_left_alone(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "notes.txt"
     path.write_bytes(content)
     with pytest.raises(StoreError, match=r"notes\.txt"):
@@ -707,7 +708,7 @@ def test_a_file_that_is_something_else_is_left_alone(tmp_path: Path, content: by
     assert path.read_bytes() == content
 
 
-def test_a_folder_that_does_not_exist_is_named_and_not_created(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported_and_not_created(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for folder in ("file", "mistyped", "mistyped/more"):
         with pytest.raises(
@@ -717,7 +718,7 @@ def test_a_folder_that_does_not_exist_is_named_and_not_created(tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_database_is_created_only_if_it_may_be(tmp_path: Path) -> None:
+def test_a_database_is_created_only_if_allowed(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/cl.sqlite"
     with pytest.raises(StoreNotFound):
         sql_store.SQLStore(url, create=False)
@@ -742,7 +743,7 @@ def small_filesystem(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", folder], check=True)
 
 
-def test_a_full_disk_loses_nothing_that_was_there(small_filesystem: Path) -> None:
+def test_a_full_disk_loses_no_records(small_filesystem: Path) -> None:
     with open_url(f"sqlite:///{small_filesystem}/cl.sqlite") as store:
         (record,) = store.apply(Put(volume("v")))
         with pytest.raises(StoreError, match="full") as caught:
@@ -752,7 +753,7 @@ def test_a_full_disk_loses_nothing_that_was_there(small_filesystem: Path) -> Non
         store.apply(Put(replace(record, description="small")))
 
 
-def test_a_damaged_document_is_told_without_showing_it(sqlite_url: str) -> None:
+def test_a_damaged_document_is_reported_without_showing_it(sqlite_url: str) -> None:
     with open_url(sqlite_url) as store:
         store.apply(Put(volume("v")), Put(KeyValueRecord(id="k", value="fine")))
         with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as other:
@@ -779,13 +780,13 @@ def test_a_damaged_document_is_told_without_showing_it(sqlite_url: str) -> None:
     ],
     ids=repr,
 )
-def test_rows_of_any_rubbish_hide_no_other(
+def test_invalid_rows_do_not_hide_others(
     sqlite_url: str, document: str | bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     with open_url(sqlite_url) as store:
         store.apply(Put(volume("v")), Put(volume("w")))
         with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as other:
-            # As text, also what is no UTF-8.
+            # As text, including invalid UTF-8.
             other.execute(
                 "UPDATE cinderlib_volume SET document = CAST(? AS TEXT) WHERE id = 'v'", [document]
             )
@@ -807,7 +808,7 @@ def test_a_row_of_a_newer_version_is_read(sqlite_url: str) -> None:
         assert list(store.iterate(VolumeRecord)) == [written]
 
 
-# --- what the database is asked ------------------------------------------------------------------
+# --- statements ----------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -823,7 +824,7 @@ def statements() -> Iterator[list[str]]:
     event.remove(sa.pool.Pool, "connect", trace)
 
 
-def test_an_operation_is_as_few_statements_as_it_can_be(sqlite_url, statements) -> None:
+def test_an_operation_needs_few_statements(sqlite_url, statements) -> None:
     open_url(sqlite_url).close()
     with open_url(sqlite_url) as store:
 

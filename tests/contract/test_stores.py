@@ -1,4 +1,4 @@
-"""Every store keeps the contract."""
+"""Runs the conformance suite with every store."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SERVER = frozenset({"atomic", "list_key_values", "durable", "shared", "damage"})
 
 
 def damage(url: str, record: Record) -> None:
-    """Another program writes into a row."""
+    """Damage a row as another program could."""
     table = sa.table(f"cinderlib_{record.kind}", sa.column("id"), sa.column("document"))
     found = sa.create_engine(engine.parse_url(url))
     with found.begin() as connection:
@@ -72,7 +72,7 @@ class TestSQLite(StoreConformance):
 
 
 class TestEncrypted(TestSQLite):
-    """With secrets encrypted; the store behind it is of no importance."""
+    """With encrypted secrets, in any store."""
 
     def make_store(self, place) -> Store:
         url = f"sqlite:///{place}/cl.sqlite"
@@ -95,7 +95,7 @@ class OnServer(StoreConformance):
 
     @pytest.fixture
     def place(self, database) -> Iterator[str]:
-        # Making a database takes longer than most tests, so they share one that they find empty.
+        # Creating a database takes longer than most tests, so they share one, which starts empty.
         yield database
         with self.make_store(database) as store:
             for kind in KINDS.values():
@@ -111,7 +111,7 @@ class TestMariaDB(OnServer):
 
 
 def wrap(record: Record) -> types.SimpleNamespace:
-    """An object as the library's are, as far as a persistence sees them."""
+    """An object with the attributes that a persistence class uses."""
     found = types.SimpleNamespace(_record=record, _saved_record=record, id=record.id)
     found._pending = lambda: found._record
     found._adopt = lambda written: setattr(found, "_record", written)
@@ -121,7 +121,7 @@ def wrap(record: Record) -> types.SimpleNamespace:
 
 
 class TestObjectContract(StoreConformance):
-    """A class of cinderlib 5's contract as a store; that class here is itself on a store."""
+    """A persistence class for cinderlib 5 as a store; the class itself uses a store."""
 
     supports = frozenset({"atomic", "list_key_values"})
 
@@ -133,7 +133,7 @@ class TestObjectContract(StoreConformance):
 
 
 class TestObjectContractWithoutListing(TestObjectContract):
-    """A class whose ``get_key_values`` needs a key, as the interface of cinderlib 5 has it."""
+    """A class whose ``get_key_values`` requires a key, as in the interface of cinderlib 5."""
 
     supports = frozenset({"atomic"})
 
@@ -144,7 +144,7 @@ class TestObjectContractWithoutListing(TestObjectContract):
 
 
 class UserPersistence(PersistenceDriverBase):
-    """As users wrote them for cinderlib 5: dicts, no versions compared, no order."""
+    """A typical class for cinderlib 5: dicts, without versions and order."""
 
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs)
@@ -209,13 +209,13 @@ class KeyedPersistence(UserPersistence):
 
 
 class TestObjectsOnAStore:
-    """What programs do with ``Backend.persistence``."""
+    """The use of ``Backend.persistence`` in programs."""
 
     @pytest.fixture
     def persistence(self) -> PersistenceDriverBase:
         return of_store(open_store(), wrap)
 
-    def test_objects_are_found_by_exactly_what_is_asked(self, persistence) -> None:
+    def test_objects_are_found_by_exact_values(self, persistence) -> None:
         for n, backend in enumerate(("z_1", "zx1")):
             persistence.set_volume(wrap_new(volume(f"v{n}", name="n%", backend=backend)))
         persistence.set_volume(wrap_new(volume("v2", name="nn", backend="z_1")))
@@ -257,7 +257,7 @@ class TestObjectsOnAStore:
         persistence.set_volume(new)
         assert persistence.get_volumes("v")[0]._record.size == 7
 
-    def test_an_object_that_is_out_of_date_is_not_saved(self, persistence) -> None:
+    def test_a_stale_object_is_not_saved(self, persistence) -> None:
         persistence.set_volume(wrap_new(volume("v")))
         one, other = persistence.get_volumes("v") + persistence.get_volumes("v")
         persistence.set_volume(one)
@@ -282,7 +282,7 @@ def wrap_new(record: Record) -> types.SimpleNamespace:
 
 
 class TestForeignPersistence:
-    def test_attributes_that_it_set_on_an_object_are_there_at_the_next_save(self) -> None:
+    def test_its_own_attributes_of_an_object_are_kept_until_the_next_save(self) -> None:
         class Remembering(UserPersistence):
             def get_volumes(self, *args, **kwargs):
                 for found in super().get_volumes(*args, **kwargs):
@@ -314,7 +314,7 @@ class TestForeignPersistence:
     @pytest.mark.parametrize("parent", [UserPersistence, KeyedPersistence])
     def test_a_group_of_changes_that_fails_is_rolled_back(self, parent, done, failures) -> None:
         class Failing(parent):
-            """Fails in some of its writes, one after the other."""
+            """After ``skip`` writes, the next ``left`` writes fail."""
 
             left, skip = 0, 0
 
@@ -383,7 +383,7 @@ class TestForeignPersistence:
         assert skip > len(changes) - 1
         assert {record.id for record in everything()} == {"a", "c", "two"}
 
-    def test_an_intent_that_is_damaged_hides_no_other(self) -> None:
+    def test_a_damaged_intent_does_not_hide_others(self) -> None:
         persistence = UserPersistence()
         store = ObjectStore(persistence, wrap)
         owner = Owner(host="h", boot_id="b", pid=1, start_time=1)
@@ -413,7 +413,7 @@ class TestOpening:
     def test_memory(self, config) -> None:
         assert isinstance(open_store(config), MemoryStore)
 
-    def test_what_is_ready_made_is_taken_as_it_is(self) -> None:
+    def test_existing_stores_are_used_unchanged(self) -> None:
         store = MemoryStore()
         assert open_store(store) is store
         assert open_store({"storage": store}) is store
@@ -453,7 +453,7 @@ class TestOpening:
             ({"storage": MemoryStore(), "connection": "x"}, "takes no connection"),
         ],
     )
-    def test_a_mistake_is_named(self, config, problem) -> None:
+    def test_mistakes_are_reported(self, config, problem) -> None:
         with pytest.raises(InvalidPersistence, match=problem) as caught:
             open_store(config)
         assert "hunter2" not in str(caught.value)
