@@ -1,4 +1,4 @@
-"""The objects, under the module name that programs for cinderlib 5 import."""
+"""The objects, in the module from which programs for cinderlib 5 import them."""
 
 from cinderlib.objects.connection import Connection
 from cinderlib.objects.keyvalue import KeyValue

@@ -1,4 +1,4 @@
-"""The backend that users hold: one configured driver, and the volumes on it."""
+"""The backend object: one configured driver and its volumes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class _OfController(Generic[T]):
-    """An attribute that the class answers for the default controller, and a backend for its own."""
+    """An attribute of the backend's controller; on the class, of the default controller."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -49,19 +49,19 @@ class _IsSetUp:
 class Backend:
     """A backend of the default controller: ``Backend(volume_backend_name='x', ...)``.
 
-    The same name with the same options gives the same object again. ``Controller.backend`` does
-    the same for any controller. Attributes that a backend does not have are the driver's.
+    The same name with the same options returns the same object again. ``Controller.backend`` does
+    the same for any controller. Other attributes are read from the driver.
 
     :param volume_backend_name: its name in the store and in a volume's ``host``.
     :param driver_options: ``volume_driver`` (full path, class name, or a short name such as
         ``'lvm'``, ``'rbd'``, ``'file'``) and the driver's options as in ``cinder.conf``. Texts are
-        brought to the option's type; ``$my_ip`` and the like are replaced.
-    :raises ConfigurationError: an option is unknown or impossible, or the name is loaded with other
-        options.
+        converted to the option's type; references such as ``$my_ip`` are replaced.
+    :raises ConfigurationError: an option is unknown or has an invalid value, or the name is loaded
+        with other options.
     :raises DriverError: the driver could not reach its storage.
     """
 
-    #: The backends that are loaded, by name.
+    #: The loaded backends, by name.
     backends: _OfController[Mapping[str, Backend]] = _OfController("backends")
     #: The store, with the methods of cinderlib 5's persistence drivers.
     persistence: _OfController[PersistenceDriverBase] = _OfController("persistence")
@@ -74,7 +74,7 @@ class Backend:
     output_all_backend_info = _OfController[bool]("output_all_backend_info")
     project_id = _OfController[str | None]("project_id")
     user_id = _OfController[str | None]("user_id")
-    #: Whether :func:`cinderlib.setup` was called, or the default controller was used without.
+    #: Whether :func:`cinderlib.setup` was called or the default controller was used.
     global_initialization = _IsSetUp()
 
     _name: str
@@ -100,7 +100,7 @@ class Backend:
         self._stats = None
         return self
 
-    # --- of the class --------------------------------------------------------------------------
+    # --- functions of the class ----------------------------------------------------------------
 
     if TYPE_CHECKING:
         global_setup = staticmethod(setup)
@@ -115,7 +115,7 @@ class Backend:
 
     @staticmethod
     def set_persistence(persistence_config: PersistenceConfig) -> None:
-        """Give the default controller another store; nothing is moved to it, see ``dump`` and
+        """Give the default controller another store. No records are moved: use ``dump`` and
         ``load(..., save=True)``."""
         from cinderlib.objects import default_controller
 
@@ -130,9 +130,9 @@ class Backend:
 
     @staticmethod
     def load_backend(backend_data: Mapping[str, Any]) -> Backend:
-        """Load a backend of the default controller from its options, the name among them.
+        """Load a backend of the default controller from its options, including the name.
 
-        Unlike ``load``, this runs the driver that the data names: call it for data you trust.
+        Unlike ``load``, this runs the driver named in the data: call it only with trusted data.
         """
         from cinderlib.objects import default_controller
 
@@ -140,20 +140,20 @@ class Backend:
 
     @classmethod
     def load(cls, json_src: Source, save: bool = False, trusted: bool = False) -> Backend:
-        """The backend of a document; loaded from it when it is not loaded and ``trusted`` is given.
+        """The backend of a document. If it is not loaded, it is loaded with ``trusted``.
 
-        :param save: whether the volumes of the document are stored.
+        :param save: store the volumes of the document.
         """
         from cinderlib.objects import default_controller
 
         loaded = default_controller.controller().load(json_src, save=save, trusted=trusted)
         if not isinstance(loaded, Backend):
             raise errors.InvalidDocument(
-                f"The document holds a {type(loaded).__name__.lower()}, not a backend"
+                f"The document describes a {type(loaded).__name__.lower()}, not a backend"
             )
         return loaded
 
-    # --- what it is ----------------------------------------------------------------------------
+    # --- properties ----------------------------------------------------------------------------
 
     @property
     def id(self) -> str:
@@ -162,39 +162,40 @@ class Backend:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The options it was given, brought to their types; secret ones only when the controller
-        was made with ``output_all_backend_info``."""
+        """Its options, converted to their types. Secret options are included only if the controller
+        has ``output_all_backend_info``."""
         info = self._driver.info
         secret = info.secrets if self.controller.output_all_backend_info else {}
         return {"volume_backend_name": self._name, **info.options, **secret}
 
     @property
     def pool_names(self) -> tuple[str, ...]:
-        """The names of its pools."""
+        """The names of the backend's pools."""
         return tuple(pool["pool_name"] for pool in self.driver_stats()["pools"])
 
     @property
     def scan_attempts(self) -> int:
-        """How often a host looks for a device of this backend to appear."""
+        """How many times a host checks for a device of this backend to appear."""
         return self._driver.info.scan_attempts
 
     @property
     def driver_info(self) -> DriverInfo:
-        """What is known of its driver since it was loaded: class, version, options."""
+        """Information about its driver: class, version, options."""
         return self._driver.info
 
     @property
     def live_migration(self) -> bool:
-        """Its option ``live_migration``: volumes that are not multiattach can be connected to a
-        second host by programs that do not say that they migrate."""
+        """Its option ``live_migration``: programs can connect a volume without multiattach to a
+        second host without ``migrating``."""
         return self._driver.info.live_migration
 
     @property
     def driver(self) -> DriverAttributes:
-        """The driver's own attributes and methods; its type has the name of the driver's class."""
+        """The driver's own attributes and methods; the type has the name of the driver's class."""
         return _driver_attributes(self._driver.info.driver)(self._driver)
 
-    if not TYPE_CHECKING:  # A checker has to find misspelt names; ``driver`` has the driver's.
+    # Type checkers must find misspelt names; ``driver`` has the driver's attributes.
+    if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
             if name.startswith("__") or "_driver" not in self.__dict__:
@@ -205,10 +206,10 @@ class Backend:
         return f"<cinderlib.Backend id={self._name!r} driver={self._driver.info.driver!r}>"
 
     def stats(self, refresh: bool = False) -> dict[str, Any]:
-        """Capabilities and capacity, with a list ``pools``; sizes in GiB, or ``'unknown'`` and
-        ``'infinite'`` as the driver says.
+        """Capabilities and capacity, with a list ``pools``. Sizes are in GiB, or ``'unknown'`` or
+        ``'infinite'`` if the driver reports that.
 
-        :param refresh: ask the storage; otherwise what it said last is given.
+        :param refresh: query the storage; otherwise the last result is returned.
         """
         reported = self.driver_stats(refresh=refresh)
         if "allocated_capacity_gb" not in reported:
@@ -216,19 +217,19 @@ class Backend:
         return reported
 
     def driver_stats(self, *, refresh: bool = False) -> dict[str, Any]:
-        """The stats without what all volumes in the store have to be read for."""
+        """The stats without figures that need all volumes of the store."""
         if refresh or self._stats is None:
             self._stats = self._driver.stats(refresh=refresh)
         return self._stats
 
     def validate_connector(self, connector_dict: Mapping[str, Any]) -> None:
-        """Whether a host's connector has what the driver needs.
+        """Check that a host's connector has the properties that the driver needs.
 
-        :raises InvalidConnector: it lacks something.
+        :raises InvalidConnector: a property is missing.
         """
         self._driver.validate_connector(validation.check_connector(connector_dict))
 
-    # --- its volumes ---------------------------------------------------------------------------
+    # --- volumes -------------------------------------------------------------------------------
 
     @property
     def volumes(self) -> list[volume.Volume]:
@@ -238,7 +239,7 @@ class Backend:
     def volumes_filtered(
         self, volume_id: str | None = None, volume_name: str | None = None
     ) -> list[volume.Volume]:
-        """Its volumes that have this id and this name, where they are given."""
+        """Its volumes with this ID and this name, if specified."""
         where = {"backend": self._name}
         if volume_name is not None:
             where["name"] = volume_name
@@ -257,12 +258,12 @@ class Backend:
         bootable: bool = False,
         **fields: Unpack[CreateVolumeKeywords],
     ) -> volume.Volume:
-        """Make a volume.
+        """Create a volume.
 
         :param size: in GiB, whole or fractional (rounded up).
         :param fields: ``id``, ``pool_name``, ``extra_specs``, ``qos_specs``, ``metadata``,
             ``availability_zone``, ``multiattach``, ``host``, ... as for ``Volume``.
-        :returns: the volume; the one that is there when the ``id`` exists with the same properties.
+        :returns: the volume, or the existing volume with this ``id`` and the same properties.
         """
         named = {"name": name, "description": description, "bootable": bootable}
         given: dict[str, Any] = {field: value for field, value in named.items() if value}
@@ -271,18 +272,18 @@ class Backend:
         return new
 
     def refresh(self) -> None:
-        """Ask the storage for its stats; volumes are always read from the store."""
+        """Query the storage for its stats. Volumes are always read from the store."""
         self.stats(refresh=True)
 
     def restore_exports(self) -> list[volume.Volume]:
-        """Export and map its connected volumes again, after the storage, or the host that exports
-        them, was restarted and has forgotten it.
+        """Export and map its connected volumes again after a restart of the storage, or of the host
+        that exports them, lost the exports.
 
-        Hosts that are attached find their volumes again by themselves; connections stay as they
-        are. What is exported still is left alone, so it can be called at any time.
+        Attached hosts find their volumes again by themselves; connections do not change. Existing
+        exports are not touched, so it is safe at any time.
 
-        :returns: the volumes that are connected.
-        :raises DriverError: the storage failed; asked again, it goes on.
+        :returns: the connected volumes.
+        :raises DriverError: the storage failed; call it again to continue.
         """
         return [
             found
@@ -292,19 +293,20 @@ class Backend:
         ]
 
     def reconcile(self, *, repair: bool = False, remove: Iterable[str] = ()) -> list[Discrepancy]:
-        """Compare the store with the storage, and bring them to agree.
+        """Compare the store with the storage, and repair differences.
 
-        Without arguments nothing is changed. Others can work meanwhile.
+        Without arguments nothing changes. Others can work at the same time.
 
-        :param repair: whether what is this store's own and safe is put right: interrupted
-            operations, mappings that a forced disconnect left, connections that failed, a status
-            that the connections belie, files that killed processes left half made. No volume or
-            snapshot, and no record of one, is removed by it.
-        :param remove: the ids of discrepancies to remove: of an orphan from the storage **with its
-            data**, of a record that is missing, dangling or damaged from the store. Each is looked
-            at once more, under its lock.
-        :returns: what was found, and what was done with each.
-        :raises InvalidInput: an id in ``remove`` is not of such a discrepancy; nothing was done.
+        :param repair: repair differences that are safe to repair: interrupted operations, mappings
+            that a forced disconnect left, failed connections, a status that contradicts the
+            connections, incomplete files of killed processes. It never removes a volume or a
+            snapshot, nor its record.
+        :param remove: the IDs of discrepancies to remove: an orphan is deleted from the storage
+            **with its data**, a missing, dangling or damaged record is removed from the store. Each
+            is checked again under its lock.
+        :returns: the discrepancies, with the result for each.
+        :raises InvalidInput: an ID in ``remove`` does not belong to such a discrepancy. Nothing
+            changed.
         :raises DriverError: the storage does not answer.
         """
         wanted = [remove] if isinstance(remove, str) else list(remove)
@@ -337,18 +339,18 @@ class Backend:
         return self._driver.info.options.get("backend_host") or self.controller.host
 
     def _refuse_without_multiattach(self, pool_name: str) -> None:
-        """Drivers say of their pools, or of all together, whether they map for several hosts."""
+        """Drivers report multiattach for each pool or for all pools."""
         stats = self.driver_stats()
         pools = [pool for pool in stats["pools"] if pool["pool_name"] == pool_name]
         pool = pools[0] if pools else stats["pools"][0]
         if not pool.get("multiattach", stats.get("multiattach")):
             raise errors.Unsupported(
-                f"Backend {self._name!r} makes no multiattach volumes: its driver says that it maps"
-                " a volume for one host only",
+                f"Backend {self._name!r} does not support multiattach volumes: its driver maps a"
+                " volume to one host only",
                 resource=self,
             )
 
-    # --- as data -------------------------------------------------------------------------------
+    # --- documents -----------------------------------------------------------------------------
 
     def _document(self, *, related: bool) -> serialization.Document:
         options = self.controller.document_options(self._name)
@@ -359,8 +361,8 @@ class Backend:
         )
 
     def _volume_documents(self, options: Mapping[str, Any] | None) -> list[Any]:
-        """Of all its volumes: three listings, where asking each for its own would be two look-ups
-        for every volume."""
+        """Documents of all its volumes. This takes three listings; querying each volume would take
+        two queries per volume."""
         store, where = self.controller.store, {"backend": self._name}
         snapshots = _by_volume(store.iterate(SnapshotRecord, where))
         connections = _by_volume(store.iterate(ConnectionRecord, where))
@@ -376,7 +378,7 @@ class Backend:
 
     @property
     def json(self) -> dict[str, Any]:
-        """A document of the backend alone, for ``load``."""
+        """A document of the backend without volumes, for ``load``."""
         document: dict[str, Any] = serialization.to_builtins(self._document(related=False))
         return document
 

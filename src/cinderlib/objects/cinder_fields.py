@@ -1,7 +1,7 @@
-"""Attributes that cinderlib 5's objects had because Cinder's objects have them.
+"""Attributes of Cinder's objects that cinderlib 5's objects had.
 
-Programs for cinderlib 5 read them. No record has them under these names; those that Cinder fills in
-and cinderlib never did have their default.
+Programs for cinderlib 5 read them. Records do not have them under these names. Attributes that only
+Cinder sets have their default value.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class _Other(Generic[T]):
-    """Another name of an attribute, to read and to set."""
+    """Another name of an attribute, for reading and setting."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -91,17 +91,17 @@ class VolumeFields:
 
     @property
     def name_id(self) -> str:
-        """The id from which its name on the array follows."""
+        """The ID from which the driver derives its name on the array."""
         return str(self._record.name_id or self._record.id)
 
     @property
     def provider_auth(self) -> str | None:
-        """What the driver keeps to authenticate hosts, **in clear**."""
+        """The driver's data to authenticate hosts, **in clear**."""
         return _revealed(self._record.provider_auth)
 
     @property
     def volume_attachment(self) -> AttachmentList:
-        """Its connections; a change of the list changes nothing."""
+        """Its connections, in a new list."""
         return AttachmentList(self.connections)
 
     @property
@@ -145,17 +145,17 @@ class SnapshotFields:
 
     @property
     def provider_auth(self) -> str | None:
-        """What the driver keeps to authenticate hosts, **in clear**."""
+        """The driver's data to authenticate hosts, **in clear**."""
         return _revealed(self._record.provider_auth)
 
     @property
     def volume_name(self) -> str:
-        """What its volume is called on the array."""
+        """The volume's name on the array."""
         return self.volume.name_in_storage
 
     @property
     def volume_type_id(self) -> str | None:
-        """Its volume's."""
+        """The volume's ``volume_type_id``."""
         return self.volume.volume_type_id
 
 
@@ -171,7 +171,7 @@ class ConnectionFields:
 
     #: The same as ``status``.
     attach_status = _Other[str]("status")
-    #: Always ``None``: the record of a connection goes with it.
+    #: Always ``None``: the record is removed when the connection is disconnected.
     detach_time: None = None
 
     @property
@@ -182,10 +182,10 @@ class ConnectionFields:
 
     @property
     def project_id(self) -> str | None:
-        """Its volume's."""
+        """The volume's ``project_id``."""
         return self.volume.project_id
 
     @property
     def volume_host(self) -> str:
-        """Its volume's ``host``."""
+        """The volume's ``host``."""
         return self.volume.host

@@ -1,4 +1,4 @@
-"""The connection that users hold: a volume mapped for a host, and the device that host made."""
+"""The connection object: a volume that is mapped to a host, and the device on that host."""
 
 from __future__ import annotations
 
@@ -53,26 +53,26 @@ _STORED = {"device_scan_attempts": "scan_attempts"}
 
 
 class Connection(ConnectionFields, Resource):
-    """A volume made reachable for one host.
+    """A volume that is mapped to one host.
 
-    ``Volume.connect`` and ``Volume.attach`` make them. A connection that was made by other means is
-    described by the constructor and recorded by :meth:`save`.
+    ``Volume.connect`` and ``Volume.attach`` create connections. To record a connection that was
+    created by other means, use the constructor and :meth:`save`.
 
-    :param backend: where the volume is.
-    :param volume: what it connects, or its ``volume_id`` among the fields.
-    :param connector: properties of the host.
+    :param backend: the backend of the volume.
+    :param volume: the connected volume; or specify ``volume_id`` among the fields.
+    :param connector: connector properties of the host.
     :param connection_info: ``{'conn': ..., 'connector': ..., 'device': ...}``.
     :param fields: ``id``, ``volume_id``, ``status``, ``attached_host``, ``attach_mode``,
         ``mountpoint``, ``instance_uuid``, ``use_multipath``, ``device_scan_attempts``.
-    :raises InvalidInput: a field is unknown or has an impossible value.
+    :raises InvalidInput: a field is unknown or has an invalid value.
     """
 
     _kind = ConnectionRecord
     _not_found = errors.ConnectionNotFound
     _shown = ("volume_id", "attached_host", "status")
     _record: ConnectionRecord
-    #: The ids of the connections that it was read with during a live migration which the program
-    #: does not know of.
+    #: The IDs of the connections that were read together with this one during a live migration that
+    #: the program did not start with ``migrating``.
     _read_with: frozenset[str] = frozenset()
 
     volume_id = Field[str]("ID of the volume.")
@@ -137,16 +137,16 @@ class Connection(ConnectionFields, Resource):
             ),
             **known,
         )
-        if info:  # The rest has been checked by now.
+        if info:  # All other fields were already checked.
             serialization.check_record(record)
         self._init(controller, record)
         self._asked: Mapping[str, Any] = given
 
     @classmethod
     def get_by_id(cls, connection_id: str) -> Connection:
-        """The connection that has the id.
+        """The connection with this ID.
 
-        :raises ConnectionNotFound: there is none.
+        :raises ConnectionNotFound: no connection has that ID.
         """
         return cls._class_controller().connection(connection_id)
 
@@ -159,21 +159,21 @@ class Connection(ConnectionFields, Resource):
 
     @property
     def volume(self) -> Volume:
-        """The volume it connects, as the store has it now."""
+        """The connected volume, read from the store."""
         return self._controller.volume(self._record.volume_id)
 
-    # --- what it carries -----------------------------------------------------------------------
+    # --- connection data -----------------------------------------------------------------------
 
     @property
     def connection_info(self) -> dict[str, Any]:
-        """What the attaching host must be given: ``{'conn', 'connector', 'device'}``, and beside
-        them how the connection was made. **Keys are in it in clear.**"""
+        """The dict for the attaching host: ``{'conn', 'connector', 'device'}`` and the settings of
+        the connection. **Keys are in clear.**"""
         return serialization.wire(self._record, self._controller.peek_volume(self.volume_id))
 
     @property
     def conn_info(self) -> dict[str, Any]:
-        """The driver's answer, ``{'driver_volume_type', 'data'}``, **keys in clear**; empty when
-        it is not connected."""
+        """The driver's answer, ``{'driver_volume_type', 'data'}``, **keys in clear**; empty if the
+        volume is not connected."""
         secret = self._edited.get("conn_info", self._record.conn_info)
         return copy.deepcopy(secret.reveal()) if secret else {}
 
@@ -183,7 +183,7 @@ class Connection(ConnectionFields, Resource):
 
     @property
     def connector_info(self) -> dict[str, Any]:
-        """The properties of the host that it is for."""
+        """The connector properties of the host."""
         return copy.deepcopy(self._edited.get("connector", self._record.connector))
 
     @connector_info.setter
@@ -192,7 +192,7 @@ class Connection(ConnectionFields, Resource):
 
     @property
     def device(self) -> dict[str, Any] | None:
-        """What the host's attach gave, ``None`` while it is not attached."""
+        """The result of the host's attach, ``None`` while it is not attached."""
         secret = self._edited.get("device", self._record.device)
         return copy.deepcopy(secret.reveal()) if secret else None
 
@@ -206,11 +206,11 @@ class Connection(ConnectionFields, Resource):
 
     @property
     def path(self) -> str | Any:
-        """The device on the host that attached it: the path of a block device or of a plain file,
-        or a file-like object where the protocol gives a handle of this process; ``None`` while it
-        is not attached."""
-        # Typed as what it nearly always is: a caller that has just attached the volume need not
-        # exclude the other two.
+        """The device on the host that attached it: the path of a block device or a plain file, or a
+        file-like object for protocols that return a handle in this process; ``None`` while it is
+        not attached."""
+        # The type is the usual one, so that a caller that has just attached the volume does not
+        # need to exclude the others.
         device = self.device
         if device is None:
             return None
@@ -218,9 +218,9 @@ class Connection(ConnectionFields, Resource):
 
     @property
     def device_state(self) -> DeviceState | None:
-        """Whether the device is there, looked at now: ``'ok'``, ``'gone'``, ``'another'`` if its
-        path leads to something else by now, ``'unknown'`` if that cannot be told; ``None`` if it is
-        not attached, or on another host."""
+        """The current state of the device: ``'ok'``, ``'gone'``, ``'another'`` if its path now
+        leads to another device, ``'unknown'`` if it cannot be determined; ``None`` if it is not
+        attached, or attached on another host."""
         return self._controller.local_host.look(self._record)
 
     def to_dict(self) -> dict[str, Any]:
@@ -242,10 +242,10 @@ class Connection(ConnectionFields, Resource):
         """Whether a host has recorded a device for it."""
         return self.device is not None
 
-    # --- the controller half -------------------------------------------------------------------
+    # --- controller side -----------------------------------------------------------------------
 
     def _connect(self, *, to_attach: bool = False, migrating: bool = False) -> VolumeRecord:
-        """:returns: the volume as it is then."""
+        """:returns: the record of the volume after the connect."""
         record, volume, self.changed = operations.connect(
             self._controller.journal,
             self._record,
@@ -257,17 +257,17 @@ class Connection(ConnectionFields, Resource):
         return volume
 
     def disconnect(self, force: bool = False) -> None:
-        """Unmap the volume from the host; the export goes with the last connection.
+        """Unmap the volume from the host. The last disconnect also removes the export.
 
-        :param force: also when the driver says that it cannot, or the volume is still attached.
-        :raises InvalidConnection: it is attached here; detach it first.
+        :param force: disconnect even if the driver fails or the volume is still attached.
+        :raises InvalidConnection: it is attached to this host; detach it first.
         """
         self._disconnect(force)
 
     def _disconnect(self, force: bool, *, detached: bool = False) -> VolumeRecord | None:
         """
-        :param detached: whether the call that this belongs to has just detached it.
-        :returns: the volume as it is then; ``None`` when there was no such connection.
+        :param detached: whether the same call has just detached it.
+        :returns: the volume after the disconnect; ``None`` if the connection did not exist.
         """
         if not force and self._is_left_by_a_migration():
             LOG.warning(
@@ -279,7 +279,7 @@ class Connection(ConnectionFields, Resource):
             return self._controller.peek_volume(self.volume_id)
         with self._named():
             journal = self._controller.journal
-            # A document that was loaded can name a volume that is not the connection's.
+            # A loaded document can name another volume than the connection's record.
             volume = operations.disconnect(
                 journal, self.id, self.volume_id, force=force, detached=detached
             ) or operations.disconnect(journal, self.id, force=force)
@@ -293,25 +293,25 @@ class Connection(ConnectionFields, Resource):
 
     def _is_left_by_a_migration(self) -> bool:
         """Whether it was read while its volume was connected to two hosts for a live migration, and
-        is the only one left: a program that disconnects all hosts that it has read would take the
-        volume from the host that uses it now."""
+        is the only connection left. A program that disconnects all the hosts that it has read would
+        disconnect the host that uses the volume now."""
         if self._read_with <= {self.id}:
             return False
         found = self._controller.store.find(ConnectionRecord, {"volume_id": self.volume_id})
         return [each.id for each in found] == [self.id]
 
     def device_attached(self, device: Mapping[str, Any]) -> None:
-        """Record the device that another host made of it."""
+        """Record the device on another host that attached it."""
         self.device = dict(device)
         self.save()
 
-    # --- the host half -------------------------------------------------------------------------
+    # --- node side -----------------------------------------------------------------------------
 
     def attach(self) -> None:
-        """Make a device of it on this host; its ``path`` is then set.
+        """Attach it to this host; its ``path`` is then the device.
 
         :raises InvalidConnection: the volume is not mapped.
-        :raises DeviceUnavailable: the device did not appear, or is not the volume.
+        :raises DeviceUnavailable: the device did not appear, or is not the volume's.
         """
         with self._named():
             if self.is_new:
@@ -323,10 +323,10 @@ class Connection(ConnectionFields, Resource):
             self._adopt(record)
 
     def detach(self, force: bool = False, ignore_errors: bool = False) -> None:
-        """Undo :meth:`attach`; the volume stays mapped for the host.
+        """Undo :meth:`attach`; the volume stays mapped to the host.
 
-        :param force: also when data that was not written yet is lost by it.
-        :param ignore_errors: with ``force``, raise nothing.
+        :param force: detach even if unwritten data is lost.
+        :param ignore_errors: with ``force``, do not raise errors.
         """
         self._detach(force, ignore_errors)
 
@@ -349,7 +349,7 @@ class Connection(ConnectionFields, Resource):
             self._adopt(record)
 
     def extend(self) -> int:
-        """Let this host see that the volume has grown.
+        """Update the size of the device on this host after the volume was extended.
 
         :returns: the device's size in bytes.
         :raises NotLocal: it is not attached here.

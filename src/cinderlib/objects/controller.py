@@ -1,4 +1,4 @@
-"""Controllers: one store, its backends, its locks."""
+"""The controller: a store, backends and locks."""
 
 from __future__ import annotations
 
@@ -42,53 +42,54 @@ if TYPE_CHECKING:
     from cinderlib.persistence.driver_base import PersistenceDriverBase
     from cinderlib.persistence.encryption import Rotation
 
-#: The owner of new volumes unless another is specified, as in cinderlib 5: arrays may have it as
-#: the name of an account.
+#: The owner of new volumes unless another is specified, as in cinderlib 5: an array may use it as
+#: an account name.
 DEFAULT_PROJECT_ID = DEFAULT_USER_ID = "cinderlib"
 
 
 class Controller(StoreQueries):
     """Drives backends and keeps their metadata in one store.
 
-    Several can live in one process. Use it as a context manager, or call :meth:`close`.
+    A process can have several controllers. Use it as a context manager, or call :meth:`close`.
 
     :param persistence_config: ``{'storage': 'memory'}`` (the default), ``{'storage': 'db',
         'connection': <SQLAlchemy URL>}``, the name of an installed plug-in, or a class or instance
         of a store. With ``'encryption_keys'`` in it, secrets are encrypted in the store.
-    :param file_locks_path: folder for the locks of drivers, and of stores that keep none of their
-        own; must be the same for all processes that use the same storage. By default
-        ``/var/lib/cinderlib/locks`` for root, and for others a folder in the home directory of
-        their account, whatever ``state_path`` is.
-    :param root_helper: the command that runs another as root, when this process is not.
+    :param file_locks_path: folder for the locks of drivers, and of stores without their own locks.
+        All processes that use the same storage must use the same folder. By default
+        ``/var/lib/cinderlib/locks`` for root, and for other users a folder in the home directory of
+        their account, independent of ``state_path``.
+    :param root_helper: the command that runs other commands as root if this process is not root.
     :param suppress_requests_ssl_warnings: no warning for each call to an array whose certificate is
         not verified.
-    :param disable_logs: quiet the loggers of Cinder, os-brick and oslo; no other logger. Otherwise
-        Cinder's options ``debug`` and ``default_log_levels`` set their levels. Handlers are the
-        program's: options such as ``log_file`` have no effect, and a warning is logged.
-    :param non_uuid_ids: allow ids that are no UUIDs.
-    :param output_all_backend_info: put the options of backends, secrets included, into documents
-        and ``Backend.config``.
-    :param project_id: of new volumes, by default :data:`cinderlib.DEFAULT_PROJECT_ID`. Some drivers
-        keep the volumes of a project apart.
-    :param user_id: of new volumes, by default :data:`cinderlib.DEFAULT_USER_ID`.
-    :param fail_on_missing_backend: whether a volume of a backend that is not loaded is an error
-        when its ``backend`` is asked for; otherwise that is the backend's name.
-    :param host: the name before the ``@`` in the ``host`` of new volumes; by default this host's.
-    :param state_path: folder for what the library keeps besides the store; by default
-        ``/var/lib/cinderlib`` for root and the user's state folder for others.
-    :param strict_options: whether an unknown option of a backend is an error; otherwise a warning
+    :param disable_logs: silence the loggers of Cinder, os-brick and oslo; no other logger.
+        Otherwise Cinder's options ``debug`` and ``default_log_levels`` set their levels. The
+        program configures the handlers: options such as ``log_file`` have no effect, and a warning
         is logged.
-    :param lock_url: of a tooz coordinator (``etcd3+http://host:2379``), for a store of your own
-        that several hosts share. By default the database server keeps the locks, and for other
+    :param non_uuid_ids: allow IDs that are not UUIDs.
+    :param output_all_backend_info: include the options of backends, with secrets, in documents and
+        ``Backend.config``.
+    :param project_id: of new volumes, by default :data:`cinderlib.DEFAULT_PROJECT_ID`. Some drivers
+        separate the volumes of different projects.
+    :param user_id: of new volumes, by default :data:`cinderlib.DEFAULT_USER_ID`.
+    :param fail_on_missing_backend: raise an error for the ``backend`` of a volume if that backend
+        is not loaded; otherwise the attribute is the backend's name.
+    :param host: the name before the ``@`` in the ``host`` of new volumes; by default this host's.
+    :param state_path: folder for data outside the store; by default ``/var/lib/cinderlib`` for root
+        and the user's state folder for others.
+    :param strict_options: raise an error for an unknown option of a backend; otherwise a warning
+        is logged.
+    :param lock_url: URL of a tooz coordinator (``etcd3+http://host:2379``), for a plug-in store
+        that several hosts share. By default the database server provides the locks, and for other
         stores files do.
-    :param lock_timeout: seconds to wait while another works on the same resource.
-    :param recover: whether interrupted operations of a backend are settled when it is loaded.
-    :param progress: is called with a :class:`cinderlib.Progress` while data is copied, by drivers
-        that say how far they are, and while interrupted operations are settled.
-    :param cinder_options: options of Cinder that belong to no backend, by name. They apply to the
-        whole process.
-    :raises InvalidPersistence: the store cannot be.
-    :raises ConfigurationError: an option is unknown or impossible.
+    :param lock_timeout: seconds to wait while another thread or process uses the same resource.
+    :param recover: finish or undo interrupted operations of a backend when it is loaded.
+    :param progress: called with a :class:`cinderlib.Progress` during copies of data, if the driver
+        reports its progress, and during recovery.
+    :param cinder_options: options of Cinder that do not belong to a backend, by name. They apply to
+        the whole process.
+    :raises InvalidPersistence: the store cannot be used.
+    :raises ConfigurationError: an option is unknown or has an invalid value.
     """
 
     def __init__(
@@ -120,7 +121,7 @@ class Controller(StoreQueries):
         self.output_all_backend_info = output_all_backend_info
         self.fail_on_missing_backend = fail_on_missing_backend
         self._recover_at_start = recover
-        self._tell = ProgressReporter(progress)
+        self._report_progress = ProgressReporter(progress)
         self._folders = state_folder.Folders(state_path, file_locks_path)
         self._driver_settings: dict[str, Any] = {
             "root_helper": root_helper,
@@ -132,11 +133,11 @@ class Controller(StoreQueries):
         self._lock_timeout = lock_timeout
         self._loading = threading.RLock()
         self._backends: dict[str, Backend] = {}
-        self._settled_by_loading: list[Recovered] = []
+        self._recovered_by_loading: list[Recovered] = []
         my_ip = self._driver_settings["cinder_options"].get("my_ip")
         self.local_host = LocalHost(root_helper, my_ip, self._folders.node)
-        # What this controller makes are instances of its own classes, so that look-ups by class
-        # (``backend.Volume.get_by_id``) are made in its store.
+        # The controller has its own classes for its objects, so that queries by class
+        # (``backend.Volume.get_by_id``) use its store.
         bound = {"_bound": self}
         self.Volume: type[Volume] = type("Volume", (Volume,), bound)
         self.Snapshot: type[Snapshot] = type("Snapshot", (Snapshot,), bound)
@@ -157,20 +158,21 @@ class Controller(StoreQueries):
         self.store = persistence.open_store(persistence_config)
         self.persistence = record_persistence.of_store(self.store, self.wrap)
         self._locks = Locks(self._shared_locks(), self._lock_timeout)
-        self.journal = Journal(self.store, self._locks, self._driver, self.local_host, self._tell)
+        self.journal = Journal(
+            self.store, self._locks, self._driver, self.local_host, self._report_progress
+        )
 
     def _shared_locks(self) -> SharedLocks | None:
         if self._lock_url is not None:
             return ToozLocks(self._lock_url)
         if self.store.locks is not None:
             return self.store.locks
-        # Where a plug-in keeps its records is not known, so all who use one on this host share
-        # these.
+        # The location of a plug-in's records is unknown, so all its users on this host share these.
         return FileLocks(f"{self._folders.locks}/locks") if self.store.shared else None
 
     def set_persistence(self, persistence_config: PersistenceConfig) -> None:
-        """Work with another store from now on; loaded backends stay loaded. Nothing is moved:
-        ``dumps`` before and ``load(..., save=True)`` after do that."""
+        """Use another store from now on; loaded backends stay loaded. No records are moved: use
+        ``dumps`` before and ``load(..., save=True)`` after."""
         with self._loading:
             before, locks = self.store, self._locks
             loaded = [(b._name, b._given) for b in self._backends.values()]
@@ -186,39 +188,40 @@ class Controller(StoreQueries):
 
     @property
     def backends(self) -> Mapping[str, Backend]:
-        """The backends that are loaded, by name."""
+        """The loaded backends, by name."""
         return MappingProxyType(self._backends)
 
     def backend(self, volume_backend_name: str, **driver_options: object) -> Backend:
-        """Load a backend, or give the one that is loaded with the same options.
+        """Load a backend, or return the backend that is already loaded with the same options.
 
         See :class:`cinderlib.Backend` for arguments and errors.
         """
         name = validation.check_backend_name(volume_backend_name)
         with self._loading:
-            there = self._backends.get(name)
-            if there is not None:
-                _refuse_other_options(there, driver_options)
-                return there
+            existing = self._backends.get(name)
+            if existing is not None:
+                _refuse_other_options(existing, driver_options)
+                return existing
             given = dict(driver_options)
             driver = self._load_driver(name, given)
             backend = Backend._make(self, name, given, driver)
             self._backends[name] = backend
         if self._recover_at_start:
-            told = recovery.recover(self.journal, name, pending_unmaps=False)
-            settled = [each for each in told if each.outcome in ("finished", "undone")]
+            results = recovery.recover(self.journal, name, pending_unmaps=False)
+            recovered = [each for each in results if each.outcome in ("finished", "undone")]
             with self._loading:
-                self._settled_by_loading += settled
+                self._recovered_by_loading += recovered
         return backend
 
     def reload_backend(
         self, volume_backend_name: str, **driver_options: object
     ) -> Callable[[], None]:
-        """Load a loaded backend's driver anew, with other options; the objects stay valid.
+        """Load a loaded backend's driver again with other options; its objects stay valid.
 
-        :returns: closes the driver from before; to be called once nothing runs on it any more.
-        :raises BackendNotFound: it is not loaded.
-        :raises CinderlibError: the new driver cannot be loaded; the one from before stays.
+        :returns: a function that closes the previous driver; call it when no operation uses that
+            driver any more.
+        :raises BackendNotFound: the backend is not loaded.
+        :raises CinderlibError: the new driver cannot be loaded; the previous one stays loaded.
         """
         backend = self.loaded(volume_backend_name)
         with self._loading:
@@ -228,12 +231,12 @@ class Controller(StoreQueries):
         return before.close
 
     def check_backend(self, volume_backend_name: str, **driver_options: object) -> list[str]:
-        """Check the options of a backend without loading it; its storage is not asked.
+        """Check the options of a backend without loading it or accessing its storage.
 
-        :returns: what its driver needs and this host lacks, each in words.
-        :raises ConfigurationError: an option is unknown or impossible; ``resource`` is its name
-            where it is about one.
-        :raises MissingDependency: the driver cannot be imported here.
+        :returns: requirements of the driver that this host lacks, as texts.
+        :raises ConfigurationError: an option is unknown or has an invalid value; ``resource`` is
+            the name of the option, if the error is about one.
+        :raises MissingDependency: the driver cannot be imported on this host.
         """
         return self._lacks(volume_backend_name, driver_options).words
 
@@ -246,15 +249,15 @@ class Controller(StoreQueries):
     def diagnose(
         self, backends: Mapping[str, Mapping[str, Any]] | None = None
     ) -> tuple[Finding, ...]:
-        """Look what keeps backends from loading here, and nodes from being told apart.
+        """Find problems that keep backends from loading here, and nodes with equal identities.
 
-        Only the state folder is made, and no storage is asked. It looks at that folder, at the
-        nodes that the store knows, and at what each driver needs of this host.
+        It creates only the state folder and does not access storage. It checks the state folder,
+        the nodes in the store, and the requirements of each driver on this host.
 
-        :param backends: name -> options, ``volume_driver`` among them; by default those that are
-            loaded.
-        :returns: what was found, the worst first. :meth:`cinderlib.Node.diagnose` has the other
-            half.
+        :param backends: name -> options, including ``volume_driver``; by default the loaded
+            backends.
+        :returns: the findings, the worst first. :meth:`cinderlib.Node.diagnose` has those of the
+            attaching host.
         """
         from cinderlib.node.checks.host import Host
         from cinderlib.objects import diagnosis
@@ -273,11 +276,11 @@ class Controller(StoreQueries):
             store=self.store,
             settings=self._settings(),
             lock=self._locks.of_backend(name),
-            progress=self._tell,
+            progress=self._report_progress,
         )
 
     def _settings(self, *, create: bool = True) -> Settings:
-        """:param create: whether the folders that a driver uses are created."""
+        """:param create: create the folders that a driver uses."""
         from cinderlib import drivers
 
         folders = self._folders
@@ -294,7 +297,7 @@ class Controller(StoreQueries):
     def loaded(self, name: str) -> Backend:
         """A loaded backend.
 
-        :raises BackendNotFound: none of that name is loaded.
+        :raises BackendNotFound: no loaded backend has that name.
         """
         found = self._backends.get(name)
         if found is None:
@@ -309,13 +312,13 @@ class Controller(StoreQueries):
         return self.loaded(name)._driver
 
     def name_in_storage(self, record: VolumeRecord | SnapshotRecord) -> str:
-        """What a volume or snapshot is called on the array; its backend must be loaded."""
+        """The name of a volume or snapshot on the array. Its backend must be loaded."""
         return self._driver(record.backend).name_in_storage(record)
 
     # --- this host -----------------------------------------------------------------------------
 
     def local_connector(self, backend: Backend) -> dict[str, Any]:
-        """The connector properties of this host, as far as a backend's protocol needs them."""
+        """The connector properties of this host that a backend's protocol needs."""
         info = backend._driver.info
         node = self.local_host.node(
             multipath=info.multipath, enforce_multipath=info.enforce_multipath
@@ -326,7 +329,7 @@ class Controller(StoreQueries):
     # --- documents -----------------------------------------------------------------------------
 
     def document_options(self, backend: str) -> dict[str, Any] | None:
-        """The options of a backend that go into documents."""
+        """The options of a backend for documents; ``None`` if they are not included."""
         loaded = self._backends.get(backend)
         if loaded is None or not self.output_all_backend_info:
             return None
@@ -335,9 +338,9 @@ class Controller(StoreQueries):
     def documents(self, volumes: Iterable[Volume]) -> Iterator[serialization.VolumeDocument]:
         """Documents of volumes with their snapshots and connections, **with their secrets**.
 
-        They are read a few at a time as they are asked for, so that of any number of volumes few
-        are in memory: ``controller.documents(controller.volumes())``. ``serialization.to_line``
-        makes a line of JSON of one, which :meth:`load` reads.
+        They are read in small groups on demand, so memory stays constant for any number of volumes:
+        ``controller.documents(controller.volumes())``. ``serialization.to_line`` converts a
+        document to a line of JSON, which :meth:`load` reads.
         """
         return documents_out.documents(self, volumes)
 
@@ -351,55 +354,54 @@ class Controller(StoreQueries):
     ) -> Loaded | list[Loaded]:
         """The resources of a document, or of a list of them.
 
-        :param json_src: what ``json``, ``jsons``, ``dump`` or ``dumps`` of this library or of
-            cinderlib 5 gave.
-        :param save: whether everything in it is stored, over what is there.
-        :param trusted: whether backends that are not loaded are loaded with the options in the
-            document, which runs the drivers that it names.
+        :param json_src: the result of ``json``, ``jsons``, ``dump`` or ``dumps``, of this library
+            or of cinderlib 5.
+        :param save: store all its records, and overwrite existing ones.
+        :param trusted: load missing backends with the options in the document. This runs the
+            drivers that the document names.
         :param max_bytes: longest text that is read.
-        :returns: an object, or a list of them.
-        :raises InvalidDocument: it is no such document; nothing was stored.
-        :raises BackendNotFound: it is a backend's, which is not loaded and cannot be.
+        :returns: an object, or a list of objects.
+        :raises InvalidDocument: it is not a valid document. No record was stored.
+        :raises BackendNotFound: it describes a backend that is not loaded and cannot be loaded.
         """
         return documents_in.load(self, json_src, save=save, trusted=trusted, max_bytes=max_bytes)
 
-    # --- crashes -------------------------------------------------------------------------------
+    # --- recovery ------------------------------------------------------------------------------
 
     def recover(self) -> list[Recovered]:
-        """Bring operations that were interrupted, by a crash or by a store that failed, to a
-        settled state: finished or undone.
+        """Finish or undo operations that were interrupted by a crash or a failed store.
 
-        Those of backends that are not loaded here fail and stay for later.
+        Operations of backends that are not loaded fail and stay recorded.
 
-        :returns: what was done with each, also by the loading of a backend since this was last
-            called.
+        :returns: the result for each, including operations that loading a backend recovered since
+            the last call.
         """
         with self._loading:
-            settled, self._settled_by_loading = self._settled_by_loading, []
-        return settled + recovery.recover(self.journal)
+            recovered, self._recovered_by_loading = self._recovered_by_loading, []
+        return recovered + recovery.recover(self.journal)
 
     # --- secrets in the store ------------------------------------------------------------------
 
     def rotate_encryption(self) -> Rotation:
-        """Encrypt with the first of ``encryption_keys`` all secrets in the store that are in clear
-        or under another key. It can be interrupted and called again, and others may use the store
-        meanwhile, if they have that key.
+        """Encrypt all secrets in the store that are in clear or under another key with the first of
+        ``encryption_keys``. It can be interrupted and called again. Others can use the store at the
+        same time, if they have that key.
 
-        :returns: how many records were encrypted, were so already, and have a secret that no key
-            opens.
+        :returns: numbers of records: encrypted now, already encrypted, and with a secret that no
+            key decrypts.
         :raises InvalidPersistence: the store was opened without ``encryption_keys``.
-        :raises StoreError: the store failed; what was done by then stays.
+        :raises StoreError: the store failed; records that were already encrypted stay so.
         """
         from cinderlib.persistence.encryption import EncryptedStore
 
         if not isinstance(self.store, EncryptedStore):
             raise errors.InvalidPersistence(
-                f"The secrets in {self.store} are not encrypted: give encryption_keys in"
+                f"The secrets in {self.store} are not encrypted: specify encryption_keys in"
                 " persistence_config, or in [store] of the configuration"
             )
-        return self.store.rotate(self._tell)
+        return self.store.rotate(self._report_progress)
 
-    # --- end -----------------------------------------------------------------------------------
+    # --- closing -------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Unload the backends and close the store. Nothing on the storage changes."""
@@ -426,7 +428,7 @@ class Controller(StoreQueries):
 
 
 def _refuse_other_options(backend: Backend, options: Mapping[str, Any]) -> None:
-    # Names only: a value can be a password.
+    # The message contains only names: a value can be a password.
     missing = object()
     names = {*backend._given, *options}
     differ = sorted(

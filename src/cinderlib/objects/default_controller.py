@@ -1,4 +1,4 @@
-"""The default controller: what ``setup`` and ``Backend`` of the module work on."""
+"""The default controller, which ``setup`` and ``Backend`` of the module use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cinderlib.objects.keywords import CinderOptions
 from cinderlib.persistence import PersistenceConfig
 from cinderlib.progress import Listener
 
-# Programs for cinderlib 5 use it without importing it, also where setup() fails.
+# Programs for cinderlib 5 use this module without importing it, even if setup() fails.
 importlib.import_module("logging.config")
 
 _lock = threading.RLock()
@@ -41,22 +41,22 @@ def setup(
     progress: Listener | None = None,
     **cinder_options: Unpack[CinderOptions],
 ) -> None:
-    """Set up the default controller; what is not set up is, with defaults, when it is first used.
+    """Set up the default controller. Without this call, it is set up with defaults on first use.
 
-    A second call replaces it while it has no backends. For the arguments see
+    A second call replaces it if it has no backends. For the arguments, see
     :class:`cinderlib.Controller`.
 
-    :param cinder_options: any option of Cinder that belongs to no backend; type checkers know the
-        ones that matter most.
-    :raises ConfigurationError: backends are loaded already.
+    :param cinder_options: any option of Cinder that does not belong to a backend. Type checkers
+        know the most important ones.
+    :raises ConfigurationError: backends are already loaded.
     """
     global _controller
     with _lock:
         if _controller is not None and _controller.backends:
             raise errors.ConfigurationError(
-                "cinderlib is set up already and has backends loaded:"
-                f" {', '.join(_controller.backends)}; close() the controller first, or use a"
-                " Controller of your own beside it"
+                "cinderlib is already set up and has loaded backends:"
+                f" {', '.join(_controller.backends)}. Close the controller first, or create a"
+                " separate Controller"
             )
         new = Controller(
             persistence_config,
@@ -84,7 +84,7 @@ def setup(
 
 
 def is_set_up() -> bool:
-    """Whether there is a default controller by now."""
+    """Whether the default controller exists."""
     return _controller is not None
 
 

@@ -1,6 +1,6 @@
-"""What keeps a controller from using its backends, and nodes from being told apart.
+"""Finds problems that keep a controller from using its backends, and nodes with equal identities.
 
-The controller's half of `cinderlib doctor`; the host that attaches is looked at in ``node/checks``.
+This is the controller's part of `cinderlib doctor`. ``node/checks`` checks the attaching host.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 Backends = Mapping[str, Mapping[str, Any]]
 Connector = Mapping[str, Any]
 
-#: What tells hosts apart on a storage network, and what it is called.
+#: Connector properties that identify a host on a storage network, and their names in messages.
 _IDENTITIES = {"initiator": "iSCSI initiator name", "nqn": "NQN", "wwpns": "port name (WWPN)"}
 _LIO = ("target_core_mod", "iscsi_target_mod")
 
 
 def needed(backends: Backends) -> dict[str, str]:
-    """What a host must be able to do to attach the volumes of backends, and why.
+    """The features that a host needs to attach volumes of the backends, and the reason for each.
 
-    :param backends: name -> options, ``volume_driver`` among them.
+    :param backends: name -> options, including ``volume_driver``.
     """
     reasons: dict[str, str] = {}
     for name, options in backends.items():
@@ -61,14 +61,14 @@ def _state(folder: Path) -> Iterator[Finding]:
     try:
         mode = folder.stat().st_mode
     except FileNotFoundError:
-        return  # It is made, for its owner only, when it is needed.
+        return  # It is created on first use, private to its owner.
     except OSError as exc:
-        problem = f"the state folder {folder} cannot be looked at: {exc.strerror}"
+        problem = f"the state folder {folder} cannot be accessed: {exc.strerror}"
         yield Finding(
             check="controller.state",
             severity="error",
             problem=problem,
-            meaning="no lock can be taken, so nothing can be changed on any backend",
+            meaning="no lock can be taken, so no backend can be changed",
         )
         return
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -76,15 +76,15 @@ def _state(folder: Path) -> Iterator[Finding]:
             check="controller.state",
             severity="error",
             problem=f"the state folder {folder} cannot be written to",
-            meaning="no lock can be taken, so nothing can be changed on any backend",
-            advice="Run this as the user who owns it, or choose another with state_path.",
+            meaning="no lock can be taken, so no backend can be changed",
+            advice="Run this as the user who owns it, or choose another folder with state_path.",
         )
     elif stat.S_IMODE(mode) & 0o022:
         yield Finding(
             check="controller.state",
             severity="warning",
             problem=f"other users can write to the state folder {folder}",
-            meaning="they can hold locks, or put files where drivers read theirs",
+            meaning="they can hold locks, or replace files that drivers read",
             commands=(f"chmod 700 {shlex.quote(str(folder))}",),
         )
 
@@ -98,7 +98,7 @@ def _store(controller: Controller) -> Iterator[Finding]:
             check="store.reach",
             severity="error",
             problem=f"the store cannot be read: {exc}",
-            meaning="no volume is known",
+            meaning="no volume can be found",
         )
         return
     yield from _namesakes(registered)
@@ -109,13 +109,14 @@ def _store(controller: Controller) -> Iterator[Finding]:
                     check="store.duplicates",
                     severity="error",
                     problem=f"{' and '.join(sorted(names))} have the same {called}, {value}",
-                    meaning="what is mapped for the one is mapped for the other: both write to it",
+                    meaning="a volume that is mapped to one host is mapped to the other, so both"
+                    " can write to it",
                     advice=_RENAME[field],
                 )
 
 
 def _namesakes(registered: list[Connector]) -> Iterator[Finding]:
-    """Nodes of one name that are different machines: a connection of the one is the other's."""
+    """Different machines with the same node name: they would share their connections."""
     by_host: dict[str, set[str]] = {}
     for connector in registered:
         if initiator := connector.get("initiator"):
@@ -126,17 +127,17 @@ def _namesakes(registered: list[Connector]) -> Iterator[Finding]:
                 check="store.namesakes",
                 severity="warning",
                 problem=f"nodes with the iSCSI initiator names {' and '.join(sorted(initiators))}"
-                f" are registered, and all say that they are called {host}",
-                meaning="they are taken for one host: a volume that one is connected to, the other"
-                " may have too",
+                f" are registered, and all report the host name {host}",
+                meaning="cinderlib treats them as one host: a volume that is connected to one may"
+                " be used by the other too",
                 advice="If they are different hosts, name them ([node] host, or `hostnamectl"
-                " set-hostname`) and register them again. If it is one host whose initiator was"
-                " renamed, register it again under each of its names.",
+                " set-hostname`) and register them again. If it is one host with a"
+                " renamed initiator, register it again under each name.",
             )
 
 
 def _owners(connectors: list[Connector], field: str) -> dict[str, set[str]]:
-    """What tells hosts apart -> those that have it."""
+    """The hosts for each value of an identifying property."""
     owners: dict[str, set[str]] = {}
     for connector in connectors:
         value = connector.get(field)
@@ -147,12 +148,12 @@ def _owners(connectors: list[Connector], field: str) -> dict[str, set[str]]:
 
 
 def _registered(controller: Controller) -> Iterator[Connector]:
-    """What nodes have left in the store of themselves."""
+    """The connectors that nodes registered in the store."""
     for item in _key_values(controller):
         try:
             connector = json.loads(item.value or "")
         except ValueError:
-            continue  # Another's message.
+            continue  # The message of another program.
         if isinstance(connector, dict) and isinstance(connector.get("host"), str):
             yield connector
 
@@ -161,24 +162,24 @@ def _key_values(controller: Controller) -> Iterator[KeyValue]:
     try:
         yield from controller.key_values()
     except Unsupported:
-        return  # Nodes can be registered in such a store, and not be listed.
+        return  # Nodes can register in such a store, but it cannot list them.
 
 
 def _connected(controller: Controller) -> Iterator[Connector]:
-    """What the hosts that have connections said of themselves then."""
+    """The connectors of all connections."""
     for connection in controller.connections():
         if isinstance(connection.connector_info.get("host"), str):
             yield connection.connector_info
 
 
 _RENAME = {
-    "initiator": "On all but one of them, with nothing attached: `echo"
+    "initiator": "On all but one of them, when no volume is attached: `echo"
     ' "InitiatorName=$(iscsi-iname)" >/etc/iscsi/initiatorname.iscsi`, restart iscsid, and'
     " `cinderlib node register` it again.",
-    "nqn": "On all but one of them, with nothing attached: `rm /etc/nvme/hostnqn`, mend what"
-    " `cinderlib doctor` says then, and `cinderlib node register` it again.",
-    "wwpns": "Ports have names of their own from the factory: look for virtual ports (NPIV) that"
-    " were copied with a machine.",
+    "nqn": "On all but one of them, when no volume is attached: `rm /etc/nvme/hostnqn`, follow the"
+    " advice of `cinderlib doctor`, and `cinderlib node register` it again.",
+    "wwpns": "The vendor gives each port its own name: search for virtual ports (NPIV) that were"
+    " copied with a machine.",
 }
 
 
@@ -197,7 +198,7 @@ def _backend(
             problem=" ".join(str(exc).split()),
             meaning=meaning,
             commands=(f"{python} -m pip install cinder",) if no_cinder else (),
-            advice="" if no_cinder else "`cinderlib config check` says in which line.",
+            advice="" if no_cinder else "`cinderlib config check` shows the line.",
         )
         return
     yield from _lacks(host, name, lacks, meaning)
@@ -208,14 +209,14 @@ def _backend(
 def _lacks(host: Host, name: str, lacks: Lacks, meaning: str) -> Iterator[Finding]:
     if lacks.commands:
         yield mending.missing(host, "backend.commands", lacks.commands, meaning)
-    # Distributions have these for their own Python, and PyPI has not.
+    # Distributions package these modules for their own Python; PyPI does not have them.
     ceph = [module for module in ("rados", "rbd") if f"{module} (" in "".join(lacks.packages)]
     if ceph:
         yield Finding(
             check="backend.packages",
             severity="error",
             problem=f"the driver of backend {name} needs {' and '.join(ceph)}, which this Python"
-            " has not",
+            " does not have",
             meaning=meaning,
             commands=rbd.library_commands(host, ceph),
         )
@@ -226,7 +227,7 @@ def _lacks(host: Host, name: str, lacks: Lacks, meaning: str) -> Iterator[Findin
             severity="warning",
             problem=f"the driver of backend {name} can use {' and '.join(others)}, which"
             f" {'is' if len(others) == 1 else 'are'} not installed",
-            meaning=f"{meaning}, or something of it does not work",
+            meaning=f"{meaning}, or the driver does not work completely",
             commands=(f"{shlex.quote(sys.executable)} -m pip install {' '.join(others)}",),
         )
 
@@ -234,15 +235,15 @@ def _lacks(host: Host, name: str, lacks: Lacks, meaning: str) -> Iterator[Findin
 def _lvm(host: Host, name: str, options: Mapping[str, Any], meaning: str) -> Iterator[Finding]:
     group = str(options.get("volume_group") or "cinder-volumes")
     if host.which("vgs") is None:
-        return  # Named among what the driver lacks.
+        return  # Already reported as a missing command of the driver.
     shown = host.output("vgs", "--noheadings", "-o", "vg_name", group)
     if shown is None and host.acts_as_root:
         yield Finding(
             check="backend.volume-group",
             severity="error",
-            problem=f"LVM shows no volume group {group}, which backend {name} is to use",
+            problem=f"LVM shows no volume group {group}, which backend {name} uses",
             meaning=meaning,
-            advice=f"Make it: `vgcreate {group} DISK`. If it is there, LVM's filter hides its"
+            advice=f"Create it: `vgcreate {group} DISK`. If it exists, LVM's filter hides its"
             " disk: `lvmconfig --type full devices/global_filter` shows that.",
         )
     thin = str(options.get("lvm_type") or "auto") in ("auto", "thin")

@@ -1,4 +1,4 @@
-"""Documents become objects of a controller, and records of its store."""
+"""Converts documents to objects of a controller, and saves them in its store."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from cinderlib.objects.snapshot import Snapshot
     from cinderlib.objects.volume import Volume
 
-#: What is read: a document, a list of them, or the text of either.
+#: The input: a document, a list of documents, or the text of either.
 Source: TypeAlias = str | bytes | bytearray | Mapping[str, Any] | list[dict[str, Any]]
-#: What a document describes.
+#: The objects that documents describe.
 Loaded: TypeAlias = "Backend | Volume | Snapshot | Connection"
 
 
@@ -51,7 +51,7 @@ def _save(controller: Controller, document: serialization.Document) -> None:
     changes: list[Change] = []
     for record in serialization.records_of(document):
         validation.check_id(record.id, record.kind, non_uuid_ids=controller.non_uuid_ids)
-        # The volume that a snapshot or connection brings along is only context, and may be old.
+        # A volume in the document of a snapshot or connection is only context, and may be outdated.
         context = isinstance(record, VolumeRecord) and isinstance(
             document, serialization.SnapshotDocument | serialization.ConnectionDocument
         )
@@ -71,7 +71,8 @@ def _object(controller: Controller, document: serialization.Document, *, saved: 
     loaded: Any = controller.wrap(replace(record, version=0))
     loaded._is_loaded = True
     if record.created_at is not None:
-        # A store of cinderlib 5's kind that is given it is told what was changed since.
+        # A persistence class of cinderlib 5 gets the changed fields of an object compared with
+        # this.
         loaded._saved_record = loaded._record
     if isinstance(document, serialization.VolumeDocument):
         loaded._loaded = document

@@ -1,4 +1,4 @@
-"""Documents of many volumes as a stream, whose memory stays constant."""
+"""Streams documents of many volumes with constant memory."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from cinderlib.objects.controller import Controller
     from cinderlib.objects.volume import Volume
 
-#: Of how many volumes the store is asked at once for what belongs to them: asking for each takes
-#: several times as long, and a database takes longer again for a question of more parts.
+#: Number of volumes in one query for snapshots and connections. One query for each volume takes
+#: several times as long, and larger queries take longer again.
 TOGETHER = 10
 
 _Related = tuple[list[SnapshotRecord], list[ConnectionRecord]]
@@ -42,14 +42,14 @@ def documents(
 
 def _related(store: Store, ids: Sequence[str]) -> list[_Related]:
     """The snapshots and connections of each volume."""
-    if len(ids) == TOGETHER:  # one form of question, which the database keeps
+    if len(ids) == TOGETHER:  # always the same statement, which the database caches
         try:
             answers = store.query(
                 *[Query(SnapshotRecord, "volume_id", id) for id in ids],
                 *[Query(ConnectionRecord, "volume_id", id) for id in ids],
             )
         except DamagedRecord:
-            pass  # One by one the others are found.
+            pass  # Read one by one, with those of other volumes.
         else:
             return list(zip(answers[:TOGETHER], answers[TOGETHER:], strict=True))
     return [

@@ -1,4 +1,4 @@
-"""The functions of the module that work on the default controller."""
+"""The module's functions that use the default controller."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def load(json_src: Source, save: bool = False, trusted: bool = False) -> Loaded 
     return default_controller.controller().load(json_src, save=save, trusted=trusted)
 
 
-#: The attributes of a driver and of an option in versions 1 and 2: those of cinderlib 5.
+#: The attributes of drivers and options in versions 1 and 2, as in cinderlib 5.
 _DRIVER = ("class_fqn", "class_name", "ci_wiki_name", "desc", "supported", "version")
 _OPTION = (
     "name", "type", "dest", "short", "default", "sample_default", "positional", "metavar", "help",
@@ -48,13 +48,13 @@ _OPTION = (
 def list_supported_drivers(output_version: Literal[1, 2, 3] = 1) -> dict[str, Any]:
     """The drivers of the installed Cinder and of this library, by class name, with their options.
 
-    They are imported in another process, since all of them together take much memory.
+    They are imported in another process, because all of them together need much memory.
 
-    :param output_version: 1 is cinderlib 5's first one: the attributes of options are texts. 2 is
-        its second one: they have their types. 3 adds ``name``, ``short_name``, ``vendor``,
-        ``product``, ``state`` and ``missing`` (what the driver needs and this host does not have),
+    :param output_version: 1 is cinderlib 5's first format: the attributes of options are texts. 2
+        is its second format: they have their types. 3 adds ``name``, ``short_name``, ``vendor``,
+        ``product``, ``state`` and ``missing`` (requirements of the driver that this host lacks),
         and ``choices``, ``min`` and ``max`` to the options.
-    :raises InvalidInput: there is no such version.
+    :raises InvalidInput: the version does not exist.
     :raises MissingDependency: Cinder is not installed.
     """
     from cinderlib import drivers

@@ -1,4 +1,4 @@
-"""Texts kept under a key in the store: how nodes and controllers leave each other messages."""
+"""Texts with a key in the store, by which nodes and controllers exchange messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cinderlib.records import KeyValueRecord
 
 @dataclasses.dataclass
 class KeyValue:
-    """A text under a key."""
+    """A text with a key."""
 
     key: str
     value: str | None = None

@@ -1,7 +1,7 @@
 """The fields that new volumes, snapshots and connections can be created with.
 
-Type checkers read the keyword arguments of the calls that create them from here. What a value may
-be is checked where it is used.
+Type checkers read the keyword arguments of the create functions from here. The values are checked
+where they are used.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Literal, TypedDict
 
 
 class CommonVolumeKeywords(TypedDict, total=False):
-    """Fields of a new volume that are keywords wherever one is created.
+    """Fields of a new volume that are keywords in every function that creates one.
 
     ``display_name`` and ``display_description`` are the names that Cinder and cinderlib 5 use for
     ``name`` and ``description``.
@@ -33,7 +33,7 @@ class CommonVolumeKeywords(TypedDict, total=False):
 
 
 class CreateVolumeKeywords(CommonVolumeKeywords, total=False):
-    """Fields of :meth:`cinderlib.Backend.create_volume` besides its named arguments."""
+    """Fields of :meth:`cinderlib.Backend.create_volume` in addition to its named arguments."""
 
     pool_name: str
 
@@ -54,7 +54,7 @@ class CopyKeywords(VolumeKeywords, total=False):
 
 
 class CreateSnapshotKeywords(TypedDict, total=False):
-    """Fields of :meth:`cinderlib.Volume.create_snapshot` besides its named arguments."""
+    """Fields of :meth:`cinderlib.Volume.create_snapshot` in addition to its named arguments."""
 
     id: str | None
     metadata: Mapping[str, str]
@@ -91,7 +91,7 @@ class ConnectionKeywords(ConnectKeywords, total=False):
 class CinderOptions(TypedDict, total=False):
     """Options of Cinder, for the whole process, that :func:`cinderlib.setup` takes as keywords.
 
-    Any other can be given as well; these are the ones that type checkers know.
+    Other options are possible too; type checkers know these.
     """
 
     my_ip: str

@@ -1,6 +1,6 @@
-"""The interface of cinderlib 5's persistence on top of a store: objects in, objects out.
+"""The interface of cinderlib 5's persistence on top of a store: it takes and returns objects.
 
-It is what ``Backend.persistence`` gives, unless the store is a class of cinderlib 5's kind itself.
+This is ``Backend.persistence``, unless the store itself is a persistence class of cinderlib 5.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def of_store(store: Store, wrap: Wrap) -> PersistenceDriverBase:
 class RecordPersistence(PersistenceDriverBase):
     """The object interface on top of a store.
 
-    :param wrap: makes an object from a record.
+    :param wrap: creates an object from a record.
     """
 
     def __init__(self, store: Store, wrap: Wrap) -> None:
@@ -94,19 +94,19 @@ class RecordPersistence(PersistenceDriverBase):
         return self._get(KeyValueRecord, key)
 
     def set_volume(self, volume: Any) -> None:
-        """:raises StaleRecord: it was changed or removed by another since it was read."""
+        """:raises StaleRecord: another writer changed or removed it after it was read."""
         self._set(volume)
 
     def set_snapshot(self, snapshot: Any) -> None:
-        """:raises StaleRecord: it was changed or removed by another since it was read."""
+        """:raises StaleRecord: another writer changed or removed it after it was read."""
         self._set(snapshot)
 
     def set_connection(self, connection: Any) -> None:
-        """:raises StaleRecord: it was changed or removed by another since it was read."""
+        """:raises StaleRecord: another writer changed or removed it after it was read."""
         self._set(connection)
 
     def set_key_value(self, key_value: Any) -> None:
-        """Write a key-value over whatever is under its key."""
+        """Write a key-value; an existing value is overwritten."""
         record = KeyValueRecord(id=key_value.key, value=key_value.value)
         self.store.apply(Put(record, check=False))
 

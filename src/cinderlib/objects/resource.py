@@ -1,5 +1,4 @@
-"""What volumes, snapshots and connections have in common: a record, a controller, and changes that
-are not saved yet."""
+"""The base of volumes, snapshots and connections: a record, a controller, and unsaved changes."""
 
 from __future__ import annotations
 
@@ -28,7 +27,7 @@ Self = TypeVar("Self", bound="Resource")
 class Field(Generic[T]):
     """An attribute of an object that is kept in its record. Operations change it, users cannot.
 
-    :param doc: what ``help()`` shows.
+    :param doc: the text for ``help()``.
     """
 
     def __init__(self, doc: str) -> None:
@@ -55,8 +54,8 @@ class Field(Generic[T]):
             value = instance._edited[self._name] = copy.deepcopy(value)
         return cast(T, value)
 
-    # Typed so that type checkers refuse what raises; without the method, an assignment would hide
-    # the field behind an attribute of the instance.
+    # The type makes type checkers refuse an assignment. Without this method, an assignment would
+    # hide the field behind an attribute of the instance.
     def __set__(self, instance: Resource, value: Never) -> None:
         raise AttributeError(f"{self._name} cannot be set: operations change it")
 
@@ -76,7 +75,8 @@ class EditableField(Field[T]):
 
 
 class _Named:
-    """See :meth:`Resource._named`. A class rather than a generator: it is around each operation."""
+    """See :meth:`Resource._named`. A class is faster than a generator, and each operation uses
+    it."""
 
     __slots__ = ("_about",)
 
@@ -84,7 +84,7 @@ class _Named:
         self._about = about
 
     def __enter__(self) -> None:
-        """Nothing is needed before there is an error."""
+        """Do nothing; only errors need work."""
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
         if isinstance(error, errors.CinderlibError) and error.resource in (None, self._about.id):
@@ -92,7 +92,7 @@ class _Named:
 
 
 class _OfController:
-    """An attribute of the controller: a resource's own, or of the class, the default one's."""
+    """An attribute of the resource's controller; on the class, of the default controller."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -103,30 +103,30 @@ class _OfController:
 
 
 class Resource:
-    """Base of the objects that users hold. They are handles: what matters is in the store."""
+    """Base class of the objects that users hold. They are handles; the store has the data."""
 
     #: The store, with the methods of cinderlib 5's persistence drivers.
     persistence: ClassVar[PersistenceDriverBase] = _OfController("persistence")  # type: ignore[assignment]
-    #: A new random id.
+    #: Returns a new random ID.
     new_uuid = staticmethod(new_id)
 
     _bound: ClassVar[Controller | None] = None
     _kind: ClassVar[type[Record]]
     _not_found: ClassVar[type[errors.NotFound]]
 
-    #: The fields that a repr has besides the ID and the backend. None can hold a secret.
+    #: The fields in a repr, in addition to the ID and the backend. None of them can be a secret.
     _shown: ClassVar[tuple[str, ...]]
 
     _record: Any
     _controller: Controller
-    #: What was set and is not saved. Most objects of a long list never have any.
+    #: Unsaved changes. Most objects in a long list have none.
     _edits: dict[str, Any] | None = None
 
-    #: Whether the last operation that was asked of this object changed anything, or found that
-    #: things were so already; ``None`` before the first one.
+    #: Whether the last operation through this object changed something; false if the desired state
+    #: already existed, ``None`` before the first operation.
     changed: bool | None = None
 
-    #: Whether it is from a document, and the store may have it already.
+    #: Whether it comes from a document; the store may already have it.
     _is_loaded = False
     #: When it was deleted or disconnected through this object, otherwise ``None``.
     deleted_at: datetime.datetime | None = None
@@ -149,17 +149,17 @@ class Resource:
 
         return default_controller.controller()
 
-    # --- what every resource has ---------------------------------------------------------------
+    # --- common properties ---------------------------------------------------------------------
 
     @property
     def id(self) -> str:
-        """Identifies the resource in the store and, through the name made from it, on the array."""
+        """Identifies the resource in the store. Its name on the array is derived from it."""
         return cast(str, self._record.id)
 
     @property
     def record(self) -> Any:
-        """The record that was last read from the store or written to it: immutable data. Fields
-        that were set and are not saved are not in it."""
+        """The immutable record that was last read from the store or written to it. It does not
+        contain unsaved changes."""
         return self._record
 
     @property
@@ -179,18 +179,18 @@ class Resource:
 
     @property
     def is_new(self) -> bool:
-        """Whether the store does not have it yet."""
+        """Whether it is not in the store yet."""
         return bool(self._record.version == 0)
 
     @property
     def backend(self) -> Backend | Any:
-        """The backend that it is on.
+        """The backend of the resource.
 
-        :returns: the loaded backend. One that is not loaded in this controller is an error, unless
-            the controller was made with ``fail_on_missing_backend=False``: then its name.
+        :returns: the loaded backend. If it is not loaded and the controller has
+            ``fail_on_missing_backend=False``, the name of the backend.
         :raises BackendNotFound: it is not loaded.
         """
-        # A name only where the program has asked for that; others need not exclude it.
+        # The type does not include the name: only programs that request it need to handle it.
         name = cast(str, self._record.backend)
         found = self._controller.backends.get(name)
         if found is not None:
@@ -221,23 +221,25 @@ class Resource:
     # --- store ---------------------------------------------------------------------------------
 
     def refresh(self) -> None:
-        """Read it anew from the store; what was set and not saved is dropped.
+        """Read it from the store again. Unsaved changes are lost.
 
-        :raises NotFound: it is not there any more.
+        :raises NotFound: it does not exist any more.
         """
         record = self._controller.store.get(self._kind, self.id)
         if record is None:
-            raise self._not_found(f"{self._name()} {self.id} is gone", resource=self)
+            raise self._not_found(
+                f"{self._name()} {self.id} does not exist any more", resource=self
+            )
         self._adopt(record)
 
     def save(self) -> None:
-        """Write the fields that were set since it was read, and only these.
+        """Write only the fields that were set since it was read.
 
-        What others wrote meanwhile stays; of metadata only the keys that were set or removed here
-        are changed. What the store does not have yet is written whole.
+        Changes of other writers are preserved; for metadata, only the keys that were set or removed
+        here change. A resource that is not in the store yet is written completely.
 
         :raises NotFound: it was deleted meanwhile.
-        :raises StaleRecord: it is new, and the store has another one with its ID.
+        :raises StaleRecord: it is new, and another resource in the store has the same ID.
         """
         store = self._controller.store
         record = self._record
@@ -248,7 +250,7 @@ class Resource:
                 current = store.get(self._kind, self.id) if self._is_loaded else None
                 if current is None:
                     raise
-                # What the document says besides may be old.
+                # Other fields of the document may be outdated.
                 record = current
             else:
                 return
@@ -269,11 +271,12 @@ class Resource:
             else:
                 return
         raise errors.StaleRecord(
-            f"{self._name()} {self.id} could not be saved: others keep changing it", resource=self
+            f"{self._name()} {self.id} could not be saved, because other writers keep changing it",
+            resource=self,
         )
 
     def _pending(self) -> Record:
-        """Its record with what was set and is not saved yet."""
+        """Its record with the unsaved changes."""
         return self._edit(self._record)
 
     def _edit(self, record: Record) -> Record:
@@ -294,15 +297,15 @@ class Resource:
         self.deleted_at = None
 
     def _removed(self, **changes: Any) -> None:
-        """The store does not have it any more; these fields say so."""
+        """Mark it as removed from the store, and change these fields."""
         self._record = replace(self._record, **changes)
         self.deleted_at = now()
 
     def _named(self) -> _Named:
-        """Errors carry the object they are about, as programs for cinderlib 5 expect."""
+        """Set the ``resource`` of errors to this object, as programs for cinderlib 5 expect."""
         return _Named(self)
 
-    # --- as data -------------------------------------------------------------------------------
+    # --- documents -----------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
         """Its fields as plain data, without secrets."""
@@ -311,7 +314,7 @@ class Resource:
     def to_json(self, simplified: bool = True) -> dict[str, Any]:
         """A document for ``load``, **with its secrets**.
 
-        :param simplified: whether related resources are left out.
+        :param simplified: leave out related resources.
         """
         document = serialization.to_builtins(self._document(related=not simplified))
         return cast(dict[str, Any], document)
@@ -322,7 +325,7 @@ class Resource:
 
     @property
     def json(self) -> dict[str, Any]:
-        """A document of this resource alone, for ``load``."""
+        """A document of this resource without related ones, for ``load``."""
         return self.to_json(simplified=True)
 
     @property
@@ -332,7 +335,7 @@ class Resource:
 
     @property
     def dump(self) -> dict[str, Any]:
-        """A document of this resource and what belongs to it, for ``load``."""
+        """A document of this resource and its related resources, for ``load``."""
         return self.to_json(simplified=False)
 
     @property
@@ -347,16 +350,17 @@ class Resource:
     def load(cls: type[Self], json_src: Source, save: bool = False) -> Self:
         """The resource of a document, of this library or of cinderlib 5.
 
-        Nothing that the document names is imported, no backend is loaded.
+        It does not import anything that the document names, and loads no backend.
 
-        :param json_src: what ``json``, ``jsons``, ``dump`` or ``dumps`` gave.
-        :param save: whether it is stored, with all that the document holds.
-        :raises InvalidDocument: it is no such document, or one of another kind of resource.
+        :param json_src: the result of ``json``, ``jsons``, ``dump`` or ``dumps``.
+        :param save: store the resource and the related resources in the document.
+        :raises InvalidDocument: it is not a valid document, or describes another kind of resource.
         """
         loaded = cls._class_controller().load(json_src, save=save)
         if not isinstance(loaded, cls):
             raise errors.InvalidDocument(
-                f"The document holds a {type(loaded).__name__.lower()}, not a {cls._name().lower()}"
+                f"The document describes a {type(loaded).__name__.lower()}, not a"
+                f" {cls._name().lower()}"
             )
         return loaded
 
@@ -370,10 +374,10 @@ def _merged(
 
 
 def refuse_unknown(what: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """:raises InvalidInput: a field is none of the known; says which it may have been meant."""
+    """:raises InvalidInput: a field is unknown; the message suggests a similar known field."""
     known = list(known)
     for name in given:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
             raise errors.InvalidInput(f"{what} has no field {name!r}{hint}")

@@ -1,4 +1,4 @@
-"""The snapshot that users hold."""
+"""The snapshot object."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _NAMES = {"display_name": "name", "display_description": "description"}
 
 
 class Snapshot(SnapshotFields, Resource):
-    """The data of a volume at one moment.
+    """A snapshot of a volume.
 
-    ``Snapshot(volume, name='x')`` describes one that :meth:`create` then takes;
+    ``Snapshot(volume, name='x')`` describes a snapshot, and :meth:`create` takes it.
     ``Volume.create_snapshot`` does both.
 
-    :param volume: what it is of.
+    :param volume: the volume to take the snapshot of.
     :param named: ``id``, ``name``, ``description``, ``metadata``.
-    :raises InvalidInput: a field is unknown or has an impossible value.
+    :raises InvalidInput: a field is unknown or has an invalid value.
     """
 
     _kind = SnapshotRecord
@@ -61,7 +61,9 @@ class Snapshot(SnapshotFields, Resource):
 
     def __init__(self, volume: Volume, **named: Unpack[SnapshotKeywords]) -> None:
         if not isinstance(volume, Volume):
-            raise errors.InvalidInput(f"A snapshot is of a volume, not {type(volume).__name__}")
+            raise errors.InvalidInput(
+                f"A snapshot needs a Volume object, not {type(volume).__name__}"
+            )
         controller = volume._controller
         fields: dict[str, Any] = {_NAMES.get(name, name): value for name, value in named.items()}
         refuse_unknown("A snapshot", fields, ["id", *_GIVEN])
@@ -79,41 +81,41 @@ class Snapshot(SnapshotFields, Resource):
             **given,
         )
         self._init(controller, record)
-        # Names are given by create_snapshot always; an empty one was not asked for.
+        # create_snapshot always passes a name and a description; empty ones were not requested.
         self._asked: Mapping[str, Any] = {name: value for name, value in given.items() if value}
 
     @classmethod
     def get_by_id(cls, snapshot_id: str) -> Snapshot:
-        """The snapshot that has the id.
+        """The snapshot with this ID.
 
-        :raises SnapshotNotFound: there is none.
+        :raises SnapshotNotFound: no snapshot has that ID.
         """
         return cls._class_controller().snapshot(snapshot_id)
 
     @classmethod
     def get_by_name(cls, snapshot_name: str) -> list[Snapshot]:
-        """The snapshots that have exactly this name, in the order of creation."""
+        """The snapshots with exactly this name, in the order of creation."""
         return list(cls._class_controller().snapshots(name=snapshot_name))
 
     @property
     def volume(self) -> Volume:
-        """The volume it is of, as the store has it now.
+        """The volume of the snapshot, read from the store.
 
-        :raises VolumeNotFound: the volume is gone.
+        :raises VolumeNotFound: the volume does not exist any more.
         """
         return self._controller.volume(self._record.volume_id)
 
     @property
     def name_in_storage(self) -> str:
-        """What the snapshot is called on the array."""
+        """The name of the snapshot on the array."""
         return self._controller.name_in_storage(self._record)
 
     def create(self) -> None:
-        """Take it. Asked again, it takes over what is there.
+        """Take the snapshot. A repeated call uses the existing snapshot.
 
-        :raises AlreadyExists: another snapshot has the id.
-        :raises DriverError: the storage failed; the snapshot stays in the store as ``'error'``, to
-            be deleted or to be taken again.
+        :raises AlreadyExists: another snapshot has the ID.
+        :raises DriverError: the storage failed. The snapshot stays in the store with status
+            ``'error'``; delete it or repeat the call.
         """
         with self._named():
             record, self.changed = operations.create(
@@ -122,13 +124,13 @@ class Snapshot(SnapshotFields, Resource):
             self._adopt(record)
 
     def delete(self) -> None:
-        """Delete it; one that is gone already is no error."""
+        """Delete it. A snapshot that does not exist any more is not an error."""
         with self._named():
             self.changed = operations.delete(self._controller.journal, self.id)
         self._removed(status="deleted")
 
     def create_volume(self, **fields: Unpack[CopyKeywords]) -> Volume:
-        """Make a volume with its data, on the same backend.
+        """Create a volume from the snapshot, on the same backend.
 
         :param fields: of the new volume, as for :class:`Volume`; ``size`` may be larger.
         """

@@ -1,4 +1,4 @@
-"""Looking up what a store has, as objects."""
+"""Queries of a store that return objects."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ R = TypeVar("R", bound=Record)
 
 
 class StoreQueries:
-    """The half of a :class:`cinderlib.Controller` that reads.
+    """The queries of a :class:`cinderlib.Controller`.
 
-    :ivar store: what is read.
+    :ivar store: the store to query.
     """
 
     store: Store
@@ -37,23 +37,23 @@ class StoreQueries:
     _classes: Mapping[type[Record], type[Resource]]
 
     def volume(self, volume_id: str) -> Volume:
-        """The volume that has the id.
+        """The volume with this ID.
 
-        :raises VolumeNotFound: there is none.
+        :raises VolumeNotFound: no volume has that ID.
         """
         return self.wrap(self._get(VolumeRecord, volume_id, errors.VolumeNotFound))
 
     def snapshot(self, snapshot_id: str) -> Snapshot:
-        """The snapshot that has the id.
+        """The snapshot with this ID.
 
-        :raises SnapshotNotFound: there is none.
+        :raises SnapshotNotFound: no snapshot has that ID.
         """
         return self.wrap(self._get(SnapshotRecord, snapshot_id, errors.SnapshotNotFound))
 
     def connection(self, connection_id: str) -> Connection:
-        """The connection that has the id.
+        """The connection with this ID.
 
-        :raises ConnectionNotFound: there is none.
+        :raises ConnectionNotFound: no connection has that ID.
         """
         return self.wrap(self._get(ConnectionRecord, connection_id, errors.ConnectionNotFound))
 
@@ -61,7 +61,7 @@ class StoreQueries:
         record = self.store.get(kind, id) if isinstance(id, str) else None
         if record is None:
             raise not_found(
-                f"There is no {kind.kind} with the id {validation.shown(id)}", resource=id
+                f"There is no {kind.kind} with the ID {validation.shown(id)}", resource=id
             )
         return record
 
@@ -77,13 +77,14 @@ class StoreQueries:
         after: Volume | None = None,
         limit: int | None = None,
     ) -> Iterator[Volume]:
-        """Volumes in the order of creation, streamed: also of backends that are not loaded.
+        """Volumes in the order of creation, streamed, including those of backends that are not
+        loaded.
 
-        :param backend: only those on this one.
-        :param name: only those with exactly this name.
-        :param after: only those that come after this one: the last of the previous page, which may
-            be deleted by now.
-        :param limit: at the most so many.
+        :param backend: only volumes on this backend.
+        :param name: only volumes with exactly this name.
+        :param after: only volumes after this one: the last volume of the previous page, which may
+            have been deleted since.
+        :param limit: the maximum number of volumes.
         """
         return self._stream(VolumeRecord, after, limit, backend=backend, name=name)
 

@@ -1,4 +1,4 @@
-"""The volume that users hold."""
+"""The volume object."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 GIB = 1024**3
 
-#: Fields that a new volume can be given, and their checks.
+#: Fields that can be specified for a new volume, and their checks.
 _GIVEN: Mapping[str, Callable[[Any], Any]] = {
     "size": validation.check_size,
     "name": validation.check_name,
@@ -61,24 +61,24 @@ _TAKEN_OVER = ("description", "availability_zone", "bootable", "multiattach", "m
 class Volume(VolumeFields, Resource):
     """A volume on a backend.
 
-    ``Volume(backend, size=1)`` describes one that :meth:`create` then makes;
+    ``Volume(backend, size=1)`` describes a volume, and :meth:`create` creates it.
     ``Backend.create_volume`` does both.
 
-    :param backend_or_vol: the backend, its name, or a volume on it whose properties are taken over
-        where they are not given.
-    :param pool_name: the backend's pool to put it in; by default its first one.
+    :param backend_or_vol: the backend, its name, or a volume on it, whose properties are the
+        defaults of the new volume.
+    :param pool_name: the pool of the backend; by default its first one.
     :param named: ``size`` in GiB, whole or fractional (rounded up); ``id``, ``name``,
         ``description``, ``host``, ``availability_zone``, ``bootable``, ``multiattach``,
         ``metadata``, ``admin_metadata``, ``extra_specs``, ``qos_specs``, ``user_id``,
         ``project_id``, ``cluster_name``.
-    :raises InvalidInput: a field is unknown or has an impossible value.
+    :raises InvalidInput: a field is unknown or has an invalid value.
     """
 
     _kind = VolumeRecord
     _not_found = errors.VolumeNotFound
     _shown = ("name", "size", "status")
     _record: VolumeRecord
-    #: What a document held of it that is in no store.
+    #: The document that it was loaded from, if it is not in a store.
     _loaded: serialization.VolumeDocument | None = None
 
     size = Field[int]("Size in GiB.")
@@ -114,8 +114,8 @@ class Volume(VolumeFields, Resource):
     glance_metadata = Field[dict[str, str]](
         "Metadata of the image that the volume was created from elsewhere."
     )
-    extra_specs = Field[dict[str, str]]("Extra specs of its volume type, specified at creation.")
-    qos_specs = Field[dict[str, str]]("QoS specs of its volume type, specified at creation.")
+    extra_specs = Field[dict[str, str]]("Extra specs, specified at creation.")
+    qos_specs = Field[dict[str, str]]("QoS specs, specified at creation.")
     volume_type_id = Field[str | None]("The volume's own ID if it has specs, otherwise ``None``.")
     source_volid = Field[str | None]("ID of the volume that it was cloned from.")
     snapshot_id = Field[str | None]("ID of the snapshot that it was created from.")
@@ -150,9 +150,9 @@ class Volume(VolumeFields, Resource):
             refuse_unknown("A volume", fields, ["id", "pool_name", *_GIVEN])
         given = {name: _GIVEN[name](value) for name, value in fields.items() if name in _GIVEN}
         if "size" not in given and source is None:
-            raise errors.InvalidInput("A volume needs a size, in GiB")
+            raise errors.InvalidInput("A volume needs a size in GiB")
         if pool_name is not None and "host" in given:
-            raise errors.InvalidInput("A volume is given a pool_name or a host, not both")
+            raise errors.InvalidInput("Specify either pool_name or host for a volume, not both")
         if given.get("multiattach"):
             backend._refuse_without_multiattach(
                 pool_name or given.get("host", "").partition("#")[2]
@@ -189,29 +189,29 @@ class Volume(VolumeFields, Resource):
             return backend_or_vol._controller.loaded(backend_or_vol._record.backend)
         if not isinstance(backend_or_vol, Backend):
             raise errors.InvalidInput(
-                f"A volume is made on a backend, its name or a volume on it, not on a"
+                "A volume needs a backend, the name of a backend or a volume on it, not a"
                 f" {type(backend_or_vol).__name__}"
             )
         return backend_or_vol
 
-    # --- look-up -------------------------------------------------------------------------------
+    # --- queries -------------------------------------------------------------------------------
 
     @classmethod
     def get_by_id(cls, volume_id: str) -> Volume:
-        """The volume that has the id.
+        """The volume with this ID.
 
-        :raises VolumeNotFound: there is none.
+        :raises VolumeNotFound: no volume has that ID.
         """
         return cls._class_controller().volume(volume_id)
 
     @classmethod
     def get_by_name(cls, volume_name: str) -> list[Volume]:
-        """The volumes that have exactly this name, on all backends, in the order of creation."""
+        """The volumes with exactly this name, on all backends, in the order of creation."""
         return list(cls._class_controller().volumes(name=volume_name))
 
     @property
     def name_in_storage(self) -> str:
-        """What the volume is called on the array."""
+        """The name of the volume on the array."""
         return self._controller.name_in_storage(self._record)
 
     @property
@@ -246,7 +246,7 @@ class Volume(VolumeFields, Resource):
         return connections
 
     def _connections_here(self) -> list[Connection]:
-        """Those of them that say they are this host's; others can be many."""
+        """Its connections with this host as ``attached_host``; others can be many."""
         if self._loaded is not None and self._loaded.connections is not None:
             return [each for each in self.connections if each.attached_host == this_host()]
         here = {"volume_id": self.id, "attached_host": this_host()}
@@ -255,19 +255,20 @@ class Volume(VolumeFields, Resource):
 
     @property
     def local_attach(self) -> Connection | None:
-        """The connection through which it is attached to this host, by whichever process."""
+        """The connection through which any process attached it to this host."""
         return next((each for each in self._connections_here() if each.attached), None)
 
-    # --- life ----------------------------------------------------------------------------------
+    # --- create, change, delete ----------------------------------------------------------------
 
     def create(self) -> None:
-        """Make it on the storage.
+        """Create it on the storage.
 
-        Asked again, or of an id that exists with the same properties, it takes over what is there.
+        A repeated call, or a call for an existing ID with the same properties, uses the existing
+        volume.
 
-        :raises AlreadyExists: another volume has the id.
-        :raises DriverError: the storage failed; the volume stays in the store as ``'error'``, to
-            be deleted or to be created again.
+        :raises AlreadyExists: another volume has the ID.
+        :raises DriverError: the storage failed. The volume stays in the store with status
+            ``'error'``; delete it or repeat the call.
         """
         with self._named():
             record, self.changed = operations.create(
@@ -276,20 +277,20 @@ class Volume(VolumeFields, Resource):
             self._adopt(record)
 
     def delete(self) -> None:
-        """Delete it; one that is gone already is no error.
+        """Delete it. A volume that does not exist any more is not an error.
 
-        :raises InvalidVolume: it has snapshots or connections; nothing was touched.
+        :raises InvalidVolume: it has snapshots or connections. Nothing changed.
         """
         with self._named():
             self.changed = operations.delete(self._controller.journal, self.id)
         self._removed(status="deleted")
 
     def extend(self, size: float) -> int:
-        """Grow it, and its device when it is attached to this host.
+        """Extend the volume, and its device if it is attached to this host.
 
         :param size: the new size in GiB, whole or fractional (rounded up).
-        :returns: the new size in bytes, as seen here when it is attached here.
-        :raises InvalidInput: it is larger already.
+        :returns: the new size in bytes; the size of the device if it is attached here.
+        :raises InvalidInput: it is already larger.
         """
         wanted = validation.check_size(size)
         with self._named():
@@ -298,7 +299,7 @@ class Volume(VolumeFields, Resource):
             return record.size * GIB if seen is None else seen
 
     def clone(self, **fields: Unpack[CopyKeywords]) -> Volume:
-        """Make another volume with the same data on the same backend.
+        """Create another volume with the same data on the same backend.
 
         :param fields: of the new volume, as for :class:`Volume`; ``size`` may be larger.
         :returns: the new volume.
@@ -315,7 +316,7 @@ class Volume(VolumeFields, Resource):
     def create_snapshot(
         self, name: str = "", description: str = "", **fields: Unpack[CreateSnapshotKeywords]
     ) -> Snapshot:
-        """Take a snapshot, attached or not.
+        """Take a snapshot; the volume can be attached.
 
         :param fields: ``id``, ``metadata``.
         """
@@ -324,7 +325,7 @@ class Volume(VolumeFields, Resource):
         return snapshot
 
     def revert_to_snapshot(self, snapshot: Snapshot) -> None:
-        """Give it the data back that it had when one of its snapshots was taken.
+        """Restore the data of the volume from a snapshot of the volume.
 
         :raises InvalidVolume: it is connected, was extended since, or has newer snapshots, which
             many drivers would delete; nothing changed.
@@ -345,16 +346,16 @@ class Volume(VolumeFields, Resource):
     ) -> Connection:
         """Export and map it for a host.
 
-        :param connector_dict: what that host's ``get_connector_properties`` gave.
+        :param connector_dict: the result of ``get_connector_properties`` on that host.
         :param migrating: for a live migration to this host: the volume may be connected to the
             other host as well until that is disconnected, although it is not multiattach. Not
             needed if both connections have the same ``instance_uuid``.
         :param fields: ``attached_host``, ``attach_mode`` (``'rw'`` or ``'ro'``), ``mountpoint``,
             ``instance_uuid``, ``device_scan_attempts``, ``use_multipath``, ``id``.
-        :returns: the connection; the one that is there when the host is connected already.
+        :returns: the connection; the existing one if the host is already connected.
         :raises InvalidVolume: it is connected to another host and neither multiattach nor
             migrating.
-        :raises InvalidConnector: the driver needs more than the connector says.
+        :raises InvalidConnector: the connector lacks a property that the driver needs.
         """
         return self._connect(connector_dict, fields, to_attach=False, migrating=migrating)
 
@@ -378,7 +379,7 @@ class Volume(VolumeFields, Resource):
         return connection
 
     def disconnect(self, connection: Connection, force: bool = False) -> None:
-        """Unmap it from the connection's host; the export goes with the last connection."""
+        """Unmap it from the connection's host. The last disconnect also removes the export."""
         self._disconnect(connection, force)
 
     def _disconnect(self, connection: Connection, force: bool, *, detached: bool = False) -> None:
@@ -390,22 +391,22 @@ class Volume(VolumeFields, Resource):
         self.changed = connection.changed
 
     def attach(self, *, migrating: bool = False) -> Connection:
-        """Connect it to this host and make a device of it.
+        """Connect it to this host and attach it.
 
         :param migrating: as for :meth:`connect`.
         :returns: the connection, whose ``path`` is the device.
-        :raises NodeError: this host could not; it is disconnected again.
+        :raises NodeError: this host could not attach it; it was disconnected again.
         """
         controller = self._controller
         with self._named(), controller.journal.whole_call():
             connector = controller.local_connector(controller.loaded(self._record.backend))
             here: ConnectKeywords = {"attached_host": this_host()}
             connection = self._connect(connector, here, to_attach=True, migrating=migrating)
-            made_here = connection.changed
+            connected_here = connection.changed
             try:
                 connection.attach()
             except BaseException as exc:
-                if made_here:
+                if connected_here:
                     self._undo_connect(connection, exc)
                 raise
         self.changed = connection.changed
@@ -415,16 +416,16 @@ class Volume(VolumeFields, Resource):
         try:
             self.disconnect(connection)
         except errors.CinderlibError as exc:
-            cause.add_note(f"Disconnecting it again failed too: {exc}")
+            cause.add_note(f"Disconnecting it again also failed: {exc}")
 
     def detach(self, force: bool = False, ignore_errors: bool = False) -> None:
         """Remove its device from this host and disconnect it from this host.
 
-        A volume that is not connected to this host stays as it is.
+        A volume that is not connected to this host does not change.
 
-        :param force: go on with the next step when one fails, and then raise what failed.
-        :param ignore_errors: with ``force``, raise nothing.
-        :raises NotLocal: it is connected to other hosts only.
+        :param force: continue with the next step if a step fails, and raise the error at the end.
+        :param ignore_errors: with ``force``, do not raise errors.
+        :raises NotLocal: it is connected only to other hosts.
         """
         connection = self._here()
         if connection is None:
@@ -445,8 +446,8 @@ class Volume(VolumeFields, Resource):
                 raise failed
 
     def _here(self) -> Connection | None:
-        """The connection of :attr:`local_attach`, or else another of this host: its device is gone
-        already, or it was never attached."""
+        """The connection of :attr:`local_attach`, or another connection of this host whose device
+        was removed or never attached."""
         found = self._connections_here()
         return next((each for each in found if each.attached), found[0] if found else None)
 
@@ -461,7 +462,7 @@ class Volume(VolumeFields, Resource):
 
     @contextlib.contextmanager
     def attached(self) -> Iterator[Connection]:
-        """``with vol.attached() as attach:`` attaches it and, at the end, detaches it."""
+        """``with vol.attached() as attach:`` attaches it, and detaches it at the end."""
         connection = self.attach()
         try:
             yield connection
@@ -469,7 +470,7 @@ class Volume(VolumeFields, Resource):
             self.detach()
 
     def cleanup(self) -> None:
-        """Detach and disconnect it from this host, if it is; other hosts are left alone."""
+        """Detach and disconnect it from this host, if necessary; other hosts are not affected."""
         while self._here() is not None:
             self.detach()
 

@@ -1,4 +1,4 @@
-"""A volume's specs in the form that Cinder's users know: its type."""
+"""The extra specs and QoS specs of a volume in the form of Cinder's volume type."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class QoSSpecs:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class VolumeType:
-    """The type of one volume; each volume has its own, under the volume's id."""
+    """The type of one volume; each volume has its own type, with the volume's ID."""
 
     id: str
     name: str
@@ -29,12 +29,12 @@ class VolumeType:
 
     @property
     def qos_specs_id(self) -> str | None:
-        """The id of its QoS specs, if it has any."""
+        """The ID of the QoS specs, if there are any."""
         return self.qos_specs.id if self.qos_specs else None
 
     @classmethod
     def of(cls, volume: VolumeRecord) -> VolumeType | None:
-        """The type of a volume, or ``None`` when it has no specs."""
+        """The type of a volume, or ``None`` if it has no specs."""
         if volume.volume_type_id is None:
             return None
         id = volume.volume_type_id
