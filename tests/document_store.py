@@ -1,7 +1,7 @@
-"""A persistence as programs wrote them for cinderlib 5: each resource is a JSON document in a file,
-and is given back as an object that ``load`` made of it.
+"""A typical persistence class for cinderlib 5: it stores each resource as a JSON document in a
+file, and returns an object that ``load`` creates from it.
 
-Its ``get_key_values`` needs a key, as the interface of cinderlib 5 has it, so it cannot list them.
+Its ``get_key_values`` requires a key, as in the interface of cinderlib 5, so it cannot list them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cinderlib.persistence import base
 
 class DocumentStore(base.PersistenceDriverBase):
     """
-    :ivar load: makes an object of a document; the default controller's unless set.
+    :ivar load: creates an object from a document; by default the default controller's method.
     """
 
     def __init__(self, folder: str | pathlib.Path) -> None:

@@ -41,7 +41,9 @@ def test_the_program_of_the_readme(controller: Machine, control: Session) -> Non
 @pytest.mark.core
 @shows("Local: data, extend, snapshot, LVM thin and thick", "iSCSI")
 @pytest.mark.parametrize(("backend", "group"), [("lvm", "cinder-volumes"), ("thick", "thick")])
-def test_life_of_a_volume(controller: Machine, control: Session, backend: str, group: str) -> None:
+def test_lifecycle_of_a_volume(
+    controller: Machine, control: Session, backend: str, group: str
+) -> None:
     control("vol = cl.Backend.backends[name].create_volume(size=1)", name=backend)
     name = control("vol.name_in_storage")
     path = control("attach = vol.attach(); attach.path")

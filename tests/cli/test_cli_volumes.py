@@ -21,7 +21,7 @@ from cinderlib.persistence.sql import SQLStore
 from cinderlib.records import replace
 
 
-def test_the_life_of_a_volume(cinderlib: Command) -> None:
+def test_lifecycle_of_a_volume(cinderlib: Command) -> None:
     made = cinderlib("volume", "create", "data", "1.5GiB", "--metadata", "for=tests")
     assert "2 GiB" in made.stderr
     assert cinderlib("volume", "list").rows == [

@@ -1,4 +1,4 @@
-"""After the tests: how much of the code in the documents was run, and what not and why."""
+"""Reports after the tests how much of the code in the documentation ran, and why some did not."""
 
 from __future__ import annotations
 

@@ -1,18 +1,20 @@
-"""The code in the documents: README.md and docs/.
+"""The code in the documentation: README.md and docs/.
 
-Every page is run from top to bottom, as a reader would: in one process, in an empty folder of its
-own, so that relative paths work. What is done with a block follows from its language and from an
-HTML comment that may stand before it:
+Every page runs from top to bottom, like a reader would run it: in one process and in a new, empty
+folder, so that relative paths work. Blocks are treated according to their language and an optional
+HTML comment before them:
 
-- ``python`` is run. All blocks of a page share their names.
-- ``console`` is run only after ``<!-- run -->``: lines that begin with ``$ `` are commands, and
-  the lines after one are its output. IDs, devices and times in it match all of their kind
+- ``python`` blocks run. All blocks of a page share their names.
+- ``console`` blocks run only after ``<!-- run -->``: lines that begin with ``$ `` are commands, and
+  the lines after a command are its output. IDs, devices and times in it match any of their kind
   (:data:`run_page.KINDS`), and ``...`` matches anything.
-- ``<!-- not run: reason -->`` says why the next block cannot be run where the tests are.
-- ``text`` after ``<!-- prints -->`` is the output of the ``python`` before it, matched likewise.
-- A comment that begins with ``<!-- run`` and goes on in the next line is Python that a reader need
-  not see, such as what an example takes for granted.
-- Everything else (``text``, ``toml``, ``json``, ...) is shown only, but must name its language.
+- ``<!-- not run: reason -->`` explains why the next block cannot run in the tests.
+- ``text`` after ``<!-- prints -->`` is the output of the ``python`` before it, matched in the same
+way.
+- A comment that begins with ``<!-- run`` and continues on the next line is hidden Python, for
+example
+  the preparation of an example.
+- All other blocks (``text``, ``toml``, ``json``, ...) are not run, but must specify their language.
 """
 
 from __future__ import annotations
@@ -33,10 +35,10 @@ _PART = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """A piece of code in a page.
+    """A code block in a page.
 
-    :ivar line: of its first line of code.
-    :ivar not_run: why it is not run, if it is not.
+    :ivar line: the number of the first line of code.
+    :ivar not_run: the reason not to run it, if there is one.
     """
 
     page: str
@@ -51,7 +53,7 @@ class Block:
 
 
 class PageError(Exception):
-    """A page does not follow the rules above."""
+    """A page violates the rules above."""
 
 
 def pages() -> list[str]:
@@ -61,7 +63,7 @@ def pages() -> list[str]:
 
 
 def read(page: str) -> list[Block]:
-    """The blocks of a page that are code to run, or that say why not."""
+    """The blocks of a page that run, or that have a reason not to."""
     return list(parse(page, (ROOT / page).read_text()))
 
 
@@ -70,7 +72,7 @@ def parse(page: str, text: str) -> Iterator[Block]:
     marked_until = 0
     for part in _PART.finditer(text):
         line = text.count("\n", 0, part.start()) + 2
-        # A comment marks only what comes right after it.
+        # A comment applies only to the block right after it.
         if text[marked_until : part.start()].strip():
             mark = None
         marked_until = part.end()

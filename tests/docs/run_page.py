@@ -14,11 +14,11 @@ from typing import Any
 import pages
 import pytest
 
-#: The exit code for a page that needs what this machine lacks.
+#: The exit code for a page whose requirements this machine lacks.
 SKIPPED = 77
 
 
-#: Pages show IDs, devices and times as they look. Those of a run are others of the same kind.
+#: Pages show realistic IDs, devices and times. The output of a run has others of the same kind.
 KINDS = {
     "<id>": r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b",
     "<short id>": r"\b[0-9a-f]{8}\b",
@@ -35,8 +35,8 @@ def _kinds(text: str) -> str:
 
 
 def as_expected(expected: str, printed: str) -> bool:
-    """Whether a page shows the output: ``...`` stands for anything, an ID for any ID, and the
-    folder ``/srv/trial`` for the working directory."""
+    """Whether the output matches the page: ``...`` matches anything, an ID any ID, and the folder
+    ``/srv/trial`` the working directory."""
     expected = expected.rstrip().replace("/srv/trial", os.getcwd()) + "\n"
     options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     return doctest.OutputChecker().check_output(_kinds(expected), _kinds(printed), options)
@@ -67,7 +67,7 @@ def main(page: str) -> None:
             if not as_expected(block.code, printed):
                 sys.exit(f"{block.where}: printed was\n{printed}\ninstead of\n{block.code}")
         else:
-            # With as many lines before it as in the page, so that a traceback shows its lines.
+            # Preceding empty lines give tracebacks the line numbers of the page.
             source = "\n" * (block.line - 1) + block.code
             with contextlib.redirect_stdout(io.StringIO()) as output:
                 exec(compile(source, str(pages.ROOT / page), "exec"), names)

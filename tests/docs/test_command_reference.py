@@ -1,4 +1,4 @@
-"""The command reference and the manual page are what the command says of itself."""
+"""The command reference and the manual page are up to date."""
 
 from __future__ import annotations
 

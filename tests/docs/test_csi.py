@@ -1,4 +1,4 @@
-"""The page about CSI's conditions: its tests exist, its errors have the codes that it says."""
+"""The page about CSI's error conditions: its tests exist, and its errors have the listed codes."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ ROWS = [
 ]
 
 
-def test_there_are_rows() -> None:
+def test_the_table_has_rows() -> None:
     assert len(ROWS) > 30
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row[2]}-{row[4]}")
-def test_a_row_is_true(row: re.Match[str]) -> None:
+def test_a_row_matches_the_code(row: re.Match[str]) -> None:
     code, error, file, test = row.groups()
     assert getattr(errors, error).code == code
     source = (pages.ROOT / file).read_text()
     tests = {node.name for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)}
     assert test in tests
-    # What the test shows is this error, or one of the kinds that it is the root of.
+    # The test shows this error or a subclass.
     assert error in source

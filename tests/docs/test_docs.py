@@ -1,4 +1,4 @@
-"""The code in README.md and docs/ does what the reader is told; :mod:`pages` has the rules."""
+"""The code in README.md and docs/ works as described; see :mod:`pages` for the rules."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import run_page
 
 RUNNER = pathlib.Path(__file__).with_name("run_page.py")
 
-#: Seconds. A page of many commands loads Cinder as often; on a busy machine that takes minutes.
+#: Seconds. Each command on a page loads Cinder, which takes minutes on a busy machine.
 LIMIT = 840
 
-#: Pages that are run by every commit: README.md with the fast tests, the others as the core.
+#: Pages that every commit runs: README.md with the fast tests, the others with the core tests.
 FAST, CORE = "README.md", ("docs/quick-start.md",)
 
 
@@ -36,7 +36,7 @@ def _loop_devices(folder: pathlib.Path) -> list[str]:
 
 @pytest.mark.timeout(LIMIT + 60)
 @pytest.mark.parametrize("page", [pytest.param(page, marks=_marks(page)) for page in pages.pages()])
-def test_the_code_of_a_page_runs_and_leaves_no_device(page: str, tmp_path: pathlib.Path) -> None:
+def test_the_code_of_a_page_runs_without_leaving_devices(page: str, tmp_path: pathlib.Path) -> None:
     folder = tmp_path / "work"
     folder.mkdir()
     environment = {
@@ -64,11 +64,11 @@ def test_the_code_of_a_page_runs_and_leaves_no_device(page: str, tmp_path: pathl
         pytest.skip(done.stdout.splitlines()[-1])
 
 
-def test_the_pages_that_every_commit_runs_are_there() -> None:
+def test_the_pages_that_every_commit_runs_exist() -> None:
     assert {FAST, *CORE} <= set(pages.pages())
 
 
-def test_python_is_run_unless_a_reason_is_given() -> None:
+def test_python_runs_unless_a_reason_is_specified() -> None:
     page = (
         "```python\nshown = 1\n```\n<!-- not run: needs\n an array -->\n```python\narray()\n```\n"
         "<!-- run\nhidden = 2\n-->\n\n- in a list:\n\n  ```python\n  if shown:\n      pass\n  ```\n"
@@ -89,7 +89,7 @@ def test_python_is_run_unless_a_reason_is_given() -> None:
 @pytest.mark.parametrize(
     "text", ["```\nx\n```\n", "```py\nx\n```\n", "<!-- run -->\n```toml\nx = 1\n```\n"]
 )
-def test_a_block_that_would_silently_not_run_is_an_error(text: str) -> None:
+def test_a_block_that_would_be_skipped_silently_is_an_error(text: str) -> None:
     with pytest.raises(pages.PageError):
         list(pages.parse("x.md", text))
 

@@ -1,5 +1,5 @@
-"""What the pages name is there: links lead to a file of the project, and in it to a heading; files
-and names of the source exist."""
+"""References in the pages are valid: links lead to a file of the project and a heading in it;
+source files and names exist."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HEADING = re.compile(r"^#+[ ]+(.+?)[ ]*$", re.MULTILINE)
 
 
 def anchors(page: str) -> set[str]:
-    """What the headings of a page are called in links, by the rules of GitHub and GitLab."""
+    """The anchors of a page's headings, by the rules of GitHub and GitLab."""
     fenced = re.compile(r"^[ ]*```.*?^[ ]*```[ ]*$", re.MULTILINE | re.DOTALL)
     text = fenced.sub("", (pages.ROOT / page).read_text())
     return {
@@ -26,7 +26,7 @@ def anchors(page: str) -> set[str]:
 
 
 def broken(page: str) -> list[str]:
-    """The links of a page that lead nowhere."""
+    """The broken links of a page."""
     path = pages.ROOT / page
     text = _COMMENT.sub("", _CODE.sub("", path.read_text()))
     found = []
@@ -42,7 +42,7 @@ def broken(page: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", pages.pages())
-def test_links_lead_somewhere(page: str) -> None:
+def test_links_have_targets(page: str) -> None:
     assert broken(page) == []
 
 

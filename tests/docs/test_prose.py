@@ -51,7 +51,7 @@ def test_code_in_a_page_is_not_prose() -> None:
     assert found(page) == set()
 
 
-def test_prose_of_a_module_is_found_where_it_is(tmp_path: pathlib.Path, monkeypatch) -> None:
+def test_findings_in_a_module_have_their_position(tmp_path: pathlib.Path, monkeypatch) -> None:
     monkeypatch.setattr(prose, "ROOT", tmp_path)
     (tmp_path / "x.py").write_text(
         textwrap.dedent('''\

@@ -1,4 +1,4 @@
-"""The commands by which README.md proves what it says have tests to run."""
+"""The test commands in README.md find tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COMMANDS = re.findall(
 )
 
 
-def test_there_are_such_commands() -> None:
+def test_the_readme_has_test_commands() -> None:
     assert COMMANDS
 
 

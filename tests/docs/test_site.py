@@ -1,4 +1,4 @@
-"""The site that `make docs` makes: complete, without a warning, and readable without a network."""
+"""The site of `make docs` is complete, free of warnings, and readable without a network."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.core]
 
 
 class Page(HTMLParser):
-    """What a page of the site refers to.
+    """The references of a page of the site.
 
-    :ivar loads: what a browser fetches to show it.
-    :ivar links: where its links lead.
-    :ivar ids: what can be linked to in it.
+    :ivar loads: addresses that a browser loads to show it.
+    :ivar links: the targets of the links.
+    :ivar ids: its anchors.
     """
 
     def __init__(self, path: pathlib.Path) -> None:
@@ -80,7 +80,7 @@ def test_every_page_is_in_the_contents() -> None:
     assert {*pages.pages()} - listed == {"README.md", "docs/index.md"}
 
 
-def test_links_lead_somewhere_and_nothing_comes_from_the_network(site: pathlib.Path) -> None:
+def test_links_have_targets_and_pages_load_no_external_files(site: pathlib.Path) -> None:
     parsed = {path: Page(path) for path in site.resolve().rglob("*.html")}
     assert len(parsed) > len(pages.pages())
     assert {path.name: found for path in parsed if (found := list(broken(path, parsed)))} == {}
@@ -103,7 +103,7 @@ def test_the_reference_has_every_public_name(site: pathlib.Path) -> None:
     assert {f"cinderlib.errors.{name}" for name in ("CinderlibError", "Busy")} <= ids
 
 
-#: Pixels: a phone, and a window that is half of a wide screen or all of a small one.
+#: Pixels: a phone, and a window on half of a wide screen or on all of a small one.
 WIDTHS = (390, 1300)
 
 # Loads each page in a frame of each width, and lists those that are wider than their frame.
@@ -158,7 +158,7 @@ def test_no_page_is_wider_than_its_window(site: pathlib.Path, tmp_path: pathlib.
             result = re.search(r'<pre id="result">(.*?)</pre>', shown, re.DOTALL)
             assert result, shown
             wide = json.loads(html.unescape(result[1]))
-            # What must be found shows that the measure works.
+            # This wide page checks the measurement itself.
             assert len(wide) == (len(WIDTHS) if pages_of_site == ["too-wide.html"] else 0), wide
     finally:
         measure.unlink()

@@ -1,9 +1,9 @@
-"""What oVirt's own client for cinderlib does for each verb of the engine, call by call.
+"""The calls of oVirt's own client for cinderlib, for each verb of the engine.
 
-As that client does, it lets eventlet patch the process before anything else, uses
-``logging.config`` without importing it, and disconnects without a host. Arguments are the driver's
-options, the store and a folder. Each line of standard input is a verb with its arguments, as a list
-in JSON, and each line of the output is an answer.
+Like that client, it first lets eventlet patch the process, uses ``logging.config`` without
+importing it, and disconnects without a host. Arguments are the driver's options, the store and a
+folder. Each line of standard input is a JSON list with a verb and its arguments, and each line of
+output is an answer.
 """
 
 # ruff: noqa: E402

@@ -1,4 +1,4 @@
-"""An array whose driver prints what would be taken for an answer."""
+"""An array whose driver prints output that could be mistaken for an answer."""
 
 from __future__ import annotations
 

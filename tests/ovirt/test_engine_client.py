@@ -1,4 +1,5 @@
-"""oVirt's engine with its own client instead of our adapter: the client's calls, on every store."""
+"""oVirt's engine with its own client instead of our adapter: the client's calls with every
+store."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ DISK, COPY = (f"00000000-0000-4000-8000-{number:012}" for number in (1, 2))
 
 
 class Client:
-    """The client, in a process of its own."""
+    """The client in a separate process."""
 
     def __init__(self, folder: pathlib.Path, persistence: dict[str, Any]) -> None:
         driver = {
@@ -81,12 +82,12 @@ def connector(host: str) -> str:
 
 
 def mapped(folder: pathlib.Path) -> list[str]:
-    """The hosts for which the array maps the disk."""
+    """The hosts to which the array maps the disk."""
     path = folder / "array" / f".volume-{DISK}.maps"
     return json.loads(path.read_text())["hosts"] if path.exists() else []
 
 
-def test_the_life_of_a_disk(client: Client, tmp_path: pathlib.Path) -> None:
+def test_lifecycle_of_a_disk(client: Client, tmp_path: pathlib.Path) -> None:
     client("create_volume", DISK, "1")
     assert client("storage_stats", "True")["pools"][0]["total_capacity_gb"] > 0
     first = client("connect_volume", DISK, connector("one"))
@@ -115,8 +116,8 @@ def test_the_life_of_a_disk(client: Client, tmp_path: pathlib.Path) -> None:
     assert [f for f in os.listdir(tmp_path / "array") if not f.startswith(".")] == []
 
 
-def test_several_clients_at_once(tmp_path: pathlib.Path) -> None:
-    """The engine starts one for each verb and does not wait for the others."""
+def test_concurrent_clients(tmp_path: pathlib.Path) -> None:
+    """The engine starts a client for each verb without waiting for others."""
     persistence = {"storage": "db", "connection": f"sqlite:///{tmp_path}/engine.sqlite"}
     clients = [Client(tmp_path, persistence) for _ in range(2)]
     clients[0]("create_volume", DISK, "1")

@@ -1,4 +1,4 @@
-"""The engine's and the host's side of oVirt's managed block storage, played to our programs."""
+"""oVirt's managed block storage: simulates the engine and the host, which run our programs."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ NOISY = "ovirt.noisy_array.NoisyArray"
 
 
 def program(module: str) -> list[str]:
-    """What the installed program runs."""
+    """The command line of the installed program."""
     return [sys.executable, "-c", f"from cinderlib.ovirt.{module} import main; main()"]
 
 
 class CommandFailed(Exception):
-    """What the engine logs."""
+    """The error that the engine logs."""
 
 
 @dataclasses.dataclass
 class Engine:
-    """Runs the adapter as the engine does, and reads it as the engine does.
+    """Runs the adapter and reads its output like the engine.
 
-    :ivar output: of the program, when it runs in this process.
+    :ivar output: the output of the program, if it runs in this process.
     """
 
     folder: pathlib.Path
@@ -54,7 +54,7 @@ class Engine:
         return self._answer(printed.out + printed.err, code)
 
     def process(self, verb: str, *extra: str) -> str:
-        """The same in a process of its own, which takes seconds to load Cinder."""
+        """The same in a new process, which takes seconds to load Cinder."""
         done = subprocess.run(
             [*program("adapter"), *self._arguments(verb, extra)],
             cwd=self.folder,
@@ -81,7 +81,7 @@ class Engine:
         return answer
 
     def records(self) -> cl.Controller:
-        """What the store has, looked at by someone else."""
+        """Another controller that reads the store."""
         return cl.Controller(
             {"storage": "db", "connection": self.url}, state_path=self.folder / "state"
         )
@@ -115,7 +115,7 @@ def hosts(engine: Engine, volume: str) -> list[str]:
         return [c.connector_info["host"] for c in controller.volume(volume).connections]
 
 
-def test_the_life_of_a_disk(engine: Engine) -> None:
+def test_lifecycle_of_a_disk(engine: Engine) -> None:
     disk, copy = volume_id(1), volume_id(2)
     assert engine("create_volume", disk, "1") == ""
     stats = json.loads(engine("storage_stats", "true"))
@@ -125,7 +125,7 @@ def test_the_life_of_a_disk(engine: Engine) -> None:
     conn = json.loads(first)
     assert conn["adapter"] == "cinderlib"
     assert conn["driver_volume_type"] == "iscsi"
-    # The same host again has the same connection.
+    # A repeated connect of the same host returns the same connection.
     assert engine("connect_volume", disk, json.dumps(connector("one"))) == first
     assert hosts(engine, disk) == ["one"]
 
@@ -157,7 +157,7 @@ def test_the_life_of_a_disk(engine: Engine) -> None:
     assert "secret-of-the-array" not in log
 
 
-def test_a_machine_that_migrates_keeps_its_disk(engine: Engine) -> None:
+def test_a_virtual_machine_keeps_its_disk_during_migration(engine: Engine) -> None:
     disk = volume_id(1)
     engine("create_volume", disk, "1")
     for host in ("source", "target"):
@@ -170,11 +170,11 @@ def test_a_machine_that_migrates_keeps_its_disk(engine: Engine) -> None:
 
     engine("disconnect_volume", disk)
     assert "target" in hosts(engine, disk)
-    # An engine that says which host it means gets that.
+    # An engine that specifies a host gets its connection.
     engine("disconnect_volume", disk, "source")
     assert hosts(engine, disk) == ["target"]
 
-    # A host that never attached it, where the migration failed, is disconnected.
+    # After a failed migration, a host that never attached the disk is disconnected.
     engine("connect_volume", disk, json.dumps(connector("third")))
     engine("disconnect_volume", disk)
     assert hosts(engine, disk) == ["target"]
@@ -192,15 +192,13 @@ def test_a_machine_that_migrates_keeps_its_disk(engine: Engine) -> None:
         ("paint_volume", [volume_id(1)], "paint_volume"),
     ],
 )
-def test_what_goes_wrong_is_one_line(
-    engine: Engine, verb: str, extra: list[str], says: str
-) -> None:
+def test_errors_are_one_line(engine: Engine, verb: str, extra: list[str], says: str) -> None:
     with pytest.raises(CommandFailed) as failed:
         engine(verb, *extra)
     assert says in str(failed.value)
 
 
-def test_driver_options_that_cannot_be(engine: Engine) -> None:
+def test_invalid_driver_options(engine: Engine) -> None:
     engine.driver["fil_root"] = "x"
     with pytest.raises(CommandFailed, match="did you mean 'file_root'"):
         engine("storage_stats", "false")
@@ -210,7 +208,7 @@ def test_driver_options_that_cannot_be(engine: Engine) -> None:
 
 
 class Vdsm:
-    """Runs the helper as vdsm does, and keeps what vdsm keeps in its database.
+    """Runs the helper like vdsm, and keeps the rows of vdsm's database.
 
     :ivar rows: a row for each volume.
     """
@@ -218,7 +216,7 @@ class Vdsm:
     def __init__(self, folder: pathlib.Path) -> None:
         self._folder = folder
         self.rows: dict[str, dict[str, Any]] = {}
-        # Hosts of oVirt run multipathd; this program only says that it does.
+        # Hosts of oVirt run multipathd; this program only reports that it is running.
         programs = folder / "bin"
         programs.mkdir()
         (programs / "multipathd").write_text("#!/bin/sh\nexit 0\n")
@@ -251,7 +249,7 @@ class Vdsm:
     def attach(self, volume: str, connection_info: Any) -> dict[str, Any]:
         row = self.rows[volume] = {"vol_id": volume, "connection_info": connection_info}
         attachment: dict[str, Any] = self._answer("attach", {"connection_info": connection_info})
-        # A protocol that vdsm does not know has its path in the attachment.
+        # For protocols that vdsm does not know, the path is in the attachment.
         row |= {"path": attachment["path"], "attachment": attachment}
         if "multipath_id" in attachment:
             row["multipath_id"] = attachment["multipath_id"]
@@ -283,11 +281,11 @@ def test_a_disk_is_attached_by_the_host_that_the_engine_connected(
     vdsm.rows[disk] = row
     vdsm.detach(disk)
 
-    # vdsm detaches an attachment that it does not accept, before there is a path in the row.
+    # vdsm detaches an attachment that it rejects, before the row has a path.
     attachment = vdsm.attach(disk, connection_info)
     vdsm.rows[disk] = {"connection_info": connection_info, "attachment": attachment}
     vdsm.detach(disk)
-    # vdsm crashed in the middle of attach: the row has nothing of the device.
+    # vdsm crashed during the attach: the row has no data about the device.
     vdsm.attach(disk, connection_info)
     vdsm.rows[disk] = {"vol_id": disk, "connection_info": connection_info}
     vdsm.detach(disk)
@@ -309,9 +307,7 @@ def test_a_disk_is_attached_by_the_host_that_the_engine_connected(
         ("paint", {}),
     ],
 )
-def test_the_helper_says_in_a_line_what_is_wrong(
-    tmp_path: pathlib.Path, verb: str, given: Any
-) -> None:
+def test_errors_of_the_helper_are_one_line(tmp_path: pathlib.Path, verb: str, given: Any) -> None:
     done = Vdsm(tmp_path).run(verb, given)
     assert (done.returncode, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 1

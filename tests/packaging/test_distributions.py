@@ -1,4 +1,4 @@
-"""The two distributions: which files are in which, and a host that has only cinderlib-node."""
+"""The files of the two distributions, and a host with only cinderlib-node."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 NODE = ROOT / "packages" / "node"
 SOURCE = ROOT / "src" / "cinderlib"
 
-#: What a host that only attaches may have at most, the tools that install it included.
+#: Limits for a host that only attaches, including the tools that install the packages.
 MOST_PACKAGES, MOST_MIB = 60, 110
 
 
@@ -86,7 +86,7 @@ def _cinderlib(folder: pathlib.Path, *arguments: str) -> subprocess.CompletedPro
     return _python(folder, "from cinderlib.cli.main import main; main()", *arguments)
 
 
-def test_a_node_attaches_and_detaches_without_the_rest(node_only: pathlib.Path) -> None:
+def test_a_node_attaches_and_detaches_with_only_its_distribution(node_only: pathlib.Path) -> None:
     file = node_only / "volume"
     with file.open("wb") as volume:
         volume.truncate(2**20)
@@ -114,14 +114,16 @@ def test_a_node_attaches_and_detaches_without_the_rest(node_only: pathlib.Path) 
     "verb",
     ["volume list", "snapshot create x y", "driver list", "recover", "store upgrade", "demo"],
 )
-def test_what_manages_storage_says_what_to_install(node_only: pathlib.Path, verb: str) -> None:
+def test_commands_for_storage_name_the_package_to_install(
+    node_only: pathlib.Path, verb: str
+) -> None:
     done = _cinderlib(node_only, *verb.split())
     assert done.returncode == 5, done.stderr
     assert re.search(r"has only cinderlib-node.*Install cinderlib \d", done.stderr), done.stderr
     assert not _cinderlib(node_only, *verb.split(), "--help").returncode
 
 
-def test_names_of_the_rest_say_what_to_install(node_only: pathlib.Path) -> None:
+def test_names_for_storage_name_the_package_to_install(node_only: pathlib.Path) -> None:
     program = """
 import cinderlib as cl
 cl.Node(), cl.get_connector_properties, cl.Attachment, cl.Progress, dir(cl)
@@ -165,7 +167,7 @@ def test_a_node_is_small(tmp_path: pathlib.Path) -> None:
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, zipfile.ZipFile]:
-    """The wheels, by the names of their distributions, as they are built of a source tree."""
+    """The wheels that are built from a source tree, by the names of their distributions."""
     folder = tmp_path_factory.mktemp("wheels")
     for project in (NODE, ROOT):
         _pip(pathlib.Path(sys.executable), "wheel", "--no-deps", "--wheel-dir", folder, project)
@@ -179,7 +181,7 @@ def _metadata(wheel: zipfile.ZipFile) -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_what_the_wheels_have(wheels: dict[str, zipfile.ZipFile]) -> None:
+def test_files_in_the_wheels(wheels: dict[str, zipfile.ZipFile]) -> None:
     modules = {
         name: {each for each in wheel.namelist() if each.startswith("cinderlib/")}
         for name, wheel in wheels.items()
@@ -200,7 +202,7 @@ def test_what_the_wheels_have(wheels: dict[str, zipfile.ZipFile]) -> None:
         "share/man/man1/cinderlib.1",
         "share/zsh/site-functions/_cinderlib",
     }
-    # A clone needs no package index for what it has itself.
+    # In a clone, cinderlib-node is installed from the clone instead of a package index.
     (node,) = re.findall(r"Requires-Dist: cinderlib-node @ (.*)", _metadata(wheels["cinderlib"]))
     assert node.startswith("file://")
     for wheel in wheels.values():

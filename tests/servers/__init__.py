@@ -1,4 +1,4 @@
-"""Real servers for the tests: started when a test first asks for one, gone when the tests end."""
+"""Real servers for the tests. Each starts when a test first needs it, and stops with the tests."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ PR_SET_PDEATHSIG = 1
 
 
 def find(name: str, package: str, *, pattern: str | None = None, probe: bool = True) -> str:
-    """The path of a command that works, or a skip that says what to install.
+    """Find a command that works, or skip the test with a hint to install it.
 
-    :param pattern: where the distribution keeps it, as a glob below ``/``.
-    :param probe: whether to see that it tells its version: what is in the PATH can be anything.
+    :param pattern: the distribution's path of the command, as a glob below ``/``.
+    :param probe: whether to run it with ``--version``, as any file can be in the PATH.
     """
     candidates = sorted(map(str, pathlib.Path("/").glob(pattern)), reverse=True) if pattern else []
     path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])
@@ -41,7 +41,7 @@ def find(name: str, package: str, *, pattern: str | None = None, probe: bool = T
 
 @contextlib.contextmanager
 def folder(user: str | None) -> Iterator[pathlib.Path]:
-    """A private folder with a short path, since the names of sockets must be short."""
+    """A private folder with a short path, as required for sockets."""
     path = pathlib.Path(tempfile.mkdtemp(prefix="cl-", dir="/tmp"))
     try:
         if user:
@@ -52,9 +52,9 @@ def folder(user: str | None) -> Iterator[pathlib.Path]:
 
 
 def unprivileged() -> str | None:
-    """Who the server shall be: database servers refuse to be root.
+    """The user for a server, because database servers refuse to run as root.
 
-    Their packages' own users are not always there: ``mariadb-server-core`` makes none.
+    The packages' own users may not exist: ``mariadb-server-core`` does not create any.
     """
     return "nobody" if os.geteuid() == 0 else None
 
@@ -64,7 +64,7 @@ def _dies_with_us() -> None:
 
 
 class Process:
-    """A server that can be stopped, killed and started again on the same data."""
+    """A server that can be stopped, killed and restarted with the same data."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Process:
 
     def start(self, timeout: float = 40) -> None:
         with self._log.open("ab") as log:
-            # preexec_fn is called after the change of user, which would undo what it does.
+            # preexec_fn runs after the change of user, which would reset the setting.
             self._process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,

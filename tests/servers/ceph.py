@@ -1,7 +1,7 @@
-"""A Ceph cluster of one monitor, one manager and one OSD, for as long as a test run needs it.
+"""A Ceph cluster with one monitor, one manager and one OSD, for a test run.
 
-It runs in the foreground as children of this process, on free ports of the loopback interface and
-in a folder of its own, and needs neither root nor the kernel's Ceph modules.
+Its daemons are children of this process and use free ports of the loopback interface and a
+temporary folder. It needs neither root nor the kernel's Ceph modules.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ cluster addr = 127.0.0.1
 
 
 def missing() -> str | None:
-    """What this machine lacks for a cluster, and how to get it."""
+    """The requirements of a cluster that this machine lacks, and how to install them."""
     packages = {package for command, package in _COMMANDS.items() if not shutil.which(command)}
     if packages:
         return f"no Ceph servers here: apt-get install {' '.join(sorted(packages))}"
@@ -92,8 +92,8 @@ def missing() -> str | None:
 class Cluster:
     """A running cluster.
 
-    :ivar configuration: path of its ceph.conf.
-    :ivar keyring: path of the key of the user :data:`USER`, who can do what volumes need.
+    :ivar configuration: the path of ceph.conf.
+    :ivar keyring: the path of the key of the user :data:`USER`, with the capabilities for volumes.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -104,7 +104,7 @@ class Cluster:
         self._daemons: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
-        """Start it, and wait until volumes can be made in its pool."""
+        """Start it, and wait until its pool accepts volumes."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -130,7 +130,7 @@ class Cluster:
             self._wait_for_placement(cluster)
 
     def stop(self) -> None:
-        """Stop it. Nothing in it is kept, so nothing needs to be written."""
+        """Kill its daemons, because the data is not needed again."""
         for daemon in self._daemons:
             daemon.kill()
         for daemon in self._daemons:
@@ -138,7 +138,7 @@ class Cluster:
 
     @contextlib.contextmanager
     def connected(self) -> Iterator[Any]:
-        """A connection of the administrator."""
+        """A connection with the administrator's key."""
         import rados
 
         cluster = rados.Rados(conffile=str(self.configuration), name="client.admin")
@@ -149,7 +149,7 @@ class Cluster:
             cluster.shutdown()
 
     def images(self) -> list[str]:
-        """The names of all images in the pool, those in the trash too."""
+        """The names of all images in the pool, including the trash."""
         import rbd
 
         with self.connected() as cluster, cluster.open_ioctx(POOL) as pool:
@@ -221,7 +221,7 @@ class Cluster:
 
 @contextlib.contextmanager
 def run() -> Iterator[Cluster]:
-    """A cluster for the block, and nothing of it afterwards."""
+    """A cluster that is removed at the end of the block."""
     if reason := missing():
         pytest.skip(reason)
     with servers.folder(None) as folder:

@@ -1,4 +1,4 @@
-"""A MariaDB server on a socket in a folder of its own."""
+"""A MariaDB server that listens on a socket in a temporary folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import servers
 
-PASSWORD = "pass/word@1"  # to be escaped in a URL
+PASSWORD = "pass/word@1"  # must be escaped in a URL
 
 
 class MariaDB:
@@ -24,12 +24,12 @@ class MariaDB:
         self.start, self.stop, self.restart = process.start, process.stop, process.restart
 
     def database(self, password: str = PASSWORD) -> str:
-        """The URL of a new database, whose owner has that password."""
+        """Create a database whose owner has the password. Returns its URL."""
         name = f"test{next(self._numbers)}"
         owner = "tester" if password == PASSWORD else name
         with contextlib.closing(_connect(self._root)) as connection:
             cursor = connection.cursor()
-            # Not the character set that we want, to see that the tables choose their own.
+            # Another character set than required, to check that the tables choose their own.
             cursor.execute(f"CREATE DATABASE {name} CHARACTER SET latin1")
             cursor.execute(
                 f"GRANT ALL ON {name}.* TO {owner}@localhost IDENTIFIED BY %s", (password,)
@@ -78,7 +78,7 @@ def run() -> Iterator[MariaDB]:
                 return False
             return True
 
-        # An orderly shutdown takes seconds, and a server that is killed is the harder test.
+        # A regular shutdown takes seconds, and a killed server is the harder test.
         process = servers.Process(command, user, root / "log", ready, signal.SIGKILL)
         try:
             process.start()

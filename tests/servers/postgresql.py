@@ -1,4 +1,4 @@
-"""A PostgreSQL server on a socket in a folder of its own."""
+"""A PostgreSQL server that listens on a socket in a temporary folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import servers
 
-PASSWORD = "pass/word@1"  # to be escaped in a URL
+PASSWORD = "pass/word@1"  # must be escaped in a URL
 PORT = 5432
 
 
@@ -25,7 +25,7 @@ class PostgreSQL:
         self.start, self.stop, self.restart = process.start, process.stop, process.restart
 
     def database(self, password: str = PASSWORD) -> str:
-        """The URL of a new database, whose owner has that password."""
+        """Create a database whose owner has the password. Returns its URL."""
         name = f"test{next(self._numbers)}"
         owner = "tester" if password == PASSWORD else name
         with contextlib.closing(_connect(self._root)) as connection:
@@ -48,7 +48,7 @@ def _connect(root: pathlib.Path):
 
 @contextlib.contextmanager
 def run(*, durable: bool = False) -> Iterator[PostgreSQL]:
-    """:param durable: whether a commit waits for the disk, as it does in use."""
+    """:param durable: whether a commit waits for the disk, as in production."""
     glob = "usr/lib/postgresql/*/bin/"
     postgres = servers.find("postgres", "postgresql", pattern=glob + "postgres")
     initdb = servers.find("initdb", "postgresql", pattern=glob + "initdb")

@@ -1,4 +1,4 @@
-"""Services of the tests."""
+"""Fixtures with running services."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.running import Service
 
 @pytest.fixture
 def folder() -> Iterator[pathlib.Path]:
-    """A folder with a short path, as a socket needs, that other users can look into."""
+    """A folder with a short path, as required for sockets, that other users can read."""
     with tempfile.TemporaryDirectory(prefix="cl-") as name:
         path = pathlib.Path(name)
         path.chmod(0o755)

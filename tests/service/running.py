@@ -1,4 +1,4 @@
-"""A service in a process of its own, started as a person would."""
+"""A service in a separate process, started with the command."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class _Connection(http.client.HTTPConnection):
 
 
 class Service:
-    """``cinderlib serve`` on a folder of its own.
+    """``cinderlib serve`` with its files in a folder.
 
-    :param folder: short enough for the path of a socket.
-    :param service: further lines of ``[service]``.
-    :param backends: the backends' tables; by default one of the driver ``file``.
+    :param folder: its path must be short enough for a socket.
+    :param service: additional lines for ``[service]``.
+    :param backends: the backends' tables; by default a backend with the driver ``file``.
     """
 
     def __init__(self, folder: pathlib.Path, *, service: str = "", backends: str = "") -> None:
@@ -64,9 +64,9 @@ class Service:
         return f"unix://{self.socket}"
 
     def start(self, *arguments: str, program: Sequence[str] = (), **options: Any) -> Service:
-        """Start it, and wait until it says that it is ready.
+        """Start it, and wait until it reports that it is ready.
 
-        :param program: runs the command line that stands behind it.
+        :param program: a program that runs the command line after it.
         """
         with (
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified,
@@ -87,7 +87,7 @@ class Service:
         return self
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """End it; gives its exit code."""
+        """Send it a signal and wait. Returns its exit code."""
         assert self.process is not None
         self.process.send_signal(number)
         return self.process.wait(120)
@@ -101,7 +101,7 @@ class Service:
             self.process.wait()
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
-        """Send a request; gives the status and what the JSON of the answer says."""
+        """Send a request. Returns the status and the JSON of the answer."""
         connection = _Connection(str(self.socket))
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         sent = body if isinstance(body, bytes | None) else json.dumps(body).encode()
@@ -113,7 +113,7 @@ class Service:
         return answer.status, json.loads(text) if is_json else text
 
     def lines(self, method: str, path: str, body: Any = None) -> Iterator[dict[str, Any]]:
-        """Send a request; gives the lines of its answer as they come."""
+        """Send a request. Yields the lines of the answer when they arrive."""
         connection = _Connection(str(self.socket))
         headers = {"Accept": "application/x-ndjson"}
         connection.request(method, path, json.dumps(body or {}).encode(), headers)
@@ -124,7 +124,7 @@ class Service:
     def command(
         self, *arguments: str, environment: Mapping[str, str] | None = None, **options: Any
     ) -> subprocess.CompletedProcess[str]:
-        """Run the command, which uses the service."""
+        """Run the command with the service's configuration."""
         options = {"capture_output": True, "text": True, "check": False, **options}
         return subprocess.run(
             [*COMMAND, *arguments], env={**self.environment, **(environment or {})}, **options

@@ -1,4 +1,4 @@
-"""cinderlib.connect(): the library's objects through the service."""
+"""cinderlib.connect(): the library's objects, with a service."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.running import Service
 import cinderlib as cl
 
 
-def test_a_volume_s_life(service: Service) -> None:
+def test_lifecycle_of_a_volume(service: Service) -> None:
     with cl.connect(service.url) as controller:
         files = controller.backend("files")
         volume = files.create_volume(1, name="life", metadata={"a": "b"})
@@ -40,7 +40,7 @@ def test_a_volume_s_life(service: Service) -> None:
             controller.volume(volume.id)
 
 
-def test_an_id_that_is_there_with_other_properties(service: Service) -> None:
+def test_an_existing_id_with_other_properties(service: Service) -> None:
     with cl.connect(service.url) as controller:
         volume = controller.backend("files").create_volume(1)
         again = controller.backend("files").create_volume(1, id=volume.id)
@@ -84,12 +84,12 @@ def test_a_node_registers_itself(service: Service) -> None:
 @pytest.mark.parametrize(
     "url", ["", "http://localhost", "unix://", "unix:relative", "https://", "/run/x.sock"]
 )
-def test_what_is_no_url_of_a_service(url: str) -> None:
+def test_invalid_service_urls(url: str) -> None:
     with pytest.raises(cl.errors.InvalidInput, match="URL of a service"):
         cl.connect(url)
 
 
-def test_a_service_that_is_not_there(folder: pathlib.Path) -> None:
+def test_a_service_that_is_not_running(folder: pathlib.Path) -> None:
     with pytest.raises(cl.errors.ServiceUnavailable, match="cannot be reached"):
         cl.connect(f"unix://{folder}/none.sock")
 

@@ -1,4 +1,4 @@
-"""The service as any HTTP client sees it."""
+"""The service from the view of an HTTP client."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from service.running import Service
 
 
-def test_a_volume_s_life(service: Service) -> None:
+def test_lifecycle_of_a_volume(service: Service) -> None:
     status, volume = service.ask("POST", "/v1/volumes", {"backend": "files", "size": 1.5})
     assert (status, volume["status"], volume["size"]) == (200, "available", 2)
     assert volume["changed"] is True
@@ -74,7 +74,7 @@ def test_lists_are_filtered_and_paged(service: Service) -> None:
         ("GET", "/v1/operations/none", None, 404, "none"),
     ],
 )
-def test_what_is_wrong_is_said(
+def test_invalid_requests_get_an_explanation(
     service: Service, method: str, path: str, body: Any, status: int, says: str
 ) -> None:
     before = service.ask("GET", "/v1/volumes")
@@ -84,7 +84,7 @@ def test_what_is_wrong_is_said(
     assert service.ask("GET", "/v1/volumes") == before
 
 
-def test_a_client_may_leave_and_come_back(service: Service) -> None:
+def test_a_client_may_disconnect_and_reconnect(service: Service) -> None:
     lines = service.lines("POST", "/v1/volumes", {"backend": "files", "size": 1})
     operation = next(lines)["operation"]
     lines.close()
@@ -93,7 +93,7 @@ def test_a_client_may_leave_and_come_back(service: Service) -> None:
     assert service.ask("GET", f"/v1/operations/{operation}")[1]["state"] == "done"
 
 
-def test_a_request_that_is_sent_twice_is_done_once(service: Service) -> None:
+def test_a_repeated_request_has_no_further_effect(service: Service) -> None:
     id = str(uuid.uuid4())
     body = {"backend": "files", "size": 1}
     first = service.ask("POST", "/v1/volumes", body, Operation_Id=id)
@@ -102,7 +102,7 @@ def test_a_request_that_is_sent_twice_is_done_once(service: Service) -> None:
     assert (status, error["error"]["code"]) == (400, "INVALID_ARGUMENT")
 
 
-def test_bad_http_ends_one_connection_alone(service: Service) -> None:
+def test_invalid_http_closes_only_its_connection(service: Service) -> None:
     for sent in (
         b"\x00" * 1000,
         b"GET / HTTP/9.9\r\n\r\n",
@@ -124,14 +124,14 @@ def test_bad_http_ends_one_connection_alone(service: Service) -> None:
         assert service.ask("GET", "/health")[0] == 200
 
 
-def test_idle_connections_do_not_keep_others_out(service: Service) -> None:
+def test_idle_connections_do_not_block_others(service: Service) -> None:
     opened = []
     try:
         for number in range(1000):
             connection = socket.socket(socket.AF_UNIX)
             connection.connect(str(service.socket))
             if number % 2:
-                connection.sendall(b"GET /v1/volumes HTTP/1.1\r\nhost:")  # and never the rest
+                connection.sendall(b"GET /v1/volumes HTTP/1.1\r\nhost:")  # an incomplete request
             opened.append(connection)
         assert service.ask("GET", "/health")[0] == 200
         assert service.ask("POST", "/v1/volumes", {"backend": "files", "size": 1})[0] == 200
@@ -161,7 +161,7 @@ def test_metrics_and_the_openapi_document(service: Service) -> None:
     assert "Create a volume" in create["summary"]
 
 
-def test_readiness_says_which_backends_are_loaded(service: Service) -> None:
+def test_readiness_reports_the_loaded_backends(service: Service) -> None:
     service.ask("GET", "/v1/backends/files/stats")
     status, ready = service.ask("GET", "/ready")
     assert (status, ready["status"]) == (200, "ready")
@@ -170,7 +170,7 @@ def test_readiness_says_which_backends_are_loaded(service: Service) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
-def test_another_user_is_kept_out_by_the_socket_s_mode(service: Service) -> None:
+def test_the_mode_of_the_socket_excludes_other_users(service: Service) -> None:
     denied = service.command("volume", "list", user=65534, group=65534, extra_groups=[])
     assert denied.returncode != 0 or "files" not in denied.stdout
     child = os.fork()
@@ -185,7 +185,7 @@ def test_another_user_is_kept_out_by_the_socket_s_mode(service: Service) -> None
     assert os.waitpid(child, 0)[1] == 0
 
 
-def test_nothing_secret_is_shown(service: Service) -> None:
+def test_no_secret_is_shown(service: Service) -> None:
     _, volume = service.ask("POST", "/v1/volumes", {"backend": "files", "size": 1})
     connector = {"host": "node1", "initiator": "iqn.2026-11.org.example:node1", "ip": "192.0.2.1"}
     service.ask("POST", f"/v1/volumes/{volume['id']}/connect", {"connector": connector})

@@ -1,4 +1,4 @@
-"""How the service starts, stops, reloads and survives."""
+"""Start, stop, reload and crash of the service."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.running import COMMAND, Service
 
 import cinderlib as cl
 
-# Each starts services of its own.
+# Each test starts its own services.
 pytestmark = pytest.mark.slow
 
 SLOW = """
@@ -26,19 +26,19 @@ file_root = "{folder}/volumes"
 
 @pytest.fixture
 def slow(folder: pathlib.Path) -> Service:
-    """A service whose backend waits in each create until the test opens its gate."""
+    """A service whose backend waits in each create for a gate file."""
     made = Service(folder, backends=SLOW.format(folder=folder))
     made.environment["GATE"] = str(folder / "gate")
     return made
 
 
 def _until(path: pathlib.Path) -> None:
-    """Wait for a file that another process makes."""
+    """Wait for a file that another process creates."""
     while not path.exists():
         threading.Event().wait(0.02)
 
 
-def test_a_stop_waits_for_what_runs(slow: Service, folder: pathlib.Path) -> None:
+def test_a_stop_waits_for_running_operations(slow: Service, folder: pathlib.Path) -> None:
     with slow.start():
         answers = []
         body = {"backend": "files", "size": 1}
@@ -57,7 +57,7 @@ def test_a_stop_waits_for_what_runs(slow: Service, folder: pathlib.Path) -> None
         assert not slow.socket.exists()
 
 
-def test_what_does_not_end_in_time_is_settled_by_the_next(
+def test_unfinished_operations_are_settled_by_the_next_service(
     slow: Service, folder: pathlib.Path
 ) -> None:
     slow.configure("stop_timeout = 1", SLOW.format(folder=folder))
@@ -81,7 +81,7 @@ def test_a_killed_service_is_replaced(folder: pathlib.Path) -> None:
             assert first.ask("GET", "/health")[0] == 200
 
 
-def test_there_is_one_service_on_a_socket(folder: pathlib.Path) -> None:
+def test_only_one_service_uses_a_socket(folder: pathlib.Path) -> None:
     with Service(folder).start() as running:
         second = subprocess.run(
             [*COMMAND, "serve"],
@@ -96,7 +96,7 @@ def test_there_is_one_service_on_a_socket(folder: pathlib.Path) -> None:
         assert running.command("backend", "stats").returncode == 0
 
 
-def test_a_reload_takes_over_the_configuration(folder: pathlib.Path) -> None:
+def test_a_reload_applies_the_configuration(folder: pathlib.Path) -> None:
     with Service(folder).start() as running:
         assert running.ask("GET", "/v1/backends/more/stats")[0] == 409
         running.configure(
@@ -111,7 +111,7 @@ def test_a_reload_takes_over_the_configuration(folder: pathlib.Path) -> None:
         assert running.ask("POST", "/v1/volumes", {"backend": "more", "size": 1})[0] == 200
 
 
-def test_a_wrong_configuration_is_not_taken_over(folder: pathlib.Path) -> None:
+def test_a_reload_rejects_an_invalid_configuration(folder: pathlib.Path) -> None:
     with Service(folder).start() as running:
         good = running.config.read_text()
         running.config.write_text(good + "\n[backends.bad\n")
@@ -128,7 +128,7 @@ def test_an_idle_service_ends(folder: pathlib.Path) -> None:
         assert running.process.wait(60) == 0
 
 
-#: Does what systemd does before it starts a service: names it in LISTEN_PID and becomes it.
+#: Starts a service like systemd: sets LISTEN_PID to its own process ID and executes the service.
 AS_SYSTEMD = (
     sys.executable,
     "-c",
@@ -147,4 +147,4 @@ def test_systemd_may_open_the_socket(folder: pathlib.Path) -> None:
         with made.start(program=program, pass_fds=(listener.fileno(),)):
             assert made.ask("GET", "/health")[0] == 200
             assert made.stop() == 0
-        assert made.socket.exists()  # it is systemd's, which starts the next one
+        assert made.socket.exists()  # systemd owns it and will start the next service

@@ -1,4 +1,4 @@
-"""docs/service.md says what the service does."""
+"""docs/service.md describes all requests, options and roles of the service."""
 
 from __future__ import annotations
 

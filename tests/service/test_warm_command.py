@@ -1,4 +1,4 @@
-"""The command, handed over to the service: nobody can tell but by the clock."""
+"""A command that runs in the service behaves like one that runs by itself, but faster."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import threading
 import pytest
 from service.running import COMMAND, Service
 
-#: For a run without the service.
+#: To run the command without the service.
 COLD = {"CINDERLIB_SERVICE": "none"}
 
 
@@ -42,7 +42,7 @@ def test_the_same_output_and_exit_code_both_ways(service: Service) -> None:
         ), arguments
 
 
-def test_a_command_that_is_handed_over_imports_next_to_nothing(service: Service) -> None:
+def test_a_command_in_the_service_imports_few_modules(service: Service) -> None:
     program = (
         "import sys; sys.argv = ['cinderlib', 'volume', 'list']\n"
         "import os, cinderlib.launcher as launcher\n"
@@ -62,7 +62,7 @@ def test_a_command_that_is_handed_over_imports_next_to_nothing(service: Service)
     assert done.stderr.splitlines()[-1] == "0 []"
 
 
-def test_standard_input_and_the_folder_are_the_client_s(
+def test_standard_input_and_the_working_directory_of_the_client_are_used(
     service: Service, tmp_path: pathlib.Path
 ) -> None:
     service.command("volume", "create", "mapped", "1GiB")
@@ -78,7 +78,9 @@ def test_standard_input_and_the_folder_are_the_client_s(
         assert "No such file" not in done.stderr
 
 
-def test_another_configuration_is_not_the_service_s(service: Service, folder: pathlib.Path) -> None:
+def test_a_command_with_another_configuration_does_not_use_the_service(
+    service: Service, folder: pathlib.Path
+) -> None:
     other = Service(folder)
     environment = {**service.environment, "CINDERLIB_CONFIG": str(other.config)}
     done = service.command("volume", "create", "elsewhere", "1GiB", environment=environment)
@@ -150,7 +152,7 @@ def test_ctrl_c_reaches_the_command(folder: pathlib.Path) -> None:
         assert process.returncode == 130
         assert "Interrupted" in stderr
         (folder / "gate").touch()
-        # The service goes on with what it was asked to do.
+        # The service continues the operation.
         (call,) = slow.ask("GET", "/v1/operations")[1]
         status, volume = slow.ask("GET", f"/v1/operations/{call['id']}?wait=true")
         assert (status, volume["status"]) == (200, "available")

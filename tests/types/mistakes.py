@@ -1,4 +1,4 @@
-"""Every line that ends in ``# wrong`` has one mistake, which a type checker has to find."""
+"""Every line that ends in ``# wrong`` has a mistake that type checkers must find."""
 
 from __future__ import annotations
 

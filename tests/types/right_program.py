@@ -1,4 +1,4 @@
-"""Uses the whole documented API as it is meant to be used. It is only read by type checkers."""
+"""Uses the whole documented API correctly. Only type checkers read it."""
 
 from __future__ import annotations
 

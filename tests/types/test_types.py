@@ -1,4 +1,4 @@
-"""What type checkers say of programs that use the library."""
+"""Type checks of programs that use the library."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HERE = pathlib.Path(__file__).parent
 PROGRAMS = pathlib.Path(sys.executable).parent
 RIGHT, MISTAKES = "right_program.py", "mistakes.py"
 
-#: The lines of a file that have errors, and the messages.
+#: The lines of a file with errors, and the messages.
 Errors = Mapping[int, str]
 
 
@@ -54,7 +54,7 @@ def _pyright(folder: pathlib.Path) -> Iterator[tuple[str, int, str]]:
 def errors(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Errors]:
-    """What a type checker finds in each of the two programs."""
+    """The errors that a type checker finds in each of the two programs."""
     folder = tmp_path_factory.mktemp("programs")
     for name in (RIGHT, MISTAKES):
         shutil.copy(HERE / name, folder)
@@ -80,7 +80,7 @@ def test_every_mistake_is_found(errors: Callable[[str], Errors]) -> None:
     assert found.keys() == wrong, found
 
 
-#: Public to other modules of the library, and not part of the reference.
+#: Used by other modules of the library, but not part of the reference.
 INTERNAL = {
     "Controller": {
         "document_options", "journal", "loaded", "local_connector", "local_host", "name_in_storage",
@@ -107,7 +107,7 @@ def test_the_right_program_uses_the_whole_public_api() -> None:
     assert not unused, "\n".join(unused)
 
 
-def test_nothing_public_is_any() -> None:
+def test_no_public_type_is_any() -> None:
     unknown = []
     for name in cl.__all__:
         public = getattr(cl, name)

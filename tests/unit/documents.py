@@ -1,4 +1,4 @@
-"""Records of every valid shape, for the tests of documents."""
+"""Generates all kinds of valid records for the tests of documents."""
 
 import datetime
 import pathlib

@@ -1,6 +1,6 @@
-"""A program that uses cinderlib, and says as JSON what of its own process is different afterwards.
+"""A program that uses cinderlib, and prints the changes to the process as JSON.
 
-``host_program.py FOLDER``; run by test_host_process.py in a process of its own.
+usage: ``host_program.py FOLDER``; test_host_process.py runs it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _signals() -> dict[str, str]:
 
 
 def _functions() -> dict[str, str]:
-    """What monkey patching replaces, by identity."""
+    """Functions that monkey patching could replace, by identity."""
     return {
         f"{getattr(owner, '__name__', owner)}.{name}": hex(id(getattr(owner, name)))
         for owner, names in (
@@ -98,7 +98,7 @@ def _open_files() -> list[str]:
     for each in pathlib.Path("/proc/self/fd").iterdir():
         try:
             found.append(f"{each.name} {os.readlink(each)}")
-        except FileNotFoundError:  # the one that this very listing had open
+        except FileNotFoundError:  # the folder itself, which was open for this listing
             continue
     return sorted(found)
 

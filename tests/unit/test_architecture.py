@@ -1,4 +1,4 @@
-"""The rules between the rooms, read off the source and off a fresh process."""
+"""The rules for imports between packages, checked in the source and in a new process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MODULES = {
     for path in sorted((SOURCE / "cinderlib").rglob("*.py"))
 }
 
-#: Who may import what: package -> rooms.
+#: External package -> the packages (rooms) of this project that may import it.
 ALLOWED = {
     "cinder": ("cinderlib.drivers",),
     "os_brick": ("cinderlib.node",),
@@ -42,7 +42,7 @@ class Import:
     importer: str
     imported: str
     line: int
-    when_loaded: bool  # at module level, so that loading the one loads the other
+    when_loaded: bool  # an import at module level
 
     def __str__(self) -> str:
         return f"{self.importer}:{self.line} imports {self.imported}"
@@ -92,19 +92,19 @@ def _all_imports() -> list[Import]:
 
 
 def _room(module: str) -> str:
-    """What stands directly below ``cinderlib``: a package or a module of one file."""
+    """The package or module directly below ``cinderlib`` that contains a module."""
     parts = module.split(".")
     return parts[1] if len(parts) > 1 and f"cinderlib.{parts[1]}" in MODULES else "cinderlib"
 
 
 def _module(imported: str) -> str:
-    """The module that a dotted name is, or is a name of."""
+    """The module of a dotted name."""
     while imported not in MODULES:
         imported = imported.rpartition(".")[0]
     return imported
 
 
-def test_the_scan_sees_every_way_to_import() -> None:
+def test_the_scan_finds_every_kind_of_import() -> None:
     tree = ast.parse(
         "import cinder.objects as o\n"
         "from . import base\n"
@@ -127,7 +127,7 @@ def test_the_scan_sees_every_way_to_import() -> None:
 
 
 @pytest.mark.parametrize("package", ALLOWED)
-def test_only_its_room_imports_a_heavy_package(package: str) -> None:
+def test_a_heavy_package_is_imported_only_by_its_package(package: str) -> None:
     rooms = ALLOWED[package]
     strays = [
         str(i)
@@ -141,7 +141,8 @@ def test_only_its_room_imports_a_heavy_package(package: str) -> None:
 
 
 def _edges(name: Callable[[str], str]) -> dict[tuple[str, str], Import]:
-    """The imports between what ``name`` makes of modules, also those for types and in functions."""
+    """The imports between modules, grouped by ``name``, including those for types and in
+    functions."""
     edges: dict[tuple[str, str], Import] = {}
     for found in _all_imports():
         if found.imported.split(".")[0] == "cinderlib":
@@ -163,15 +164,16 @@ def _refuse_circles(edges: dict[tuple[str, str], Import]) -> None:
         pytest.fail("these need each other:\n  " + "\n  ".join(steps))
 
 
-def test_no_circle_between_rooms() -> None:
+def test_no_import_cycles_between_packages() -> None:
     _refuse_circles(_edges(_room))
 
 
 @pytest.mark.parametrize(
     "room", sorted({_room(module) for module in MODULES} - {"cinderlib", "objects"})
 )
-def test_no_circle_inside_a_room(room: str) -> None:
-    """Only what users hold may know each other: a volume has connections, and they a volume."""
+def test_no_import_cycles_inside_a_package(room: str) -> None:
+    """Only in objects/ may classes refer to each other: volumes have connections, and vice
+    versa."""
     inside = {
         edge: found
         for edge, found in _edges(_module).items()
@@ -180,7 +182,7 @@ def test_no_circle_inside_a_room(room: str) -> None:
     _refuse_circles(inside)
 
 
-def test_a_room_uses_nothing_private_of_another() -> None:
+def test_a_package_uses_no_private_names_of_another() -> None:
     private: dict[str, set[str]] = {}
     trees = {module: ast.parse(path.read_text()) for module, path in MODULES.items()}
     for module, tree in trees.items():
@@ -195,8 +197,8 @@ def test_a_room_uses_nothing_private_of_another() -> None:
     assert not strays
 
 
-#: Private names of other projects' objects, which happen to be names of ours too.
-FOREIGN = {"_type"}  # of a field of oslo.versionedobjects
+#: Private names of other projects that this project uses too.
+FOREIGN = {"_type"}  # a field of oslo.versionedobjects
 
 
 def _is_private(name: str) -> bool:
@@ -227,7 +229,7 @@ def _private_uses(tree: ast.AST) -> Iterator[tuple[str, int]]:
                     yield alias.name, node.lineno
 
 
-def test_importing_the_library_loads_nothing_heavy() -> None:
+def test_importing_the_library_loads_no_heavy_package() -> None:
     program = "import cinderlib, sys; print(*sys.modules, sep='\\n')"
     loaded = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
@@ -238,7 +240,7 @@ def test_importing_the_library_loads_nothing_heavy() -> None:
     assert not [name for name in loaded if heavy.match(name)]
 
 
-def test_every_public_name_is_there_and_says_what_it_does() -> None:
+def test_every_public_name_exists_and_has_a_docstring() -> None:
     silent = []
     for name in cinderlib.__all__:
         public = getattr(cinderlib, name)
@@ -271,7 +273,7 @@ def _project_files() -> list[pathlib.Path]:
     return [ROOT / name for name in listed.stdout.decode().split("\0") if name]
 
 
-def test_nothing_in_the_tree_names_a_place_of_one_machine() -> None:
+def test_no_file_contains_a_path_of_a_particular_machine() -> None:
     root = re.escape(str(ROOT)) + r"(?![\w-])"
     places = [root, "/" + r"root/\.", "/" + r"home/\w", "index" + "-url", "find" + "-links"]
     pattern = re.compile("|".join([*places, r"://[^\s\"'`]*/simple\b"]))

@@ -1,4 +1,4 @@
-"""The checks of a change: the part that a commit runs, the causes of failures, the time limits."""
+"""The checks of a change: the part for a commit, causes of failures, time limits."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("text", ["", "0/3", "4/3", "1", "1/0", "-1/3", "a/b", "1/2/3"])
-def test_what_is_no_part_is_refused(text: str) -> None:
+def test_invalid_parts_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a part"):
         Part.parse(text)
 
 
-def test_the_parts_together_have_every_check_once_and_take_as_long() -> None:
+def test_the_parts_have_every_check_once_and_are_balanced() -> None:
     seconds = {f"check {n}": float(n % 7 + (100 if n == 3 else 0)) for n in range(50)}
     parts = [Part(k, 4).choose(list(seconds), seconds.__getitem__) for k in range(1, 5)]
     assert sorted(check for part in parts for check in part) == sorted(seconds)
@@ -77,7 +77,7 @@ def run_pytest(project: pathlib.Path, *arguments: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_a_part_has_the_core_and_says_what_it_leaves_out(project: pathlib.Path) -> None:
+def test_a_part_has_the_core_and_lists_the_omitted_tests(project: pathlib.Path) -> None:
     passed: list[str] = []
     for number, processes in ((1, "0"), (2, "2")):
         printed = run_pytest(project, f"--part={number}/2", "-n", processes)
@@ -98,18 +98,18 @@ def test_durations_are_recorded_and_balance_the_parts(project: pathlib.Path) -> 
     recorded.write_text(json.dumps({long: 60.0, gone: 60.0}))
     assert "1 passed, 3 deselected" in run_pytest(project, "--part=1/2")
     assert "3 passed, 1 deselected" in run_pytest(project, "--part=2/2")
-    # A short test needs no record, and neither does a test that no longer exists.
+    # Short tests and deleted tests need no record.
     assert "4 passed" in run_pytest(project, "--record-seconds")
     assert json.loads(recorded.read_text()) == {}
 
 
-def test_without_a_part_all_is_run(project: pathlib.Path) -> None:
+def test_all_tests_run_without_a_part(project: pathlib.Path) -> None:
     printed = run_pytest(project)
     assert "7 passed" in printed
     assert "not in this part" not in printed
 
 
-def test_when_time_is_short_the_core_is_run_and_the_rest_is_skipped_with_the_reason(
+def test_if_time_is_short_only_the_core_runs_and_the_rest_is_skipped(
     project: pathlib.Path,
 ) -> None:
     junit = project / "junit.xml"
@@ -122,10 +122,10 @@ def test_when_time_is_short_the_core_is_run_and_the_rest_is_skipped_with_the_rea
     assert failures == []
 
 
-# --- what is listed and run ----------------------------------------------------------------------
+# --- steps ---------------------------------------------------------------------------------------
 
 
-def test_what_a_commit_would_run_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_checks_of_a_commit_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert checks.main(["--list", "HEAD"]) == 0
     head = steps.commit()
     assert head is not None
@@ -147,7 +147,7 @@ def test_every_step_is_a_target_of_the_makefile() -> None:
         assert f"\n{step.target}: " in makefile
 
 
-def test_without_git_it_runs_part_1_and_says_so(
+def test_without_git_part_1_runs_with_a_message(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path
 ) -> None:
     monkeypatch.setattr(steps, "ROOT", tmp_path)
@@ -176,7 +176,7 @@ def run_steps(*targets: str, minutes: float = 1) -> int:
     return checks.run(chosen, {t: Part(1, 1) for t in targets}, limited=True)
 
 
-def test_failures_tell_their_cause_at_the_end_and_the_last_line_counts(
+def test_causes_of_failures_and_counts_are_at_the_end(
     makefile: pathlib.Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     many = "\n".join(f"def test_{n}(): assert {n} == 'text'" for n in range(200))
@@ -250,11 +250,11 @@ def test_a_run_that_is_stopped_stops_its_steps(makefile: pathlib.Path) -> None:
     run.terminate()
     assert run.wait(60) == 143
     run.stdout.close()
-    # An orphan disappears when init has reaped it.
+    # An orphan disappears after init reaps it.
     assert block.wait(lambda: not pathlib.Path(f"/proc/{pid}").exists(), timeout=20)
 
 
-def test_what_passes_counts_and_exits_with_0(
+def test_passing_steps_are_counted_and_exit_with_0(
     makefile: pathlib.Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (makefile.parent / "test_good.py").write_text("def test_good(): pass\n")

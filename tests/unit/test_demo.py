@@ -1,4 +1,4 @@
-"""``make demo`` does what it says, whoever runs it, and leaves nothing when it is stopped."""
+"""``make demo`` works for root and other users, and cleans up when it is interrupted."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from cinderlib.demo import filesystem
 from cinderlib.node import loop
 
 DEMO = [sys.executable, "-m", "cinderlib.demo"]
-# Somebody else, who may read all files, because the environment of the tests may be in a private
-# folder.
+# Another user, who may read all files, because the tests' environment may be in a private folder.
 AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 AS_NOBODY += ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
 
@@ -43,7 +42,7 @@ def _run(command: list[str], environment: dict[str, str]) -> str:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("the first data") == 2
     assert "no loop device, file or row" in done.stdout
-    assert "\033" not in done.stdout  # color is for terminals
+    assert "\033" not in done.stdout  # colours only on terminals
     steps = [line for line in done.stdout.splitlines() if "✓" in line]
     assert steps
     assert max(map(len, steps)) <= 80
@@ -79,7 +78,7 @@ def device(open_folder: pathlib.Path) -> Iterator[str]:
 
 @pytest.mark.root
 @as_root
-def test_a_filesystem_grows_once_nobody_else_uses_its_device(
+def test_a_filesystem_is_resized_once_its_device_is_free(
     device: str, open_folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = open_folder / "elsewhere"
@@ -107,7 +106,7 @@ def test_a_filesystem_grows_once_nobody_else_uses_its_device(
 
 @pytest.mark.root
 @as_root
-def test_why_a_filesystem_cannot_be_checked_is_told(device: str) -> None:
+def test_the_reason_that_a_filesystem_cannot_be_checked(device: str) -> None:
     with filesystem.opened(device), pytest.raises(filesystem.CommandError) as caught:
         filesystem.run("e2fsck", "-f", "-p", device)
     assert "is mounted" in str(caught.value)
@@ -122,7 +121,7 @@ def test_why_a_filesystem_cannot_be_checked_is_told(device: str) -> None:
         pytest.param(signal.SIGTERM, 143, id="SIGTERM", marks=pytest.mark.slow),
     ],
 )
-def test_stopped_in_the_middle_it_leaves_nothing(
+def test_an_interrupted_demo_cleans_up(
     environment: dict[str, str], number: signal.Signals, status: int
 ) -> None:
     demo = subprocess.Popen(
@@ -130,7 +129,7 @@ def test_stopped_in_the_middle_it_leaves_nothing(
         env=environment,
         stdout=subprocess.PIPE,
         text=True,
-        # Shells let what they start in the background ignore Ctrl-C, and children inherit that.
+        # Background processes of a shell ignore Ctrl-C, and children inherit that.
         preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     assert demo.stdout is not None

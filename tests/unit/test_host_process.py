@@ -1,4 +1,4 @@
-"""A program that uses the library finds its own process as it was before."""
+"""The library does not change the process of the program that uses it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
-#: What is different after all, because packages that Cinder needs do it by being imported, or
-#: Cinder by being started; docs/limitations.md lists them. Aspect -> what a change looks like.
+#: Changes that the import of packages for Cinder or the start of Cinder cause; docs/limitations.md
+#: lists them. Aspect -> pattern of a change.
 KNOWN = {
     "environment": r"EVENTLET_NO_GREENDNS: None -> yes",
     "import system": r"<six\._SixMetaPathImporter .*: None -> there",
@@ -28,7 +28,7 @@ KNOWN = {
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the program said; it is run once for all the tests below."""
+    """The program's output. It runs once for all tests below."""
     folder = tmp_path_factory.mktemp("host")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("EVENTLET_")}
     done = subprocess.run(
@@ -45,7 +45,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def _changes(before: Any, after: Any) -> list[str]:
-    """The entries that differ, one a line."""
+    """The entries that differ, one on each line."""
     if isinstance(before, list):
         kept = [each for each in after if each in before]
         assert kept == [each for each in before if each in after], "the order is another"
@@ -60,7 +60,7 @@ def _changes(before: Any, after: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("aspect", [*host_program.LOOKS, "modules"])
-def test_the_host_program_is_not_touched(seen: dict[str, Any], aspect: str) -> None:
+def test_the_host_process_is_unchanged(seen: dict[str, Any], aspect: str) -> None:
     found = seen["different"].get(aspect, {"before": {}, "after": {}})
     known = re.compile(KNOWN.get(aspect, "(?!)"))
     assert [c for c in _changes(found["before"], found["after"]) if not known.fullmatch(c)] == []

@@ -1,4 +1,4 @@
-"""Locks in files: between processes, and whatever becomes of the holder."""
+"""Locks in files between processes, including crashes of the holder."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ give_back()
 
 @pytest.fixture
 def holder(tmp_path: Path):
-    """Another process that holds lock 7 until it reads a line, or dies."""
+    """Another process that holds lock 7 until it reads a line or dies."""
     command = [sys.executable, "-c", HOLDER, str(tmp_path)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -39,28 +39,26 @@ def holder(tmp_path: Path):
         process.kill()
 
 
-def test_a_lock_of_another_process_is_not_got(tmp_path: Path, holder) -> None:
+def test_a_lock_of_another_process_cannot_be_taken(tmp_path: Path, holder) -> None:
     locks = FileLocks(f"{tmp_path}/locks")
     assert not locks.take([7], 0.05)
     assert locks.take([8], 0.05), "another lock is free"
 
 
-def test_of_several_locks_none_is_kept_when_one_is_not_got(tmp_path: Path, holder) -> None:
+def test_no_lock_is_kept_if_one_of_several_cannot_be_taken(tmp_path: Path, holder) -> None:
     assert not FileLocks(f"{tmp_path}/locks").take([6, 7, 8], 0.05)
     assert FileLocks(f"{tmp_path}/locks").take([6, 8], 0)
 
 
-def test_who_waits_gets_it_when_it_is_given_up(tmp_path: Path, holder) -> None:
+def test_a_waiting_process_gets_a_released_lock(tmp_path: Path, holder) -> None:
     giving_up = threading.Timer(0.05, lambda: holder.communicate("\n"))
     giving_up.start()
     assert FileLocks(f"{tmp_path}/locks").take([7], 30)
     giving_up.join()
 
 
-def test_a_lock_that_was_waited_for_in_vain_is_not_lost_to_who_has_it(
-    tmp_path: Path, holder
-) -> None:
-    """The thread that waits in the kernel gets it too late, and gives up only what is its own."""
+def test_a_wait_that_timed_out_does_not_release_the_lock_of_others(tmp_path: Path, holder) -> None:
+    """The waiting thread gets the lock too late, and releases only its own lock."""
     locks = FileLocks(f"{tmp_path}/locks")
     assert not locks.take([7], 0.05)
     holder.kill()
@@ -72,21 +70,21 @@ def test_a_lock_that_was_waited_for_in_vain_is_not_lost_to_who_has_it(
     assert FileLocks(f"{tmp_path}/locks").take([7], 30), "each that waits holds it for a moment"
 
 
-def test_who_does_not_wait_leaves_nobody_waiting(tmp_path: Path, holder) -> None:
-    """A thread that does would get the lock when it is free, and others not."""
+def test_taking_a_lock_without_waiting_starts_no_thread(tmp_path: Path, holder) -> None:
+    """A thread would take the lock when it is released, and block others."""
     threads = os.listdir("/proc/self/task")
     assert not FileLocks(f"{tmp_path}/locks").take([7], 0)
     assert os.listdir("/proc/self/task") == threads
 
 
-def test_the_lock_of_a_process_that_is_killed_is_free(tmp_path: Path, holder) -> None:
+def test_the_lock_of_a_killed_process_is_released(tmp_path: Path, holder) -> None:
     holder.kill()
     holder.wait()
     assert FileLocks(f"{tmp_path}/locks").take([7], 0)
 
 
 def test_a_lock_holds_after_its_file_was_removed(tmp_path: Path) -> None:
-    """Somebody cleans up the folder; whoever comes then locks the same file as the others."""
+    """After a cleanup of the folder, all processes still use the same lock file."""
     before = FileLocks(f"{tmp_path}/locks")
     before.take([1], 0)()
     (tmp_path / "locks").unlink()
@@ -110,14 +108,14 @@ def test_two_controllers_of_one_process_exclude_each_other(tmp_path: Path) -> No
         pytest.fail("both hold it")
 
 
-def test_a_child_that_is_forked_does_not_keep_its_parents_lock(tmp_path: Path) -> None:
+def test_a_forked_child_does_not_keep_its_parents_lock(tmp_path: Path) -> None:
     locks = FileLocks(f"{tmp_path}/locks")
     to_child, from_parent = os.pipe()
     give_back = locks.take([7], 0)
     child = os.fork()
     if not child:
         os.close(from_parent)
-        os.read(to_child, 1)  # until the parent has done
+        os.read(to_child, 1)  # wait for the parent
         os._exit(0)
     try:
         give_back()
@@ -149,7 +147,7 @@ def test_a_child_does_not_keep_the_lock_of_a_parent_that_is_killed(tmp_path: Pat
         assert FileLocks(f"{tmp_path}/locks").take([7], 0)
 
 
-def test_a_child_that_gives_back_does_not_free_its_parents_lock(tmp_path: Path) -> None:
+def test_a_release_in_a_child_does_not_release_its_parents_lock(tmp_path: Path) -> None:
     give_back = FileLocks(f"{tmp_path}/locks").take([7], 0)
     child = os.fork()
     if not child:
@@ -159,7 +157,7 @@ def test_a_child_that_gives_back_does_not_free_its_parents_lock(tmp_path: Path) 
     assert not FileLocks(f"{tmp_path}/locks").take([7], 0)
 
 
-def test_a_child_that_is_forked_locks_for_itself(tmp_path: Path) -> None:
+def test_a_forked_child_takes_its_own_locks(tmp_path: Path) -> None:
     locks = FileLocks(f"{tmp_path}/locks")
     give_back = locks.take([7], 0)
     child = os.fork()
@@ -169,7 +167,7 @@ def test_a_child_that_is_forked_locks_for_itself(tmp_path: Path) -> None:
     give_back()
 
 
-def test_where_no_thread_can_be_started_waiting_is_an_error_of_the_library(
+def test_the_error_if_no_thread_can_be_started(
     tmp_path: Path, holder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*arguments: object) -> None:
@@ -180,15 +178,15 @@ def test_where_no_thread_can_be_started_waiting_is_an_error_of_the_library(
         FileLocks(f"{tmp_path}/locks").take([7], 5)
 
 
-def test_a_folder_that_cannot_be_used_is_an_error_of_the_library(tmp_path: Path) -> None:
+def test_the_error_for_an_unusable_lock_folder(tmp_path: Path) -> None:
     with pytest.raises(errors.StoreError, match="did not start"):
         FileLocks(f"{tmp_path}/missing/locks").take([1], 0)
 
 
-def test_the_folder_of_a_hosts_locks_follows_no_setting_of_a_process(
+def test_the_folder_of_host_locks_does_not_depend_on_the_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Drivers, os-brick and stores without locks of their own would not exclude each other."""
+    """Otherwise drivers, os-brick and stores without locks would not exclude each other."""
     found = set()
     for name in ("one", "other"):
         monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / name / "xdg"))
@@ -201,7 +199,7 @@ def test_the_folder_of_a_hosts_locks_follows_no_setting_of_a_process(
     assert Folders(tmp_path, tmp_path / "chosen").locks == f"{tmp_path}/chosen"
 
 
-def test_a_call_is_running_until_it_ends_wherever_that_is_asked(tmp_path: Path) -> None:
+def test_a_call_is_running_until_it_ends_for_all_processes(tmp_path: Path) -> None:
     here, there = (Locks(FileLocks(f"{tmp_path}/locks"), 1) for _ in range(2))
     with here.call() as number:
         assert (here.is_running(number), there.is_running(number)) == (True, True)
@@ -214,12 +212,12 @@ def test_a_call_is_running_until_it_ends_wherever_that_is_asked(tmp_path: Path) 
     assert (here.is_running(number), there.is_running(number)) == (False, False)
 
 
-def test_a_lock_is_held_once_by_all_who_use_one_object(tmp_path: Path) -> None:
+def test_a_lock_excludes_other_users_of_the_same_object(tmp_path: Path) -> None:
     locks = FileLocks(f"{tmp_path}/locks")
     give_back = locks.take([7], 0)
     assert not locks.take([7], 0.01)
     give_back()
-    # The thread that waited in vain may still hold it for a moment.
+    # The thread whose wait timed out may still hold it for a moment.
     give_back = locks.take([7], 30)
     assert give_back
     give_back()

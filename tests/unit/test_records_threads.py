@@ -1,4 +1,4 @@
-"""A process whose first records are read by several threads at once lives."""
+"""Several threads may read the first records of a process at the same time."""
 
 from __future__ import annotations
 

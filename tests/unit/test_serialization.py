@@ -1,4 +1,4 @@
-"""Our documents: what is written is what is read, and nothing else gets in."""
+"""Documents in the current format: written documents can be read, and invalid ones are refused."""
 
 import datetime
 import io
@@ -59,7 +59,7 @@ def every_document():
 
 
 def changed(path, value):
-    """The document of a volume with everything, one value replaced."""
+    """The document of a volume with all fields, after replacing one value."""
     document = s.to_builtins(every_document()[0])
     place = document
     for step in path[:-1]:
@@ -69,13 +69,13 @@ def changed(path, value):
 
 
 @pytest.mark.parametrize("document", every_document())
-def test_what_is_written_is_read(document):
+def test_written_documents_can_be_read(document):
     text = s.to_text(document)
     assert s.read(text) == s.read(text.encode()) == s.read(s.to_builtins(document)) == document
     assert json.loads(text) == s.to_builtins(document)
 
 
-def test_a_list_gives_a_list():
+def test_a_list_is_read_as_a_list():
     documents = every_document()
     assert s.read(s.to_text(documents)) == documents
     assert s.read(" \n" + s.to_text(documents)) == documents
@@ -96,12 +96,12 @@ def test_every_record_survives(data):
     assert list(s.read_lines(io.BytesIO(s.to_line(document)))) == [document]
 
 
-def test_what_was_not_asked_for_is_not_the_same_as_none_there():
+def test_omitted_snapshots_differ_from_no_snapshots():
     assert s.read(s.to_text(s.volume_document(VOLUME))).snapshots is None
     assert s.read(s.to_text(s.volume_document(VOLUME, snapshots=[]))).snapshots == []
 
 
-def test_the_outline_is_the_documented_one():
+def test_the_structure_of_a_document():
     document = s.to_builtins(s.volume_document(VOLUME, options={"san_ip": "192.0.2.1"}))
     assert list(document) == ["class", "format", "backend", "volume"]
     assert document["class"] == "Volume"
@@ -111,7 +111,7 @@ def test_the_outline_is_the_documented_one():
     assert document["volume"]["created_at"] == "2026-01-02T03:04:05.000678Z"
 
 
-def test_all_records_of_a_document_the_one_it_is_about_first():
+def test_the_records_of_a_document_in_order():
     documents = every_document()
     volume = [VOLUME, SNAPSHOT, CONNECTION]
     assert s.records_of(documents[0]) == volume
@@ -122,7 +122,7 @@ def test_all_records_of_a_document_the_one_it_is_about_first():
     assert s.records_of(documents[7]) == [*volume, VOLUME]
 
 
-def test_the_documented_examples_are_what_they_say():
+def test_the_documented_examples():
     page = pathlib.Path(__file__).parents[2] / "docs" / "documents.md"
     example, wire = re.findall(r"```json\n(.*?)```", page.read_text(), re.DOTALL)
     document = s.read(example)
@@ -130,7 +130,7 @@ def test_the_documented_examples_are_what_they_say():
     assert set(json.loads(wire)) == set(s.wire(CONNECTION, VOLUME))
 
 
-def test_the_options_of_a_backend_are_given_back_as_data():
+def test_backend_options_in_a_document():
     document = s.read(s.to_text(s.backend_document("array", options=OPTIONS)))
     assert (document.backend_name, document.backend_options) == ("array", OPTIONS)
     assert s.read(s.to_text(s.backend_document("array"))).backend_options is None
@@ -147,7 +147,7 @@ def test_lines_are_read_one_at_a_time():
     assert list(s.read_lines(io.StringIO(text))) == documents
 
 
-def test_a_line_that_is_no_document_is_named():
+def test_the_error_for_an_invalid_line():
     line = s.to_line(every_document()[0])
     with pytest.raises(InvalidDocument, match=r"^Line 3: "):
         list(s.read_lines([line, b"\n", b'{"class": 1}\n']))
@@ -160,7 +160,7 @@ def test_a_line_that_is_no_document_is_named():
 # --- secrets ---------------------------------------------------------------------------------
 
 
-def test_secrets_are_in_no_listing_and_no_repr():
+def test_listings_and_reprs_contain_no_secrets():
     shown = [s.to_dict(r) for r in (VOLUME, SNAPSHOT, CONNECTION)]
     shown += [repr(d) for d in every_document()]
     assert "secret" not in str(shown)
@@ -194,7 +194,7 @@ def test_messages_do_not_show_secrets(path, value):
     assert "topsecret" not in f"{error.value!r} {error.value.__cause__!r}"
 
 
-# --- the document that a node gets -----------------------------------------------------------
+# --- documents for nodes ---------------------------------------------------------------------
 
 
 def test_the_wire_document():
@@ -210,12 +210,12 @@ def test_the_wire_document():
     }
 
 
-def test_the_wire_document_of_what_is_not_attached_has_no_device():
+def test_the_wire_document_before_the_attach_has_no_device():
     assert "device" not in s.wire(replace(CONNECTION, device=None))
     assert s.wire(CONNECTION)["volume"] == {"id": VOLUME.id}
 
 
-def test_the_node_reads_what_the_controller_sends():
+def test_the_node_can_read_the_controllers_document():
     received = json.loads(json.dumps(s.wire(CONNECTION, VOLUME)))
     document = ConnectionDocument(received)
     assert (document.id, document.protocol, document.volume_id) == ("conn-1", "iscsi", VOLUME.id)
@@ -230,15 +230,15 @@ def test_changing_the_wire_document_does_not_change_the_record():
     assert CONNECTION.connector["host"] == "node"
 
 
-# --- what is refused -------------------------------------------------------------------------
+# --- invalid documents -----------------------------------------------------------------------
 
 
-def test_a_newer_format_is_refused_with_what_to_do():
+def test_a_newer_format_is_refused_with_advice():
     with pytest.raises(InvalidDocument, match=r"has format 2.*reads formats up to 1.*newer"):
         s.read(changed(["format"], 2))
 
 
-def test_a_field_that_a_newer_version_added_is_passed_over():
+def test_fields_of_newer_versions_are_ignored():
     assert s.read(changed(["volume", "colour"], "blue")) == every_document()[0]
 
 
@@ -289,7 +289,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("path", "value"), REFUSED, ids=str)
-def test_what_no_resource_can_have_is_refused(path, value):
+def test_invalid_values_are_refused(path, value):
     document = changed(path, value)
     with pytest.raises(InvalidDocument):
         s.read(document)
@@ -307,12 +307,12 @@ NO_DOCUMENTS = [
 
 
 @pytest.mark.parametrize("source", NO_DOCUMENTS, ids=lambda source: type(source).__name__)
-def test_what_is_no_document(source):
+def test_invalid_documents(source):
     with pytest.raises(InvalidDocument):
         s.read(source)
 
 
-def test_a_document_that_is_too_long_is_refused_with_what_to_do():
+def test_a_document_that_is_too_long_is_refused_with_advice():
     text = s.to_text(every_document()[0])
     with pytest.raises(InvalidDocument, match=r"longer than 100 bytes.*line by line"):
         s.read(text, max_bytes=100)
@@ -330,12 +330,12 @@ DEEP = [
 
 
 @pytest.mark.parametrize("text", DEEP, ids=range(len(DEEP)))
-def test_a_document_that_is_nested_without_end_is_refused(text):
+def test_a_deeply_nested_document_is_refused(text):
     with pytest.raises(InvalidDocument):
         s.read(text)
 
 
-def test_a_program_that_has_raised_the_recursion_limit_is_not_killed():
+def test_a_program_with_a_higher_recursion_limit_does_not_crash():
     program = (
         "import sys, cinderlib.serialization as s\n"
         "sys.setrecursionlimit(10**7)\n"

@@ -1,4 +1,4 @@
-"""The JSON that cinderlib 5 wrote is read completely; tests/data/cinderlib5 is how it was made."""
+"""JSON of cinderlib 5 is read completely; tests/data/cinderlib5 has the program that wrote it."""
 
 import datetime
 import json
@@ -150,13 +150,13 @@ def test_a_volume_with_snapshots_connections_and_specs():
     assert s.read(text("volume-rich.dumps")) == expected
 
 
-def test_the_connection_information_is_what_cinderlib_5_had():
+def test_the_connection_information_of_cinderlib_5():
     data = json.loads(text("connection-used.dumps"))["ovo"]["versioned_object.data"]
     wire = s.wire(s.read(text("connection-used.dumps")).connection)
     assert {name: wire[name] for name in data["connection_info"]} == data["connection_info"]
 
 
-def test_volumes_made_from_others():
+def test_volumes_from_other_volumes():
     clone = s.read(text("volume-clone.dumps")).volume
     restored = s.read(text("volume-restored.dumps")).volume
     assert (clone.name, clone.source_volid, clone.snapshot_id) == ("a clone", RICH.id, None)
@@ -211,7 +211,7 @@ def test_the_options_of_the_backend_are_data(name):
     assert "arraysecret" not in repr(document)
 
 
-def test_what_was_not_loaded_from_the_database_is_not_known():
+def test_fields_that_were_not_loaded_are_unknown():
     document = s.read(text("database-volume.jsons"))
     assert document.snapshots is None
     assert [c.id for c in document.connections] == [USED.id, UNUSED.id]
@@ -226,7 +226,7 @@ def test_the_default_type_of_the_database_is_none():
 
 
 @pytest.mark.parametrize("path", sorted(CINDERLIB5.glob("*.*.json")), ids=lambda path: path.stem)
-def test_what_was_read_is_written_as_ours(path):
+def test_documents_are_written_in_the_current_format(path):
     document = s.read(path.read_bytes())
     assert s.read(s.to_text(document)) == document
     assert s.read(json.loads(path.read_text())) == document
@@ -239,7 +239,7 @@ def changed(name, **changes):
     return document
 
 
-def test_what_old_programs_could_store_is_brought_into_form():
+def test_values_of_old_programs_are_converted():
     volume = s.read(changed("volume-plain.dumps", size=1.5, display_name=None)).volume
     assert (volume.size, volume.name) == (2, "")
     volume = s.read(changed("volume-plain.dumps", metadata={"count": 5}, volume_type=None)).volume
@@ -278,19 +278,19 @@ def test_a_renamed_volume_keeps_its_name_on_the_array():
     ],
     ids=str,
 )
-def test_what_no_volume_can_have_is_refused(changes):
+def test_invalid_volumes_are_refused(changes):
     with pytest.raises(InvalidDocument):
         s.read(changed("volume-plain.dumps", **changes))
 
 
 @pytest.mark.parametrize("kind", ["Group", "cinder.volume.driver.VolumeDriver", None, 5, {}])
-def test_a_document_of_something_else_is_refused(kind):
+def test_a_document_of_another_kind_is_refused(kind):
     document = json.loads(text("volume-plain.dumps")) | {"class": kind}
     with pytest.raises(InvalidDocument, match="'class' must be Backend, Volume, Snapshot or"):
         s.read(document)
 
 
-def test_a_backend_of_anything_but_its_volumes_is_refused():
+def test_a_backend_with_objects_other_than_volumes_is_refused():
     backend = json.loads(text("backend.dumps"))
     for item in (json.loads(text("snapshot.dumps")), backend, 5):
         with pytest.raises(InvalidDocument):

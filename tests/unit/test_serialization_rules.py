@@ -1,4 +1,4 @@
-"""The rules for records from outside: there is one for every field, and defaults need none."""
+"""The rules for external records: every field has a rule, and all defaults comply."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ CONNECTION = ConnectionRecord(
     id=new_id(), backend="lvm", volume_id=VOLUME.id, connector={"host": "h"}
 )
 
-#: Fields whose type says all that there is to say.
+#: Fields that accept every value of their type.
 ANY_OF_ITS_TYPE = {"bootable", "multiattach", "shared_targets", "use_multipath"}
-#: Of the right type, and nothing that the field can be.
+#: Values of the right type that no field accepts.
 BAD: dict[Any, Any] = {
     str: "\0" * 70_000,
     int: 2**70,
@@ -51,7 +51,7 @@ def _bad(record: Record, name: str) -> Any:
 
 
 @pytest.mark.parametrize(("record", "name"), FIELDS)
-def test_no_field_is_passed_over(record: Any, name: str) -> None:
+def test_every_field_is_checked(record: Any, name: str) -> None:
     check_record(record)
     with pytest.raises(CinderlibError) as caught:
         check_record(replace(record, **{name: _bad(record, name)}))
@@ -60,7 +60,7 @@ def test_no_field_is_passed_over(record: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [VolumeRecord, SnapshotRecord, ConnectionRecord])
-def test_what_needs_no_check_is_what_its_rule_would_take(kind: type[Record]) -> None:
+def test_defaults_comply_with_the_rules(kind: type[Record]) -> None:
     for group in (rules.OFTEN[kind], rules.RARELY[kind]):
         for default, check, what in zip(group.defaults, group.checks, group.called, strict=True):
             if default is not None and default is not msgspec.NODEFAULT:

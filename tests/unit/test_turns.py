@@ -1,4 +1,4 @@
-"""Threads that write to SQLite: those that wait are served together, each with its own end."""
+"""Threads that write to SQLite: waiting jobs run together, each with its own result or error."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def threads() -> Iterator[Threads]:
 
 
 class Busy:
-    """Turns of which the first one is kept until all the others wait."""
+    """Turns whose first job does not end before all other jobs wait."""
 
     def __init__(self) -> None:
         self.may_end = threading.Event()
@@ -63,7 +63,7 @@ class Busy:
         return futures
 
 
-def test_those_who_wait_are_served_together(threads: Threads) -> None:
+def test_waiting_jobs_run_together(threads: Threads) -> None:
     busy = Busy()
     first, *others = busy.begin(threads, "a", "b", "wrong", "c")
     busy.may_end.set()
@@ -74,7 +74,7 @@ def test_those_who_wait_are_served_together(threads: Threads) -> None:
     assert busy.done == [["first"], ["a", "b", "wrong", "c"]]
 
 
-def test_what_fails_together_is_done_one_by_one(threads: Threads) -> None:
+def test_a_failed_group_is_retried_one_by_one(threads: Threads) -> None:
     busy = Busy()
     busy.broken = True
     futures = busy.begin(threads, "a", "b", "c")
@@ -83,7 +83,7 @@ def test_what_fails_together_is_done_one_by_one(threads: Threads) -> None:
     assert sorted(busy.done) == [["a"], ["b"], ["c"], ["first"]]
 
 
-def test_what_was_given_up_is_not_done_afterwards(threads: Threads) -> None:
+def test_a_job_that_timed_out_does_not_run_later(threads: Threads) -> None:
     busy = Busy()
     (first,) = busy.begin(threads)
     with pytest.raises(TimeoutError):
@@ -94,8 +94,8 @@ def test_what_was_given_up_is_not_done_afterwards(threads: Threads) -> None:
     assert busy.done == [["first"], ["next"]]
 
 
-def test_the_main_thread_works_for_itself_alone() -> None:
-    """Control-C comes to it, and the others could not tell what it had done by then."""
+def test_the_main_thread_runs_only_its_own_job() -> None:
+    """Control-C may interrupt it, and others would not know which of their jobs were done."""
     busy = Busy()
     other, own = Job("other"), Job("own")
     busy.turns._waiting.extend((other, own))
@@ -118,7 +118,7 @@ def test_writers_of_a_store_share_commits_and_not_errors(
 
     changes = [Put(KeyValueRecord(id=f"new-{number}", value="x")) for number in range(6)]
     statements.clear()
-    # While this thread has the turn the others come to wait.
+    # The others wait while this thread has the turn.
     with store._database._turns._turn:
         futures = [threads.submit(write(change)) for change in (*changes, Put(stale))]
         while len(store._database._turns._waiting) < len(futures):
@@ -127,7 +127,7 @@ def test_writers_of_a_store_share_commits_and_not_errors(
         futures.pop().result(30)
     assert [future.result(30)[1].id for future in futures] == [c.record.id for c in changes]
     assert statements.count("COMMIT") == 1
-    # Of the one that failed nothing was written, and of the others all.
+    # All changes were written, except those of the failed job.
     assert store.count(KeyValueRecord) == 1 + 2 * len(changes)
     assert store.get(KeyValueRecord, "old") == kept
     store.close()

@@ -1,4 +1,4 @@
-"""URLs: what a message shows of one, and where its file is."""
+"""URLs: their form in messages, and the files that they refer to."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SECRET = "hunter2"
         "",
     ],
 )
-def test_no_secret_of_a_url_is_shown(url: str) -> None:
+def test_secrets_in_urls_are_not_shown(url: str) -> None:
     shown = urls.hide(url)
     assert SECRET not in shown
     assert "***" in shown
@@ -66,7 +66,7 @@ def test_the_rest_of_a_url_is_shown(url: str, shown: str) -> None:
         "sqlite:///file:/a/b?uri=true", "sqlite:///a?mode=rw", "postgresql://server/memory",
     ],
 )  # fmt: skip
-def test_a_database_in_memory_is_recognized_as_the_store_does(url: str) -> None:
+def test_databases_in_memory_are_recognized(url: str) -> None:
     assert urls.in_memory(url) == engine.in_memory(make_url(url))
 
 

@@ -1,4 +1,4 @@
-"""What comes from outside is refused before anything is touched, in words for people."""
+"""Invalid input is refused before any change, with a helpful message."""
 
 import contextlib
 import math
@@ -34,12 +34,12 @@ NO_BACKEND_NAMES = [
 
 
 def kind(value):
-    """Names a case; its own value could be too long for that."""
+    """A short name for a test case, whose value may be too long."""
     return type(value).__name__
 
 
 @pytest.mark.parametrize("value", [UUID, UUID.upper(), UUID.replace("-", "")])
-def test_an_id_is_kept_as_it_is(value):
+def test_ids_are_unchanged(value):
     assert v.check_id(value, "volume") == value
 
 
@@ -47,14 +47,14 @@ def test_a_uuid_object_is_an_id():
     assert v.check_id(uuid.UUID(UUID), "volume") == UUID
 
 
-def test_other_ids_need_the_option_and_the_message_says_so():
+def test_other_ids_require_the_option():
     with pytest.raises(InvalidInput, match="non_uuid_ids"):
         v.check_id("vol-1", "volume")
     assert v.check_id("vol-1.a:b_c", "volume", non_uuid_ids=True) == "vol-1.a:b_c"
 
 
 @pytest.mark.parametrize("value", NO_IDS, ids=kind)
-def test_what_could_be_a_path_an_option_or_a_command_is_no_id(value):
+def test_unsafe_ids_are_refused(value):
     with pytest.raises(InvalidInput, match="volume ID"):
         v.check_id(value, "volume", non_uuid_ids=True)
 
@@ -69,7 +69,7 @@ def test_a_size_is_whole_gib_rounded_up(value, size):
 
 
 @pytest.mark.parametrize("value", NO_SIZES, ids=kind)
-def test_anything_else_is_no_size(value):
+def test_invalid_sizes_are_refused(value):
     with pytest.raises(InvalidInput, match="size") as error:
         v.check_size(value)
     assert len(str(error.value)) < 200
@@ -81,7 +81,7 @@ def test_a_size_is_in_range_or_refused(value):
         assert 1 <= v.check_size(value) <= v.MAX_SIZE
 
 
-def test_no_name_is_the_empty_name():
+def test_a_missing_name_is_the_empty_name():
     assert v.check_name(None) == v.check_description(None) == ""
     assert v.check_name("über") == "über"
 
@@ -95,12 +95,12 @@ def test_no_name_is_the_empty_name():
         (5, "must be text"),
     ],
 )
-def test_a_name_that_a_store_could_not_keep_is_refused(value, words):
+def test_names_that_a_store_cannot_keep_are_refused(value, words):
     with pytest.raises(InvalidInput, match=words):
         v.check_name(value)
 
 
-def test_metadata_becomes_text_and_is_a_copy():
+def test_metadata_is_copied_with_string_values():
     given = {"a": "b", "n": 5, "f": 1.5, "t": True}
     assert v.check_metadata(given) == {"a": "b", "n": "5", "f": "1.5", "t": "True"}
     assert v.check_metadata(given) is not given
@@ -108,7 +108,7 @@ def test_metadata_becomes_text_and_is_a_copy():
 
 
 @pytest.mark.parametrize("value", NO_METADATA, ids=kind)
-def test_metadata_is_text_by_text(value):
+def test_invalid_specs_are_refused(value):
     with pytest.raises(InvalidInput, match="extra_specs"):
         v.check_specs(value)
 
@@ -125,24 +125,24 @@ def test_backend_names(value):
 
 
 @pytest.mark.parametrize("value", NO_BACKEND_NAMES, ids=kind)
-def test_a_name_that_would_hide_volumes_or_change_cinder_is_no_backend_name(value):
+def test_ambiguous_backend_names_are_refused(value):
     with pytest.raises(ConfigurationError, match="volume_backend_name"):
         v.check_backend_name(value)
 
 
 @pytest.mark.parametrize("value", ["h@b", "h@b#p", "h.example.com@lvm#lvm", "h@nfs#srv:/export/1"])
-def test_where_a_volume_is(value):
+def test_valid_hosts_of_volumes(value):
     assert v.check_host(value) == value
 
 
 @pytest.mark.parametrize("value", ["", "h", "h@", "@b", "h@b#", "h b@c", "h@b@c", "a/b@c", None])
-def test_where_a_volume_cannot_be(value):
+def test_invalid_hosts_of_volumes(value):
     with pytest.raises(InvalidInput, match="host"):
         v.check_host(value)
 
 
 @pytest.mark.parametrize("value", ["", "a b", "a@b", "a#b", "a/b", None])
-def test_what_no_host_is_called(value):
+def test_invalid_host_names(value):
     with pytest.raises(InvalidInput, match="host"):
         v.check_host_name(value)
 
@@ -156,30 +156,30 @@ def test_a_connector_is_copied_deeply():
 
 
 @pytest.mark.parametrize("value", [None, {}, [], "host", {1: 2}, {"a": object()}, {"a": {1}}])
-def test_what_is_no_connector(value):
+def test_invalid_connectors(value):
     with pytest.raises(InvalidConnector):
         v.check_connector(value)
 
 
 @pytest.mark.parametrize("value", [math.nan, 2**63, "\ud800", "\0", {"b": {"c": b""}}], ids=kind)
-def test_a_connector_has_only_what_json_can_carry(value):
+def test_a_connector_must_be_serializable_as_json(value):
     with pytest.raises(InvalidConnector):
         v.check_connector({"a": value})
 
 
-def test_a_connector_that_is_nested_without_end_is_refused():
+def test_a_deeply_nested_connector_is_refused():
     connector = {}
     connector["self"] = connector
     with pytest.raises(InvalidConnector, match="levels deep"):
         v.check_connector(connector)
 
 
-def test_a_choice_names_the_others():
+def test_an_invalid_choice_lists_the_valid_ones():
     with pytest.raises(InvalidInput, match=r"'sleeping'\. Choose one of: attached, attaching"):
         v.check_choice("sleeping", v.ATTACH_STATUSES, "status")
 
 
-def test_long_values_are_cut_in_messages():
+def test_long_values_are_shortened_in_messages():
     with pytest.raises(InvalidInput) as error:
         v.check_id("x" * 10_000, "volume")
     assert len(str(error.value)) < 250

@@ -1,4 +1,4 @@
-"""A volume driver that keeps nothing and asks Cinder for everything that drivers ask for."""
+"""A volume driver without storage that calls all functions of Cinder that drivers use."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class AskingDriver(driver.VolumeDriver):
 
 
 def ask_everything(self: AskingDriver, volume: Any) -> dict[str, Any]:
-    """What some driver or other asks while it creates a volume."""
+    """Call the functions that drivers use while they create a volume."""
     context = cinder_context.get_admin_context()
     seen = self.seen
     seen["row"] = dict(self.db.volume_get(context, volume.id))

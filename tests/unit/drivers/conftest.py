@@ -1,4 +1,4 @@
-"""Drivers that are loaded by a test and closed after it."""
+"""Loads drivers for a test and closes them after it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def store() -> MemoryStore:
 
 @pytest.fixture
 def load(settings: drivers.Settings, store: MemoryStore) -> Iterator[Callable[..., Any]]:
-    drivers.prepare(settings)  # before the test's own driver imports Cinder
+    drivers.prepare(settings)  # before the test's driver imports Cinder
     loaded: list[drivers.Driver] = []
 
     def load(name: str = "array", **options: Any) -> drivers.Driver:

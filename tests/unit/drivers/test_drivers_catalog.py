@@ -44,7 +44,7 @@ def test_an_option_is_described_for_a_form(listed: dict[str, Any]) -> None:
     assert solidfire["san_password"]["type"]["type_class"] == "String"
 
 
-def test_what_is_missing_here_is_named(listed: dict[str, Any]) -> None:
+def test_missing_requirements_are_listed(listed: dict[str, Any]) -> None:
     pure = listed["PureISCSIDriver"]
     if importlib.util.find_spec("pypureclient"):
         assert pure["state"] == "loads here"
@@ -116,7 +116,7 @@ def test_every_vendor_has_drivers(vendor: str) -> None:
 
 
 def test_options_that_a_driver_reads_are_listed(listed: dict[str, Any]) -> None:
-    """A class does not name them all itself."""
+    """A class does not declare all of them itself."""
 
     def options(name: str) -> set[str]:
         return {option["name"] for option in listed[name]["driver_options"]}
@@ -130,7 +130,7 @@ def test_options_that_a_driver_reads_are_listed(listed: dict[str, Any]) -> None:
     assert "sf_api_port" not in options("FileDriver")
 
 
-def test_a_broken_package_is_said_of_its_driver_and_of_no_other(
+def test_a_broken_package_is_reported_only_for_its_driver(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for package, code in (
@@ -157,8 +157,8 @@ def test_a_broken_package_is_said_of_its_driver_and_of_no_other(
     assert listed["SolidFireDriver"]["state"] == "loads here"
 
 
-def test_the_found_classes_are_those_that_the_files_declare() -> None:
-    """Another way to count: the decorator that registers a driver."""
+def test_all_declared_driver_classes_are_found() -> None:
+    """Compared with the classes that have the decorator for drivers."""
     folder = Path(names.cinder_folder()) / "volume" / "drivers"
     declared = sum(
         line.strip() in ("@interface.volumedriver", "@volumedriver")

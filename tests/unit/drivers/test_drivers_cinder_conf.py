@@ -1,4 +1,4 @@
-"""What is taken over from a ``cinder.conf`` is what Cinder's own process makes of it."""
+"""Values imported from a ``cinder.conf`` are those that Cinder's own process reads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECTION = """\
 volume_driver = cinder.volume.drivers.lvm.LVMVolumeDriver
 """
 
-#: Texts of a section, with what stands in [DEFAULT].
+#: Contents of a section, each with the content of [DEFAULT].
 EXAMPLES = {
     "an option given twice": ("san_ip = 192.0.2.1\nsan_ip = 192.0.2.2\n", ""),
     "a multi option given once": ("replication_device = backend_id:two,san_ip:192.0.2.3\n", ""),
@@ -49,7 +49,7 @@ OPTIONS = [
 
 
 def of_oslo(path: pathlib.Path) -> dict[str, Any]:
-    """What a process of Cinder reads."""
+    """The values that a process of Cinder reads."""
     conf = cfg.ConfigOpts()
     conf([], default_config_files=[str(path)], default_config_dirs=[], use_env=False)
     conf.register_opts([cfg.StrOpt("my_ip"), cfg.StrOpt("state_path", default="/var/lib/cinder")])
@@ -60,14 +60,14 @@ def of_oslo(path: pathlib.Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_values_are_those_that_oslo_config_gives(tmp_path: pathlib.Path, name: str) -> None:
+def test_values_match_oslo_config(tmp_path: pathlib.Path, name: str) -> None:
     options, default = EXAMPLES[name]
     path = tmp_path / "cinder.conf"
     path.write_text(f"[lvm]\n{SECTION}{options}[DEFAULT]\nenabled_backends = lvm\n{default}")
     assert drivers.read_cinder_conf(path).backends == {"lvm": of_oslo(path)}
 
 
-def test_the_folder_beside_the_file_is_read_after_it(tmp_path: pathlib.Path) -> None:
+def test_the_folder_next_to_the_file_is_read_after_it(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "cinder.conf"
     path.write_text(f"[DEFAULT]\nenabled_backends = lvm\n[lvm]\n{SECTION}san_ip = 1\n")
     (tmp_path / "cinder.conf.d").mkdir()
@@ -85,7 +85,7 @@ def test_a_section_is_found_in_any_case(tmp_path: pathlib.Path, section: str) ->
 
 
 @pytest.mark.parametrize("text", ["$", "pa$word", "${word", "$(word)", "pa$$word$my_ip"])
-def test_a_password_with_a_dollar_is_taken_over(tmp_path: pathlib.Path, text: str) -> None:
+def test_a_password_with_a_dollar_is_imported(tmp_path: pathlib.Path, text: str) -> None:
     path = tmp_path / "cinder.conf"
     path.write_text(f"[DEFAULT]\nenabled_backends = lvm\n[lvm]\n{SECTION}san_password = {text}\n")
     found = drivers.read_cinder_conf(path).backends["lvm"]["san_password"]

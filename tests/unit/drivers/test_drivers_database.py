@@ -1,4 +1,4 @@
-"""What drivers ask of Cinder's database, answered from the store."""
+"""Drivers' calls of Cinder's database, which the store answers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def volume(store: Store, backend: str = "array", **fields: Any) -> VolumeRecord:
     return put(store, record)
 
 
-def test_everything_a_driver_asks_is_answered_and_what_it_writes_is_kept(
+def test_drivers_can_read_and_write_the_database(
     load: Callable[..., Any], store: MemoryStore
 ) -> None:
     import asking_driver
@@ -93,7 +93,7 @@ def test_everything_a_driver_asks_is_answered_and_what_it_writes_is_kept(
     assert (stored.provider_id, stored.replication_driver_data) == ("written by save()", "here")
     assert (stored.previous_status, stored.migration_status) == ("creating", "done")
     assert stored.size == 2
-    # What the driver did not write itself is in the returned record, on top of what it wrote.
+    # The returned record combines the driver's own writes with the update that it returned.
     assert returned.version == stored.version
     assert returned.provider_id == "written by save()"
     assert returned.provider_geometry == "not saved"
@@ -102,7 +102,7 @@ def test_everything_a_driver_asks_is_answered_and_what_it_writes_is_kept(
     assert store.apply(Put(returned))
 
 
-def test_initiator_data_is_kept_under_one_key_for_each_initiator(
+def test_initiator_data_has_one_key_for_each_initiator(
     load: Callable[..., Any], store: MemoryStore
 ) -> None:
     port = load()
@@ -142,7 +142,7 @@ def test_two_drivers_with_two_stores_do_not_see_each_other(
     assert found == {"own": other.id, "all": [other.id]}
 
 
-def test_a_record_that_another_changes_meanwhile_keeps_both_changes(
+def test_concurrent_changes_of_a_record_are_both_kept(
     load: Callable[..., Any], store: MemoryStore
 ) -> None:
     from cinder import context
@@ -164,7 +164,7 @@ def test_a_record_that_another_changes_meanwhile_keeps_both_changes(
     assert (returned.version, returned.provider_id) == (stored.version, "p")
 
 
-def test_a_function_that_is_not_there_is_named(
+def test_a_missing_function_is_reported_by_name(
     load: Callable[..., Any], store: MemoryStore
 ) -> None:
     port = load()
@@ -173,7 +173,7 @@ def test_a_function_that_is_not_there_is_named(
         port.create_volume(volume(store))
 
 
-def test_a_temporary_volume_that_a_driver_makes_is_in_the_store_until_it_destroys_it(
+def test_temporary_volumes_of_a_driver_are_in_the_store(
     load: Callable[..., Any], store: MemoryStore
 ) -> None:
     from cinder import context, objects
@@ -197,11 +197,11 @@ def test_a_temporary_volume_that_a_driver_makes_is_in_the_store_until_it_destroy
     assert found == [2, 1]
 
 
-def test_no_function_that_drivers_can_ask_for_is_missing_without_a_reason() -> None:
+def test_every_missing_function_has_a_reason() -> None:
     assert seam_check.missing() == {}
 
 
-def test_every_reason_is_for_something_that_cinder_asks() -> None:
+def test_every_reason_is_for_a_function_that_cinder_uses() -> None:
     import fnmatch
 
     called = set(seam_check.called()) - seam_check.implemented()

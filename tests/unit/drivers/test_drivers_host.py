@@ -1,4 +1,4 @@
-"""Calls of a driver: what it gets, what comes back, how its errors are said."""
+"""Calls of a driver: arguments, results and errors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def raising(error: BaseException) -> Callable[..., Any]:
     return job
 
 
-def test_errors_of_drivers_are_said_in_this_librarys_words(
+def test_errors_of_drivers_become_errors_of_this_library(
     load: Callable[..., Any], volume: VolumeRecord
 ) -> None:
     from cinder import exception
@@ -53,13 +53,13 @@ def test_errors_of_drivers_are_said_in_this_librarys_words(
         assert type(caught.value) is expected
         assert "hunter2" not in str(caught.value)
         if expected is not errors.StoreError:
-            # What would show the password in a traceback is left out.
+            # The cause, which would show the password in a traceback, is left out.
             assert caught.value.__cause__ is (None if "hunter2" in str(error) else error)
             assert caught.value.resource == volume.id
             assert f"could not create volume {volume.id}" in str(caught.value)
 
 
-def test_waiting_that_came_to_an_end_is_told_from_other_failures(
+def test_timeouts_are_distinguished_from_other_failures(
     load: Callable[..., Any], volume: VolumeRecord
 ) -> None:
     import subprocess
@@ -99,16 +99,14 @@ def test_waiting_that_came_to_an_end_is_told_from_other_failures(
 @pytest.mark.parametrize(
     "rubbish", [[], "x", 7, ["pool"], {"pools": {"name": 1}}, {"pools": [None]}, {"pools": "p"}]
 )
-def test_stats_that_are_none_are_an_error_that_says_so(
-    load: Callable[..., Any], rubbish: Any
-) -> None:
+def test_missing_stats_are_a_clear_error(load: Callable[..., Any], rubbish: Any) -> None:
     port = load()
     port._driver.get_volume_stats = lambda refresh: rubbish
     with pytest.raises(errors.DriverError, match="report its capacity: the driver returned"):
         port.stats(refresh=True)
 
 
-def test_pools_without_names_are_named_as_the_backend(load: Callable[..., Any]) -> None:
+def test_pools_without_names_have_the_name_of_the_backend(load: Callable[..., Any]) -> None:
     port = load()
     port._driver.get_volume_stats = lambda refresh: {
         "volume_backend_name": None,
@@ -149,7 +147,7 @@ def test_an_update_that_cannot_be_stored_is_the_drivers_error(
 
 
 @pytest.mark.parametrize("rubbish", [None, "x", [], 7, object()], ids=lambda each: repr(each)[:9])
-def test_an_update_that_is_none_is_passed_over(
+def test_an_empty_update_is_ignored(
     load: Callable[..., Any], volume: VolumeRecord, rubbish: Any
 ) -> None:
     port = load()
@@ -166,7 +164,7 @@ def test_an_interrupt_is_not_an_error_of_the_driver(
         port.create_volume(volume)
 
 
-def test_what_is_gone_already_can_be_deleted(
+def test_already_deleted_resources_can_be_deleted(
     load: Callable[..., Any], volume: VolumeRecord
 ) -> None:
     from cinder import exception
@@ -178,7 +176,7 @@ def test_what_is_gone_already_can_be_deleted(
     port.delete_snapshot(snapshot, volume)
 
 
-def test_what_a_driver_cannot_do_is_unsupported(
+def test_operations_that_a_driver_lacks_are_unsupported(
     load: Callable[..., Any], volume: VolumeRecord
 ) -> None:
     port = load()
@@ -187,7 +185,7 @@ def test_what_a_driver_cannot_do_is_unsupported(
     assert port.exists(volume) is None
 
 
-def test_an_export_is_kept_in_the_record_its_secret_as_a_secret(
+def test_an_export_is_recorded_with_its_secret_protected(
     load: Callable[..., Any], volume: VolumeRecord
 ) -> None:
     exported = load().create_export(volume, {"initiator": "iqn.a"})
@@ -196,7 +194,7 @@ def test_an_export_is_kept_in_the_record_its_secret_as_a_secret(
     assert "CHAP" not in repr(exported)
 
 
-def test_a_connection_has_what_cinders_manager_adds(
+def test_a_connection_has_the_additions_of_cinders_manager(
     load: Callable[..., Any], store: MemoryStore
 ) -> None:
     port = load(report_discard_supported=True, disk_geometry="512e")
@@ -229,7 +227,7 @@ def test_a_connection_has_what_cinders_manager_adds(
             "enforce_multipath": 1,
         },
     }
-    # The attachment being made does not count as one yet.
+    # The new attachment does not count yet.
     assert set(port._driver.seen["attachments"]) == {(None, "attaching"), ("b", "attached")}
     assert port.terminate_connection(volume, new) is True
 
@@ -247,7 +245,7 @@ def test_capacity_of_the_backend_is_a_pool(load: Callable[..., Any]) -> None:
     assert stats["volume_backend_name"] == "array"
 
 
-def test_stats_cannot_be_changed_from_outside(load: Callable[..., Any]) -> None:
+def test_stats_are_copies(load: Callable[..., Any]) -> None:
     port = load()
     port.stats()["pools"].clear()
     port.stats()["free_capacity_gb"] = 0
@@ -263,7 +261,9 @@ def test_names_on_the_storage_come_from_ids(load: Callable[..., Any], volume: Vo
     assert port.name_in_storage(snapshot) == f"snapshot-{snapshot.id}"
 
 
-def test_other_attributes_are_the_drivers(load: Callable[..., Any], volume: VolumeRecord) -> None:
+def test_other_attributes_come_from_the_driver(
+    load: Callable[..., Any], volume: VolumeRecord
+) -> None:
     port = load()
     assert port.attribute("VERSION") == "1.2.3"
     assert port.attribute("get_version")() == "1.2.3"
@@ -284,7 +284,7 @@ def test_a_closed_driver_is_not_called(load: Callable[..., Any], volume: VolumeR
 
 
 @pytest.mark.parametrize("bad", ["pool", "replication_status"])
-def test_a_drivers_strange_update_does_no_harm(
+def test_unexpected_updates_of_a_driver_are_harmless(
     load: Callable[..., Any], volume: VolumeRecord, bad: str
 ) -> None:
     port = load()
@@ -294,7 +294,7 @@ def test_a_drivers_strange_update_does_no_harm(
     assert (returned.provider_location, returned.metadata) == ("p", {"k": "v"})
 
 
-def test_the_files_of_cinders_locks_go_with_what_they_were_for(
+def test_cinders_lock_files_are_deleted_with_their_resource(
     load: Callable[..., Any], volume: VolumeRecord, store: MemoryStore
 ) -> None:
     import os
@@ -320,7 +320,7 @@ def test_the_files_of_cinders_locks_go_with_what_they_were_for(
     assert left() == []
 
 
-def test_every_name_of_a_lock_file_that_cinder_removes_is_known(
+def test_all_lock_files_that_cinder_removes_are_known(
     load: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from cinder import utils
@@ -337,7 +337,7 @@ def test_every_name_of_a_lock_file_that_cinder_removes_is_known(
     assert sorted(removed) == sorted(name.format("s") for name in lockfiles.OF_SNAPSHOT)
 
 
-def test_a_driver_that_has_lock_files_of_its_own_is_told(
+def test_a_driver_with_its_own_lock_files_is_notified(
     load: Callable[..., Any], volume: VolumeRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kind, reported = type(load()._driver), []

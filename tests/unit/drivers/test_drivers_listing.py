@@ -1,4 +1,4 @@
-"""What drivers list, and whose it is: the forms that drivers of Cinder's tree answer in."""
+"""Listings of drivers and the owners of entries, in all formats of Cinder's drivers."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def lists(port: Any, volumes: list[Any], snapshots: list[Any] | None = None) -> 
         (entry(f"_snapshot-{ONE}"), "snapshot"),  # thin snapshots of LVM
     ],
 )  # fmt: skip
-def test_a_name_that_follows_from_an_id_stands_for_it(
+def test_names_that_contain_the_id_identify_the_resource(
     load: Callable[..., Any], listed: dict[str, Any], kind: str
 ) -> None:
     port = load()
@@ -72,13 +72,13 @@ def test_a_name_that_follows_from_an_id_stands_for_it(
         f"volume-{ONE}\n",
     ],
 )
-def test_other_names_stand_for_nothing(load: Callable[..., Any], name: str) -> None:
+def test_other_names_identify_no_resource(load: Callable[..., Any], name: str) -> None:
     port = load()
     lists(port, [entry(name), {"size": 1}, {"reference": None}, {"reference": name}])
     assert port.listing([], []).found == ()
 
 
-def test_what_is_known_is_told_by_the_driver_or_by_its_name(load: Callable[..., Any]) -> None:
+def test_resources_are_identified_by_the_driver_or_by_name(load: Callable[..., Any]) -> None:
     port = load()
     migrated = volume(TWO, name_id="bbbbbbbb-0000-4000-8000-000000000001")
     lists(port, [entry("lun 7", cinder_id=ONE), entry(f"volume-{migrated.name_id}")])
@@ -88,7 +88,7 @@ def test_what_is_known_is_told_by_the_driver_or_by_its_name(load: Callable[..., 
     assert not port.exists(volume("cccccccc-0000-4000-8000-000000000001"))
 
 
-def test_a_snapshot_says_whose_it_is(load: Callable[..., Any]) -> None:
+def test_a_snapshot_identifies_its_volume(load: Callable[..., Any]) -> None:
     port = load()
     source = {"source_reference": {"source-name": f"volume-{ONE}"}}
     lists(port, [entry(f"volume-{ONE}")], [entry(f"snapshot-{SNAPSHOT}", **source)])
@@ -97,7 +97,7 @@ def test_a_snapshot_says_whose_it_is(load: Callable[..., Any]) -> None:
     assert listed.found[1] == InStorage("snapshot", SNAPSHOT, f"snapshot-{SNAPSHOT}", 3, ONE)
 
 
-def test_what_cannot_be_listed_is_not_known(load: Callable[..., Any]) -> None:
+def test_resources_that_cannot_be_listed_are_unknown(load: Callable[..., Any]) -> None:
     port = load()
     record = SnapshotRecord(id=SNAPSHOT, backend="array", volume_id=ONE, volume_size=1)
     assert port.listing([], []).kinds == set()
@@ -113,7 +113,9 @@ def test_what_cannot_be_listed_is_not_known(load: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize("rubbish", [7, [None], [7], ["volume"]])
-def test_a_list_of_rubbish_is_the_drivers_error(load: Callable[..., Any], rubbish: Any) -> None:
+def test_an_invalid_listing_is_an_error_of_the_driver(
+    load: Callable[..., Any], rubbish: Any
+) -> None:
     port = load()
     lists(port, rubbish)
     with pytest.raises(errors.DriverError, match="list the resources on its storage"):

@@ -20,7 +20,7 @@ from cinderlib.persistence.memory import MemoryStore
 from cinderlib.records import VolumeRecord, new_id
 
 
-def test_text_stands_for_numbers_and_booleans(load: Callable[..., Any]) -> None:
+def test_numbers_and_booleans_can_be_strings(load: Callable[..., Any]) -> None:
     port = load(
         asking_port="3261", asking_thin="yes", asking_pools="a,b", use_multipath_for_image_xfer="1"
     )
@@ -32,7 +32,7 @@ def test_text_stands_for_numbers_and_booleans(load: Callable[..., Any]) -> None:
     assert port._driver.configuration.asking_port == 3261
 
 
-def test_references_stand_for_other_options(load: Callable[..., Any]) -> None:
+def test_references_to_other_options(load: Callable[..., Any]) -> None:
     from oslo_config import cfg
 
     port = load(
@@ -47,7 +47,7 @@ def test_references_stand_for_other_options(load: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize("password", ["pa$$word", "$my_ip", r"a\$b", "${state_path}", "$"])
-def test_a_password_is_taken_as_it_is_and_kept_apart(
+def test_a_password_is_used_unchanged_and_kept_secret(
     load: Callable[..., Any], password: str
 ) -> None:
     port = load(asking_password=password)
@@ -68,14 +68,14 @@ def test_a_password_is_taken_as_it_is_and_kept_apart(
         ("extra_capabilities", "{", "JSON object"),
     ],
 )
-def test_a_wrong_option_is_refused_with_what_is_right(
+def test_a_misspelt_option_is_refused_with_a_suggestion(
     load: Callable[..., Any], option: str, value: Any, said: str
 ) -> None:
     with pytest.raises(errors.ConfigurationError, match=said):
         load(**{option: value}).stats()
 
 
-def test_an_unknown_option_is_a_warning_where_options_are_not_strict(
+def test_an_unknown_option_is_a_warning_without_strict_options(
     load: Callable[..., Any], settings: drivers.Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     lenient = dataclasses.replace(settings, strict_options=False)
@@ -99,13 +99,13 @@ def test_a_renamed_option_is_known_by_its_old_name(load: Callable[..., Any]) -> 
         ("netapp_iscsi", "netapp_lun_space_reservation", "enabled"),
     ],
 )
-def test_options_count_wherever_a_driver_registers_them(
+def test_options_are_known_from_every_place_of_registration(
     settings: drivers.Settings, driver: str, option: str, value: Any
 ) -> None:
     drivers.check("b", {"volume_driver": driver, option: value}, settings=settings)
 
 
-def test_another_drivers_options_are_unknown_also_after_it_was_loaded(
+def test_options_of_another_loaded_driver_are_unknown(
     settings: drivers.Settings, tmp_path: Path
 ) -> None:
     drivers.check("s", {"volume_driver": "solidfire", "sf_api_port": 443}, settings=settings)
@@ -115,14 +115,12 @@ def test_another_drivers_options_are_unknown_also_after_it_was_loaded(
 
 
 @pytest.mark.parametrize("word", ["pure", "dell", "powermax"])
-def test_a_vendor_in_place_of_a_driver_leads_to_its_drivers(
-    load: Callable[..., Any], word: str
-) -> None:
+def test_a_vendor_name_suggests_its_drivers(load: Callable[..., Any], word: str) -> None:
     with pytest.raises(errors.ConfigurationError, match=rf"drivers for it: .*driver list {word}"):
         load(volume_driver=word)
 
 
-def test_what_is_absent_is_blamed_only_where_the_driver_says_so(
+def test_a_missing_package_is_reported_only_if_it_is_the_cause(
     load: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lacks = requirements.Lacks(packages=("py-pure-client",), commands=("mount.nfs",))
@@ -161,12 +159,12 @@ def test_the_same_name_loaded_again_does_not_change_the_first(load: Callable[...
         ("", "must be the class or the short name"),
     ],
 )
-def test_a_driver_that_is_not_there(load: Callable[..., Any], name: str, said: str) -> None:
+def test_an_unknown_driver(load: Callable[..., Any], name: str, said: str) -> None:
     with pytest.raises(errors.ConfigurationError, match=said):
         load(volume_driver=name)
 
 
-def test_a_driver_that_cinder_gave_up_is_refused_unless_asked_for(
+def test_an_unsupported_driver_is_refused_by_default(
     load: Callable[..., Any],
 ) -> None:
     retired = "asking_driver.RetiredDriver"
@@ -176,7 +174,7 @@ def test_a_driver_that_cinder_gave_up_is_refused_unless_asked_for(
     assert port.info.supported is False
 
 
-def test_a_driver_that_cannot_set_itself_up_leaves_nothing_and_tells_no_secret(
+def test_a_failed_set_up_leaves_no_driver_and_shows_no_secret(
     load: Callable[..., Any],
 ) -> None:
     from cinderlib.drivers import scope
@@ -188,7 +186,7 @@ def test_a_driver_that_cannot_set_itself_up_leaves_nothing_and_tells_no_secret(
     assert scope.loaded() == []
 
 
-def test_an_option_of_a_part_that_is_loaded_later_is_known(load: Callable[..., Any]) -> None:
+def test_an_option_of_a_module_that_is_loaded_later_is_known(load: Callable[..., Any]) -> None:
     with pytest.raises(errors.DriverError, match=r"127\.0\.0\.1"):
         load(volume_driver="spdk", spdk_rpc_ip="127.0.0.1", spdk_rpc_port=1)
 
@@ -196,7 +194,7 @@ def test_an_option_of_a_part_that_is_loaded_later_is_known(load: Callable[..., A
 def test_a_driver_that_looks_for_its_backend_by_name_finds_it(
     load: Callable[..., Any], store: MemoryStore
 ) -> None:
-    """Cinder's own function looks for a section of a configuration file."""
+    """Cinder's own function searches for a section of a configuration file."""
     from cinder import exception
     from cinder.volume import volume_utils
 
@@ -243,7 +241,7 @@ def test_process_wide_options_are_checked_and_wait_for_loaded_drivers(
     drivers.prepare(settings)
 
 
-def test_process_wide_options_reach_drivers_and_go_with_the_settings(
+def test_process_wide_options_reach_drivers_and_end_with_the_settings(
     settings: drivers.Settings,
 ) -> None:
     from oslo_config import cfg
@@ -265,7 +263,7 @@ def test_process_wide_options_reach_drivers_and_go_with_the_settings(
     assert cfg.CONF.backend_defaults.volume_clear == "zero"
 
 
-def test_many_drivers_load_at_once_each_with_its_own_options_and_store(
+def test_drivers_loaded_in_parallel_have_their_own_options_and_stores(
     load: Callable[..., Any], settings: drivers.Settings
 ) -> None:
     stores = MemoryStore(), MemoryStore()
@@ -315,7 +313,7 @@ def test_many_drivers_load_at_once_each_with_its_own_options_and_store(
         ("replication_device", ["backend_id:two"], [{"backend_id": "two"}]),
     ],
 )
-def test_a_value_is_taken_as_in_a_file(
+def test_values_have_the_same_meaning_as_in_a_file(
     load: Callable[..., Any], option: str, value: object, taken: object
 ) -> None:
     assert getattr(load(**{option: value})._driver.configuration, option) == taken
@@ -341,13 +339,13 @@ WRONG = [
     ["asking_port", "asking_thin", "asking_pools", "asking_host", "driver_use_ssl",
      "replication_device", "reserved_percentage", "extra_capabilities", "backend_host"],
 )  # fmt: skip
-def test_no_value_makes_another_error_than_ours(load: Callable[..., Any], option: str) -> None:
+def test_invalid_values_raise_only_our_errors(load: Callable[..., Any], option: str) -> None:
     for value in WRONG:
         with contextlib.suppress(errors.CinderlibError):
             load(**{option: value})
 
 
-def test_a_word_in_the_text_of_a_command_imports_nothing(load: Callable[..., Any]) -> None:
+def test_text_in_a_command_is_not_imported(load: Callable[..., Any]) -> None:
     import sys
 
     before = set(sys.modules)
@@ -357,7 +355,7 @@ def test_a_word_in_the_text_of_a_command_imports_nothing(load: Callable[..., Any
     assert not [name for name in set(sys.modules) - before if name.startswith("cinder.cmd")]
 
 
-def test_backend_host_stands_before_the_at(load: Callable[..., Any]) -> None:
+def test_backend_host_is_the_part_before_the_at_sign(load: Callable[..., Any]) -> None:
     port = load("west", backend_host="cluster")
     assert port.info.options["backend_host"] == "cluster"
     assert port._driver.host == "cluster@west"

@@ -1,4 +1,4 @@
-"""Commands as root, for a user who is not."""
+"""Commands with root privileges for other users."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cinderlib.drivers import privileges
 
 @pytest.fixture
 def helper(tmp_path: Path) -> Path:
-    """A root helper that notes what it is asked to run, and runs it as the same user."""
+    """A root helper that records its commands and runs them as the same user."""
     script = tmp_path / "helper"
     script.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\nexec "$@"\n')
     script.chmod(0o755)
@@ -42,7 +42,7 @@ def test_commands_go_through_the_root_helper(
     assert (helper.parent / "asked").read_text() == "echo as root\n"
 
 
-def test_commands_that_pip_installed_need_no_path(
+def test_commands_installed_by_pip_need_no_path(
     load: Callable[..., Any],
     settings: drivers.Settings,
     helper: Path,
@@ -58,7 +58,7 @@ def test_commands_that_pip_installed_need_no_path(
     assert (helper.parent / "asked").read_text().strip() == beside
 
 
-def test_privileged_calls_start_this_python_through_the_root_helper(
+def test_privileged_calls_run_this_python_with_the_root_helper(
     load: Callable[..., Any], settings: drivers.Settings, not_root: None
 ) -> None:
     from oslo_config import cfg

@@ -1,4 +1,4 @@
-"""Drivers written for eventlet's threads, in native ones."""
+"""Drivers for eventlet's threads that run in native threads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cinderlib.drivers.threads import Pool, _Spawner
 
 
 class Connection:
-    """What SSHPool asks of a paramiko client."""
+    """The methods of a paramiko client that SSHPool uses."""
 
     active = True
 
@@ -29,7 +29,7 @@ class Connection:
 
 @pytest.fixture
 def ssh_pool(load: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Any:
-    from cinder import ssh_utils  # as the drivers that use it do
+    from cinder import ssh_utils  # like the drivers that use it
 
     load()
     monkeypatch.setattr(ssh_utils.SSHPool, "create", lambda self: Connection())
@@ -38,7 +38,7 @@ def ssh_pool(load: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Any:
     return pool
 
 
-def test_more_threads_than_ssh_connections_take_turns(ssh_pool: Any) -> None:
+def test_threads_share_fewer_ssh_connections(ssh_pool: Any) -> None:
     """With eventlet's pool the waiting threads never wake up."""
     at_once = 0
     most = 0
@@ -73,7 +73,7 @@ def test_a_broken_ssh_connection_is_replaced(ssh_pool: Any) -> None:
         assert second.is_active()
 
 
-def test_a_pool_that_cannot_connect_keeps_its_places() -> None:
+def test_failed_connections_do_not_use_up_the_pool() -> None:
     def fail() -> None:
         raise ConnectionError
 
@@ -83,7 +83,7 @@ def test_a_pool_that_cannot_connect_keeps_its_places() -> None:
             pool.get()
 
 
-def test_what_a_driver_spawns_runs() -> None:
+def test_threads_that_a_driver_spawns_run() -> None:
     done = threading.Event()
     _Spawner.spawn(done.set).join(10)
     assert done.is_set()

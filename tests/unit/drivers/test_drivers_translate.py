@@ -1,4 +1,4 @@
-"""The objects that drivers get are those that Cinder itself would make."""
+"""Drivers receive the same objects as from Cinder itself."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def context(settings):
 
 
 @pytest.mark.parametrize("record", VOLUMES + SNAPSHOTS)
-def test_an_object_is_as_its_constructor_makes_it(context, record) -> None:
+def test_an_object_equals_a_constructed_object(context, record) -> None:
     from cinder import objects
 
     from cinderlib.drivers import rows, translate

@@ -1,4 +1,4 @@
-"""What is the embedded driver's own; what all drivers do is in tests/contract."""
+"""The embedded driver in particular; tests/contract has the tests for all drivers."""
 
 import os
 import socket
@@ -34,7 +34,7 @@ def backend(controller, root):
 
 @pytest.fixture
 def loop(request):
-    """Makes loop devices as others on this host may do."""
+    """Creates loop devices like other programs on this host."""
 
     def make(path):
         done = subprocess.run(
@@ -56,18 +56,18 @@ def test_files_are_private_and_named_by_id(backend, root):
 
 
 @pytest.mark.parametrize("options", [{}, {"file_root": "volumes"}, {"file_root": ""}])
-def test_folder_must_be_named_in_full(controller, options):
+def test_folder_must_be_an_absolute_path(controller, options):
     with pytest.raises(errors.CinderlibError, match="file_root"):
         controller.backend("file", volume_driver="file", **options)
 
 
-def test_folder_that_cannot_be_made_is_reported_with_the_reason(controller, tmp_path):
+def test_folder_that_cannot_be_created_is_reported_with_the_reason(controller, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(errors.CinderlibError, match="file_root: Not a directory"):
         controller.backend("file", volume_driver="file", file_root=str(tmp_path / "file/volumes"))
 
 
-def test_other_hosts_are_refused_and_told_why(backend):
+def test_other_hosts_are_refused_with_the_reason(backend):
     backend.validate_connector({"host": socket.gethostname()})
     with pytest.raises(errors.InvalidConnector, match="host elsewhere cannot reach them"):
         backend.validate_connector({"host": "elsewhere"})
@@ -77,7 +77,7 @@ def test_other_hosts_are_refused_and_told_why(backend):
     assert volume.connections == []
 
 
-def test_temporary_files_of_dead_writers_go_at_set_up(controller, root):
+def test_temporary_files_of_dead_writers_are_removed_at_set_up(controller, root):
     root.mkdir()
     (root / ".volume-1.0123456789abcdef.part").touch()
     (root / "volume-2").touch()
@@ -86,7 +86,7 @@ def test_temporary_files_of_dead_writers_go_at_set_up(controller, root):
 
 
 @pytest.mark.parametrize("name", ["../volume-1", "/etc/volume-1", ".volume", "", "a\0b", ".."])
-def test_nothing_outside_the_folder_is_touched(backend, root, name):
+def test_files_outside_the_folder_are_not_touched(backend, root, name):
     outside = root.parent / "volume-1"
     outside.write_bytes(b"not ours")
     volume = SimpleNamespace(id="1", name=name, size=1)
@@ -107,14 +107,14 @@ def test_nothing_outside_the_folder_is_touched(backend, root, name):
     assert os.listdir(root) == []
 
 
-def test_storage_is_asked_by_name(backend):
+def test_volumes_are_found_on_the_storage_by_name(backend):
     volume = backend.create_volume(1)
     assert backend.driver.exists_in_storage(volume.name_in_storage)
     volume.delete()
     assert not backend.driver.exists_in_storage(volume.name_in_storage)
 
 
-def test_call_that_is_repeated_takes_what_is_there_only_if_it_fits(backend, root):
+def test_repeated_create_accepts_an_existing_file_only_if_it_matches(backend, root):
     volume = SimpleNamespace(id="1", name="volume-1", size=1)
     backend.driver.create_volume(volume)
     (root / "volume-1").write_bytes(b"data")
@@ -128,7 +128,7 @@ def test_call_that_is_repeated_takes_what_is_there_only_if_it_fits(backend, root
     assert (root / "volume-1").stat().st_size == GIB
 
 
-def test_clone_of_a_file_that_is_gone_leaves_nothing(backend, root):
+def test_clone_of_a_missing_file_leaves_no_file(backend, root):
     volume = backend.create_volume(1)
     (root / volume.name_in_storage).unlink()
     with pytest.raises(errors.DriverError, match="No such file or directory"):
@@ -137,8 +137,8 @@ def test_clone_of_a_file_that_is_gone_leaves_nothing(backend, root):
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_how_far_a_copy_is_is_told(root, monkeypatch, caplog, fails):
-    """A listener that fails touches nothing."""
+def test_progress_of_a_copy(root, monkeypatch, caplog, fails):
+    """An error of the listener does not affect the copy."""
     reports = []
 
     def listen(progress):
@@ -179,7 +179,7 @@ def test_file_in_use_by_a_loop_device_is_not_deleted(backend, root, loop):
 
 
 @needs_loop
-def test_clone_has_what_was_written_to_the_device_and_not_synced(backend, root, loop):
+def test_clone_has_unsynced_writes_of_the_device(backend, root, loop):
     volume = backend.create_volume(1)
     device = loop(root / volume.name_in_storage)
     with open(device, "r+b") as writer:
@@ -204,7 +204,7 @@ def test_specs_and_metadata_reach_the_driver(controller, root):
     assert recorded["metadata"] == {"owner": "me"}
 
 
-def test_stats_tell_of_the_filesystem_and_of_what_is_promised(backend, root):
+def test_stats_have_the_capacity_of_the_filesystem_and_the_provisioned_size(backend, root):
     volume = backend.create_volume(3)
     volume.create_snapshot()
     (pool,) = backend.stats(refresh=True)["pools"]
@@ -231,7 +231,7 @@ class TestAdoption:
         reference = {"source-name": "disk.img"}
         assert backend.driver.manage_existing_get_size(self.volume, reference) == 2
         backend.driver.manage_existing(self.volume, reference)
-        backend.driver.manage_existing(self.volume, reference)  # as after a crash
+        backend.driver.manage_existing(self.volume, reference)  # repeated as after a crash
         assert os.listdir(root) == ["volume-1"]
         adopted = Path(root / "volume-1")
         assert adopted.stat().st_size == 2 * GIB
@@ -258,7 +258,7 @@ class TestAdoption:
         with pytest.raises(errors.DriverError, match="is not a file"):
             backend.driver.manage_existing(self.volume, {"source-name": "disk.img"})
 
-    def test_what_can_be_managed_is_listed(self, backend, root, image):
+    def test_manageable_images_are_listed(self, backend, root, image):
         backend.driver.create_volume(SimpleNamespace(name="volume-9", size=4))
         (root / "snapshot-3").touch()
         known = [SimpleNamespace(id="9", name="volume-9")]

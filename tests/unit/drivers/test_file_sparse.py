@@ -1,4 +1,4 @@
-"""Sparse files on the filesystems that people keep them on."""
+"""Sparse files on common filesystems."""
 
 import errno
 import hashlib
@@ -20,7 +20,7 @@ MIB = 1 << 20
 
 
 def mounted(tmp_path_factory, kind, *options):
-    """A fresh filesystem of that kind, in a mounted folder that is gone afterwards."""
+    """A new filesystem in a mounted folder, which is removed afterwards."""
     if os.geteuid():
         pytest.skip(f"mounting {kind} needs root")
     base = tmp_path_factory.mktemp(kind)
@@ -65,7 +65,7 @@ def tmpfs(tmp_path_factory):
 
 @pytest.fixture(params=["home", "tmpfs", "xfs", "btrfs"])
 def folder(request, tmp_path):
-    """A folder on each filesystem; 'home' is the one that the tests are run on."""
+    """A folder on each filesystem; 'home' is on the filesystem of the tests."""
     root = tmp_path if request.param == "home" else request.getfixturevalue(request.param)
     folder = root / request.node.name.replace("/", "_")
     folder.mkdir()
@@ -73,7 +73,7 @@ def folder(request, tmp_path):
 
 
 def fill(path, *extents):
-    """A file of 64 MiB that has random data in the extents (start, length) alone."""
+    """Create a file of 64 MiB with random data only in the extents (start, length)."""
     sparse.create(path, 64 * MIB)
     with path.open("r+b") as file:
         for start, length in extents:
@@ -120,7 +120,7 @@ def test_clone_is_equal_sparse_and_independent(folder):
     assert digest(folder / "clone", 64 * MIB) == before
 
 
-def test_extents_are_shared_where_the_filesystem_can(xfs, btrfs):
+def test_extents_are_shared_if_the_filesystem_supports_it(xfs, btrfs):
     for folder in (xfs, btrfs):
         assert sparse.can_reflink(folder)
         fill(folder / "source", (0, 32 * MIB))
@@ -129,7 +129,7 @@ def test_extents_are_shared_where_the_filesystem_can(xfs, btrfs):
         (folder / "clone").unlink()
 
 
-def test_copy_tells_how_far_it_is_and_copies_the_data_alone(tmpfs):
+def test_copy_reports_progress_and_copies_only_data(tmpfs):
     assert not sparse.can_reflink(tmpfs)
     fill(tmpfs / "source", (MIB, 2 * MIB), (50 * MIB, MIB))
     seen = []
@@ -138,7 +138,7 @@ def test_copy_tells_how_far_it_is_and_copies_the_data_alone(tmpfs):
     assert seen == [(0, 3 * MIB), (2 * MIB, 3 * MIB), (3 * MIB, 3 * MIB)]
 
 
-def test_copy_of_a_file_that_is_written_to_meanwhile_is_made_again(tmpfs):
+def test_copy_of_a_changing_file_is_repeated(tmpfs):
     fill(tmpfs / "source", (0, MIB))
     writes = iter([b"once"])
 
@@ -151,7 +151,7 @@ def test_copy_of_a_file_that_is_written_to_meanwhile_is_made_again(tmpfs):
     assert digest(tmpfs / "clone") == digest(tmpfs / "source")
 
 
-def test_copy_of_a_file_that_never_rests_is_of_one_moment_or_refused(tmpfs, monkeypatch):
+def test_copy_of_a_busy_file_is_consistent_or_refused(tmpfs, monkeypatch):
     monkeypatch.setattr(sparse, "_TICKS", 5)
     fill(tmpfs / "source", (0, 4 * MIB))
     begun, enough = threading.Event(), threading.Event()
@@ -204,7 +204,7 @@ def test_file_that_is_written_to_during_each_attempt_is_not_copied(tmpfs):
     assert os.listdir(tmpfs) == ["source"]
 
 
-def test_what_writers_hold_back_is_in_the_copy(tmpfs):
+def test_copy_includes_cached_writes(tmpfs):
     fill(tmpfs / "source", (0, MIB))
     with (tmpfs / "source").open("r+b", buffering=MIB) as writer:
         writer.write(b"held back")
@@ -223,7 +223,7 @@ def test_data_that_cannot_fit_is_not_copied_at_all(tmpfs):
     assert digest(tmpfs / "source") == before
 
 
-def test_disk_that_fills_up_during_a_copy_leaves_the_source_alone(tmpfs):
+def test_full_disk_during_a_copy_does_not_affect_the_source(tmpfs):
     before = fill(tmpfs / "source", (0, 5 * MIB))
 
     def use_up_the_rest(done, total):
@@ -255,7 +255,7 @@ sparse.clone(folder / "source", folder / "clone", progress=wait)
 """
 
 
-def test_killed_copy_leaves_nothing_after_the_next_set_up(tmpfs):
+def test_killed_copy_is_cleaned_up_by_the_next_set_up(tmpfs):
     before = fill(tmpfs / "source", (0, MIB), (2 * MIB, MIB))
     with subprocess.Popen(
         [sys.executable, "-c", SLOW_COPY, str(tmpfs)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -270,7 +270,7 @@ def test_killed_copy_leaves_nothing_after_the_next_set_up(tmpfs):
     assert digest(tmpfs / "source") == before
 
 
-def test_writer_killed_when_the_file_had_its_name_already_loses_nothing(tmp_path):
+def test_writer_killed_after_the_rename_loses_no_data(tmp_path):
     sparse.create(tmp_path / "volume", MIB)
     os.link(tmp_path / "volume", tmp_path / ".volume.0123456789abcdef.part")
     assert sparse.abandoned(tmp_path, remove=True) == [".volume.0123456789abcdef.part"]
@@ -284,7 +284,7 @@ def test_only_our_own_temporary_files_are_removed(tmp_path):
     assert len(os.listdir(tmp_path)) == 4
 
 
-def test_replaced_file_is_the_old_one_until_the_new_one_is_whole(folder):
+def test_file_is_replaced_atomically(folder):
     fill(folder / "volume", (0, MIB))
     wanted = fill(folder / "snapshot", (MIB, MIB))
     sparse.clone(folder / "snapshot", folder / "volume", replace=True)
@@ -292,7 +292,7 @@ def test_replaced_file_is_the_old_one_until_the_new_one_is_whole(folder):
     assert sorted(os.listdir(folder)) == ["snapshot", "volume"]
 
 
-def test_file_grows_and_never_shrinks(folder):
+def test_file_is_extended_and_never_shrunk(folder):
     fill(folder / "volume", (63 * MIB, MIB))
     sparse.extend(folder / "volume", 32 * MIB)
     assert (folder / "volume").stat().st_size == 64 * MIB
@@ -314,7 +314,7 @@ def test_links_and_special_files_are_not_followed(tmp_path):
     assert not (tmp_path / "clone").exists()
 
 
-def test_space_is_that_of_the_filesystem(tmpfs):
+def test_capacity_of_the_filesystem(tmpfs):
     before = sparse.space(Path(tmpfs))
     fill(tmpfs / "volume", (0, 4 * MIB))
     after = sparse.space(Path(tmpfs))
@@ -322,7 +322,7 @@ def test_space_is_that_of_the_filesystem(tmpfs):
     assert before.free - after.free == 4 * MIB
 
 
-def test_removal_says_whether_the_file_was_there(tmp_path):
+def test_removal_returns_whether_the_file_existed(tmp_path):
     sparse.create(tmp_path / "volume", MIB)
     assert sparse.remove(tmp_path / "volume")
     assert not sparse.remove(tmp_path / "volume")

@@ -17,7 +17,8 @@ def node(tmp_path: Path) -> Node:
 
 @pytest.fixture
 def volume(tmp_path: Path) -> Iterator[Callable[..., dict[str, Any]]]:
-    """Makes connection documents of files; what tests leave attached is removed and reported."""
+    """Creates connection documents of files. Removes and reports devices that a test leaves
+    attached."""
     files: list[Path] = []
 
     def make(name: str = "volume", size: int = 8 << 20, **fields: Any) -> dict[str, Any]:

@@ -1,5 +1,5 @@
-"""A host made of a folder: files in the formats that real hosts have, and commands that print what
-real ones do. What the checks find can be mended with their own commands, and looked at again."""
+"""A simulated host in a folder: files in the formats of real hosts, and commands that print the
+output of real commands. The commands of findings can be run on it, and the checks repeated."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROCKY = 'NAME="Rocky Linux"\nID="rocky"\nID_LIKE="rhel centos fedora"\nVERSION_I
 ISCSID = "ISCSIADM_ABSTRACT_NAMESPACE"
 MULTIPATHD = "/org/kernel/linux/storage/multipathd"
 
-#: What Debian's package of open-iscsi makes of its settings, without the comments.
+#: The settings of Debian's package open-iscsi, without comments.
 ISCSID_CONF = """\
 iscsid.startup = /bin/systemctl start iscsid.socket
 node.startup = manual
@@ -38,7 +38,7 @@ node.session.scan = auto
 INITIATOR = "iqn.1993-08.org.debian:01:6d2f8ac0917e"
 NQN = "nqn.2014-08.org.nvmexpress:uuid:0a1f7a3c-5d0e-4f5b-9f56-0e7b9c2d4e61"
 
-#: The beginning of what multipath-tools 0.9.4 prints for ``multipath -t`` without a configuration.
+#: The first lines of ``multipath -t`` of multipath-tools 0.9.4 without a configuration.
 MULTIPATH = """\
 defaults {
 	verbosity 2
@@ -96,7 +96,7 @@ overrides {
 
 
 class Tree:
-    """The host. It begins with a distribution, a kernel with the usual modules, udev, and root.
+    """The host. Initially it has a distribution, a kernel with the usual modules, udev, and root.
 
     :param systemd: whether systemd manages its services.
     """
@@ -121,13 +121,13 @@ class Tree:
         self.command("modprobe")
 
     def write(self, name: str, text: str = "") -> None:
-        """Make a file."""
+        """Create a file."""
         path = self.root / name.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
     def modules(self, *names: str) -> None:
-        """Give the kernel modules that it can load."""
+        """Add kernel modules that can be loaded."""
         lines = [f"kernel/drivers/{name}.ko.xz: kernel/lib/other.ko.xz\n" for name in names]
         self.write(f"/lib/modules/{KERNEL}/modules.dep", "".join(lines))
 
@@ -138,19 +138,19 @@ class Tree:
         path.chmod(0o755)
 
     def prints(self, name: str, text: str, when: str = "*") -> None:
-        """Install a command that prints a text when its arguments match a pattern of the shell, and
-        fails otherwise."""
+        """Install a command that prints a text if its arguments match a shell pattern, and
+        otherwise fails."""
         self.write(f"/printed/{name}", text)
         file = self.root / "printed" / name
         self.command(name, f'case "$*" in {when}) cat {file} ;; *) exit 1 ;; esac')
 
     def listens(self, socket: str) -> None:
-        """A daemon, or systemd for it, listens on an abstract socket."""
+        """Add an abstract socket of a daemon, or of systemd for it."""
         with (self.root / "proc/net/unix").open("a") as sockets:
             sockets.write(f"0000000000000000: 00000002 00000000 00010000 0001 01 17043 @{socket}\n")
 
     def initiator(self) -> None:
-        """open-iscsi, installed and ready."""
+        """Install and set up open-iscsi."""
         self.command("iscsiadm")
         self.command("lsscsi")
         self.command("iscsi-iname", "echo iqn.1993-08.org.debian:01:b7f1d2a90c34")
@@ -159,37 +159,38 @@ class Tree:
         self.listens(ISCSID)
 
     def multipath(self, text: str = MULTIPATH) -> None:
-        """multipath-tools, installed and running with a configuration."""
+        """Install multipath-tools, and run it with a configuration."""
         self.command("multipath")
         self.prints("multipathd", text, "'show config'")
         self.listens(MULTIPATHD)
 
     def nvme(self) -> None:
-        """nvme-cli, installed and ready."""
+        """Install and set up nvme-cli."""
         self.command("nvme", f"echo {NQN}")
         self.write("/etc/nvme/hostnqn", f"{NQN}\n")
         self.write("/etc/nvme/hostid", f"{NQN.rpartition(':')[2]}\n")
 
     @property
     def host(self) -> Host:
-        # The checks look at nothing of the machine that the tests run on but cat and id.
+        # The checks use only `cat` and `id` of the machine of the tests.
         path = f"{self.bin}:/usr/bin:/bin" if self.uid else str(self.bin)
         return Host(root=self.root, path=path, uid=self.uid, root_helper="env")
 
     def diagnose(self, protocols: Collection[str] | None = None, **needed: str) -> Diagnosis:
-        """What the checks find on it."""
+        """Run the checks."""
         settings = HostSettings(root_helper="env", state=self.state)
         return diagnose(settings, protocols, needed, host=self.host)
 
     def findings(self, *protocols: str) -> list[Finding]:
-        """What they find of these protocols, but for what tests of their own are for."""
+        """The findings for these protocols, without those of LVM and RBD, which have their own
+        tests."""
         found = self.diagnose(protocols).findings
         return [finding for finding in found if not finding.check.startswith(("lvm", "rbd"))]
 
-    def mend(self, findings: Iterable[Finding]) -> None:
-        """Run the commands that mend, as root would, on this host instead of the machine's files.
+    def repair(self, findings: Iterable[Finding]) -> None:
+        """Run the commands of findings on this host, instead of as root on the machine.
 
-        What is to be installed or started must be among its commands.
+        Programs that install packages or start services must be among its commands.
         """
         lines = [command for finding in findings for command in finding.commands]
         script = re.sub(r"(?<![\w.])/(etc|run|dev|proc)/", rf"{self.root}/\1/", "\n".join(lines))
@@ -204,6 +205,6 @@ class Tree:
 
 
 def only(findings: list[Finding]) -> Finding:
-    """The one finding that there is."""
+    """The only finding."""
     assert len(findings) == 1, findings
     return findings[0]

@@ -32,7 +32,7 @@ ISCSI = {
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="os-brick asks the system as root (run as root)")
-def test_the_properties_are_os_bricks() -> None:
+def test_the_properties_come_from_os_brick() -> None:
     osbrick.prepare("sudo")
     reference = osbrick.connector_module().get_connector_properties(
         "sudo", "192.0.2.7", True, False, host="a-host"
@@ -43,7 +43,7 @@ def test_the_properties_are_os_bricks() -> None:
     assert ours["multipath"] is True
 
 
-def test_properties_are_asked_for_again_when_their_files_change(
+def test_properties_are_read_again_after_their_files_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "initiatorname.iscsi"
@@ -77,7 +77,7 @@ def test_a_node_registers_itself(tmp_path: Path) -> None:
     assert '"ip":"192.0.2.9"' in kept.value
 
 
-def test_an_error_of_os_brick_names_the_step_and_no_key(
+def test_an_error_of_os_brick_shows_the_step_but_no_secret(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Failing:
@@ -102,7 +102,7 @@ def test_an_error_of_os_brick_names_the_step_and_no_key(
     assert node.leftovers() == []
 
 
-def test_the_kind_of_a_key_store_is_no_key() -> None:
+def test_the_type_of_a_key_manager_is_not_a_secret() -> None:
     data = {"secret_type": "ceph", "secret_uuid": "b8ad", "keyring": "[client.x]\nkey = AQDd/Km=="}
     hidden = masking.secrets(data)
     assert masking.mask("cannot open /etc/ceph/ceph.conf of b8ad", hidden).endswith(
@@ -129,7 +129,7 @@ CONNECTORS: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("protocol", "data", "name"), CONNECTORS)
-def test_every_protocol_has_its_connector_of_os_brick(
+def test_every_protocol_uses_its_os_brick_connector(
     protocol: str, data: dict[str, Any], name: str, tmp_path: Path
 ) -> None:
     conn = {"driver_volume_type": protocol, "data": data}
@@ -140,13 +140,11 @@ def test_every_protocol_has_its_connector_of_os_brick(
     made = connector.connector()
     assert type(made).__name__.startswith(name)
     assert getattr(made, "use_multipath", True) is True
-    if protocol != "nvmeof":  # os-brick's own misspells what it hands on.
+    if protocol != "nvmeof":  # os-brick's own error message is misspelt.
         assert made.device_scan_attempts == 9
 
 
-def test_without_open_iscsi_the_error_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_error_without_open_iscsi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     node = Node(state_path=tmp_path / "state")
     with pytest.raises(errors.NodeError) as raised:
@@ -156,7 +154,7 @@ def test_without_open_iscsi_the_error_says_so(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount (run as root)")
 class TestShares:
-    """A share whose mount is a bind mount here: the kernel of this host need not know NFS."""
+    """A share that is bind-mounted, so that this host's kernel does not need NFS."""
 
     @pytest.fixture
     def share(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -177,7 +175,7 @@ class TestShares:
         data = {"export": "192.0.2.1:/share", "name": name, "options": "-o vers=4.2"}
         return {"conn": {"driver_volume_type": "nfs", "data": data}, **fields}
 
-    def test_volumes_of_one_share_have_one_mount_and_the_last_takes_it(
+    def test_volumes_on_a_share_use_one_mount_until_the_last_detach(
         self, node: Node, share: Path, tmp_path: Path
     ) -> None:
         one, two = self._connection("one"), self._connection("two", id="two")

@@ -1,4 +1,4 @@
-"""What ``Node.diagnose`` finds on hosts of many kinds, and that its commands mend it."""
+"""``Node.diagnose`` on many kinds of hosts, and the repairs by its commands."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ def tree(tmp_path: Path) -> Tree:
     return Tree(tmp_path)
 
 
-# --- what it is looked at for ------------------------------------------------------------------
+# --- selection of checks -----------------------------------------------------------------------
 
 
-def test_a_host_that_is_to_do_nothing_has_nothing_wrong(tree: Tree) -> None:
+def test_a_host_without_protocols_has_no_findings(tree: Tree) -> None:
     diagnosis = tree.diagnose()
     assert (diagnosis.protocols, diagnosis.findings) == ({}, ())
 
 
-def test_a_host_that_is_ready_has_nothing_wrong(tree: Tree) -> None:
+def test_a_prepared_host_has_no_findings(tree: Tree) -> None:
     tree.initiator()
     tree.multipath()
     tree.nvme()
@@ -57,7 +57,7 @@ def test_a_host_that_is_ready_has_nothing_wrong(tree: Tree) -> None:
     assert tree.findings("iscsi", "multipath", "nvme", "nfs") == []
 
 
-def test_what_is_only_installed_is_no_error(tree: Tree) -> None:
+def test_installed_but_unused_packages_are_not_errors(tree: Tree) -> None:
     tree.command("iscsiadm")
     by_default = tree.diagnose()
     assert by_default.protocols == {"iscsi": "installed"}
@@ -69,7 +69,7 @@ def test_what_is_only_installed_is_no_error(tree: Tree) -> None:
     assert checks == {finding.check for finding in wanted.findings}
 
 
-def test_what_is_attached_says_what_the_host_is_to_do(tree: Tree) -> None:
+def test_protocols_of_attachments_are_checked(tree: Tree) -> None:
     document = {
         "conn": {"driver_volume_type": "iscsi", "data": {}},
         "use_multipath": True,
@@ -85,31 +85,31 @@ def test_what_is_attached_says_what_the_host_is_to_do(tree: Tree) -> None:
     ("named", "name"),
     [("iSCSI", "iscsi"), ("NVMe-oF", "nvme"), ("ceph", "rbd"), ("FC", "fc"), ("file", "local")],
 )
-def test_protocols_may_be_named_as_drivers_do(tree: Tree, named: str, name: str) -> None:
+def test_protocol_names_of_drivers_are_accepted(tree: Tree, named: str, name: str) -> None:
     assert tree.diagnose([named]).protocols == {name: "asked for"}
 
 
-def test_a_protocol_that_is_not_known_is_refused(tree: Tree) -> None:
+def test_an_unknown_protocol_is_refused(tree: Tree) -> None:
     with pytest.raises(errors.InvalidInput, match=r"'infiniband'.*iscsi, multipath"):
         tree.diagnose(["infiniband"])
 
 
-def test_a_node_that_is_made_for_multipath_is_looked_at_for_it(tmp_path: Path) -> None:
+def test_multipath_is_checked_on_a_node_that_uses_it(tmp_path: Path) -> None:
     diagnosis = Node(multipath=True, state_path=tmp_path).diagnose()
     assert diagnosis.protocols["multipath"] == "this node's setting"
 
 
-def test_this_host_can_be_looked_at_without_changing_it(tmp_path: Path) -> None:
+def test_diagnosis_does_not_change_this_host(tmp_path: Path) -> None:
     protocols = ["iscsi", "multipath", "nvme", "rbd", "nfs", "fc", "local"]
     found = Node(state_path=tmp_path).diagnose(protocols).findings
-    # What is right depends on the host; that it says the same again does not.
+    # The findings depend on this host, but must be the same in both runs.
     assert Node(state_path=tmp_path).diagnose(protocols).findings == found
     order = ["error", "warning", "note"]
     severities = [order.index(finding.severity) for finding in found]
     assert severities == sorted(severities)
 
 
-def test_a_host_without_os_brick_can_be_looked_at(tmp_path: Path) -> None:
+def test_diagnosis_without_os_brick(tmp_path: Path) -> None:
     program = """
 import importlib.util, sys
 find = importlib.util.find_spec
@@ -128,7 +128,7 @@ for finding in Node(state_path=sys.argv[1]).diagnose(["nfs"]).findings:
 # --- packages, modules, daemons ----------------------------------------------------------------
 
 
-def test_a_bare_host_is_mended_by_the_commands(tree: Tree) -> None:
+def test_the_commands_repair_a_bare_host(tree: Tree) -> None:
     made = f'printf "InitiatorName={INITIATOR}\\n" >{tree.root}{NAME_FILE}'
     listens = "echo '0: 2 0 10000 1 1 1 @{}' >>" + f"{tree.root}/proc/net/unix"
     install = f"""
@@ -161,7 +161,7 @@ done"""
         ("error", "apt-get install -y nvme-cli"),
         ("warning", "apt-get install -y lsscsi"),
     ]
-    tree.mend(found)
+    tree.repair(found)
     assert tree.findings("iscsi", "multipath", "nvme") == []
 
 
@@ -213,7 +213,7 @@ def test_a_kernel_without_a_module(tmp_path: Path, release: str, commands: tuple
     assert f"the kernel {KERNEL} has no nfs" in found.problem
 
 
-def test_a_module_is_there_when_it_is_loaded_built_in_or_loadable(tree: Tree) -> None:
+def test_modules_can_be_loaded_built_in_or_loadable(tree: Tree) -> None:
     tree.command("mount.nfs")
     tree.modules("nfs")
     assert tree.findings("nfs") == []
@@ -228,27 +228,27 @@ def test_a_module_is_there_when_it_is_loaded_built_in_or_loadable(tree: Tree) ->
     assert tree.findings("nfs") == []
 
 
-def test_modules_that_an_update_removed_want_a_reboot(tree: Tree) -> None:
+def test_modules_removed_by_an_update_require_a_reboot(tree: Tree) -> None:
     tree.command("mount.nfs")
     (tree.root / "lib/modules" / KERNEL).rename(tree.root / "lib/modules/6.1.0-43-amd64")
     assert "reboot" in only(tree.findings("nfs")).advice
 
 
-def test_in_a_container_modules_are_the_hosts(tree: Tree) -> None:
+def test_modules_in_a_container_come_from_its_host(tree: Tree) -> None:
     tree.command("mount.nfs")
     tree.write("/run/.containerenv")
     found = only(tree.findings("nfs"))
     assert "run `modprobe -a nfs` there" in found.advice
 
 
-def test_a_module_that_nothing_can_load(tree: Tree) -> None:
+def test_a_module_without_modprobe(tree: Tree) -> None:
     tree.command("mount.nfs")
     tree.modules("nfs")
     (tree.bin / "modprobe").unlink()
     assert only(tree.findings("nfs")).commands == ("apt-get install -y kmod",)
 
 
-def test_udev_that_does_not_run(tree: Tree) -> None:
+def test_udev_is_not_running(tree: Tree) -> None:
     tree.nvme()
     (tree.root / "run/udev/control").unlink()
     assert only(tree.findings("nvme")).commands == ("apt-get install -y udev",)
@@ -259,7 +259,7 @@ def test_udev_that_does_not_run(tree: Tree) -> None:
     assert only(tree.findings("nvme")).commands == ("/usr/lib/systemd/systemd-udevd --daemon",)
 
 
-def test_a_host_without_a_name_of_its_own(tree: Tree) -> None:
+def test_a_host_without_a_unique_name(tree: Tree) -> None:
     tree.write("/proc/sys/kernel/hostname", "localhost\n")
     tree.nvme()
     found = only(tree.findings("nvme"))
@@ -269,13 +269,13 @@ def test_a_host_without_a_name_of_its_own(tree: Tree) -> None:
 # --- iSCSI -------------------------------------------------------------------------------------
 
 
-def test_iscsid_that_nothing_starts(tree: Tree) -> None:
+def test_iscsid_without_a_service_or_socket(tree: Tree) -> None:
     tree.initiator()
     tree.write("/proc/net/unix", "Num RefCount Protocol Flags Type St Inode Path\n")
     assert only(tree.findings("iscsi")).commands == ("systemctl enable --now iscsid",)
     tree.write("/bin/systemctl")
     (tree.root / "bin/systemctl").chmod(0o755)
-    assert tree.findings("iscsi") == []  # iscsiadm starts it.
+    assert tree.findings("iscsi") == []  # iscsiadm starts it
     (tree.root / "run/systemd/system").rmdir()
     assert only(tree.findings("iscsi")).commands[-1].endswith("|| iscsid")
 
@@ -293,7 +293,7 @@ def test_iscsid_that_nothing_starts(tree: Tree) -> None:
         ("InitiatorName=iqn.1993-08.org.debian:01:Node7\n", "warning", "capital letters"),
     ],
 )
-def test_names_of_initiators_that_do_not_work_are_mended(
+def test_invalid_initiator_names_are_repaired(
     tree: Tree, text: str | None, severity: str, said: str
 ) -> None:
     tree.initiator()
@@ -305,7 +305,7 @@ def test_names_of_initiators_that_do_not_work_are_mended(
     found = only(tree.findings("iscsi"))
     assert (found.check, found.severity) == ("iscsi.initiator-name", severity)
     assert said in found.problem
-    tree.mend([found])
+    tree.repair([found])
     assert tree.findings("iscsi") == []
 
 
@@ -317,19 +317,19 @@ def test_names_of_initiators_that_do_not_work_are_mended(
         "eui.02004567A425678D",
     ],
 )
-def test_names_of_initiators_that_work(tree: Tree, name: str) -> None:
+def test_valid_initiator_names(tree: Tree, name: str) -> None:
     tree.initiator()
     tree.write(NAME_FILE, f"InitiatorName={name}\n")
     assert tree.findings("iscsi") == []
 
 
-def test_a_second_name_of_an_initiator(tree: Tree) -> None:
+def test_two_initiator_names(tree: Tree) -> None:
     tree.initiator()
     tree.write(NAME_FILE, f"InitiatorName={INITIATOR}\nInitiatorName=iqn.2000-01.org.other:x\n")
     assert "2 names" in only(tree.findings("iscsi")).problem
 
 
-def test_an_initiator_that_was_renamed_while_it_had_sessions(tree: Tree) -> None:
+def test_an_initiator_renamed_while_it_has_sessions(tree: Tree) -> None:
     tree.initiator()
     tree.write("/sys/class/iscsi_session/session1/initiatorname", "iqn.2000-01.org.old:x\n")
     found = only(tree.findings("iscsi"))
@@ -337,16 +337,16 @@ def test_an_initiator_that_was_renamed_while_it_had_sessions(tree: Tree) -> None
     assert found.commands == ("systemctl restart iscsid",)
 
 
-def test_a_name_that_others_can_change(tree: Tree) -> None:
+def test_an_initiator_name_file_that_others_can_write(tree: Tree) -> None:
     tree.initiator()
     (tree.root / NAME_FILE.lstrip("/")).chmod(0o666)
     found = only(tree.findings("iscsi"))
     assert "written by other users" in found.problem
-    tree.mend([found])
+    tree.repair([found])
     assert tree.findings("iscsi") == []
 
 
-def test_sessions_that_are_not_asked_whether_they_answer(tree: Tree) -> None:
+def test_sessions_without_nop_out(tree: Tree) -> None:
     tree.initiator()
     tree.write(
         "/etc/iscsi/iscsid.conf",
@@ -354,13 +354,13 @@ def test_sessions_that_are_not_asked_whether_they_answer(tree: Tree) -> None:
     )
     found = only(tree.findings("iscsi"))
     assert (found.check, found.severity) == ("iscsi.noop-out", "warning")
-    tree.mend([found])
+    tree.repair([found])
     assert tree.findings("iscsi") == []
     text = (tree.root / "etc/iscsi/iscsid.conf").read_text()
-    assert text == ISCSID_CONF  # and nothing else of it was touched
+    assert text == ISCSID_CONF  # other lines are unchanged
 
 
-def test_a_long_time_out_only_matters_when_multipathd_leaves_it(tree: Tree) -> None:
+def test_a_long_timeout_matters_only_without_multipathd(tree: Tree) -> None:
     tree.initiator()
     tree.multipath()
     assert tree.findings("iscsi", "multipath") == []
@@ -368,7 +368,7 @@ def test_a_long_time_out_only_matters_when_multipathd_leaves_it(tree: Tree) -> N
     found = only(tree.findings("iscsi", "multipath"))
     assert found.check == "iscsi.replacement-timeout"
     assert "120 seconds" in found.problem
-    tree.mend([found])
+    tree.repair([found])
     assert tree.findings("iscsi", "multipath") == []
     assert "replacement_timeout = 20\n" in (tree.root / "etc/iscsi/iscsid.conf").read_text()
 
@@ -376,7 +376,7 @@ def test_a_long_time_out_only_matters_when_multipathd_leaves_it(tree: Tree) -> N
 # --- multipath ---------------------------------------------------------------------------------
 
 
-def test_multipathd_that_does_not_run(tmp_path: Path) -> None:
+def test_multipathd_is_not_running(tmp_path: Path) -> None:
     tree = Tree(tmp_path / "debian")
     tree.multipath()
     tree.write("/proc/net/unix", "Num RefCount Protocol Flags Type St Inode Path\n")
@@ -384,7 +384,7 @@ def test_multipathd_that_does_not_run(tmp_path: Path) -> None:
     tree = Tree(tmp_path / "rocky", release=ROCKY)
     tree.command("multipath")
     tree.command("multipathd")
-    # There it does not start without a configuration.
+    # This version does not start without a configuration.
     assert only(tree.findings("multipath")).commands == (
         "mpathconf --enable --user_friendly_names n --find_multipaths y",
         "systemctl enable --now multipathd",
@@ -396,10 +396,10 @@ def test_multipathd_that_does_not_run(tmp_path: Path) -> None:
     tree.command("multipathd", f'test -z "$*" && {listens}')
     found = only(tree.findings("multipath"))
     assert found.commands[0] == "modprobe dm_multipath"
-    tree.mend([found])
+    tree.repair([found])
     assert tree.findings("multipath") == []
     (tree.bin / "multipathd").unlink()
-    tree.mend([found])  # It is not started twice.
+    tree.repair([found])  # a repeated repair does not start it again
 
 
 @pytest.mark.parametrize(
@@ -414,7 +414,7 @@ def test_multipathd_that_does_not_run(tmp_path: Path) -> None:
         ("overrides {", "overrides {\n\tdev_loss_tmo 5", "dev-loss"),
     ],
 )
-def test_settings_of_multipath_that_do_harm_are_mended(
+def test_harmful_multipath_settings_are_repaired(
     tree: Tree, replaced: str, by: str, check: str
 ) -> None:
     tree.multipath(MULTIPATH.replace(replaced, by, 1))
@@ -422,14 +422,14 @@ def test_settings_of_multipath_that_do_harm_are_mended(
     assert (found.check, found.severity) == (f"multipath.{check}", "warning")
     assert found.commands[-1] == "multipathd reconfigure"
     tree.command("multipathd")
-    tree.mend([found])
-    # As multipathd reads it: what the folder has comes after what was there.
+    tree.repair([found])
+    # As multipathd reads it: files in the folder are read after the main file.
     (written,) = (tree.root / "etc/multipath/conf.d").iterdir()
     tree.multipath(MULTIPATH.replace(replaced, by, 1) + written.read_text())
     assert tree.findings("multipath") == []
 
 
-def test_strict_multipathd_takes_no_volume_over_fibre_channel(tree: Tree) -> None:
+def test_strict_find_multipaths_with_fibre_channel(tree: Tree) -> None:
     tree.command("lsscsi")
     tree.multipath()
     tree.write("/sys/class/fc_host/host3/port_state", "Online\n")
@@ -459,7 +459,7 @@ def test_a_blacklist_that_hides_volumes(tree: Tree, line: str, exception: str) -
     assert tree.findings("multipath", "iscsi") == []
 
 
-def test_configurations_are_read_as_people_write_them() -> None:
+def test_configurations_in_various_styles() -> None:
     text = """
     # A comment { with a brace
     defaults{
@@ -484,20 +484,20 @@ def test_configurations_are_read_as_people_write_them() -> None:
 # --- NVMe, Ceph, Fibre Channel, loop devices ------------------------------------------------------
 
 
-def test_an_nvme_host_gets_a_name(tree: Tree) -> None:
-    # Of a machine whose firmware gives it no UUID.
+def test_a_host_nqn_is_generated(tree: Tree) -> None:
+    # The firmware of this machine has no UUID.
     tree.command("nvme", f"test $1 = gen-hostnqn && echo {NQN[:32]}{uuid.UUID(int=0)}")
     tree.write("/proc/sys/kernel/random/uuid", f"{NQN[32:]}\n")
     found = only(tree.findings("nvme"))
     assert (found.check, found.severity) == ("nvme.hostnqn", "warning")
-    tree.mend([found])
+    tree.repair([found])
     assert tree.findings("nvme") == []
     assert (tree.root / "etc/nvme/hostnqn").read_text() == f"{NQN}\n"
     assert (tree.root / "etc/nvme/hostid").read_text() == f"{NQN[32:]}\n"
 
 
-def test_a_host_gets_a_name_along_with_nvme_cli(tree: Tree) -> None:
-    # What the package does on a machine whose firmware gives it no UUID.
+def test_nvme_cli_generates_a_host_nqn(tree: Tree) -> None:
+    # The package generates it on a machine whose firmware has no UUID.
     tree.command(
         "apt-get",
         f"mkdir -p {tree.root}/etc/nvme"
@@ -507,7 +507,7 @@ def test_a_host_gets_a_name_along_with_nvme_cli(tree: Tree) -> None:
     tree.write("/proc/sys/kernel/random/uuid", f"{NQN[32:]}\n")
     found = only(tree.findings("nvme"))
     assert (found.check, found.commands[0]) == ("nvme.commands", "apt-get install -y nvme-cli")
-    tree.mend([found])
+    tree.repair([found])
     assert tree.findings("nvme") == []
 
 
@@ -529,16 +529,16 @@ def test_names_of_nvme_hosts(tree: Tree, nqn: str, severity: str, said: str) -> 
 
 
 @pytest.mark.parametrize("text", ["", "none\n", "00000000-0000-0000-0000-000000000000\n"])
-def test_ids_of_nvme_hosts_are_mended(tree: Tree, text: str) -> None:
+def test_nvme_host_ids_are_repaired(tree: Tree, text: str) -> None:
     tree.nvme()
     tree.write("/etc/nvme/hostid", text)
     found = only(tree.findings("nvme"))
     assert (found.check, found.severity) == ("nvme.hostid", "warning")
-    tree.mend([found])
+    tree.repair([found])
     assert tree.findings("nvme") == []
 
 
-def test_several_paths_over_nvme_need_the_kernels_multipath(tree: Tree) -> None:
+def test_nvme_multipath_requires_the_kernels_multipath(tree: Tree) -> None:
     tree.nvme()
     tree.multipath()
     tree.write("/sys/module/nvme_core/parameters/multipath", "N\n")
@@ -546,21 +546,21 @@ def test_several_paths_over_nvme_need_the_kernels_multipath(tree: Tree) -> None:
     found = only(tree.findings("nvme", "multipath"))
     assert (found.check, found.severity) == ("nvme.multipath", "error")
     (tree.root / "etc/modprobe.d").mkdir()
-    tree.mend([found])
+    tree.repair([found])
     text = (tree.root / "etc/modprobe.d/nvme-multipath.conf").read_text()
     assert text == "options nvme_core multipath=Y\n"
 
 
-def test_ceph_by_the_kernel_or_by_a_library(
+def test_ceph_with_the_kernel_or_a_library(
     tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def found() -> list[tuple[str, str]]:
         diagnosis = tree.diagnose(["rbd"])
         return [(f.check, f.severity) for f in diagnosis.findings if f.check[:3] == "rbd"]
 
-    monkeypatch.syspath_prepend(tmp_path / "modules")  # and sys.path is as before after the test
+    monkeypatch.syspath_prepend(tmp_path / "modules")  # restored after the test
     sys.path[:] = [path for path in sys.path if not _has_ceph(path)]
-    for name in ("rados", "rbd"):  # of a test before, in this process
+    for name in ("rados", "rbd"):  # imported by an earlier test in this process
         monkeypatch.delitem(sys.modules, name, raising=False)
     assert found() == [("rbd.library", "error")]
     tree.modules("rbd")
@@ -593,7 +593,7 @@ def test_ports_of_fibre_channel(tree: Tree) -> None:
 
 
 def test_loop_devices(tree: Tree) -> None:
-    assert tree.findings("local") == []  # The module is loaded when the first one is made.
+    assert tree.findings("local") == []  # the module is loaded for the first device
     tree.write("/proc/modules", "loop 40960 0 - Live 0xffffffffc0a3e000\n")
     assert only(tree.findings("local")).check == "local.loop-control"
     tree.write("/dev/loop-control")
@@ -608,7 +608,7 @@ def test_loop_devices(tree: Tree) -> None:
     tree.write("/sys/block/loop2/loop/backing_file", "/disk\n")
     assert only(tree.findings("local")).check == "local.loop-devices"
     tree.uid = 1000
-    assert tree.findings("local") == []  # Without root, files are used as files.
+    assert tree.findings("local") == []  # without root, no device is needed
 
 
 # --- LVM ---------------------------------------------------------------------------------------
@@ -627,9 +627,9 @@ def _lvm(tree: Tree) -> list[str]:
     return [finding.commands[0] for finding in found if finding.check == "lvm.filter"]
 
 
-def test_lvm_is_to_leave_attached_volumes_alone(tree: Tree) -> None:
+def test_lvm_must_ignore_attached_volumes(tree: Tree) -> None:
     tree.initiator()
-    assert _lvm(tree) == []  # There is no LVM.
+    assert _lvm(tree) == []  # LVM is not installed
     tree.command("pvs", 'echo \'{"report": [{"pv": []}]}\'')
     tree.prints("lvmconfig", LVM)
     assert 'global_filter = [ "r|.*|" ]' in _lvm(tree)[0]
@@ -644,12 +644,12 @@ def test_lvm_is_to_leave_attached_volumes_alone(tree: Tree) -> None:
     assert _lvm(tree) == []
 
 
-def test_lvm_keeps_the_disks_that_are_its_own(tree: Tree) -> None:
+def test_the_lvm_filter_accepts_the_hosts_own_disks(tree: Tree) -> None:
     tree.initiator()
     tree.prints("lvmconfig", LVM)
     own = "Ab3dEf-1111-2222-3333-4444-5555-666666"
     rows = [{"pv_name": "/dev/sda3", "pv_uuid": own}]
-    # On volumes that are attached: whole, on a partition, as a map of several paths.
+    # On attached volumes: whole, on a partition, on a multipath map.
     for name in ("/dev/sdb", "/dev/sdc1", "/dev/mapper/36001405a1b2c3d4e"):
         rows.append({"pv_name": name, "pv_uuid": "Zz9yXw-1111-2222-3333-4444-5555-666666"})
     tree.write("/dev/dm-7")
@@ -661,13 +661,13 @@ def test_lvm_keeps_the_disks_that_are_its_own(tree: Tree) -> None:
         device = {"path": f"/dev/{key}"}
         tree.state.put(Entry(key=key, document=document, status="attached", device=device))
     assert '[ "a|^/dev/sda3$|", "r|.*|" ]' in _lvm(tree)[0]
-    # The name that stays when disks are found in another order, where udev has made it.
+    # The persistent name, if udev has created it.
     tree.write(f"/dev/disk/by-id/lvm-pv-uuid-{own}")
     (command,) = _lvm(tree)
     assert f'[ "a|^/dev/disk/by-id/lvm-pv-uuid-{own}$|", "r|.*|" ]' in command
 
 
-def test_no_filter_is_offered_when_lvm_does_not_say_what_is_its_own(tree: Tree) -> None:
+def test_no_filter_is_suggested_without_the_list_of_lvms_disks(tree: Tree) -> None:
     tree.initiator()
     tree.prints("lvmconfig", LVM)
     tree.command("pvs", "exit 5")
@@ -677,7 +677,7 @@ def test_no_filter_is_offered_when_lvm_does_not_say_what_is_its_own(tree: Tree) 
 
 
 @pytest.mark.skipif(shutil.which("lvmconfig") is None, reason="needs LVM: apt-get install lvm2")
-def test_lvm_itself_takes_the_filter(tree: Tree, tmp_path: Path) -> None:
+def test_lvm_accepts_the_filter(tree: Tree, tmp_path: Path) -> None:
     tree.initiator()
     tree.command("pvs", 'echo \'{"report": [{"pv": []}]}\'')
     folder = tree.root / "etc/lvm"
@@ -686,13 +686,13 @@ def test_lvm_itself_takes_the_filter(tree: Tree, tmp_path: Path) -> None:
     real = shutil.which("lvmconfig")
     tree.command("lvmconfig", f'LVM_SYSTEM_DIR={folder} exec {real} "$@" 2>/dev/null')
     found = [f for f in tree.diagnose(["iscsi"]).findings if f.check == "lvm.filter"]
-    tree.mend(found)
+    tree.repair(found)
     assert _lvm(tree) == []
     (written,) = folder.glob("lvmlocal.conf")
     assert "global_filter" in written.read_text()
 
 
-# --- the state folder, and other users -----------------------------------------------------------
+# --- state folder and privileges -----------------------------------------------------------------
 
 
 def test_a_state_folder_that_others_can_write_to(tree: Tree) -> None:
@@ -702,14 +702,14 @@ def test_a_state_folder_that_others_can_write_to(tree: Tree) -> None:
     assert (found.check, found.severity) == ("state.folder", "error")
 
 
-def test_a_state_folder_that_cannot_be(tree: Tree) -> None:
+def test_an_unusable_state_folder(tree: Tree) -> None:
     tree.state.path.write_text("no folder")
     found = only(list(tree.diagnose([]).findings))
     assert (found.check, found.severity) == ("state.folder", "error")
     assert "state_path" in found.problem + found.advice
 
 
-def test_what_an_interrupted_attach_left(tree: Tree, tmp_path: Path) -> None:
+def test_leftovers_of_an_interrupted_attach(tree: Tree, tmp_path: Path) -> None:
     (tmp_path / "volume").touch()
     data = {"device_path": str(tmp_path / "volume")}
     document = {"conn": {"driver_volume_type": "local", "data": data}}
@@ -719,24 +719,24 @@ def test_what_an_interrupted_attach_left(tree: Tree, tmp_path: Path) -> None:
     assert found.commands == ("cinderlib node cleanup --yes",)
     tree.uid = 1000
     found = only(list(tree.diagnose([]).findings))
-    # Root's own state is another's: root cannot clean up what this user left.
+    # Root has its own state folder, so this user's leftovers are not in it.
     assert (found.commands, "cleanup" in found.advice) == ((), True)
 
 
-def test_a_user_without_the_right_to_be_root(tmp_path: Path) -> None:
+def test_a_user_without_root_privileges(tmp_path: Path) -> None:
     tree = Tree(tmp_path)
     tree.initiator()
     tree.uid = 1000
     tree.command("id", "echo 1000")
     checks = {finding.check: finding for finding in tree.findings("iscsi")}
     helper = checks["host.root-helper"]
-    assert (helper.severity, helper.commands) == ("error", ())  # nobody knows what 'env' wants
+    assert (helper.severity, helper.commands) == ("error", ())  # no advice is known for 'env'
     assert "'env' does not let" in helper.problem
     tree.command("id", "echo 0")
     assert "host.root-helper" not in {finding.check for finding in tree.findings("iscsi")}
 
 
-#: May read all, as the environment's Python can be in root's own folder.
+#: May read all files, because the environment's Python may be in root's home.
 _AS_NOBODY = (
     *("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"),
     *("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"),
@@ -745,7 +745,7 @@ _AS_NOBODY = (
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to run as another user")
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv: apt install util-linux")
-def test_another_user_is_told_how_to_let_sudo_work(open_folder: Path) -> None:
+def test_instructions_for_sudo(open_folder: Path) -> None:
     sudo = open_folder / "sudo"
     sudo.write_text("#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n")
     sudo.chmod(0o755)

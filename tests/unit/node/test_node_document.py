@@ -1,4 +1,4 @@
-"""Documents are checked before anything is touched."""
+"""Documents are checked before any change."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ BAD: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("document", "message"), BAD)
-def test_a_bad_document_is_refused_by_the_name_of_its_field(
+def test_the_error_for_an_invalid_document_names_the_field(
     document: Any, message: str, tmp_path: Path
 ) -> None:
     node = Node(state_path=tmp_path / "state")
@@ -87,7 +87,7 @@ def test_a_bad_document_is_refused_by_the_name_of_its_field(
     assert not list(tmp_path.iterdir()), "something was written"
 
 
-def test_a_protocol_that_nobody_knows_is_named(tmp_path: Path) -> None:
+def test_the_error_for_an_unknown_protocol(tmp_path: Path) -> None:
     with pytest.raises(errors.Unsupported, match="'drbd'"):
         Node(state_path=tmp_path).attach(_conn("drbd", {}))
 
@@ -107,7 +107,7 @@ MULTIPATH: list[tuple[dict[str, Any], bool]] = [
 
 
 @pytest.mark.parametrize(("document", "multipath"), MULTIPATH)
-def test_how_it_was_made_is_read_from_the_document(
+def test_the_connection_settings_are_read_from_the_document(
     document: dict[str, Any], multipath: bool
 ) -> None:
     parsed = ConnectionDocument(document)
@@ -115,7 +115,7 @@ def test_how_it_was_made_is_read_from_the_document(
     assert parsed.with_device({"path": "/dev/x"})["use_multipath"] is multipath
 
 
-def test_what_others_put_into_a_document_stays_in_it() -> None:
+def test_unknown_fields_of_a_document_are_kept() -> None:
     document = {**_conn("iscsi", ISCSI), "adapter": "x"}
     document["conn"]["adapter"] = "y"
     again = ConnectionDocument(document).with_device({"path": "/dev/sda"})
@@ -125,7 +125,7 @@ def test_what_others_put_into_a_document_stays_in_it() -> None:
     assert "device" not in document
 
 
-def test_a_new_password_is_no_new_attachment() -> None:
+def test_a_new_password_is_not_a_new_attachment() -> None:
     first = ConnectionDocument(_conn("rbd", {**RBD, "keyring": "one"}))
     second = ConnectionDocument(_conn("rbd", {**RBD, "keyring": "two"}))
     other = ConnectionDocument(_conn("rbd", {**RBD, "name": "pool/other"}))

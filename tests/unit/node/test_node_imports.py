@@ -1,4 +1,4 @@
-"""What a node loads, and that the program around it does not notice."""
+"""The imports of a node, and their effects on the program."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def _run(program: str) -> str:
         "cinderlib.node.nvme, cinderlib.node.remotefs, cinderlib.node.fibre_channel",
     ],
 )
-def test_os_brick_waits_until_it_is_needed(program: str) -> None:
+def test_os_brick_is_imported_on_demand(program: str) -> None:
     loaded = _run(f"{program}\nimport sys\nprint(*sys.modules)").split()
     assert not HEAVY & {name.partition(".")[0] for name in loaded}
 
 
-def test_one_protocol_loads_one_connector_and_leaves_the_process_as_it_was() -> None:
+def test_a_protocol_loads_one_connector_without_changing_the_process() -> None:
     program = """
 import logging, os, signal, sys, threading, time, warnings
 def look():

@@ -1,4 +1,4 @@
-"""What is left when the process is killed in the middle, and what cleans it up."""
+"""Leftovers of killed processes and their cleanup."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ getattr(node, call)(json.loads(connection))
 
 
 def _killed(state: Path, connection: dict[str, Any], call: str, where: str) -> None:
-    """A process that is killed when it comes to a step."""
+    """Run a process that kills itself at a step."""
     argv = [sys.executable, "-c", _KILLED, str(state), json.dumps(connection), call, where]
     done = subprocess.run(argv, check=False)
     assert done.returncode == -signal.SIGKILL
@@ -93,7 +93,7 @@ class TestKilled:
         assert not node.leftovers()
         node.detach(attachment.connection_info)
 
-    def test_so_does_the_next_detach(
+    def test_the_next_detach_takes_over(
         self,
         node: Node,
         volume: Make,
@@ -109,7 +109,7 @@ class TestKilled:
         assert not node.leftovers()
 
 
-def test_what_is_not_ours_is_left_alone(node: Node, volume: Make, tmp_path: Path) -> None:
+def test_other_devices_are_left_alone(node: Node, volume: Make, tmp_path: Path) -> None:
     connection = volume()
     somebody = loop.create(str(tmp_path / "volume"), read_only=False)
     try:
@@ -124,7 +124,7 @@ def test_what_is_not_ours_is_left_alone(node: Node, volume: Make, tmp_path: Path
         loop.remove(somebody, loop.Source.of(str(tmp_path / "volume")))
 
 
-def test_a_leftover_in_use_stays(node: Node, volume: Make, tmp_path: Path) -> None:
+def test_a_leftover_in_use_is_kept(node: Node, volume: Make, tmp_path: Path) -> None:
     connection = volume(size=16 << 20)
     _killed(tmp_path / "state", connection, "attach", "protect")
     (leftover,) = node.leftovers()
@@ -142,7 +142,7 @@ def test_a_leftover_in_use_stays(node: Node, volume: Make, tmp_path: Path) -> No
     assert len(node.cleanup()) == 1
 
 
-def test_a_whole_attachment_is_no_leftover(node: Node, volume: Make, tmp_path: Path) -> None:
+def test_a_complete_attachment_is_not_a_leftover(node: Node, volume: Make, tmp_path: Path) -> None:
     connection = volume()
     attachment = node.attach(connection)
     again = Node(state_path=tmp_path / "state")
@@ -151,7 +151,7 @@ def test_a_whole_attachment_is_no_leftover(node: Node, volume: Make, tmp_path: P
     again.detach(connection)
 
 
-def test_entries_of_an_earlier_boot_are_dropped(node: Node, volume: Make, tmp_path: Path) -> None:
+def test_entries_of_an_earlier_boot_are_removed(node: Node, volume: Make, tmp_path: Path) -> None:
     connection = volume(id="before")
     attachment = node.attach(connection)
     loop.remove(attachment.path, loop.Source.of(str(tmp_path / "volume")))
@@ -169,9 +169,7 @@ def test_entries_of_an_earlier_boot_are_dropped(node: Node, volume: Make, tmp_pa
     assert sorted(f.name for f in (tmp_path / "state").iterdir()) == sorted([boot.name, keep.name])
 
 
-def test_a_device_that_was_taken_away_is_attached_anew(
-    node: Node, volume: Make, tmp_path: Path
-) -> None:
+def test_a_removed_device_is_attached_again(node: Node, volume: Make, tmp_path: Path) -> None:
     connection, file = volume(), str(tmp_path / "volume")
     loop.remove(node.attach(connection).path, loop.Source.of(file))
     path = node.attach(connection).path
@@ -180,7 +178,7 @@ def test_a_device_that_was_taken_away_is_attached_anew(
     node.detach(connection)
 
 
-def test_an_open_device_is_reported_and_goes_later(
+def test_an_open_device_is_reported_and_removed_later(
     node: Node, volume: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     connection = volume()

@@ -1,4 +1,4 @@
-"""Files attached as loop devices, for real."""
+"""Files attached as real loop devices."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _write(path: str, data: bytes) -> None:
         os.fsync(device.fileno())
 
 
-def test_what_is_written_to_the_device_is_in_the_file(
+def test_data_written_to_the_device_is_in_the_file(
     node: Node, volume: Make, tmp_path: Path
 ) -> None:
     connection = volume()
@@ -44,7 +44,7 @@ def test_what_is_written_to_the_device_is_in_the_file(
     assert not loop.devices_of(loop.Source.of(str(tmp_path / "volume")))
 
 
-def test_both_directions_can_be_asked_twice(node: Node, volume: Make) -> None:
+def test_attach_and_detach_can_be_repeated(node: Node, volume: Make) -> None:
     connection = volume()
     made, again = node.attach(connection), node.attach(connection)
     assert made == again
@@ -53,7 +53,7 @@ def test_both_directions_can_be_asked_twice(node: Node, volume: Make) -> None:
     assert node.detach(connection) is False
 
 
-def test_the_given_document_with_the_device_is_enough_to_detach(
+def test_the_document_with_the_device_is_sufficient_to_detach(
     node: Node, volume: Make, tmp_path: Path
 ) -> None:
     attachment = node.attach(volume())
@@ -63,7 +63,7 @@ def test_the_given_document_with_the_device_is_enough_to_detach(
     node.detach(attachment.connection_info)
 
 
-def test_the_connection_id_is_enough_in_a_new_process(
+def test_the_connection_id_is_sufficient_in_a_new_process(
     node: Node, volume: Make, tmp_path: Path
 ) -> None:
     attachment = node.attach(volume(id="connection-1"))
@@ -73,9 +73,7 @@ def test_the_connection_id_is_enough_in_a_new_process(
         node.detach("connection-1")
 
 
-def test_a_device_name_that_went_to_another_volume_is_left_alone(
-    node: Node, volume: Make, tmp_path: Path
-) -> None:
+def test_a_reused_device_name_is_left_alone(node: Node, volume: Make, tmp_path: Path) -> None:
     first, second = volume("first"), volume("second")
     other = node.attach(second)
     node.detach(first, device={"path": other.path, "type": "local"})
@@ -94,7 +92,7 @@ def test_read_only_refuses_writes(node: Node, volume: Make) -> None:
     node.detach(connection)
 
 
-def test_a_block_device_is_given_as_it_is_and_read_only_by_a_device_of_its_own(
+def test_a_block_device_is_used_directly_but_read_only_through_a_loop_device(
     node: Node, volume: Make
 ) -> None:
     below = volume()
@@ -123,7 +121,7 @@ def test_extend_while_attached(node: Node, volume: Make, tmp_path: Path) -> None
         node.extend(connection)
 
 
-def test_a_device_smaller_than_the_volume_is_not_handed_out(
+def test_a_device_smaller_than_the_volume_is_refused(
     node: Node, volume: Make, tmp_path: Path
 ) -> None:
     connection = volume(size=8 << 20, volume={"id": "v", "size": 16 << 20})
@@ -176,9 +174,7 @@ def test_no_program_is_run(node: Node, volume: Make, monkeypatch: pytest.MonkeyP
     node.detach(connection)
 
 
-def test_nothing_of_an_attachment_stays_in_the_state(
-    node: Node, volume: Make, tmp_path: Path
-) -> None:
+def test_the_state_of_an_attachment_is_removed(node: Node, volume: Make, tmp_path: Path) -> None:
     connection = volume()
     node.attach(connection)
     (boot,) = (tmp_path / "state").iterdir()
@@ -189,7 +185,7 @@ def test_nothing_of_an_attachment_stays_in_the_state(
     assert not list(boot.iterdir())
 
 
-def test_direct_io_is_used_where_the_filesystem_has_it(
+def test_direct_io_is_used_if_the_filesystem_supports_it(
     node: Node, volume: Make, tmp_path: Path
 ) -> None:
     plain = tmp_path / "without"
@@ -209,7 +205,7 @@ def test_direct_io_is_used_where_the_filesystem_has_it(
 
 
 @pytest.mark.parametrize("mode", ["rw", "ro"])
-def test_a_kernel_that_does_not_know_the_one_step_takes_two(
+def test_kernels_without_loop_configure_need_two_steps(
     node: Node, volume: Make, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     real = fcntl.ioctl
@@ -226,7 +222,7 @@ def test_a_kernel_that_does_not_know_the_one_step_takes_two(
     node.detach(connection)
 
 
-def test_a_device_that_another_process_took_first_is_passed_over(
+def test_a_loop_device_taken_by_another_process_is_skipped(
     node: Node, volume: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     somebodys = node.attach(volume("first")).path
@@ -237,7 +233,7 @@ def test_a_device_that_another_process_took_first_is_passed_over(
         node.detach(volume(name))
 
 
-def test_a_device_is_removed_for_its_own_file_alone(
+def test_a_device_is_removed_only_for_its_own_file(
     node: Node, volume: Make, tmp_path: Path
 ) -> None:
     connection = volume()
@@ -256,10 +252,10 @@ print(json.dumps(attachment.device))
 """
 
 
-def test_a_device_that_was_made_in_another_mount_namespace_is_the_same(
+def test_a_device_from_another_mount_namespace_is_recognized(
     node: Node, volume: Make, tmp_path: Path
 ) -> None:
-    """There the file has another path, which is what the kernel shows of it here."""
+    """The file has another path there, and the kernel shows that path here."""
     connection = volume("here/volume")
     mounted = tmp_path / "mounted"
     mounted.mkdir()
@@ -296,7 +292,7 @@ def _replace(file: Path) -> None:
 
 @pytest.mark.parametrize("becomes", [_move, Path.unlink, _replace])
 @pytest.mark.parametrize("knows", ["the host", "the store"])
-def test_a_device_is_removed_whatever_became_of_the_files_name(
+def test_a_device_is_removed_after_its_file_was_moved_or_replaced(
     node: Node, volume: Make, tmp_path: Path, becomes: Callable[[Path], Any], knows: str
 ) -> None:
     connection = volume("folder/volume", id="c")
@@ -316,9 +312,7 @@ def test_a_device_is_removed_whatever_became_of_the_files_name(
         loop.remove(other, loop.Source.of(str(file)))
 
 
-def test_a_link_that_leads_elsewhere_since_does_not_matter(
-    node: Node, volume: Make, tmp_path: Path
-) -> None:
+def test_a_changed_symbolic_link_does_not_matter(node: Node, volume: Make, tmp_path: Path) -> None:
     volume("first/volume"), volume("second/volume")
     link = tmp_path / "link"
     link.symlink_to("first")
@@ -332,7 +326,7 @@ def test_a_link_that_leads_elsewhere_since_does_not_matter(
     assert not node.attachments()
 
 
-def test_a_file_that_takes_no_writes_is_refused(node: Node, volume: Make, tmp_path: Path) -> None:
+def test_an_unwritable_file_is_refused(node: Node, volume: Make, tmp_path: Path) -> None:
     folder = tmp_path / "read-only"
     folder.mkdir()
     connection = volume("read-only/volume")

@@ -1,6 +1,6 @@
-"""Whose device it is, as sysfs shows it: a folder laid out like the kernel's stands in for it.
+"""The volume of a device, according to a simulated sysfs.
 
-Only ``/dev/loop0`` is real, as a block device whose number is known; it is never opened.
+Only ``/dev/loop0`` is real, as a block device with a known number. It is never opened.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(
 
 
 class Sysfs:
-    """A tree like sysfs, with one device that is behind :data:`DEVICE`."""
+    """A folder like sysfs that describes :data:`DEVICE`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -112,7 +112,7 @@ class TestIscsi:
             (ISCSI, {"attach_mode": "ro"}, "takes writes"),
         ],
     )
-    def test_another_is_not(
+    def test_another_volume_is_not_recognized(
         self,
         disk: Path,
         tmp_path: Path,
@@ -124,7 +124,7 @@ class TestIscsi:
         with pytest.raises(errors.DeviceUnavailable, match=message):
             connector.verify({"path": DEVICE})
 
-    def test_what_uses_a_device_counts_only_while_it_is_the_volumes(
+    def test_users_of_a_device_count_only_while_it_is_the_volumes(
         self, sysfs: Sysfs, disk: Path, tmp_path: Path
     ) -> None:
         (disk / "holders").mkdir()
@@ -149,7 +149,7 @@ class TestIscsi:
         (disk / "holders" / "dm-0").symlink_to(dm)
         assert connector.find_interrupted(entry) == {"type": "block", "path": "/dev/dm-0"}
 
-    def test_a_session_without_a_disk_is_a_leftover_unless_it_was_there(
+    def test_a_session_without_a_disk_is_a_leftover_unless_it_existed_before(
         self, sysfs: Sysfs, tmp_path: Path
     ) -> None:
         connector = _connector(tmp_path, "iscsi", ISCSI)
@@ -193,7 +193,7 @@ class TestMultipath:
         connector.verify(device)
         assert [t.name for t in connector.traces(device)] == ["dm-0", "sda", "sdb"]
 
-    def test_the_map_tells_its_name_when_os_brick_gives_another(
+    def test_the_name_of_the_map_overrides_os_bricks(
         self, paths: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         given = {"path": DEVICE, "multipath_id": "1LIO-ORG_IBLOCK:11111111"}
@@ -202,7 +202,7 @@ class TestMultipath:
         assert device["multipath_id"] == self.WWN
 
     @pytest.mark.parametrize(("state", "waits"), [("running", True), ("offline", False)])
-    def test_an_attach_waits_until_all_paths_that_work_are_in_the_map(
+    def test_an_attach_waits_for_all_working_paths_in_the_map(
         self,
         sysfs: Sysfs,
         paths: list[Path],
@@ -218,7 +218,7 @@ class TestMultipath:
         link.unlink()
         given = {"path": DEVICE, "multipath_id": self.WWN}
         monkeypatch.setattr(BrickConnector, "attach", lambda self, before: dict(given))
-        # What multipathd does when it gets to it.
+        # multipathd adds the path later
         monkeypatch.setattr(time, "sleep", lambda seconds: link.symlink_to(paths[1]))
         assert _connector(tmp_path, "iscsi", self.SEVERAL).attach({}) == given
         assert link.exists() is waits
@@ -234,10 +234,10 @@ class TestMultipath:
                 {"path": DEVICE, "multipath_id": self.WWN.replace("1", "2")}
             )
 
-    def test_partitions_of_a_map_are_no_use_of_it_and_other_devices_are(
+    def test_partitions_do_not_use_a_map_but_other_devices_do(
         self, sysfs: Sysfs, paths: list[Path], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(os, "geteuid", lambda: 1000)  # Only root asks the devices themselves.
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)  # only root queries devices directly
         top = (sysfs.root / "block" / "dm-0").resolve()
         (top / "holders").mkdir()
         partition = sysfs.disk("loop1", "devices/virtual/block/loop1")
@@ -251,10 +251,10 @@ class TestMultipath:
         (top / "holders" / "dm-1").symlink_to(lv)
         assert block.users(DEVICE) == ["/dev/dm-1"]
 
-    def test_a_map_that_multipathd_made_of_a_single_path_is_no_use_of_it(
+    def test_a_multipath_map_does_not_use_its_path(
         self, sysfs: Sysfs, paths: list[Path], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(os, "geteuid", lambda: 1000)  # Only root asks the devices themselves.
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)  # only root queries devices directly
         disk = sysfs.disk("loop1", "devices/virtual/block/loop1")
         number = os.stat("/dev/loop1").st_rdev
         sysfs.link(f"dev/block/{os.major(number)}:{os.minor(number)}", disk)
@@ -314,7 +314,7 @@ class TestNvme:
             ),
         ],
     )
-    def test_another_is_not(
+    def test_another_volume_is_not_recognized(
         self, disk: Path, tmp_path: Path, data: dict[str, Any], message: str
     ) -> None:
         with pytest.raises(errors.DeviceUnavailable, match=message):
@@ -332,7 +332,7 @@ class TestNvme:
         assert connector.remains(entry) == []
 
 
-def test_a_fibre_channel_port_that_the_connection_does_not_name_is_found(
+def test_a_fibre_channel_port_outside_the_connection_is_detected(
     sysfs: Sysfs, tmp_path: Path
 ) -> None:
     port = "devices/pci0000:00/host5/rport-5:0-2"
@@ -354,16 +354,14 @@ class TestMappedRbd:
         "do_local_attach": True,
     }
 
-    def test_what_something_else_has_mapped_is_not_taken(
-        self, sysfs: Sysfs, tmp_path: Path
-    ) -> None:
+    def test_images_mapped_by_others_are_not_used(self, sysfs: Sysfs, tmp_path: Path) -> None:
         sysfs.write("bus/rbd/devices/0", pool="pool", name="image", current_snap="-")
         connector = _connector(tmp_path, "rbd", self.DATA)
         before = connector.survey()
         with pytest.raises(errors.DeviceInUse, match="/dev/rbd0 by something else"):
             connector.attach(before)
 
-    def test_what_an_interrupted_attach_mapped_is_taken_over(
+    def test_images_mapped_by_an_interrupted_attach_are_taken_over(
         self, sysfs: Sysfs, tmp_path: Path
     ) -> None:
         sysfs.write("bus/rbd/devices/0", pool="pool", name="image", current_snap="a-snapshot")

@@ -1,4 +1,4 @@
-"""The state folder, under the conditions that it is for."""
+"""The state folder after crashes, on full disks, and with concurrent processes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_last_step_counts(tmp_path: Path) -> None:
     assert list(state.entries()) == []
 
 
-def test_a_step_that_was_cut_short_was_not_begun(tmp_path: Path) -> None:
+def test_an_incomplete_line_is_ignored(tmp_path: Path) -> None:
     state = State(tmp_path)
     state.put(_entry())
     (file,) = tmp_path.glob("*/key.json")
@@ -47,7 +47,7 @@ def test_a_step_that_was_cut_short_was_not_begun(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-def test_a_full_disk_is_said_before_anything_is_touched(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_before_any_change(tmp_path: Path) -> None:
     state = State(tmp_path)
     state.put(_entry(key="other"))
     (file,) = tmp_path.glob("*/other.json")
@@ -62,7 +62,7 @@ def _hold(path: Path, held: multiprocessing.synchronize.Event) -> None:
         os.abort()
 
 
-def test_the_lock_of_a_dead_process_is_free_and_leaves_nothing(tmp_path: Path) -> None:
+def test_the_lock_of_a_dead_process_is_released(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     held = context.Event()
     process = context.Process(target=_hold, args=(tmp_path, held))
@@ -78,7 +78,7 @@ def test_the_lock_of_a_dead_process_is_free_and_leaves_nothing(tmp_path: Path) -
     assert not list(tmp_path.glob("*/*.lock"))
 
 
-def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+def test_the_error_for_an_unusable_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(errors.NodeError, match="state_path"):
         State(tmp_path / "file" / "state").get("key")
