@@ -196,6 +196,20 @@ class DriverTimeout(DriverError):
     code = "DEADLINE_EXCEEDED"
 
 
+class DriverInterrupted(DriverError):
+    """The process of an isolated driver ended before the call did; what the storage did is not
+    known. The operation stays recorded, and the next call or ``recover()`` settles it."""
+
+    code = "UNAVAILABLE"
+
+
+class DriverCallTimeout(DriverInterrupted, DriverTimeout):
+    """A call of an isolated driver took longer than ``call_timeout``, and its process was ended.
+    The operation stays recorded, and the next call or ``recover()`` settles it."""
+
+    code = "DEADLINE_EXCEEDED"
+
+
 class StoreError(CinderlibError):
     """The metadata store failed. The message describes the known state of the storage."""
 

@@ -50,6 +50,21 @@ class TestFile(DriverConformance):
         return [*loops, *os.listdir(folder)]
 
 
+class TestIsolatedFile(TestFile):
+    """The same in a process of its own."""
+
+    @pytest.fixture(autouse=True, scope="class")
+    def _warm(self, tmp_path_factory):
+        """A backend that stays loaded, so that Cinder is imported once for all tests."""
+        folder = tmp_path_factory.mktemp("warm")
+        with cinderlib.Controller(state_path=folder / "state") as controller:
+            controller.backend("warm", **self.backend_options(folder))
+            yield
+
+    def backend_options(self, tmp_path):
+        return super().backend_options(tmp_path) | {"isolation": "process"}
+
+
 def runs_as_nobody(python):
     with contextlib.suppress(PermissionError):
         return not subprocess.run(

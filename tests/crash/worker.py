@@ -183,11 +183,11 @@ class Case:
         self.points.watch_host()
         return World(self.root, _state, self._url, self.points, **options)
 
-    def opened_empty(self) -> World:
+    def opened_empty(self, **options: Any) -> World:
         """With nothing in it."""
         if self._url.startswith("sqlite"):
             shutil.copy(_empty, self.root / "store.sqlite")
-        world = self.open()
+        world = self.open(**options)
         world.empty_store()
         world.load_backend()
         return world
@@ -229,6 +229,57 @@ class Case:
         raised = _outcome(call)
         self.points.disarm()
         return {"raised": raised}
+
+    def without_host(self) -> Answer:
+        """The driver's process is killed in each of its calls, before their work and after it; the
+        program goes on. After its work, the process is killed once more during recovery."""
+        world = self.opened_empty(isolated=True)
+        self.scenario.prepare(world)
+        before = world.observe()
+        call = self.scenario.start(world)
+        self.points.arm()
+        call()
+        self.points.disarm()
+        after = world.observe()
+        problems = world.remove_all()
+        steps = [
+            (at, name)
+            for at, name in instrumentation.at_all(self.points.seen, frozenset({"driver"}))
+            if name.endswith(" before")
+        ]
+        deaths = 0
+        for at in steps:
+            for when in ("before", "after"):
+                found, died = self._without_host(world, at, when, before, after)
+                problems += [f"{at[1]}, {when} its work: {problem}" for problem in found]
+                deaths += died
+        world.controller.close()
+        return {"problems": problems, "steps": steps, "deaths": deaths}
+
+    def _without_host(
+        self, world: World, at: tuple[int, str], when: str, before: Answer, after: Answer
+    ) -> tuple[list[str], bool]:
+        self.scenario.prepare(world)
+        call = self.scenario.start(world)
+        self.points.arm(at, lambda points, name: world.death.write_text(when) and None)
+        raised = _outcome(call)
+        self.points.disarm()
+        died = not world.death.exists()
+        problems = []
+        if raised is not None and not raised.startswith("DriverInterrupted"):
+            problems.append(raised)
+        world.death.unlink(missing_ok=True)
+        if when == "after":
+            world.death.write_text("before")
+            world.controller.recover()
+            world.death.unlink(missing_ok=True)
+        world.controller.recover()
+        state = world.observe()
+        problems += world.disagreements()
+        if state not in (before, after):
+            problems.append(f"neither before nor after: {_difference(before, state)}")
+        problems += self._repeat(world, after)
+        return problems + world.remove_all(), died
 
     def recovering(self, at: tuple[int, str]) -> Answer:
         """A new process that is killed at a step of its recovery."""
@@ -398,6 +449,8 @@ def play(request: dict[str, Any]) -> Answer:
     try:
         if request["what"] == "count":
             return in_child(case.count) or {}
+        if request["what"] == "kill hosts":
+            return in_child(case.without_host) or {"problems": ["it was killed"]}
         if request["what"] == "fail":
             action, ending = request["action"], request["ending"]
             if ending != "end":

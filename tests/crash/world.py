@@ -45,6 +45,7 @@ class World:
     :param root: folder of all that is not in the store; ``state`` in it is shared with others.
     :param url: of the store's database.
     :param lock_timeout: seconds. Where nobody else works, nobody has a lock for long.
+    :param isolated: whether the driver has a separate process.
     """
 
     def __init__(
@@ -54,11 +55,15 @@ class World:
         url: str,
         points: Points,
         lock_timeout: float = 20,
+        isolated: bool = False,
     ) -> None:
         self.root = root
         self.volumes = root / "volumes"
         self.access = root / "volumes-access"
         self.points = points
+        #: Orders the driver's process to die; see ``dying_driver.py``.
+        self.death = root / "volumes-death"
+        self._isolated = isolated
         self._host_state = State(state / "node")
         load = cinderlib.drivers.load
 
@@ -79,9 +84,10 @@ class World:
 
     def load_backend(self) -> None:
         """Load the backend, which recovers what was interrupted."""
-        self.backend = self.controller.backend(
-            "array", volume_driver="array_driver.ArrayDriver", file_root=str(self.volumes)
-        )
+        options = {"volume_driver": "array_driver.ArrayDriver", "file_root": str(self.volumes)}
+        if self._isolated:
+            options |= {"volume_driver": "dying_driver.DyingDriver", "isolation": "process"}
+        self.backend = self.controller.backend("array", **options)
 
     def empty_store(self) -> None:
         """Remove all records: a database is used for many cases."""

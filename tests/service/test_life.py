@@ -73,6 +73,33 @@ def test_unfinished_operations_are_settled_by_the_next_service(
         assert slow.ask("POST", "/v1/volumes", {"backend": "files", "size": 1})[0] == 200
 
 
+def test_an_isolated_driver_that_hangs_affects_only_its_backend(folder: pathlib.Path) -> None:
+    backends = SLOW.format(folder=folder) + (
+        'isolation = "process"\ncall_timeout = 5\n'
+        f'[backends.other]\nvolume_driver = "file"\nfile_root = "{folder}/other"\n'
+    )
+    service = Service(folder, backends=backends)
+    service.environment["GATE"] = str(folder / "gate")
+    body = {"backend": "files", "size": 1, "id": "aaaaaaaa-0000-4000-8000-000000000001"}
+    with service.start():
+        assert service.ask("GET", "/v1/backends/files/stats")[0] == 200
+        answers = []
+        asking = threading.Thread(
+            target=lambda: answers.append(service.ask("POST", "/v1/volumes", body))
+        )
+        asking.start()
+        _until(folder / "gate.reached")
+        assert service.ask("POST", "/v1/volumes", {"backend": "other", "size": 1})[0] == 200
+        asking.join()
+        ((status, answer),) = answers
+        assert (status, answer["error"]["type"]) == (504, "DriverCallTimeout")
+        assert answer["error"]["retryable"]
+        (folder / "gate").touch()
+        status, volume = service.ask("POST", "/v1/volumes", body)
+        assert (status, volume["status"]) == (200, "available")
+        assert service.stop() == 0
+
+
 def test_a_killed_service_is_replaced(folder: pathlib.Path) -> None:
     with Service(folder).start() as first:
         first.stop(signal.SIGKILL)

@@ -68,6 +68,12 @@ def load(
     :raises MissingDependency: a package or command that the driver needs is not installed.
     :raises DriverError: the setup of the driver failed.
     """
+    from cinderlib.drivers.isolation import limits
+
+    if limits.of(name, options).isolation == "process":
+        from cinderlib.drivers.isolation.driver import IsolatedDriver
+
+        return IsolatedDriver(name, options, store, settings, lock, progress)
     prepare(settings)
     from cinderlib.drivers import loading
 
@@ -82,6 +88,12 @@ def check(name: str, options: Mapping[str, Any], *, settings: Settings) -> Lacks
         not exist; ``resource`` is the name of the option, if the error concerns one.
     :raises MissingDependency: the driver cannot be imported on this host.
     """
+    from cinderlib.drivers.isolation import limits
+
+    if limits.of(name, options).python is not None:
+        from cinderlib.drivers.isolation import driver
+
+        return driver.check(name, options, settings)
     prepare(settings)
     from cinderlib.drivers import loading
 

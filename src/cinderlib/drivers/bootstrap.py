@@ -66,6 +66,15 @@ def _refuse_while_loaded(current: dict[str, Any], wanted: dict[str, Any]) -> Non
     )
 
 
+def preload() -> None:
+    """Import Cinder without setting an option, for a process that does so later.
+
+    :raises ConfigurationError: the program's options do not fit together with Cinder's.
+    """
+    with REGISTRY_LOCK:
+        _import()
+
+
 def _import() -> None:
     os.environ["EVENTLET_NO_GREENDNS"] = "yes"  # Cinder sets it too, later
     sleep = time.sleep

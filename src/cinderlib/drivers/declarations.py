@@ -15,6 +15,7 @@ from typing import Any
 from oslo_config import cfg
 
 from cinderlib.drivers import names
+from cinderlib.drivers.isolation import limits
 from cinderlib.errors import MissingDependency
 
 _SHARED = "backend_defaults"
@@ -51,7 +52,34 @@ OWN = [
             " programs that specify neither an instance nor a migration; see the page about"
             " several hosts."
         ),
-    )
+    ),
+    cfg.StrOpt(
+        "isolation",
+        default="none",
+        choices=("none", "process"),
+        help="Run the driver in the program's process (none), or in a separate one (process).",
+    ),
+    cfg.FloatOpt(
+        "call_timeout",
+        default=limits.CALL_TIMEOUT,
+        help="Seconds after which a call of an isolated driver without a result or a report of"
+        " progress is given up, and the driver's process is ended.",
+    ),
+    cfg.IntOpt(
+        "memory_limit",
+        min=limits.LEAST_MEMORY,
+        help="Memory of an isolated driver's process, and of each process that it starts, in MiB.",
+    ),
+    cfg.IntOpt(
+        "cpu_limit",
+        min=1,
+        help="Number of processors that an isolated driver and its processes may use.",
+    ),
+    cfg.StrOpt(
+        "python",
+        help="Path of the Python interpreter that runs an isolated driver, for one that needs"
+        " other versions of packages. Its environment has the same version of cinderlib.",
+    ),
 ]
 
 

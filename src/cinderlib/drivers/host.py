@@ -20,7 +20,7 @@ from cinderlib.drivers import (
     translate,
 )
 from cinderlib.drivers.lockfiles import LockFiles
-from cinderlib.drivers.port import DriverInfo, Listing
+from cinderlib.drivers.port import TASKS, DriverInfo, Listing
 from cinderlib.drivers.scope import Scope
 from cinderlib.errors import CinderlibError, InvalidState
 from cinderlib.locking.backend_lock import BackendLock
@@ -77,7 +77,7 @@ class LocalDriver:
     # --- volumes
 
     def create_volume(self, volume: VolumeRecord) -> VolumeRecord:
-        with self._calling("create volume {}", volume) as call:
+        with self._calling(TASKS["create_volume"], volume) as call:
             made = translate.volume(self._context, volume)
             update = self._driver.create_volume(made)
             return self._created(translate.fold(call, volume, made, update))
@@ -85,14 +85,14 @@ class LocalDriver:
     def create_volume_from_snapshot(
         self, volume: VolumeRecord, snapshot: SnapshotRecord
     ) -> VolumeRecord:
-        with self._calling("create volume {} from a snapshot", volume, snapshot) as call:
+        with self._calling(TASKS["create_volume_from_snapshot"], volume, snapshot) as call:
             made = translate.volume(self._context, volume)
             source = translate.snapshot(self._context, snapshot)
             update = self._driver.create_volume_from_snapshot(made, source)
             return self._created(translate.fold(call, volume, made, update))
 
     def create_cloned_volume(self, volume: VolumeRecord, source: VolumeRecord) -> VolumeRecord:
-        with self._calling("create volume {} as a clone", volume, source) as call:
+        with self._calling(TASKS["create_cloned_volume"], volume, source) as call:
             made = translate.volume(self._context, volume)
             update = self._driver.create_cloned_volume(
                 made, translate.volume(self._context, source)
@@ -100,7 +100,7 @@ class LocalDriver:
             return self._created(translate.fold(call, volume, made, update))
 
     def delete_volume(self, volume: VolumeRecord) -> None:
-        with self._calling("delete volume {}", volume):
+        with self._calling(TASKS["delete_volume"], volume):
             made = translate.volume(self._context, volume)
             try:
                 self._driver.delete_volume(made)
@@ -114,7 +114,7 @@ class LocalDriver:
             self._lock_files.remove_of_volume(volume.id)
 
     def extend_volume(self, volume: VolumeRecord, new_size: int) -> VolumeRecord:
-        with self._calling("extend volume {}", volume) as call:
+        with self._calling(TASKS["extend_volume"], volume) as call:
             made = translate.volume(self._context, volume)
             try:
                 self._driver.extend_volume(made, new_size)
@@ -131,19 +131,19 @@ class LocalDriver:
     # --- snapshots
 
     def create_snapshot(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> SnapshotRecord:
-        with self._calling("create snapshot {}", snapshot, volume) as call:
+        with self._calling(TASKS["create_snapshot"], snapshot, volume) as call:
             made = self._snapshot(snapshot, volume)
             update = self._driver.create_snapshot(made)
             return translate.fold(call, snapshot, made, update)
 
     def delete_snapshot(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> None:
-        with self._calling("delete snapshot {}", snapshot, volume):
+        with self._calling(TASKS["delete_snapshot"], snapshot, volume):
             with contextlib.suppress(exception.SnapshotNotFound):
                 self._driver.delete_snapshot(self._snapshot(snapshot, volume))
             self._lock_files.remove_of_snapshot(snapshot.id)
 
     def revert_to_snapshot(self, volume: VolumeRecord, snapshot: SnapshotRecord) -> VolumeRecord:
-        with self._calling("revert volume {}", volume, snapshot) as call:
+        with self._calling(TASKS["revert_to_snapshot"], volume, snapshot) as call:
             # Half of Cinder's drivers have no such method, not even one that raises.
             revert = getattr(self._driver, "revert_to_snapshot", None)
             if revert is None:
@@ -156,17 +156,17 @@ class LocalDriver:
     # --- connections
 
     def validate_connector(self, connector: Mapping[str, Any]) -> None:
-        with self._calling("use this connector"):
+        with self._calling(TASKS["validate_connector"]):
             self._driver.validate_connector(translate.plain(connector))
 
     def create_export(self, volume: VolumeRecord, connector: Mapping[str, Any]) -> VolumeRecord:
-        with self._calling("export volume {}", volume) as call:
+        with self._calling(TASKS["create_export"], volume) as call:
             made = translate.volume(self._context, volume)
             update = self._driver.create_export(self._context, made, translate.plain(connector))
             return translate.fold(call, volume, made, update)
 
     def ensure_export(self, volume: VolumeRecord) -> VolumeRecord:
-        with self._calling("restore the export of volume {}", volume) as call:
+        with self._calling(TASKS["ensure_export"], volume) as call:
             made = translate.volume(self._context, volume)
             update = self._driver.ensure_export(self._context, made)
             return translate.fold(call, volume, made, update)
@@ -174,7 +174,7 @@ class LocalDriver:
     def initialize_connection(
         self, volume: VolumeRecord, connection: ConnectionRecord
     ) -> dict[str, Any]:
-        with self._calling("connect volume {}", volume, connection):
+        with self._calling(TASKS["initialize_connection"], volume, connection):
             made = translate.volume(self._context, volume)
             connector = translate.plain(connection.connector)
             answer = translate.plain(self._driver.initialize_connection(made, connector))
@@ -191,7 +191,7 @@ class LocalDriver:
     def terminate_connection(
         self, volume: VolumeRecord, connection: ConnectionRecord, *, force: bool = False
     ) -> bool:
-        with self._calling("disconnect volume {}", volume, connection):
+        with self._calling(TASKS["terminate_connection"], volume, connection):
             shared = self._driver.terminate_connection(
                 translate.volume(self._context, volume),
                 translate.plain(connection.connector),
@@ -200,7 +200,7 @@ class LocalDriver:
             return shared is True
 
     def remove_export(self, volume: VolumeRecord) -> VolumeRecord:
-        with self._calling("remove the export of volume {}", volume) as call:
+        with self._calling(TASKS["remove_export"], volume) as call:
             made = translate.volume(self._context, volume)
             update = self._driver.remove_export(self._context, made)
             return translate.fold(call, volume, made, update)
@@ -208,7 +208,7 @@ class LocalDriver:
     # --- the backend as a whole
 
     def stats(self, *, refresh: bool = False) -> dict[str, Any]:
-        with self._calling("report its capacity"):
+        with self._calling(TASKS["stats"]):
             answer = translate.plain(self._driver.get_volume_stats(refresh=refresh))
             report = stats.with_pools(answer, self._scope.backend, self._driver)
         self._size_limits = {pool["pool_name"]: stats.size_limit(pool) for pool in report["pools"]}
@@ -233,12 +233,12 @@ class LocalDriver:
         return able is not False
 
     def exists(self, volume: VolumeRecord) -> bool | None:
-        with self._calling("find volume {}", volume):
+        with self._calling(TASKS["exists"], volume):
             made = translate.volume(self._context, volume)
             return self._has(made, "volume", [made], [])
 
     def snapshot_exists(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> bool | None:
-        with self._calling("find snapshot {}", snapshot, volume):
+        with self._calling(TASKS["snapshot_exists"], snapshot, volume):
             made = self._snapshot(snapshot, volume)
             return self._has(made, "snapshot", [made.volume], [made])
 
@@ -258,7 +258,7 @@ class LocalDriver:
     def listing(
         self, volumes: Sequence[VolumeRecord], snapshots: Sequence[SnapshotRecord]
     ) -> Listing:
-        with self._calling("list the resources on its storage"):
+        with self._calling(TASKS["listing"]):
             return listing.listing(
                 self._driver,
                 [translate.volume(self._context, volume) for volume in volumes],
@@ -266,7 +266,7 @@ class LocalDriver:
             )
 
     def leftovers(self, *, remove: bool = False) -> list[str]:
-        with self._calling("find incomplete files"):
+        with self._calling(TASKS["leftovers"]):
             leftovers = getattr(self._driver, "leftovers", None)
             return [] if leftovers is None else list(leftovers(remove=remove))
 

@@ -57,7 +57,8 @@ def load(
         bootstrap.start_locks()
         driver_class = import_class(path)
         # The attribute is missing on a class that creates the driver that its options choose.
-        if getattr(driver_class, "SUPPORTS_ACTIVE_ACTIVE", False):
+        active_active = bool(getattr(driver_class, "SUPPORTS_ACTIVE_ACTIVE", False))
+        if active_active:
             lock = None
         opts = options.declared(driver_class)
         plain, secret = options.take(
@@ -92,6 +93,7 @@ def load(
         live_migration=bool(conf.safe_get("live_migration")),
         host_limited=bool(getattr(driver, "host_limited", False)),
         keeps_newer_snapshots=abilities.of(driver).keeps_newer_snapshots,
+        active_active=active_active,
     )
     return LocalDriver(driver, own, info, context, lambda: _release(own, group), lock, progress)
 

@@ -1,9 +1,10 @@
 """The interface between drivers and the other parts of the library, with plain records and values.
 
 This module does not import cinder, and no Cinder object or driver object crosses the interface.
-Therefore a driver can run in this process (:mod:`cinderlib.drivers.host`) or in another one. Each
-method is one call of the driver. :mod:`cinderlib.operations` determines their order, stores the
-intermediate states and undoes earlier steps after a failure.
+Therefore a driver can run in this process (:mod:`cinderlib.drivers.host`) or in a separate one
+(:mod:`cinderlib.drivers.isolation`). Each method is one call of the driver.
+:mod:`cinderlib.operations` determines their order, stores the intermediate states and undoes
+earlier steps after a failure.
 
 Every method can raise these errors:
 
@@ -13,7 +14,9 @@ Every method can raise these errors:
 - :class:`cinderlib.errors.InvalidConnector`: the driver refused the connector.
 - :class:`cinderlib.errors.InvalidState`: the volume or snapshot is in use.
 
-After the last three errors, the storage has not changed.
+After the last three errors, the storage has not changed. If the separate process of a driver ends
+during a call, the error is :class:`cinderlib.errors.DriverInterrupted`: the operation is settled
+later, as after a crash of this process.
 
 A method that returns a record returns the passed record with the driver's changes
 (``provider_*``, metadata, ...). If the driver writes through Cinder's database interface during
@@ -46,6 +49,7 @@ class DriverInfo:
     :ivar host_limited: whether only this host can use the driver's exports.
     :ivar keeps_newer_snapshots: whether it is known that a volume that is reverted to a snapshot
         keeps its newer snapshots.
+    :ivar active_active: whether several processes can call the driver at the same time.
     """
 
     driver: str
@@ -59,6 +63,7 @@ class DriverInfo:
     live_migration: bool = False
     host_limited: bool = False
     keeps_newer_snapshots: bool = False
+    active_active: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -88,6 +93,43 @@ class Listing:
 
     found: tuple[InStorage, ...]
     kinds: frozenset[str]
+
+
+#: Method of :class:`Driver` -> its task for error messages, with ``{}`` for the ID of the resource:
+#: "backend 'x' could not <task>: ...".
+TASKS: Mapping[str, str] = {
+    "create_volume": "create volume {}",
+    "create_volume_from_snapshot": "create volume {} from a snapshot",
+    "create_cloned_volume": "create volume {} as a clone",
+    "delete_volume": "delete volume {}",
+    "extend_volume": "extend volume {}",
+    "create_snapshot": "create snapshot {}",
+    "delete_snapshot": "delete snapshot {}",
+    "revert_to_snapshot": "revert volume {}",
+    "validate_connector": "use this connector",
+    "create_export": "export volume {}",
+    "ensure_export": "restore the export of volume {}",
+    "initialize_connection": "connect volume {}",
+    "terminate_connection": "disconnect volume {}",
+    "remove_export": "remove the export of volume {}",
+    "stats": "report its capacity",
+    "exists": "find volume {}",
+    "snapshot_exists": "find snapshot {}",
+    "listing": "list the resources on its storage",
+    "leftovers": "find incomplete files",
+    "extends_connected": "report its capacity",
+    "size_limit": "report its capacity",
+    "name_in_storage": "determine the name of {}",
+    "attribute": "read an attribute of the driver",
+}
+
+#: The methods that never change the storage.
+READING = frozenset(
+    {
+        *("attribute", "exists", "extends_connected", "listing", "name_in_storage", "size_limit"),
+        *("snapshot_exists", "stats", "validate_connector"),
+    }
+)
 
 
 class Driver(Protocol):

@@ -239,6 +239,8 @@ def _undo_connect(
     :param last: whether no other host needs the export.
     :param exported: whether create_export() succeeded.
     """
+    if isinstance(cause, errors.DriverInterrupted):
+        return  # the driver cannot be asked now; recovery undoes it
     mapped = exported and _outcome_is_unknown(cause)
     exported = exported or _outcome_is_unknown(cause)
     undone: list[Change] = []

@@ -272,8 +272,9 @@ class Journal:
     def fail(self, intent: IntentRecord, before: R, after: R, *others: Change) -> None:
         """Record a failure while its exception is handled. If the store fails too, that is only
         logged, because the intent stays in the store. The intent also stays if the operation was
-        interrupted by Control-C or a signal handler: it is recovered later."""
-        if _is_interrupted():
+        interrupted by Control-C, a signal handler or the end of the driver's process: it is
+        recovered later."""
+        if was_interrupted():
             LOG.info("%s of %s was interrupted", intent.operation, intent.resource_id)
             return
         try:
@@ -326,7 +327,7 @@ class Journal:
     def discard(self, intent: IntentRecord, *changes: Change) -> None:
         """Remove the intent of a failed operation that leaves no record, while its exception is
         handled; compare :meth:`fail`."""
-        if _is_interrupted():
+        if was_interrupted():
             return
         try:
             self.finish(intent, "It failed", *changes)
@@ -352,10 +353,16 @@ class Journal:
         return outcome
 
 
-def _is_interrupted() -> bool:
-    """Whether the current exception interrupts the program and is not an error."""
-    exception = sys.exception()
-    return exception is not None and not isinstance(exception, Exception)
+def was_interrupted(error: BaseException | None = None) -> bool:
+    """Whether the operation ended without a result: its intent stays, and is settled as after a
+    crash.
+
+    :param error: the error that ended it; by default the current exception.
+    """
+    error = error or sys.exception()
+    if isinstance(error, errors.DriverInterrupted):
+        return True  # as after a crash of this process
+    return error is not None and not isinstance(error, Exception)
 
 
 def differences(before: Record, after: Record) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from cinderlib.operations.journal import (
     raise_not_found,
     recovers,
     refuse_differences,
+    was_interrupted,
 )
 from cinderlib.operations.refusals import (
     is_refusal,
@@ -158,6 +159,8 @@ def _clean_up(
 
     :param kept: whether the record of an earlier attempt has the ID.
     """
+    if was_interrupted(cause):
+        return
     leaves_nothing = is_refusal(cause)
     if isinstance(cause, errors.DriverError) and not cause.retryable:
         try:

@@ -1,0 +1,44 @@
+"""A driver whose process is killed in the middle of a call."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from array_driver import ArrayDriver
+
+
+def _dying(name: str) -> Callable[..., Any]:
+    work = getattr(ArrayDriver, name)
+
+    def call(self: DyingDriver, *args: Any, **kwargs: Any) -> Any:
+        self.die("before")
+        answer = work(self, *args, **kwargs)
+        self.die("after")
+        return answer
+
+    return call
+
+
+class DyingDriver(ArrayDriver):
+    """The array, whose driver obeys the file ``<folder>-death``: ``before`` or ``after`` the work
+    of its next call it dies."""
+
+    def die(self, when: str) -> None:
+        root = pathlib.Path(self.configuration.safe_get("file_root"))
+        order = root.with_name(f"{root.name}-death")
+        if order.exists() and order.read_text() == when:
+            order.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+for _name in (
+    *("create_volume", "create_volume_from_snapshot", "create_cloned_volume", "delete_volume"),
+    *("extend_volume", "create_snapshot", "delete_snapshot", "revert_to_snapshot"),
+    *("validate_connector", "create_export", "ensure_export", "initialize_connection"),
+    *("terminate_connection", "remove_export", "get_volume_stats", "exists_in_storage"),
+):
+    setattr(DyingDriver, _name, _dying(_name))
