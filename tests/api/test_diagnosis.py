@@ -1,4 +1,4 @@
-"""The controller's diagnosis of its store, its state folder and the requirements of its
+"""Diagnosis of the store, the state folder and the requirements of backends."""
 backends."""
 
 from __future__ import annotations
