@@ -1,5 +1,4 @@
 """Diagnosis of the store, the state folder and the requirements of backends."""
-backends."""
 
 from __future__ import annotations
 

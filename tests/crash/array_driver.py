@@ -1,4 +1,4 @@
-"""A driver whose storage remembers exports and mappings, as arrays do, and is strict about them."""
+"""A driver whose storage records exports and mappings like an array, and checks them strictly."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from cinderlib.drivers.file.driver import FileDriver
 
 
 class ArrayDriver(FileDriver):
-    """Volumes in files; who may reach them in a folder beside.
+    """Keeps volumes in files, and exports and mappings in another folder.
 
-    What is mapped must be exported, what is exported cannot be deleted, and an export stays as
-    long as there is a mapping. It maps for any host.
+    A mapped volume must be exported, an exported volume cannot be deleted, and an export cannot be
+    removed while there is a mapping. Any host may be mapped.
     """
 
     @property

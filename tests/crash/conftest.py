@@ -1,4 +1,4 @@
-"""How much is tried, and the workers that try it."""
+"""The option for the number of cases, and the workers that run them."""
 
 from __future__ import annotations
 

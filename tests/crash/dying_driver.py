@@ -1,4 +1,4 @@
-"""A driver whose process is killed in the middle of a call."""
+"""A driver whose process is killed during a call."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def _dying(name: str) -> Callable[..., Any]:
 
 
 class DyingDriver(ArrayDriver):
-    """The array, whose driver obeys the file ``<folder>-death``: ``before`` or ``after`` the work
-    of its next call it dies."""
+    """Kills its process ``before`` or ``after`` the work of the next call, as specified in the file
+    ``<folder>-death``."""
 
     def die(self, when: str) -> None:
         root = pathlib.Path(self.configuration.safe_get("file_root"))

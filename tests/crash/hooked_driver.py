@@ -1,4 +1,4 @@
-"""A driver during whose work something else can happen."""
+"""A driver that calls a test's hooks during its operations."""
 
 from __future__ import annotations
 

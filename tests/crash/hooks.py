@@ -1,11 +1,11 @@
-"""What shall happen during the work of ``hooked_driver.py``. Without Cinder, for the tests."""
+"""The hooks of ``hooked_driver.py``. Tests import this without importing Cinder."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-#: Called by the driver's next operation, once: ``'between'``, before the driver has done anything,
-#: and ``'after'``, when it has done all.
+#: Called once, by the driver's next operation: ``'between'`` before it does anything, and
+#: ``'after'`` when it has done everything.
 hooks: dict[str, Callable[[], None]] = {}
 
 

@@ -1,12 +1,12 @@
-"""What must never be seen. Each is in one place."""
+"""Secrets that must never be shown. Each is used in one place."""
 
-#: The start of all.
+#: The prefix of all secrets.
 MARK = "MARK-"
 #: A secret option of the backend.
 OPTION = MARK + "option"
-#: What the driver keeps of a volume in ``provider_auth``.
+#: The secret in a volume's ``provider_auth``.
 AUTH = MARK + "provider"
-#: What the driver gives a host to log in with.
+#: The CHAP password of a connection.
 KEY = MARK + "chap"
-#: What the driver keeps of an initiator in the store.
+#: The secret in the driver's initiator data.
 INITIATOR = MARK + "initiator"

@@ -1,9 +1,9 @@
-"""Finds the steps at which a process can die or fail, by instrumentation of the running library.
+"""Finds the steps at which a process can die or fail, by instrumenting the running library.
 
-A step is found at the boundaries through which everything goes that changes something: the loaded
-driver, the store, the node and its state, programs that are run, loop devices, and every system
-call that changes a folder or a file (from Python's audit events). Nothing here knows any operation,
-so a new one, or a new step of an old one, is found by itself.
+Steps are at the boundaries of all changes: the loaded driver, the store, the node and its state,
+programs, loop devices, and every system call that changes a folder or a file (from Python's audit
+events). This module does not know the operations, so it finds new operations and steps
+automatically.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from cinderlib.node.node import Node
 from cinderlib.node.state import State
 from cinderlib.persistence.base import Put
 
-#: Exit status of a process that came to another step than the one that was planned.
+#: Exit status of a process that reached another step than planned.
 MOVED = 77
 
-#: Names differ in these from run to run: random suffixes, ids, process ids, lock numbers.
+#: Parts of names that differ between runs: random suffixes, IDs, process IDs, lock numbers.
 _RANDOM = re.compile(
     r"[0-9a-f]{16,}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<=\.)\d+$|(?<=/)\d{4}(?=\.lock$)"
 )
@@ -48,16 +48,16 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
 class Points:
-    """The steps of this process, numbered in the order in which they are reached.
+    """The steps of this process, numbered in their order.
 
-    Only the thread that armed it counts, and only until :meth:`disarm`.
+    It counts only steps of the thread that armed it, until :meth:`disarm`.
 
     :ivar seen: the names of the steps so far.
     """
 
     def __init__(self, root: pathlib.Path) -> None:
         self.seen: list[str] = []
-        #: Set by :func:`store_down`: every call of the store fails.
+        #: Set by :func:`store_down`, after which every call of the store fails.
         self.store_is_down = False
         self._root = f"{root}/"
         self._thread = 0
@@ -69,9 +69,9 @@ class Points:
         at: tuple[int, str] | None = None,
         action: Callable[[Points, str], None] | None = None,
     ) -> None:
-        """Count from now on.
+        """Start counting.
 
-        :param at: number and name of the step at which the action is taken.
+        :param at: number and name of the step for the action.
         """
         self.seen, self._at = [], at
         if action is not None:
@@ -79,12 +79,12 @@ class Points:
         self._thread = threading.get_ident()
 
     def disarm(self) -> None:
-        """Count no more, and let the store work again."""
+        """Stop counting, and let the store work again."""
         self._thread = 0
         self.store_is_down = False
 
     def reach(self, name: str) -> None:
-        """A step is reached."""
+        """Count a step, and perform the action if it is the planned step."""
         if threading.get_ident() != self._thread:
             return
         self.seen.append(name)
@@ -96,10 +96,10 @@ class Points:
             os._exit(MOVED)
         self._action(self, name)
 
-    # --- what is instrumented --------------------------------------------------------------------
+    # --- instrumentation -------------------------------------------------------------------------
 
     def around(self, owner: Any, method: str, kind: str, name: Callable[..., str] | None = None):
-        """Make a step before and one after each call of a method."""
+        """Add a step before and a step after each call of a method."""
         original = getattr(owner, method)
 
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -112,13 +112,13 @@ class Points:
         setattr(owner, method, call)
 
     def watch_host(self) -> None:
-        """The node, its state, programs, loop devices, and all changes of files."""
+        """Instrument the node, its state, programs, loop devices, and all changes of files."""
         for method in ("attach", "detach", "extend"):
             self.around(Node, method, "node")
         for method in ("put", "remove"):
             self.around(State, method, "state")
         self.around(command, "run", "command", lambda argv, **_: argv[0])
-        # Not each request to the kernel: how many it takes depends on who else wants a free one.
+        # Not every ioctl: their number depends on other users of free loop devices.
         for method in ("create", "refresh", "remove"):
             self.around(loop, method, "loop")
         started = subprocess.Popen.__init__
@@ -150,13 +150,13 @@ class Points:
             self.reach(f"file.{what}({name}) before")
 
     def watch_store(self, store: Any) -> None:
-        """What is asked of a store and written to it."""
+        """Instrument the reads and writes of a store."""
         for method in ("get", "find", "count"):
             self._guard(store, method, lambda kind, *_, **__: kind.kind, "read")
         self._guard(store, "apply", _changes, "store")
         for kind in ("volume", "snapshot", "connection", "key_value"):
             for what in ("set", "delete"):
-                # Of a store that makes one change after the other, each is a step.
+                # If a store makes changes one by one, each is a step.
                 if hasattr(store, "persistence"):
                     name = f"{what}_{kind}"
                     self._guard(store.persistence, name, lambda *_: "", "store")
@@ -190,7 +190,7 @@ class Points:
         setattr(store, method, call)
 
     def watch_driver(self, driver: Any) -> Any:
-        """The driver, with a step before and one after each call of any method."""
+        """Wrap a driver, with a step before and after each call of any method."""
         return _WatchedDriver(driver, self)
 
 
@@ -218,17 +218,17 @@ def _changes(*changes: Any) -> str:
     )
 
 
-# --- what is done at a step ----------------------------------------------------------------------
+# --- actions -------------------------------------------------------------------------------------
 
 
 def kill(points: Points, name: str) -> NoReturn:
-    """The process dies as it does in a crash of the machine: nothing of it runs any more."""
+    """Kill the process at once, as in a crash of the machine."""
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError("survived SIGKILL")
 
 
 def fail(points: Points, name: str) -> NoReturn:
-    """The step fails: without having done anything at a "before", having done all at an "after"."""
+    """Let the step fail: at "before" without any effect, at "after" with all effects."""
     kind = name.partition(".")[0]
     if kind == "file":
         raise OSError(28, "No space left on device")
@@ -241,12 +241,12 @@ def fail(points: Points, name: str) -> NoReturn:
 
 
 def store_down(points: Points, name: str) -> None:
-    """The store fails from here on."""
+    """Let all further calls of the store fail."""
     points.store_is_down = True
 
 
 def interrupt(points: Points, name: str) -> NoReturn:
-    """Control-C."""
+    """Act like Control-C."""
     raise KeyboardInterrupt
 
 
@@ -259,8 +259,8 @@ def at_all(names: list[str], kinds: frozenset[str]) -> Iterator[tuple[int, str]]
 
 
 def deaths(names: list[str]) -> Iterator[tuple[int, str]]:
-    """The steps at which to kill: all that changes something, before it and after it. Where one
-    thing has been done and the next has not been begun, one death serves for both."""
+    """The steps at which to kill: before and after each change. Between one change and the next,
+    one kill is enough for both."""
     done = False
     for at, name in at_all(names, _DEADLY):
         if not done:

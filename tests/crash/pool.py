@@ -1,4 +1,4 @@
-"""Workers that play cases, as many as there are cores."""
+"""Workers that run cases, one for each core."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ WORKER = pathlib.Path(__file__).with_name("worker.py")
 
 
 class Pool:
-    """The workers.
+    """The worker processes.
 
-    :param database: makes a database and gives its URL. A case that asks for the store
-        ``'postgresql'`` gets its worker's, one that asks for ``'new postgresql'`` one of its own.
+    :param database: creates a database and returns its URL. A case for the store
+        ``'postgresql'`` uses its worker's database, and for ``'new postgresql'`` a new one.
     """
 
     def __init__(self, database: Callable[[], str], workers: int) -> None:
@@ -33,7 +33,7 @@ class Pool:
         self._threads = concurrent.futures.ThreadPoolExecutor(len(self._all))
 
     def play(self, requests: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """The answers to the requests, in their order."""
+        """Run requests. Yields the answers in the same order."""
         return self._threads.map(self._one, requests)
 
     def _one(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class _Worker:
     def __init__(self, database: Callable[[], str]) -> None:
         self._new = database
         self._database = database()
-        # Cases sync many small files, and prove nothing about the disk below them.
+        # Cases sync many small files, and do not test the disk.
         fast = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
         self._folder = tempfile.mkdtemp(prefix="cl-crash-", dir=fast)
         self._log = open(f"{self._folder}/log", "w+b")  # noqa: SIM115
@@ -64,7 +64,7 @@ class _Worker:
             stderr=self._log,
             text=True,
             cwd="/",
-            # A case is two to four copies of this process; the kernel copies large pages faster.
+            # A case forks this process two to four times; the kernel copies large pages faster.
             env=os.environ | {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"},
         )
         self._ready = False

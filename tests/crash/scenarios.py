@@ -1,8 +1,8 @@
-"""What is interrupted: every public operation that changes something, each from a settled state.
+"""The interrupted calls: every public operation that makes changes, each from a settled state.
 
-A scenario prepares the state, and then gives the call that is to be interrupted, made repeated. The
-call is looked up anew in each process, so it raises ``NotFound`` where a finished one has removed
-what it is about.
+A scenario prepares the state, and then returns the call that will be interrupted and repeated. Each
+process finds the resources again, so the call raises ``NotFound`` if a finished call has deleted
+them.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Call = Callable[[], Any]
 @dataclasses.dataclass(frozen=True)
 class Scenario:
     """
-    :ivar prepare: brings the world into the state before.
-    :ivar start: gives the call.
+    :ivar prepare: creates the initial state.
+    :ivar start: returns the call.
     """
 
     name: str
@@ -43,11 +43,11 @@ def scenario(prepare: Callable[[World], Any]) -> Callable[[Callable[[World], Cal
     return register
 
 
-# --- states before -------------------------------------------------------------------------------
+# --- initial states ------------------------------------------------------------------------------
 
 
 def nothing(w: World) -> None:
-    """An empty storage."""
+    """Empty storage."""
 
 
 def volume(w: World) -> None:

@@ -1,9 +1,9 @@
-"""A program that does all that can be done with secrets, and shows all that can be shown.
+"""A program that uses secrets in every operation, and prints everything that can be printed.
 
-Every logger is at DEBUG, and everything is written to stdout: log lines, reprs, plain data,
-exceptions with their tracebacks and causes.
+Every logger is at DEBUG, and all output goes to stdout: log lines, reprs, plain data, exceptions
+with their tracebacks and causes.
 
-Arguments: a folder, the URL of the store, and keys to encrypt it with, if it is to be.
+Arguments: a folder, the URL of the store, and optional encryption keys.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def everything_at_debug() -> None:
 
 
 def encrypted(folder: pathlib.Path, config: dict[str, Any], controller: cl.Controller) -> None:
-    """What is on disk, other keys, and those that are none."""
+    """Rotation of keys, and stores with other and invalid keys."""
     kept = b"".join(file.read_bytes() for file in folder.glob("store.sqlite*"))
     assert b"first" in kept
     assert MARK.encode() not in kept
@@ -72,7 +72,7 @@ def main(folder: pathlib.Path, url: str, keys: list[str]) -> None:
         "array_password": OPTION,
     }
     backend = controller.backend("array", **options)
-    everything_at_debug()  # also of what was imported meanwhile
+    everything_at_debug()  # including modules that were imported meanwhile
 
     volume = backend.create_volume(1, "first")
     snapshot = volume.create_snapshot()
@@ -101,7 +101,7 @@ def main(folder: pathlib.Path, url: str, keys: list[str]) -> None:
     document = controller.load(volume.dumps)
     show(document, document.to_dict(), document.connections)
     volume.detach()
-    cl.Node(state_path=folder / "node")  # with documents of its own
+    cl.Node(state_path=folder / "node")  # with its own documents
     for left in (snapshot, copy, volume):
         left.delete()
     show(controller.recover())

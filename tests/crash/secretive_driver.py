@@ -1,4 +1,4 @@
-"""A driver with secrets everywhere that a driver can have them."""
+"""A driver with secrets in all places where drivers can have them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ opts = [cfg.StrOpt("array_password", secret=True, help="Of the array's administr
 
 
 class SecretiveDriver(ArrayDriver):
-    """Gives a volume a CHAP password, a connection another, and an initiator a third; its array has
-    one too."""
+    """Has different secrets for each volume, connection and initiator, and one for its array."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -38,7 +37,7 @@ class SecretiveDriver(ArrayDriver):
 
     def extend_volume(self, volume: Any, new_size: int) -> None:
         if new_size == 13:
-            # Drivers tell of the commands that failed, whole.
+            # Drivers report failed commands with all arguments.
             secret = self.configuration.safe_get("array_password")
             raise exception.VolumeDriverException(f"array-cli --password {secret} extend: no")
         super().extend_volume(volume, new_size)

@@ -1,6 +1,7 @@
-"""How many points were tried, of how many, by store, kind of failure and operation.
+"""Counts the tested and known points by store, kind of failure and operation.
 
-A test notes its numbers as a property of its report, so that they are counted wherever it ran.
+A test records its numbers as a property of the test report, so that they are counted across
+processes.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ Note = Callable[[str, Any], None]
 
 
 def note(record_property: Note, layer: str, scenario: str, tried: int, known: int) -> None:
-    """Note the points of one test.
+    """Record the points of one test.
 
-    :param layer: what was done at them, and on which store.
+    :param layer: the action and the store.
     """
     record_property(PROPERTY, [layer, scenario, tried, known])
 

@@ -1,8 +1,8 @@
-"""Kill it anywhere: storage, host and store agree again after recovery, and nothing is lost.
+"""Processes killed at any step: after recovery, storage, host and store agree without lost data.
 
-Each case is a process that is killed with SIGKILL at one step of one operation, and a new one that
-loads the backend, which recovers, and compares; see ``points.py`` for what a step is. By default a
-sample of the steps is tried, ``--crash=all`` tries every one.
+In each case, a process is killed with SIGKILL at a step of an operation. A new process loads the
+backend, which recovers, and compares the states; ``points.py`` defines the steps. By default a
+sample of the steps is tested, with ``--crash=all`` every step.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from pool import Pool
 from scenarios import SCENARIOS
 from tally import Note, note
 
-#: ``documents`` is of cinderlib 5's kind, without transactions, and cannot list its key-values.
+#: ``documents`` is a persistence class for cinderlib 5, without transactions and without a list of
+#: key-values.
 STORES = ("sqlite", "postgresql", "documents")
 
 Request = dict[str, Any]
@@ -37,16 +38,16 @@ def counted(pool: Pool, name: str, store: str) -> dict[str, Any]:
 
 
 def sampled(requests: list[Request], everything: bool, one_in: int) -> list[Request]:
-    """All, or the same few in each run."""
+    """All requests, or a sample that is the same in each run."""
     if everything:
         return requests
-    return [r for r in requests if not zlib.crc32(_told(r).encode()) % one_in]
+    return [r for r in requests if not zlib.crc32(_description(r).encode()) % one_in]
 
 
 def killed(pool: Pool, name: str, store: str, everything: bool) -> tuple[int, list[Played]]:
-    """An operation that was killed at each step, or at a sample of them, and then recovered.
+    """Kill an operation at each step, or at a sample of the steps, and recover it.
 
-    :returns: how many steps there are, and the requests that were played with their answers.
+    :returns: the number of steps, and the requests with their answers.
     """
     if (name, store) not in _killed:
         found = counted(pool, name, store)
@@ -69,10 +70,10 @@ def play(
     one_in: int,
     record_property: Note,
 ) -> None:
-    """Play the requests, or a sample of them; none of them may find a problem.
+    """Run the requests, or a sample of them. Fails if they find a problem.
 
-    :param layer: what is done, and on which store, for the table.
-    :param name: the scenario's.
+    :param layer: the action and the store, for the table.
+    :param name: the name of the scenario.
     """
     few = sampled(requests, everything, one_in)
     answers = list(zip(few, pool.play(few), strict=True))
@@ -83,14 +84,14 @@ def play(
 def refuse_problems(answers: list[Played]) -> None:
     """Fail if an answer has a problem."""
     bad = [
-        f"{_told(request)}\n    " + "\n    ".join(answer["problems"])
+        f"{_description(request)}\n    " + "\n    ".join(answer["problems"])
         for request, answer in answers
         if answer["problems"]
     ]
     assert not bad, f"{len(bad)} of {len(answers)} cases:\n" + "\n".join(bad)
 
 
-def _told(request: Request) -> str:
+def _description(request: Request) -> str:
     words = [request["what"], request.get("action", ""), request.get("ending", "")]
     again = request.get("again step")
     return (
@@ -114,8 +115,8 @@ def test_killed_anywhere(
 def test_recovery_killed_anywhere(
     pool: Pool, name: str, store: str, everything: bool, record_property: Note
 ) -> None:
-    """Recovery takes a few different courses; each is killed at each of its own steps."""
-    # Of the steps after which recovery takes the same course, one is enough.
+    """Recovery has a few different sequences of steps; each is killed at each step."""
+    # For all steps with the same recovery sequence, one is enough.
     courses: dict[tuple[str, ...], Request] = {}
     for request, answer in killed(pool, name, store, everything)[1]:
         courses.setdefault(tuple(answer.get("steps", ())), request)

@@ -1,5 +1,5 @@
-"""Kill the process of an isolated driver in each of its calls: the program goes on, storage, host
-and store agree again after recovery, and the same call leads to the end state."""
+"""Processes of isolated drivers killed in each call: the program continues, storage, host and store
+agree after recovery, and repeating the call leads to the final state."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from pool import Pool
 from scenarios import SCENARIOS
 
-#: Tried without ``--crash=all``: those whose drivers are called in different ways.
+#: The operations without ``--crash=all``, which call the driver in different ways.
 FEW = ("create", "connect", "disconnect", "delete volume", "extend attached", "attach", "revert")
 
 

@@ -1,8 +1,8 @@
-"""Let any step fail: the same call again leads to the end state, and giving up leaves nothing.
+"""Failures at any step: repeating the call leads to the final state, and removal leaves no remains.
 
-The failures are those of ``points.py``: the step raises without having done anything or after it
-has done all, the store fails from there on, Control-C. Each is followed by the same call on the
-same object once things work again, or by the removal of everything, or by the end of the process.
+The failures are the actions of ``points.py``: the step raises before or after its work, the store
+fails from that step, Control-C. After each, the same object repeats the call without failures, or
+everything is removed, or the process ends.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from test_crash import STORES, counted, play
 @dataclasses.dataclass(frozen=True)
 class Mode:
     """
-    :ivar action: what is done at the step, by its name in ``points.py``.
-    :ivar kinds: of the steps at which that makes a difference.
-    :ivar done: whether at steps that have been done, at those that have not, or at both.
+    :ivar action: the name of the action in ``points.py``.
+    :ivar kinds: the kinds of steps for which the action makes a difference.
+    :ivar done: whether to act after steps, before steps, or both.
     """
 
     action: str
@@ -30,7 +30,7 @@ class Mode:
     done: bool | None = None
 
     def at(self, steps: list[str], kinds: frozenset[str]) -> list[tuple[int, str]]:
-        """The steps of these kinds at which it happens, with their numbers."""
+        """The steps of these kinds for the action, with their numbers."""
         found = at_all(steps, self.kinds & kinds)
         return [at for at in found if self.done in (None, at[1].endswith(" after"))]
 
@@ -43,10 +43,10 @@ MODES = {
     "store down": Mode("store_down", PARTS),
     "interrupted": Mode("interrupt", CALLS),
 }
-#: After the others, what is left in storage, host or store is the same as after one of these.
+#: The other actions leave the same states of storage, host and store as one of these.
 ENDINGS = {"retry": CALLS | {"file"}, "give up": PARTS, "end": PARTS}
 
-#: With force a disconnect goes on when the driver fails; what it did not do stays on the storage.
+#: A forced disconnect continues if the driver fails, and leaves its mapping on the storage.
 NAMES = [name for name in SCENARIOS if name != "detach by force"]
 
 

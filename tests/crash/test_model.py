@@ -1,5 +1,5 @@
-"""Random operations from several threads and processes do what one order of them, one after the
-other, does."""
+"""Random operations of several threads and processes have the same results as some sequential order
+of these operations."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from cinderlib.records import KINDS, ConnectionRecord, SnapshotRecord, VolumeRec
 
 IDS = [f"{n}{n}{n}{n}{n}{n}{n}{n}-0000-4000-8000-000000000000" for n in range(3)]
 SNAPSHOTS = [f"{n}{n}{n}{n}{n}{n}{n}{n}-5555-4000-8000-000000000000" for n in range(3)]
-#: What volume 0 is cloned into.
+#: The clone of volume 0.
 COPY = 2
-#: The volume that is not multiattach.
+#: The volume without multiattach.
 ALONE = 1
 
 
 class Model(NamedTuple):
-    """A volume as it should be."""
+    """The expected state of a volume."""
 
     size: int
     multiattach: bool = True
@@ -48,7 +48,7 @@ NOT_FOUND, REFUSED, EXISTS, INVALID, DONE = "not found", "refused", "exists", "i
 
 
 def predicted(state: State, operation: Operation) -> tuple[str, State]:
-    """What the operation answers, and the state after it."""
+    """The expected answer of an operation, and the state after it."""
     what, which, number = operation
     volume = state[which]
 
@@ -87,7 +87,7 @@ def predicted(state: State, operation: Operation) -> tuple[str, State]:
 
 
 class Real:
-    """The same operations for real."""
+    """Performs the operations with the library."""
 
     def __init__(self, controller: Controller, backend: Backend) -> None:
         self._controller, self._backend = controller, backend
@@ -173,7 +173,7 @@ def opened(url: str, folder: Path, root: Path) -> tuple[Controller, Backend]:
 
 
 class Process:
-    """Another process that does operations, one at a time: this file, run as a program."""
+    """Another process that performs operations one by one. It runs this file."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -204,7 +204,7 @@ class Process:
 
 
 def serve() -> None:
-    """What the other process does."""
+    """Serve requests in the other process."""
     controller = real = None
     for line in sys.stdin:
         what, *given = json.loads(line)
@@ -225,7 +225,7 @@ def serve() -> None:
 
 
 def run_at_once(dos: Sequence[Do], operations: list[Operation]) -> list[str]:
-    """The answers to operations that start at the same time, each done by one of those given."""
+    """Run operations at the same time, each by one of ``dos``. Returns the answers."""
     answers: list[Any] = [None] * len(operations)
     start = threading.Barrier(len(operations))
 
@@ -248,7 +248,7 @@ def run_at_once(dos: Sequence[Do], operations: list[Operation]) -> list[str]:
 
 
 def explained(before: State, operations: list[Operation], answers: list[str], after: State) -> bool:
-    """Whether some order of the operations gives these answers and this state."""
+    """Whether some sequential order of the operations has these answers and this final state."""
     for order in itertools.permutations(range(len(operations))):
         state, fits = before, True
         for at in order:
@@ -266,7 +266,7 @@ operations = st.one_of(
     st.tuples(st.sampled_from(["delete", "snapshot", "unsnapshot"]), volumes, st.just(0)),
     st.just(("clone", 0, 0)),
 )
-#: How many operations are done at the same time.
+#: The number of concurrent operations.
 AT_ONCE = 3
 EXAMPLES = int(os.environ.get("CINDERLIB_EXAMPLES", "8"))
 batches = st.lists(st.lists(operations, min_size=1, max_size=AT_ONCE), max_size=8)
@@ -283,7 +283,7 @@ def shared_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest) -> str | None:
-    """The URL of a database for all examples, or ``None`` where each has a file."""
+    """The URL of a database for all examples, or ``None`` if each uses a new file."""
     if request.param == "sqlite":
         return None
     url: str = request.getfixturevalue("postgresql").database()
@@ -301,9 +301,9 @@ def processes() -> Iterator[list[Process]]:
 def play(
     folder: Path, database: str | None, batches: list[list[Operation]], others: list[Process]
 ) -> None:
-    """Do batch after batch, and see after each that some order explains it.
+    """Run batches of operations, and check that some sequential order explains each.
 
-    :param others: who does the operations of a batch; threads of this process without.
+    :param others: the processes that run the operations; by default threads of this process.
     """
     root = Path(tempfile.mkdtemp(dir=folder))
     url = database or f"sqlite:///{root}/store.sqlite"
@@ -328,7 +328,7 @@ def play(
 
 @settings(max_examples=EXAMPLES)
 @given(batches=batches)
-def test_threads_do_what_one_order_does(
+def test_threads_behave_like_a_sequential_order(
     shared_folder: Path, database: str | None, batches: list[list[Operation]]
 ) -> None:
     play(shared_folder, database, batches, [])
@@ -336,7 +336,7 @@ def test_threads_do_what_one_order_does(
 
 @settings(max_examples=EXAMPLES)
 @given(batches=batches)
-def test_processes_do_what_one_order_does(
+def test_processes_behave_like_a_sequential_order(
     shared_folder: Path,
     database: str | None,
     processes: list[Process],

@@ -1,4 +1,4 @@
-"""No secret is ever seen: a whole life with marked ones, and everything that it wrote."""
+"""Secrets are never shown: checks the output and files of programs that use marked secrets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PASSWORDS = [MARK, servers.postgresql.PASSWORD, "pass%2Fword%401"]
 @pytest.mark.parametrize(
     "store", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow), "encrypted"]
 )
-def test_secrets_are_seen_nowhere(
+def test_no_secret_is_shown_or_stored(
     store: str, tmp_path: pathlib.Path, request: pytest.FixtureRequest
 ) -> None:
     url = f"sqlite:///{tmp_path}/store.sqlite"
@@ -38,7 +38,7 @@ def test_secrets_are_seen_nowhere(
     written = life.stdout + life.stderr
     assert life.returncode == 0, written[-3000:]
     assert "DEBUG:" in written
-    # Of a key that was mistyped, nothing is shown either.
+    # Mistyped keys are not shown either.
     hidden = [*PASSWORDS, *(key[1:] for key in keys)]
     seen = [line for line in written.splitlines() if any(word in line for word in hidden)]
     assert seen == []
@@ -112,7 +112,7 @@ def test_wrong_password_is_not_shown(postgresql: servers.postgresql.PostgreSQL) 
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False
     )
     assert "StoreError" in failed.stderr
-    # The traceback shows the line above, so only what follows it counts.
+    # The traceback shows the line above, so check only the text after it.
     assert MARK not in failed.stderr.replace(code, "")
 
 
@@ -159,7 +159,7 @@ def test_files_with_secrets_are_private(tmp_path: pathlib.Path, umask: int) -> N
     for path, mode in found.items():
         way = [path, *map(str, pathlib.Path(path).parents)]
         hidden = any(not found[step] & 0o077 for step in way if step in found)
-        # What others can come to is folders that they cannot write to.
+        # Others can only access folders, without permission to write.
         if not hidden and (not stat.S_ISDIR(mode) or mode & 0o022):
             open_to_others.append((oct(mode), path))
     assert open_to_others == []

@@ -1,5 +1,6 @@
-"""The store really fails, before, between or after the driver's work: nothing is destroyed, nothing
-forgotten, the error says what has been done, and the same call again leads to the end state."""
+"""Real failures of the store before, during or after the driver's work: no data is destroyed and no
+resource forgotten, the error reports the effects, and repeating the call leads to the final
+state."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ A, B, S = (f"{letter * 8}-0000-4000-8000-000000000000" for letter in "abc")
 
 
 class Failure(Protocol):
-    """A way in which a store can fail."""
+    """A kind of failure of a store."""
 
     url: str
 
@@ -33,7 +34,7 @@ class Failure(Protocol):
 
 
 class DiskFull:
-    """SQLite on a filesystem without a free byte."""
+    """SQLite on a full filesystem."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.url = f"sqlite:///{folder}/store.sqlite"
@@ -49,7 +50,7 @@ class DiskFull:
 
 
 class Locked:
-    """SQLite that another program has locked for longer than anybody waits."""
+    """SQLite that another program locks for longer than the timeout."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.url = f"sqlite:///{folder}/store.sqlite"
@@ -69,7 +70,7 @@ class OnServer:
         self.url = server.database()
         self._name = self.url.partition("@/")[2].partition("?")[0]
 
-    def _tell(self, *statements: str) -> None:
+    def _execute(self, *statements: str) -> None:
         url = self.url.replace(f"@/{self._name}?", "@/postgres?")
         with contextlib.closing(psycopg2.connect(url)) as connection:
             connection.autocommit = True
@@ -94,22 +95,22 @@ class Stopped(OnServer):
 
 
 class ReadOnly(OnServer):
-    """The server takes no writes any more, as one that has become a standby."""
+    """The server refuses writes, like a standby."""
 
     def begin(self) -> None:
         option = f"ALTER DATABASE {self._name} SET default_transaction_read_only = on"
-        self._tell(option, self._kill)
+        self._execute(option, self._kill)
 
     def end(self) -> None:
         option = f"ALTER DATABASE {self._name} RESET default_transaction_read_only"
-        self._tell(option, self._kill)
+        self._execute(option, self._kill)
 
 
 class Killed(OnServer):
-    """The server ends all connections, and takes new ones."""
+    """The server closes all connections, and accepts new connections."""
 
     def begin(self) -> None:
-        self._tell(self._kill)
+        self._execute(self._kill)
 
     def end(self) -> None:
         pass
@@ -173,7 +174,7 @@ CALLS: dict[str, Callable[[cl.Backend], Any]] = {
 
 
 def seen(root: pathlib.Path) -> dict[str, tuple[int, bytes]]:
-    """What the storage holds: of each volume and snapshot its size and what it begins with."""
+    """The sizes and first bytes of all volumes and snapshots on the storage."""
     found = {}
     for path in root.iterdir():
         with path.open("rb") as file:
@@ -182,7 +183,7 @@ def seen(root: pathlib.Path) -> dict[str, tuple[int, bytes]]:
 
 
 @pytest.mark.parametrize("moment", ["before", "between", "after"])
-def test_a_store_that_fails_destroys_nothing(
+def test_a_failing_store_destroys_no_data(
     controller: cl.Controller,
     backend: cl.Backend,
     failure: Failure,
@@ -198,19 +199,19 @@ def test_a_store_that_fails_destroys_nothing(
             failure.begin()
         else:
             hooks.hooks[moment] = failure.begin
-        told = ""
+        message = ""
         try:
             make(backend)
         except errors.StoreError as exc:
-            told = str(exc)
+            message = str(exc)
         finally:
             failure.end()
-        # One that only lost its connections is connected to again.
-        assert told or isinstance(failure, Killed), name
-        if moment == "before" and told:
+        # After the loss of connections, the store opens new connections.
+        assert message or isinstance(failure, Killed), name
+        if moment == "before" and message:
             assert seen(root) == before, name
-        elif told:
-            assert "No data is lost" in told, name
+        elif message:
+            assert "No data is lost" in message, name
         make(backend)
         assert controller.store.find(IntentRecord) == [], name
         records = controller.store.find(VolumeRecord)

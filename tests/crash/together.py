@@ -1,4 +1,4 @@
-"""What several processes with several threads do at once, and what must be there afterwards."""
+"""The work of concurrent processes and threads, and the expected state afterwards."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from world import World
 from cinderlib import Volume, errors
 from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
 
-#: The volume that all work on, and how often each thread does something.
+#: The volume that all use, and the number of steps of each thread.
 ONE = "11111111-0000-4000-8000-000000000000"
 STEPS = 8
-#: Seconds for which a thread waits for a lock. Locks are not given out in turn: the last thread can
-#: wait for the work of all others, which a busy machine does slowly.
+#: Seconds that a thread waits for a lock. Locks are not fair: the last thread may wait for the work
+#: of all others, which is slow on a busy machine.
 PATIENCE = 240
 
-#: What is left of a thread's work: of each kind the names, ids or hosts.
+#: The remaining resources of a thread by kind: names, IDs or hosts.
 Left = dict[str, list[Any]]
 
 
 class OnOneVolume:
-    """A thread that works on the volume of all. What it makes is its own: nobody else removes it,
-    so it knows what must be there in the end."""
+    """A thread that works on the shared volume. Others do not remove the resources that it creates,
+    so it knows the resources that must exist at the end."""
 
     def __init__(self, world: World, name: str) -> None:
         self._world, self._name = world, name
@@ -80,7 +80,7 @@ class OnOneVolume:
         self._volume.clone(name=name, size=1000).delete()
 
     def _attach(self, name: str) -> None:
-        # The threads of a host share what is attached to it.
+        # The threads of a host share its attachments.
         self._volume.attach()
         with contextlib.suppress(errors.NotLocal):
             self._volume.detach()
@@ -90,7 +90,7 @@ class OnOneVolume:
 
 
 class OnManyVolumes:
-    """A thread with volumes of its own."""
+    """A thread with its own volumes."""
 
     def __init__(self, world: World, name: str) -> None:
         self._world, self._name = world, name
@@ -120,9 +120,9 @@ WORK: dict[str, type[OnOneVolume] | type[OnManyVolumes]] = {
 
 
 def work(world: World, what: str, process: int, threads: int) -> dict[str, Any]:
-    """Let threads work.
+    """Run threads.
 
-    :returns: what is left of it, and the exceptions that are no answers to a user.
+    :returns: the remaining resources, and unexpected exceptions.
     """
     bad: list[str] = []
     refused: list[str] = []
@@ -157,7 +157,7 @@ def work(world: World, what: str, process: int, threads: int) -> dict[str, Any]:
 
 
 def judge(world: World, what: str, left: Left) -> list[str]:
-    """What is not as the threads left it."""
+    """Compare the state with the threads' results. Returns the differences."""
     store = world.controller.store
     found: Left
     if what == "one":
@@ -165,7 +165,7 @@ def judge(world: World, what: str, left: Left) -> list[str]:
         assert volume is not None
         for connection in list(world.volume(ONE).connections):
             if connection.attached_host not in left["hosts"]:
-                # An attach that met another thread's detach.
+                # An attach during another thread's detach.
                 connection.detach()
                 connection.disconnect()
         found = {

@@ -1,7 +1,7 @@
-"""A process that plays cases, each in children of its own, one after the other.
+"""A process that runs cases in sequence, each in new child processes.
 
-Cinder is imported here once; children are forked from here before any store, backend or thread
-exists. Requests and answers are lines of JSON on stdin and stdout.
+It imports Cinder once, and forks children before any store, backend or thread exists. Requests and
+answers are lines of JSON on stdin and stdout.
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ Answer = dict[str, Any]
 
 _base = pathlib.Path(sys.argv[1])
 _state = _base / "state"
-#: A database without records, which cases on SQLite begin with a copy of.
+#: A database without records, which cases with SQLite copy.
 _empty = _base / "empty.sqlite"
 
 
 def adopt_orphans() -> None:
-    """Become the parent of what children leave running, to be able to wait for it."""
+    """Become the parent of processes that children leave running, to wait for them."""
     libc = ctypes.CDLL(None, use_errno=True)
-    set_child_subreaper = 36  # of <linux/prctl.h>
+    set_child_subreaper = 36  # from <linux/prctl.h>
     if libc.prctl(set_child_subreaper, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl")
 
 
 def warm_up() -> None:
-    """Do once what would take children a part of their time each."""
+    """Prepare data once that each child would otherwise need to prepare."""
     for folder in ("drivers", "locks"):
         (_state / folder).mkdir(parents=True, exist_ok=True)
     drivers.prepare(
@@ -74,40 +74,40 @@ def warm_up() -> None:
     from cinderlib.persistence.sql import SQLStore
 
     loggers.quiet()
-    # Children have none of this thread, and start it again.
+    # Children do not inherit this thread, and start it again.
     coordination.COORDINATOR.stop()
     SQLStore(f"sqlite:///{_empty}").close()
-    asked = _asked_together()
+    combined = _combined_queries()
     for url in ("sqlite://", "postgresql+psycopg2://"):
-        _compile(sa.create_engine(url).dialect, asked)
-    # A collection in a child would touch, and so copy, all that was imported here.
+        _compile(sa.create_engine(url).dialect, combined)
+    # A garbage collection in a child would touch, and therefore copy, all memory of this process.
     gc.collect()
     gc.freeze()
 
 
-def _asked_together() -> list[tuple[Form, ...]]:
-    """The queries that operations ask in one statement, as three operations show."""
+def _combined_queries() -> list[tuple[Form, ...]]:
+    """The groups of queries that operations combine in one statement, from three operations."""
 
-    def asked_by(case: Case) -> Answer:
+    def queries_of(case: Case) -> Answer:
         case.count()
         keys = [[(kind.kind, *rest) for kind, *rest in key[0]] for key in compiled_together]
-        return {"asked": keys}
+        return {"combined": keys}
 
-    asked: set[tuple[Form, ...]] = set()
+    combined: set[tuple[Form, ...]] = set()
     for name in ("create from snapshot", "extend attached", "connect second host"):
         case = Case(SCENARIOS[name], None)
-        found = in_child(functools.partial(asked_by, case)) or {}
+        found = in_child(functools.partial(queries_of, case)) or {}
         case.clean()
-        asked |= {
+        combined |= {
             tuple((KINDS[kind], field, limit, tuple(ways)) for kind, field, limit, ways in key)
-            for key in found["asked"]
+            for key in found["combined"]
         }
-    return list(asked)
+    return list(combined)
 
 
-def _compile(dialect: sa.Dialect, asked: list[tuple[Form, ...]]) -> None:
-    """The statements that most cases need."""
-    for forms in asked:
+def _compile(dialect: sa.Dialect, combined: list[tuple[Form, ...]]) -> None:
+    """Compile the statements that most cases need."""
+    for forms in combined:
         compile_together(forms, dialect)
     for kind in KINDS.values():
         found = statements(kind, dialect)
@@ -121,11 +121,11 @@ def _compile(dialect: sa.Dialect, asked: list[tuple[Form, ...]]) -> None:
 
 
 class Died(Exception):
-    """A child ended in another way than it should."""
+    """A child ended unexpectedly."""
 
 
 def in_child(work: Callable[[], Answer]) -> Answer | None:
-    """What the work gives, done in a child; ``None`` when the child was killed by SIGKILL."""
+    """Run work in a child. Returns its result, or ``None`` if SIGKILL ended the child."""
     sys.stdout.flush()
     receiver, sender = os.pipe()
     child = os.fork()
@@ -137,8 +137,8 @@ def in_child(work: Callable[[], Answer]) -> Answer | None:
         answer = pipe.read()
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if status == -signal.SIGKILL:
-        # A program that it had started runs on, and ends before or after recovery looks: here
-        # always before, so that recovery takes the same course each time.
+        # A program that the child started may end before or after recovery checks it. Wait for it,
+        # so that recovery always runs the same steps.
         with contextlib.suppress(ChildProcessError):
             while True:
                 os.wait()
@@ -167,7 +167,7 @@ def _end(work: Callable[[], Answer], sender: int) -> NoReturn:
 
 
 class Case:
-    """One scenario on one store, in a folder of its own."""
+    """A scenario with a store, in a new folder."""
 
     def __init__(self, scenario: Scenario, store: str | None) -> None:
         self.scenario = scenario
@@ -178,13 +178,13 @@ class Case:
             self._url = f"documents:{self.root}/documents"
 
     def open(self, **options: Any) -> World:
-        """By a new process."""
+        """Open the world as in a new process."""
         self.points = Points(_base)
         self.points.watch_host()
         return World(self.root, _state, self._url, self.points, **options)
 
     def opened_empty(self, **options: Any) -> World:
-        """With nothing in it."""
+        """Open the world without any resources."""
         if self._url.startswith("sqlite"):
             shutil.copy(_empty, self.root / "store.sqlite")
         world = self.open(**options)
@@ -193,13 +193,13 @@ class Case:
         return world
 
     def prepared(self) -> World:
-        """The world in the state before the operation."""
+        """Open the world in the initial state of the operation."""
         world = self.opened_empty()
         self.scenario.prepare(world)
         return world
 
     def clean(self) -> None:
-        """Whatever a case that failed left."""
+        """Remove the leftovers of a failed case."""
         for attribute in pathlib.Path("/sys/block").glob("loop*/loop/backing_file"):
             with contextlib.suppress(OSError):
                 if attribute.read_text().startswith(str(self.root)):
@@ -208,10 +208,10 @@ class Case:
         shutil.rmtree(self.root)
         shutil.rmtree(_state / "node", ignore_errors=True)
 
-    # --- what the children do --------------------------------------------------------------------
+    # --- work of children ------------------------------------------------------------------------
 
     def count(self) -> Answer:
-        """The steps of the operation, and what can be observed before and after it."""
+        """The steps of the operation, and the observations before and after it."""
         world = self.prepared()
         before = world.observe()
         call = self.scenario.start(world)
@@ -222,7 +222,7 @@ class Case:
         return answer | {"problems": world.disagreements() + world.remove_all()}
 
     def interrupted(self, at: tuple[int, str], action: str) -> Answer:
-        """The operation, with something done at one of its steps."""
+        """Run the operation with an action at a step."""
         world = self.prepared()
         call = self.scenario.start(world)
         self.points.arm(at, instrumentation.ACTIONS[action])
@@ -231,8 +231,8 @@ class Case:
         return {"raised": raised}
 
     def without_host(self) -> Answer:
-        """The driver's process is killed in each of its calls, before their work and after it; the
-        program goes on. After its work, the process is killed once more during recovery."""
+        """Kill the driver's process in each call, before and after the work, while the program
+        continues. After the work, kill the process again during recovery."""
         world = self.opened_empty(isolated=True)
         self.scenario.prepare(world)
         before = world.observe()
@@ -282,17 +282,17 @@ class Case:
         return problems + world.remove_all(), died
 
     def recovering(self, at: tuple[int, str]) -> Answer:
-        """A new process that is killed at a step of its recovery."""
+        """Run recovery in a new process that is killed at a step."""
         world = self.open()
         self.points.arm(at, instrumentation.kill)
         world.load_backend()
         return {}
 
     def recovered(self, before: Answer, after: Answer, *, failed: bool = False) -> Answer:
-        """A new process: what recovery has done, and whether the operation can be repeated.
+        """Check in a new process the result of recovery, and that the operation can be repeated.
 
-        :param failed: whether the first one had failed and not died. What it made is then marked as
-            failed, to be repeated or removed, and that is no interrupted operation.
+        :param failed: whether the first process failed instead of being killed. Its resource is
+            then in an error state, to be repeated or removed, and the operation is not interrupted.
         """
         world = self.open()
         self.points.arm()
@@ -312,7 +312,7 @@ class Case:
         return {"problems": problems, "steps": steps, "done": state == after}
 
     def _repeat(self, world: World, after: Answer) -> list[str]:
-        """The same call again, by a program that knows nothing of the first."""
+        """Repeat the call like another program that does not know about the first."""
         try:
             self.scenario.start(world)()
         except errors.NotFound as exc:
@@ -326,7 +326,7 @@ class Case:
         return problems
 
     def failed(self, at: tuple[int, str], action: str, ending: str, after: Answer) -> Answer:
-        """The operation fails at a step. Then the same object is asked again, or all is removed."""
+        """Let the operation fail at a step, and then repeat it on the same object or remove all."""
         world = self.prepared()
         call = self.scenario.start(world)
         self.points.arm(at, instrumentation.ACTIONS[action])
@@ -344,7 +344,7 @@ class Case:
             state = world.observe()
             if state != after:
                 problems.append(f"not as it should be: {_difference(after, state)}")
-        # What failed to be removed is left, and says nothing: a lock that nobody holds.
+        # A file that could not be removed may remain if it has no effect, such as a free lock.
         problems += world.remove_all(litter=not at[1].startswith("file.remove"))
         return {"problems": problems, "raised": raised}
 
@@ -366,17 +366,17 @@ def _difference(wanted: Answer, found: Answer) -> str:
     )
 
 
-# --- several processes at once -------------------------------------------------------------------
+# --- concurrent processes ------------------------------------------------------------------------
 
 
 def at_once(works: Sequence[Callable[[], Answer]]) -> list[Answer]:
-    """What each gives, done in children that run at the same time."""
+    """Run works in concurrent children. Returns their results."""
     with concurrent.futures.ThreadPoolExecutor(len(works)) as threads:
         return [answer or {} for answer in threads.map(in_child, works)]
 
 
 def work_together(case: Case, what: str, processes: int, threads: int) -> Answer:
-    """Processes with threads on one volume or on many."""
+    """Run processes with threads that use one volume or many."""
 
     def prepare() -> Answer:
         world = case.opened_empty()
@@ -409,7 +409,7 @@ def work_together(case: Case, what: str, processes: int, threads: int) -> Answer
 
 
 def start_together(case: Case, processes: int) -> Answer:
-    """Processes that start on a database without tables and a storage without a folder."""
+    """Start processes with a database without tables and storage without a folder."""
 
     def start() -> Answer:
         world = case.open()
@@ -455,7 +455,7 @@ def play(request: dict[str, Any]) -> Answer:
             action, ending = request["action"], request["ending"]
             if ending != "end":
                 return in_child(lambda: case.failed(at, action, ending, after)) or {}
-            # The process ends in the regular way, with what it could not settle.
+            # The process ends regularly, with operations that it could not settle.
             in_child(lambda: case.interrupted(at, action))
             return in_child(lambda: case.recovered(before, after, failed=True)) or {}
         if in_child(lambda: case.interrupted(at, "kill")) is not None:

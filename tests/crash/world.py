@@ -1,4 +1,4 @@
-"""A store, a storage and a host, opened by one process, and whether the three agree."""
+"""A store, storage and a host in one process, and checks that they agree."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from cinderlib.records import (
 )
 
 GIB = 1 << 30
-#: Where in a volume data is written to and looked for, in bytes.
+#: The offset of the test data in a volume, in bytes.
 PLACES = (0, GIB // 2, GIB - 4096)
 
 #: The keys of key-values that scenarios write.
@@ -40,11 +40,11 @@ _SETTLED = {
 
 
 class World:
-    """One process's view.
+    """The view of one process.
 
-    :param root: folder of all that is not in the store; ``state`` in it is shared with others.
-    :param url: of the store's database.
-    :param lock_timeout: seconds. Where nobody else works, nobody has a lock for long.
+    :param root: the folder of everything outside the store; its subfolder ``state`` is shared.
+    :param url: the URL of the store's database.
+    :param lock_timeout: in seconds; a short time is enough for a single process.
     :param isolated: whether the driver has a separate process.
     """
 
@@ -83,14 +83,14 @@ class World:
         self.backend: Backend
 
     def load_backend(self) -> None:
-        """Load the backend, which recovers what was interrupted."""
+        """Load the backend, which recovers interrupted operations."""
         options = {"volume_driver": "array_driver.ArrayDriver", "file_root": str(self.volumes)}
         if self._isolated:
             options |= {"volume_driver": "dying_driver.DyingDriver", "isolation": "process"}
         self.backend = self.controller.backend("array", **options)
 
     def empty_store(self) -> None:
-        """Remove all records: a database is used for many cases."""
+        """Remove all records, because many cases share a database."""
         from cinderlib.persistence.base import Remove
 
         store = self.controller.store
@@ -99,20 +99,20 @@ class World:
                 store.apply(Remove(kind, record.id))
 
     def _found(self, kind: type[Record]) -> list[Any]:
-        """What the store has of a kind; of a store that cannot list key-values, the scenarios'."""
+        """The records of a kind. If the store cannot list key-values, those of the scenarios."""
         store = self.controller.store
         try:
             return store.find(kind)
         except Unsupported:
             return [found for key in KEYS if (found := store.get(kind, key)) is not None]
 
-    # --- what scenarios are made of --------------------------------------------------------------
+    # --- building blocks of scenarios ------------------------------------------------------------
 
     def volume(self, id: str) -> Volume:
         return self.controller.volume(id)
 
     def make_volume(self, id: str, **fields: Any) -> Volume:
-        """A volume that holds data of its own."""
+        """Create a volume with its own data."""
         volume = self.backend.create_volume(1, id=id, **fields)
         self.write(volume, id)
         return volume
@@ -126,7 +126,7 @@ class World:
     def connector(self, host: str) -> dict[str, Any]:
         return {"host": host, "ip": "192.0.2.1"}
 
-    # --- what is there ---------------------------------------------------------------------------
+    # --- observations ----------------------------------------------------------------------------
 
     def _digest(self, name: str) -> str:
         digest = hashlib.sha256()
@@ -143,7 +143,7 @@ class World:
         return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
     def _loops(self) -> list[str]:
-        """Names of the files that loop devices are on, once for each device."""
+        """The names of the files of loop devices, one for each device."""
         found = []
         for attribute in pathlib.Path("/sys/block").glob("loop*/loop/backing_file"):
             backing = pathlib.Path(block.read(attribute) or "/")
@@ -152,13 +152,13 @@ class World:
         return sorted(found)
 
     def _litter(self) -> list[str]:
-        """Names of the files in the host's state folder that are no attachment's."""
+        """The names of files in the host's state folder that do not belong to attachments."""
         keys = {entry.key for entry in self._host_state.entries()}
         files = [path for path in self._host_state.path.rglob("*") if path.is_file()]
         return [path.name for path in files if path.name.split(".")[0] not in keys]
 
     def observe(self) -> dict[str, Any]:
-        """All that a user can tell, in a form that can be compared between runs."""
+        """Everything that a user can observe, in a form that is comparable between runs."""
         store = self.controller.store
         name = self.controller.name_in_storage
         connections = [
@@ -185,9 +185,10 @@ class World:
         }
 
     def disagreements(self, *, litter: bool = False) -> list[str]:
-        """What is wrong between the store, the storage and this host, in words.
+        """Describe the disagreements between the store, the storage and this host.
 
-        :param litter: also files in the host's state folder that say nothing, such as locks.
+        :param litter: whether to include files without effect in the host's state folder, such as
+            locks.
         """
         store, name = self.controller.store, self.controller.name_in_storage
         wrong = [
@@ -239,7 +240,7 @@ class World:
                 continue
             path = connection.device.reveal()["path"]
             file = str(self.volumes / name(volumes[connection.volume_id]))
-            if path == file:  # attached without being root
+            if path == file:  # attached without root
                 continue
             if loop.backing_file(path) != file:
                 wrong.append(f"connection {connection.id} has no device")
@@ -259,8 +260,8 @@ class World:
     def remove_all(self, *, litter: bool = True) -> list[str]:
         """Remove everything through the public API.
 
-        :param litter: whether files that say nothing count.
-        :returns: what is there still, in words.
+        :param litter: whether to include files without effect.
+        :returns: descriptions of remaining resources.
         """
         for connection in list(self.controller.connections()):
             if connection._record.attached_host in (None, this_host()):

@@ -1,10 +1,10 @@
-"""Looks for what breaks a loader, guided by which lines each attempt reaches; for runs by hand.
+"""Searches for input that breaks a loader, guided by code coverage. Run it by hand.
 
 usage: python tests/fuzz/coverage_guided.py LOADER [OPTION OF LIBFUZZER]...
 
-It needs ``pip install atheris``. What breaks the loader is written to a file in the working
-directory, and told; the same file as the last argument tries it again. Without an argument it says
-which loaders there are. ``-max_total_time=SECONDS`` ends it.
+It requires ``pip install atheris``. Input that breaks the loader is written to a file in the
+working directory, whose name is printed; pass the file as the last argument to try it again.
+Without an argument it lists the loaders. ``-max_total_time=SECONDS`` limits the time.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ with atheris.instrument_imports(include=["cinderlib"]):
 
 
 def attempt(loader: Loader, data: bytes) -> None:
-    """What libFuzzer calls: an error that is not ours ends the run."""
+    """Called by libFuzzer. Errors of other libraries end the run."""
     given: object = data
     if loader.data:
         try:

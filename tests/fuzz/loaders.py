@@ -1,4 +1,4 @@
-"""Everything that reads what others have written, and examples of what it reads."""
+"""All loaders of external data, with examples of their input."""
 
 from __future__ import annotations
 
@@ -86,11 +86,12 @@ lines\"\"\"
 @dataclasses.dataclass(frozen=True)
 class Loader:
     """
-    :ivar read: of what others have written; an error of ours is the only one that it may raise.
-    :ivar examples: texts that it reads.
-    :ivar data: whether it is given what the JSON texts say, and not the texts.
-    :ivar json: whether the texts are JSON, so that one value in them can be changed.
-    :ivar one_in: it is given one in so many: a whole database has to be read each time.
+    :ivar read: the function that reads external data; it may raise only our errors.
+    :ivar examples: valid texts.
+    :ivar data: whether it reads the data of JSON texts instead of the texts.
+    :ivar json: whether the texts are JSON, so that a value in them can be changed.
+    :ivar one_in: how many changed examples to skip for each that is read. Higher for loaders that
+        read a whole database each time.
     """
 
     name: str
@@ -104,7 +105,7 @@ class Loader:
 class Loaders:
     """All loaders.
 
-    :param folder: an empty one, the only one in which they may open a file.
+    :param folder: an empty folder, the only one in which they may open files.
     """
 
     def __init__(self, folder: pathlib.Path) -> None:
@@ -124,7 +125,7 @@ class Loaders:
         self._old = sqlite3.connect(folder / "cinderlib5.sqlite", isolation_level=None)
         self._old_database = Cinderlib5Database(f"sqlite:///{folder}/cinderlib5.sqlite")
         self._records = self._example_records()
-        # Where a test is about rows, what is synced proves nothing.
+        # Tests of rows do not need synced writes.
         self._rows.execute("PRAGMA synchronous = OFF")
         self._old.execute("PRAGMA synchronous = OFF")
         self._old.execute(
@@ -171,7 +172,7 @@ class Loaders:
         options = {"volume_backend_name": "a", "volume_driver": "file", "adapter": "cinderlib"}
         yield Loader("options from oVirt", self._ovirt, [_text(options)])
 
-    # --- what is read ----------------------------------------------------------------------------
+    # --- readers ---------------------------------------------------------------------------------
 
     def _load(self, text: bytes) -> None:
         self.controller.load(text, save=True)
@@ -187,7 +188,7 @@ class Loaders:
         documents.read(io.BytesIO(text))
 
     def _connection(self, document: Any) -> None:
-        """As far as an attach goes before it touches the host."""
+        """The part of an attach before it changes the host."""
         checked = ConnectionDocument(document)
         connector = protocols.connector(checked, self._settings)
         entry = Entry(key=connector.key, document=checked.with_device(None))
@@ -208,7 +209,7 @@ class Loaders:
     def _row(self, text: bytes) -> None:
         for record in self._records:
             self._rows.execute(f"UPDATE cinderlib_{record.kind} SET document = ?", (text,))
-            # What is damaged is passed over in a listing, and refused by its name.
+            # Listings skip damaged records, and access by ID refuses them.
             assert len(list(self._store.scan(type(record)))) == 1
         damaged = None
         for record in self._records:

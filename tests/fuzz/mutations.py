@@ -1,4 +1,4 @@
-"""Documents that were tampered with or damaged, the same for the same dice."""
+"""Changes and damages documents at random, with the same result for the same dice."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ VALUES: list[Any] = [
     {"versioned_object.name": "Volume"},
     {"versioned_object.name": "os", "versioned_object.data": {}},
 ]  # fmt: skip
-#: What the text of a document is damaged with.
+#: Bytes that are inserted to damage a text.
 PIECES = [
     *(b"[", b"{", b"]", b"}", b'"', b"\\", b"\0", b"\xff", b"\n", b"=", b"9" * 50, b"9" * 5000),
     *(b"\\ud800", b"[" * 20_000, b'{"a":' * 20_000, b"a." * 500),
@@ -22,7 +22,7 @@ PIECES = [
 
 
 def places(document: Any) -> list[Any]:
-    """Every dict and list in it that has something."""
+    """All dicts and lists in a document that are not empty."""
     found, todo = [], [document]
     while todo:
         place = todo.pop()
@@ -56,7 +56,7 @@ def mutated(document: Any, dice: random.Random) -> Any:
 
 
 def damaged(text: bytes, dice: random.Random) -> bytes:
-    """The text with some of its bytes changed, removed or repeated."""
+    """A copy of the text with some bytes changed, removed or repeated."""
     data = bytearray(text)
     for _ in range(dice.randint(1, 4)):
         at = dice.randrange(len(data))

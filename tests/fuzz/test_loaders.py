@@ -1,9 +1,9 @@
-"""What others have written is read completely or refused by an error of ours, in bounded time and
-memory, and is never a way to have something imported, run, or opened elsewhere.
+"""External data is read completely or refused with our error, in bounded time and memory, and never
+causes code to be imported or run, or other files to be opened.
 
-``CINDERLIB_MUTATIONS`` says how many changed examples each loader is given (300 by default). The
-same are made in each run; a failure names the number of the one. ``coverage_guided.py`` looks for
-others, for as long as it is let.
+``CINDERLIB_MUTATIONS`` sets the number of changed examples for each loader (300 by default). They
+are the same in each run, and a failure shows the example's number. ``coverage_guided.py`` searches
+for others.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ from mutations import damaged, mutated
 from cinderlib.errors import CinderlibError
 
 COUNT = int(os.environ.get("CINDERLIB_MUTATIONS", "300"))
-#: A test gives a loader that many; those of a loader are divided so that a part of them can be run.
+#: Examples per test. The examples of a loader are divided into tests, so that a part of them can
+#: run.
 AT_ONCE = 2000
 NAMES = [
     *("document", "document as data", "load", "lines", "store load", "connection"),
     *("document from a pipe", "connector", "configuration", "state of the host", "rows"),
     *("database of cinderlib 5", "options from oVirt"),
 ]
-#: In seconds and in MiB: far above what any takes, far below what a user would call a hang.
+#: In seconds and in MiB: far above normal values, far below a hang.
 LONGEST, LARGEST = 10, 500
 
 
@@ -50,7 +51,7 @@ def loaders(folder: pathlib.Path) -> Iterator[Loaders]:
 
 
 class Watch:
-    """What is done meanwhile that no loader has a reason to do, from Python's audit events."""
+    """Records actions that no loader should perform, from Python's audit events."""
 
     def __init__(self) -> None:
         self.folder: str | None = None
@@ -72,7 +73,7 @@ watch = Watch()
 
 
 def changed(loader: Loader, number: int) -> Any:
-    """A text, or what one says, that is wrong in one to four places."""
+    """An example, as text or data, with one to four changes."""
     dice = random.Random(number)
     example = dice.choice(loader.examples)
     if loader.data:
@@ -82,13 +83,13 @@ def changed(loader: Loader, number: int) -> Any:
     return damaged(example, dice)
 
 
-def test_the_list_is_whole(loaders: Loaders) -> None:
+def test_the_list_is_complete(loaders: Loaders) -> None:
     assert sorted(loaders.all) == sorted(NAMES)
 
 
 @pytest.mark.parametrize("first", range(0, COUNT, AT_ONCE))
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_wrong_is_refused(
+def test_changed_documents_are_read_or_refused(
     loaders: Loaders, folder: pathlib.Path, name: str, first: int
 ) -> None:
     loader = loaders.all[name]
@@ -120,8 +121,8 @@ def test_what_is_wrong_is_refused(
     assert grown < LARGEST
 
 
-def test_what_was_loaded_can_be_listed(loaders: Loaders) -> None:
-    """After all that was stored of documents that were wrong and could be read."""
+def test_loaded_records_can_be_listed(loaders: Loaders) -> None:
+    """Includes records of changed documents that could be read."""
     controller = loaders.controller
     found = [list(controller.volumes()), list(controller.snapshots())]
     assert all(found)
@@ -130,7 +131,7 @@ def test_what_was_loaded_can_be_listed(loaders: Loaders) -> None:
         volume.to_dict()
 
 
-def test_nothing_that_a_document_names_is_imported(tmp_path: pathlib.Path) -> None:
+def test_names_in_a_document_are_not_imported(tmp_path: pathlib.Path) -> None:
     (tmp_path / "evil.py").write_text("open('was-here', 'w')\nclass Driver: pass\n")
     options = {"volume_backend_name": "a", "volume_driver": "evil.Driver", "class": "evil.Driver"}
     document = {"class": "Backend", "backend": options, "volumes": []}
