@@ -1,4 +1,4 @@
-"""The machines, warm Python processes in them, and the look for leftovers around every scenario."""
+"""The machines, Python processes in them, and the check for leftovers after every scenario."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lab.machine import NUMBERS, Machine, Session, address
 from lab.run import Run
 from lab.table import VERSIONS, Table
 
-#: Scenarios, by parts of their names, that need what takes long to set up: they go to one run.
+#: Parts of names of scenarios whose set-up takes long. These scenarios share a run.
 _TOGETHER = {
     "Ceph": ("rbd",),
     "NFS": ("nfs",),
@@ -26,21 +26,23 @@ _TOGETHER = {
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--full", action="store_true", help="the long scenarios in full length")
+    parser.addoption("--full", action="store_true", help="run the long scenarios completely")
     parser.addoption(
-        "--document", action="store_true", help="put the table into docs/connections.md"
+        "--document", action="store_true", help="write the table into docs/connections.md"
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "full: with --full only, because of how long it takes")
-    config.addinivalue_line("markers", "last: after all others, because of what it ends")
+    config.addinivalue_line("markers", "full: runs only with --full, because it takes long")
+    config.addinivalue_line(
+        "markers", "last: runs after all others, because it stops a machine or service"
+    )
     config.addinivalue_line("markers", "shows(scenario, *protocols): for the table")
     config.pluginmanager.register(Table(config))
 
 
 class _ByNeed(LoadScopeScheduling):
-    """Gives each run the next scenario, or those that belong together."""
+    """Assigns to each run the next scenario or group of scenarios."""
 
     def _split_scope(self, nodeid: str) -> str:
         for need, parts in _TOGETHER.items():
@@ -63,7 +65,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Writes a line past pytest's capturing."""
+    """Writes a line to the terminal in spite of pytest's capturing."""
     capture = request.config.pluginmanager.getplugin("capturemanager")
     one_at_a_time = threading.Lock()
 
@@ -77,7 +79,7 @@ def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 @pytest.fixture(scope="session")
 def run(say: Callable[[str], None]) -> Iterator[Run]:
-    """The run: one for each of pytest's workers, with machines of its own."""
+    """The run: each of pytest's workers has one, with separate machines."""
     run = Run(say, os.environ.get("PYTEST_XDIST_WORKER", ""))
     yield run
     run.stop()
@@ -100,19 +102,19 @@ def controller(run: Run, request: pytest.FixtureRequest) -> Machine:
 
 @pytest.fixture(scope="session")
 def node1(run: Run) -> Machine:
-    """A machine that uses volumes, without cinder and without a database."""
+    """A machine that attaches volumes, without cinder and without a database."""
     return run.machine("node1")
 
 
 @pytest.fixture(scope="session")
 def node2(run: Run) -> Machine:
-    """Another of these."""
+    """A second machine that attaches volumes."""
     return run.machine("node2")
 
 
 @pytest.fixture(scope="session")
 def bare(run: Run) -> Machine:
-    """A machine that nobody has prepared for storage."""
+    """A machine that is not prepared for storage."""
     return run.machine("bare")
 
 
@@ -132,7 +134,7 @@ def control(controller: Machine, load: Callable[[Session], None]) -> Iterator[Se
 
 @pytest.fixture(scope="session")
 def load() -> Callable[[Session], None]:
-    """Loads the library and the backends ``lvm`` and ``thick`` into a process of the controller."""
+    """Loads the library and the backends ``lvm`` and ``thick`` in a process on the controller."""
     return _load
 
 
@@ -173,7 +175,7 @@ def rbd(ceph: Machine, controller: Machine, control: Session) -> None:
 
 @pytest.fixture(scope="session")
 def nfs(controller: Machine, control: Session) -> str:
-    """A folder that the controller serves over NFS, as its backend ``share``."""
+    """A folder that the controller exports over NFS, as its backend ``share``."""
     folder = "/srv/volumes"
     controller.run(f"/opt/project/guest/nfs {folder}")
     controller.run(f"echo '{address('controller', 1)}:{folder}' >/etc/cinder-shares")
@@ -256,7 +258,7 @@ def _node_session(machine: Machine) -> Session:
 
 @pytest.fixture(autouse=True)
 def leftovers(run: Run, request: pytest.FixtureRequest) -> Iterator[None]:
-    """After a scenario its machines have what they had before, and the store too."""
+    """Check that a scenario leaves no resources on its machines or in the store."""
     python = request.getfixturevalue("control") if "control" in request.fixturenames else None
     machines = set(request.fixturenames) & set(NUMBERS)
     before = run.inventories(machines) | {"store": _rows(python)}

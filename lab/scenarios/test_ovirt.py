@@ -1,4 +1,4 @@
-"""oVirt's managed block storage: the scenario is the engine and the hosts' vdsm."""
+"""oVirt's managed block storage: the scenario acts as the engine and the hosts' vdsm."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_disk_of_a_virtual_machine(
     assert connection_info["adapter"] == "cinderlib"
 
     attachment = vdsm.attach(_DISK, connection_info)
-    # What vdsm asks of an iSCSI disk: its map and its WWN.
+    # vdsm needs the multipath map and the WWN of an iSCSI disk.
     name = node1.run(f"basename $(readlink -f {attachment['path']})").strip()
     assert attachment["multipath_id"] == node1.run(f"cat /sys/block/{name}/dm/name").strip()
     assert attachment["scsi_wwn"] == attachment["multipath_id"]

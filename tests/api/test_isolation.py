@@ -1,4 +1,4 @@
-"""Drivers in separate processes: what they do there harms nobody else."""
+"""Drivers in separate processes, whose failures do not affect the program or other drivers."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from cinderlib.records import IntentRecord
 DRIVER = "api.misbehaving_driver.MisbehavingDriver"
 ID = "aaaaaaaa-0000-4000-8000-000000000001"
 SNAPSHOT_ID = "aaaaaaaa-0000-4000-8000-000000000002"
-#: Seconds for a call that is to be given up, and for one that a busy machine must get done.
+#: Seconds for a call that must time out, and for one that must succeed on a busy machine.
 SHORT, LONG = 2, 120
-#: MiB: a driver needs about a quarter of it.
+#: MiB. A driver needs about a quarter of this.
 MEMORY = 512
 
 
 @pytest.fixture(scope="module", autouse=True)
 def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A backend that is loaded all the time, so that Cinder is imported once for all tests."""
+    """A backend that stays loaded, so that Cinder is imported once for all tests."""
     folder = tmp_path_factory.mktemp("warm")
     with cl.Controller(state_path=folder / "state") as controller:
         controller.backend(
@@ -63,17 +63,17 @@ def array(controller: cl.Controller, root: Path) -> cl.Backend:
 
 
 def request(root: Path, method: str, action: str, when: str = "before") -> None:
-    """Let the driver do something in the next call of a method.
+    """Request an action from the driver in the next call of a method.
 
-    :param root: the folder of its array.
-    :param when: ``'before'`` its work, or ``'after'`` it.
+    :param root: the folder of the driver's array.
+    :param when: ``'before'`` or ``'after'`` the work.
     """
     root.mkdir(exist_ok=True)
     (root / f".request {method} {when}").write_text(action)
 
 
 def session(leader: int) -> list[int]:
-    """The processes that a host and its driver have started, and are running."""
+    """The running processes that a driver host and its driver have started."""
     found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
@@ -98,7 +98,7 @@ def volume(backend: cl.Backend) -> cl.Volume:
     return backend.controller.volume(ID)
 
 
-#: Method of the driver -> the call that leads to it.
+#: Method of the driver -> an operation that calls it.
 CALLS: dict[str, Callable[[cl.Backend], Any]] = {
     "create_volume": lambda backend: backend.create_volume(1, id=ID),
     "create_cloned_volume": lambda backend: volume(backend).clone(id=SNAPSHOT_ID),
@@ -114,7 +114,7 @@ CALLS: dict[str, Callable[[cl.Backend], Any]] = {
     "remove_export": lambda backend: volume(backend).connections[0].disconnect(),
     "delete_volume": lambda backend: volume(backend).delete(),
 }
-#: Calls that have nothing left to do once recovery has finished them.
+#: Operations that have no further effect after recovery has finished them.
 FINISHED = {"delete_snapshot", "terminate_connection", "remove_export", "delete_volume"}
 
 
@@ -195,7 +195,7 @@ def test_a_driver_that_ends_its_process(
 
 
 @pytest.mark.parametrize("action", ["sleep", "stop"])
-def test_others_go_on_while_a_driver_does_not_answer(
+def test_other_backends_work_while_a_driver_does_not_answer(
     controller: cl.Controller, root: Path, tmp_path: Path, action: str
 ) -> None:
     slow = isolated(controller, root, call_timeout=SHORT)
@@ -261,7 +261,7 @@ def test_other_calls_of_the_same_driver_are_interrupted_with_it(
 
 
 @pytest.mark.parametrize("action", ["fork and return", "fork and linger", "start a program"])
-def test_what_a_driver_starts_ends_with_it(array: cl.Backend, root: Path, action: str) -> None:
+def test_processes_of_a_driver_end_with_it(array: cl.Backend, root: Path, action: str) -> None:
     request(root, "create_volume", action)
     array.create_volume(1, id=ID)
     process = array.driver.process()
@@ -275,7 +275,7 @@ def test_what_a_driver_starts_ends_with_it(array: cl.Backend, root: Path, action
     assert session(process) == []
 
 
-def test_a_crash_ends_what_the_driver_started(array: cl.Backend, root: Path) -> None:
+def test_a_crash_ends_processes_of_the_driver(array: cl.Backend, root: Path) -> None:
     request(root, "create_volume", "fork and linger")
     array.create_volume(1)
     process = array.driver.process()
@@ -339,7 +339,7 @@ def test_log_records_reach_the_loggers_of_the_program(
     assert "misbehaving_driver.py" in found[0].pathname
 
 
-def test_the_log_shows_where_a_driver_was(
+def test_the_log_shows_the_stack_of_the_driver(
     controller: cl.Controller, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     backend = isolated(controller, root, call_timeout=SHORT)
@@ -409,7 +409,7 @@ def test_impossible_options(
     assert not root.exists()
 
 
-def test_options_from_a_file_are_text(controller: cl.Controller, root: Path) -> None:
+def test_options_from_a_file_are_strings(controller: cl.Controller, root: Path) -> None:
     backend = isolated(controller, root, call_timeout="90.5", memory_limit="600")
     assert (backend.config["call_timeout"], backend.config["memory_limit"]) == (90.5, 600)
     assert backend.config["isolation"] == "process"
@@ -445,7 +445,7 @@ def test_the_process_that_starts_the_others_is_killed(array: cl.Backend) -> None
     assert array.driver.process() != process
 
 
-def test_a_fork_of_the_program_has_drivers_of_its_own(array: cl.Backend) -> None:
+def test_a_fork_of_the_program_has_its_own_drivers(array: cl.Backend) -> None:
     process = array.driver.process()
     child = os.fork()
     if not child:
@@ -492,7 +492,7 @@ time.sleep(600)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_nothing_outlives_the_program(tmp_path: Path, root: Path, number: int) -> None:
+def test_no_process_outlives_the_program(tmp_path: Path, root: Path, number: int) -> None:
     request(root, "get_volume_stats", "fork and linger")
     program = subprocess.Popen(
         [sys.executable, "-c", _PROGRAM, str(root), str(tmp_path / "state")],
@@ -523,7 +523,7 @@ def environment(folder: Path) -> tuple[Path, Path]:
     return folder / "bin" / "python", packages
 
 
-def test_an_environment_of_its_own_has_other_versions(
+def test_a_separate_environment_has_other_versions(
     controller: cl.Controller, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(sdk(tmp_path / "packages", "1.0"))

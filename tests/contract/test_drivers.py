@@ -51,7 +51,7 @@ class TestFile(DriverConformance):
 
 
 class TestIsolatedFile(TestFile):
-    """The same in a process of its own."""
+    """The same driver in a separate process."""
 
     @pytest.fixture(autouse=True, scope="class")
     def _warm(self, tmp_path_factory):
