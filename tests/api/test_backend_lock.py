@@ -84,7 +84,10 @@ def wait_for(path: Path) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("store", ["sqlite", "postgresql", "mariadb"])
+@pytest.mark.parametrize(
+    "store",
+    ["sqlite", *(pytest.param(name, marks=pytest.mark.slow) for name in ("postgresql", "mariadb"))],
+)
 def test_processes_take_turns(
     start: Start, store: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

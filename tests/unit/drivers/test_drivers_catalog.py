@@ -130,6 +130,7 @@ def test_options_that_a_driver_reads_are_listed(listed: dict[str, Any]) -> None:
     assert "sf_api_port" not in options("FileDriver")
 
 
+@pytest.mark.slow
 def test_a_broken_package_is_reported_only_for_its_driver(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -141,7 +141,7 @@ def test_an_update_that_cannot_be_stored_is_the_drivers_error(
 
     port._driver._context = None
     port._driver.job = writes
-    with pytest.raises(errors.DriverError, match="cannot be a volume"):
+    with pytest.raises(errors.DriverError, match="not a valid volume"):
         port.create_volume(volume)
     assert store.get(VolumeRecord, volume.id) == volume
 
