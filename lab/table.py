@@ -68,7 +68,7 @@ class Table:
         versions = ", ".join(f"{name} {version}" for name, version in self._versions.items())
         minutes = (time.monotonic() - self._began) / 60
         day = time.strftime("%Y-%m-%d", time.gmtime())
-        return f"{text}\nRun on {day} in {minutes:.0f} minutes with {versions}.\n"
+        return f"{text}\nRun on {day} in {minutes:.0f} minutes.\n\nVersions: {versions}.\n"
 
 
 def write(text: str) -> None:

@@ -100,7 +100,7 @@ def test_errors_are_one_line_with_a_traceback_only_for_debug(cinderlib: Command)
     cinderlib("volume", "create", "data", "1GiB")
     done = cinderlib.process("volume", "show", "nothing")
     assert (done.returncode, done.stdout) == (3, "")
-    assert done.stderr == "Error: There is no volume with the name or ID 'nothing'\n"
+    assert done.stderr == "Error: No volume has the name or ID 'nothing'\n"
     assert "Traceback" in cinderlib.process("volume", "show", "nothing", "--debug").stderr
 
 
@@ -142,10 +142,10 @@ def test_the_demonstration(cinderlib: Command) -> None:
         ("volume lst", "Did you mean 'list'"),
         ("--bogus volume list", "No such option '--bogus'"),
         ("volume create data ten", "write it like 10GiB"),
-        ("volume create data", "Say the SIZE"),
+        ("volume create data", "Specify SIZE"),
         ("volume connect data", "--connector"),
         ("store load nothing.jsonl", "No such file"),
-        ("volume create x 1GiB --metadata a", "'a' is not like KEY=VALUE"),
+        ("volume create x 1GiB --metadata a", "'a' is not in the form KEY=VALUE"),
     ],
 )
 def test_messages_for_mistakes_have_at_most_two_lines(
@@ -284,11 +284,11 @@ def test_all_nouns_on_a_terminal(cinderlib: Command) -> None:
 
         assert "\x1b[32mok" in run("backend check")
         assert "Created volume data" in run("volume create data 1GiB")
-        assert "Took snapshot monday" in run("snapshot create data monday")
+        assert "Created snapshot monday" in run("snapshot create data monday")
         assert "\x1b[32mavailable" in run("snapshot list")
         run("volume attach data")
         assert "\x1b[36min-use" in run("volume list")
-        assert "Nothing was done." in run("volume detach data --force", "n", ends=6)
+        assert "nothing changed" in run("volume detach data --force", "n", ends=6)
         run("volume detach data --force", "y")
         assert "Deleted snapshot monday." in run("snapshot delete monday", "y")
         assert "There are no snapshots." in run("snapshot list")

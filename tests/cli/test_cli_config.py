@@ -20,13 +20,13 @@ from cinderlib.cli.nouns.config import SECRET
         ("[store]\nconection = 'sqlite://'", 1, "did you mean 'connection'?"),
         ("\n[controller]\n# a comment\nhots = 'x'", 4, "did you mean 'host'?"),
         ("[controller]\nrecover = 'yes'", 2, "recover: Expected bool, got str"),
-        ("[backends.b]\nvolume_drivr = 'file'", 2, "is 'volume_drivr' meant?"),
+        ("[backends.b]\nvolume_drivr = 'file'", 2, "is 'volume_drivr' a misspelling of it?"),
         ("[backends.b]\nvolume_driver = 'file'\nfile_rot = '/x'", 3, "did you mean 'file_root'?"),
         ("[backends.b]\nvolume_driver = 'fil'", 2, "file"),
         ("[backends.'a@b']\nvolume_driver = 'file'", 1, "a@b"),
         ("[backends]\nb = 1", 2, "must be a table"),
         ("backends = [\n1,\n2]", 1, "must be a table"),
-        ("[controller]\nhost = x", 2, "no TOML"),
+        ("[controller]\nhost = x", 2, "not valid TOML"),
         (
             "[cinder]\nmy_pi = '::1'\n[backends.b]\nvolume_driver = 'file'",
             2,
@@ -74,7 +74,7 @@ def test_secrets_by_reference(cinderlib: Command, monkeypatch: pytest.MonkeyPatc
         """
     )
     refused = cinderlib("config", "check", ends=2)
-    assert ":7: the environment has no variable WHERE" in refused.stdout
+    assert ":7: the environment variable WHERE is not set" in refused.stdout
     # Commands that do not need the variable work.
     assert cinderlib("volume", "list", "--json").json == []
     monkeypatch.setenv("WHERE", str(cinderlib.volumes))

@@ -11,13 +11,13 @@ from cli.command import Command
 
 def test_doctor_checks_the_protocols_of_the_backends(cinderlib: Command) -> None:
     done = cinderlib("doctor")
-    assert re.search(r"Looked at for: .*local \(backend files\)", done.stderr)
+    assert re.search(r"Checked: .*local \(backend files\)", done.stderr)
     assert "error: " not in done.stdout
 
 
 def test_doctor_checks_requested_protocols(cinderlib: Command) -> None:
     found = cinderlib("doctor", "--protocol", "local", "--protocol", "local", "--json").json
-    assert found["protocols"] == {"local": "asked for"}
+    assert found["protocols"] == {"local": "requested"}
     refused = cinderlib("doctor", "--protocol", "floppy", ends=2)
     assert "multipath" in refused.stderr
 

@@ -16,7 +16,7 @@ from cli.terminal import needs_tmux, open_terminal
 
 from cinderlib.cli.app import App
 from cinderlib.cli.sizes import of_bytes
-from cinderlib.cli.waiting import PATIENCE
+from cinderlib.cli.waiting import DELAY
 from cinderlib.persistence import generate_key
 from cinderlib.progress import Progress
 
@@ -76,7 +76,7 @@ def test_no_progress_for_pipes_and_quiet_or_json_output(slow: Command) -> None:
             assert process.poll() is None
             time.sleep(0.02)
     # Progress would be visible by now.
-    time.sleep(1.5 * PATIENCE)
+    time.sleep(1.5 * DELAY)
     for _, gate in running:
         gate.touch()
     outputs = [process.communicate(timeout=60)[1] for process, _ in running]

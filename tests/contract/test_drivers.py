@@ -105,21 +105,21 @@ class TestRBD(DriverConformance):
     supports = EVERYTHING | {"live_migration", "multiattach", "read_only"}
     slow = {
         *(
-            "test_eight_threads_do_not_disturb_each_other",
-            "test_copies_outlive_what_they_were_made_of",
+            "test_concurrent_threads_do_not_affect_each_other",
+            "test_copies_do_not_depend_on_their_sources",
         ),
-        *("test_revert_gives_the_old_data_back", "test_revert_keeps_newer_snapshots"),
+        *("test_revert_restores_the_data", "test_revert_keeps_newer_snapshots"),
         *("test_revert_to_any_snapshot_works_or_changes_nothing", "test_clone_can_be_larger"),
         *(
-            "test_what_the_store_has_lost_is_found_on_the_storage",
+            "test_reconcile_finds_orphans",
             "test_existing_volumes_are_never_reported_missing",
         ),
-        *("test_what_the_storage_has_lost_is_found", "test_two_volumes_are_attached_at_once"),
+        *("test_reconcile_finds_missing_volumes", "test_two_volumes_are_attached_at_the_same_time"),
         *(
             "test_volume_from_a_snapshot_can_be_larger",
-            "test_host_that_leaves_does_not_touch_the_other",
+            "test_disconnect_of_one_host_does_not_affect_the_other",
         ),
-        "test_snapshot_of_an_attached_volume_has_what_was_written",
+        "test_snapshot_of_an_attached_volume_has_its_data",
     }
 
     @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""The command ``cinderlib``: noun, verb. A module a noun, each loaded when it is used.
+"""The command ``cinderlib``: nouns and verbs. Each noun is a module that is loaded when it is used.
 
-It stands on the public names of the library, and nothing of the library loads it.
+The command only uses the public names of the library, and the library does not import the command.
 """

@@ -1,4 +1,4 @@
-"""One run of the command: its options, its configuration, the controller when one is needed."""
+"""One run of the command: common options, configuration, and the controller if a verb needs it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ T = TypeVar("T")
 
 
 class App(contextlib.ExitStack):
-    """What verbs get.
+    """The state that all verbs share.
 
-    :ivar config_path: of ``--config``.
-    :ivar as_json: whether results are written as JSON.
-    :ivar quiet: whether messages are left out.
-    :ivar verbosity: how often ``-v`` was given.
-    :ivar debug: whether everything is logged, and tracebacks are shown.
+    :ivar config_path: the value of ``--config``.
+    :ivar as_json: whether to write results as JSON.
+    :ivar quiet: whether to omit messages.
+    :ivar verbosity: the number of ``-v`` options.
+    :ivar debug: whether to log everything and to show tracebacks.
     """
 
     def __init__(self) -> None:
@@ -40,19 +40,19 @@ class App(contextlib.ExitStack):
         self._waiting: Waiting | None = None
         self._creates = False
         self._requires_store = False
-        #: Whether the store exists; known once :attr:`controller` was used.
+        #: Whether the store exists. Only valid after the first use of :attr:`controller`.
         self.has_store = True
 
     def say(self, message: str) -> None:
-        """A message to the person, on standard error."""
+        """Write a message for the user to standard error."""
         if not self.quiet and not self.as_json:
             click.echo(message, err=True)
 
     @contextlib.contextmanager
     def working(self, what: str) -> Iterator[None]:
-        """While something runs that may take long: a person at a terminal sees how far it is.
+        """Show the progress of a long operation, if standard error is a terminal.
 
-        :param what: what is done, as ``'Cloning data'``.
+        :param what: name of the operation, for example ``'Cloning data'``.
         """
         if self._waiting or self.quiet or self.as_json or not sys.stderr.isatty():
             yield
@@ -65,46 +65,49 @@ class App(contextlib.ExitStack):
             finally:
                 self._waiting = None
 
-    def tell(self, progress: Progress) -> None:
-        """How far it is that runs."""
+    def show_progress(self, progress: Progress) -> None:
+        """Update the progress of the current operation."""
         if self._waiting:
-            self._waiting.tell(progress)
+            self._waiting.update(progress)
 
     def counting(self, records: Iterable[T], total: int) -> Iterator[T]:
-        """The records, of which so many are expected; it is told how many of them are done."""
+        """Iterate over records and show the progress.
+
+        :param total: the expected number of records.
+        """
         from cinderlib.progress import Progress
 
         for done, record in enumerate(records):
-            self.tell(Progress(done, total, "records"))
+            self.show_progress(Progress(done, total, "records"))
             yield record
 
     @functools.cached_property
     def configuration(self) -> Configuration:
-        """The configuration file; an empty one where there is none."""
+        """The configuration file; an empty configuration if none exists."""
         from cinderlib.cli import configuration
 
         return configuration.load(self.config_path)
 
     @functools.cached_property
     def controller(self) -> cl.Controller:
-        """The controller of the service of this host that was started with this configuration, if
-        there is one; otherwise a controller of this process, without any backend loaded."""
+        """The controller of the service on this host that uses this configuration. Without such a
+        service, a controller of this process without loaded backends."""
         return self.service or self.own_controller
 
     @functools.cached_property
     def service(self) -> Any:
-        """The controller of the service of this host that was started with this configuration, if
-        there is one."""
+        """The controller of the service on this host that uses this configuration; ``None`` if no
+        such service runs."""
         from cinderlib.cli import served
 
-        return served.controller(self.configuration, self.tell)
+        return served.controller(self.configuration, self.show_progress)
 
     @functools.cached_property
     def own_controller(self) -> cl.Controller:
-        """A controller of this process, without any backend loaded.
+        """A controller of this process, without loaded backends.
 
-        If its store does not exist yet, an empty one in memory stands in, so that a verb that
-        only reads creates nothing; other verbs call :meth:`may_create_store` or
+        If its store does not exist yet, an empty store in memory replaces it, so that a verb that
+        only reads does not create a store. Other verbs call :meth:`may_create_store` or
         :meth:`require_store` first.
         """
         from cinderlib.errors import StoreNotFound
@@ -120,18 +123,18 @@ class App(contextlib.ExitStack):
                 raise
             self.has_store = False
             self.say(f"{missing} The first `volume create` creates it.")
-            return self._controller(self.configuration.stand_in())
+            return self._controller(self.configuration.empty_store())
 
     def may_create_store(self) -> None:
-        """To be called before :attr:`controller` is used, by verbs that put something into the
-        store."""
+        """Allow the creation of the store. Verbs that write to the store call this before they use
+        :attr:`controller`."""
         self._creates = True
 
     def require_store(self) -> None:
-        """Open the store, for a verb whose result would be wrong if a store that does not exist
-        were taken for an empty one.
+        """Open the store, for a verb whose result would be wrong with an empty store instead of a
+        store that does not exist.
 
-        :raises StoreNotFound: it does not exist.
+        :raises StoreNotFound: the store does not exist.
         """
         self._requires_store = True
         assert self.controller is not None
@@ -143,15 +146,15 @@ class App(contextlib.ExitStack):
             store,
             fail_on_missing_backend=False,
             disable_logs=not self._logs_of_others,
-            progress=self.tell,
+            progress=self.show_progress,
             **self.configuration.controller(),
         )
         return self.enter_context(controller)
 
     def on_backend(self, name: str | None) -> str | None:
-        """The name of the backend that a listing is limited to, checked.
+        """Check the name of the backend to which a listing is limited.
 
-        :raises BackendNotFound: it is neither configured, nor does the store have volumes on it.
+        :raises BackendNotFound: the backend is not configured, and the store has no volumes on it.
         """
         if name is not None and not any(self.controller.volumes(backend=name, limit=1)):
             self.configuration.require_backend(name)
@@ -166,9 +169,9 @@ class App(contextlib.ExitStack):
         return cl.Node(**self.configuration.node())
 
     def backend(self, name: str | None = None) -> cl.Backend:
-        """A backend of the configuration, loaded.
+        """Load a backend of the configuration.
 
-        :param name: by default the only one.
+        :param name: name of the backend; by default the only backend.
         """
         configured = self.configuration
         name = configured.only_backend() if name is None else name
@@ -177,11 +180,11 @@ class App(contextlib.ExitStack):
             return self.controller.backend(name, **options)
 
     def backend_of(self, resource: cl.Volume | cl.Snapshot | cl.Connection) -> cl.Backend:
-        """The backend that a resource is on, loaded."""
+        """Load the backend of a resource."""
         return self.backend(backend_name(resource))
 
     def log(self) -> None:
-        """Let the library's warnings reach standard error, and more when more was asked for."""
+        """Write the library's warnings to standard error, and more with ``-v`` or ``--debug``."""
         if logging.getLogger().handlers:
             return
         level = logging.ERROR if self.quiet else logging.WARNING
@@ -204,7 +207,11 @@ class App(contextlib.ExitStack):
         return self.debug or self.verbosity > 1
 
     def result(self, resource: Any, shown: str) -> None:
-        """What a verb made: as JSON all of it, otherwise what a script would go on with."""
+        """Write the result of a verb.
+
+        :param resource: written completely with ``--json``.
+        :param shown: written otherwise: the ID or device that a script needs next.
+        """
         from cinderlib.cli import output
 
         if self.as_json:
@@ -213,14 +220,14 @@ class App(contextlib.ExitStack):
             click.echo(shown)
 
     def say_empty(self, rows: Any, what: str) -> None:
-        """Say that a list is empty, where nothing would be seen otherwise."""
+        """Write a message if a list is empty, because it would show no output."""
         if not rows:
             self.say(f"There are no {what}.")
 
 
 class _ToStandardError(logging.StreamHandler[TextIO]):
-    """Writes to what standard error is at the time: while a bar is shown, it is the bar that writes
-    what comes above it."""
+    """Writes to the current standard error. A progress bar replaces it, to write messages above the
+    bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         self.stream = sys.stderr
@@ -228,6 +235,6 @@ class _ToStandardError(logging.StreamHandler[TextIO]):
 
 
 def backend_name(resource: cl.Volume | cl.Snapshot | cl.Connection) -> str:
-    """The name of the backend that a resource is on, loaded or not."""
+    """The name of a resource's backend, loaded or not."""
     backend = resource.backend
     return backend if isinstance(backend, str) else backend.id

@@ -1,4 +1,4 @@
-"""A bar on standard error, drawn by rich."""
+"""A progress bar on standard error, drawn by rich."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from cinderlib.progress import Progress
 
 
 class Bar:
-    """Shown from when it is made until :meth:`stop`.
+    """A progress bar that is shown until :meth:`stop`.
 
-    :param what: what is done.
+    :param what: name of the operation.
     """
 
     def __init__(self, what: str) -> None:
@@ -31,7 +31,7 @@ class Bar:
             BarColumn(bar_width=None),
             _Figures(Column(no_wrap=True)),
             console=Console(file=sys.stderr),
-            # What a script reads must not be led to standard error.
+            # Scripts read standard output.
             redirect_stdout=False,
             transient=True,
             expand=True,
@@ -41,20 +41,20 @@ class Bar:
         self._display.start()
 
     def update(self, progress: Progress) -> None:
-        """Show how far it is."""
+        """Show new progress."""
         if progress.unit != self._unit:
-            # The rate of other work says nothing of this one's.
+            # The rate in another unit is not comparable.
             self._unit = progress.unit
             self._display.reset(self._task, total=progress.total, unit=progress.unit)
         self._display.update(self._task, completed=progress.done, total=progress.total)
 
     def stop(self) -> None:
-        """Take it off the screen."""
+        """Remove the bar from the screen."""
         self._display.stop()
 
 
 class _Figures(ProgressColumn):
-    """How much of how much, the rate and the time left; or the time that has passed."""
+    """Amount, total, rate and remaining time; or the elapsed time if the total is unknown."""
 
     def render(self, task: Task) -> Text:
         if task.total is None:

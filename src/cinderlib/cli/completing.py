@@ -1,5 +1,5 @@
-"""What a shell offers for the names that verbs take: from the store and the configuration, never
-from storage, so that Cinder is not loaded."""
+"""Shell completion of names, from the store and the configuration. It never queries the storage and
+never loads Cinder."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ from cinderlib.cli.app import App
 if TYPE_CHECKING:
     import cinderlib as cl
 
-#: A name that can be put after a command as it is; what has another is offered by its id.
+#: A name that a shell does not need to quote; other resources are completed by their ID.
 _PLAIN = re.compile(r"[\w.@%+=/-]+", re.ASCII)
-#: More is not looked through by a person.
+#: Completions at most.
 _MOST = 200
 
-#: The names of something with what is said of each, the best to be called by first.
+#: Names, each with a short description.
 Names = Iterator[tuple[str, str]]
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
 def _completer(names: Callable[[App, str], Names]) -> Completer:
-    """What click asks for names: those that begin as what was typed, but those given already."""
+    """A completion function for click: names with the typed prefix, without those that are already
+    on the command line."""
 
     def complete(
         ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         given = ctx.params.get(param.name or "")
-        taken = given if isinstance(given, tuple) else ()
-        # What goes wrong is not to be written into the line that a person types.
+        present = given if isinstance(given, tuple) else ()
+        # Messages would appear in the command line.
         logging.disable()
         try:
             with ctx.ensure_object(App) as app:
@@ -44,7 +45,7 @@ def _completer(names: Callable[[App, str], Names]) -> Completer:
                 found = (
                     CompletionItem(name, help=help)
                     for name, help in names(app, incomplete)
-                    if name.startswith(incomplete) and name not in taken
+                    if name.startswith(incomplete) and name not in present
                 )
                 return list(itertools.islice(found, _MOST))
         except Exception:

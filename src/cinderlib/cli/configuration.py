@@ -1,4 +1,4 @@
-"""The configuration file ``cinderlib.toml``: found, checked, and turned into arguments."""
+"""Finds and checks the configuration file ``cinderlib.toml``, and converts it to arguments."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VARIABLE = "CINDERLIB_CONFIG"
 
 _REFERENCES = ("env", "file")
 
-#: Of which [store] needs one.
+#: Keys of [store]; at least one is required.
 _STORE = ("connection", "storage", "encryption_keys")
 
 
@@ -57,7 +57,7 @@ class NodeTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class ServiceTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """``[service]``: how the service is reached; see :class:`cinderlib.service.server.Options`."""
+    """``[service]``: addresses and access; see :class:`cinderlib.service.server.Options`."""
 
     socket: str | None = None
     mode: str | None = None
@@ -73,7 +73,7 @@ class ServiceTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tru
     threads: int | None = None
 
 
-#: The tables with fixed keys, and what is in them.
+#: The tables with fixed keys, and their types.
 TABLES: Mapping[str, type[msgspec.Struct]] = {
     "controller": ControllerTable,
     "node": NodeTable,
@@ -83,12 +83,12 @@ _FREE = ("store", "cinder", "backends")
 
 
 class Configuration:
-    """What a configuration file says; checked when it is made.
+    """A checked configuration file.
 
-    Secrets given by reference are looked up when what they are for is used.
+    References to secrets are resolved when a table or backend is used.
 
-    :param file: ``None`` where there is none: everything has its default.
-    :raises ConfigurationError: something in it is unknown or impossible; the message has the line.
+    :param file: the file; ``None`` for the default values if no file exists.
+    :raises ConfigurationError: a key is unknown or has an invalid value; the message has the line.
     """
 
     def __init__(self, file: TomlFile | None) -> None:
@@ -100,7 +100,7 @@ class Configuration:
 
     @property
     def data(self) -> dict[str, Any]:
-        """All of it as it is written, secrets that are written there included."""
+        """The content of the file, including its secrets; references are not resolved."""
         return self._data
 
     @property
@@ -109,22 +109,20 @@ class Configuration:
         return list(self._data.get("backends", ()))
 
     def only_backend(self) -> str:
-        """The name of the backend, when there is just one.
+        """The name of the only backend.
 
-        :raises ConfigurationError: there are none or several.
+        :raises ConfigurationError: no backend or several backends are configured.
         """
         if len(self.backends) == 1:
             return self.backends[0]
         if not self.backends:
             raise ConfigurationError(self._no_backend())
-        raise ConfigurationError(
-            f"Say which backend is meant with --backend: {', '.join(self.backends)}"
-        )
+        raise ConfigurationError(f"Choose a backend with --backend: {', '.join(self.backends)}")
 
     def backend(self, name: str) -> dict[str, Any]:
         """The options of a backend, with its secrets.
 
-        :raises BackendNotFound: it is not configured.
+        :raises BackendNotFound: the backend is not configured.
         """
         self.require_backend(name)
         options = self._data["backends"][name]
@@ -134,12 +132,14 @@ class Configuration:
         }
 
     def require_file(self) -> None:
-        """:raises ConfigurationError: there is no configuration file; says where it can be."""
+        """:raises ConfigurationError: no configuration file exists; the message lists its possible
+        paths."""
         if self.file is None:
             raise ConfigurationError(missing())
 
     def require_backend(self, name: str) -> None:
-        """:raises BackendNotFound: it is not configured; says which are."""
+        """:raises BackendNotFound: the backend is not configured; the message lists the configured
+        ones."""
         if name not in self.backends:
             near = _near(name, self.backends)
             raise BackendNotFound(
@@ -157,8 +157,8 @@ class Configuration:
         """The ``persistence_config`` of the controller: by default a SQLite file in its state
         folder.
 
-        :param create: whether the database is created if it does not exist, with the folder of the
-            default one; without it, opening it is then the error ``StoreNotFound``.
+        :param create: whether to create a database that does not exist, and the folder of the
+            default database. Otherwise opening it raises ``StoreNotFound``.
         """
         store = self._table("store")
         if not store.keys() & {"connection", "storage"}:
@@ -168,8 +168,8 @@ class Configuration:
                     state_folder.make(folder)
             except OSError as exc:
                 raise ConfigurationError(
-                    f"The folder {folder} for the store cannot be created ({exc.strerror});"
-                    " configure [store] connection or [controller] state_path"
+                    f"Cannot create the folder {folder} for the store: {exc.strerror}. Configure"
+                    " [store] connection or [controller] state_path"
                 ) from exc
             store["connection"] = f"sqlite:///{self._default_store}"
         if self.file is not None and is_in_memory(store):
@@ -179,14 +179,16 @@ class Configuration:
         return store
 
     def check_default_store(self) -> None:
-        """:raises StoreNotFound: the store is the default one, and does not exist yet."""
+        """:raises StoreNotFound: the configuration uses the default store, which does not exist
+        yet."""
         if not self._table("store").keys() & {"connection", "storage"}:
             store = self._default_store
             if not store.exists():
                 raise StoreNotFound(f"The store {store} does not exist yet.")
 
-    def stand_in(self) -> dict[str, Any]:
-        """The ``persistence_config`` of an empty store, for one that does not exist yet."""
+    def empty_store(self) -> dict[str, Any]:
+        """The ``persistence_config`` of an empty store in memory, which replaces a store that does
+        not exist yet."""
         keys = self._table("store").get("encryption_keys")
         return {"storage": "memory"} | ({} if keys is None else {"encryption_keys": keys})
 
@@ -199,12 +201,12 @@ class Configuration:
         return state_folder.default() if chosen is None else Path(chosen)
 
     def controller(self) -> dict[str, Any]:
-        """Arguments of the controller."""
+        """The arguments of the controller."""
         return {**self._table("controller"), "cinder_options": self._table("cinder")}
 
     def node(self) -> dict[str, Any]:
-        """Arguments of the node: the state folder is the controller's, so that both see the same
-        attachments."""
+        """The arguments of the node. Its state folder is in the controller's, so that both use the
+        same attachments."""
         controller = self._table("controller")
         shared = {k: controller[k] for k in ("root_helper",) if k in controller}
         if "state_path" in controller:
@@ -212,7 +214,7 @@ class Configuration:
         return {**shared, **self._table("node")}
 
     def service(self) -> dict[str, Any]:
-        """How the service is reached; paths are relative to the file."""
+        """The settings of the service; relative paths are resolved from the folder of the file."""
         table = self._table("service")
         if self.file is not None:
             for name in ("socket", "certificate", "key", "client_ca"):
@@ -225,9 +227,9 @@ class Configuration:
         return {key: self._resolved(value, name, key) for key, value in table.items()}
 
     def check_references(self) -> None:
-        """Look up every secret that is given by reference.
+        """Resolve all references to secrets.
 
-        :raises ConfigurationError: one is not to be had.
+        :raises ConfigurationError: a reference cannot be resolved.
         """
         for name in ("store", "controller", "cinder", "node"):
             self._table(name)
@@ -235,13 +237,13 @@ class Configuration:
             self.backend(name)
 
     def _resolved(self, value: Any, *keys: str) -> Any:
-        found = self._looked_up(value, *keys)
+        found = self._dereferenced(value, *keys)
         assert self.file is not None  # a value comes from it
         return paths.resolve(keys[-1], found, self.file.path.parent)
 
-    def _looked_up(self, value: Any, *keys: str) -> Any:
+    def _dereferenced(self, value: Any, *keys: str) -> Any:
         if isinstance(value, list):
-            return [self._looked_up(item, *keys) for item in value]
+            return [self._dereferenced(item, *keys) for item in value]
         reference = reference_of(value)
         if reference is None:
             return value
@@ -249,18 +251,18 @@ class Configuration:
         kind, where = reference
         if kind == "env":
             if where not in os.environ:
-                raise self.file.error(f"the environment has no variable {where}", *keys)
+                raise self.file.error(f"the environment variable {where} is not set", *keys)
             return os.environ[where]
         try:
-            # Relative to the file that names it.
+            # Relative to the folder of the configuration file.
             return (self.file.path.parent / where).read_text().rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as exc:
-            reason = exc.strerror if isinstance(exc, OSError) else "it is not text"
-            raise self.file.error(f"{where} cannot be read: {reason}", *keys) from exc
+            reason = exc.strerror if isinstance(exc, OSError) else "the file is not text"
+            raise self.file.error(f"cannot read {where}: {reason}", *keys) from exc
 
 
 def reference_of(value: Any) -> tuple[str, str] | None:
-    """What a value refers to, ``('env', name)`` or ``('file', path)``; ``None`` for others."""
+    """The target of a reference, ``('env', name)`` or ``('file', path)``; ``None`` for values."""
     if not isinstance(value, Mapping) or len(value) != 1:
         return None
     ((kind, where),) = value.items()
@@ -268,15 +270,18 @@ def reference_of(value: Any) -> tuple[str, str] | None:
 
 
 def find(given: str | None) -> Path | None:
-    """The configuration file: that of ``--config``, of the environment, the user's, the system's.
+    """The configuration file: from ``--config``, the environment, the user or the system.
 
-    :raises ConfigurationError: one that was named does not exist.
+    :param given: the value of ``--config``.
+    :raises ConfigurationError: the file from ``--config`` or the environment does not exist.
     """
     for source, named in (("--config", given), (f"${VARIABLE}", os.environ.get(VARIABLE))):
         if named:
             path = Path(named).absolute()
             if not path.is_file():
-                raise ConfigurationError(f"The file {path} of {source} does not exist")
+                raise ConfigurationError(
+                    f"The configuration file {path} (from {source}) does not exist"
+                )
             return path
     return next((path for path in _places() if path.is_file()), None)
 
@@ -287,36 +292,36 @@ def _places() -> tuple[Path, ...]:
 
 
 def missing() -> str:
-    """What is said where there is no configuration file."""
+    """The message if no configuration file exists."""
     return (
-        f"There is no configuration file: write {' or '.join(map(str, _places()))}, name one with"
-        f" --config or ${VARIABLE}, or make one with `cinderlib config from-cinder`"
+        f"No configuration file: create {' or '.join(map(str, _places()))}, specify one with"
+        f" --config or ${VARIABLE}, or convert a cinder.conf with `cinderlib config from-cinder`"
     )
 
 
 def load(given: str | None = None) -> Configuration:
-    """The configuration.
+    """Find, read and check the configuration.
 
-    :param given: the path of ``--config``, if any.
-    :raises ConfigurationError: it is missing or wrong.
+    :param given: the value of ``--config``.
+    :raises ConfigurationError: the file does not exist or is not valid.
     """
     path = find(given)
     return Configuration(TomlFile(path) if path else None)
 
 
 def problems(file: TomlFile) -> Iterator[ConfigurationError]:
-    """What is wrong with a file, as far as it can be said without Cinder."""
+    """The errors in a file that can be found without Cinder."""
     tables = (*_FREE, *TABLES)
     for name, table in file.data.items():
         if name not in tables:
-            yield file.error(f"there is no [{name}]{_near(name, tables)}", name)
+            yield file.error(f"unknown table [{name}]{_near(name, tables)}", name)
         elif not isinstance(table, dict):
-            yield file.error(f"{name} must be a table, [{name}]", name)
+            yield file.error(f"{name} must be a table: [{name}]", name)
         elif name in TABLES:
             yield from _of_table(file, name, table, TABLES[name])
         elif name == "store" and not table.keys() & set(_STORE):
             near = [_near(key, _STORE) for key in table]
-            yield file.error(f"[store] needs a connection or a storage{''.join(near)}", name)
+            yield file.error(f"[store] needs connection or storage{''.join(near)}", name)
         elif name == "store" and is_in_memory(table):
             yield _in_memory(file)
         elif name == "backends":
@@ -325,7 +330,7 @@ def problems(file: TomlFile) -> Iterator[ConfigurationError]:
 
 
 def is_in_memory(store: Mapping[str, Any]) -> bool:
-    """Whether a ``[store]`` is gone when the process ends."""
+    """Whether a ``[store]`` is lost when the process ends."""
     connection = store.get("connection", "")
     return store.get("storage") in ("memory", "memory_db") or (
         isinstance(connection, str) and urls.in_memory(connection)
@@ -334,8 +339,8 @@ def is_in_memory(store: Mapping[str, Any]) -> bool:
 
 def _in_memory(file: TomlFile) -> ConfigurationError:
     return file.error(
-        "[store] is in memory, and each command would forget it when it ends: give it a connection"
-        " such as 'sqlite:///metadata.sqlite', or leave [store] out",
+        "[store] is in memory, so its records would be lost when the command ends: set connection,"
+        " for example to 'sqlite:///metadata.sqlite', or remove [store]",
         "store",
     )
 
@@ -346,7 +351,7 @@ def _of_table(
     known = kind.__struct_fields__
     for key, value in table.items():
         if key not in known:
-            yield file.error(f"[{name}] has no {key!r}{_near(key, known)}", name, key)
+            yield file.error(f"[{name}] has no key {key!r}{_near(key, known)}", name, key)
         elif reference_of(value) is None:
             try:
                 msgspec.convert({key: value}, kind)
@@ -359,7 +364,7 @@ def _of_backend(file: TomlFile, name: str, options: Any) -> Iterator[Configurati
     from cinderlib.validation import check_backend_name
 
     if not isinstance(options, dict):
-        yield file.error(f"{name} must be a table, [backends.{name}]", "backends", name)
+        yield file.error(f"{name} must be a table: [backends.{name}]", "backends", name)
         return
     try:
         check_backend_name(name)
@@ -367,7 +372,7 @@ def _of_backend(file: TomlFile, name: str, options: Any) -> Iterator[Configurati
         yield file.error(str(exc), "backends", name)
     if "volume_driver" not in options:
         near = difflib.get_close_matches("volume_driver", options, n=1, cutoff=0.6)
-        hint = f"; is {near[0]!r} meant?" if near else ""
+        hint = f"; is {near[0]!r} a misspelling of it?" if near else ""
         yield file.error(f"backend {name!r} has no volume_driver{hint}", "backends", name, *near)
 
 

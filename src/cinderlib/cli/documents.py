@@ -1,4 +1,4 @@
-"""JSON documents that come from a pipe, a file or the store."""
+"""Reads JSON documents from a pipe, a file or the store."""
 
 from __future__ import annotations
 
@@ -10,43 +10,42 @@ from cinderlib.validation import json_object
 if TYPE_CHECKING:
     import cinderlib as cl
 
-#: Longest document that is read, in bytes; one of a host or of a connection has a few thousand.
+#: Maximum size of a document in bytes; those of a host or a connection have a few thousand.
 LONGEST = 1024**2
 
 
 def read(file: IO[bytes]) -> dict[str, Any]:
-    """The JSON object in a file.
+    """Read a JSON object from a file.
 
-    :raises InvalidDocument: it is none. What was read is not repeated, since keys may be in it.
+    :raises InvalidDocument: the file does not contain a JSON object. The message does not contain
+        the text of the file, which can include keys.
     """
     text = file.read(LONGEST + 1)
     if not text.strip():
-        raise errors.InvalidDocument(
-            "The document is empty: has the command before the pipe failed?"
-        )
+        raise errors.InvalidDocument("The document is empty: did the command before the pipe fail?")
     if len(text) > LONGEST:
         raise errors.InvalidDocument(f"The document is longer than {LONGEST} bytes")
     document = json_object(text)
     if document is None:
-        raise errors.InvalidDocument("The document is no JSON object")
+        raise errors.InvalidDocument("The document is not a JSON object")
     return document
 
 
 def registered(controller: cl.Controller, node: str) -> dict[str, Any]:
-    """The connector properties that a node has left in the store.
+    """The connector properties of a node that is registered in the store.
 
-    :raises NotFound: none has, under that name.
+    :raises NotFound: no node is registered with this name.
     """
     for found in controller.persistence.get_key_values(node):
         document = json_object(found.value or "")
         if document is None:
             raise errors.InvalidDocument(
-                f"What the store has under {node!r} is not what a node registers: run `cinderlib"
-                f" node register {node}` there again"
+                f"Key-value {node!r} in the store is not the connector of a node: run"
+                f" `cinderlib node register {node}` on that host again"
             )
         return document
     raise errors.NotFound(
-        f"No node has registered as {node!r} in the store: run `cinderlib node register {node}`"
-        " there",
+        f"No node is registered as {node!r} in the store: run `cinderlib node register {node}`"
+        " on that host",
         resource=node,
     )

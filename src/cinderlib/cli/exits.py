@@ -1,4 +1,4 @@
-"""Exit codes, and errors as a person or a program reads them."""
+"""Exit codes and error messages, for people and for programs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import traceback
 
 import click
 
-#: What kind of failure, as in :attr:`cinderlib.errors.CinderlibError.code`, and the exit code.
+#: Kind of failure from :attr:`cinderlib.errors.CinderlibError.code` -> exit code.
 EXIT_CODES = {
     "INTERNAL": 1,
     "INVALID_ARGUMENT": 2,
@@ -23,41 +23,42 @@ EXIT_CODES = {
     "PERMISSION_DENIED": 11,
 }
 
-_LATER = "The same command can succeed when it is given again later."
-_DEBUG = "This was not foreseen. --debug shows where it happened; please report it."
+_LATER = "This can be temporary: try the same command again later."
+_DEBUG = "Internal error; please report it with the output of --debug."
 
-#: What the exit codes say, for the documents and the help.
+#: The meanings of the exit codes, for the documentation.
 MEANINGS = {
-    0: "done, or nothing was left to do",
+    0: "success, or nothing to do",
     1: "the storage, the driver or a step on this host failed",
-    2: "usage: an argument, a document or the configuration is wrong; nothing was touched",
-    3: "what was named does not exist",
-    4: "it exists, and differs from what was asked",
-    5: "its state does not allow it, or something needed is not installed or configured",
-    6: "another works on it, or you said no; try again later",
-    7: "the driver, the protocol or this host cannot do it",
+    2: "usage: an argument, a document or the configuration is not valid; no change was made",
+    3: "the resource does not exist",
+    4: "the resource already exists with different properties",
+    5: "the state of the resource does not allow the operation, or a requirement is not installed"
+    " or configured",
+    6: "another process uses the resource, or you did not confirm; try again later",
+    7: "the driver, the protocol or this host does not support the operation",
     8: "the metadata store failed",
-    9: "the driver gave up waiting for its storage; what that did is not known",
-    10: "a record in the metadata store is damaged; the others are not",
-    11: "the service does not let this user do it",
-    130: "interrupted (Ctrl-C); `cinderlib recover` settles what was under way",
+    9: "the driver timed out waiting for the storage; the result is unknown",
+    10: "a record in the metadata store is damaged; others are not affected",
+    11: "the service does not permit the operation for this user",
+    130: "interrupted (Ctrl-C); `cinderlib recover` finishes or undoes the operation",
 }
 
 
 def exit_code(error: Exception) -> int:
-    """The exit code for an error, of the library, of click or of Python."""
+    """The exit code for an error of the library, click or Python."""
     if isinstance(error, click.ClickException):
         return error.exit_code
     return EXIT_CODES.get(getattr(error, "code", ""), 1)
 
 
 def one_line(error: Exception) -> str:
-    """What an error says, in one line: drivers put the output of commands into theirs."""
+    """The message of an error in one line: drivers include the output of commands in theirs."""
     return " ".join(str(error).split())
 
 
 def report(error: Exception, *, as_json: bool, debug: bool) -> None:
-    """Write an error to standard error, in one or two lines; with ``debug``, its traceback too."""
+    """Write an error to standard error in one or two lines, with its traceback if ``debug``."""
     from cinderlib.errors import CinderlibError
 
     if debug:
@@ -69,7 +70,7 @@ def report(error: Exception, *, as_json: bool, debug: bool) -> None:
         misused = error.ctx if isinstance(error, click.UsageError) else None
         code, retryable = "INVALID_ARGUMENT" if misused else "INTERNAL", False
         text = " ".join(error.format_message().split())
-        hint = f"`{misused.command_path} --help` says how it is used." if misused else ""
+        hint = f"See `{misused.command_path} --help`." if misused else ""
     else:
         code, retryable, hint = "INTERNAL", False, "" if debug else _DEBUG
         text = f"{type(error).__name__}: {text}"

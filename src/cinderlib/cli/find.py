@@ -1,9 +1,9 @@
-"""Find the resource that an argument names: by its ID, by its name, or by the beginning of its ID.
+"""Finds the resource for an argument: by ID, by name, or by the beginning of an ID.
 
 A verb that only reads, or that can be undone, accepts the unique beginning of an ID. A verb that
-destroys does not: its argument has to mean the same resource however often the command runs, also
-after that resource is gone. It accepts a beginning only if it shows the name and the whole ID that
-it found, and asks the person to confirm them.
+destroys does not: its argument must identify the same resource each time the command runs, even
+after the resource is deleted. It accepts the beginning of an ID only if it shows the name and the
+complete ID for confirmation.
 """
 
 from __future__ import annotations
@@ -30,40 +30,39 @@ R = TypeVar("R", bound=_Named)
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """How exact an argument has to be.
+    """The required precision of an argument.
 
-    :ivar shortest: characters of an ID that are accepted instead of the whole ID; ``None`` accepts
-        the whole ID only.
-    :ivar destroys: whether the verb destroys something.
+    :ivar shortest: minimum length of the beginning of an ID; ``None`` requires the complete ID.
+    :ivar destroys: whether the verb destroys data.
     """
 
     shortest: int | None
     destroys: bool
 
 
-#: What is shorter is not taken for the beginning of an ID, in characters.
+#: Minimum length of the beginning of an ID, in characters.
 SHORTEST = 3
 
 #: For verbs that read, or that can be undone.
 ANY = Rule(shortest=SHORTEST, destroys=False)
-#: For verbs that destroy without a question.
+#: For verbs that destroy without confirmation.
 EXACT = Rule(shortest=None, destroys=True)
-#: For verbs that destroy, and show what they found and ask before they go on.
+#: For verbs that destroy after they show the resource for confirmation.
 CONFIRMED = Rule(shortest=8, destroys=True)
 
 
 def rule_to_destroy(*, yes: bool) -> Rule:
-    """How exact the argument of a verb that destroys has to be.
+    """The required precision of an argument of a verb that destroys.
 
-    :param yes: whether ``--yes`` was given, so that nobody sees what was found.
+    :param yes: the value of ``--yes``, which omits the confirmation.
     """
     return EXACT if yes else CONFIRMED
 
 
 def volume(controller: cl.Controller, named: str, rule: Rule = ANY) -> cl.Volume:
-    """The volume that an argument names.
+    """The volume for an argument.
 
-    :raises VolumeNotFound: no volume matches, or not exactly enough.
+    :raises VolumeNotFound: no volume matches, or the argument is not precise enough.
     :raises InvalidInput: several volumes match, or the argument is empty.
     """
     return _found(
@@ -78,9 +77,9 @@ def volume(controller: cl.Controller, named: str, rule: Rule = ANY) -> cl.Volume
 
 
 def snapshot(controller: cl.Controller, named: str, rule: Rule = ANY) -> cl.Snapshot:
-    """The snapshot that an argument names.
+    """The snapshot for an argument.
 
-    :raises SnapshotNotFound: no snapshot matches, or not exactly enough.
+    :raises SnapshotNotFound: no snapshot matches, or the argument is not precise enough.
     :raises InvalidInput: several snapshots match, or the argument is empty.
     """
     return _found(
@@ -95,9 +94,9 @@ def snapshot(controller: cl.Controller, named: str, rule: Rule = ANY) -> cl.Snap
 
 
 def connection(controller: cl.Controller, named: str, rule: Rule = ANY) -> cl.Connection:
-    """The connection that an argument names; connections have no names.
+    """The connection for an argument, which must be an ID: connections have no names.
 
-    :raises ConnectionNotFound: no connection matches, or not exactly enough.
+    :raises ConnectionNotFound: no connection matches, or the argument is not precise enough.
     :raises InvalidInput: several connections match, or the argument is empty.
     """
     return _found(
@@ -112,24 +111,24 @@ def connection(controller: cl.Controller, named: str, rule: Rule = ANY) -> cl.Co
 
 
 def beginning(ids: Iterable[str], named: str, rule: Rule) -> tuple[list[str], str]:
-    """The IDs that begin with an argument, as far as the rule accepts a beginning.
+    """The IDs that begin with an argument, if the rule accepts the beginning of an ID.
 
-    :returns: the IDs, and for those that the rule does not accept what a message says of them.
+    :returns: the IDs, and the end of an error message about an ID that the rule does not accept.
     """
     near = [id for id in ids if len(named) >= SHORTEST and id.lower().startswith(named.lower())]
     if not near or (rule.shortest is not None and len(named) >= rule.shortest):
         return near, ""
-    exact = "the whole ID" if rule.shortest is None else f"{rule.shortest} characters or more"
-    return [], f"; the ID {near[0]} begins with it, but here {exact} must be given"
+    exact = "the complete ID" if rule.shortest is None else f"at least {rule.shortest} characters"
+    return [], f"; the ID {near[0]} begins with it, but this command requires {exact}"
 
 
 def distinct(resources: Iterable[R]) -> list[R]:
-    """Each resource once, also if several arguments name it."""
+    """Remove duplicates, if several arguments match the same resource."""
     return list({resource.id: resource for resource in resources}.values())
 
 
 def label(resource: cl.Volume | cl.Snapshot, *facts: str) -> str:
-    """A resource in a question before it is destroyed: its name, its whole ID, and facts."""
+    """The name, the complete ID and further facts of a resource, for a confirmation."""
     if not resource.name:
         return f"{resource.id} ({', '.join(facts)})" if facts else resource.id
     return f"{resource.name} ({', '.join((resource.id, *facts))})"
@@ -152,8 +151,8 @@ def _found(
         pass
     found, hint = list(by_name()), ""
     if found and rule.destroys and _is_uuid(named):
-        # A copy may have the ID of its origin as its name, and the origin may just be gone.
-        hint = f"; {what} {found[0].id} has it as its name: specify that one by its ID"
+        # The ID of a deleted volume can be the name of a copy.
+        hint = f"; it is the name of {what} {found[0].id}: specify that {what} by its ID"
         found = []
     elif not found:
         items = {item.id: item for item in everything()}
@@ -161,7 +160,7 @@ def _found(
         found = [items[id] for id in ids]
     if not found:
         names = "ID" if what == "connection" else "name or ID"
-        raise not_found(f"There is no {what} with the {names} {shown(named)}{hint}", resource=named)
+        raise not_found(f"No {what} has the {names} {shown(named)}{hint}", resource=named)
     if len(found) > 1:
         some = ", ".join(item.id for item in found[:5]) + (", ..." if len(found) > 5 else "")
         raise errors.InvalidInput(

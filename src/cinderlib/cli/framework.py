@@ -1,4 +1,4 @@
-"""What all verbs have in common: the options, how errors leave, how to ask."""
+"""Common parts of all verbs: options, error handling, confirmation."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 pass_app = click.make_pass_decorator(App, ensure=True)
 
 
-def _told(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
-    def tell(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+def _stored_as(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    """A callback that stores the value of an option in an attribute of the :class:`App`."""
+
+    def store(ctx: click.Context, param: click.Parameter, value: Any) -> None:
         _refuse_empty(ctx, param, value)
         if value:
             setattr(ctx.ensure_object(App), name, value)
 
-    return tell
+    return store
 
 
 def _common() -> list[click.Option]:
-    """The options that may stand before the noun and after the verb."""
+    """The options that are accepted before the noun and after the verb."""
     return [
         click.Option(
             ["--config", "config_path"],
@@ -35,35 +37,35 @@ def _common() -> list[click.Option]:
             metavar="FILE",
             help="The configuration file.",
             expose_value=False,
-            callback=_told("config_path"),
+            callback=_stored_as("config_path"),
         ),
         click.Option(
             ["--json", "as_json"],
             is_flag=True,
             help="Write JSON, for programs.",
             expose_value=False,
-            callback=_told("as_json"),
+            callback=_stored_as("as_json"),
         ),
         click.Option(
             ["-q", "--quiet"],
             is_flag=True,
-            help="No messages, only results and errors.",
+            help="Write only results and errors, no messages.",
             expose_value=False,
-            callback=_told("quiet"),
+            callback=_stored_as("quiet"),
         ),
         click.Option(
             ["-v", "--verbose"],
             count=True,
-            help="Say what is done; twice, also what Cinder and os-brick log.",
+            help="Log the steps; repeat it to add the logs of Cinder and os-brick.",
             expose_value=False,
-            callback=_told("verbosity"),
+            callback=_stored_as("verbosity"),
         ),
         click.Option(
             ["--debug"],
             is_flag=True,
-            help="Everything that is logged, and tracebacks of errors.",
+            help="Log everything, and show tracebacks of errors.",
             expose_value=False,
-            callback=_told("debug"),
+            callback=_stored_as("debug"),
         ),
     ]
 
@@ -82,16 +84,16 @@ class Command(click.Command):
         return rest
 
 
-#: What may be given as an empty text: that it is empty is a wish like another.
+#: Parameters that can be empty.
 _MAY_BE_EMPTY = ("description",)
 
 
 def _refuse_empty(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-    """An argument that is empty is mostly a shell variable that is not set: neither the default nor
-    an empty name is what the person wants."""
+    """Refuse an empty argument. Its usual cause is a shell variable that is not set, and the user
+    wants neither the default nor an empty name."""
     values = value if isinstance(value, tuple) else (value,)
     if "" in values and param.name not in _MAY_BE_EMPTY:
-        raise click.BadParameter("it is empty; leave it out for the default", ctx, param)
+        raise click.BadParameter("the value is empty; omit it to use the default", ctx, param)
 
 
 class Group(click.Group):
@@ -103,7 +105,7 @@ class Group(click.Group):
 class Root(click.Group):
     """The command itself.
 
-    :param nouns: name -> where its command is, ``module:attribute``.
+    :param nouns: name -> location of the command, ``module:attribute``.
     """
 
     def __init__(self, *args: Any, nouns: dict[str, str], **kwargs: Any) -> None:
@@ -135,7 +137,7 @@ class Root(click.Group):
             raise
         except click.UsageError as error:
             raise click.exceptions.Exit(_report(error, as_json=as_json, debug=False)) from None
-        # Also where a verb's options are wrong, before it has taken any of them.
+        # Errors in the options of a verb occur before its --json is parsed.
         ctx.meta[_AS_JSON] = as_json
         return ctx
 
@@ -147,7 +149,9 @@ class Root(click.Group):
             with app:
                 return super().invoke(ctx)
         except KeyboardInterrupt:
-            click.echo("\nInterrupted. `cinderlib recover` settles what was under way.", err=True)
+            click.echo(
+                "\nInterrupted. Finish or undo the operation with `cinderlib recover`.", err=True
+            )
             ctx.exit(130)
         except (
             click.exceptions.NoArgsIsHelpError,
@@ -170,30 +174,36 @@ _AS_JSON = "cinderlib.json"
 
 
 def _report(error: Exception, *, as_json: bool, debug: bool) -> int:
-    """Tell of an error; gives the exit code."""
+    """Write an error.
+
+    :returns: the exit code.
+    """
     from cinderlib.cli import exits
 
     exits.report(error, as_json=as_json, debug=debug)
     return exits.exit_code(error)
 
 
+DRY_RUN = "Show the changes without making them."
+
+
 def destructive(function: F) -> F:
-    """Gives a verb ``--yes`` and ``--dry-run``."""
+    """Add ``--yes`` and ``--dry-run`` to a verb."""
     for option in (
-        click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing."),
-        click.option("-y", "--yes", is_flag=True, help="Do it without asking."),
+        click.option("--dry-run", is_flag=True, help=DRY_RUN),
+        click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation."),
     ):
         function = option(function)
     return function
 
 
 def agreed(what: str, *, yes: bool, dry_run: bool) -> bool:
-    """Whether to go on with something that cannot be undone.
+    """Request confirmation of an operation that cannot be undone.
 
-    On a terminal the person is asked; elsewhere only ``--yes`` goes on.
+    Without a terminal, ``--yes`` is required.
 
-    :param what: in the words of a message, as ``'delete volume x'``.
-    :returns: ``False`` for ``--dry-run``, which has been answered then.
+    :param what: the operation, for example ``'delete volume x'``.
+    :returns: ``False`` with ``--dry-run``, after the operation is shown.
     """
     if dry_run:
         click.echo(f"Would {what}.", err=True)
@@ -203,8 +213,8 @@ def agreed(what: str, *, yes: bool, dry_run: bool) -> bool:
     if not sys.stdin.isatty():
         from cinderlib.errors import InvalidInput
 
-        raise InvalidInput(f"This would {what}. Say --yes to do it.")
+        raise InvalidInput(f"This would {what}. Add --yes to confirm.")
     if not click.confirm(f"{what[0].upper()}{what[1:]}?", err=True):
-        click.echo("Nothing was done.", err=True)
+        click.echo("Not confirmed; nothing changed.", err=True)
         click.get_current_context().exit(6)
     return True

@@ -38,10 +38,11 @@ cli = Root(
         "demo": f"{_NOUNS}.demo:demo",
     },
     help=(
-        "Any storage array through OpenStack Cinder's volume drivers, without running Cinder."
+        "Manage volumes on any storage array with OpenStack Cinder's drivers, without running"
+        " Cinder."
         "\n\nResults go to standard output, messages to standard error. Specify a volume or"
-        " snapshot by its name, its ID, or the unique beginning of its ID; what destroys something"
-        " needs the name or the whole ID."
+        " snapshot by its name, its ID, or the unique beginning of the ID. Commands that destroy"
+        " data require the name or the complete ID."
     ),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     params=[
@@ -58,10 +59,10 @@ cli = Root(
 
 
 def main() -> None:
-    """What the installed command runs."""
+    """The entry point of the installed command."""
     try:
         cli(prog_name="cinderlib")
     finally:
-        # At its end Python looks through all objects for those that only hold each other. With
-        # Cinder loaded that takes a tenth of the command's time, and nothing outlives the process.
+        # Skip Python's last garbage collection: with Cinder loaded, it takes a tenth of the run
+        # time, and the process ends anyway.
         gc.freeze()

@@ -1,4 +1,4 @@
-"""Options that several verbs have."""
+"""Options of several verbs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 backend = click.option(
     "--backend",
     metavar="NAME",
-    help="The backend; may be left out for one.",
+    help="The backend. Optional if only one backend is configured.",
     shell_complete=completing.backends,
 )
 
@@ -28,34 +28,36 @@ def _pairs(
     for text in given:
         key, equals, value = text.partition("=")
         if not key or not equals:
-            raise click.BadParameter(f"{text!r} is not like KEY=VALUE")
+            raise click.BadParameter(f"{text!r} is not in the form KEY=VALUE")
         pairs[key] = value
     return pairs
 
 
 def pairs(option: str, name: str, help: str) -> Callable[[F], F]:
-    """An option that takes ``KEY=VALUE`` and may be given several times."""
+    """An option with a value ``KEY=VALUE`` that can be repeated."""
     return click.option(
         option,
         name,
         multiple=True,
         metavar="KEY=VALUE",
         callback=_pairs,
-        help=f"{help} May be given several times.",
+        help=f"{help} Can be repeated.",
     )
 
 
 def described(function: F) -> F:
     """``--description`` and ``--metadata``."""
-    function = pairs("--metadata", "metadata", "Metadata to keep with it.")(function)
-    return click.option("--description", help="A text to keep with it.")(function)
+    function = pairs("--metadata", "metadata", "Metadata to store.")(function)
+    return click.option("--description", help="A description to store.")(function)
 
 
 def force(help: str) -> Callable[[F], F]:
-    """``--force``, and ``--yes`` for not being asked about it."""
+    """``--force``, and ``--yes`` to omit its confirmation."""
 
-    def give(function: F) -> F:
-        function = click.option("-y", "--yes", is_flag=True, help="Force without asking.")(function)
+    def add(function: F) -> F:
+        function = click.option("-y", "--yes", is_flag=True, help="Do not ask to confirm --force.")(
+            function
+        )
         return click.option("--force", is_flag=True, help=help)(function)
 
-    return give
+    return add

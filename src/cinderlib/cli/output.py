@@ -1,4 +1,4 @@
-"""What a command prints: tables and details for people, JSON for programs."""
+"""Writes results: tables and details for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COLOURS = {
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Rows in aligned columns, two spaces between them; columns that are empty in all rows go."""
+    """Write rows in aligned columns. Columns that are empty in all rows are omitted."""
     cells = [[text(cell) for cell in row] for row in rows]
     if not cells:
         return
@@ -40,7 +40,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
 
 def details(facts: Mapping[str, Any]) -> None:
-    """One fact a line, names aligned; those that are empty are left out."""
+    """Write one fact in each line, with aligned names. Empty facts are omitted."""
     shown = {name: text(value) for name, value in facts.items()}
     shown = {name: value for name, value in shown.items() if value}
     width = max(map(_width, shown), default=0)
@@ -52,7 +52,7 @@ def details(facts: Mapping[str, Any]) -> None:
 
 
 def facts_of(resource: Any, facts: Mapping[str, Any]) -> None:
-    """Details of a resource: what is set, times as the clock on the wall has them."""
+    """Write the details of a resource: the values that are set, and times in local time."""
     times = ("created_at", "updated_at", "launched_at", "attached_at")
     shown = {
         name: getattr(resource, name) if name in times else value
@@ -63,8 +63,8 @@ def facts_of(resource: Any, facts: Mapping[str, Any]) -> None:
 
 
 def attribute(resource: Any, name: str) -> Any:
-    """An attribute of a resource; ``'***'`` where the store has it encrypted and the key for it was
-    not given, so that everything else is shown without the key."""
+    """An attribute of a resource; ``'***'`` if it is encrypted and its key is not configured, so
+    that the other attributes can be shown without the key."""
     from cinderlib.errors import DecryptionError
 
     try:
@@ -74,18 +74,18 @@ def attribute(resource: Any, name: str) -> Any:
 
 
 def device(path: Any, state: str | None) -> Any:
-    """A device, and what became of it if it is not what it was."""
+    """A device, and its state if it is not present any more or has changed."""
     words = {"gone": "gone", "another": "another device", "unknown": "state unknown"}
     return f"{path} ({words[state]})" if path and state in words else path
 
 
 def as_json(data: Any) -> None:
-    """One JSON document."""
+    """Write a JSON document."""
     click.echo(json.dumps(data, indent=2, default=_plain, ensure_ascii=False))
 
 
 def as_json_list(items: Iterable[Any]) -> None:
-    """A JSON list, written item by item, so that a long one does not fill the memory."""
+    """Write a JSON list item by item, so that a long list does not fill the memory."""
     click.echo("[", nl=False)
     between = "\n"
     for item in items:
@@ -95,7 +95,7 @@ def as_json_list(items: Iterable[Any]) -> None:
 
 
 def text(value: Any) -> str:
-    """A value as a cell shows it, control characters made visible."""
+    """The text of a value in a cell, with control characters in visible form."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -108,7 +108,7 @@ def text(value: Any) -> str:
         )
     if isinstance(value, list | tuple):
         return "\n".join(text(item) for item in value)
-    # Names come from anyone: an escape sequence in one must not reach the terminal.
+    # Other users choose names: do not write their escape sequences to the terminal.
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in str(value))
 
 

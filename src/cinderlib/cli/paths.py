@@ -1,5 +1,5 @@
-"""Relative paths in a configuration file: relative to its folder, so that the file means the same
-from wherever the command is run."""
+"""Resolves relative paths in a configuration file from its folder, so that they do not depend on
+the current folder."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 from cinderlib import urls
 
-#: Options whose value is a path on this host, by how their names end; Cinder does not mark them.
+#: Ends of the names of options whose value is a path on this host; Cinder does not mark them.
 _ENDINGS = (
     "path", "file", "cafile", "certfile", "keyfile", "dir", "root", "conf", "config",
     "mount_point_base", "private_key", "client_cert", "client_cert_key", "folder", "keyring",
 )  # fmt: skip
 _NAMED = frozenset({"datacore_iscsi_chap_storage"})
-#: Those that end so and are something on the array, or the name of a command.
+#: Options with such a name whose value is a name on the array, or the name of a command.
 _OTHERS = frozenset({
     "nas_share_path", "nexenta_folder", "dell_sc_server_folder", "dell_sc_volume_folder",
     "vmware_volume_folder", "java_path",
@@ -31,16 +31,16 @@ def is_path(option: str) -> bool:
 
 
 def resolve(option: str, value: Any, folder: Path) -> Any:
-    """The value of an option, with its relative path as an absolute one.
+    """The value of an option, with a relative path converted to an absolute one.
 
-    :param option: its name.
-    :param folder: that of the configuration file.
+    :param option: name of the option.
+    :param folder: folder of the configuration file.
     """
     if not isinstance(value, str):
         return value
     if option == "connection":
         return urls.absolute(value, folder)
-    # An empty one is the driver's to refuse, and what begins with a $ is a reference to an option.
+    # The driver refuses an empty value, and a $ begins a reference to an option.
     if not value or value.startswith(("/", "$", "~")) or "://" in value or not is_path(option):
         return value
     return os.path.normpath(folder / value)

@@ -1,4 +1,4 @@
-"""Import the whole command, so that processes forked from this one need not."""
+"""Imports the whole command, so that forked processes do not need to import it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MODULES = (
 
 
 def preload() -> None:
-    """Import the nouns, and the modules that they import on first use."""
+    """Import the nouns and the modules that they import at their first use."""
     from cinderlib.cli import nouns
 
     for noun in pkgutil.iter_modules(nouns.__path__, f"{nouns.__name__}."):

@@ -1,4 +1,4 @@
-"""The service that the command uses, if there is one for its configuration."""
+"""Finds the service that uses the same configuration as the command."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ if TYPE_CHECKING:
     from cinderlib.progress import Progress
 
 
-def controller(configuration: Configuration, tell: Callable[[Progress], None]) -> Any:
-    """The controller of the service that has been started with this configuration file.
+def controller(configuration: Configuration, on_progress: Callable[[Progress], None]) -> Any:
+    """The controller of the service that uses this configuration file.
 
-    :param tell: gets how far the service's work is.
-    :returns: ``None`` if there is none, or it does not let this user in.
+    :param on_progress: called with the progress of the service's operations.
+    :returns: ``None`` if no such service runs, or it does not permit access for this user.
     """
     for socket in service_address.sockets():
-        found = _connected(socket, tell)
+        found = _connected(socket, on_progress)
         if found is not None and _is_same(found.configuration, configuration):
             return found
     return None
 
 
-def _connected(socket: str, tell: Callable[[Progress], None]) -> Any:
+def _connected(socket: str, on_progress: Callable[[Progress], None]) -> Any:
     if not os.access(socket, os.W_OK):
         return None
     import cinderlib as cl
 
     try:
-        return cl.connect(f"unix://{os.path.abspath(socket)}", progress=tell)
+        return cl.connect(f"unix://{os.path.abspath(socket)}", progress=on_progress)
     except cl.errors.CinderlibError:
         return None
 
 
 def _is_same(served: str | None, configuration: Configuration) -> bool:
     if configuration.file is None or served is None:
-        # A user who has no configuration of their own is served as the host is configured.
+        # A user without a configuration uses the service with the configuration of the host.
         return configuration.file is None
     try:
         return os.path.samefile(served, configuration.file.path)

@@ -1,4 +1,4 @@
-"""Sizes and numbers as people write and read them."""
+"""Reads and formats sizes and numbers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SIZE = re.compile(r"(\d{1,20}(?:\.\d{1,9})?)\s*([a-zA-Z]{0,3})", re.ASCII)
 
 
 class Size(click.ParamType[float]):
-    """``10GiB``, ``10G``, ``10`` (GiB), ``1.5TiB``, ``20GB`` (powers of 1000); gives GiB."""
+    """``10GiB``, ``10G``, ``10`` (GiB), ``1.5TiB``, ``20GB`` (powers of 1000); converted to GiB."""
 
     name = "size"
 
@@ -32,13 +32,13 @@ class Size(click.ParamType[float]):
             return value
         match = _SIZE.fullmatch(value.strip())
         if match is None or match[2].upper() not in _UNITS:
-            self.fail(f"{value!r} is no size; write it like 10GiB, 512MiB, 1.5TiB or 20GB")
+            self.fail(f"{value!r} is not a size; write it like 10GiB, 512MiB, 1.5TiB or 20GB")
         gib = Fraction(match[1]) * _UNITS[match[2].upper()] / _GIB
         return gib.numerator if gib.denominator == 1 else float(gib)
 
 
 def of_gib(gib: float | str | None) -> str:
-    """A size in GiB for people; what is no number (``'unknown'``, ``'infinite'``) as it is."""
+    """Format a size in GiB; ``'unknown'`` and ``'infinite'`` do not change."""
     if not isinstance(gib, int | float):
         return str(gib or "")
     unit, value = ("TiB", gib / 1024) if gib >= 1024 else ("GiB", gib)
@@ -46,7 +46,7 @@ def of_gib(gib: float | str | None) -> str:
 
 
 def of_bytes(count: float) -> str:
-    """A number of bytes for people: ``'1.5 GiB'``."""
+    """Format a number of bytes: ``'1.5 GiB'``."""
     units = ["TiB", "GiB", "MiB", "KiB", "bytes"]
     while count >= 1024 and len(units) > 1:
         units.pop()
@@ -55,9 +55,9 @@ def of_bytes(count: float) -> str:
 
 
 def counted(counts: Mapping[str, int]) -> str:
-    """Numbers of things for people: ``'1 volume, 2 key-values'``.
+    """Format counts: ``'1 volume, 2 key-values'``.
 
-    :param counts: by the name of the things, in the plural.
+    :param counts: name in the plural -> count.
     """
     return ", ".join(
         f"{count} {name.removesuffix('s') if count == 1 else name}".replace("_", "-")

@@ -1,7 +1,7 @@
-"""The file that ``store dump`` writes and ``store load`` reads: JSON Lines, one document a line.
+"""Writes and reads the file of ``store dump`` and ``store load``: JSON Lines, one document a line.
 
-What is loaded comes as items: a volume's document, with its snapshots and connections in it, or a
-dict of ``key`` and ``value``, for which the library has no document.
+An item is the document of a volume, including its snapshots and connections, or a dict of ``key``
+and ``value``, for which the library has no document.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _KEY_VALUE = b'{"class": "KeyValue"'
 
 @dataclasses.dataclass
 class Counts:
-    """How many were read or written, by kind."""
+    """The number of records that were read or written, by kind."""
 
     volumes: int = 0
     snapshots: int = 0
     connections: int = 0
     key_values: int = 0
-    #: Volumes and keys that were there already, and were left as they are.
+    #: Volumes and keys that already existed, and did not change.
     kept: int = 0
 
     @property
     def items(self) -> int:
-        """How many items they were."""
+        """The number of items."""
         return self.volumes + self.key_values
 
     def __str__(self) -> str:
@@ -44,7 +44,7 @@ class Counts:
 
 
 def write(controller: cl.Controller, volumes: Iterable[cl.Volume], file: IO[bytes]) -> Counts:
-    """Write volumes, and the key-values of the store, **with their secrets**."""
+    """Write volumes and the key-values of the store, **including their secrets**."""
     from cinderlib import serialization
 
     counts = Counts()
@@ -59,7 +59,7 @@ def write(controller: cl.Controller, volumes: Iterable[cl.Volume], file: IO[byte
 
 
 def unreadable(controller: cl.Controller) -> list[errors.DamagedRecord]:
-    """What :func:`write` could not write."""
+    """The damaged records, which :func:`write` cannot write."""
     from cinderlib.records import KINDS, IntentRecord
 
     return [
@@ -72,7 +72,7 @@ def unreadable(controller: cl.Controller) -> list[errors.DamagedRecord]:
 
 
 def count(items: Iterable[Any]) -> Counts:
-    """How many items there are; with it they are all read and checked, and none is stored."""
+    """Read and check all items without storing them, and count them."""
     counts = Counts()
     for item in items:
         _count(counts, item)
@@ -80,13 +80,13 @@ def count(items: Iterable[Any]) -> Counts:
 
 
 def load(controller: cl.Controller, items: Iterable[Any], *, overwrite: bool = False) -> Counts:
-    """Store items; they are to be checked before.
+    """Store items that :func:`count` has checked.
 
-    :param overwrite: also what the store has already.
+    :param overwrite: whether to overwrite existing records.
     """
     counts = Counts()
     for item in items:
-        if not overwrite and _is_there(controller, item):
+        if not overwrite and _exists(controller, item):
             counts.kept += 1
             continue
         if isinstance(item, dict):
@@ -101,13 +101,13 @@ def load(controller: cl.Controller, items: Iterable[Any], *, overwrite: bool = F
     return counts
 
 
-def _is_there(controller: cl.Controller, item: Any) -> bool:
+def _exists(controller: cl.Controller, item: Any) -> bool:
     if isinstance(item, dict):
         return bool(list(controller.persistence.get_key_values(item["key"])))
     try:
         return controller.peek_volume(item.volume.id) is not None
     except errors.DamagedRecord:
-        return False  # it is what the dump can mend
+        return False  # the dump can repair the record
 
 
 def _count(counts: Counts, item: Any) -> None:
@@ -122,7 +122,7 @@ def _count(counts: Counts, item: Any) -> None:
 def of_cinderlib5(database: Cinderlib5Database) -> Iterator[Any]:
     """The items of a database of cinderlib 5.
 
-    :raises InvalidDocument: a volume in it cannot be; the message has its id.
+    :raises InvalidDocument: a volume in it is not valid; the message has its ID.
     """
     from cinderlib import serialization
 
@@ -139,12 +139,12 @@ def of_cinderlib5(database: Cinderlib5Database) -> Iterator[Any]:
 def read(file: IO[bytes]) -> Iterator[Any]:
     """The items of a dump.
 
-    :raises InvalidDocument: a line of it is not one of ours; the message has its number.
+    :raises InvalidDocument: a line is not valid; the message has its number.
     """
     from cinderlib import serialization
 
     longest = serialization.MAX_BYTES
-    # A file with one endless line is not to fill the memory.
+    # Limit the length, so that a file with one endless line does not fill the memory.
     lines = iter(lambda: file.readline(longest + 1), b"")
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -158,8 +158,8 @@ def read(file: IO[bytes]) -> Iterator[Any]:
             raise errors.InvalidDocument(f"Line {number}: {exc}") from None
         if not isinstance(document, serialization.VolumeDocument):
             raise errors.InvalidDocument(
-                f"Line {number} is no volume; a dump of a store has volumes with what belongs to"
-                " them, a line each"
+                f"Line {number} is not a volume; a dump contains one volume in each line, with its"
+                " snapshots and connections"
             )
         yield document
 
@@ -168,5 +168,5 @@ def _key_value(number: int, line: bytes) -> dict[str, Any]:
     item = json_object(line) or {}
     key, value = item.get("key"), item.get("value", 0)
     if not isinstance(key, str) or not isinstance(value, str | None):
-        raise errors.InvalidDocument(f"Line {number} is no key-value")
+        raise errors.InvalidDocument(f"Line {number} is not a valid key-value")
     return {"key": key, "value": value}

@@ -1,4 +1,4 @@
-"""What a person sees on the terminal while something takes long."""
+"""Shows the progress of a long operation on the terminal."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from cinderlib.cli.bar import Bar
     from cinderlib.progress import Progress
 
-#: Seconds after which something is shown; what is faster needs nothing.
-PATIENCE = 1.0
+#: Seconds before the progress is shown; faster operations do not need it.
+DELAY = 1.0
 
 
 class Waiting:
-    """While it is entered: after a second a bar with rate and time left, or the time that has
-    passed where it is not known how far it is. Nothing of it stays on the screen.
+    """A context that shows a progress bar after a second, with the rate and the remaining time, or
+    the elapsed time if the progress is unknown. The bar is removed at the end.
 
-    :param what: what is done, as ``'Cloning data'``.
+    :param what: name of the operation, for example ``'Cloning data'``.
     """
 
     def __init__(self, what: str) -> None:
@@ -27,7 +27,7 @@ class Waiting:
         self._latest: Progress | None = None
         self._bar: Bar | None = None
         self._over = False
-        self._timer = threading.Timer(PATIENCE, self._show)
+        self._timer = threading.Timer(DELAY, self._show)
         self._timer.daemon = True
 
     def __enter__(self) -> Waiting:
@@ -46,15 +46,15 @@ class Waiting:
             if self._bar is not None:
                 self._bar.stop()
 
-    def tell(self, progress: Progress) -> None:
-        """Show how far it is."""
+    def update(self, progress: Progress) -> None:
+        """Show new progress."""
         with self._lock:
             self._latest = progress
             if self._bar is not None:
                 self._bar.update(progress)
 
     def _show(self) -> None:
-        # Only now: who waits for less should not wait for rich.
+        # Import rich only for operations that take long.
         try:
             from cinderlib.cli.bar import Bar
         except ModuleNotFoundError:

@@ -317,7 +317,7 @@ def remove_leftover_export(driver: Driver, volume: VolumeRecord) -> VolumeRecord
 
     An error of the driver is ignored: storage that still exports the volume refuses the delete.
 
-    :returns: the volume with what the driver changed.
+    :returns: the volume with the driver's changes.
     """
     try:
         return driver.remove_export(volume)

@@ -1,4 +1,4 @@
-"""oVirt's managed block storage: what its engine runs for each verb, and its hosts for each attach.
+"""The programs for oVirt's managed block storage: one for its engine and one for its hosts.
 
-It stands on the public names of the library, and nothing of the library loads it.
+They only use the public names of the library, and the library does not import them.
 """

@@ -1,8 +1,8 @@
-"""``cinderlib-adapter``: what oVirt's engine runs for each verb.
+"""``cinderlib-adapter``: the program that oVirt's engine runs for each verb.
 
-The engine gives ``VERB DRIVER_JSON DB_URL CORRELATION_ID ...`` and takes the first line that begins
-with the correlation id, or with ``error``, for the answer. Standard error goes into the same pipe,
-so both are kept free of everything else.
+Its arguments are ``VERB DRIVER_JSON DB_URL CORRELATION_ID ...``. The engine reads the first line
+that begins with the correlation ID, or with ``error``, as the answer. Standard error uses the same
+pipe, so this program writes only the answer to both.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-#: By what name the engine and its hosts find this adapter.
+#: The name of this adapter for the engine and its hosts.
 NAME = "cinderlib"
-#: Names a state folder other than the library's own.
+#: Environment variable for another state folder than the default.
 STATE_PATH = "CINDERLIB_STATE_PATH"
 #: Seconds to wait for another command on the same volume; the engine itself waits for two minutes.
 LOCK_TIMEOUT = 45.0
@@ -34,14 +34,14 @@ Verb = Callable[["cl.Backend", Sequence[str]], str | None]
 
 
 def main() -> None:
-    """What the installed program runs."""
+    """The entry point of the installed program."""
     leave(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Do one verb and write its answer.
+    """Run a verb and write its answer.
 
-    :returns: the exit code: 0, or 1 when it failed.
+    :returns: the exit code: 0, or 1 if it failed.
     """
     with answers_only(_log()) as answers:
         try:
@@ -51,7 +51,7 @@ def run(arguments: Sequence[str]) -> int:
             return 1
         log_to_stderr(f"[{correlation_id}]")
         try:
-            answer = _done(verb, driver, url, extra)
+            answer = _answer(verb, driver, url, extra)
         except Exception as exc:
             LOG.exception("%s failed", verb)
             answers.write(f"error {_line(exc)}\n")
@@ -75,11 +75,11 @@ def _line(exc: Exception) -> str:
     return text if isinstance(exc, CinderlibError) else f"{type(exc).__name__}: {text}"
 
 
-def _done(verb: str, driver: str, url: str, extra: Sequence[str]) -> str | None:
+def _answer(verb: str, driver: str, url: str, extra: Sequence[str]) -> str | None:
     import cinderlib as cl
 
     if verb not in _VERBS:
-        raise cl.errors.InvalidInput(f"There is no verb {verb!r}; there are {', '.join(_VERBS)}")
+        raise cl.errors.InvalidInput(f"Unknown verb {verb!r}; choose one of {', '.join(_VERBS)}")
     do, needed = _VERBS[verb]
     if len(extra) < len(needed):
         raise cl.errors.InvalidInput(f"{verb} needs {' and '.join(needed)}")
@@ -100,11 +100,11 @@ def _options(driver: str) -> dict[str, Any]:
 
     options = json_object(driver)
     if options is None:
-        # Not repeated: it has passwords in it.
+        # The message does not repeat it, because it contains passwords.
         raise ConfigurationError("The driver options are not a JSON object")
     if "volume_backend_name" not in options:
         raise ConfigurationError(
-            "The driver options lack a volume_backend_name; add one to the storage domain"
+            "The driver options have no volume_backend_name; add it to the storage domain"
         )
     options.pop("adapter", None)
     return options
@@ -124,7 +124,7 @@ def _delete_volume(backend: cl.Backend, extra: Sequence[str]) -> None:
         volume = _volume(backend, extra[0])
     except VolumeNotFound:
         return
-    # No machine has the disk any more; what disconnect_volume had to leave ends here.
+    # No virtual machine has the disk any more: remove the connections that disconnect_volume kept.
     for connection in volume.connections:
         _disconnect(connection)
     volume.delete()
@@ -132,19 +132,20 @@ def _delete_volume(backend: cl.Backend, extra: Sequence[str]) -> None:
 
 def _connect_volume(backend: cl.Backend, extra: Sequence[str]) -> str:
     connector = _object(extra[1], "connector")
-    # The engine connects a second host for a live migration only, and does not say so.
+    # The engine connects a second host only for a live migration, without declaring it.
     connection = _volume(backend, extra[0]).connect(
         connector, attached_host=connector.get("host"), migrating=True
     )
-    # The engine hands this to the host, which finds its helper by the name in it.
+    # The engine passes this to the host, which finds its helper by the adapter's name.
     return json.dumps({**connection.conn_info, "adapter": NAME})
 
 
 def _disconnect_volume(backend: cl.Backend, extra: Sequence[str]) -> None:
-    """The engine does not say from which host. While a machine migrates there are two, and the one
-    that is left must not be cut off: so of several, only those go that were never attached.
+    """Disconnect a volume. The engine does not specify the host. During a migration there are two,
+    and one of them still uses the volume. Therefore, if there are several connections, only those
+    that were never attached are removed.
 
-    A host may be named as a further argument.
+    A further argument can specify the host.
     """
     from cinderlib.errors import VolumeNotFound
 
@@ -160,8 +161,8 @@ def _disconnect_volume(backend: cl.Backend, extra: Sequence[str]) -> None:
         chosen = [c for c in connections if not c.attached]
         for kept in (c for c in connections if c.attached):
             LOG.warning(
-                "Volume %s stays connected to %s: it is attached there as far as is known, and"
-                " the engine does not say which host it means",
+                "Volume %s stays connected to %s: it is recorded as attached there, and the engine"
+                " does not specify the host to disconnect",
                 extra[0],
                 _host(kept),
             )
@@ -201,7 +202,7 @@ def _create_snapshot(backend: cl.Backend, extra: Sequence[str]) -> str:
     try:
         snapshot.create()
     except CinderlibError:
-        # The engine never learns its id, so nobody else would remove it.
+        # The engine does not know its ID, so it cannot delete it.
         snapshot.delete()
         raise
     return snapshot.id
@@ -221,20 +222,20 @@ def _create_volume_from_snapshot(backend: cl.Backend, extra: Sequence[str]) -> s
 
 
 _VERBS: dict[str, tuple[Verb, tuple[str, ...]]] = {
-    "create_volume": (_create_volume, ("a volume id", "a size")),
-    "delete_volume": (_delete_volume, ("a volume id",)),
-    "connect_volume": (_connect_volume, ("a volume id", "a connector")),
-    "disconnect_volume": (_disconnect_volume, ("a volume id",)),
-    "extend_volume": (_extend_volume, ("a volume id", "a size")),
+    "create_volume": (_create_volume, ("a volume ID", "a size")),
+    "delete_volume": (_delete_volume, ("a volume ID",)),
+    "connect_volume": (_connect_volume, ("a volume ID", "a connector")),
+    "disconnect_volume": (_disconnect_volume, ("a volume ID",)),
+    "extend_volume": (_extend_volume, ("a volume ID", "a size")),
     "storage_stats": (_storage_stats, ("true or false",)),
-    "save_device": (_save_device, ("a volume id", "a device")),
-    "get_connection_info": (_get_connection_info, ("a volume id",)),
-    "clone_volume": (_clone_volume, ("a volume id", "the id of the clone")),
-    "create_snapshot": (_create_snapshot, ("a volume id",)),
-    "remove_snapshot": (_remove_snapshot, ("a snapshot id", "a volume id")),
+    "save_device": (_save_device, ("a volume ID", "a device")),
+    "get_connection_info": (_get_connection_info, ("a volume ID",)),
+    "clone_volume": (_clone_volume, ("a volume ID", "the ID of the clone")),
+    "create_snapshot": (_create_snapshot, ("a volume ID",)),
+    "remove_snapshot": (_remove_snapshot, ("a snapshot ID", "a volume ID")),
     "create_volume_from_snapshot": (
         _create_volume_from_snapshot,
-        ("a volume id", "a snapshot id"),
+        ("a volume ID", "a snapshot ID"),
     ),
 }
 
@@ -244,7 +245,7 @@ def _volume(backend: cl.Backend, id: str) -> cl.Volume:
 
 
 def _disconnect(connection: cl.Connection) -> None:
-    # The engine has let the host detach it, and that is told nobody else.
+    # The host has already detached it at the request of the engine, without recording it.
     connection.device = None
     connection.save()
     connection.disconnect()
@@ -255,13 +256,15 @@ def _host(connection: cl.Connection) -> str:
 
 
 def _latest(backend: cl.Backend, volume_id: str, *, attached: bool) -> cl.Connection:
-    """The connection that was made last, of those that are attached or not where there are any."""
+    """The newest connection that is, or is not, attached; without such a connection, the newest."""
     from cinderlib.errors import ConnectionNotFound
 
     connections = _volume(backend, volume_id).connections
     fitting = [c for c in connections if c.attached is attached]
     if not connections:
-        raise ConnectionNotFound(f"Volume {volume_id} is connected to no host", resource=volume_id)
+        raise ConnectionNotFound(
+            f"Volume {volume_id} is not connected to a host", resource=volume_id
+        )
     return (fitting or connections)[-1]
 
 

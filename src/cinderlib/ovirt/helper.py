@@ -1,10 +1,10 @@
-"""``managedvolume-helper-cinderlib``: what vdsm runs, as root, on the host of a virtual machine.
+"""``managedvolume-helper-cinderlib``: the program that vdsm runs as root on a hypervisor host.
 
-Its argument is ``connector_info``, ``attach`` or ``detach``; it prints its answer as JSON. The last
-two read JSON from standard input: ``attach`` reads ``{"connection_info": ...}``, where the value is
-the answer of ``connect_volume``; ``detach`` reads the row of vdsm's database, which also has the
-answer of ``attach`` under ``attachment``. An error is one line on standard error, and the exit code
-is 1.
+Its argument is ``connector_info``, ``attach`` or ``detach``, and it writes its answer as JSON.
+``attach`` reads ``{"connection_info": ...}`` from standard input, where the value is the answer of
+``connect_volume``. ``detach`` reads the row of vdsm's database, which also contains the answer of
+``attach`` as ``attachment``. After an error, it writes one line to standard error, and the exit
+code is 1.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """What the installed program runs."""
+    """The entry point of the installed program."""
     leave(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Do one thing and write its answer.
+    """Run a verb and write its answer.
 
-    :returns: the exit code: 0, or 1 when it failed.
+    :returns: the exit code: 0, or 1 if it failed.
     """
     with answers_only(None) as answers:
         import cinderlib as cl
@@ -51,7 +51,7 @@ def _node() -> cl.Node:
     import cinderlib as cl
 
     state = os.environ.get(STATE_PATH)
-    # Hosts of oVirt have multipathd always, and vdsm wants the map's name of each SCSI disk.
+    # oVirt hosts always run multipathd, and vdsm needs the map name of each SCSI disk.
     return cl.Node(
         multipath=True,
         enforce_multipath=True,
@@ -74,15 +74,15 @@ def _detach() -> dict[str, Any]:
 
 
 def _document(connection_info: Any) -> dict[str, Any]:
-    """The connection document of what ``connect_volume`` answered."""
+    """The connection document from the answer of ``connect_volume``."""
     from cinderlib.errors import InvalidDocument
 
     if not isinstance(connection_info, dict):
-        raise InvalidDocument("There is no connection_info")
+        raise InvalidDocument("Standard input has no JSON object 'connection_info'")
     conn = {key: value for key, value in connection_info.items() if key != "adapter"}
     attempts = conn.pop("scan_attempts", 3)
     if conn.get("driver_volume_type") == "rbd" and isinstance(conn.get("data"), dict):
-        # A device of the kernel, which a virtual machine can be given.
+        # Use a kernel device, because vdsm attaches devices to virtual machines.
         conn["data"] = {**conn["data"], "do_local_attach": True}
     return {"conn": conn, "use_multipath": True, "scan_attempts": attempts}
 
@@ -93,7 +93,7 @@ def _input() -> dict[str, Any]:
 
     given = json_object(sys.stdin.buffer.read())
     if given is None:
-        # Not repeated: keys can be in it.
+        # The message does not repeat it, because it can contain keys.
         raise InvalidDocument("Standard input is not a JSON object")
     return given
 

@@ -1,4 +1,4 @@
-"""Standard output for answers only, whatever a driver or a program that it runs prints."""
+"""Reserves standard output for answers, even if a driver or a child process writes to it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import NoReturn, TextIO
 
 from cinderlib.locking import state_folder
 
-#: A log that has grown beyond this many bytes is put aside as ``<name>.1``.
+#: A log larger than this number of bytes is renamed to ``<name>.1``.
 LONGEST_LOG = 8 * 1024**2
 
 _STDOUT, _STDERR = 1, 2
@@ -20,12 +20,12 @@ _STDOUT, _STDERR = 1, 2
 
 @contextlib.contextmanager
 def answers_only(log: Path | None) -> Iterator[TextIO]:
-    """Take standard output away from everything but the answer.
+    """Reserve standard output for the answer, and redirect all other output.
 
-    It is done to the file descriptors, so that it holds for C libraries and child processes too.
+    It redirects the file descriptors, so that this includes C libraries and child processes.
 
-    :param log: where everything else goes, standard error as well; ``None`` for standard error.
-    :returns: what answers are written to.
+    :param log: file for all other output, including standard error; ``None`` for standard error.
+    :returns: the file for the answers.
     """
     target = os.dup(_STDERR) if log is None else _opened(log)
     with contextlib.ExitStack() as undo:
@@ -33,7 +33,7 @@ def answers_only(log: Path | None) -> Iterator[TextIO]:
         for number in (_STDOUT, _STDERR):
             undo.callback(_put_back, os.dup(number), number)
             os.dup2(target, number)
-        # What Python buffers goes there too, and not where the descriptors lead in the end.
+        # Redirect Python's buffered output too: it may be written after the descriptors are reset.
         other = undo.enter_context(os.fdopen(target, "w", buffering=1, encoding="utf-8"))
         undo.enter_context(contextlib.redirect_stdout(other))
         undo.enter_context(contextlib.redirect_stderr(other))
@@ -41,7 +41,7 @@ def answers_only(log: Path | None) -> Iterator[TextIO]:
 
 
 def leave(code: int) -> NoReturn:
-    """End this process; what is printed on its way out is dropped.
+    """End this process and discard all further output.
 
     :param code: the exit code.
     """
@@ -65,12 +65,12 @@ def _opened(log: Path) -> int:
     return os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
-def log_to_stderr(marked: str) -> None:
-    """Let what is logged go to standard error.
+def log_to_stderr(mark: str) -> None:
+    """Write log messages to standard error.
 
-    :param marked: what stands in each line, to tell one run from another.
+    :param mark: text in each line, to distinguish runs.
     """
-    # As a value, never as a format: it comes from outside.
-    marked = marked.replace("%", "%%")
-    form = f"%(asctime)s {marked} %(levelname)s %(name)s: %(message)s"
+    # It is input from another program: it must not contain formats.
+    mark = mark.replace("%", "%%")
+    form = f"%(asctime)s {mark} %(levelname)s %(name)s: %(message)s"
     logging.basicConfig(level=logging.INFO, format=form)

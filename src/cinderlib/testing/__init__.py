@@ -1,6 +1,6 @@
-"""Conformance suites: whether a driver or a store does what this library promises.
+"""Conformance suites for drivers and stores.
 
-They use pytest, and a driver's or store's author uses them in one short subclass.
+They use pytest. The author of a driver or store runs them with one short subclass.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""Bytes in and out of an attached volume, whatever the attachment's path is."""
+"""Reads and writes an attached volume: a device, a file or a file-like object."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MIB = 1 << 20
 
 
 class ByteIO(Protocol):
-    """What a protocol without a device gives instead of a path (RBD through librbd)."""
+    """The path of an attachment whose protocol has no device (RBD with librbd)."""
 
     def seek(self, offset: int, whence: int = 0) -> Any: ...
 
@@ -28,7 +28,7 @@ class ByteIO(Protocol):
 class Device:
     """A block device, a plain file or a file-like object.
 
-    :param path: what ``Connection.path`` gave.
+    :param path: the value of ``Connection.path``.
     """
 
     def __init__(self, path: str | ByteIO) -> None:
@@ -36,13 +36,13 @@ class Device:
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """Size in bytes."""
         with self._opened("rb") as file:
             file.seek(0, os.SEEK_END)
             return int(file.tell())
 
     def write(self, offset: int, data: bytes) -> None:
-        """Write, and return when it is on the storage."""
+        """Write data, and flush it to the storage."""
         with self._opened("r+b") as file:
             file.seek(offset)
             file.write(data)
@@ -51,7 +51,7 @@ class Device:
                 os.fsync(file.fileno())
 
     def read(self, offset: int, length: int) -> bytes:
-        """Read from the storage, past what this host may have cached."""
+        """Read from the storage, not from the cache of this host."""
         with self._opened("rb") as file:
             if isinstance(self.path, str):
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -68,9 +68,9 @@ class Device:
 
 
 class Pattern:
-    """Random data at the beginning, in the middle and at the end of a volume's first bytes.
+    """Random data at the beginning, in the middle and at the end of a volume.
 
-    :param size: how many bytes the volume has when it is written.
+    :param size: size of the volume in bytes.
     """
 
     def __init__(self, size: int) -> None:
@@ -85,6 +85,6 @@ class Pattern:
             device.write(offset, data)
 
     def digest_of(self, device: Device) -> str:
-        """The checksum of what the device has in the same places."""
+        """The checksum of the device's data at the same offsets."""
         found = b"".join(device.read(offset, len(data)) for offset, data in self._parts)
         return hashlib.sha256(found).hexdigest()

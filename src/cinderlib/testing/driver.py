@@ -1,6 +1,6 @@
-"""Whether a driver does on real storage what this library promises of it.
+"""The conformance suite for drivers, which tests a driver on real storage.
 
-The suite uses the public API alone, and pytest. A driver's author writes one short class::
+The suite uses the public API and pytest. The author of a driver writes one short class::
 
     from cinderlib.testing import DriverConformance
 
@@ -10,9 +10,9 @@ The suite uses the public API alone, and pytest. A driver's author writes one sh
         def backend_options(self, tmp_path):
             return {"volume_driver": "my_package.MyDriver", "san_ip": "192.0.2.1"}
 
-and says with :attr:`~DriverConformance.supports` what it can do; tests that need more are skipped.
-Each test gets a controller and a backend of its own, removes what it made, and fails when anything
-of it is left.
+:attr:`~DriverConformance.supports` lists the capabilities of the driver; tests that need others are
+skipped. Each test uses its own controller and backend, removes its resources at the end, and fails
+if any of them remain.
 """
 
 from __future__ import annotations
@@ -34,29 +34,29 @@ from cinderlib.testing.device import Device, Pattern
 GIB = 1 << 30
 _THREADS = 8
 
-#: What a driver may or may not be able to do.
+#: Optional capabilities of a driver.
 CAPABILITIES: Mapping[str, str] = {
-    "attach": "volumes can be attached to the host that runs the tests",
-    "block_device": "what is attached is a block device",
-    "read_only": "what is attached with mode 'ro' cannot be written to",
-    "snapshot": "takes snapshots, and makes volumes of them",
-    "snapshot_attached": "takes snapshots of volumes that are attached",
+    "attach": "attaches volumes to the host that runs the tests",
+    "block_device": "an attached volume is a block device",
+    "read_only": "a volume that is attached with mode 'ro' refuses writes",
+    "snapshot": "creates snapshots, and volumes from snapshots",
+    "snapshot_attached": "creates snapshots of attached volumes",
     "clone": "clones volumes",
-    "independent_copies": "deletes snapshots and volumes while volumes made of them live on",
-    "list": "lists the volumes, and the snapshots if it takes any, that are on its storage",
-    "extend": "grows volumes",
-    "extend_attached": "grows volumes that are attached, and their device",
+    "independent_copies": "deletes a snapshot or volume from which other volumes were created",
+    "list": "lists all volumes, and all snapshots if it supports them, on its storage",
+    "extend": "extends volumes",
+    "extend_attached": "extends attached volumes and their device",
     "revert": "reverts volumes to snapshots",
-    "live_migration": "maps a volume for a second host during a live migration",
-    "multiattach": "maps a volume for several hosts at once",
-    "thin": "new volumes take no space",
+    "live_migration": "maps a volume to a second host during a live migration",
+    "multiattach": "maps a volume to several hosts",
+    "thin": "new volumes use no space",
 }
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def needs(*capabilities: str) -> Callable[[F], F]:
-    """Mark a test of the suite with the capabilities without which it has no meaning."""
+    """Mark a test of the suite with the capabilities that it requires."""
 
     def mark(test: F) -> F:
         test.needs = frozenset(capabilities)  # type: ignore[attr-defined]
@@ -66,39 +66,39 @@ def needs(*capabilities: str) -> Callable[[F], F]:
 
 
 class DriverConformance:
-    """The suite. A subclass has to give :meth:`backend_options` and :attr:`supports`."""
+    """The suite. A subclass must define :meth:`backend_options` and :attr:`supports`."""
 
-    #: The capabilities that the driver has, out of :data:`CAPABILITIES`.
+    #: The capabilities of the driver, from :data:`CAPABILITIES`.
     supports: ClassVar[frozenset[str]] = frozenset()
-    #: Size in GiB of the volumes that the tests make; what the driver takes as the smallest.
+    #: Size in GiB of the volumes of the tests: the smallest size that the driver supports.
     size: ClassVar[int] = 1
 
     def backend_options(self, tmp_path: Path) -> dict[str, Any]:
-        """The options that load the driver, ``volume_driver`` among them.
+        """The options of the backend, including ``volume_driver``.
 
-        :param tmp_path: a folder of the test's own.
+        :param tmp_path: a folder for this test.
         """
         raise NotImplementedError
 
     def leftovers(self, tmp_path: Path) -> Collection[str]:
-        """Names of all that the driver has on its storage and of all devices that this host made
-        of it. It must be the same after each test as before; the default looks nowhere."""
+        """Names of all resources of the driver on its storage, and of their devices on this host.
+        A test fails if it changes them. The default does not check anything."""
         return ()
 
     def connector(self, backend: Any) -> dict[str, Any]:
-        """What this host tells the driver of itself."""
+        """The connector properties of this host."""
         return dict(backend.controller.local_connector(backend))
 
-    # --- what the tests get --------------------------------------------------------------------
+    # --- fixtures ------------------------------------------------------------------------------
 
     @pytest.fixture(autouse=True)
     def _capable(self, request: pytest.FixtureRequest) -> None:
         unknown = self.supports - CAPABILITIES.keys()
-        assert not unknown, f"{type(self).__name__} supports what the suite does not know"
+        assert not unknown, f"{type(self).__name__}.supports has unknown capabilities: {unknown}"
         missing: frozenset[str] = getattr(request.function, "needs", frozenset()) - self.supports
         if missing:
-            told = "; ".join(f"{name} ({CAPABILITIES[name]})" for name in sorted(missing))
-            pytest.skip(f"the driver does not support {told}")
+            listed = "; ".join(f"{name} ({CAPABILITIES[name]})" for name in sorted(missing))
+            pytest.skip(f"the driver does not support {listed}")
 
     @pytest.fixture
     def controller(self, tmp_path: Path, _capable: None) -> Iterator[Any]:
@@ -108,7 +108,7 @@ class DriverConformance:
 
     @pytest.fixture
     def backend(self, controller: Any, tmp_path: Path) -> Iterator[Any]:
-        """The driver, loaded; at the end nothing that the test made may be left."""
+        """The loaded backend. At the end, no resource of the test may remain."""
         before = sorted(self.leftovers(tmp_path))
         backend = controller.backend("conformance", **self.backend_options(tmp_path))
         yield backend
@@ -127,7 +127,7 @@ class DriverConformance:
             assert {"total_capacity_gb", "free_capacity_gb", "reserved_percentage"} <= pool.keys()
 
     @needs("thin")
-    def test_thin_driver_says_so(self, backend: Any) -> None:
+    def test_thin_driver_reports_thin_provisioning(self, backend: Any) -> None:
         pools = backend.stats(refresh=True)["pools"]
         assert all(pool["thin_provisioning_support"] for pool in pools)
         assert all(float(pool["max_over_subscription_ratio"]) >= 1 for pool in pools)
@@ -145,19 +145,19 @@ class DriverConformance:
         with pytest.raises(errors.VolumeNotFound):
             controller.volume(volume.id)
 
-    def test_specs_of_a_volume_are_kept(self, controller: Any, backend: Any) -> None:
+    def test_volume_keeps_its_specs(self, controller: Any, backend: Any) -> None:
         specs = {"extra_specs": {"suite:tier": "gold"}, "qos_specs": {"maxIOPS": "1000"}}
         volume = backend.create_volume(self.size, **specs)
         found = controller.volume(volume.id)
         assert found.extra_specs == {"suite:tier": "gold"}
         assert found.qos_specs == {"maxIOPS": "1000"}
 
-    def test_name_in_storage_is_one_of_its_own(self, backend: Any) -> None:
+    def test_name_in_storage_is_unique(self, backend: Any) -> None:
         names = {backend.create_volume(self.size).name_in_storage for _ in range(2)}
         assert len(names) == 2
         assert all(names)
 
-    def test_create_and_delete_asked_twice_are_done_once(self, backend: Any) -> None:
+    def test_repeated_create_and_delete_have_no_effect(self, backend: Any) -> None:
         volume = backend.create_volume(self.size)
         again = backend.create_volume(self.size, id=volume.id)
         assert again.id == volume.id
@@ -169,12 +169,12 @@ class DriverConformance:
         again.delete()
 
     @pytest.mark.parametrize("size", [0, -1, "a", None, True, float("nan")])
-    def test_size_that_is_none_is_refused(self, backend: Any, size: Any) -> None:
+    def test_invalid_size_is_refused(self, backend: Any, size: Any) -> None:
         with pytest.raises(errors.InvalidInput):
             backend.create_volume(size)
         assert list(backend.volumes) == []
 
-    def test_new_controller_goes_on_where_the_old_one_ended(
+    def test_second_controller_manages_the_same_volumes(
         self, controller: Any, backend: Any, tmp_path: Path
     ) -> None:
         kept = backend.create_volume(self.size)
@@ -197,7 +197,7 @@ class DriverConformance:
         volume.disconnect(connection)
 
     @needs("list")
-    def test_what_the_store_has_lost_is_found_on_the_storage(self, backend: Any) -> None:
+    def test_reconcile_finds_orphans(self, backend: Any) -> None:
         kept, lost = backend.create_volume(self.size), backend.create_volume(self.size)
         orphans = [lost.id]
         if "snapshot" in self.supports:
@@ -217,7 +217,7 @@ class DriverConformance:
         assert [volume.id for volume in backend.volumes] == [kept.id]
 
     @needs("list")
-    def test_what_the_storage_has_lost_is_found(self, controller: Any, backend: Any) -> None:
+    def test_reconcile_finds_missing_volumes(self, controller: Any, backend: Any) -> None:
         there, lost = backend.create_volume(self.size), backend.create_volume(self.size)
         record = lost.jsons
         lost.delete()
@@ -228,7 +228,7 @@ class DriverConformance:
         assert found.outcome == "removed"
         assert [volume.id for volume in backend.volumes] == [there.id]
 
-    def test_eight_threads_do_not_disturb_each_other(self, backend: Any) -> None:
+    def test_concurrent_threads_do_not_affect_each_other(self, backend: Any) -> None:
         together = threading.Barrier(_THREADS, timeout=60)
 
         def cycle(number: int) -> None:
@@ -274,7 +274,7 @@ class DriverConformance:
             self._check(Device(attachment.path), pattern)
 
     @needs("attach")
-    def test_attach_asked_twice_gives_the_same_device(self, backend: Any) -> None:
+    def test_repeated_attach_returns_the_same_device(self, backend: Any) -> None:
         volume = backend.create_volume(self.size)
         first, second = volume.attach(), volume.attach()
         assert first.id == second.id
@@ -285,7 +285,7 @@ class DriverConformance:
         assert volume.connections == []
 
     @needs("attach", "read_only")
-    def test_attachment_that_is_read_only_refuses_writes(self, backend: Any) -> None:
+    def test_read_only_attachment_refuses_writes(self, backend: Any) -> None:
         volume = backend.create_volume(self.size)
         with volume.attached() as attachment:
             pattern = self._write(Device(attachment.path))
@@ -300,7 +300,7 @@ class DriverConformance:
         volume.disconnect(connection)
 
     @needs("attach")
-    def test_two_volumes_are_attached_at_once(self, backend: Any) -> None:
+    def test_two_volumes_are_attached_at_the_same_time(self, backend: Any) -> None:
         one, two = backend.create_volume(self.size), backend.create_volume(self.size)
         with one.attached() as first, two.attached() as second:
             patterns = self._write(Device(first.path)), self._write(Device(second.path))
@@ -310,7 +310,7 @@ class DriverConformance:
     # --- snapshots and clones ------------------------------------------------------------------
 
     @needs("snapshot", "attach")
-    def test_snapshot_keeps_the_data_of_its_moment(self, backend: Any) -> None:
+    def test_snapshot_keeps_its_data(self, backend: Any) -> None:
         volume = backend.create_volume(self.size)
         with volume.attached() as attachment:
             old = self._write(Device(attachment.path))
@@ -325,7 +325,7 @@ class DriverConformance:
             self._check(Device(attachment.path), new)
 
     @needs("snapshot_attached", "attach")
-    def test_snapshot_of_an_attached_volume_has_what_was_written(self, backend: Any) -> None:
+    def test_snapshot_of_an_attached_volume_has_its_data(self, backend: Any) -> None:
         volume = backend.create_volume(self.size)
         with volume.attached() as attachment:
             old = self._write(Device(attachment.path))
@@ -371,7 +371,7 @@ class DriverConformance:
             self._check(device, pattern)
 
     @needs("snapshot")
-    def test_snapshot_asked_twice_is_taken_once(self, backend: Any) -> None:
+    def test_repeated_create_and_delete_of_a_snapshot_have_no_effect(self, backend: Any) -> None:
         volume = backend.create_volume(self.size)
         snapshot = volume.create_snapshot()
         assert volume.create_snapshot(id=snapshot.id).id == snapshot.id
@@ -389,7 +389,7 @@ class DriverConformance:
         assert snapshot.create_volume().status == "available"
 
     @needs("independent_copies", "snapshot", "clone", "attach")
-    def test_copies_outlive_what_they_were_made_of(self, backend: Any) -> None:
+    def test_copies_do_not_depend_on_their_sources(self, backend: Any) -> None:
         volume = backend.create_volume(self.size)
         with volume.attached() as attachment:
             pattern = self._write(Device(attachment.path))
@@ -402,7 +402,7 @@ class DriverConformance:
                 self._check(Device(attachment.path), pattern)
 
     @needs("revert", "snapshot", "attach")
-    def test_revert_gives_the_old_data_back(self, backend: Any) -> None:
+    def test_revert_restores_the_data(self, backend: Any) -> None:
         volume = backend.create_volume(self.size)
         with volume.attached() as attachment:
             old = self._write(Device(attachment.path))
@@ -427,7 +427,7 @@ class DriverConformance:
         for snapshot in snapshots:
             snapshot.create_volume().delete()
 
-    # --- growing -------------------------------------------------------------------------------
+    # --- extending -----------------------------------------------------------------------------
 
     @needs("extend", "attach")
     def test_extend_keeps_the_data(self, backend: Any) -> None:
@@ -442,7 +442,7 @@ class DriverConformance:
             self._check(device, pattern)
 
     @needs("extend_attached", "attach")
-    def test_extend_grows_the_device_of_an_attached_volume(self, backend: Any) -> None:
+    def test_extend_resizes_the_device_of_an_attached_volume(self, backend: Any) -> None:
         volume = backend.create_volume(self.size)
         with volume.attached() as attachment:
             pattern = self._write(Device(attachment.path))
@@ -454,7 +454,7 @@ class DriverConformance:
             assert volume.status == "in-use"
 
     @needs("extend")
-    def test_volume_is_not_made_smaller(self, backend: Any) -> None:
+    def test_volume_cannot_shrink(self, backend: Any) -> None:
         volume = backend.create_volume(self.size + 1)
         with pytest.raises(errors.InvalidInput):
             volume.extend(self.size)
@@ -463,7 +463,7 @@ class DriverConformance:
         assert (volume.size, volume.status) == (self.size + 1, "available")
 
     @needs("snapshot", "clone")
-    def test_copy_is_not_made_smaller(self, backend: Any) -> None:
+    def test_copy_cannot_be_smaller(self, backend: Any) -> None:
         volume = backend.create_volume(self.size + 1)
         snapshot = volume.create_snapshot()
         with pytest.raises(errors.InvalidInput):
@@ -474,7 +474,7 @@ class DriverConformance:
 
     # --- connections ---------------------------------------------------------------------------
 
-    def test_host_is_connected_once_however_often_it_asks(self, backend: Any) -> None:
+    def test_repeated_connect_returns_the_same_connection(self, backend: Any) -> None:
         volume = backend.create_volume(self.size)
         connector = self.connector(backend)
         first, second = volume.connect(connector), volume.connect(connector)
@@ -494,7 +494,7 @@ class DriverConformance:
         volume.delete()
 
     @pytest.mark.parametrize("connector", [{}, None, "host", {"host": ""}])
-    def test_connector_of_no_host_is_refused(self, backend: Any, connector: Any) -> None:
+    def test_connector_without_a_host_is_refused(self, backend: Any, connector: Any) -> None:
         volume = backend.create_volume(self.size)
         with pytest.raises(errors.InvalidInput):
             volume.connect(connector)
@@ -518,14 +518,14 @@ class DriverConformance:
         volume.disconnect(gone)
         assert [c.id for c in volume.connections] == [left.id]
         assert volume.status == "in-use"
-        # The host that is left is mapped still, and can go away as usual.
+        # The other host is still mapped, and can be disconnected as usual.
         again = volume.connect(left.connector_info)
         assert (again.id, again.changed) == (left.id, False)
         volume.disconnect(left)
         assert (volume.status, volume.connections) == ("available", [])
 
     @needs("multiattach")
-    def test_host_that_leaves_does_not_touch_the_other(self, backend: Any) -> None:
+    def test_disconnect_of_one_host_does_not_affect_the_other(self, backend: Any) -> None:
         volume = backend.create_volume(self.size, multiattach=True)
         first, second = (
             volume.connect(self.connector(backend)),
@@ -538,7 +538,7 @@ class DriverConformance:
         volume.disconnect(second)
         assert volume.status == "available"
 
-    # --- within --------------------------------------------------------------------------------
+    # --- internal ------------------------------------------------------------------------------
 
     def _other_host(self, backend: Any) -> dict[str, Any]:
         other = {
@@ -573,7 +573,7 @@ class DriverConformance:
 
 
 def _remove_all(controller: Any) -> None:
-    """Through the public API, copies before their sources; a failed test may have left anything."""
+    """Remove all resources with the public API, copies before their sources."""
     for volume in reversed(list(controller.volumes())):
         volume.cleanup()
         for connection in volume.connections:

@@ -1,7 +1,7 @@
-"""The suite that says whether a metadata store keeps the contract of
+"""The conformance suite for metadata stores, which tests the contract of
 :class:`cinderlib.persistence.base.Store`.
 
-A store's author runs all of it with a few lines::
+The author of a store runs it with a few lines::
 
     from cinderlib.testing.store import StoreConformance
 
@@ -41,19 +41,19 @@ from cinderlib.records import (
 
 R = TypeVar("R", bound=Record)
 
-#: What a store may or may not be able to do.
+#: Optional capabilities of a store.
 CAPABILITIES: Mapping[str, str] = {
-    "damage": "the suite can damage a record of it, with the method damage()",
-    "list_key_values": "key-values are found without their keys",
-    "atomic": "changes that are applied together are made together, or not at all",
-    "durable": "records are there again when a store on the same place is opened once more",
-    "shared": "two stores that are open on the same place see the same records",
+    "damage": "the method damage() of the suite can damage a record of the store",
+    "list_key_values": "lists key-values without their keys",
+    "atomic": "applies a group of changes completely or not at all",
+    "durable": "keeps records after it is closed and opened again",
+    "shared": "several open stores for the same place have the same records",
 }
 
-#: Longer than any test here takes; only a store that hangs meets it.
-PATIENCE = 60
+#: Time limit for a store that hangs, in seconds.
+TIMEOUT = 60
 
-#: Ids and names that a store may take for a pattern, a path, a piece of SQL, or for one another.
+#: IDs and names that a store could confuse with patterns, paths or SQL, or with each other.
 HOSTILE = (
     "../../etc/passwd",
     "%",
@@ -82,27 +82,27 @@ HOSTILE = (
 
 
 def volume(id: str = "", **fields: Any) -> VolumeRecord:
-    """A new volume; what is not given is of no importance."""
+    """A new volume with these fields, and default values for the others."""
     fields = {"backend": "b1", "size": 1, "host": "h@b1#p", **fields}
     return VolumeRecord(id=id or records.new_id(), **fields)
 
 
 def _connectors() -> Iterator[dict[str, Any]]:
-    """Of two hosts, which say more of themselves or less."""
-    said = {
+    """Connectors of two hosts, with different sets of properties."""
+    properties = {
         "system uuid": ("uuid-1", "uuid-2"),
         "initiator": ("iqn.one", "iqn.two"),
         "wwpns": (["5001"], ["5001", "5002"]),
         "host": ("one", "\u2603"),
     }
     for size in range(3):
-        for names in itertools.combinations(said, size):
-            for values in itertools.product(*[said[name] for name in names]):
+        for names in itertools.combinations(properties, size):
+            for values in itertools.product(*[properties[name] for name in names]):
                 yield dict(zip(names, values, strict=True))
 
 
 def every_kind() -> list[Record]:
-    """One record of each kind, with every field set, secrets and unusual text among them."""
+    """One record of each kind, with values in all fields, including secrets and unusual text."""
     time = datetime.datetime(2024, 2, 29, 23, 59, 59, 999999, tzinfo=datetime.UTC)
     text = "żółć \U0001f4be \u202e \"quoted\" 'single' %s \\ \u0000 \x7f"
     found: list[Record] = []
@@ -131,26 +131,26 @@ def every_kind() -> list[Record]:
 
 
 class StoreConformance:
-    """Every method is a test. Subclass it with a name that pytest collects."""
+    """The suite. Give the subclass a name that pytest collects."""
 
-    #: What the store can do; tests that need more are skipped.
+    #: The capabilities of the store; tests that need others are skipped.
     supports: Collection[str] = frozenset({"atomic", "list_key_values"})
 
     def make_store(self, place: Any) -> Store:
         """Open a store.
 
-        :param place: what the fixture ``place`` gives: a folder for this test alone, unless a
-            subclass overrides it. The same place given again stands for the same records.
+        :param place: the value of the fixture ``place``: by default a folder for this test. A
+            second store for the same place has the same records.
         """
-        raise NotImplementedError("a subclass says how its store is opened")
+        raise NotImplementedError("the subclass must define make_store(), which opens its store")
 
     def damage(self, place: Any, record: Record) -> None:
-        """Make a record that the store has unreadable, as a broken disk or another program may."""
-        raise NotImplementedError("a subclass that supports 'damage' says how")
+        """Damage a record in the store, as a broken disk or another program can."""
+        raise NotImplementedError("a subclass that supports 'damage' must define damage()")
 
     def _need(self, capability: str) -> None:
         if capability not in self.supports:
-            pytest.skip(f"not of this store: {CAPABILITIES[capability]}")
+            pytest.skip(f"the store does not support {capability}: {CAPABILITIES[capability]}")
 
     def _lists(self, kind: type[Record]) -> bool:
         return kind is not KeyValueRecord or "list_key_values" in self.supports
@@ -176,7 +176,7 @@ class StoreConformance:
         if self._lists(type(record)):
             assert store.find(type(record)) == [written]
 
-    def test_a_record_is_not_there_before_and_not_after(self, store: Store) -> None:
+    def test_a_record_exists_only_between_put_and_remove(self, store: Store) -> None:
         record = volume()
         assert store.get(VolumeRecord, record.id) is None
         store.apply(Put(record))
@@ -194,7 +194,7 @@ class StoreConformance:
         assert found is not None
         assert found.value == "x"
 
-    def test_the_store_says_when_a_record_was_created_and_changed(self, store: Store) -> None:
+    def test_the_store_sets_the_times_of_records(self, store: Store) -> None:
         before = records.now()
         (first,) = store.apply(Put(volume()))
         (second,) = store.apply(Put(replace(first, size=2)))
@@ -205,7 +205,7 @@ class StoreConformance:
         assert second.created_at == first.created_at
         assert second.updated_at >= first.updated_at
 
-    def test_text_of_any_length_is_kept(self, store: Store) -> None:
+    def test_a_record_keeps_text_of_any_length(self, store: Store) -> None:
         record = volume(description="d" * 1_000_000, metadata={"key": "ä" * 100_000})
         (written,) = store.apply(Put(record))
         assert store.get(VolumeRecord, record.id) == written
@@ -215,9 +215,7 @@ class StoreConformance:
         ["", "x" * 256, "nul\0", "surrogate\ud800"],
         ids=["empty", "long", "nul", "surrogate"],
     )
-    def test_an_impossible_id_is_refused_before_anything_is_written(
-        self, store: Store, id: str
-    ) -> None:
+    def test_an_invalid_id_is_refused_before_the_first_write(self, store: Store, id: str) -> None:
         with pytest.raises(InvalidInput):
             store.apply(
                 Put(KeyValueRecord(id="fine")), Put(KeyValueRecord(id=id, value="x"), check=False)
@@ -227,9 +225,9 @@ class StoreConformance:
         store.apply(Remove(KeyValueRecord, id))
         assert store.find(VolumeRecord, {"name": id}) == []
 
-    def test_a_store_that_cannot_list_key_values_says_so(self, store: Store) -> None:
+    def test_a_store_that_cannot_list_key_values_raises_an_error(self, store: Store) -> None:
         if self._lists(KeyValueRecord):
-            pytest.skip("it can")
+            pytest.skip("the store lists key-values")
         with pytest.raises(Unsupported):
             store.find(KeyValueRecord)
 
@@ -265,7 +263,7 @@ class StoreConformance:
         assert caught.value.resource == old.id
         assert store.get(VolumeRecord, old.id) == new
 
-    def test_a_new_record_does_not_overwrite_one_that_is_there(self, store: Store) -> None:
+    def test_a_new_record_does_not_overwrite_an_existing_one(self, store: Store) -> None:
         (there,) = store.apply(Put(volume()))
         with pytest.raises(StaleRecord):
             store.apply(Put(volume(there.id, size=9)))
@@ -288,7 +286,7 @@ class StoreConformance:
         with pytest.raises(StaleRecord):
             store.apply(Remove(VolumeRecord, new.id, new.version))
 
-    def test_without_a_check_a_record_is_written_whatever_is_there(self, store: Store) -> None:
+    def test_put_without_check_overwrites_records(self, store: Store) -> None:
         (first,) = store.apply(Put(KeyValueRecord(id="k", value="1"), check=False))
         (second,) = store.apply(Put(KeyValueRecord(id="k", value="2"), check=False))
         assert (first.version, second.version) == (1, 2)
@@ -306,7 +304,7 @@ class StoreConformance:
         assert store.find(VolumeRecord) == list(again)
         assert store.apply() == ()
 
-    def test_all_changes_are_made_or_none(self, store: Store) -> None:
+    def test_all_changes_are_applied_or_none(self, store: Store) -> None:
         self._need("atomic")
         stays, changes, goes = store.apply(Put(volume()), Put(volume()), Put(volume()))
         assert isinstance(changes, VolumeRecord)
@@ -350,7 +348,7 @@ class StoreConformance:
         assert store.find(VolumeRecord, {"name": "new"}) == [record]
         assert store.find(VolumeRecord, {"backend": "b1"}) == []
 
-    def test_a_field_without_a_value_is_found_by_none(self, store: Store) -> None:
+    def test_a_field_without_a_value_matches_no_search(self, store: Store) -> None:
         record = ConnectionRecord(id="c", backend="b", volume_id="v", connector={})
         store.apply(Put(record))
         for value in ("", "None", "null"):
@@ -362,12 +360,12 @@ class StoreConformance:
                 call(VolumeRecord, {"size": "1"})
 
     def test_connections_that_can_be_for_a_host_are_found(self, store: Store) -> None:
-        """Whatever their connectors are made of, and of which volume others are."""
+        """For connectors with different properties, and connections of another volume."""
         made = [
             ConnectionRecord(
-                id=f"c{number}", backend="b", volume_id="v", connector=said, attached_host=host
+                id=f"c{number}", backend="b", volume_id="v", connector=connector, attached_host=host
             )
-            for number, (said, host) in enumerate(
+            for number, (connector, host) in enumerate(
                 itertools.product(_connectors(), (None, "a", "b"))
             )
         ]
@@ -382,14 +380,14 @@ class StoreConformance:
             assert ids.issuperset(each.id for each in made if host_key.same_host(one, each))
             assert one.id in ids
 
-    def test_records_made_in_one_call_come_in_its_order(self, store: Store) -> None:
+    def test_records_created_in_one_call_keep_their_order(self, store: Store) -> None:
         ids = ["m", "z", "a", "k"]
         store.apply(*(Put(volume(id)) for id in ids))
         assert [v.id for v in store.find(VolumeRecord)] == ids
 
-    def test_records_come_in_the_order_of_creation(self, store: Store) -> None:
+    def test_records_are_in_the_order_of_creation(self, store: Store) -> None:
         start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-        # Created at the same time: the ids decide, by code point.
+        # Records with the same time are ordered by the code points of their IDs.
         places = [(2, "b"), (1, "z"), (3, "0"), (2, "B"), (2, "ä"), (2, "a"), (0, "y")]
         for seconds, id in places:
             time = start + datetime.timedelta(microseconds=seconds)
@@ -404,12 +402,12 @@ class StoreConformance:
             in_pages += [v.id for v in page]
         assert in_pages == expected
 
-    def test_a_change_leaves_a_record_in_its_place(self, store: Store) -> None:
+    def test_a_change_does_not_move_a_record(self, store: Store) -> None:
         written = store.apply(*[Put(volume(f"v{n}")) for n in range(5)])
         store.apply(Put(replace(written[0], created_at=None)))
         assert [v.id for v in store.find(VolumeRecord)] == [f"v{n}" for n in range(5)]
 
-    def test_paging_goes_on_while_records_come_and_go(self, store: Store) -> None:
+    def test_paging_continues_while_records_are_created_and_removed(self, store: Store) -> None:
         store.apply(*[Put(volume(f"v{n}", name="x")) for n in range(9)])
         first = store.find(VolumeRecord, {"name": "x"}, limit=3)
         assert [v.id for v in first] == ["v0", "v1", "v2"]
@@ -426,7 +424,7 @@ class StoreConformance:
         assert store.find(VolumeRecord, after=third[-1]) == []
         assert store.find(VolumeRecord, limit=0) == []
 
-    def test_streaming_gives_every_record_once(self, store: Store) -> None:
+    def test_iteration_returns_each_record_once(self, store: Store) -> None:
         total = 2 * PAGE + 1
         store.apply(*[Put(volume(f"{n:05}", backend=f"b{n % 2}")) for n in range(total)])
         assert [v.id for v in store.iterate(VolumeRecord)] == [f"{n:05}" for n in range(total)]
@@ -438,7 +436,7 @@ class StoreConformance:
     @pytest.mark.parametrize(
         "damaged", [[0], [1, 2], [2, 3], [5], list(range(6))], ids=lambda which: str(which)
     )
-    def test_a_damaged_record_hides_no_other(
+    def test_a_damaged_record_does_not_hide_others(
         self, store: Store, place: Any, damaged: list[int]
     ) -> None:
         self._need("damage")
@@ -499,7 +497,7 @@ class StoreConformance:
         assert found.size == 1 + threads * times
         assert found.version == found.size
 
-    def test_only_one_of_many_makes_a_record(self, store: Store) -> None:
+    def test_only_one_thread_creates_a_record(self, store: Store) -> None:
         winners: list[Record] = []
 
         def work() -> None:
@@ -522,7 +520,7 @@ class StoreConformance:
 
     # --- more than one store -------------------------------------------------------------------
 
-    def test_a_closed_store_says_so(self, store: Store) -> None:
+    def test_a_closed_store_raises_an_error(self, store: Store) -> None:
         store.apply(Put(volume("v")))
         store.close()
         calls: list[Callable[[], Any]] = [
@@ -561,7 +559,7 @@ class StoreConformance:
 
 
 def increment(store: Store, id: str, times: int = 1) -> None:
-    """Make a volume larger, as often as needed until nobody came in between."""
+    """Increase the size of a volume, and repeat it if another writer changed the record."""
     for _ in range(times):
         while True:
             record = store.get(VolumeRecord, id)
@@ -574,13 +572,13 @@ def increment(store: Store, id: str, times: int = 1) -> None:
 
 
 def in_threads(*work: Callable[[], None]) -> None:
-    """Run all at once, and raise what one of them raised."""
+    """Run functions in concurrent threads, and raise the first error."""
     errors: list[BaseException] = []
     barrier = threading.Barrier(len(work))
 
     def run(function: Callable[[], None]) -> None:
         try:
-            barrier.wait(PATIENCE)
+            barrier.wait(TIMEOUT)
             function()
         except BaseException as exc:
             errors.append(exc)
@@ -589,7 +587,7 @@ def in_threads(*work: Callable[[], None]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(PATIENCE)
+        thread.join(TIMEOUT)
         assert not thread.is_alive(), "a thread hangs in the store"
     if errors:
         raise errors[0]

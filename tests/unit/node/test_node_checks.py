@@ -86,7 +86,7 @@ def test_protocols_of_attachments_are_checked(tree: Tree) -> None:
     [("iSCSI", "iscsi"), ("NVMe-oF", "nvme"), ("ceph", "rbd"), ("FC", "fc"), ("file", "local")],
 )
 def test_protocol_names_of_drivers_are_accepted(tree: Tree, named: str, name: str) -> None:
-    assert tree.diagnose([named]).protocols == {name: "asked for"}
+    assert tree.diagnose([named]).protocols == {name: "requested"}
 
 
 def test_an_unknown_protocol_is_refused(tree: Tree) -> None:

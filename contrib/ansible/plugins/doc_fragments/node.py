@@ -1,27 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options of the modules that work on a host which uses volumes."""
+"""Options of the modules for hosts that use volumes."""
 
 from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """What C(extends_documentation_fragment: cinderlib.storage.node) adds."""
+    """The fragment of C(extends_documentation_fragment: cinderlib.storage.node)."""
 
     DOCUMENTATION = r"""
 options:
   config:
     description:
-      - Path of a C(cinderlib.toml) on the managed host, whose C([node]) says how it attaches
-        volumes (C(multipath), C(my_ip), ...).
-      - By default the file that the command C(cinderlib) uses there. None is needed.
+      - Path of a C(cinderlib.toml) on the managed host, whose C([node]) has the settings for
+        attaching volumes (C(multipath), C(my_ip), ...).
+      - By default the file that the command C(cinderlib) uses on that host. A file is not required.
     type: path
 requirements:
-  - Python 3.11 or newer, cinderlib 6, and what the protocol needs, on the managed host
+  - Python 3.11 or newer, cinderlib 6, and the packages for the protocol, on the managed host
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and say what would change.
+    description: Reports the changes in C(check_mode) without making them.
     support: full
   diff_mode:
-    description: Says in C(diff_mode) what changes.
+    description: Shows the changes in C(diff_mode).
     support: full
 """

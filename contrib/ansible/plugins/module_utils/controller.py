@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the modules have in common: cinderlib with their options, its errors as their results."""
+"""Common code of the modules: runs cinderlib with their options, and converts errors to results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 try:
-    # The file has one reader, which is the command's.
+    # The command's code reads the configuration file.
     from cinderlib import Node, errors, validation
     from cinderlib.cli import configuration, documents
     from cinderlib.cli.nouns.config import SECRET
@@ -26,28 +26,28 @@ else:
 if TYPE_CHECKING:
     import cinderlib as cl
 
-#: Options of all modules that work on storage.
+#: Options of all modules that use storage.
 CONTROLLER: dict[str, dict[str, Any]] = {
     "config": {"type": "path"},
     "backend": {"type": "str"},
     "backend_options": {"type": "dict", "no_log": True},
     "store": {"type": "dict", "no_log": True},
 }
-#: Options of all modules that work on a host which uses volumes.
+#: Options of all modules for hosts that use volumes.
 NODE: dict[str, dict[str, Any]] = {"config": {"type": "path"}}
 
 
 class Session:
-    """One run of a module on the controller; made and closed by :func:`run`.
+    """One run of a module on the controller. :func:`run` creates and closes it.
 
-    :ivar module: the module; in check mode nothing may be changed.
-    :ivar params: its options.
+    :ivar module: the module, which must not change anything in check mode.
+    :ivar params: the options of the module.
     """
 
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
         self.params: dict[str, Any] = module.params
-        from cinderlib import Controller  # which a host with only cinderlib-node does not have
+        from cinderlib import Controller  # not available on a host with only cinderlib-node
 
         self.configuration = configuration.load(self.params["config"])
         self.controller = Controller(
@@ -61,14 +61,15 @@ class Session:
             return self.configuration.persistence()
         if configuration.is_in_memory(store):
             raise errors.ConfigurationError(
-                "The store is in memory, and each task would forget it when it ends"
+                "The store is in memory, so its records would be lost at the end of the task: set"
+                " a connection to a database"
             )
         return {"storage": "db", **store}
 
     def load(self, name: str | None) -> cl.Backend:
-        """A backend, loaded.
+        """Load a backend.
 
-        :param name: by default the one of the option, or the only one that is configured.
+        :param name: by default the backend of the option, or the only configured backend.
         """
         name = self.backend_name() if name is None else name
         given = self.params["backend_options"]
@@ -77,60 +78,60 @@ class Session:
         return self.controller.backend(name, **self.configuration.backend(name))
 
     def backend_name(self) -> str:
-        """The name of the backend that is meant."""
+        """The name of the backend of the option, or of the only configured backend."""
         name: str | None = self.params["backend"]
         return self.configuration.only_backend() if name is None else name
 
     def load_for(self, resource: cl.Volume | cl.Snapshot | cl.Connection) -> None:
-        """Load the backend that something is on."""
+        """Load the backend of a resource."""
         self.load(backend_of(resource))
 
     def find_volume(self, named: str) -> cl.Volume | None:
-        """The volume with exactly this ID or name. What has the form of a UUID is an ID only: a
-        copy may have the ID of its origin as its name.
+        """The volume with exactly this ID or name. A UUID is only compared with IDs, because a copy
+        can have the ID of another volume as its name.
 
-        :raises InvalidInput: several have the name.
+        :raises InvalidInput: several volumes have this name.
         """
         found = self.volume_by_id(named)
         return self.volume_by_name(named) if found is None and not _is_uuid(named) else found
 
     def volume_by_id(self, id: str) -> cl.Volume | None:
-        """The volume with this ID, whatever its name is."""
+        """The volume with this ID, with any name."""
         try:
             return self.controller.volume(id)
         except errors.VolumeNotFound:
             return None
 
     def volume_by_name(self, name: str) -> cl.Volume | None:
-        """The volume with exactly this name, whatever its ID is.
+        """The volume with exactly this name, with any ID.
 
-        :raises InvalidInput: several have the name.
+        :raises InvalidInput: several volumes have this name.
         """
         found = self.controller.volumes(name=name, backend=self.params["backend"])
         return _only(list(found), "volumes", name)
 
     def volume(self, named: str) -> cl.Volume:
-        """As :meth:`find_volume`.
+        """Like :meth:`find_volume`.
 
-        :raises VolumeNotFound: there is none.
+        :raises VolumeNotFound: no volume matches.
         """
         found = self.find_volume(named)
         if found is None:
-            raise errors.VolumeNotFound(f"There is no volume with the name or ID {named!r}")
+            raise errors.VolumeNotFound(f"No volume has the name or ID {named!r}")
         return found
 
     def find_snapshot(self, named: str) -> cl.Snapshot | None:
-        """The snapshot with exactly this ID or name; as :meth:`find_volume`.
+        """The snapshot with exactly this ID or name, like :meth:`find_volume`.
 
-        :raises InvalidInput: several have the name.
+        :raises InvalidInput: several snapshots have this name.
         """
         found = self.snapshot_by_id(named)
         return self.snapshot_by_name(named) if found is None and not _is_uuid(named) else found
 
     def snapshot_by_id(self, id: str, volume: cl.Volume | None = None) -> cl.Snapshot | None:
-        """The snapshot with this ID, whatever its name is.
+        """The snapshot with this ID, with any name.
 
-        :param volume: only a snapshot of this volume.
+        :param volume: limits the search to snapshots of this volume.
         """
         try:
             found = self.controller.snapshot(id)
@@ -139,10 +140,10 @@ class Session:
         return found if volume is None or found.volume_id == volume.id else None
 
     def snapshot_by_name(self, name: str, volume: cl.Volume | None = None) -> cl.Snapshot | None:
-        """The snapshot with exactly this name, whatever its ID is.
+        """The snapshot with exactly this name, with any ID.
 
-        :param volume: only a snapshot of this volume.
-        :raises InvalidInput: several have the name.
+        :param volume: limits the search to snapshots of this volume.
+        :raises InvalidInput: several snapshots have this name.
         """
         found = list(self.controller.snapshots(name=name, backend=self.params["backend"]))
         if volume is not None:
@@ -150,14 +151,14 @@ class Session:
         return _only(found, "snapshots", name)
 
     def connector(self) -> dict[str, Any]:
-        """The connector properties of the host that the options name; empty when they do not."""
+        """The connector properties of the host in the options; empty without such options."""
         if self.params["node"]:
             return documents.registered(self.controller, self.params["node"])
         return self.params["connector"] or {}
 
 
 def node(module: AnsibleModule) -> cl.Node:
-    """The managed host, as its configuration says."""
+    """The managed host with the configured settings."""
     return Node(**configuration.load(module.params["config"]).node())
 
 
@@ -165,7 +166,7 @@ def _only(found: list[Any], what: str, named: str) -> Any:
     if len(found) > 1:
         ids = ", ".join(item.id for item in found)
         raise errors.InvalidInput(
-            f"{len(found)} {what} are called {named!r}; name one by id: {ids}"
+            f"{len(found)} {what} have the name {named!r}; specify one by ID: {ids}"
         )
     return found[0] if found else None
 
@@ -179,55 +180,60 @@ def _is_uuid(text: str) -> bool:
 
 
 def backend_of(resource: cl.Volume | cl.Snapshot | cl.Connection) -> str:
-    """The name of the backend that something is on, loaded or not."""
+    """The name of a resource's backend, loaded or not."""
     backend = resource.backend
     return backend if isinstance(backend, str) else backend.id
 
 
-def size_of(written: str) -> int:
-    """A size such as C(10GiB), in whole GiB.
+def size_of(text: str) -> int:
+    """Convert a size like C(10GiB) to whole GiB.
 
-    :raises InvalidInput: it is none.
+    :raises InvalidInput: it is not a valid size.
     """
     import click
 
     try:
-        return validation.check_size(Size().convert(written, None, None))
+        return validation.check_size(Size().convert(text, None, None))
     except click.UsageError as exc:
         raise errors.InvalidInput(f"size: {exc.message}") from None
 
 
 def shown(resource: cl.Volume | cl.Snapshot | cl.Connection) -> dict[str, Any]:
-    """All that is known of something, as a result: plain data without secrets."""
+    """The details of a resource as a result: plain data without secrets."""
     return plain(resource.to_dict())
 
 
 def plain(value: dict[str, Any]) -> dict[str, Any]:
-    """A result as plain JSON data."""
+    """Convert a result to plain JSON data."""
     result: dict[str, Any] = json.loads(json.dumps(value, default=str))
     return result
 
 
-def refuse_differences(what: str, there: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    """What can only be chosen when something is made must be as it is asked for.
+def refuse_differences(
+    what: str, existing: Mapping[str, Any], requested: Mapping[str, Any]
+) -> None:
+    """Refuse requested properties that differ from those of the existing resource and cannot be
+    changed.
 
-    :param there: what it is.
-    :param asked: what it is to be; C(None) for what was not asked for.
-    :raises AlreadyExists: it differs.
+    :param existing: the current properties.
+    :param requested: the requested properties; C(None) accepts any value.
+    :raises AlreadyExists: a property differs.
     """
     differ = [
-        f"{name} is {there[name]!r}, not {value!r}"
-        for name, value in asked.items()
-        if value is not None and value != there[name]
+        f"{name} is {existing[name]!r}, requested {value!r}"
+        for name, value in requested.items()
+        if value is not None and value != existing[name]
     ]
     if differ:
-        raise errors.AlreadyExists(f"{what} exists and is another: {', '.join(differ)}")
+        raise errors.AlreadyExists(
+            f"{what} already exists with different properties: {', '.join(differ)}"
+        )
 
 
 def run(module: AnsibleModule, work: Callable[[Session], dict[str, Any]]) -> NoReturn:
-    """Do the work of a module on the controller and end it.
+    """Run a module on the controller, and end it.
 
-    :param work: gives the results.
+    :param work: the code of the module, which returns its results.
     """
 
     def in_session() -> dict[str, Any]:
@@ -239,7 +245,7 @@ def run(module: AnsibleModule, work: Callable[[Session], dict[str, Any]]) -> NoR
 
 
 def end(module: AnsibleModule, work: Callable[[], dict[str, Any]]) -> NoReturn:
-    """Do the work of a module and end it, with the results or with an error as people need it."""
+    """Run a module, and end it with its results or with an error message."""
     if MISSING is not None:
         module.fail_json(msg=missing_required_lib("cinderlib"), exception=MISSING)
     _hide_only_secrets(module)
@@ -253,24 +259,24 @@ def end(module: AnsibleModule, work: Callable[[], dict[str, Any]]) -> NoReturn:
 
 
 def _refuse_empty(module: AnsibleModule) -> None:
-    """An option that is empty is mostly a variable that is not set: it is not as if it were left
-    out."""
+    """Refuse an empty option. Its usual cause is a variable that is not set, so it does not mean
+    the default."""
     for name, value in module.params.items():
         if value in ("", {}) and name not in _MAY_BE_EMPTY:
             module.fail_json(
-                msg=f"{name} is empty; leave it out, or use default(omit), where it is not meant",
+                msg=f"{name} is empty; omit it, or use default(omit), to use the default",
                 code=errors.InvalidInput.code,
                 retryable=False,
             )
 
 
-#: Options whose empty value is a wish like another.
+#: Options that can be empty.
 _MAY_BE_EMPTY = ("description", "metadata", "extra_specs", "qos_specs")
 
 
 def _hide_only_secrets(module: AnsibleModule) -> None:
-    """Ansible hides each value of an option that has secrets, also ``1`` or a path, wherever it
-    stands in the results; what has to be hidden is known better here."""
+    """Limit the values that Ansible hides in the results to secrets. By default it hides all values
+    of these options, including ``1`` or a path."""
     hidden: set[str] = set()
     for name in ("backend_options", "store"):
         for option, value in (module.params.get(name) or {}).items():

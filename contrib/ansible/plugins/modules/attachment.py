@@ -1,6 +1,6 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
-"""Volumes attached to the host that has the drivers."""
+"""Attach volumes to the host with the drivers."""
 
 from __future__ import annotations
 
@@ -11,41 +11,42 @@ version_added: 6.0.0
 author:
   - The cinderlib developers (@cinderlib)
 description:
-  - Maps a volume for the managed host and makes a device of it there; and takes both back.
-  - The managed host needs the drivers' configuration for it. For a host that is not to have it,
-    there are M(cinderlib.storage.connection) on the one side and
-    M(cinderlib.storage.node_attachment) on the other.
+  - Maps a volume to the managed host and creates its device; or removes the device and unmaps the
+    volume.
+  - The managed host needs the configuration of the drivers. For hosts without it, use
+    M(cinderlib.storage.connection) on the controller and M(cinderlib.storage.node_attachment) on
+    the host.
 extends_documentation_fragment:
   - cinderlib.storage.controller
 options:
   volume:
-    description: The volume, an id or a name.
+    description: ID or name of the volume.
     type: str
     required: true
   state:
     description:
-      - V(present) attaches it. One that the store has as attached but that is not any more, as
-        after a restart, is attached anew.
-      - V(absent) detaches it and unmaps it. A device that is mounted is refused.
+      - V(present) attaches the volume. If its device does not exist any more, for example after a
+        restart, it is attached again.
+      - V(absent) detaches and unmaps the volume. It fails if the device is mounted.
     type: str
     choices: [present, absent]
     default: present
 """
 
 EXAMPLES = r"""
-- name: Attach it
+- name: Attach a volume
   cinderlib.storage.attachment:
     volume: data
   register: attached
 
-- name: Mount it
+- name: Mount the volume
   ansible.posix.mount:
     src: "{{ attached.path }}"
     path: /srv/data
     fstype: xfs
     state: ephemeral
 
-- name: Detach it
+- name: Detach the volume
   cinderlib.storage.attachment:
     volume: data
     state: absent
@@ -53,13 +54,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 path:
-  description: The device on the managed host; a plain file where the driver gives one.
-  returned: when it is attached
+  description: The device on the managed host; a plain file with some drivers.
+  returned: when the volume is attached
   type: str
   sample: /dev/mapper/36001405f3b4a8c2
 connection:
-  description: What is known of the connection, without secrets.
-  returned: when it is attached
+  description: The details of the connection, without secrets.
+  returned: when the volume is attached
   type: dict
 """
 
@@ -73,14 +74,14 @@ if TYPE_CHECKING:
 
 
 def work(session: controller.Session) -> dict[str, Any]:
-    """Do what is asked for, and say what was done."""
+    """Attach or detach the volume, and return the results."""
     volume = session.find_volume(session.params["volume"])
     if session.params["state"] == "absent":
         return _detached(session, volume)
     if volume is None:
         volume = session.volume(session.params["volume"])
     before = connection = volume.local_attach
-    # One that is gone is attached anew.
+    # A volume without its device is attached again.
     changed: bool | None = before is None or before.device_state in ("gone", "another")
     if not session.module.check_mode:
         session.load_for(volume)
@@ -88,8 +89,8 @@ def work(session: controller.Session) -> dict[str, Any]:
         if not isinstance(connection.path, str):
             volume.detach()
             raise controller.errors.Unsupported(
-                f"{connection.protocol} gives a handle of one process here, and no device; install"
-                " the kernel's client of it on this host"
+                f"On this host, {connection.protocol} has no device, but a handle of the process:"
+                " install the kernel client of the protocol"
             )
         changed = connection.changed
     results = {"changed": changed, "diff": _diff(before is not None, True)}
@@ -105,7 +106,7 @@ def _detached(session: controller.Session, volume: cl.Volume | None) -> dict[str
     if session.module.check_mode:
         return {"changed": attached, "diff": _diff(attached, False)}
     session.load_for(volume)
-    # Also what an attach that failed has left.
+    # This also removes leftovers of a failed attachment.
     volume.cleanup()
     return {"changed": bool(volume.changed), "diff": _diff(attached, False)}
 
@@ -115,7 +116,7 @@ def _diff(before: bool, after: bool) -> dict[str, Any]:
 
 
 def main() -> None:
-    """What Ansible runs."""
+    """The entry point for Ansible."""
     module = AnsibleModule(
         argument_spec={
             **controller.CONTROLLER,

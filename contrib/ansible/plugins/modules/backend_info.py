@@ -11,8 +11,8 @@ version_added: 6.0.0
 author:
   - The cinderlib developers (@cinderlib)
 description:
-  - Loads a backend and shows what its driver reports, without changing anything.
-  - In check mode too the driver is loaded, which may settle operations that were interrupted.
+  - Loads a backend and shows the driver's report, without changing anything.
+  - The driver is also loaded in check mode, which can recover interrupted operations.
 extends_documentation_fragment:
   - cinderlib.storage.controller
 """
@@ -38,7 +38,7 @@ from ansible_collections.cinderlib.storage.plugins.module_utils import controlle
 
 
 def work(session: controller.Session) -> dict[str, Any]:
-    """Load the backend and show it."""
+    """Load the backend, and return the results."""
     backend = session.load(None)
     stats = backend.stats(refresh=True)
     shown = {"name": backend.id, "pools": list(backend.pool_names), "stats": stats}
@@ -46,7 +46,7 @@ def work(session: controller.Session) -> dict[str, Any]:
 
 
 def main() -> None:
-    """What Ansible runs."""
+    """The entry point for Ansible."""
     module = AnsibleModule(
         argument_spec={
             **controller.CONTROLLER,

@@ -1,72 +1,72 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
-"""Volumes mapped for other hosts."""
+"""Map volumes to other hosts."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: connection
-short_description: Map a volume for another host, or unmap it
+short_description: Map a volume to another host, or unmap it
 version_added: 6.0.0
 author:
   - The cinderlib developers (@cinderlib)
 description:
-  - The controller's half of attaching a volume to another host. It exports and maps the volume for
-    that host and gives the document that the host attaches it with, which
-    M(cinderlib.storage.node_attachment) does there.
-  - Which host is meant is said by O(connector), as M(cinderlib.storage.connector_info) gives it
-    there, or by O(node), the name under which it has registered itself in the store.
+  - The first step to attach a volume to another host, on the controller. It exports the volume and
+    maps it to that host, and returns the document that M(cinderlib.storage.node_attachment) needs
+    on that host.
+  - Specify the host with O(connector), the result of M(cinderlib.storage.connector_info) on that
+    host, or with O(node), the registered name in the store.
 extends_documentation_fragment:
   - cinderlib.storage.controller
 options:
   volume:
-    description: The volume, an id or a name.
+    description: ID or name of the volume.
     type: str
     required: true
   connector:
-    description: What the controller has to know of the host.
+    description: The connector properties of the host.
     type: dict
   node:
-    description: The name under which the host has registered itself.
+    description: The registered name of the host.
     type: str
   host:
-    description: The host's name; enough to unmap.
+    description: The name of the host; sufficient for V(absent).
     type: str
   state:
     description:
-      - V(present) maps the volume for the host.
-      - V(absent) unmaps it. Detach it there first.
+      - V(present) maps the volume to the host.
+      - V(absent) unmaps the volume. Detach it on the host first.
     type: str
     choices: [present, absent]
     default: present
   attach_mode:
-    description: Whether the host may write; V(rw) where nothing is said.
+    description: Access mode of the host; by default V(rw).
     type: str
     choices: [rw, ro]
   instance:
-    description: Tells several users on one host apart.
+    description: Distinguishes several users on one host, for example VMs.
     type: str
 """
 
 EXAMPLES = r"""
-- name: What the node is
+- name: Collect the connector properties of the node
   cinderlib.storage.connector_info:
   delegate_to: node-1
   register: node
 
-- name: Map the volume for it
+- name: Map the volume to the node
   cinderlib.storage.connection:
     volume: data
     connector: "{{ node.connector }}"
   register: mapped
-  no_log: true  # the result has keys in it
+  no_log: true  # the result contains keys
 
-- name: Attach it there
+- name: Attach the volume on the node
   cinderlib.storage.node_attachment:
     connection_info: "{{ mapped.connection_info }}"
   delegate_to: node-1
 
-- name: Unmap it again
+- name: Unmap the volume
   cinderlib.storage.connection:
     volume: data
     host: node-1
@@ -76,13 +76,13 @@ EXAMPLES = r"""
 RETURN = r"""
 connection_info:
   description:
-    - The document that the host attaches the volume with. Where the protocol uses keys (CHAP,
-      cephx), they are in it in clear, as the host needs them. Give the task C(no_log).
-  returned: when it is mapped
+    - The document that the host needs to attach the volume. It contains keys in clear text if the
+      protocol uses them (CHAP, cephx). Set C(no_log) for the task.
+  returned: when the volume is mapped
   type: dict
 id:
-  description: Of the connection.
-  returned: when it is mapped
+  description: ID of the connection.
+  returned: when the volume is mapped
   type: str
 """
 
@@ -96,7 +96,7 @@ if TYPE_CHECKING:
 
 
 def work(session: controller.Session) -> dict[str, Any]:
-    """Do what is asked for, and say what was done."""
+    """Map or unmap the volume, and return the results."""
     params = session.params
     volume = session.find_volume(params["volume"])
     connector = session.connector()
@@ -105,10 +105,10 @@ def work(session: controller.Session) -> dict[str, Any]:
         return _unmapped(session, volume, host)
     if volume is None:
         volume = session.volume(params["volume"])
-    there = _of_host(volume, host, params["instance"])
+    existing = _of_host(volume, host, params["instance"])
     diff = {"before": {"hosts": _hosts(volume)}}
     if session.module.check_mode:
-        connection, changed = (there[0] if there else None), not there
+        connection, changed = (existing[0] if existing else None), not existing
         after = sorted({*_hosts(volume), host})
     else:
         session.load_for(volume)
@@ -141,7 +141,7 @@ def _unmapped(
 
 
 def _of_host(volume: cl.Volume, host: str | None, instance: str | None) -> list[cl.Connection]:
-    """The connections of a volume that are for a host, and on it for one user where it is named."""
+    """The connections of a volume to a host, and to one user on it if ``instance`` is set."""
     return [
         connection
         for connection in volume.connections
@@ -155,7 +155,7 @@ def _hosts(volume: cl.Volume) -> list[str]:
 
 
 def main() -> None:
-    """What Ansible runs."""
+    """The entry point for Ansible."""
     module = AnsibleModule(
         argument_spec={
             **controller.CONTROLLER,

@@ -1,29 +1,29 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
-"""What a host is to a controller."""
+"""Show the connector properties of a host."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: connector_info
-short_description: What a controller must know of the managed host to map volumes for it
+short_description: Show the connector properties of the managed host
 version_added: 6.0.0
 author:
   - The cinderlib developers (@cinderlib)
 description:
-  - Gives the names of the managed host's initiators, its addresses and the like, for
-    M(cinderlib.storage.connection).
-  - Needs neither a store nor a backend on the managed host.
+  - Returns the managed host's initiator names, addresses and other properties, which
+    M(cinderlib.storage.connection) needs to map volumes to it.
+  - The managed host needs neither a store nor a backend.
 extends_documentation_fragment:
   - cinderlib.storage.node
 options:
   protocol:
-    description: Only what this protocol needs, such as V(iscsi); faster.
+    description: Collect only the properties for this protocol, for example V(iscsi); faster.
     type: str
 """
 
 EXAMPLES = r"""
-- name: What this host is
+- name: Show the connector properties of this host
   cinderlib.storage.connector_info:
     protocol: iscsi
   register: node
@@ -48,7 +48,7 @@ from ansible_collections.cinderlib.storage.plugins.module_utils import controlle
 
 
 def main() -> None:
-    """What Ansible runs."""
+    """The entry point for Ansible."""
     module = AnsibleModule(
         argument_spec={**controller.NODE, "protocol": {"type": "str"}}, supports_check_mode=True
     )

@@ -1,47 +1,47 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
-"""Volumes attached to a host that has no drivers."""
+"""Attach volumes to a host without drivers."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: node_attachment
-short_description: Attach to the managed host what a controller has mapped for it, or detach it
+short_description: Attach a mapped volume to the managed host, or detach it
 version_added: 6.0.0
 author:
   - The cinderlib developers (@cinderlib)
 description:
-  - The node's half of attaching a volume. It makes a device of what
-    M(cinderlib.storage.connection) gave on the controller, and takes it away again.
-  - Needs neither a store nor a backend on the managed host.
+  - The second step to attach a volume to another host, on that host. It creates or removes the
+    device for the result of M(cinderlib.storage.connection) on the controller.
+  - The managed host needs neither a store nor a backend.
 extends_documentation_fragment:
   - cinderlib.storage.node
 options:
   connection_info:
     description:
-      - The document that the controller gave. Can have keys in it, which are not shown.
+      - The document from the controller. It can contain keys, which are hidden.
     type: dict
     required: true
   state:
     description:
-      - V(present) attaches it; what is attached already stays so.
-      - V(absent) detaches it, the way it was attached. Unmap it on the controller afterwards.
+      - V(present) attaches the volume, if it is not attached.
+      - V(absent) detaches the volume. Unmap it on the controller afterwards.
     type: str
     choices: [present, absent]
     default: present
   force:
-    description: Detach also when it is in use or data cannot be written out any more.
+    description: Detach even if the device is in use or unwritten data is lost.
     type: bool
     default: false
 """
 
 EXAMPLES = r"""
-- name: Attach it
+- name: Attach a volume
   cinderlib.storage.node_attachment:
     connection_info: "{{ mapped.connection_info }}"
   register: attached
 
-- name: Detach it
+- name: Detach the volume
   cinderlib.storage.node_attachment:
     connection_info: "{{ mapped.connection_info }}"
     state: absent
@@ -50,16 +50,16 @@ EXAMPLES = r"""
 RETURN = r"""
 path:
   description: The device on the managed host.
-  returned: when it is attached
+  returned: when the volume is attached
   type: str
   sample: /dev/dm-3
 multipath_id:
-  description: Name of the multipath map, where there is one.
-  returned: when it is attached
+  description: Name of the multipath map, if the volume has one.
+  returned: when the volume is attached
   type: str
 scsi_wwn:
-  description: Of the SCSI device, where there is one.
-  returned: when it is attached
+  description: WWN of the SCSI device, if the volume has one.
+  returned: when the volume is attached
   type: str
 """
 
@@ -74,36 +74,36 @@ if TYPE_CHECKING:
 
 def _work(module: AnsibleModule) -> dict[str, Any]:
     node = controller.node(module)
-    # What the host has noted says more than a document that has a device of some time ago.
+    # Use the device in the host's records: the device in the document can be outdated.
     document = {k: v for k, v in module.params["connection_info"].items() if k != "device"}
-    there = _attached(node, document)
+    attachment = _attached(node, document)
     absent = module.params["state"] == "absent"
-    diff = {"before": {"attached": there is not None}, "after": {"attached": not absent}}
+    diff = {"before": {"attached": attachment is not None}, "after": {"attached": not absent}}
     if absent:
-        changed = there is not None
+        changed = attachment is not None
         if not module.check_mode:
             changed = node.detach(document, force=module.params["force"])
         return {"changed": changed, "diff": diff}
-    # One that is gone is attached anew.
-    changed = there is None or there.state in ("gone", "another")
+    # A volume without its device is attached again.
+    changed = attachment is None or attachment.state in ("gone", "another")
     if not module.check_mode:
-        there = node.attach(document)
-        changed = there.changed
-        if not isinstance(there.path, str):
+        attachment = node.attach(document)
+        changed = attachment.changed
+        if not isinstance(attachment.path, str):
             node.detach(document)
             raise controller.errors.Unsupported(
-                "This protocol gives a handle of one process here, and no device; install the"
-                " kernel's client of it on this host"
+                "On this host, this protocol has no device, but a handle of the process: install"
+                " the kernel client of the protocol"
             )
     results = {"changed": changed, "diff": diff}
-    if there is not None:
-        found = {name: getattr(there, name) for name in ("path", "multipath_id", "scsi_wwn")}
+    if attachment is not None:
+        found = {name: getattr(attachment, name) for name in ("path", "multipath_id", "scsi_wwn")}
         results.update({name: value for name, value in found.items() if value})
     return results
 
 
 def _attached(node: cl.Node, document: dict[str, Any]) -> cl.Attachment | None:
-    """What is attached of a connection, as the host has noted it."""
+    """The attachment of a connection in the host's records."""
     for attachment in node.attachments():
         known = attachment.connection_info
         if known.get("id") == document.get("id") and known["conn"] == document.get("conn"):
@@ -112,7 +112,7 @@ def _attached(node: cl.Node, document: dict[str, Any]) -> cl.Attachment | None:
 
 
 def main() -> None:
-    """What Ansible runs."""
+    """The entry point for Ansible."""
     module = AnsibleModule(
         argument_spec={
             **controller.NODE,

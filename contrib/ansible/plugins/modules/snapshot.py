@@ -1,54 +1,55 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
-"""Snapshots."""
+"""Create, change and delete snapshots."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: snapshot
-short_description: Take, change and delete snapshots of volumes
+short_description: Create, change and delete snapshots of volumes
 version_added: 6.0.0
 author:
   - The cinderlib developers (@cinderlib)
 description:
-  - Takes a snapshot of a volume, in use or not, changes what is kept with it, deletes it.
-  - M(cinderlib.storage.volume) makes volumes of it.
-  - A snapshot is known by its O(id), or by its O(name) where no O(id) is given.
-  - A snapshot that could not be taken is taken again.
+  - Creates a snapshot of a volume, even if the volume is in use, changes its name and metadata, or
+    deletes it.
+  - M(cinderlib.storage.volume) creates volumes from snapshots.
+  - O(id) identifies the snapshot; without it, O(name) does.
+  - A snapshot whose creation failed is created again.
 extends_documentation_fragment:
   - cinderlib.storage.controller
 options:
   volume:
-    description: The volume that it is of, an id or a name. Needed to take one.
+    description: ID or name of the volume. Required to create a snapshot.
     type: str
   name:
-    description: Its name. With O(id), the name that it is to have.
+    description: Name of the snapshot. With O(id), its new name.
     type: str
   id:
-    description: Its id, a UUID. A snapshot of this id is taken once, whoever asks for it how often.
+    description: ID of the snapshot, a UUID. An existing snapshot with this ID is not created again.
     type: str
   state:
     description:
-      - V(present) takes it where it is not there yet.
-      - V(absent) deletes it and its data.
+      - V(present) creates the snapshot if it does not exist.
+      - V(absent) deletes the snapshot and its data.
     type: str
     choices: [present, absent]
     default: present
   description:
-    description: A text to keep with it.
+    description: A description to store.
     type: str
   metadata:
-    description: Texts to keep with it, by key. Keys that are not named here stay as they are.
+    description: Metadata to store. Other keys of an existing snapshot do not change.
     type: dict
 """
 
 EXAMPLES = r"""
-- name: Keep today's data
+- name: Create a snapshot
   cinderlib.storage.snapshot:
     volume: data
     name: "data-{{ ansible_facts.date_time.date }}"
 
-- name: Last week's is not needed any more
+- name: Delete a snapshot
   cinderlib.storage.snapshot:
     volume: data
     name: data-2026-01-02
@@ -58,9 +59,9 @@ EXAMPLES = r"""
 RETURN = r"""
 snapshot:
   description:
-    - All that is known of the snapshot, without secrets. In check mode, of a snapshot that would be
-      taken, what is asked for.
-  returned: when it is there
+    - The details of the snapshot, without secrets. In check mode, the requested properties of a
+      snapshot that does not exist.
+  returned: when the snapshot exists
   type: dict
   sample:
     id: 0b1c0d9e-58c4-4bb8-9d3d-6d0f6a4f7c11
@@ -80,12 +81,12 @@ if TYPE_CHECKING:
 
 
 def work(session: controller.Session) -> dict[str, Any]:
-    """Do what is asked for, and say what was done."""
+    """Create, change or delete the snapshot, and return the results."""
     params = session.params
     volume = session.find_volume(params["volume"]) if params["volume"] else None
     if params["volume"] and volume is None:
         if params["state"] == "absent":
-            return {"changed": False}  # nor can it have snapshots
+            return {"changed": False}  # without its volume, a snapshot does not exist
         session.volume(params["volume"])
     if params["id"] is not None:
         found = session.snapshot_by_id(params["id"], volume)
@@ -94,7 +95,7 @@ def work(session: controller.Session) -> dict[str, Any]:
     if params["state"] == "absent":
         return _absent(session, found)
     if found is None or found.status == "error":
-        return _taken(session, session.volume(params["volume"]), found)
+        return _created(session, session.volume(params["volume"]), found)
     return _changed(session, found)
 
 
@@ -109,10 +110,10 @@ def _absent(session: controller.Session, found: cl.Snapshot | None) -> dict[str,
     return {"changed": True, "diff": diff}
 
 
-def _taken(
+def _created(
     session: controller.Session, volume: cl.Volume, failed: cl.Snapshot | None
 ) -> dict[str, Any]:
-    given = {**_asked(session), "id": failed.id if failed is not None else session.params["id"]}
+    given = {**_requested(session), "id": failed.id if failed is not None else session.params["id"]}
     given = {name: value for name, value in given.items() if value is not None}
     after = {**given, "volume_id": volume.id, "volume_size": volume.size}
     diff = {"before": {"state": "absent"}, "after": {**after, "state": "present"}}
@@ -124,8 +125,9 @@ def _taken(
 
 
 def _changed(session: controller.Session, found: cl.Snapshot) -> dict[str, Any]:
-    before, asked = _state(found), _asked(session)
-    after = {**before, **asked, "metadata": {**before["metadata"], **asked.get("metadata", {})}}
+    before, requested = _state(found), _requested(session)
+    metadata = {**before["metadata"], **requested.get("metadata", {})}
+    after = {**before, **requested, "metadata": metadata}
     if after != before and not session.module.check_mode:
         for name, value in after.items():
             setattr(found, name, value)
@@ -137,11 +139,11 @@ def _changed(session: controller.Session, found: cl.Snapshot) -> dict[str, Any]:
     }
 
 
-def _asked(session: controller.Session) -> dict[str, Any]:
-    asked = {name: session.params[name] for name in ("name", "description", "metadata")}
-    if asked["metadata"] is not None:
-        asked["metadata"] = {key: str(value) for key, value in asked["metadata"].items()}
-    return {name: value for name, value in asked.items() if value is not None}
+def _requested(session: controller.Session) -> dict[str, Any]:
+    requested = {name: session.params[name] for name in ("name", "description", "metadata")}
+    if requested["metadata"] is not None:
+        requested["metadata"] = {key: str(value) for key, value in requested["metadata"].items()}
+    return {name: value for name, value in requested.items() if value is not None}
 
 
 def _state(snapshot: cl.Snapshot) -> dict[str, Any]:
@@ -149,7 +151,7 @@ def _state(snapshot: cl.Snapshot) -> dict[str, Any]:
 
 
 def main() -> None:
-    """What Ansible runs."""
+    """The entry point for Ansible."""
     module = AnsibleModule(
         argument_spec={
             **controller.CONTROLLER,

@@ -11,16 +11,16 @@ version_added: 6.0.0
 author:
   - The cinderlib developers (@cinderlib)
 description:
-  - Lists the snapshots in the store, without changing anything. No driver is loaded.
+  - Lists the snapshots in the store, without changing anything. It does not load drivers.
   - A snapshot that does not exist is not an error; the list is then empty.
 extends_documentation_fragment:
   - cinderlib.storage.controller
 options:
   name:
-    description: Only snapshots with exactly this name.
+    description: List only snapshots with exactly this name.
     type: str
   volume:
-    description: Only snapshots of this volume, an ID or a name.
+    description: List only snapshots of this volume, specified by ID or name.
     type: str
 """
 
@@ -55,7 +55,7 @@ def work(session: controller.Session) -> dict[str, Any]:
 
 
 def main() -> None:
-    """What Ansible runs."""
+    """The entry point for Ansible."""
     module = AnsibleModule(
         argument_spec={
             **controller.CONTROLLER,

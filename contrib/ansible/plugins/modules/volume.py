@@ -1,65 +1,67 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
-"""Volumes."""
+"""Create, extend, change and delete volumes."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: volume
-short_description: Make, grow, change and delete volumes on a storage array
+short_description: Create, extend, change and delete volumes on a storage array
 version_added: 6.0.0
 author:
   - The cinderlib developers (@cinderlib)
 description:
-  - Makes a volume on any array that OpenStack Cinder has a driver for, without Cinder; empty, of a
-    snapshot or as a clone of another volume. Grows it, changes what is kept with it, deletes it.
-  - A volume is known by its O(id), or by its O(name) where no O(id) is given. The array does not
-    keep names apart; when several volumes have the name, the module changes nothing and says so.
-  - A volume whose making failed is made again.
+  - Creates a volume on any array with a driver of OpenStack Cinder, without Cinder. The volume is
+    empty, or has the data of a snapshot or another volume. Extends volumes, changes their
+    properties, and deletes them.
+  - O(id) identifies the volume; without it, O(name) does. Names do not have to be unique. If
+    several volumes have the same name, the module fails and does not change anything.
+  - A volume whose creation failed is created again.
 extends_documentation_fragment:
   - cinderlib.storage.controller
 options:
   name:
-    description: Its name. With O(id), the name that it is to have.
+    description: Name of the volume. With O(id), its new name.
     type: str
   id:
-    description: Its id, a UUID. A volume of this id is made once, whoever asks for it how often.
+    description: ID of the volume, a UUID. An existing volume with this ID is not created again.
     type: str
   state:
     description:
-      - V(present) makes it where it is not there yet, and grows and changes it where it is.
-      - V(absent) deletes it and its data. One with snapshots or connections is refused.
+      - V(present) creates the volume if it does not exist, and extends or changes it if it exists.
+      - V(absent) deletes the volume and its data. It fails if the volume has snapshots or
+        connections.
     type: str
     choices: [present, absent]
     default: present
   size:
     description:
-      - Its size, such as V(10GiB), V(512MiB) or V(1.5TiB); V(20GB) counts in thousands, and a
-        number is GiB. Rounded up to whole GiB.
-      - A volume that is smaller grows, attached or not. One that is larger is refused, as no volume
-        can be made smaller.
-      - Needed for an empty volume.
+      - Size of the volume, for example V(10GiB), V(512MiB) or V(1.5TiB). V(20GB) uses powers of
+        1000, and a number without a unit is in GiB. The size is rounded up to whole GiB.
+      - A smaller volume is extended, even if it is attached. The module fails if the volume is
+        larger, because volumes cannot shrink.
+      - Required for an empty volume.
     type: str
   snapshot:
-    description: Make it of the data of this snapshot, an id or a name.
+    description: Create the volume from this snapshot, specified by ID or name.
     type: str
   source:
-    description: Make it a clone of this volume, an id or a name.
+    description: Create the volume as a clone of this volume, specified by ID or name.
     type: str
   pool:
-    description: The pool to put it in; by default the backend's first.
+    description: The pool of the volume; by default the backend's first.
     type: str
   description:
-    description: A text to keep with it.
+    description: A description to store.
     type: str
   metadata:
-    description: Texts to keep with it, by key. Keys that are not named here stay as they are.
+    description: Metadata to store. Other keys of an existing volume do not change.
     type: dict
   bootable:
-    description: Whether it is marked as one to boot from.
+    description: Mark the volume as bootable.
     type: bool
   multiattach:
-    description: Whether several hosts may use it at once. Cannot be changed later.
+    description: Allow several hosts to use the volume. Cannot be changed later.
     type: bool
   extra_specs:
     description: Extra specs for the driver. Cannot be changed later.
@@ -70,7 +72,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: A volume of 10 GiB, or more if somebody has grown it by this playbook
+- name: Create a volume of 10 GiB, or extend it to 10 GiB
   cinderlib.storage.volume:
     name: data
     size: 10GiB
@@ -78,12 +80,12 @@ EXAMPLES = r"""
     metadata:
       owner: postgres
 
-- name: A copy of Monday's data
+- name: Create a volume from a snapshot
   cinderlib.storage.volume:
     name: restored
     snapshot: monday
 
-- name: Without a configuration file on the host
+- name: Create a volume without a configuration file on the host
   cinderlib.storage.volume:
     name: data
     size: 1GiB
@@ -94,7 +96,7 @@ EXAMPLES = r"""
     store:
       connection: sqlite:////var/lib/cinderlib/metadata.sqlite
 
-- name: No volume of that name
+- name: Delete a volume
   cinderlib.storage.volume:
     name: data
     state: absent
@@ -103,9 +105,9 @@ EXAMPLES = r"""
 RETURN = r"""
 volume:
   description:
-    - All that is known of the volume, without secrets. In check mode, of a volume that would be
-      made, what is asked for.
-  returned: when it is there
+    - The details of the volume, without secrets. In check mode, the requested properties of a
+      volume that does not exist.
+  returned: when the volume exists
   type: dict
   sample:
     id: 6b5e4c1e-4f6a-4d84-9c1e-0f3a7f1f2b3c
@@ -123,25 +125,25 @@ from ansible_collections.cinderlib.storage.plugins.module_utils import controlle
 if TYPE_CHECKING:
     import cinderlib as cl
 
-#: What can be changed of a volume that is there.
+#: The properties of an existing volume that can be changed.
 CHANGEABLE = ("name", "description", "bootable")
 
 
 def work(session: controller.Session) -> dict[str, Any]:
-    """Do what is asked for, and say what was done."""
+    """Create, change or delete the volume, and return the results."""
     params = session.params
     by_id = params["id"] is not None
     found = session.volume_by_id(params["id"]) if by_id else session.volume_by_name(params["name"])
     if params["state"] == "absent":
         return _absent(session, found)
-    if found is None or _is_unmade(found):
-        return _made(session, found)
-    _refuse_other(session, found)
+    if found is None or _creation_failed(found):
+        return _created(session, found)
+    _refuse_differences(session, found)
     return _changed(session, found)
 
 
-def _is_unmade(volume: cl.Volume) -> bool:
-    """Whether making it failed: it has no data yet."""
+def _creation_failed(volume: cl.Volume) -> bool:
+    """Whether the creation of the volume failed, so that it has no data yet."""
     return volume.status == "error" and volume.launched_at is None
 
 
@@ -156,7 +158,7 @@ def _absent(session: controller.Session, found: cl.Volume | None) -> dict[str, A
     return {"changed": True, "diff": diff}
 
 
-def _made(session: controller.Session, failed: cl.Volume | None) -> dict[str, Any]:
+def _created(session: controller.Session, failed: cl.Volume | None) -> dict[str, Any]:
     params = session.params
     given = {
         "id": failed.id if failed is not None else params["id"],
@@ -169,7 +171,7 @@ def _made(session: controller.Session, failed: cl.Volume | None) -> dict[str, An
     given = {name: value for name, value in given.items() if value is not None}
     source = _source(session, needed=True)
     if source is None and "size" not in given:
-        raise controller.errors.InvalidInput("An empty volume needs a size, such as 10GiB")
+        raise controller.errors.InvalidInput("An empty volume needs a size, for example 10GiB")
     diff = {"before": {"state": "absent"}, "after": {**given, "state": "present"}}
     if session.module.check_mode:
         return {"changed": True, "diff": diff, "volume": given}
@@ -189,7 +191,7 @@ def _texts(given: dict[str, Any]) -> dict[str, str]:
 
 
 def _source(session: controller.Session, *, needed: bool) -> Any:
-    """The snapshot or volume to make it of, if one is named."""
+    """The source of the volume, if the options specify one."""
     params = session.params
     named = params["snapshot"] or params["source"]
     if not named:
@@ -198,32 +200,32 @@ def _source(session: controller.Session, *, needed: bool) -> Any:
     find = session.find_snapshot if params["snapshot"] else session.find_volume
     found = find(named)
     if found is None and needed:
-        raise controller.errors.NotFound(f"There is no {what} with the id or name {named!r}")
+        raise controller.errors.NotFound(f"No {what} has the name or ID {named!r}")
     return found
 
 
-def _refuse_other(session: controller.Session, found: cl.Volume) -> None:
+def _refuse_differences(session: controller.Session, found: cl.Volume) -> None:
     params = session.params
-    # What it was made of may be gone by now.
+    # The source may already be deleted.
     source = _source(session, needed=False)
-    made_of = "snapshot" if params["snapshot"] else "source"
-    there = {
+    source_option = "snapshot" if params["snapshot"] else "source"
+    existing = {
         "backend": controller.backend_of(found),
         "pool": found.host.partition("#")[2],
         "multiattach": found.multiattach,
         "extra_specs": found.extra_specs,
         "qos_specs": found.qos_specs,
-        made_of: found.snapshot_id if params["snapshot"] else found.source_volid,
+        source_option: found.snapshot_id if params["snapshot"] else found.source_volid,
     }
-    asked = {
+    requested = {
         "backend": params["backend"],
         "pool": params["pool"],
         "multiattach": params["multiattach"],
         "extra_specs": params["extra_specs"] and _texts(params["extra_specs"]),
         "qos_specs": params["qos_specs"] and _texts(params["qos_specs"]),
-        made_of: source.id if source is not None else None,
+        source_option: source.id if source is not None else None,
     }
-    controller.refuse_differences(f"Volume {found.name or found.id}", there, asked)
+    controller.refuse_differences(f"Volume {found.name or found.id}", existing, requested)
 
 
 def _changed(session: controller.Session, found: cl.Volume) -> dict[str, Any]:
@@ -234,11 +236,11 @@ def _changed(session: controller.Session, found: cl.Volume) -> dict[str, Any]:
             f"Volume {found.name or found.id} has {found.size} GiB and cannot be made smaller"
             f" ({params['size']})"
         )
-    asked = {name: params[name] for name in CHANGEABLE if params[name] is not None}
-    asked["metadata"] = {**before["metadata"], **_texts(params["metadata"] or {})}
-    after = {**before, **asked, "size": size}
+    requested = {name: params[name] for name in CHANGEABLE if params[name] is not None}
+    requested["metadata"] = {**before["metadata"], **_texts(params["metadata"] or {})}
+    after = {**before, **requested, "size": size}
     if after != before and not session.module.check_mode:
-        for name, value in asked.items():
+        for name, value in requested.items():
             setattr(found, name, value)
         found.save()
         if size != before["size"]:
@@ -256,7 +258,7 @@ def _state(volume: cl.Volume) -> dict[str, Any]:
 
 
 def main() -> None:
-    """What Ansible runs."""
+    """The entry point for Ansible."""
     module = AnsibleModule(
         argument_spec={
             **controller.CONTROLLER,

@@ -11,16 +11,16 @@ version_added: 6.0.0
 author:
   - The cinderlib developers (@cinderlib)
 description:
-  - Lists the volumes in the store, without changing anything. No driver is loaded.
+  - Lists the volumes in the store, without changing anything. It does not load drivers.
   - A volume that does not exist is not an error; the list is then empty.
 extends_documentation_fragment:
   - cinderlib.storage.controller
 options:
   name:
-    description: Only volumes with exactly this name.
+    description: List only volumes with exactly this name.
     type: str
   id:
-    description: Only the volume with this ID.
+    description: List only the volume with this ID.
     type: str
 """
 
@@ -63,7 +63,7 @@ def work(session: controller.Session) -> dict[str, Any]:
 
 
 def main() -> None:
-    """What Ansible runs."""
+    """The entry point for Ansible."""
     module = AnsibleModule(
         argument_spec={
             **controller.CONTROLLER,

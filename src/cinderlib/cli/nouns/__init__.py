@@ -1,1 +1,1 @@
-"""The nouns of the command, a module each. What a verb needs of the library, it imports itself."""
+"""The nouns of the command, one module each. Verbs import the library's modules when they run."""

@@ -17,7 +17,7 @@ _argument = click.argument(
 
 @click.group(cls=Group)
 def backend() -> None:
-    """Backends: the configured arrays, what they can do and how full they are."""
+    """Show and check the configured backends, their capabilities and capacity."""
 
 
 @backend.command("list")
@@ -72,7 +72,7 @@ def show(app: App, name: str | None) -> None:
 @_argument
 @pass_app
 def stats(app: App, name: str | None) -> None:
-    """Show how full a backend's pools are, as the storage says now."""
+    """Show the current capacity of a backend's pools."""
     loaded = app.backend(name)
     found = loaded.stats(refresh=True)
     if app.as_json:
@@ -101,11 +101,10 @@ def _pool(pool: dict[str, Any]) -> tuple[Any, ...]:
 @click.argument("names", nargs=-1, metavar="[BACKEND]...", shell_complete=completing.backends)
 @pass_app
 def check(app: App, names: tuple[str, ...]) -> None:
-    """Load backends and ask their storage for its state; by default all of the configuration.
+    """Load backends and query their storage; by default all configured backends.
 
-    Checked are the options, what the driver itself checks when it is set up, whether the storage
-    answers, and the packages and commands that the driver can use. Ends with 1 when one of the
-    backends cannot be used.
+    It checks the options, the setup of the driver, the connection to the storage, and the packages
+    and commands that the driver can use. The exit code is 1 if a backend cannot be used.
     """
     app.configuration.require_file()
     findings = [_checked(app, name) for name in names or app.configuration.backends]
@@ -115,8 +114,8 @@ def check(app: App, names: tuple[str, ...]) -> None:
         rows = [
             (item["name"], "ok" if item["ok"] else "failed", item["message"]) for item in findings
         ]
-        output.table(("NAME", "STATE", "WHAT"), rows)
-        app.say_empty(rows, "backends configured")
+        output.table(("NAME", "STATE", "DETAILS"), rows)
+        app.say_empty(rows, "configured backends")
     if not all(item["ok"] for item in findings):
         click.get_current_context().exit(1)
 
@@ -134,7 +133,7 @@ def _checked(app: App, name: str) -> dict[str, Any]:
     try:
         options = app.configuration.backend(name)
         found["missing"] = app.own_controller.check_backend(name, **options)
-        with app.working(f"Asking the storage of {name}"):
+        with app.working(f"Querying the storage of {name}"):
             stats = app.backend(name).stats(refresh=True)
     except CinderlibError as error:
         return {**found, "message": exits.one_line(error)}
@@ -143,10 +142,10 @@ def _checked(app: App, name: str) -> dict[str, Any]:
     found["pools"] = [pool["pool_name"] for pool in stats["pools"]]
     message = f"{_text(found['protocol'])}, {sizes.counted({'pools': len(found['pools'])})}"
     if found["missing"]:
-        message += f"; without {', '.join(found['missing'])}"
+        message += f"; not installed: {', '.join(found['missing'])}"
     return {**found, "message": message}
 
 
 def _text(protocol: Any) -> str:
-    # Drivers that serve several give a list.
+    # Drivers with several protocols report a list.
     return ", ".join(protocol) if isinstance(protocol, list) else str(protocol or "no protocol")

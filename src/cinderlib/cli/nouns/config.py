@@ -21,26 +21,26 @@ from cinderlib.cli.tomlfile import TomlFile
 if TYPE_CHECKING:
     from cinderlib.drivers.cinder_conf import CinderConf
 
-#: Options that are hidden when they are shown. Cinder marks most of those that are secret, but not
-#: all; better one too many than one too few.
+#: Options whose value is hidden. Cinder does not mark all secret options, so this also matches some
+#: options that are not secret.
 SECRET = re.compile(
     r"pass|secret|token|key|credential|certificate_file$|jwt|^replication_device$", re.IGNORECASE
 )
 
 
-#: Options whose value is a URL; if it cannot be read as one, all of it is hidden.
+#: Options whose value is a URL; a value that is not a valid URL is hidden completely.
 _URLS = ("connection", "lock_url")
 
 
 @click.group(cls=Group)
 def config() -> None:
-    """The configuration file: check it, show it, make it of Cinder's."""
+    """Check, show and create the configuration file."""
 
 
 @config.command("path")
 @pass_app
 def path(app: App) -> None:
-    """Print which file is used."""
+    """Print the path of the configuration file."""
     found = configuration.find(app.config_path)
     if found is None:
         raise errors.NotFound(configuration.missing())
@@ -77,12 +77,12 @@ def _hidden(name: str, value: Any) -> Any:
 
 
 @config.command("check")
-@click.option("--store/--no-store", default=True, help="Whether the store is opened too.")
+@click.option("--store/--no-store", default=True, help="Also open the store.")
 @pass_app
 def check(app: App, store: bool) -> None:
     """Check the configuration file: each line, the options of each backend, the store.
 
-    No storage is asked; `cinderlib backend check` does that.
+    It does not contact the storage; `cinderlib backend check` does.
     """
     path = configuration.find(app.config_path)
     if path is None:
@@ -135,11 +135,11 @@ def _findings(app: App, file: TomlFile, *, with_store: bool) -> Iterator[tuple[s
                 at = ["cinder", option]
             yield "error", str(file.error(str(error), *at))
             if at[0] == "cinder":
-                return  # each backend would say the same
+                return  # all backends would report the same error
 
 
 def _open_secrets(file: TomlFile) -> Iterator[tuple[str, str]]:
-    """Secrets that are written in a file which others may read."""
+    """Warnings about secrets in a file that other users can read."""
     if not stat.S_IMODE(os.stat(file.path).st_mode) & 0o077:
         return
     tables: list[tuple[tuple[str, ...], Any]] = [(("store",), file.data.get("store"))]
@@ -150,7 +150,7 @@ def _open_secrets(file: TomlFile) -> Iterator[tuple[str, str]]:
         for name, value in table.items() if isinstance(table, Mapping) else ():
             if _hidden(name, value) != value:
                 message = (
-                    f"{name} is a secret, and others may read this file: chmod 600 {file.path}"
+                    f"{name} is a secret, and other users can read this file: chmod 600 {file.path}"
                 )
                 yield "warning", str(file.error(message, *place, name))
 
@@ -163,34 +163,38 @@ def _open_secrets(file: TomlFile) -> Iterator[tuple[str, str]]:
     "target",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="Write it there, for its owner only; by default to standard output.",
+    help="Write to this file, readable only by its owner; by default to standard output.",
 )
 @pass_app
 def from_cinder(app: App, conf: str, target: str | None) -> None:
-    """Make a configuration of the enabled_backends of a cinder.conf. Secrets are in it in clear."""
+    """Create a configuration from the enabled_backends of a cinder.conf.
+
+    It contains the secrets in clear text.
+    """
     from cinderlib import drivers
 
     found = drivers.read_cinder_conf(conf)
     for name in found.missing:
-        app.say(f"Left out: {name} is enabled, but has no section with a volume_driver.")
+        app.say(f"Omitted {name}: it is enabled, but has no section with a volume_driver.")
     if not found.backends:
-        raise errors.InvalidInput(f"{conf} has no enabled_backends with a section of their own")
-    made = _of_cinder(found)
+        raise errors.InvalidInput(f"{conf} has no enabled_backends with a section")
+    converted = _of_cinder(found)
     if app.as_json:
-        output.as_json(made)
+        output.as_json(converted)
         return
-    text = "\n".join([f"# Made of {conf}", *_toml(made)]) + "\n"
+    text = "\n".join([f"# Created from {conf}", *_toml(converted)]) + "\n"
     if target is None:
         click.echo(text, nl=False)
         return
     try:
-        # Not over one that is there.
         with open(target, "x", opener=_private, encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise errors.AlreadyExists(f"{target} exists; name another, or remove it first") from None
+        raise errors.AlreadyExists(
+            f"{target} already exists: choose another file, or remove it first"
+        ) from None
     except OSError as exc:
-        raise errors.InvalidInput(f"{target} cannot be written: {exc.strerror}") from exc
+        raise errors.InvalidInput(f"Cannot write {target}: {exc.strerror}") from exc
     names = ", ".join(found.backends)
     app.say(f"Wrote {target} with {names}. Check it with: cinderlib config check --config {target}")
 
@@ -200,13 +204,13 @@ def _private(path: str, flags: int) -> int:
 
 
 def _of_cinder(found: CinderConf) -> dict[str, Any]:
-    made: dict[str, Any] = {"cinder": found.common} if found.common else {}
-    # The driver first, as one would write it.
-    made["backends"] = {
+    converted: dict[str, Any] = {"cinder": found.common} if found.common else {}
+    converted["backends"] = {
+        # The driver is the first option.
         name: {"volume_driver": options["volume_driver"], **options}
         for name, options in found.backends.items()
     }
-    return made
+    return converted
 
 
 def _toml(data: Mapping[str, Any]) -> Iterator[str]:
@@ -228,6 +232,6 @@ def _value(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(map(_value, value)) + "]"
     if isinstance(value, str | bool | int | float):
-        # A TOML text is a JSON text, but for one character.
+        # A TOML string has the syntax of a JSON string, except for one character.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return str(value)  # dates

@@ -17,16 +17,18 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def connection() -> None:
-    """Connections: which volume is mapped for which host, and attached there."""
+    """List, show and remove the connections of volumes to hosts."""
 
 
 @connection.command("list")
 @options.backend
-@click.option("--volume", help="Only those of this volume.", shell_complete=completing.volumes)
-@click.option("--host", help="Only those for this host.", shell_complete=completing.hosts)
+@click.option(
+    "--volume", help="List only connections of this volume.", shell_complete=completing.volumes
+)
+@click.option("--host", help="List only connections to this host.", shell_complete=completing.hosts)
 @pass_app
 def list_(app: App, backend: str | None, volume: str | None, host: str | None) -> None:
-    """List connections, oldest first. No keys are shown."""
+    """List connections, oldest first, without their keys."""
     found: Iterator[cl.Connection] = app.controller.connections(backend=app.on_backend(backend))
     if volume is not None:
         of = find.volume(app.controller, volume).id
@@ -56,22 +58,24 @@ def list_(app: App, backend: str | None, volume: str | None, host: str | None) -
 
 
 def host_of(connection: cl.Connection) -> str:
-    """The name of the host that a connection is for."""
+    """The name of the host of a connection."""
     return next(iter(hosts_of(connection)), "")
 
 
 def hosts_of(connection: cl.Connection) -> list[str]:
-    """All names of the host that a connection is for: the connector's, the one that attached it."""
+    """All names of the host of a connection: from the connector, and from the attachment."""
     names = (connection.connector_info.get("host"), connection.attached_host)
     return list(dict.fromkeys(name for name in names if name))
 
 
 @connection.command("show")
 @click.argument("connection", shell_complete=completing.connections)
-@click.option("--document", is_flag=True, help="The document for `node attach`, with its keys.")
+@click.option(
+    "--document", is_flag=True, help="Write the document for `node attach`, with its keys."
+)
 @pass_app
 def show(app: App, connection: str, document: bool) -> None:
-    """Show all that is known of a connection, without keys."""
+    """Show the details of a connection, without its keys."""
     found = find.connection(app.controller, connection)
     if document:
         output.as_json(found.connection_info)
@@ -89,18 +93,18 @@ def show(app: App, connection: str, document: bool) -> None:
 
 @connection.command("disconnect")
 @click.argument("connection", shell_complete=completing.connections)
-@options.force("Also when it is attached, or the driver says that it cannot.")
+@options.force("Disconnect even if the volume is attached or the driver fails.")
 @pass_app
 def disconnect(app: App, connection: str, force: bool, yes: bool) -> None:
-    """Unmap a volume from the connection's host. Detach it there first."""
+    """Unmap a volume from the connection's host. Detach it on that host first."""
     rule = find.rule_to_destroy(yes=yes or not force)
     found = find.connection(app.controller, connection, rule)
-    what = f"cut {host_of(found) or 'the host'} off volume {found.volume_id}, even if it uses it"
+    what = f"unmap volume {found.volume_id} from {host_of(found) or 'the host'}, even if it is used"
     if force and not agreed(what, yes=yes, dry_run=False):
         return
     with app.working("Unmapping"):
         app.backend_of(found)
         found.disconnect(force)
-    app.say(f"Volume {found.volume_id} is unmapped from {host_of(found) or 'the host'}.")
+    app.say(f"Unmapped volume {found.volume_id} from {host_of(found) or 'the host'}.")
     if app.as_json:
         output.as_json({"id": found.id, "changed": found.changed})

@@ -9,7 +9,7 @@ from cinderlib.cli.framework import Command
 
 @click.command(cls=Command)
 def demo() -> None:
-    """Watch real block storage work on this machine; nothing is left of it."""
+    """Demonstrate real block storage on this host, and remove everything at the end."""
     from cinderlib import demo as show
 
     click.get_current_context().exit(show.main())

@@ -26,23 +26,23 @@ _PROTOCOLS = ("iscsi", "multipath", "nvme", "rbd", "nfs", "fc", "local")
     "protocols",
     multiple=True,
     type=click.Choice(_PROTOCOLS),
-    help="What this host is to do; may be given several times. By default what the configured"
-    " backends and what is attached here need, and what is installed.",
+    help="Check this protocol; can be repeated. By default the protocols of configured backends and"
+    " attached volumes, and those that are installed.",
 )
 @click.option(
     "--script",
     is_flag=True,
-    help="Write the commands that mend what was found, as a script for root.",
+    help="Write the commands that repair the findings, as a script for root.",
 )
 @pass_app
 def doctor(app: App, protocols: tuple[str, ...], script: bool) -> None:
-    """Look what is wrong with this host, its backends and the store, and how to mend it.
+    """Find problems of this host, its backends and the store, and show how to repair them.
 
-    Nothing is changed and no storage is asked. An error keeps something from working, a warning
-    lets it fail later or harm something else, a note is worth knowing. For what is installed, and
-    neither configured nor attached nor asked for, nothing is more than a warning.
+    It does not change anything or contact the storage. An error prevents an operation. A warning
+    can cause a later failure or affect other operations. A note is for information. A protocol that
+    is installed, but neither configured nor attached nor requested, causes at most warnings.
 
-    Ends with 1 when there is an error.
+    The exit code is 1 if there is an error.
     """
     diagnosis = _diagnose(app, protocols)
     if script:
@@ -66,7 +66,7 @@ def _diagnose(app: App, protocols: tuple[str, ...]) -> Diagnosis:
         try:
             backends[name] = app.configuration.backend(name)
         except CinderlibError as error:
-            problem = f"backend {name} is not configured right: {error}"
+            problem = f"the configuration of backend {name} is not valid: {error}"
             findings.append(Finding(check="backend.options", severity="error", problem=problem))
     needed: dict[str, str] = {}
     if backends:
@@ -79,27 +79,27 @@ def _diagnose(app: App, protocols: tuple[str, ...]) -> Diagnosis:
         try:
             findings += app.own_controller.diagnose(backends)
         except CinderlibError as error:
-            problem = f"the store cannot be opened: {error}"
+            problem = f"cannot open the store: {error}"
             findings.append(Finding(check="store.reach", severity="error", problem=problem))
     return Diagnosis(protocols=host.protocols, findings=worst_first(findings))
 
 
 def _write(app: App, diagnosis: Diagnosis) -> None:
-    looked = [f"{name} ({why})" for name, why in diagnosis.protocols.items()]
-    app.say(f"Looked at for: {', '.join(looked) or 'nothing, as nothing is needed or installed'}.")
+    checked = [f"{name} ({why})" for name, why in diagnosis.protocols.items()]
+    app.say(f"Checked: {', '.join(checked) or 'no protocol, because none is needed or installed'}.")
     counts = dict.fromkeys(_COLOURS, 0)
     for finding in diagnosis.findings:
         counts[finding.severity] += 1
         click.echo()
         _write_finding(finding)
     if not diagnosis.findings:
-        app.say("Nothing is wrong.")
+        app.say("No problems found.")
         return
     click.echo()
     found = [f"{count} {name}{'s' * (count != 1)}" for name, count in counts.items() if count]
     app.say(f"{', '.join(found)}.")
     if any(finding.commands for finding in diagnosis.findings):
-        app.say("The same command with --script writes what mends, as a script for root.")
+        app.say("Add --script to write the repair commands as a script for root.")
 
 
 def _write_finding(finding: Finding) -> None:

@@ -15,7 +15,7 @@ from cinderlib.cli.framework import Group, pass_app
 
 @click.group(cls=Group)
 def driver() -> None:
-    """Drivers: what the installed Cinder has, and what each needs."""
+    """List the drivers of the installed Cinder, and show their options."""
 
 
 @driver.command("list")
@@ -23,7 +23,7 @@ def driver() -> None:
 @click.option("--usable", is_flag=True, help="List only drivers that can be loaded on this host.")
 @pass_app
 def list_(app: App, words: tuple[str, ...], usable: bool) -> None:
-    """List the volume drivers, and what they lack on this host.
+    """List the volume drivers, and their requirements that are missing on this host.
 
     WORD limits the list to a vendor, product, protocol or name: netapp, "dell fc", 3par.
     """
@@ -53,7 +53,7 @@ def list_(app: App, words: tuple[str, ...], usable: bool) -> None:
 
 
 def _search(words: Sequence[str]) -> set[str]:
-    """The full paths of the classes that the words mean."""
+    """The full paths of the matching classes."""
     from cinderlib import drivers
 
     text = " ".join(words)
@@ -79,14 +79,14 @@ def _all() -> dict[str, dict[str, Any]]:
 @driver.command("show")
 @click.argument("name", shell_complete=completing.drivers)
 @click.option(
-    "--all", "everything", is_flag=True, help="Show also the options that all drivers have."
+    "--all", "everything", is_flag=True, help="Also show the options that all drivers have."
 )
 @pass_app
 def show(app: App, name: str, everything: bool) -> None:
-    """Show a driver and its options: type, default, whether required, meaning.
+    """Show a driver and its options with their types, defaults and descriptions.
 
-    NAME is its short name, its class, or the class's full path. A vendor or product will do if it
-    has one driver.
+    NAME is its short name, class, or full path of the class. You can also specify a vendor or
+    product that has only one driver.
     """
     drivers = _all()
     entry = _named(drivers, name)
@@ -106,7 +106,7 @@ def show(app: App, name: str, everything: bool) -> None:
     for line in _options(entry["driver_options"]):
         click.echo(line)
     if not everything:
-        app.say("\nOptions that every driver has are shown with --all.")
+        app.say("\nAdd --all to show the options that all drivers have.")
 
 
 def _named(listed: Mapping[str, dict[str, Any]], name: str) -> dict[str, Any]:
@@ -119,7 +119,9 @@ def _named(listed: Mapping[str, dict[str, Any]], name: str) -> dict[str, Any]:
     matching = drivers.search(name)
     if len(matching) == 1:
         return next(entry for entry in listed.values() if entry["class_fqn"] in matching)
-    raise errors.NotFound(f"There is no driver {name!r}{drivers.suggestion(name)}", resource=name)
+    raise errors.NotFound(
+        f"Driver {name!r} does not exist{drivers.suggestion(name)}", resource=name
+    )
 
 
 def _shared(drivers: Mapping[str, dict[str, Any]]) -> set[str]:
@@ -129,7 +131,7 @@ def _shared(drivers: Mapping[str, dict[str, Any]]) -> set[str]:
 
 
 def _options(options: list[dict[str, Any]]) -> Iterator[str]:
-    # What must be given first.
+    # Required options first.
     for option in sorted(options, key=lambda item: (not item["required"], item["name"])):
         kind = option["type"]["type_name"].removesuffix(" value") or option["type"]["type_class"]
         marks = [kind]

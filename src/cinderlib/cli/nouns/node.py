@@ -1,4 +1,4 @@
-"""``cinderlib node``: the host that uses volumes. Needs no backend, and mostly no store."""
+"""``cinderlib node``: the host that uses volumes. It needs no backend, and usually no store."""
 
 from __future__ import annotations
 
@@ -20,17 +20,19 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def node() -> None:
-    """This host: say what it is, attach and detach what a controller has mapped for it."""
+    """Attach and detach volumes on this host that a controller has mapped."""
 
 
-_protocol = click.option("--protocol", help="Only what this one needs, such as iscsi; faster.")
+_protocol = click.option(
+    "--protocol", help="Collect only the properties for this protocol, for example iscsi; faster."
+)
 
 
 @node.command("connector")
 @_protocol
 @pass_app
 def connector(app: App, protocol: str | None) -> None:
-    """Write what a controller must know of this host, as JSON for `volume connect`."""
+    """Write the connector properties of this host as JSON, for `volume connect`."""
     output.as_json(app.node.connector_properties(protocol))
 
 
@@ -39,16 +41,16 @@ def connector(app: App, protocol: str | None) -> None:
 @_protocol
 @pass_app
 def register(app: App, name: str, protocol: str | None) -> None:
-    """Leave this host's connector in the store, for `volume connect --node NAME`."""
+    """Register this host's connector properties in the store, for `volume connect --node NAME`."""
     app.may_create_store()
     app.node.register(app.controller, name, protocol)
-    app.say(f"This host is registered as {name}.")
+    app.say(f"Registered this host as {name}.")
 
 
 @node.command("list")
 @pass_app
 def list_(app: App) -> None:
-    """List what is attached on this host."""
+    """List the volumes that are attached on this host."""
     attached = app.node.attachments()
     if app.as_json:
         output.as_json_list(_facts(item) for item in attached)
@@ -59,11 +61,11 @@ def list_(app: App) -> None:
         facts["path"] = output.device(item.path, facts.pop("state"))
         rows.append(tuple(facts.values()))
     output.table(("DEVICE", "CONNECTION", "VOLUME", "PROTOCOL", "MULTIPATH", "WWN"), rows)
-    app.say_empty(rows, "volumes attached on this host")
+    app.say_empty(rows, "attached volumes on this host")
 
 
 def _facts(attachment: cl.Attachment) -> dict[str, Any]:
-    """What is shown of an attachment: no keys."""
+    """The properties of an attachment, without keys."""
     document = attachment.connection_info
     return {
         "path": attachment.path,
@@ -80,39 +82,43 @@ def _facts(attachment: cl.Attachment) -> dict[str, Any]:
 @click.argument("document", type=click.File("rb"))
 @pass_app
 def attach(app: App, document: Any) -> None:
-    """Attach what `volume connect` wrote to DOCUMENT (- for standard input); prints the device."""
+    """Attach a volume and print its device.
+
+    DOCUMENT is the output of `volume connect`; - reads standard input.
+    """
     connection = documents.read(document)
     with app.working("Attaching"):
-        made = app.node.attach(connection)
-    if not isinstance(made.path, str):
+        attachment = app.node.attach(connection)
+    if not isinstance(attachment.path, str):
         raise errors.Unsupported(
-            "This protocol gives a handle of one process here, and no device; attach it in a"
-            " program, or install the kernel's client of it"
+            "On this host, this protocol has no device, but a handle of the process: attach the"
+            " volume in a program, or install the kernel client of the protocol"
         )
     if app.as_json:
-        output.as_json({**_facts(made), "device": made.device, "changed": made.changed})
+        device, changed = attachment.device, attachment.changed
+        output.as_json({**_facts(attachment), "device": device, "changed": changed})
     else:
-        click.echo(made.path)
+        click.echo(attachment.path)
 
 
 @node.command("detach")
 @click.argument("attachment", shell_complete=completing.attachments)
-@options.force("Also when it is in use or cannot be written out.")
+@options.force("Detach even if the device is in use or unwritten data is lost.")
 @pass_app
 def detach(app: App, attachment: str, force: bool, yes: bool) -> None:
-    """Detach from this host.
+    """Detach a volume from this host.
 
-    ATTACHMENT is a device, the ID of a connection or of a volume or the beginning of one (see `node
-    list`), or - for the document of `volume connect` on standard input. With --force the ID must
-    be whole.
+    ATTACHMENT is a device, the ID of a connection or volume, or the beginning of such an ID (see
+    `node list`). - reads the document of `volume connect` from standard input. --force requires the
+    complete ID.
     """
-    meant = _meant(app, attachment, find.rule_to_destroy(yes=yes) if force else find.ANY)
-    what = f"detach {_label(meant, attachment)} even if it is in use"
+    document = _document(app, attachment, find.rule_to_destroy(yes=yes) if force else find.ANY)
+    what = f"detach {_label(document, attachment)} even if it is in use"
     if force and not agreed(what, yes=yes, dry_run=False):
         return
     with app.working("Detaching"):
-        changed = app.node.detach(meant, force=force)
-    app.say("Detached. Now it can be disconnected on the controller.")
+        changed = app.node.detach(document, force=force)
+    app.say("Detached. Now disconnect the volume on the controller.")
     if app.as_json:
         output.as_json({"attachment": attachment, "changed": changed})
 
@@ -121,19 +127,19 @@ def detach(app: App, attachment: str, force: bool, yes: bool) -> None:
 @click.argument("attachment", shell_complete=completing.attachments)
 @pass_app
 def extend(app: App, attachment: str) -> None:
-    """See the new size of a volume that was extended; prints it in bytes.
+    """Update the device of a volume that was extended, and print its size in bytes.
 
-    ATTACHMENT as for `node detach`.
+    ATTACHMENT: see `node detach`.
     """
-    size = app.node.extend(_meant(app, attachment))
+    size = app.node.extend(_document(app, attachment))
     if app.as_json:
         output.as_json({"attachment": attachment, "size": size})
     else:
         click.echo(str(size))
 
 
-def _meant(app: App, named: str, rule: find.Rule = find.ANY) -> dict[str, Any]:
-    """The connection document of the attachment on this host that an argument names."""
+def _document(app: App, named: str, rule: find.Rule = find.ANY) -> dict[str, Any]:
+    """The connection document of the attachment on this host for an argument."""
     if named == "-":
         return documents.read(sys.stdin.buffer)
     attached = app.node.attachments()
@@ -143,8 +149,8 @@ def _meant(app: App, named: str, rule: find.Rule = find.ANY) -> dict[str, Any]:
         found = [a.connection_info for a in attached if not _ids(a).isdisjoint(ids)]
     if not found:
         raise errors.ConnectionNotFound(
-            f"Nothing is attached on this host as {shown(named)}{hint}. `cinderlib node list` shows"
-            " what is attached",
+            f"No attachment on this host matches {shown(named)}{hint}. `cinderlib node list` lists"
+            " the attached volumes",
             resource=named,
         )
     if len(found) > 1:
@@ -161,7 +167,7 @@ def _ids(attachment: cl.Attachment) -> set[str]:
 
 
 def _label(document: dict[str, Any], named: str) -> str:
-    """An attachment in a question: what was given, and the whole ID behind it."""
+    """The argument and the complete ID of an attachment, for a confirmation."""
     id = document.get("volume", {}).get("id") or document.get("id")
     return f"{named} (volume {id})" if id and id != named else named
 
@@ -169,7 +175,7 @@ def _label(document: dict[str, Any], named: str) -> str:
 @node.command("leftovers")
 @pass_app
 def leftovers(app: App) -> None:
-    """List what interrupted attaches and detaches left on this host."""
+    """List leftovers of interrupted attachments and detachments on this host."""
     found = app.node.leftovers()
     if app.as_json:
         output.as_json_list(_leftover(item) for item in found)
@@ -193,15 +199,15 @@ def _leftover(item: Leftover) -> dict[str, Any]:
 @destructive
 @pass_app
 def cleanup(app: App, yes: bool, dry_run: bool) -> None:
-    """Remove leftovers, only those that are provably cinderlib's and unused."""
+    """Remove leftovers that are known to be from cinderlib and unused."""
     found = [item for item in app.node.leftovers() if not item.users]
     names = ", ".join(item.device or item.key for item in found)
     removed: list[Leftover] = []
     if not found:
-        app.say("There is nothing to remove.")
+        app.say("There are no leftovers to remove.")
     elif agreed(f"remove {names} from this host", yes=yes, dry_run=dry_run):
         with app.working("Removing leftovers"):
             removed = app.node.cleanup(found)
-        app.say(f"Removed {len(removed)} of {len(found)}.")
+        app.say(f"Removed {len(removed)} of {len(found)} leftovers.")
     if app.as_json:
         output.as_json([_leftover(item) for item in removed])

@@ -18,25 +18,25 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("name", required=False, metavar="[BACKEND]", shell_complete=completing.backends)
-@click.option("--repair", is_flag=True, help="Put right what is safe. No volume is removed by it.")
+@click.option("--repair", is_flag=True, help="Apply safe repairs. They never remove a volume.")
 @click.option(
     "--remove",
     multiple=True,
     metavar="ID",
-    help="Remove an orphan, with its data, or the record of what is missing, dangling or damaged."
-    " May be given several times.",
+    help="Remove an orphan with its data, or the record of a missing, dangling or damaged resource."
+    " Can be repeated.",
 )
 @destructive
 @pass_app
 def reconcile(
     app: App, name: str | None, repair: bool, remove: tuple[str, ...], yes: bool, dry_run: bool
 ) -> None:
-    """Compare the store with the storage, by default of all backends of the configuration.
+    """Compare the store with the storage, by default for all configured backends.
 
-    A volume that the storage has and the store has not can be another store's, or a Cinder's: it is
-    removed only when it is named with --remove.
+    An orphan is a volume on the storage without a record in the store. It can belong to another
+    store or to Cinder, so it is removed only if you specify it with --remove.
 
-    Ends with 1 when something is left that is not in order.
+    The exit code is 1 if differences remain.
     """
     from cinderlib.errors import CinderlibError
 
@@ -49,15 +49,15 @@ def reconcile(
                 loaded.append((backend, backend.reconcile()))
             except CinderlibError as error:
                 failed = True
-                click.echo(f"Backend {each} cannot be compared: {exits.one_line(error)}", err=True)
+                click.echo(f"Cannot compare backend {each}: {exits.one_line(error)}", err=True)
     found = [discrepancy for _, discrepancies in loaded for discrepancy in discrepancies]
     rule = find.rule_to_destroy(yes=yes)
     wanted = {_removable(found, given, rule) for given in remove}
-    gone = [each for each in found if each.resource_id in wanted]
+    removed = [each for each in found if each.resource_id in wanted]
     if dry_run:
-        _say_what_would_be(app, found, gone, repair=repair)
-    elif (repair or gone) and (not gone or agreed(_what(gone), yes=yes, dry_run=False)):
-        with app.working("Putting right"):
+        _show_changes(app, found, removed, repair=repair)
+    elif (repair or removed) and (not removed or agreed(_what(removed), yes=yes, dry_run=False)):
+        with app.working("Repairing"):
             found = []
             for backend, discrepancies in loaded:
                 ids = wanted & {discrepancy.resource_id for discrepancy in discrepancies}
@@ -65,7 +65,7 @@ def reconcile(
     if app.as_json:
         output.as_json([dataclasses.asdict(discrepancy) for discrepancy in found])
     else:
-        header = ("PROBLEM", "KIND", "ID", "BACKEND", "REMEDY", "OUTCOME", "WHAT")
+        header = ("PROBLEM", "KIND", "ID", "BACKEND", "REMEDY", "OUTCOME", "DETAILS")
         output.table(header, [_row(discrepancy) for discrepancy in found])
         app.say_empty(found, "differences between store and storage")
     if failed or any(_is_left(discrepancy) for discrepancy in found):
@@ -73,7 +73,7 @@ def reconcile(
 
 
 def _is_left(discrepancy: Discrepancy) -> bool:
-    # What a driver cannot verify is no sign that something is wrong.
+    # 'unverified' only shows that the driver cannot check the resource.
     done = discrepancy.outcome in ("repaired", "removed")
     return not done and discrepancy.problem != "unverified"
 
@@ -95,10 +95,10 @@ def _row(discrepancy: Discrepancy) -> tuple[str, ...]:
 
 
 def _removable(found: Sequence[Discrepancy], given: str, rule: find.Rule) -> str:
-    """The ID of the discrepancy that an argument of ``--remove`` names.
+    """The ID of the discrepancy for an argument of ``--remove``.
 
-    :raises InvalidInput: several match.
-    :raises NotFound: none that can be removed matches, or not exactly enough.
+    :raises InvalidInput: several discrepancies match.
+    :raises NotFound: no removable discrepancy matches, or the argument is not precise enough.
     """
     from cinderlib import errors
 
@@ -107,11 +107,13 @@ def _removable(found: Sequence[Discrepancy], given: str, rule: find.Rule) -> str
         return given
     near, hint = find.beginning(ids, given, rule)
     if len(near) > 1:
-        raise errors.InvalidInput(f"{len(near)} ids begin with {given!r}: {', '.join(near)}")
+        raise errors.InvalidInput(
+            f"{len(near)} IDs begin with {given!r}; specify one: {', '.join(near)}"
+        )
     if not near:
         raise errors.NotFound(
-            f"Nothing that can be removed has the ID {given!r}{hint}. --remove takes the ID of what"
-            f" reconcile finds as {', '.join(_REMOVED)}",
+            f"No removable resource has the ID {given!r}{hint}. --remove requires the ID of a"
+            f" resource that reconcile lists as {', '.join(_REMOVED)}",
             resource=given,
         )
     return near[0]
@@ -120,21 +122,21 @@ def _removable(found: Sequence[Discrepancy], given: str, rule: find.Rule) -> str
 _REMOVED = ("orphan", "missing", "dangling", "damaged")
 
 
-def _what(gone: Sequence[Discrepancy]) -> str:
-    told = [
+def _what(removed: Sequence[Discrepancy]) -> str:
+    resources = [
         f"{each.name or f'{each.kind} {each.resource_id}'} with all data"
         if each.problem == "orphan"
         else f"the record of {each.kind} {each.resource_id}"
-        for each in gone
+        for each in removed
     ]
-    return f"remove {', '.join(told)}"
+    return f"remove {', '.join(resources)}"
 
 
-def _say_what_would_be(
-    app: App, found: Sequence[Discrepancy], gone: Sequence[Discrepancy], *, repair: bool
+def _show_changes(
+    app: App, found: Sequence[Discrepancy], removed: Sequence[Discrepancy], *, repair: bool
 ) -> None:
-    if gone:
-        agreed(_what(gone), yes=False, dry_run=True)
-    repaired = [each for each in found if each.remedy == "repair" and each not in gone]
+    if removed:
+        agreed(_what(removed), yes=False, dry_run=True)
+    repaired = [each for each in found if each.remedy == "repair" and each not in removed]
     if repair and repaired:
-        app.say(f"Would repair {len(repaired)} of what follows.")
+        app.say(f"Would repair {len(repaired)} of the following differences.")

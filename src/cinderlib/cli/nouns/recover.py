@@ -14,9 +14,10 @@ from cinderlib.cli.framework import Command, pass_app
 @click.command(cls=Command)
 @pass_app
 def recover(app: App) -> None:
-    """Finish or undo what was interrupted: by a crash, Ctrl-C, or a store that failed.
+    """Finish or undo operations that a crash, Ctrl-C or a failed store interrupted.
 
-    Ends with 1 when something could not be settled; it stays recorded and can be tried again.
+    The exit code is 1 if the recovery of an operation failed. It remains recorded, and you can try
+    again.
     """
     from cinderlib.errors import CinderlibError
 
@@ -25,17 +26,17 @@ def recover(app: App) -> None:
     with app.working("Recovering"):
         for name in app.configuration.backends if app.has_store else ():
             try:
-                # Loading a backend settles what is its own, unless that is switched off.
+                # Loading a backend recovers its operations, unless that is disabled.
                 app.backend(name)
             except CinderlibError as error:
                 unloaded[name] = error
-                click.echo(f"Backend {name} cannot be loaded: {exits.one_line(error)}", err=True)
-        settled = controller.recover()
+                click.echo(f"Cannot load backend {name}: {exits.one_line(error)}", err=True)
+        recovered = controller.recover()
     if app.as_json:
-        output.as_json([dataclasses.asdict(item) for item in settled])
+        output.as_json([dataclasses.asdict(item) for item in recovered])
     else:
-        rows = [(i.operation, i.resource_id, i.backend, i.outcome, i.reason) for i in settled]
-        output.table(("OPERATION", "OF", "BACKEND", "OUTCOME", "WHY"), rows)
+        rows = [(i.operation, i.resource_id, i.backend, i.outcome, i.reason) for i in recovered]
+        output.table(("OPERATION", "RESOURCE", "BACKEND", "OUTCOME", "REASON"), rows)
         app.say_empty(rows, "interrupted operations")
-    if unloaded or any(item.outcome == "failed" for item in settled):
+    if unloaded or any(item.outcome == "failed" for item in recovered):
         click.get_current_context().exit(1)

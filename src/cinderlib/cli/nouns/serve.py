@@ -22,14 +22,16 @@ if TYPE_CHECKING:
 @click.command(cls=Command)
 @click.option("--socket", type=click.Path(path_type=Path), help="The UNIX socket to listen on.")
 @click.option(
-    "--idle-timeout", type=click.FloatRange(0), help="End after so many seconds without a request."
+    "--idle-timeout",
+    type=click.FloatRange(0),
+    help="Exit after this many seconds without requests.",
 )
 @pass_app
 def serve(app: App, socket: Path | None, idle_timeout: float | None) -> None:
     """Run the service: one process that keeps the backends loaded.
 
-    The command and oVirt's programs use it by themselves; Python programs with cinderlib.connect().
-    See [service] in the configuration.
+    The command and the oVirt programs use it automatically, Python programs with
+    cinderlib.connect(). See [service] in the configuration.
     """
     from cinderlib.cli.main import main
 
@@ -41,19 +43,19 @@ def serve(app: App, socket: Path | None, idle_timeout: float | None) -> None:
         from cinderlib.service.server import Server
     except ImportError as exc:
         raise errors.MissingDependency(
-            f"The service needs the Python package {exc.name!r}; install cinderlib[service]"
+            f"The service needs the Python package {exc.name!r}: install cinderlib[service]"
         ) from exc
     configured = app.configuration
     if configured.file is None:
         raise errors.ConfigurationError(missing())
     options = _options(configured, socket, idle_timeout)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    # Before there are threads, and before Cinder is imported: it forks for each command.
+    # It forks for each command: start it before threads exist and before Cinder is imported.
     command = warm_command.Command(preloading.preload, main)
     commands = warm_command.start(options.socket, command, mode=options.mode, group=options.group)
     try:
         app.may_create_store()
-        app.tell = calls.report  # type: ignore[method-assign]
+        app.show_progress = calls.report  # type: ignore[method-assign]
         backends = Backends(app.own_controller, configured.backends, configured.backend)
         application = Application(backends, Metrics(backends), threads=options.threads)
 

@@ -17,33 +17,41 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def snapshot() -> None:
-    """Snapshots: take, see, go back to, delete.
+    """Create, list, show, revert to and delete snapshots.
 
-    `volume create --snapshot` makes a volume of one.
+    `volume create --snapshot` creates a volume from a snapshot.
     """
 
 
 @snapshot.command("create")
 @click.argument("volume", shell_complete=completing.volumes)
 @click.argument("name")
-@click.option("--id", help="Its id; by default a new one. Given again, it changes nothing.")
+@click.option(
+    "--id",
+    help="The ID; by default a new one. If a snapshot has this ID, the command does not change it.",
+)
 @options.described
 @pass_app
 def create(app: App, /, volume: str, name: str, **fields: Any) -> None:
-    """Take a snapshot NAME of a volume, in use or not."""
+    """Create a snapshot NAME of a volume, even if the volume is in use."""
     source = find.volume(app.controller, volume)
     given = {field: value for field, value in fields.items() if value is not None}
-    with app.working(f"Taking snapshot {name} of {volume}"):
+    with app.working(f"Creating snapshot {name} of {volume}"):
         app.backend_of(source)
-        made = source.create_snapshot(name=name, **given)
-    done = "Took" if made.changed else "There is already"
-    app.say(f"{done} snapshot {name} of volume {source.name or source.id}.")
-    app.result(made, made.id)
+        created = source.create_snapshot(name=name, **given)
+    of_volume = f"snapshot {name} of volume {source.name or source.id}"
+    if created.changed:
+        app.say(f"Created {of_volume}.")
+    else:
+        app.say(f"S{of_volume[1:]} already exists; nothing changed.")
+    app.result(created, created.id)
 
 
 @snapshot.command("list")
 @options.backend
-@click.option("--volume", help="Only those of this volume.", shell_complete=completing.volumes)
+@click.option(
+    "--volume", help="List only snapshots of this volume.", shell_complete=completing.volumes
+)
 @pass_app
 def list_(app: App, backend: str | None, volume: str | None) -> None:
     """List snapshots, oldest first."""
@@ -67,7 +75,7 @@ def list_(app: App, backend: str | None, volume: str | None) -> None:
         )
         for item in found
     ]
-    output.table(("ID", "NAME", "VOLUME", "SIZE", "STATUS", "BACKEND", "TAKEN"), rows)
+    output.table(("ID", "NAME", "VOLUME", "SIZE", "STATUS", "BACKEND", "CREATED"), rows)
     app.say_empty(rows, "snapshots")
 
 
@@ -75,7 +83,7 @@ def list_(app: App, backend: str | None, volume: str | None) -> None:
 @click.argument("snapshot", shell_complete=completing.snapshots)
 @pass_app
 def show(app: App, snapshot: str) -> None:
-    """Show all that is known of a snapshot."""
+    """Show the details of a snapshot."""
     found = find.snapshot(app.controller, snapshot)
     facts = found.to_dict()
     if app.as_json:
@@ -90,23 +98,23 @@ def show(app: App, snapshot: str) -> None:
 @destructive
 @pass_app
 def revert(app: App, snapshot: str, yes: bool, dry_run: bool) -> None:
-    """Give a volume the data back that it had when a snapshot of it was taken.
+    """Revert a volume to the data of a snapshot.
 
-    What was written since is lost. The volume must be connected to no host.
+    Data that was written after the snapshot is lost. The volume must not be connected to a host.
     """
     found = find.snapshot(app.controller, snapshot, find.rule_to_destroy(yes=yes))
     volume = found.volume
     named = volume.name or volume.id
     what = (
-        f"revert volume {find.label(volume)} to snapshot {find.label(found)}, and lose what was"
-        " written since"
+        f"revert volume {find.label(volume)} to snapshot {find.label(found)}, and lose all data"
+        " that was written after it"
     )
     if not agreed(what, yes=yes, dry_run=dry_run):
         return
     with app.working(f"Reverting {named}"):
         app.backend_of(volume)
         volume.revert_to_snapshot(found)
-    app.say(f"Volume {named} has the data of snapshot {snapshot}.")
+    app.say(f"Reverted volume {named} to snapshot {snapshot}.")
     if app.as_json:
         app.result(volume, "")
 

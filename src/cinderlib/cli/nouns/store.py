@@ -17,7 +17,7 @@ import click
 from cinderlib import errors
 from cinderlib.cli import output, sizes
 from cinderlib.cli.app import App
-from cinderlib.cli.framework import Group, agreed, destructive, pass_app
+from cinderlib.cli.framework import DRY_RUN, Group, agreed, destructive, pass_app
 
 if TYPE_CHECKING:
     from cinderlib.cli.storefile import Counts
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def store() -> None:
-    """The store of the metadata: save it, load it, move it, upgrade it, encrypt its secrets."""
+    """Dump, load, migrate, upgrade and encrypt the metadata store."""
 
 
 @store.command("dump")
@@ -35,8 +35,8 @@ def store() -> None:
 def dump(app: App, file: str | None) -> None:
     """Write all records to FILE, or to standard output, as JSON Lines.
 
-    Keys of connections are in it in clear. A FILE is made for its owner only, and none is
-    written over.
+    The output contains the keys of connections in clear text. FILE is created for its owner only;
+    an existing file is never overwritten.
     """
     from cinderlib.cli import storefile
     from cinderlib.records import VolumeRecord
@@ -54,16 +54,18 @@ def dump(app: App, file: str | None) -> None:
                 volumes = app.counting(app.own_controller.volumes(), total)
                 counts = storefile.write(app.own_controller, volumes, target)
         except FileExistsError:
-            raise errors.AlreadyExists(f"{file} exists; name another, or remove it") from None
+            raise errors.AlreadyExists(
+                f"{file} already exists: choose another file, or remove it first"
+            ) from None
         except OSError as exc:
-            raise errors.InvalidInput(f"{file} cannot be written: {exc.strerror}") from exc
+            raise errors.InvalidInput(f"Cannot write {file}: {exc.strerror}") from exc
     app.say(f"Wrote {counts}.")
     left = storefile.unreadable(app.own_controller)
     if left:
         ids = ", ".join(str(found.resource) for found in left)
         raise errors.DamagedRecord(
-            f"The dump is not whole: {len(left)} record(s) cannot be read, {ids}. `cinderlib"
-            " reconcile` says what they are"
+            f"The dump is incomplete: {len(left)} damaged record(s) cannot be read: {ids}."
+            " `cinderlib reconcile` shows them"
         )
 
 
@@ -73,13 +75,13 @@ def _private(path: str, flags: int) -> int:
 
 @store.command("load")
 @click.argument("file", type=click.File("rb"))
-@click.option("--overwrite", is_flag=True, help="Also over records that the store has already.")
+@click.option("--overwrite", is_flag=True, help="Overwrite existing records.")
 @destructive
 @pass_app
 def load(app: App, file: IO[bytes], overwrite: bool, yes: bool, dry_run: bool) -> None:
-    """Load what `store dump` wrote. Records that are there already are kept as they are.
+    """Load the output of `store dump`. By default, existing records do not change.
 
-    FILE is read and checked to the end before anything is stored; - is standard input.
+    The whole FILE is checked before the first record is stored. - reads standard input.
     """
     from cinderlib.cli import storefile
 
@@ -91,18 +93,18 @@ def load(app: App, file: IO[bytes], overwrite: bool, yes: bool, dry_run: bool) -
             app.say(f"Would load {found}.")
             return
         app.may_create_store()
-        what = f"write {found} over what the store has"
+        what = f"load {found} and overwrite existing records"
         if overwrite and not agreed(what, yes=yes, dry_run=False):
             return
         copy.seek(0)
         with app.working("Loading records"):
             items = app.counting(storefile.read(copy), found.items)
             loaded = storefile.load(app.own_controller, items, overwrite=overwrite)
-    _tell(app, loaded)
+    _report(app, loaded)
 
 
-def _tell(app: App, loaded: Counts) -> None:
-    kept = f"; kept {loaded.kept} that were there already" if loaded.kept else ""
+def _report(app: App, loaded: Counts) -> None:
+    kept = f"; kept {loaded.kept} that already existed" if loaded.kept else ""
     app.say(f"Loaded {loaded}{kept}.")
     if app.as_json:
         output.as_json(dataclasses.asdict(loaded))
@@ -110,14 +112,14 @@ def _tell(app: App, loaded: Counts) -> None:
 
 @store.command("import")
 @click.argument("source", metavar="SOURCE")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--dry-run", is_flag=True, help=DRY_RUN)
 @pass_app
 def import_(app: App, source: str, dry_run: bool) -> None:
-    """Take over what a database of cinderlib 5 has. Nothing in it is changed.
+    """Import the records of a database of cinderlib 5, which does not change.
 
-    SOURCE is its SQLAlchemy URL, or a configuration file (.toml) whose [store] connection is that
-    URL. It may be the database of the configured store: the tables are others. All of it is checked
-    before anything is stored, and records that are there already are kept as they are.
+    SOURCE is its SQLAlchemy URL, or a configuration file (.toml) with that URL as [store]
+    connection. It can be the database of the configured store, which uses other tables. All records
+    are checked before the first one is stored. Existing records do not change.
     """
     from cinderlib.cli import storefile
     from cinderlib.persistence import open_cinderlib5
@@ -132,11 +134,11 @@ def import_(app: App, source: str, dry_run: bool) -> None:
         with app.working("Loading records"):
             items = app.counting(storefile.of_cinderlib5(database), found.items)
             loaded = storefile.load(app.own_controller, items)
-    _tell(app, loaded)
+    _report(app, loaded)
 
 
 def _persistence(target: str) -> dict[str, Any]:
-    """The store at the URL that is given, or of the configuration file that is given."""
+    """The ``persistence_config`` for a URL, or from a configuration file."""
     if Path(target).suffix != ".toml":
         return {"storage": "db", "connection": target}
     from cinderlib.cli import configuration
@@ -145,7 +147,7 @@ def _persistence(target: str) -> dict[str, Any]:
     configured.require_file()
     persistence = configured.persistence()
     if not isinstance(persistence.get("connection"), str):
-        raise errors.InvalidInput(f"{target} has no [store] with a connection")
+        raise errors.InvalidInput(f"{target} has no connection in [store]")
     return persistence
 
 
@@ -156,9 +158,10 @@ def _persistence(target: str) -> dict[str, Any]:
 def migrate(app: App, target: str, yes: bool, dry_run: bool) -> None:
     """Copy all records to another store, which must be empty.
 
-    TARGET is a SQLAlchemy URL, or a configuration file (.toml) with the new [store], which keeps
-    its password out of the list of processes and can have encryption_keys of its own. Nobody else
-    may work on the volumes meanwhile. The store of before stays as it is.
+    TARGET is a SQLAlchemy URL, or a configuration file (.toml) with the new [store]. With a file,
+    the list of processes does not show the password, and the new store can have other
+    encryption_keys. No other process may use the volumes during the migration. The old store does
+    not change.
     """
     from cinderlib.persistence import open_store
     from cinderlib.progress import Progress
@@ -172,23 +175,27 @@ def migrate(app: App, target: str, yes: bool, dry_run: bool) -> None:
     if not agreed(f"copy {total} to the new store", yes=yes, dry_run=dry_run):
         return
     with open_store(_persistence(target)) as destination:
-        there = sum(destination.count(record) for record in KINDS.values())
-        if there:
-            raise errors.AlreadyExists(f"The target has {there} records already; name an empty one")
+        existing = sum(destination.count(record) for record in KINDS.values())
+        if existing:
+            raise errors.AlreadyExists(
+                f"The target store is not empty: it has {existing} records. Specify an empty store"
+            )
         with app.working("Copying records"):
             done = 0
             for record in KINDS.values():
                 for copied in _copied(source, destination, record):
                     done += copied
-                    app.tell(Progress(done, max(done, sum(counts.values())), "records"))
-    app.say(f"Copied {total}. Now let [store] in the configuration name the new one.")
+                    app.show_progress(Progress(done, max(done, sum(counts.values())), "records"))
+    app.say(f"Copied {total}. Now configure the new store in [store].")
     if app.as_json:
         output.as_json(counts)
 
 
 def _copied(source: Store, target: Store, kind: Any) -> Iterator[int]:
-    """Copy the records of a kind, a page in a transaction, and read back that they are there; gives
-    how many a page had."""
+    """Copy the records of a kind, one page in each transaction, and check their number.
+
+    :returns: the number of records in each page.
+    """
     from cinderlib.persistence.base import PAGE, Put
 
     last = None
@@ -198,19 +205,19 @@ def _copied(source: Store, target: Store, kind: Any) -> Iterator[int]:
         yield len(page)
     if target.count(kind) != source.count(kind):
         raise errors.StoreError(
-            f"The store changed while it was copied: it has other {kind.kind}s now. Stop whoever"
-            " works on it, empty the target, and do it again"
+            f"The {kind.kind}s in the store changed during the migration. Stop all programs that"
+            " use the store, empty the target, and run the command again"
         )
 
 
 @store.command("upgrade")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--dry-run", is_flag=True, help=DRY_RUN)
 @pass_app
 def upgrade(app: App, dry_run: bool) -> None:
-    """Bring the tables of a database to the schema of this version.
+    """Upgrade the tables of a database to the schema of this version.
 
-    Whatever opens the store does it too. This does it when you choose, and says from which version
-    to which. An older version of cinderlib goes on using them, or says that it cannot.
+    Opening the store also upgrades it. With this command you choose the time, and it shows the
+    versions. Older versions of cinderlib either continue to use the tables or report an error.
     """
     from cinderlib.persistence import upgrade_store
 
@@ -222,9 +229,10 @@ def upgrade(app: App, dry_run: bool) -> None:
     if app.as_json:
         output.as_json({"from": before, "to": after, "changed": changed})
     elif before == after:
-        app.say(f"The schema is version {after}. There is nothing to do.")
+        app.say(f"The schema is already version {after}; nothing to do.")
     elif before is None:
-        app.say(f"{'Would make' if dry_run else 'Made'} the tables, schema version {after}.")
+        verb = "Would create" if dry_run else "Created"
+        app.say(f"{verb} the tables with schema version {after}.")
     else:
         verb = "Would upgrade" if dry_run else "Upgraded"
         app.say(f"{verb} the schema from version {before} to {after}.")
@@ -248,20 +256,21 @@ def generate_key(app: App) -> None:
 def rotate(app: App) -> None:
     """Encrypt all secrets in the store with the first of encryption_keys.
 
-    Those that are in clear, and those that are under another of the keys. Whoever uses the store
-    meanwhile must have that first key already. It can be interrupted and given again. Ends with 5
-    when there are secrets that no key opens; they stay as they are.
+    This includes secrets in clear text and secrets that are encrypted with another of the keys. All
+    processes that use the store must already have the first key. You can interrupt the command and
+    run it again. The exit code is 5 if no key can decrypt a secret; such secrets do not change.
     """
     app.require_store()
-    with app.working("Encrypting anew"):
+    with app.working("Encrypting secrets"):
         done = app.own_controller.rotate_encryption()
     if app.as_json:
         output.as_json(dataclasses.asdict(done))
     else:
         counted = sizes.counted({"records": done.encrypted})
-        app.say(f"Encrypted {counted} with the first key; {done.current} had it already.")
+        app.say(f"Encrypted {counted} with the first key; {done.current} already used it.")
     if done.failed:
         raise errors.DecryptionError(
-            f"{sizes.counted({'records': done.failed})} with secrets that none of encryption_keys"
-            " opens: add the key that they were encrypted with, and give the command again"
+            f"None of encryption_keys can decrypt the secrets of"
+            f" {sizes.counted({'records': done.failed})}: add the key with which they were"
+            " encrypted, and run the command again"
         )

@@ -20,23 +20,26 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def volume() -> None:
-    """Volumes: make, see, grow, copy, attach, delete."""
+    """Create, list, show, extend, clone, attach and delete volumes."""
 
 
 @volume.command("create")
 @click.argument("name")
 @click.argument("size", type=sizes.Size(), required=False)
 @options.backend
-@click.option("--pool", help="The pool to put it in; by default the backend's first.")
+@click.option("--pool", help="The pool of the volume; by default the backend's first.")
 @click.option(
     "--snapshot",
-    help="Make it of the data of this snapshot.",
+    help="Create the volume from this snapshot.",
     shell_complete=completing.snapshots,
 )
-@click.option("--id", help="Its id; by default a new one. Given again, it changes nothing.")
+@click.option(
+    "--id",
+    help="The ID; by default a new one. If a volume has this ID, the command does not change it.",
+)
 @options.described
-@click.option("--bootable", is_flag=True, default=None, help="Mark it as one to boot from.")
-@click.option("--multiattach", is_flag=True, default=None, help="Several hosts may use it at once.")
+@click.option("--bootable", is_flag=True, default=None, help="Mark the volume as bootable.")
+@click.option("--multiattach", is_flag=True, default=None, help="Allow several hosts to use it.")
 @options.pairs("--extra-spec", "extra_specs", "An extra spec for the driver.")
 @options.pairs("--qos-spec", "qos_specs", "A QoS spec for the driver.")
 @pass_app
@@ -50,9 +53,9 @@ def create(
     snapshot: str | None,
     **fields: Any,
 ) -> None:
-    """Make a volume of SIZE, such as 10GiB.
+    """Create a volume NAME with SIZE, for example 10GiB.
 
-    SIZE may be left out with --snapshot.
+    SIZE is optional with --snapshot.
     """
     app.may_create_store()
     given = {"name": name, "pool_name": pool, "size": size, **fields}
@@ -61,27 +64,33 @@ def create(
         if backend is not None or pool is not None:
             raise click.UsageError("--backend and --pool cannot be combined with --snapshot.")
         source = find.snapshot(app.controller, snapshot)
-        with app.working(f"Making {name} of snapshot {snapshot}"):
+        with app.working(f"Creating {name} from snapshot {snapshot}"):
             app.backend_of(source)
-            made = source.create_volume(**given)
+            created = source.create_volume(**given)
     elif size is None:
-        raise click.UsageError("Say the SIZE, such as 10GiB, or a --snapshot.")
+        raise click.UsageError("Specify SIZE, for example 10GiB, or --snapshot.")
     else:
-        with app.working(f"Making {name}"):
-            made = app.backend(backend).create_volume(**given)
-    app.say(_made(made))
-    app.result(made, made.id)
+        with app.working(f"Creating {name}"):
+            created = app.backend(backend).create_volume(**given)
+    app.say(_created(created))
+    app.result(created, created.id)
 
 
-def _made(made: cl.Volume) -> str:
-    what = f"volume {made.name or made.id}, {sizes.of_gib(made.size)}, on {backend_name(made)}"
-    return f"Created {what}." if made.changed else f"It is there already: {what}."
+def _created(volume: cl.Volume) -> str:
+    """The message about a created volume."""
+    name, facts = (
+        volume.name or volume.id,
+        f"{sizes.of_gib(volume.size)}, on {backend_name(volume)}",
+    )
+    if volume.changed:
+        return f"Created volume {name}, {facts}."
+    return f"Volume {name} already exists ({facts}); nothing changed."
 
 
 @volume.command("list")
 @options.backend
-@click.option("--name", help="Only those with exactly this name.")
-@click.option("--status", help="Only those in this status.")
+@click.option("--name", help="List only volumes with exactly this name.")
+@click.option("--status", help="List only volumes with this status.")
 @pass_app
 def list_(app: App, backend: str | None, name: str | None, status: str | None) -> None:
     """List volumes, oldest first."""
@@ -116,7 +125,7 @@ def list_(app: App, backend: str | None, name: str | None, status: str | None) -
 @click.argument("volume", shell_complete=completing.volumes)
 @pass_app
 def show(app: App, volume: str) -> None:
-    """Show all that is known of a volume."""
+    """Show the details of a volume."""
     found = find.volume(app.controller, volume)
     facts = found.to_dict()
     if app.as_json:
@@ -141,12 +150,12 @@ def show(app: App, volume: str) -> None:
 @click.argument("size", type=sizes.Size())
 @pass_app
 def extend(app: App, volume: str, size: float) -> None:
-    """Grow a volume to SIZE, in use or not."""
+    """Extend a volume to SIZE, even if it is in use."""
     found = find.volume(app.controller, volume)
     with app.working(f"Extending {volume}"):
         app.backend_of(found)
         found.extend(size)
-    app.say(f"Volume {volume} has {sizes.of_gib(found.size)}.")
+    app.say(f"Volume {volume} is {sizes.of_gib(found.size)}.")
     if app.as_json:
         app.result(found, "")
 
@@ -155,20 +164,20 @@ def extend(app: App, volume: str, size: float) -> None:
 @click.argument("volume", shell_complete=completing.volumes)
 @click.argument("name")
 @click.argument("size", type=sizes.Size(), required=False)
-@click.option("--id", help="The new volume's id; by default a new one.")
+@click.option("--id", help="The ID of the new volume; by default a new one.")
 @pass_app
 def clone(app: App, volume: str, name: str, size: float | None, id: str | None) -> None:
-    """Make another volume NAME with the same data.
+    """Create a volume NAME with the data of another volume.
 
-    SIZE may be larger than the volume's.
+    SIZE can be larger than the size of the source volume.
     """
     source = find.volume(app.controller, volume)
     given: dict[str, Any] = {"name": name, "size": size, "id": id}
     with app.working(f"Cloning {volume}"):
         app.backend_of(source)
-        made = source.clone(**{k: v for k, v in given.items() if v is not None})
-    app.say(_made(made))
-    app.result(made, made.id)
+        created = source.clone(**{k: v for k, v in given.items() if v is not None})
+    app.say(_created(created))
+    app.result(created, created.id)
 
 
 @volume.command("delete")
@@ -209,17 +218,17 @@ def attach(app: App, volume: str) -> None:
     if not isinstance(connection.path, str):
         found.detach()
         raise click.ClickException(
-            f"{connection.protocol} gives a handle of one process here, and no device; attach it"
-            " in a program"
+            f"On this host, {connection.protocol} has no device, but a handle of the process:"
+            " attach the volume in a program"
         )
     already = "" if connection.changed else " already"
-    app.say(f"Volume {volume} is attached{already}.")
+    app.say(f"Volume {volume} is{already} attached.")
     app.result(connection, connection.path)
 
 
 @volume.command("detach")
 @click.argument("volume", shell_complete=completing.volumes)
-@options.force("Also when data that was not written is lost by it.")
+@options.force("Detach even if unwritten data is lost.")
 @pass_app
 def detach(app: App, volume: str, force: bool, yes: bool) -> None:
     """Detach a volume from this host and disconnect it."""
@@ -231,7 +240,7 @@ def detach(app: App, volume: str, force: bool, yes: bool) -> None:
     with app.working(f"Detaching {volume}"):
         app.backend_of(found)
         found.detach(force=force)
-    app.say(f"Volume {volume} is detached from this host.")
+    app.say(f"Detached volume {volume} from this host.")
     if app.as_json:
         app.result(found, "")
 
@@ -241,19 +250,19 @@ def detach(app: App, volume: str, force: bool, yes: bool) -> None:
 @click.option(
     "--connector",
     type=click.File("rb"),
-    help="What `cinderlib node connector` wrote there; - for standard input.",
+    help="File with the output of `cinderlib node connector`; - reads standard input.",
 )
 @click.option(
     "--node",
-    help="The name under which that host has registered itself.",
+    help="The name from `cinderlib node register` on that host.",
     shell_complete=completing.nodes,
 )
-@click.option("--mode", type=click.Choice(["rw", "ro"]), help="By default rw.")
-@click.option("--instance", help="Tells several users on one host apart.")
+@click.option("--mode", type=click.Choice(["rw", "ro"]), help="Access mode; by default rw.")
+@click.option("--instance", help="Distinguishes several users on one host, e.g. VMs.")
 @click.option(
     "--migrating",
     is_flag=True,
-    help="For a live migration: allow a second host until the first is disconnected.",
+    help="Allow a second host for a live migration, until the first is disconnected.",
 )
 @pass_app
 def connect(
@@ -265,13 +274,13 @@ def connect(
     instance: str | None,
     migrating: bool,
 ) -> None:
-    """Map a volume for a host, and write the document that the host attaches it with.
+    """Map a volume to a host, and write the document that the host needs to attach it.
 
-    The document has keys in it (CHAP, cephx) where the protocol uses them: hand it on over channels
-    that are encrypted only.
+    The document contains keys (CHAP, cephx) if the protocol uses them: transfer it only over
+    encrypted channels.
     """
     if (connector is None) == (node is None):
-        raise click.UsageError("Say the host by --connector or by --node.")
+        raise click.UsageError("Specify the host with --connector or --node.")
     found = find.volume(app.controller, volume)
     properties = (
         documents.read(connector) if node is None else documents.registered(app.controller, node)
@@ -286,7 +295,7 @@ def connect(
         given = {k: v for k, v in fields.items() if v}
         connection = found.connect(properties, migrating=migrating, **given)
     already = "" if connection.changed else " already"
-    app.say(f"Volume {volume} is mapped for {properties.get('host', 'the host')}{already}.")
+    app.say(f"Volume {volume} is{already} mapped to {properties.get('host', 'the host')}.")
     output.as_json(connection.connection_info)
 
 
@@ -294,16 +303,16 @@ def connect(
 @click.argument("volume", shell_complete=completing.volumes)
 @click.option(
     "--host",
-    help="Only from this host; by default the one that it is connected to.",
+    help="Disconnect from this host; by default the only connected host.",
     shell_complete=completing.hosts,
 )
-@click.option("--all", "everyone", is_flag=True, help="From all hosts.")
-@options.force("Also when it is attached, or the driver says that it cannot.")
+@click.option("--all", "everyone", is_flag=True, help="Disconnect from all hosts.")
+@options.force("Disconnect even if the volume is attached or the driver fails.")
 @pass_app
 def disconnect(
     app: App, volume: str, host: str | None, everyone: bool, force: bool, yes: bool
 ) -> None:
-    """Unmap a volume from a host. Detach it there first."""
+    """Unmap a volume from a host. Detach it on that host first."""
     found = find.volume(app.controller, volume, find.rule_to_destroy(yes=yes or not force))
     connected = found.connections
     chosen = connected if host is None else [c for c in connected if host in hosts_of(c)]
@@ -315,7 +324,7 @@ def disconnect(
         )
     if len(chosen) > 1 and not everyone and host is None:
         raise click.UsageError(f"Volume {volume} is connected to {hosts}: add --host or --all.")
-    what = f"cut off volume {find.label(found)} from hosts that may be using it"
+    what = f"unmap volume {find.label(found)} from hosts that may be using it"
     if force and not agreed(what, yes=yes, dry_run=False):
         return
     for connection in chosen:
@@ -323,9 +332,7 @@ def disconnect(
             app.backend_of(connection)
             found.disconnect(connection, force)
     app.say(
-        f"Volume {volume} is unmapped."
-        if chosen
-        else f"Volume {volume} is not connected to a host."
+        f"Unmapped volume {volume}." if chosen else f"Volume {volume} is not connected to a host."
     )
     if app.as_json:
         output.as_json([{"id": c.id, "changed": c.changed} for c in chosen])

@@ -60,7 +60,7 @@ def diagnose(
     if protocols is None:
         reasons = _reasons(host, needed, attached)
     else:
-        reasons = dict.fromkeys(map(_checked, protocols), "asked for")
+        reasons = dict.fromkeys(map(_checked, protocols), "requested")
     paths = {str(entry.device["path"]) for entry in attached if entry.device}
     findings = [
         weighed
