@@ -274,7 +274,7 @@ def check(backend: str, options: Mapping[str, Any], settings: Settings) -> Lacks
     """Check the options of a backend as :func:`cinderlib.drivers.check` does, in the environment
     of the driver.
 
-    :raises CinderlibError: see there.
+    :raises CinderlibError: as that function.
     """
     bounds = limits.of(backend, options)
     environment = process.Environment(bounds.python)

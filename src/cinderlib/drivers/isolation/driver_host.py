@@ -64,7 +64,7 @@ class DriverHost:
 
     def call(self, function: str, task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """:returns: the result or the error of a call.
-        :raises Ended: there is neither.
+        :raises Ended: the process of the driver ended without either.
         """
         timeout = self._bounds.call_timeout
         try:

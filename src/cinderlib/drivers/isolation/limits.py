@@ -77,6 +77,6 @@ def of(name: str, options: Mapping[str, Any]) -> Limits:
 
 def _invalid(name: str, option: str, value: Any) -> ConfigurationError:
     return ConfigurationError(
-        f"backend {name!r}: option {option!r} is {value!r}, but takes {_EXPECTED[option]}",
+        f"backend {name!r}: option {option!r} is {value!r}, expected {_EXPECTED[option]}",
         resource=option,
     )
