@@ -205,7 +205,12 @@ def test_backend_options_secrets_and_mistakes_in_a_playbook(cinderlib: Command, 
     shown = made["invocation"]["module_args"]
     assert shown["backend_options"]["file_root"] == str(cinderlib.folder / "inline")
 
-    said = ["write it like 10GiB", "did you mean 'files'?", "2 volumes have the name 'same'", "conn"]
+    said = [
+        "write it like 10GiB",
+        "did you mean 'files'?",
+        "2 volumes have the name 'same'",
+        "conn",
+    ]
     codes = ["INVALID_ARGUMENT", "FAILED_PRECONDITION", "INVALID_ARGUMENT", "INVALID_ARGUMENT"]
     for task, words, code in zip(wrong, said, codes, strict=True):
         assert task["failed"]

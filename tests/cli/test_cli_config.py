@@ -255,7 +255,7 @@ def test_backend_check_lists_missing_optional_commands(
     text = cinderlib.config.read_text().replace('"file"', '"richer.Richer"')
     cinderlib.config.write_text(text)
     (row,) = cinderlib("backend", "check").rows
-    assert " ".join(row) == "files ok local, 1 pool; without command ploop, command qemu-img"
+    assert " ".join(row) == "files ok local, 1 pool; not installed: command ploop, command qemu-img"
 
 
 @pytest.mark.parametrize("verb", ["show", "stats"])
