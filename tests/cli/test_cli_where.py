@@ -163,6 +163,7 @@ def test_config_check_and_backend_check_agree(cinderlib: Command, root: str | No
         assert "file_root must be the absolute path of a folder" in done.stdout
 
 
+@pytest.mark.slow
 def test_all_path_options_of_cinder_are_known() -> None:
     """All options in Cinder whose default is a path."""
     spec = importlib.util.find_spec("cinder")
