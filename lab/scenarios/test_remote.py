@@ -150,7 +150,7 @@ def test_nfs(
 
 
 @shows("Impossible documents are refused, nothing touched", "iSCSI", "NVMe/TCP", "RBD", "NFS")
-def test_impossible_documents_touch_nothing(node1: Machine, on_node1: Session) -> None:
+def test_invalid_documents_cause_no_changes(node1: Machine, on_node1: Session) -> None:
     before = node1.inventory()
     refused = on_node1(
         """

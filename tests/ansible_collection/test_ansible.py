@@ -96,7 +96,7 @@ def test_existing_resources_are_listed(cinderlib: Command, play: Play) -> None:
     assert not any(task["changed"] for task in (every, named, by_id, snapshots, backend))
 
 
-def test_the_metadata_has_what_galaxy_needs() -> None:
+def test_the_metadata_of_the_collection_is_valid_for_galaxy() -> None:
     metadata = yaml.safe_load((COLLECTION / "galaxy.yml").read_text())
     assert metadata["version"] == cl.__version__
     assert {"repository", "documentation", "issues", "license", "tags"} <= metadata.keys()

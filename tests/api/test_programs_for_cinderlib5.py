@@ -213,6 +213,6 @@ def test_log_options_set_levels_and_warn_about_options_without_effect(
         cl.Controller(disable_logs=False, cinder_options={"default_log_levels": "cinder=LOUD"})
 
 
-def test_setup_imports_what_programs_do_not_import_themselves() -> None:
+def test_setup_imports_modules_that_programs_use_without_importing() -> None:
     program = "import logging, cinderlib as cl; cl.setup; logging.config.dictConfig"
     subprocess.run([sys.executable, "-c", program], check=True)

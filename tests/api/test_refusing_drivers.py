@@ -93,7 +93,7 @@ def test_a_snapshot_that_the_driver_does_not_delete_is_unchanged(load: Load, pla
     snapshot.delete()
 
 
-def test_volume_whose_deletion_failed_before_keeps_that_status(load: Load, play: Played) -> None:
+def test_a_volume_keeps_the_status_of_a_failed_deletion(load: Load, play: Played) -> None:
     backend = load("StubDriver")
     from cinder import exception
 
@@ -399,7 +399,7 @@ def test_connected_volume_is_extended_if_its_pool_can(
     assert volume.size == 2
 
 
-def test_refused_extend_changes_nothing(load: Load, play: Played) -> None:
+def test_a_refused_extend_does_not_change_the_volume(load: Load, play: Played) -> None:
     backend = load("StubDriver")
     from cinder import exception
 

@@ -60,7 +60,7 @@ def test_a_dump_is_loaded_into_another_store(filled: Command) -> None:
     filled("volume", "connect", "data", "--node", "here")
 
 
-def test_a_dump_with_a_bad_line_loads_nothing(filled: Command) -> None:
+def test_a_dump_with_an_invalid_line_is_not_loaded(filled: Command) -> None:
     dumped = filled("store", "dump").stdout
     elsewhere(filled)
     for bad in ("{}", '{"class": "KeyValue"}', "no json", '{"class": "KeyValue", "key": 1}'):

@@ -95,7 +95,7 @@ def test_a_password_with_a_dollar_is_imported(tmp_path: pathlib.Path, text: str)
 @pytest.mark.parametrize(
     "text", ["[lvm", "no equals sign\n", "[DEFAULT]\n  value\n", "[DEFAULT]\n= x\n", "\0", "\xff"]
 )
-def test_what_is_not_a_cinder_conf_is_refused(tmp_path: pathlib.Path, text: str) -> None:
+def test_invalid_cinder_conf_files_are_refused(tmp_path: pathlib.Path, text: str) -> None:
     path = tmp_path / "cinder.conf"
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(ConfigurationError, match=r"cinder\.conf"):

@@ -55,7 +55,7 @@ print(*sys.modules)
     assert not {"cinder", "sqlalchemy", "oslo_service"} & loaded
 
 
-def test_a_host_with_os_brick_alone_can_describe_itself() -> None:
+def test_connector_properties_need_only_os_brick() -> None:
     program = """
 import sys
 sys.modules["futurist"] = None  # It comes with cinder, and not with os-brick.
