@@ -17,7 +17,7 @@ class Attachment:
     :ivar path: the device (or the plain file) as a text; a file-like object where the protocol
         gives a handle of this process instead (RBD without the kernel's client).
     :ivar device: for the controller to record, and to be given back for detach.
-    :ivar multipath_id: name of the multipath map, where there is one.
+    :ivar multipath_id: WWN of the multipath map, ``None`` if the device is not a map.
     :ivar scsi_wwn: of the SCSI device, where there is one.
     :ivar connection_info: the connection document with the device in it. Can carry keys in clear.
     :ivar state: of the device when it was looked at: ``'ok'``, ``'gone'`` if it is not there any

@@ -39,7 +39,7 @@ class Node:
     :param my_ip: address of this host on the storage network; by default the one that its default
         route uses.
     :param multipath: ask for all paths to a volume. What a connection was made with holds for it.
-    :param enforce_multipath: fail rather than use one path when multipathd does not run.
+    :param enforce_multipath: fail to attach if there is no multipath map, instead of using a path.
     :param host: this host's name, by default what the system says.
     :param state_path: the folder that keeps what is attached, by default
         ``/var/lib/cinderlib/node`` for root and in the user's state folder for others.

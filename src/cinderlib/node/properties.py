@@ -104,7 +104,7 @@ def get_connector_properties(
     :param root_helper: the command that runs another as root, by default ``sudo``.
     :param my_ip: address of this host on the storage network.
     :param multipath: ask for all paths to a volume.
-    :param enforce_multipath: fail rather than use one path when multipathd does not run.
+    :param enforce_multipath: fail to attach if there is no multipath map, instead of using a path.
     :param host: this host's name, by default what the system says.
     :param execute: a function that runs programs instead of os-brick's own; nothing is remembered
         then.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,15 @@ from cinderlib.node.brick import BrickConnector
 from cinderlib.node.state import Entry
 from cinderlib.validation import shown
 
-#: How long multipathd may take to use what os-brick connected, in seconds.
+#: How long multipathd may take to add the other paths to a new map, in seconds.
 _PATHS_TIMEOUT = 10.0
+#: How long multipathd may take to create the map of a volume whose paths are connected, in seconds.
+#: multipathd asks udev three times, every 10 seconds, about a disk that udev has not described yet.
+_MAP_TIMEOUT = 30.0
 #: Larger logical unit numbers are seen by the kernel in one of several encodings.
 _MAX_PLAIN_LUN = 255
+
+LOG = logging.getLogger(__name__)
 
 
 class ScsiConnector(BrickConnector):
@@ -38,6 +44,8 @@ class ScsiConnector(BrickConnector):
 
     def attach(self, before: dict[str, Any]) -> dict[str, Any]:
         device = super().attach(before)
+        if self.document.multipath and _is_path(device):
+            device = self._wait_for_map(device, before)
         # os-brick takes the name from links that udev may be making at the moment, and then gives
         # another of the disk's names. The map itself says what it is the map of.
         if block.is_block(device["path"]):
@@ -49,18 +57,40 @@ class ScsiConnector(BrickConnector):
                 block.wait(lambda: not _missing_paths(folder), timeout=_PATHS_TIMEOUT)
         return device
 
+    def _wait_for_map(self, path: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+        """Get the multipath map of a path that os-brick returned instead of the map.
+
+        os-brick does that if multipathd created no map within 10 seconds. A program that uses a
+        path gets errors when this path fails, so it is not the device that was requested.
+
+        :returns: the map, or the path if there is no map and multipath is not enforced.
+        :raises DeviceUnavailable: there is no map, and the connection enforces multipath.
+        """
+        name, reason = path["path"], "multipathd is not running"
+        if self.connector().supports_multipath():
+            reason = f"multipathd created no map for it within {_MAP_TIMEOUT:g} seconds"
+            holders = block.sysfs(name) / "holders"
+            block.wait(lambda: bool(_maps_in(holders)), timeout=_MAP_TIMEOUT)
+            # os-brick returns the map if there is one, and otherwise reports the paths to
+            # multipathd again. The first time it can report the volume under another name,
+            # if udev is not ready; multipathd with `find_multipaths strict` then creates no map.
+            device = super().attach(before)
+            if not _is_path(device):
+                return device
+        problem = f"{name} is a single path of the volume: {reason}."
+        cure = "Check the host with `cinderlib doctor --protocol multipath`."
+        if self.document.data.get("enforce_multipath"):
+            raise DeviceUnavailable(f"{problem} {cure}", resource=self.document.id)
+        LOG.warning("%s The volume is attached without multipath. %s", problem, cure)
+        return path
+
     def find_interrupted(self, entry: Entry) -> dict[str, Any] | None:
         if entry.device:
             return entry.device
         for folder in sorted((block.SYS / "block").glob("sd*")):
             disk = (folder / "device").resolve()
             if (self.target_of(disk), _lun(disk)) in self.units:
-                holders = folder / "holders"
-                maps = [
-                    holder.name
-                    for holder in (holders.iterdir() if holders.is_dir() else ())
-                    if (block.read(holder / "dm" / "uuid") or "").startswith("mpath-")
-                ]
+                maps = _maps_in(folder / "holders")
                 return {"type": "block", "path": f"/dev/{(maps or [folder.name])[0]}"}
         return None
 
@@ -124,6 +154,18 @@ def _missing_paths(folder: Path) -> set[str]:
         and block.read(disk / "device/wwid") in volume
         and block.read(disk / "device/state") == "running"
     }
+
+
+def _is_path(device: dict[str, Any]) -> bool:
+    """Whether a device is a disk, and not a multipath map."""
+    path: str = device["path"]
+    return block.is_block(path) and _map_of(block.sysfs(path)) is None
+
+
+def _maps_in(holders: Path) -> list[str]:
+    """Names of the multipath maps that a disk is in, from its folder ``holders`` in sysfs."""
+    folders = sorted(holders.iterdir()) if holders.is_dir() else []
+    return [folder.name for folder in folders if _map_of(folder)]
 
 
 def _map_of(folder: Path) -> str | None:

@@ -1,10 +1,11 @@
 """The volume of a device, according to a simulated sysfs.
 
-Only ``/dev/loop0`` is real, as a block device with a known number. It is never opened.
+Only the loop devices are real, as block devices with known numbers. They are never opened.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from pathlib import Path
@@ -13,13 +14,15 @@ from typing import Any
 import pytest
 
 from cinderlib import errors
-from cinderlib.node import block, protocols
+from cinderlib.node import block, protocols, scsi
 from cinderlib.node.base import Connector, HostSettings
 from cinderlib.node.brick import BrickConnector
 from cinderlib.node.document import ConnectionDocument
 from cinderlib.node.state import Entry, State
 
 DEVICE = "/dev/loop0"
+#: Another block device, for a path of :data:`DEVICE`.
+PATH = "/dev/loop1"
 SIZE = 1 << 30
 pytestmark = pytest.mark.skipif(
     not block.is_block(DEVICE), reason=f"needs a device node {DEVICE} (`modprobe loop`)"
@@ -50,8 +53,8 @@ class Sysfs:
         self.link(f"block/{name}", path)
         return path
 
-    def behind_device(self, path: Path) -> None:
-        number = os.stat(DEVICE).st_rdev
+    def behind_device(self, path: Path, device: str = DEVICE) -> None:
+        number = os.stat(device).st_rdev
         self.link(f"dev/block/{os.major(number)}:{os.minor(number)}", path)
 
     def scsi(self, name: str, parent: str, address: str, wwid: str) -> Path:
@@ -164,6 +167,42 @@ class TestIscsi:
         assert connector.remains(entry) == [], "another volume uses the session"
 
 
+@dataclasses.dataclass
+class LateMap:
+    """A multipath map that does not exist when os-brick first returns a device.
+
+    :ivar map: the map in sysfs.
+    :ivar holder: where the first path shows its map.
+    :ivar programs: the folder of multipathd.
+    :ivar created_by_attach: which call of os-brick makes multipathd create the map.
+    """
+
+    map: Path
+    holder: Path
+    programs: Path
+    created_by_attach: int | None = None
+    attaches: int = 0
+
+    def multipathd_runs(self) -> None:
+        (self.programs / "multipathd").write_text("#!/bin/sh\n")
+        (self.programs / "multipathd").chmod(0o755)
+
+    def sleep(self, seconds: float) -> None:
+        if seconds:  # os-brick's threads give way to others with 0.
+            self.create()
+
+    def create(self) -> None:
+        self.holder.symlink_to(self.map.resolve())
+
+    def attach(self, wwn: str) -> dict[str, Any]:
+        self.attaches += 1
+        if self.attaches == self.created_by_attach:
+            self.create()
+        if self.holder.exists():
+            return {"path": DEVICE, "multipath_id": wwn, "scsi_wwn": wwn}
+        return {"path": PATH}
+
+
 class TestMultipath:
     SEVERAL = {
         "target_portals": ["192.0.2.1:3260", "192.0.2.2:3260"],
@@ -222,6 +261,71 @@ class TestMultipath:
         monkeypatch.setattr(time, "sleep", lambda seconds: link.symlink_to(paths[1]))
         assert _connector(tmp_path, "iscsi", self.SEVERAL).attach({}) == given
         assert link.exists() is waits
+
+    @pytest.fixture
+    def late_map(
+        self, sysfs: Sysfs, paths: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> LateMap:
+        """os-brick returns the first path while multipathd has created no map."""
+        sysfs.behind_device(paths[0], PATH)
+        (paths[0] / "holders").mkdir()
+        programs = tmp_path / "programs"
+        programs.mkdir()
+        monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+        late = LateMap(sysfs.root / "block" / "dm-0", paths[0] / "holders" / "dm-0", programs)
+        monkeypatch.setattr(
+            BrickConnector, "attach", lambda connector, before: late.attach(self.WWN)
+        )
+        return late
+
+    @pytest.mark.parametrize("again", [False, True])
+    def test_an_attach_waits_for_the_map(
+        self, late_map: LateMap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bool
+    ) -> None:
+        """multipathd creates it late, or only when os-brick reports the paths again."""
+        late_map.multipathd_runs()
+        monkeypatch.setattr(scsi, "_MAP_TIMEOUT", 0.01 if again else 60.0)
+        monkeypatch.setattr(time, "sleep", lambda seconds: again or late_map.sleep(seconds))
+        late_map.created_by_attach = 2 if again else None
+        device = _connector(tmp_path, "iscsi", self.SEVERAL).attach({})
+        assert device == {"path": DEVICE, "multipath_id": self.WWN, "scsi_wwn": self.WWN}
+
+    def test_without_a_map_the_device_is_a_path_and_the_log_says_so(
+        self,
+        late_map: LateMap,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        late_map.multipathd_runs()
+        monkeypatch.setattr(scsi, "_MAP_TIMEOUT", 0.01)
+        device = _connector(tmp_path, "iscsi", self.SEVERAL).attach({})
+        assert device == {"path": PATH}
+        assert f"{PATH} is a single path" in caplog.text
+
+    def test_without_a_map_an_enforced_multipath_fails(
+        self, late_map: LateMap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        late_map.multipathd_runs()
+        monkeypatch.setattr(scsi, "_MAP_TIMEOUT", 0.01)
+        enforced = {**self.SEVERAL, "enforce_multipath": True}
+        with pytest.raises(errors.DeviceUnavailable, match="multipathd created no map"):
+            _connector(tmp_path, "iscsi", enforced).attach({})
+
+    @pytest.mark.parametrize(("multipath", "multipathd"), [(True, False), (False, True)])
+    def test_an_attach_does_not_wait_for_a_map_that_cannot_come(
+        self,
+        late_map: LateMap,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        multipath: bool,
+        multipathd: bool,
+    ) -> None:
+        if multipathd:
+            late_map.multipathd_runs()
+        monkeypatch.setattr(time, "sleep", lambda seconds: seconds and pytest.fail("it waited"))
+        connector = _connector(tmp_path, "iscsi", self.SEVERAL, use_multipath=multipath)
+        assert connector.attach({}) == {"path": PATH}
 
     def test_a_path_to_another_volume_is_found(self, paths: list[Path], tmp_path: Path) -> None:
         (paths[1] / "device" / "wwid").write_text(NAA.replace("1", "2"))
