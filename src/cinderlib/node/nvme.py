@@ -111,7 +111,9 @@ class NvmeConnector(BrickConnector):
             for controller in self._controllers()
             if controller.name not in before and not any(controller.glob("nvme*n*"))
         ]
-        return super().remains(entry) + unused
+        # Only the array can remove a namespace from a subsystem that other volumes need.
+        traces = [trace for trace in entry.traces if not _other_namespaces(trace.name)]
+        return super().remains(msgspec.structs.replace(entry, traces=traces)) + unused
 
     def _controllers(self) -> list[Path]:
         folder = block.SYS / _CONTROLLERS
@@ -134,6 +136,12 @@ def _missing(target: NvmeData) -> list[str]:
         return [] if target.portals else ["portals"]
     fields = ("nqn", "target_portal", "target_port", "transport_type")
     return [name for name in fields if not getattr(target, name)]
+
+
+def _other_namespaces(name: str) -> list[str]:
+    """The other namespaces that this host uses of a namespace's subsystem."""
+    subsystem = block.SYS / "block" / name / "device"
+    return [folder.name for folder in subsystem.glob("nvme*n*") if folder.name != name]
 
 
 def _plain(identity: str) -> str:

@@ -424,6 +424,17 @@ class TestNvme:
         with pytest.raises(errors.DeviceUnavailable, match=message):
             _connector(tmp_path, "nvmeof", data).verify({"path": DEVICE})
 
+    def test_a_namespace_is_a_leftover_unless_its_subsystem_has_others(
+        self, sysfs: Sysfs, disk: Path, tmp_path: Path
+    ) -> None:
+        """The array removes a namespace of a subsystem that other volumes need."""
+        connector = _connector(tmp_path, "nvmeof", NVME)
+        traces = connector.traces({"path": DEVICE})
+        entry = Entry(key="key", document={}, traces=traces)
+        assert connector.remains(entry) == ["/dev/nvme0n1"]
+        sysfs.disk("nvme0n2", f"{disk.parent.relative_to(sysfs.root)}/nvme0n2")
+        assert connector.remains(entry) == []
+
     def test_a_controller_without_a_namespace_is_a_leftover(
         self, sysfs: Sysfs, tmp_path: Path
     ) -> None:
