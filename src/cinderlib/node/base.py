@@ -37,6 +37,9 @@ class Connector(abc.ABC):
     :raises InvalidDocument: a field of the connection data is missing or of the wrong type.
     """
 
+    #: Names of the targets that the connection uses.
+    targets: frozenset[str | None] = frozenset()
+
     def __init__(self, document: ConnectionDocument, settings: HostSettings) -> None:
         self.document = document
         self.settings = settings
@@ -151,6 +154,22 @@ class Connector(abc.ABC):
     def remains(self, entry: Entry) -> list[str]:
         """What is still on this host of an attachment, in words."""
         return [f"/dev/{trace.name}" for trace in entry.traces if trace.is_there()]
+
+    def is_attaching_from(self, target: str | None, entry: Entry) -> bool:
+        """Whether this host is attaching another volume that the same target exports.
+
+        What this attach has connected has no device yet, and is not a leftover of the entry.
+        """
+        others = (
+            ConnectionDocument(other.document)
+            for other in self.settings.state.entries()
+            if other.status == "attaching" and other.key != entry.key
+        )
+        return any(
+            target in type(self)(document, self.settings).targets
+            for document in others
+            if document.protocol == self.document.protocol
+        )
 
     def find_interrupted(self, entry: Entry) -> dict[str, Any] | None:
         """The device of an attach that was interrupted before it could be recorded."""

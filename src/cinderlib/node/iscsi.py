@@ -56,7 +56,7 @@ class IscsiConnector(ScsiConnector):
         if data.target_iqn and data.target_lun is not None:
             units.append((data.target_iqn, data.target_lun))
         self.units = frozenset((name, check_lun(lun)) for name, lun in units)
-        self._targets = frozenset(name for name, _ in self.units)
+        self.targets = frozenset(name for name, _ in self.units)
 
     @property
     def key(self) -> str:
@@ -85,11 +85,13 @@ class IscsiConnector(ScsiConnector):
         unused = [
             f"the iSCSI session to {block.read(session / 'targetname')}"
             for session in self._sessions()
-            if session.name not in before and not any(session.glob("device/target*/*/block/*"))
+            if session.name not in before
+            and not any(session.glob("device/target*/*/block/*"))
+            and not self.is_attaching_from(block.read(session / "targetname"), entry)
         ]
         return super().remains(entry) + unused
 
     def _sessions(self) -> list[Path]:
         folder = block.SYS / _SESSIONS
         sessions = folder.iterdir() if folder.is_dir() else ()
-        return [s for s in sessions if block.read(s / "targetname") in self._targets]
+        return [s for s in sessions if block.read(s / "targetname") in self.targets]

@@ -54,7 +54,7 @@ class NvmeConnector(BrickConnector):
                     "The connection document is not usable: "
                     f"{', '.join(f'conn.data.{name}' for name in missing)} missing."
                 )
-        self._subsystems = frozenset(t.target_nqn or t.nqn for t in targets)
+        self.targets = frozenset(t.target_nqn or t.nqn for t in targets)
 
     @property
     def key(self) -> str:
@@ -80,8 +80,8 @@ class NvmeConnector(BrickConnector):
             return  # An md device made of the replicas; none of the identities is its own.
         folder = block.sysfs(path)
         subsystem = block.read(folder / "device" / "subsysnqn")
-        if subsystem and subsystem not in self._subsystems:
-            raise self._wrong(path, "subsystem", subsystem, ", ".join(map(str, self._subsystems)))
+        if subsystem and subsystem not in self.targets:
+            raise self._wrong(path, "subsystem", subsystem, ", ".join(map(str, self.targets)))
         wanted = (("nguid", self._data.volume_nguid), ("uuid", self._data.vol_uuid))
         for name, expected in wanted:
             actual = block.read(folder / name)
@@ -97,7 +97,7 @@ class NvmeConnector(BrickConnector):
         found = []
         for folder in sorted((block.SYS / "block").glob("nvme*n*")):
             device = {"type": "block", "path": f"/dev/{folder.name}"}
-            if block.read(folder / "device" / "subsysnqn") in self._subsystems:
+            if block.read(folder / "device" / "subsysnqn") in self.targets:
                 with contextlib.suppress(DeviceUnavailable):
                     self.identify(device)
                     found.append(device)
@@ -109,7 +109,9 @@ class NvmeConnector(BrickConnector):
         unused = [
             f"the NVMe controller {controller.name} of {block.read(controller / 'subsysnqn')}"
             for controller in self._controllers()
-            if controller.name not in before and not any(controller.glob("nvme*n*"))
+            if controller.name not in before
+            and not any(controller.glob("nvme*n*"))
+            and not self.is_attaching_from(block.read(controller / "subsysnqn"), entry)
         ]
         # Only the array can remove a namespace from a subsystem that other volumes need.
         traces = [trace for trace in entry.traces if not _other_namespaces(trace.name)]
@@ -121,7 +123,7 @@ class NvmeConnector(BrickConnector):
             controller
             for controller in (folder.iterdir() if folder.is_dir() else ())
             if block.read(controller / "transport") in _FABRICS
-            and block.read(controller / "subsysnqn") in self._subsystems
+            and block.read(controller / "subsysnqn") in self.targets
         ]
 
     def _wrong(self, path: str, what: str, actual: str, expected: str) -> DeviceUnavailable:

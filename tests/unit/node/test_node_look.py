@@ -5,9 +5,11 @@ Only the loop devices are real, as block devices with known numbers. They are ne
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,15 @@ def _connector(tmp_path: Path, protocol: str, data: dict[str, Any], **fields: An
     conn = {"driver_volume_type": protocol, "data": data}
     settings = HostSettings(root_helper="sudo", state=State(tmp_path / "state"))
     return protocols.connector(ConnectionDocument({"conn": conn, **fields}), settings)
+
+
+@contextlib.contextmanager
+def _attaching(connector: Connector) -> Iterator[None]:
+    """Another process of this host is attaching this connection."""
+    state = connector.settings.state
+    state.put(Entry(key=connector.key, document=connector.document.with_device(None)))
+    yield
+    state.remove(connector.key)
 
 
 IQN = "iqn.2010-10.org.openstack:volume-1"
@@ -165,6 +176,20 @@ class TestIscsi:
         assert connector.remains(Entry(key="key", document={}, before=connector.survey())) == []
         sysfs.scsi("sdb", f"{SESSION}/target2:0:0", "2:0:0:9", NAA)
         assert connector.remains(entry) == [], "another volume uses the session"
+
+    def test_a_session_of_an_attach_in_progress_is_not_a_leftover(
+        self, sysfs: Sysfs, tmp_path: Path
+    ) -> None:
+        """Arrays with one target for all volumes: the session of another volume has no disk yet."""
+        connector = _connector(tmp_path, "iscsi", ISCSI)
+        entry = Entry(key=connector.key, document={}, before=connector.survey())
+        sysfs.write(SESSION)
+        sysfs.write("class/iscsi_session/session3", targetname=IQN)
+        sysfs.link("class/iscsi_session/session3/device", sysfs.root / SESSION)
+        with _attaching(_connector(tmp_path, "iscsi", {**ISCSI, "target_lun": 2})):
+            assert connector.remains(entry) == []
+        with _attaching(_connector(tmp_path, "iscsi", {**ISCSI, "target_iqn": f"{IQN}-other"})):
+            assert connector.remains(entry) == [f"the iSCSI session to {IQN}"]
 
 
 @dataclasses.dataclass
@@ -443,6 +468,9 @@ class TestNvme:
         sysfs.write("class/nvme/nvme1", subsysnqn="nqn.other", transport="tcp")
         entry = Entry(key="key", document={}, before={})
         assert connector.remains(entry) == [f"the NVMe controller nvme0 of {NQN}"]
+        other = _connector(tmp_path, "nvmeof", {**NVME, "ns_id": 9})
+        with _attaching(other):
+            assert connector.remains(entry) == [], "the namespace of another volume comes"
         sysfs.write("class/nvme/nvme0/nvme0c0n1")
         assert connector.remains(entry) == []
 
