@@ -1,4 +1,8 @@
-"""Lists sessions, maps, mounts, exports and volumes on this machine, as JSON."""
+"""Lists sessions, maps, mounts, exports and volumes on this machine, as JSON.
+
+Resources of a backend are not listed: the driver creates them when a scenario first uses the backend,
+and keeps them.
+"""
 
 import glob
 import json
@@ -55,11 +59,20 @@ def entries():
 
 def lvs():
     try:
-        command = ["lvs", "--noheadings", "-o", "vg_name,lv_name"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        # Thin pools belong to the backend.
+        command = ["lvs", "--noheadings", "-o", "vg_name,lv_name", "--select", "segtype!=thin-pool"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
     except FileNotFoundError:
         return []
     return sorted("/".join(line.split()) for line in done.stdout.splitlines())
+
+
+def images():
+    """Images in the Ceph cluster that this machine is, if it is one."""
+    if not os.path.exists("/etc/ceph/ceph.client.admin.keyring"):
+        return []
+    done = subprocess.run(["rbd", "ls", "volumes"], capture_output=True, text=True, check=True)
+    return done.stdout.split()
 
 
 target = "/sys/kernel/config/target"
@@ -78,6 +91,9 @@ print(
             "logical volumes": lvs(),
             "iSCSI targets": names(target + "/iscsi/iqn*"),
             "LIO backstores": names(target + "/core/iblock_*/*/"),
+            "NVMe subsystems": names("/sys/kernel/config/nvmet/subsystems/*"),
+            "RBD images": images(),
+            "files on shares": names("/srv/volumes/*"),
         }
     )
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from steps import READ_ONLY, carry, connect, refuses_writes, shows, single_and_multipath
+from steps import GIB, READ_ONLY, carry, connect, refuses_writes, shows, single_and_multipath, until
 
 from lab.machine import Machine, RemoteError, Session
 
@@ -123,3 +125,43 @@ def test_two_volumes_on_one_target(control: Session, node1: Machine, on_node1: S
             vol.delete()
         """
     )
+
+
+@shows("Two volumes in one subsystem; the controllers stay for the second", "NVMe/TCP")
+def test_two_volumes_in_one_subsystem(
+    nvme: tuple[dict[str, Any], str],
+    controller: Machine,
+    control: Session,
+    node1: Machine,
+    on_node1: Session,
+) -> None:
+    one, _ = nvme
+    nqn = one["conn"]["data"]["target_nqn"]
+    control("other = lvm.create_volume(size=1)")
+    name, other_id = control("other.name_in_storage, other.id")
+    backing = f"/dev/cinder-volumes/{name}"
+    nvmet = "/opt/project/guest/nvmet"
+    controller.run(f"lvchange -K -ay {backing}; {nvmet} map {nqn} 2 {backing} {other_id}")
+    data = {**one["conn"]["data"], "vol_uuid": other_id, "ns_id": 2}
+    two = {**one, "conn": {**one["conn"], "data": data}, "volume": {"id": other_id, "size": GIB}}
+    on_node1(
+        """
+        import os
+        node = cl.Node(my_ip=my_ip, multipath=True)
+        first, second = [node.attach(info) for info in infos]
+        """,
+        infos=carry([one, two]),
+    )
+    written = on_node1("[data.write(first.path), data.write(second.path)]")
+    assert written[0] != written[1]
+    # Only the array can remove the namespace.
+    on_node1("node.detach(infos[0])")
+    assert len(node1.inventory()["NVMe controllers"]) == 2
+    controller.run(f"{nvmet} unmap {nqn} 1")
+    until(lambda: not on_node1("os.path.exists(first.path)"), "the namespace disappears")
+    assert on_node1("data.read(second.path)") == written[1]
+    on_node1("node.detach(infos[1])")
+    assert on_node1("[node.attachments(), node.leftovers()]") == [[], []]
+    assert not node1.inventory()["NVMe controllers"]
+    controller.run(f"{nvmet} unmap {nqn} 2; lvchange -an {backing}")
+    control("other.delete()")

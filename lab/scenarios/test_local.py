@@ -46,6 +46,7 @@ def test_lifecycle_of_a_volume(
 ) -> None:
     control("vol = cl.Backend.backends[name].create_volume(size=1)", name=backend)
     name = control("vol.name_in_storage")
+    assert f"{group}/{name}" in controller.inventory()["logical volumes"]
     path = control("attach = vol.attach(); attach.path")
     written = control("data.write(attach.path)")
     assert controller.digest(f"/dev/{group}/{name}") == written

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import pathlib
 import shlex
+import uuid
 from typing import Any
 
 import pytest
@@ -14,16 +15,10 @@ from steps import WRITER, carry, connect, shows, until
 
 from lab.machine import Machine, Session
 
-# On a slow emulated machine os-brick can stop waiting for the multipath map of the second node, and
-# then attaches a single path. Until the node part waits for the map itself, only `make lab-full`
-# runs these.
-pytestmark = pytest.mark.full
-
-_DISK = "00000000-0000-4000-8000-000000000002"
-_BACKING = f"/dev/cinder-volumes/volume-{_DISK}"
 _CLIENT = pathlib.Path(__file__).parents[2] / "tests" / "ovirt" / "engine_client.py"
 
 
+@pytest.mark.core
 @shows("Live migration", "iSCSI multipath")
 def test_by_the_api(
     controller: Machine,
@@ -78,27 +73,29 @@ def test_by_the_adapter(
     on_node1: Session,
     on_node2: Session,
 ) -> None:
+    disk = str(uuid.uuid4())
     engine, source, destination = Engine(controller, database), Vdsm(node1), Vdsm(node2)
 
     def start(vdsm: Vdsm) -> Any:
         connector = json.dumps(vdsm.connector_info())
-        found = vdsm.attach(_DISK, json.loads(engine("connect_volume", _DISK, connector)))
-        engine("save_device", _DISK, json.dumps(found))
+        found = vdsm.attach(disk, json.loads(engine("connect_volume", disk, connector)))
+        engine("save_device", disk, json.dumps(found))
         return found
 
-    engine("create_volume", _DISK, "1")
+    engine("create_volume", disk, "1")
     on_node1("device = device", device=carry(start(source)))
     before = on_node1("data.write(device['path'])")
     on_node2("device = device", device=carry(start(destination)))
     assert on_node2("data.read(device['path'])") == before
-    on_node1("data.write(device['path'], 1, 8)")
-    source.detach(_DISK)
-    engine("disconnect_volume", _DISK)
+    during = on_node1("data.write(device['path'], 1, 8)")
+    assert on_node2("data.read(device['path'], 1, 8)") == during
+    source.detach(disk)
+    engine("disconnect_volume", disk)
     after = on_node2("data.write(device['path'])")
-    assert controller.digest(_BACKING) == after
-    destination.detach(_DISK)
-    engine("disconnect_volume", _DISK)
-    engine("delete_volume", _DISK)
+    assert controller.digest(f"/dev/cinder-volumes/volume-{disk}") == after
+    destination.detach(disk)
+    engine("disconnect_volume", disk)
+    engine("delete_volume", disk)
 
 
 @shows("Live migration by the calls of oVirt's own client", "iSCSI multipath")
@@ -110,6 +107,7 @@ def test_by_the_calls_of_the_engines_own_client(
     on_node1: Session,
     on_node2: Session,
 ) -> None:
+    disk = str(uuid.uuid4())
     controller.run(f"cat >/root/engine_client.py <<'END'\n{_CLIENT.read_text()}\nEND\n")
     driver = json.dumps(DRIVER | {"volume_backend_name": "client", "live_migration": "true"})
     store = json.dumps({"storage": "db", "connection": database})
@@ -124,18 +122,20 @@ def test_by_the_calls_of_the_engines_own_client(
         connector = json.dumps(
             node("node = cl.Node(my_ip=my_ip, multipath=True); node.connector_properties()")
         )
-        conn = client(*before, ["connect_volume", _DISK, connector])
+        conn = client(*before, ["connect_volume", disk, connector])
         info = {"conn": conn, "use_multipath": True}
         device = node("attachment = node.attach(info); attachment.device", info=carry(info))
-        client(["save_device", _DISK, json.dumps(device)])
+        client(["save_device", disk, json.dumps(device)])
 
-    start(on_node1, ["create_volume", _DISK, "1"])
+    start(on_node1, ["create_volume", disk, "1"])
     before = on_node1("data.write(attachment.path)")
     start(on_node2)
     assert on_node2("data.read(attachment.path)") == before
+    during = on_node1("data.write(attachment.path, 1, 8)")
+    assert on_node2("data.read(attachment.path, 1, 8)") == during
     on_node1("node.detach(info)")
-    client(["disconnect_volume", _DISK])
+    client(["disconnect_volume", disk])
     after = on_node2("data.write(attachment.path)")
-    assert controller.digest(_BACKING) == after
+    assert controller.digest(f"/dev/cinder-volumes/volume-{disk}") == after
     on_node2("node.detach(info)")
-    client(["disconnect_volume", _DISK], ["delete_volume", _DISK])
+    client(["disconnect_volume", disk], ["delete_volume", disk])

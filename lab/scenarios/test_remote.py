@@ -68,6 +68,8 @@ def test_nvme_tcp(
     on_node1: Session,
 ) -> None:
     info, backing = nvme
+    nqn = info["conn"]["data"]["target_nqn"]
+    assert nqn in controller.inventory()["NVMe subsystems"]
     on_node1("node = cl.Node(my_ip=my_ip, multipath=True)")
     assert on_node1("node.connector_properties('nvmeof')")["nqn"]
     on_node1("info = info", info=carry(info))
@@ -79,7 +81,7 @@ def test_nvme_tcp(
     assert controller.digest(backing) == written
 
     control("vol.extend(2)")
-    controller.run(f"/opt/project/guest/nvmet resize {info['conn']['data']['target_nqn']}")
+    controller.run(f"/opt/project/guest/nvmet resize {nqn}")
     saw_growth(on_node1, written)
     detach(on_node1)
 
@@ -94,9 +96,10 @@ def test_nvme_tcp(
 @shows(COPIES, "RBD")
 @shows(CHECKED, "RBD")
 @shows(READ_ONLY, "RBD")
-def test_rbd(rbd: None, control: Session, node1: Machine, on_node1: Session) -> None:
+def test_rbd(rbd: None, ceph: Machine, control: Session, node1: Machine, on_node1: Session) -> None:
     assert node1.run("ls /etc/ceph").split() == ["rbdmap"]
     control("vol = ceph.create_volume(size=1)")
+    assert control("vol.name_in_storage") in ceph.inventory()["RBD images"]
     connect(control, on_node1, "node1")
     refuses_another_volume(node1, on_node1)
     assert attach(control, on_node1)["path"].startswith("/dev/rbd")
@@ -134,6 +137,7 @@ def test_nfs(
     nfs: str, controller: Machine, control: Session, node1: Machine, on_node1: Session
 ) -> None:
     control("vol = share.create_volume(size=1)")
+    assert control("vol.name_in_storage") in controller.inventory()["files on shares"]
     connect(control, on_node1, "node1")
     refuses_another_volume(node1, on_node1)
     attach(control, on_node1)
