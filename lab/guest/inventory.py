@@ -1,7 +1,7 @@
 """Lists sessions, maps, mounts, exports and volumes on this machine, as JSON.
 
-Resources of a backend are not listed: the driver creates them when a scenario first uses the backend,
-and keeps them.
+Resources of a backend are not listed: the driver creates them when a scenario first uses the
+backend, and keeps them.
 """
 
 import glob
