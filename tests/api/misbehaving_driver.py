@@ -1,4 +1,4 @@
-"""A driver that does on request what drivers should not do, in the middle of a call.
+"""A driver that misbehaves on request during a call.
 
 A request is the name of an action in the file ``.request <method> <when>`` of the array's folder.
 """
@@ -41,7 +41,7 @@ def _stop() -> None:
 
 
 def _fork_and_return() -> None:
-    """The child comes back from the call, as a copy of the whole program."""
+    """Return from the call in the child too, as a copy of the whole program."""
     os.fork()
 
 
@@ -81,7 +81,7 @@ def _misbehaving(name: str) -> Callable[..., Any]:
 
 
 class MisbehavingDriver(SharedArray):
-    #: Waits for so many threads.
+    #: Waits for this number of threads.
     together = threading.Barrier(3)
     numbers = (1, 2)
 
@@ -110,7 +110,7 @@ class MisbehavingDriver(SharedArray):
     def check_for_setup_error(self) -> None:
         self.obey("check_for_setup_error", "before")
 
-    # --- what tests ask with ``backend.driver``
+    # --- methods that tests call with ``backend.driver``
 
     def process(self) -> int:
         return os.getpid()

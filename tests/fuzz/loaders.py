@@ -90,8 +90,8 @@ class Loader:
     :ivar examples: valid texts.
     :ivar data: whether it reads the data of JSON texts instead of the texts.
     :ivar json: whether the texts are JSON, so that a value in them can be changed.
-    :ivar one_in: how many changed examples to skip for each that is read. Higher for loaders that
-        read a whole database each time.
+    :ivar one_in: it reads only one in this number of changed examples, for loaders that read a
+        whole database each time.
     """
 
     name: str

@@ -384,7 +384,7 @@ def test_multipathd_is_not_running(tmp_path: Path) -> None:
     tree = Tree(tmp_path / "rocky", release=ROCKY)
     tree.command("multipath")
     tree.command("multipathd")
-    # This version does not start without a configuration.
+    # On this distribution, multipathd does not start without a configuration.
     assert only(tree.findings("multipath")).commands == (
         "mpathconf --enable --user_friendly_names n --find_multipaths y",
         "systemctl enable --now multipathd",
