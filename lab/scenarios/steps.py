@@ -115,7 +115,7 @@ def refuses_another_volume(machine: Machine, node: Session) -> None:
         """
     )
     assert refused
-    assert "bytes, and the volume 68719476736" in refused
+    assert "bytes, but the volume has 68719476736" in refused
     assert machine.inventory() == before
 
 

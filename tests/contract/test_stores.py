@@ -440,7 +440,7 @@ class TestOpening:
         ("config", "problem"),
         [
             ("sqlite", "no persistence 'sqlite'.*db, memory, memory_db"),
-            ({"storage": "nowhere.at.all:Store"}, "nowhere.*Known are"),
+            ({"storage": "nowhere.at.all:Store"}, "nowhere.*Known:"),
             ({"storage": "json:Store"}, "'json' has no persistence 'Store'"),
             ({"storage": "json:dumps"}, "neither"),
             ({"storage": 3}, "3 is neither"),

@@ -1,6 +1,6 @@
-"""The node half: connector properties, attach, detach, extend, leftovers.
+"""The host that attaches volumes: connector properties, attach, detach, extend, leftovers.
 
-The only room that imports os_brick, and only when a protocol needs it.
+Only this package imports os_brick, and only if a protocol needs it.
 """
 
 from cinderlib.node.attachment import Attachment

@@ -1,32 +1,32 @@
-"""What an attach gives."""
+"""The result of an attach."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any, Literal
 
-#: What became of a device: it is there and the volume's; it is not there; its name has gone to
-#: another; it cannot be told, for want of rights or because what tells it apart is unreadable.
+#: The state of a device: it exists and belongs to the volume; it does not exist; its name now
+#: belongs to another device; the state cannot be determined (no permission, or unreadable data).
 DeviceState = Literal["ok", "gone", "another", "unknown"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Attachment:
-    """A volume attached to this host. Plain data: it closes nothing when it goes.
+    """A volume attached to this host. This is plain data without a connection to the device.
 
-    :ivar path: the device (or the plain file) as a text; a file-like object where the protocol
-        gives a handle of this process instead (RBD without the kernel's client).
-    :ivar device: for the controller to record, and to be given back for detach.
+    :ivar path: the device (or the plain file) as a text; a file-like object if the protocol
+        provides a handle in this process instead (RBD without the kernel's client).
+    :ivar device: the device information, which the controller records and detach needs.
     :ivar multipath_id: WWN of the multipath map, ``None`` if the device is not a map.
-    :ivar scsi_wwn: of the SCSI device, where there is one.
-    :ivar connection_info: the connection document with the device in it. Can carry keys in clear.
-    :ivar state: of the device when it was looked at: ``'ok'``, ``'gone'`` if it is not there any
-        more, ``'another'`` if the path leads to something else by now, ``'unknown'`` if that cannot
-        be told.
-    :ivar changed: whether the attach made it; it can have been there already.
+    :ivar scsi_wwn: WWN of the SCSI device, if there is one.
+    :ivar connection_info: the connection document with the device. It can contain keys in clear.
+    :ivar state: of the device at the last check: ``'ok'``, ``'gone'`` if it does not exist any
+        more, ``'another'`` if the path now leads to another device, ``'unknown'`` if the state
+        cannot be determined.
+    :ivar changed: whether this attach created it; otherwise it already existed.
     """
 
-    # Typed as what it nearly always is; only callers that use librbd need to check.
+    # The type is the usual one; only callers that use librbd need to check.
     path: str | Any
     device: dict[str, Any] = dataclasses.field(repr=False)
     connection_info: dict[str, Any] = dataclasses.field(repr=False)
@@ -36,10 +36,10 @@ class Attachment:
     changed: bool = dataclasses.field(default=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it for JSON, **keys in clear**.
+        """All fields for JSON, **with keys in clear**.
 
         :raises TypeError: the path is a handle of this process.
         """
         if not isinstance(self.path, str):
-            raise TypeError("An attachment through a handle of this process is no JSON.")
+            raise TypeError("An attachment through a handle of this process cannot be JSON.")
         return dataclasses.asdict(self)

@@ -1,4 +1,4 @@
-"""What a protocol on this host can do; one subclass in a file of its own for each family."""
+"""The interface of a protocol on this host. Each family of protocols has a subclass in a module."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ LOG = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class HostSettings:
-    """How this host does things.
+    """Settings of this host.
 
-    :ivar root_helper: the command that runs another as root, without its arguments.
-    :ivar state: what this host attached.
+    :ivar root_helper: the command that runs other commands as root, without its arguments.
+    :ivar state: the attachments of this host.
     """
 
     root_helper: str
@@ -32,9 +32,9 @@ class HostSettings:
 class Connector(abc.ABC):
     """One volume's connection on this host.
 
-    Made for a document; checks its protocol's part of it.
+    It is created from a document and checks the protocol's part of the document.
 
-    :raises InvalidDocument: a field of the connection data is missing or of the wrong type.
+    :raises InvalidDocument: a field of the connection data is missing or has the wrong type.
     """
 
     #: Names of the targets that the connection uses.
@@ -46,35 +46,35 @@ class Connector(abc.ABC):
 
     @property
     def key(self) -> str:
-        """Tells this attachment from all others on this host."""
+        """Identifies this attachment among all attachments on this host."""
         return self.document.key()
 
     def survey(self) -> dict[str, Any]:
-        """What is on this host of the volume before the attach: not ours, to be left alone."""
+        """Record existing devices of the volume before the attach; they must not be touched."""
         return {}
 
     @abc.abstractmethod
     def attach(self, before: dict[str, Any]) -> dict[str, Any]:
-        """Make the device. Asked again, it gives the one that is there.
+        """Attach the volume. A repeated call returns the existing device.
 
-        :param before: what :meth:`survey` gave.
-        :returns: the device, its path as ``'path'``.
+        :param before: the result of :meth:`survey`.
+        :returns: the device information, with the path as ``'path'``.
         """
 
     @abc.abstractmethod
     def detach(self, device: dict[str, Any] | None, *, force: bool = False) -> None:
-        """Remove the device. Succeeds when it is not there.
+        """Remove the device. If it does not exist, this succeeds.
 
-        :param device: what the attach gave, when it is known.
-        :param force: also when data that was not written yet is lost.
+        :param device: the result of the attach, if it is known.
+        :param force: remove it even if unwritten data is lost.
         """
 
     @abc.abstractmethod
     def extend(self, device: dict[str, Any]) -> int:
-        """Let the host see the volume's new size; it is returned in bytes."""
+        """Update the device to the volume's new size. Returns the size in bytes."""
 
     def protect(self, device: dict[str, Any]) -> None:
-        """Make the kernel refuse writes, where the protocol did not and the mode asks for it."""
+        """Set the kernel's read-only flag if the mode requires it and the protocol did not set it."""
         path = device["path"]
         if self.document.mode != "ro" or not isinstance(path, str) or not block.is_block(path):
             return
@@ -82,25 +82,25 @@ class Connector(abc.ABC):
             command.run(["blockdev", "--setro", path], root_helper=self.settings.root_helper)
 
     def outlives_process(self, device: dict[str, Any]) -> bool:
-        """Whether the device stays when this process ends, so that others must know of it."""
+        """Whether the device continues to exist when this process ends."""
         return isinstance(device["path"], str)
 
     def identify(self, device: dict[str, Any]) -> None:
-        """Look whether the device is the volume's.
+        """Check that the device belongs to the volume.
 
-        :raises DeviceUnavailable: it is not there, or it is another's.
+        :raises DeviceUnavailable: it does not exist, or belongs to another volume.
         """
         path = device["path"]
         if isinstance(path, str) and not os.path.exists(path):
-            raise DeviceUnavailable(f"There is no device {path}.", resource=self.document.id)
+            raise DeviceUnavailable(f"The device {path} does not exist.", resource=self.document.id)
 
     def exists(self, device: dict[str, Any]) -> bool:
-        """Whether there is any device under its name."""
+        """Whether any device with its name exists."""
         path = device.get("path")
         return isinstance(path, str) and os.path.lexists(path)
 
     def look(self, device: dict[str, Any]) -> DeviceState:
-        """What became of a device that was made earlier."""
+        """The current state of a device that was attached earlier."""
         try:
             if not self.exists(device):
                 return "gone"
@@ -108,42 +108,42 @@ class Connector(abc.ABC):
         except DeviceUnavailable:
             return "another"
         except CinderlibError as exc:
-            LOG.debug("A device cannot be looked at: %s", exc)
+            LOG.debug("The state of a device cannot be determined: %s", exc)
             return "unknown"
         return "ok"
 
     def size(self, device: dict[str, Any]) -> int | None:
-        """The size that the device offers in bytes, ``None`` when it says nothing of the volume."""
+        """The size of the device in bytes, ``None`` if it does not show the size of the volume."""
         return block.size(device["path"])
 
     def verify(self, device: dict[str, Any]) -> None:
-        """Look whether the device can be handed out: the volume's, whole, and in the mode asked.
+        """Check that the device belongs to the volume, is large enough and has the requested mode.
 
-        :raises DeviceUnavailable: it cannot.
+        :raises DeviceUnavailable: a check failed.
         """
         self.identify(device)
         path = device["path"]
         name = path if isinstance(path, str) else "The image"
-        # An array may make more than was asked, so only less is wrong.
+        # An array may create a larger volume than requested, so only a smaller one is an error.
         expected, actual = self.document.size, self.size(device)
         if expected is not None and actual is not None and actual < expected:
             raise DeviceUnavailable(
-                f"{name} has {actual} bytes, and the volume {expected}.",
+                f"{name} has {actual} bytes, but the volume has {expected} bytes.",
                 resource=self.document.id,
             )
         is_device = isinstance(path, str) and block.is_block(path)
         if self.document.mode == "ro" and is_device and not block.is_read_only(path):
             raise DeviceUnavailable(
-                f"{name} takes writes, and 'ro' was asked.", resource=self.document.id
+                f"{name} is writable, but 'ro' was requested.", resource=self.document.id
             )
 
     def traces(self, device: dict[str, Any]) -> list[block.Trace]:
-        """The block devices that the attach made, to be looked for after the detach."""
+        """The block devices of the attach, to check after the detach that they are removed."""
         path = device["path"]
         return block.traces(path) if isinstance(path, str) and block.is_block(path) else []
 
     def users(self, device: dict[str, Any]) -> list[str]:
-        """What uses the device, in words; nothing when the device is another's by now."""
+        """The users of the device, as texts; empty if the device now belongs to another volume."""
         path = device.get("path")
         try:
             self.identify(device)
@@ -152,8 +152,8 @@ class Connector(abc.ABC):
         return block.users(path) if isinstance(path, str) and block.is_block(path) else []
 
     def remains(self, entry: Entry) -> list[str]:
-        """What is still on this host of an attachment, in words."""
-        return [f"/dev/{trace.name}" for trace in entry.traces if trace.is_there()]
+        """Devices and other objects of an attachment that are still on this host, as texts."""
+        return [f"/dev/{trace.name}" for trace in entry.traces if trace.exists()]
 
     def is_attaching_from(self, target: str | None, entry: Entry) -> bool:
         """Whether this host is attaching another volume that the same target exports.
@@ -172,5 +172,5 @@ class Connector(abc.ABC):
         )
 
     def find_interrupted(self, entry: Entry) -> dict[str, Any] | None:
-        """The device of an attach that was interrupted before it could be recorded."""
+        """The device of an attach that was interrupted before it was recorded."""
         return entry.device

@@ -1,4 +1,4 @@
-"""Block devices of this host as sysfs shows them. Nothing is opened, no program is run."""
+"""Block devices of this host, read from sysfs without opening them or running programs."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ import msgspec
 
 from cinderlib.errors import DeviceUnavailable, NodeError
 
-#: Where the kernel shows its devices.
+#: Where sysfs is mounted.
 SYS = Path("/sys")
 
 
 class Trace(msgspec.Struct, frozen=True):
-    """A block device as it was seen at one time.
+    """A block device at the time when it was recorded.
 
-    :ivar name: the kernel's name (``loop3``, ``dm-0``); reused for other devices later.
-    :ivar diskseq: never given twice before the next boot; 0 where the kernel has none.
+    :ivar name: the kernel's name (``loop3``, ``dm-0``), which other devices can get later.
+    :ivar diskseq: a number that is unique until the next boot; 0 if the kernel has none.
     """
 
     name: str
     diskseq: int = 0
 
-    def is_there(self) -> bool:
-        """Whether the device that was seen is still there (and not another of its name)."""
-        there = os.path.exists(f"{SYS}/block/{self.name}")
-        return there and _diskseq(self.name) == self.diskseq
+    def exists(self) -> bool:
+        """Whether the recorded device still exists (and not another device with its name)."""
+        exists = os.path.exists(f"{SYS}/block/{self.name}")
+        return exists and _diskseq(self.name) == self.diskseq
 
 
 def read(path: Path | str) -> str | None:
-    """The text of a sysfs attribute, or ``None`` when it cannot be read."""
+    """The text of a sysfs attribute, or ``None`` if it cannot be read."""
     try:
         with open(path, "rb", buffering=0) as attribute:
             return attribute.read().decode(errors="replace").strip()
@@ -51,14 +51,14 @@ def is_block(path: str) -> bool:
 
 
 def sysfs(path: str) -> Path:
-    """The sysfs folder of a block device, by a link that is named after its number.
+    """The sysfs folder of a block device, by the link named after the device number.
 
-    :raises DeviceUnavailable: the path is no block device.
+    :raises DeviceUnavailable: the path is not a block device.
     """
     try:
         status = os.stat(path)
     except OSError as exc:
-        raise DeviceUnavailable(f"There is no device {path}: {exc.strerror}.") from exc
+        raise DeviceUnavailable(f"The device {path} does not exist: {exc.strerror}.") from exc
     if not stat.S_ISBLK(status.st_mode):
         raise DeviceUnavailable(f"{path} is not a block device.")
     number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
@@ -84,8 +84,8 @@ def is_read_only(path: str) -> bool:
 
 
 def traces(path: str) -> list[Trace]:
-    """The block device, all those that it is made of (the paths of a multipath map), and a
-    multipath map that multipathd made of it on its own."""
+    """The block device, its underlying devices (the paths of a multipath map), and a multipath map
+    that multipathd created on top of it."""
     found: dict[str, Trace] = {}
 
     def visit(folder: Path) -> None:
@@ -102,13 +102,13 @@ def traces(path: str) -> list[Trace]:
 
 
 def users(path: str) -> list[str]:
-    """What uses the block device, in words: devices stacked on it, mounts, swap."""
+    """The users of the block device, as texts: devices stacked on it, mounts, swap."""
     folder = sysfs(path)
     stacked = _inside(folder / "holders")
     found: list[str] = []
     for holder in stacked:
-        # multipathd makes a map of a single path too, where it is told to, and kpartx partitions of
-        # a map; both go with the device when nothing uses them.
+        # multipathd can also create a map of a single path, and kpartx creates partitions of a map.
+        # Both are removed with the device if they are unused.
         is_ours = _is_of(holder, "mpath-") or _is_of(holder, "part")
         found += users(f"/dev/{holder.name}") if is_ours else [f"/dev/{holder.name}"]
     number = read(folder / "dev")
@@ -118,7 +118,7 @@ def users(path: str) -> list[str]:
             if fields[2] == number:
                 found.append(f"the mount on {fields[4]}")
     if not found and not stacked and os.geteuid() == 0:
-        # Mounts of other namespaces, swap and md are seen by asking for the device alone.
+        # An exclusive open detects mounts in other namespaces, swap and md.
         try:
             os.close(os.open(path, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
         except OSError as exc:
@@ -128,23 +128,23 @@ def users(path: str) -> list[str]:
 
 
 def _inside(folder: Path) -> list[Path]:
-    """The links in ``slaves`` or ``holders``, each with the name of the device that it leads to."""
+    """The links in ``slaves`` or ``holders``, named after the devices that they lead to."""
     try:
         return [folder / name for name in sorted(os.listdir(folder))]
     except (FileNotFoundError, NotADirectoryError):
-        return []  # A partition has no slaves, and a device may go at any time.
+        return []  # A partition has no slaves, and a device can be removed at any time.
 
 
 def _is_of(holder: Path, maker: str) -> bool:
-    """Whether a device-mapper device was made by this maker, who marks its UUID."""
+    """Whether the UUID of a device-mapper device has this prefix, which shows its creator."""
     return (read(holder / "dm" / "uuid") or "").startswith(maker)
 
 
 def wait(condition: Callable[[], bool], *, timeout: float) -> bool:
-    """Look until the condition holds, at growing intervals.
+    """Poll until the condition is true, with increasing pauses.
 
     :param timeout: in seconds.
-    :returns: whether it came to hold.
+    :returns: whether it became true.
     """
     pause = 0.001
     end = time.monotonic() + timeout

@@ -1,4 +1,4 @@
-"""Everything that os-brick attaches; protocols with more to be said have a file of their own."""
+"""Protocols that os-brick attaches. Protocols that need more checks have their own module."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class BrickConnector(Connector):
 
     def size(self, device: dict[str, Any]) -> int | None:
         path = device["path"]
-        return block.size(path) if block.is_block(path) else None  # A file has a format of its own.
+        return block.size(path) if block.is_block(path) else None  # A file can be qcow2.
 
     def connector(self) -> Any:
-        """os-brick's connector, made the way the connection was made."""
+        """os-brick's connector with the settings of the connection."""
         settings, protocol = self.settings, self.document.protocol
         osbrick.prepare(settings.root_helper, settings.state.brick_locks)
         return osbrick.connector_class(protocol)(
@@ -66,13 +66,13 @@ class BrickConnector(Connector):
     def data(self, device: dict[str, Any] | None = None) -> dict[str, Any]:
         """A copy of the connection data, which os-brick's connectors write into.
 
-        :param device: the device that it is about, once there is one.
+        :param device: the device that the call is for, once it exists.
         """
         return copy.deepcopy(self.document.data)
 
     @contextlib.contextmanager
     def errors(self, step: str) -> Iterator[None]:
-        """Turns os-brick's errors into ours, with the keys taken out of both."""
+        """Convert os-brick's errors to this library's, and remove keys from both."""
         try:
             yield
         except CinderlibError:
@@ -98,11 +98,11 @@ def connector_properties(
     *,
     protocol: str | None = None,
 ) -> dict[str, Any]:
-    """What os-brick knows of this host.
+    """The properties of this host that os-brick reports.
 
-    :param execute: a function that runs programs instead of os-brick's own.
-    :param protocol: only what this one needs; all that there is for ``None`` and for one that
-        os-brick does not have.
+    :param execute: a function that runs programs instead of os-brick's function.
+    :param protocol: only the properties for this protocol; all properties for ``None`` and for a
+        protocol that os-brick does not have.
     :raises NodeError: os-brick failed.
     """
     osbrick.prepare(root_helper)
@@ -125,10 +125,10 @@ def connector_properties(
 
 
 def _reason(exc: Exception, root_helper: str | None) -> str:
-    said = str(exc).strip() or type(exc).__name__
-    if type(exc).__name__ == "FailedToDropPrivileges":  # the daemon that does the work of root
+    text = str(exc).strip() or type(exc).__name__
+    if type(exc).__name__ == "FailedToDropPrivileges":  # raised by the daemon that runs as root
         return (
-            f"this needs root, and the root helper {root_helper!r} did not give it ({said}); let"
-            " this user run commands through it without a password, or run as root"
+            f"this needs root, and the root helper {root_helper!r} did not allow it ({text}). Allow"
+            " this user to run commands through it without a password, or run as root"
         )
-    return said
+    return text

@@ -1,4 +1,4 @@
-"""Running another program, as root where needed."""
+"""Runs other programs, as root if necessary."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ LOG = logging.getLogger(__name__)
 
 
 def as_root(argv: Sequence[str], root_helper: str | None) -> list[str]:
-    """The command that runs another as root.
+    """The command line that runs a command as root.
 
-    :param root_helper: unused when this process is root. ``sudo`` must not ask for a password:
-        nobody is there to type it.
+    :param root_helper: not used if this process is root. ``sudo`` must not ask for a password,
+        because nobody can enter it.
     """
     if not root_helper or os.geteuid() == 0:
         return list(argv)
@@ -26,12 +26,13 @@ def as_root(argv: Sequence[str], root_helper: str | None) -> list[str]:
 
 
 def run(argv: Sequence[str], *, root_helper: str | None = None, timeout: float = 60) -> str:
-    """What the program wrote.
+    """Run a program and return its output.
 
-    :param root_helper: the command that runs it as root, used when this process is not root.
+    :param root_helper: the command that runs it as root; not used if this process is root.
     :param timeout: in seconds.
     :raises MissingDependency: the program is not installed.
-    :raises NodeError: it failed or did not end in time. Arguments are not shown: they can be keys.
+    :raises NodeError: it failed or did not finish in time. The message does not contain the
+        arguments, because they can be keys.
     """
     command = as_root(argv, root_helper)
     LOG.debug("Running %s", argv[0])
@@ -43,7 +44,8 @@ def run(argv: Sequence[str], *, root_helper: str | None = None, timeout: float =
             stdin=subprocess.DEVNULL,
             text=True,
             timeout=timeout,
-            # Nothing is run in the child before the program, so the fast ways to start it work.
+            # No code runs in the child before the program, so Python can use a fast way to start
+            # it.
             close_fds=True,
         )
     except FileNotFoundError as exc:

@@ -1,4 +1,4 @@
-"""The connection document: what a node is given to attach, checked before anything is touched."""
+"""The connection document, which a node receives for an attach, and its validation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NULL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _preparing = threading.Lock()
 _prepared: set[type[msgspec.Struct]] = set()
 
-#: Part of the connection's data that say nothing about which volume it is.
+#: Parts of the connection data that do not identify the volume.
 _NOT_IDENTITY = frozenset(
     {"access_mode", "auth_method", "auth_password", "auth_username", "cacheable", "discard"}
     | {"discovery_auth_method", "discovery_auth_password", "discovery_auth_username"}
@@ -36,14 +36,14 @@ class Conn(msgspec.Struct, frozen=True):
 
 
 class VolumeFacts(msgspec.Struct, frozen=True):
-    """What the controller knows of the volume, to compare the device with. Size in bytes."""
+    """Data about the volume from the controller, to compare the device with. Size in bytes."""
 
     id: str | None = None
     size: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
 class _Connector(msgspec.Struct, frozen=True):
-    """What is checked of the connector properties; protocols add more."""
+    """The connector properties that are checked for every protocol."""
 
     host: str | None = None
     ip: str | None = None
@@ -69,38 +69,39 @@ class _Document(msgspec.Struct, frozen=True):
 class ConnectionDocument:
     """A checked connection document.
 
-    How the connection was made decides how it is attached, detached and extended: nothing here
-    depends on the present settings of the caller.
+    The connection's own settings decide how it is attached, detached and extended. The current
+    settings of the caller have no influence.
 
-    :ivar id: of the controller's connection, when the document has it.
+    :ivar id: of the controller's connection, if the document has it.
     :ivar protocol: the driver's ``driver_volume_type``, in lower case.
-    :ivar data: the driver's connection data; may carry keys in clear.
-    :ivar device: what an earlier attach gave, or ``None``.
+    :ivar data: the driver's connection data; can contain keys in clear.
+    :ivar device: the result of an earlier attach, or ``None``.
     :ivar multipath: whether all paths of the connection are used.
-    :ivar scan_attempts: how often to look for the device to appear.
+    :ivar scan_attempts: how many times to check for the device to appear.
     :ivar mode: ``'rw'`` or ``'ro'``.
     """
 
     def __init__(self, connection_info: Mapping[str, Any]) -> None:
         if not isinstance(connection_info, Mapping):
             raise InvalidDocument(
-                f"A connection document is a mapping, not {type(connection_info).__name__}."
+                f"A connection document must be a mapping, not {type(connection_info).__name__}."
             )
         raw = dict(connection_info)
         if "conn" not in raw and "driver_volume_type" in raw:
             raw = {"conn": raw}
         _refuse_misspelt(raw)
         parsed = check(_Document, raw)
-        asked = check(_Connector, parsed.connector, where="connector")
+        connector = check(_Connector, parsed.connector, where="connector")
         try:
             text = msgspec.json.encode({k: v for k, v in raw.items() if k != "device"})
         except (TypeError, ValueError) as exc:
-            raise InvalidDocument(f"The connection document is no JSON: {exc}.") from None
+            raise InvalidDocument(f"The connection document is not JSON data: {exc}.") from None
         except RecursionError:
-            raise InvalidDocument("The connection document is nested too deep.") from None
+            raise InvalidDocument("The connection document is nested too deeply.") from None
         if _NULL.search(text):
             raise InvalidDocument(
-                "The connection document has a null character in it, which no path or name has."
+                "The connection document contains a null character, which is not valid in a path or"
+                " name."
             )
         self._raw = raw
         self.id = parsed.id
@@ -111,15 +112,15 @@ class ConnectionDocument:
         self.volume_id = parsed.volume.id if parsed.volume else None
         self.size = parsed.volume.size if parsed.volume else None
         self.scan_attempts = parsed.scan_attempts or 3
-        # The stricter of what the caller and what the driver say.
+        # The stricter mode of the caller's and the driver's.
         self.mode = "ro" if _access_mode(self.data) == "ro" else parsed.attach_mode or "rw"
-        self.multipath = _multipath(parsed, asked)
+        self.multipath = _multipath(parsed, connector)
 
     def key(self, identity: Mapping[str, Any] | None = None) -> str:
-        """What tells this attachment from others on this host.
+        """Identifies this attachment among those on this host.
 
-        :param identity: the part of the data that names the volume; by default all of it except
-            what is known to name nothing (keys, modes, QoS).
+        :param identity: the part of the data that identifies the volume; by default all data except
+            fields that are known not to identify it (keys, modes, QoS).
         """
         if identity is None:
             identity = {k: v for k, v in self.data.items() if k not in _NOT_IDENTITY}
@@ -127,14 +128,14 @@ class ConnectionDocument:
         return hashlib.sha256(text).hexdigest()[:32]
 
     def with_device(self, device: Mapping[str, Any] | None) -> dict[str, Any]:
-        """The document as a mapping, with this device and with how it was made spelt out."""
-        made = {
+        """The document as a mapping, with this device and the settings of the connection."""
+        settings = {
             "use_multipath": self.multipath,
             "scan_attempts": self.scan_attempts,
             "attach_mode": self.mode,
         }
         document = copy.deepcopy({k: v for k, v in self._raw.items() if k != "device"})
-        document = {"connector": {}, **document, **made}
+        document = {"connector": {}, **document, **settings}
         if device is not None:
             document["device"] = dict(device)
         return document
@@ -144,33 +145,33 @@ class ConnectionDocument:
 
 
 def check(kind: type[T], data: Mapping[str, Any], *, where: str = "") -> T:
-    """The data as the given type.
+    """Convert the data to the given type.
 
     :param where: the path of the data in the connection document, for the message.
-    :raises InvalidDocument: a field is missing or of the wrong type; the message names it.
+    :raises InvalidDocument: a field is missing or has the wrong type; the message names it.
     """
     with _preparing:
-        # msgspec takes a type apart when it is first used, and two threads that do that at once
-        # crash the process (seen with msgspec 0.22).
+        # msgspec analyses a type on first use, and two threads that do so at the same time crash
+        # the process (seen with msgspec 0.22).
         if kind not in _prepared:
             msgspec.json.Decoder(kind)
             _prepared.add(kind)
     try:
         return msgspec.convert(data, kind)
     except UnicodeEncodeError:
-        raise InvalidDocument("The connection document is no valid Unicode text.") from None
+        raise InvalidDocument("The connection document is not valid Unicode text.") from None
     except msgspec.ValidationError as exc:
-        # It begins with a value, which may be without end, and ends with its place.
+        # The message begins with a value of any length, and ends with the path of the field.
         reason = str(exc)
         if len(reason) > 500:
             reason = f"{reason[:200]}...{reason[-200:]}"
         at = f"$.{where}" if where else "$"
         reason = reason.replace("`$", f"`{at}") if "`$" in reason else f"{reason} - at `{at}`"
-        raise InvalidDocument(f"The connection document is not usable: {reason}.") from None
+        raise InvalidDocument(f"The connection document is not valid: {reason}.") from None
 
 
 def _refuse_misspelt(raw: Mapping[str, Any]) -> None:
-    # A misspelt option that is silently passed over has cost people their multipath before.
+    # A misspelt option that was silently ignored has cost users their multipath before.
     known = _Document.__struct_fields__
     for name in raw:
         if name in known:
@@ -191,11 +192,11 @@ def _access_mode(data: Mapping[str, Any]) -> Literal["rw", "ro"]:
     return "ro" if mode == "ro" else "rw"
 
 
-def _multipath(parsed: _Document, asked: _Connector) -> bool:
+def _multipath(parsed: _Document, connector: _Connector) -> bool:
     if parsed.use_multipath is not None:
         return parsed.use_multipath
-    if asked.multipath is not None:
-        return asked.multipath
+    if connector.multipath is not None:
+        return connector.multipath
     data = parsed.conn.data
     if data.get("target_iqns") and data.get("target_portals"):
         return True

@@ -18,7 +18,7 @@ _PORTS = "class/fc_remote_ports"
 
 
 class FibreChannelData(msgspec.Struct, frozen=True):
-    """What the connection data may have; ports and units must be there in one of the forms."""
+    """The fields of the connection data. Ports and units are required, in one of two forms."""
 
     target_wwn: str | list[str] | None = None
     target_wwns: list[str] | None = None
@@ -28,7 +28,7 @@ class FibreChannelData(msgspec.Struct, frozen=True):
 
 
 class FibreChannelConnector(ScsiConnector):
-    """Through the host bus adapters of this host."""
+    """A connection through the host bus adapters of this host."""
 
     def __init__(self, document: ConnectionDocument, settings: HostSettings) -> None:
         super().__init__(document, settings)
@@ -39,7 +39,7 @@ class FibreChannelConnector(ScsiConnector):
         missing = "target_lun" if ports else "target_wwn"
         if not ports or not luns:
             raise InvalidDocument(
-                f"The connection document is not usable: conn.data.{missing} missing."
+                f"The connection document is not valid: conn.data.{missing} is missing."
             )
         pairs = zip(ports, luns, strict=True) if len(ports) == len(luns) else product(ports, luns)
         self.units = frozenset((_plain(name), check_lun(lun)) for name, lun in pairs)

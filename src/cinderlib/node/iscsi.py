@@ -18,7 +18,7 @@ _SESSIONS = "class/iscsi_session"
 
 
 class IscsiData(msgspec.Struct, frozen=True):
-    """What the connection data may have; one of the two groups must be whole."""
+    """The fields of the connection data. One of the two groups must be complete."""
 
     target_portal: str | None = None
     target_iqn: str | None = None
@@ -32,7 +32,7 @@ class IscsiData(msgspec.Struct, frozen=True):
 
 
 class IscsiConnector(ScsiConnector):
-    """Through open-iscsi; over all portals, as one multipath device, when it was made so."""
+    """A connection through open-iscsi; with multipath over all portals, as one device."""
 
     def __init__(self, document: ConnectionDocument, settings: HostSettings) -> None:
         super().__init__(document, settings)
@@ -44,12 +44,12 @@ class IscsiConnector(ScsiConnector):
             missing = [name for name, value in one.items() if not value]
             if missing:
                 raise InvalidDocument(
-                    "The connection document is not usable: "
-                    f"{', '.join(f'conn.data.{name}' for name in missing)} missing."
+                    "The connection document is not valid: these fields are missing: "
+                    f"{', '.join(f'conn.data.{name}' for name in missing)}."
                 )
         elif len({len(values or ()) for values in several}) != 1:
             raise InvalidDocument(
-                "The connection document is not usable: conn.data.target_portals, target_iqns and "
+                "The connection document is not valid: conn.data.target_portals, target_iqns and "
                 "target_luns have different lengths."
             )
         units = list(zip(data.target_iqns or (), data.target_luns or (), strict=False))
@@ -71,7 +71,7 @@ class IscsiConnector(ScsiConnector):
 
     @property
     def names_all_targets(self) -> bool:
-        # Otherwise discovery finds the other portals, which may have names of their own.
+        # Otherwise discovery finds the other portals, which may have other target names.
         return not self.document.multipath or bool(self.document.data.get("target_iqns"))
 
     def target_of(self, disk: Path) -> str | None:

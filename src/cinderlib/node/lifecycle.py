@@ -1,4 +1,4 @@
-"""The steps of attach and detach on this host: intent, look, do, look again, record."""
+"""The steps of attach and detach on this host: record the intent, check, act, check, record."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from cinderlib.node.base import Connector, HostSettings
 from cinderlib.node.document import ConnectionDocument
 from cinderlib.node.state import Entry
 
-#: How long the kernel may take to let a device go, in seconds.
+#: How long the kernel may take to remove a device, in seconds.
 _GONE_TIMEOUT = 5.0
 
 LOG = logging.getLogger(__name__)
 
 
 class Leftover(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that an interrupted attach or detach left on this host.
+    """A remainder of an interrupted attach or detach on this host.
 
-    :ivar key: tells the attachment from all others on this host.
-    :ivar connection_id: of the controller's connection, when it was known.
-    :ivar operation: what was interrupted, ``'attaching'`` or ``'detaching'``.
-    :ivar device: its path, when there is one.
-    :ivar users: what uses it, in words; it is not removed while there are any.
+    :ivar key: identifies the attachment on this host.
+    :ivar connection_id: of the controller's connection, if it is known.
+    :ivar operation: the interrupted operation, ``'attaching'`` or ``'detaching'``.
+    :ivar device: its path, if it exists.
+    :ivar users: the users of the device, as texts; it is not removed while there are any.
     """
 
     key: str
@@ -53,7 +53,7 @@ def attachment(
     changed: bool = False,
     state: DeviceState = "ok",
 ) -> Attachment:
-    """What the caller gets of a device."""
+    """The result of an attach, for the caller."""
     return Attachment(
         path=device["path"],
         device=device,
@@ -72,7 +72,7 @@ def attach(document: ConnectionDocument, settings: HostSettings) -> Attachment:
         earlier = state.get(connector.key)
         if earlier and (attached := _still_attached(document, earlier, settings)):
             return attached
-        # What an interrupted attach of ours made is to be used, so what was there before it counts.
+        # A device of an interrupted attach is used again, so the earlier survey is kept.
         entry = Entry(
             key=connector.key,
             document=document.with_device(None),
@@ -120,7 +120,7 @@ def detach(
 def extend(
     document: ConnectionDocument, settings: HostSettings, *, device: Mapping[str, Any] | None
 ) -> int | None:
-    """See :meth:`cinderlib.node.Node.extend`; ``None`` when it is not attached."""
+    """See :meth:`cinderlib.node.Node.extend`; ``None`` if it is not attached."""
     with _known(document, settings, device) as (connector, known, _):
         return connector.extend(known) if known else None
 
@@ -137,7 +137,7 @@ def attachments(settings: HostSettings) -> Iterator[Attachment]:
 def look(
     document: ConnectionDocument, settings: HostSettings, device: dict[str, Any]
 ) -> DeviceState:
-    """What became of a device that was recorded elsewhere than in this host's state."""
+    """The current state of a device that is recorded elsewhere, not in this host's state."""
     return protocols.connector(document, settings).look(device)
 
 
@@ -159,9 +159,9 @@ def leftovers(settings: HostSettings) -> Iterator[Leftover]:
 
 
 def clean(leftover: Leftover, settings: HostSettings) -> bool:
-    """Remove a leftover when it is unused.
+    """Remove a leftover if it is unused.
 
-    :returns: whether it was there and is gone.
+    :returns: whether it existed and is removed.
     """
     with _interrupted(leftover.key, settings) as entry:
         if entry is None:
@@ -170,13 +170,13 @@ def clean(leftover: Leftover, settings: HostSettings) -> bool:
         try:
             _detach(connector, connector.find_interrupted(entry), entry)
         except CinderlibError as exc:
-            LOG.warning("A leftover stays: %s", exc)
+            LOG.warning("A leftover could not be removed: %s", exc)
             return False
         return True
 
 
 def as_attached(entry: Entry, settings: HostSettings) -> Connector:
-    """The connector of an entry, which does what was done when it was written."""
+    """The connector of an entry, with the settings at the time when the entry was written."""
     return protocols.connector(ConnectionDocument(entry.document), settings)
 
 
@@ -184,7 +184,8 @@ def as_attached(entry: Entry, settings: HostSettings) -> Connector:
 def _known(
     document: ConnectionDocument, settings: HostSettings, device: Mapping[str, Any] | None
 ) -> Iterator[tuple[Connector, dict[str, Any] | None, Entry | None]]:
-    """The connection as it was made, and its device; what this host recorded comes first."""
+    """The connection with its original settings, and its device. This host's record has priority
+    over the arguments."""
     connector = protocols.connector(document, settings)
     key = _recorded_key(connector, document, settings)
     with settings.state.locked(key):
@@ -200,7 +201,7 @@ def _known(
 def _recorded_key(
     connector: Connector, document: ConnectionDocument, settings: HostSettings
 ) -> str:
-    """Under which key a connection was recorded: a link on its path may lead elsewhere by now."""
+    """The key of the recorded connection. It can differ if a link on the path was changed."""
     if document.id and settings.state.get(connector.key) is None:
         found = settings.state.find(document.id)
         if found is not None and found.document.get("conn") == document.with_device(None)["conn"]:
@@ -210,7 +211,7 @@ def _recorded_key(
 
 @contextlib.contextmanager
 def _interrupted(key: str, settings: HostSettings) -> Iterator[Entry | None]:
-    """The entry, locked, when nobody works on it and its work was not finished."""
+    """The entry, locked, if it is unfinished and no process works on it."""
     try:
         lock = settings.state.locked(key, wait=False)
         with lock:
@@ -225,22 +226,24 @@ def _still_attached(
 ) -> Attachment | None:
     if entry.status != "attached" or not entry.device:
         return None
-    made = as_attached(entry, settings)
+    existing = as_attached(entry, settings)
     try:
-        if entry.traces and not entry.traces[0].is_there():
-            raise DeviceUnavailable(f"/dev/{entry.traces[0].name} is gone or another device")
-        made.verify(entry.device)
+        if entry.traces and not entry.traces[0].exists():
+            raise DeviceUnavailable(
+                f"/dev/{entry.traces[0].name} was removed or is another device now"
+            )
+        existing.verify(entry.device)
     except CinderlibError as exc:
-        LOG.warning("What was attached is not there any more (%s); attaching it anew", exc)
+        LOG.warning("The attached device is not usable any more (%s); attaching it again", exc)
         return None
-    if made.document.mode != document.mode:
+    if existing.document.mode != document.mode:
         raise AlreadyExists(
-            f"The volume is attached {made.document.mode!r} already; detach it before it is "
-            f"attached {document.mode!r}.",
+            f"The volume is already attached {existing.document.mode!r}; detach it before you "
+            f"attach it {document.mode!r}.",
             resource=document.id,
-            differences={"attach_mode": (made.document.mode, document.mode)},
+            differences={"attach_mode": (existing.document.mode, document.mode)},
         )
-    return attachment(made.document, entry.device)
+    return attachment(existing.document, entry.device)
 
 
 def _detach(
@@ -252,7 +255,7 @@ def _detach(
 ) -> None:
     state = connector.settings.state
     if device and connector.look(device) == "another":
-        LOG.warning("%s is another device by now, and is left alone", device["path"])
+        LOG.warning("%s is another device now, and is not touched", device["path"])
         device = None
     if device and not force and (users := connector.users(device)):
         raise DeviceInUse(
@@ -269,7 +272,7 @@ def _detach(
         block.wait(lambda: not connector.remains(written), timeout=_GONE_TIMEOUT)
         if remains := connector.remains(written):
             raise LeftoverDevice(
-                f"The volume was detached, but this is still here: {', '.join(remains)}.",
+                f"The volume was detached, but this host still has: {', '.join(remains)}.",
                 resource=connector.document.id,
             )
         state.remove(entry.key)

@@ -1,4 +1,4 @@
-"""Volumes that are a file or a block device of this host (``driver_volume_type`` 'local')."""
+"""Volumes that are files or block devices of this host (``driver_volume_type`` 'local')."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from cinderlib.node.state import Entry
 
 
 class LocalData(msgspec.Struct, frozen=True):
-    """What the connection data must have."""
+    """The fields of the connection data."""
 
     device_path: str
 
 
 class LocalConnector(Connector):
-    """A file becomes a loop device when this process is root, and is given as it is otherwise.
+    """If this process is root, a file is attached as a loop device; otherwise its path is returned.
 
-    A block device is given as it is, except read-only: a flag on the device itself would hold for
-    everybody on this host, so that is a read-only loop device too.
+    The path of a block device is returned, except for read-only: a flag on the device itself would
+    affect all users on this host, so a read-only loop device is created.
     """
 
     def __init__(self, document: ConnectionDocument, settings: HostSettings) -> None:
@@ -50,7 +50,7 @@ class LocalConnector(Connector):
     def attach(self, before: dict[str, Any]) -> dict[str, Any]:
         if not os.path.exists(self.source):
             raise DeviceUnavailable(
-                f"There is no {self.source} on this host.", resource=self.document.id
+                f"{self.source} does not exist on this host.", resource=self.document.id
             )
         if os.geteuid() != 0 or (block.is_block(self.source) and not self._read_only):
             return {"type": "local", "path": self.source}
@@ -60,7 +60,7 @@ class LocalConnector(Connector):
 
     def detach(self, device: dict[str, Any] | None, *, force: bool = False) -> None:
         path = device.get("path") if device else None
-        # The name may have been given to another loop device since, so the file decides.
+        # The name may belong to another loop device now, so compare the file.
         source = self._source(device)
         if isinstance(path, str) and source is not None and loop.is_of(path, source):
             loop.remove(path, source)
@@ -82,21 +82,21 @@ class LocalConnector(Connector):
 
     def exists(self, device: dict[str, Any]) -> bool:
         path = device.get("path")
-        # The nodes of loop devices stay when the devices are free.
+        # The device nodes of free loop devices remain.
         return super().exists(device) and not (isinstance(path, str) and loop.is_free(path))
 
     def verify(self, device: dict[str, Any]) -> None:
         super().verify(device)
         path = device["path"]
-        is_made = loop.is_of(path, self._source(device))
-        if not self._read_only and is_made and block.is_read_only(path):
+        is_loop = loop.is_of(path, self._source(device))
+        if not self._read_only and is_loop and block.is_read_only(path):
             raise DeviceUnavailable(
-                f"{path} is read-only, and 'rw' was asked.", resource=self.document.id
+                f"{path} is read-only, but 'rw' was requested.", resource=self.document.id
             )
 
     def traces(self, device: dict[str, Any]) -> list[block.Trace]:
         if not loop.is_of(device["path"], self._source(device)):
-            return []  # The volume itself, which was there before and stays.
+            return []  # The volume itself, which existed before and must remain.
         return block.traces(device["path"])
 
     def users(self, device: dict[str, Any]) -> list[str]:
@@ -115,21 +115,21 @@ class LocalConnector(Connector):
         ]
 
     def _recorded(self) -> list[str]:
-        """The device that the store says was made, by a process with another state folder."""
+        """The recorded device, if a process with another state folder attached it."""
         path = (self.document.device or {}).get("path")
         is_ours = isinstance(path, str) and loop.is_of(path, loop.Source.of(self.source))
         return [path] if is_ours and path is not None else []
 
     def _source(self, recorded: dict[str, Any] | None) -> loop.Source | None:
-        """The volume's file: the one of which the device was made, if that was recorded. Another
-        can have its name by now, or none."""
-        there = (recorded or {}).get("source")
-        if isinstance(there, list | tuple):
+        """The volume's file: the recorded file of the device, if there is one. Another
+        file may have its name now."""
+        recorded_source = (recorded or {}).get("source")
+        if isinstance(recorded_source, list | tuple):
             with contextlib.suppress(msgspec.ValidationError):
-                return msgspec.convert(there, loop.Source)
+                return msgspec.convert(recorded_source, loop.Source)
         return loop.Source.of(self.source)
 
 
 def _listed(source: loop.Source | None) -> list[int | str] | None:
-    """As it is read again from a document."""
+    """The source as a list, the form of it in documents."""
     return None if source is None else list(source)

@@ -1,7 +1,7 @@
-"""Loop devices: found, made, resized and removed by the kernel's own calls.
+"""Find, create, resize and remove loop devices through ioctls of the kernel.
 
-Those are the calls that ``losetup`` makes (loop(4), ``linux/loop.h``), without the program: to
-start it and wait for its end takes twenty times as long as the kernel takes for the device.
+``losetup`` uses the same ioctls (loop(4), ``linux/loop.h``). Running that program takes twenty
+times as long as the ioctls.
 """
 
 from __future__ import annotations
@@ -30,25 +30,24 @@ _SET_CAPACITY = 0x4C07
 _SET_DIRECT_IO = 0x4C08
 _CONFIGURE = 0x4C0A
 _GET_STATUS = 0x4C05
-#: The number of the driver that all loop devices have.
+#: The major device number of loop devices.
 _MAJOR = 7
 _DIRECT_IO = 16
-#: The begin of ``struct loop_info64``: the filesystem's device, the inode, the device's own number.
+#: The start of ``struct loop_info64``: the filesystem's device, the inode, the device's own number.
 _STATUS = struct.Struct("=QQQ 208x")
 #: ``struct loop_config``: the file, then in ``struct loop_info64`` the flags and the file's name.
-#: All else is zero: the whole file, in blocks of the kernel's choice.
+#: All other fields are zero: the whole file, with the kernel's default block size.
 _CONFIG = struct.Struct("=I 4x 52x I 64s 112x 64x")
 
 
 class Source(NamedTuple):
-    """A file or block device that a loop device can be made of, told apart from all others by
-    numbers of the kernel. Its path does not do that: it differs between mount namespaces, and stays
-    the same when another file takes its place.
+    """A file or block device behind a loop device, identified by numbers of the kernel. The path
+    does not identify it: it differs between mount namespaces, and another file can replace it.
 
-    :ivar filesystem: the device number of the filesystem that it is in.
-    :ivar inode: its number in there.
-    :ivar device: its own device number; 0 if it is a file.
-    :ivar path: where it was found, without symbolic links.
+    :ivar filesystem: the device number of the filesystem.
+    :ivar inode: its inode number in that filesystem.
+    :ivar device: its own device number; 0 for a file.
+    :ivar path: its path, without symbolic links.
     """
 
     filesystem: int
@@ -58,7 +57,7 @@ class Source(NamedTuple):
 
     @classmethod
     def of(cls, path: str) -> Source | None:
-        """What is at a path; ``None`` if nothing is."""
+        """The file or block device at a path; ``None`` if the path does not exist."""
         try:
             status = os.stat(path)
         except OSError:
@@ -67,15 +66,15 @@ class Source(NamedTuple):
         return cls(status.st_dev, status.st_ino, number, os.path.realpath(path))
 
     def is_same(self, other: Source | None) -> bool:
-        """Whether both are one file or block device."""
+        """Whether both are the same file or block device."""
         if other is None or self.device != other.device:
             return False
-        # A block device can have nodes in several folders.
+        # A block device can have device nodes in several folders.
         return self.device != 0 or self[:2] == other[:2]
 
 
 def backing_file(device: str) -> str | None:
-    """The file behind a loop device by its name, for people: it may have another name here.
+    """The name of the file behind a loop device, for messages: it may have another name here.
 
     :returns: ``None`` if the path is not a loop device in use.
     """
@@ -85,7 +84,7 @@ def backing_file(device: str) -> str | None:
 
 
 def is_free(device: str) -> bool:
-    """Whether the path is a loop device that has no file."""
+    """Whether the path is a loop device without a file."""
     try:
         status = os.stat(device)
     except OSError:
@@ -95,14 +94,14 @@ def is_free(device: str) -> bool:
 
 
 def is_of(device: str, source: Source | None) -> bool:
-    """Whether a loop device is one of the file, whatever names the file has by now."""
+    """Whether a loop device belongs to the file, independent of the file's current names."""
     name = backing_file(device)
     if name is None or source is None:
         return False
     try:
         handle = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
     except PermissionError:
-        # Only root and the group disk can ask the device itself.
+        # Only root and the group disk can query the device itself.
         return name in (source.path, f"{source.path} (deleted)")
     except OSError:
         return False
@@ -113,14 +112,14 @@ def is_of(device: str, source: Source | None) -> bool:
 
 
 def _source_of(handle: int) -> Source | None:
-    """What an open loop device is made of; ``None`` if it is free."""
+    """The source of an open loop device; ``None`` if it is free."""
     status = bytearray(_STATUS.size)
     try:
         fcntl.ioctl(handle, _GET_STATUS, status)
     except OSError as exc:
         if exc.errno == errno.ENXIO:
             return None
-        raise NodeError(f"A loop device does not tell its file: {exc.strerror}.") from exc
+        raise NodeError(f"The file of a loop device cannot be read: {exc.strerror}.") from exc
     # Numbers of devices are encoded as in stat(2).
     filesystem, inode, number = _STATUS.unpack(status)
     return Source(filesystem, inode, number, path="")
@@ -137,60 +136,62 @@ def devices_of(source: Source | None) -> list[block.Trace]:
 
 
 def _in_use() -> list[str]:
-    """Names of the loop devices that have a size. Most hosts have many that are free, and to look
-    at each takes longer than to make one; those are not in this list of the kernel's."""
+    """Names of the loop devices that have a size. Most hosts have many free loop devices, and to
+    check each takes longer than to create one; the kernel does not list free ones here."""
     with open("/proc/partitions", encoding="ascii", errors="replace") as lines:
         names = [line.split()[-1] for line in lines if "loop" in line]
     return [name for name in names if re.fullmatch("loop[0-9]+", name)]
 
 
 def create(file: str, *, read_only: bool) -> str:
-    """A loop device of the file, with direct I/O where the file's filesystem has it.
+    """Create a loop device of the file, with direct I/O if the file's filesystem supports it.
 
-    :raises DeviceUnavailable: this host makes no loop devices, or the file cannot be opened.
+    :raises DeviceUnavailable: this host has no loop devices, or the file cannot be opened.
     """
-    # How file and device are opened decides whether the device takes writes.
+    # The device is writable if both the file and the device are opened for writing.
     mode = os.O_RDONLY if read_only else os.O_RDWR
-    made = ""
+    device = ""
 
-    def take_a_free_one() -> bool:
-        nonlocal made
-        made = _free()
-        with _opened(made, mode) as device:
-            return _configure(device, source, file)
+    def take_free_device() -> bool:
+        nonlocal device
+        device = _free()
+        with _opened(device, mode) as handle:
+            return _configure(handle, source, file)
 
     with _opened(file, mode) as source:
-        # Another process may take the one that was free.
-        if not block.wait(take_a_free_one, timeout=_FREE_TIMEOUT):
-            raise NodeError(f"No loop device could be had for {file}: others took those free.")
-    return made
+        # Another process may take the free device first.
+        if not block.wait(take_free_device, timeout=_FREE_TIMEOUT):
+            raise NodeError(
+                f"No loop device is available for {file}: other processes took the free ones."
+            )
+    return device
 
 
 def refresh(device: str) -> None:
-    """Let the loop device take the size that its file has now."""
+    """Update the loop device to the current size of the file."""
     with _opened(device, os.O_RDONLY) as handle:
         _call(handle, _SET_CAPACITY, 0, f"the size of {device} cannot be changed")
 
 
 def remove(device: str, source: Source) -> None:
-    """Remove a loop device if it is the file's, and wait until it is gone.
+    """Remove a loop device if it belongs to the file, and wait until it is removed.
 
-    :raises LeftoverDevice: something has it open; it goes when that ends.
+    :raises LeftoverDevice: another process has it open; the kernel removes it after that.
     """
-    # Its name may have been given to another file's since it was made. While it is open here, it
-    # stays what it is.
+    # Its name may belong to another file's device now. While it is open here, it does not change.
     with _opened(device, os.O_RDONLY) as handle:
         if not source.is_same(_source_of(handle)):
             return
         seen, backing = block.traces(device)[0], backing_file(device)
         _call(handle, _CLR_FD, 0, f"{device} cannot be removed")
 
-    def gone() -> bool:
-        return not seen.is_there() or backing_file(device) != backing
+    def is_removed() -> bool:
+        return not seen.exists() or backing_file(device) != backing
 
-    if not block.wait(gone, timeout=_GONE_TIMEOUT):
+    if not block.wait(is_removed, timeout=_GONE_TIMEOUT):
         raise LeftoverDevice(
-            f"{device} of {source.path} is still open somewhere; it goes when that ends.",
+            f"{device} of {source.path} is still open in another process; the kernel removes it "
+            "when the process closes it.",
             resource=device,
         )
 
@@ -200,8 +201,8 @@ def _free() -> str:
         control = os.open(_CONTROL, os.O_RDWR)
     except OSError as exc:
         raise DeviceUnavailable(
-            f"No loop device can be made, as {_CONTROL} cannot be opened: {exc.strerror}. Load the "
-            "kernel's loop module, or give the container the device."
+            f"No loop device can be created, because {_CONTROL} cannot be opened: {exc.strerror}."
+            " Load the kernel's loop module, or pass the device to the container."
         ) from exc
     try:
         return f"/dev/loop{_call(control, _CTL_GET_FREE, 0, 'the kernel has no free loop device')}"
@@ -210,11 +211,11 @@ def _free() -> str:
 
 
 def _configure(device: int, source: int, file: str) -> bool:
-    """Make the device one of the open file.
+    """Configure the device for the open file.
 
-    :returns: whether it was free.
+    :returns: whether the device was free.
     """
-    # The name is for who reads it where there is no sysfs; the kernel cuts it off.
+    # The name is only shown to users on hosts without sysfs; the kernel shortens it.
     config = _CONFIG.pack(source, _DIRECT_IO, os.fsencode(file)[:63])
     try:
         try:
@@ -222,14 +223,14 @@ def _configure(device: int, source: int, file: str) -> bool:
         except OSError as exc:
             if exc.errno not in (errno.EINVAL, errno.ENOTTY):
                 raise
-            # Linux before 5.8 takes it in two steps.
+            # Linux before 5.8 needs two calls.
             fcntl.ioctl(device, _SET_FD, source)
             with contextlib.suppress(OSError):  # not every filesystem has direct I/O
                 fcntl.ioctl(device, _SET_DIRECT_IO, 1)
     except OSError as exc:
         if exc.errno == errno.EBUSY:
             return False
-        raise NodeError(f"{file} cannot be made a loop device: {exc.strerror}.") from exc
+        raise NodeError(f"{file} cannot be attached as a loop device: {exc.strerror}.") from exc
     return True
 
 

@@ -1,4 +1,4 @@
-"""Keys in other programs' words: they are taken out before an error is shown."""
+"""Removes keys from messages of other programs before an error is shown."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 _SECRET_NAMES = ("password", "keyring", "secret", "token", "private_key")
-#: What only says where a key is kept; to hide "ceph" everywhere would help nobody.
+#: Fields that only refer to a key. Hiding values such as "ceph" would make messages useless.
 _NO_SECRETS = frozenset({"secret_type", "secret_uuid"})
 
 
 def secrets(data: Any) -> frozenset[str]:
-    """All texts below a name that says that it is a key."""
+    """All texts in fields whose names mark them as secret."""
     return frozenset(text for text in _secrets(data, below=False) if len(text) > 3)
 
 
@@ -23,7 +23,7 @@ def mask(text: str, hidden: frozenset[str]) -> str:
 
 
 def scrub(error: BaseException, hidden: frozenset[str]) -> None:
-    """Take the keys out of an error, and of those that led to it."""
+    """Remove the keys from an error and from its causes."""
     seen: set[int] = set()
     found: BaseException | None = error
     while found is not None and id(found) not in seen:
@@ -49,5 +49,5 @@ def _secrets(value: Any, *, below: bool) -> Iterator[str]:
             yield from _secrets(inner, below=below)
     elif below and isinstance(value, str):
         yield value
-        # A keyring has its key in a line of its own.
+        # A keyring contains its key on a separate line.
         yield from (word for word in value.split() if len(word) > 20)

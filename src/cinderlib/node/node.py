@@ -1,4 +1,4 @@
-"""The host that uses volumes: attach, detach, extend, and what crashes left."""
+"""The node: a host that attaches, detaches and extends volumes, and cleans up after crashes."""
 
 from __future__ import annotations
 
@@ -31,17 +31,18 @@ class _Controller(Protocol):
 
 
 class Node:
-    """This host. Needs no controller, no store and no configuration of any backend.
+    """This host. It needs no controller, no store and no configuration of backends.
 
-    Safe to use from several threads, and from several processes with the same ``state_path``.
+    It is safe to use from several threads, and from several processes with the same ``state_path``.
 
-    :param root_helper: the command that runs another as root; unused when this process is root.
-    :param my_ip: address of this host on the storage network; by default the one that its default
-        route uses.
-    :param multipath: ask for all paths to a volume. What a connection was made with holds for it.
+    :param root_helper: the command that runs other commands as root; not used if this process is
+        root.
+    :param my_ip: address of this host on the storage network; by default the address of the default
+        route.
+    :param multipath: request all paths to a volume. An existing connection keeps its own setting.
     :param enforce_multipath: fail to attach if there is no multipath map, instead of using a path.
-    :param host: this host's name, by default what the system says.
-    :param state_path: the folder that keeps what is attached, by default
+    :param host: this host's name, by default the system's host name.
+    :param state_path: the folder for the state of attachments, by default
         ``/var/lib/cinderlib/node`` for root and in the user's state folder for others.
     """
 
@@ -70,25 +71,25 @@ class Node:
 
     @property
     def identity(self) -> str:
-        """Tells this node's state folder from all others on this host, by whichever path it is
-        found.
+        """Identifies this node's state folder among all others on this host, independent of the
+        path to it.
 
         :raises NodeError: the state folder cannot be used.
         """
         return self._settings.state.identity
 
     def connector_properties(self, protocol: str | None = None) -> dict[str, Any]:
-        """What a controller must know of this host to map a volume for it.
+        """The properties of this host that a controller needs to map a volume to it.
 
-        Kept for the process, and asked for again when it can have changed.
+        They are cached in the process, and queried again if they may have changed.
 
-        :param protocol: only what this protocol needs (``'iscsi'``, ``'local'``, ...); by default
-            everything, which takes longer and runs other programs.
+        :param protocol: only the properties for this protocol (``'iscsi'``, ``'local'``, ...); by
+            default all properties, which takes longer and runs other programs.
         """
         return properties.gather(self._request, protocol)
 
     def register(self, controller: _Controller, node_id: str, protocol: str | None = None) -> None:
-        """Leave this host's connector properties in a controller's store, under its id.
+        """Save this host's connector properties in a controller's store, with its ID as the key.
 
         :param protocol: as for :meth:`connector_properties`.
         """
@@ -96,14 +97,14 @@ class Node:
         controller.persistence.set_key_value(KeyValueRecord(id=node_id, value=document))
 
     def attach(self, connection_info: Mapping[str, Any]) -> Attachment:
-        """Make a device of a connection. What is attached already is given as it is.
+        """Attach a connection. If it is already attached, the existing attachment is returned.
 
         :param connection_info: ``{'conn': {'driver_volume_type', 'data'}, 'connector': {...}}``,
-            or only what ``conn`` holds. Further fields: ``use_multipath``, ``scan_attempts``,
+            or only the value of ``conn``. Further fields: ``use_multipath``, ``scan_attempts``,
             ``attach_mode`` (``'rw'``, ``'ro'``), ``volume`` (``{'id', 'size'}``, bytes), ``id``.
-        :raises InvalidDocument: a field is missing or of the wrong type; nothing was touched.
+        :raises InvalidDocument: a field is missing or has the wrong type. Nothing changed.
         :raises AlreadyExists: it is attached in another mode.
-        :raises DeviceUnavailable: the device did not appear or is not the volume; it was removed.
+        :raises DeviceUnavailable: the device did not appear or is not the volume's; it was removed.
         :raises NodeError: another step failed.
         """
         return lifecycle.attach(ConnectionDocument(connection_info), self._settings)
@@ -116,21 +117,20 @@ class Node:
         force: bool = False,
         ignore_errors: bool = False,
     ) -> bool:
-        """Remove a connection's device. What is detached already stays so.
+        """Remove a connection's device. If it is already detached, nothing changes.
 
-        It is done the way it was attached, whatever the present settings are.
+        The settings of the attach are used, independent of the current settings.
 
-        :param connection_info: as for :meth:`attach`, or the connection's id when it was attached
-            on this host since it was started.
-        :param device: what the attach gave, when neither the document nor this host knows it.
-        :param force: also when the device is in use or data cannot be written out any more.
-        :param ignore_errors: with ``force``, log what fails instead of raising it.
-        :returns: whether there was something to detach, as far as the host or the caller knew of
-            it.
-        :raises InvalidDocument: a field is missing or of the wrong type; nothing was touched.
-        :raises ConnectionNotFound: nothing is attached for the id that was given.
+        :param connection_info: as for :meth:`attach`, or the ID of a connection that was attached
+            on this host since its last boot.
+        :param device: the result of the attach, if neither the document nor this host has it.
+        :param force: detach even if the device is in use or unwritten data is lost.
+        :param ignore_errors: with ``force``, log errors instead of raising them.
+        :returns: whether there was an attachment, according to this host or the arguments.
+        :raises InvalidDocument: a field is missing or has the wrong type. Nothing changed.
+        :raises ConnectionNotFound: no connection with that ID is attached.
         :raises DeviceInUse: it is mounted, or another device is built on it.
-        :raises LeftoverDevice: something of it is still here; the message says what.
+        :raises LeftoverDevice: devices or files remain on this host; the message lists them.
         :raises NodeError: another step failed.
         """
         return lifecycle.detach(
@@ -147,7 +147,7 @@ class Node:
         *,
         device: Mapping[str, Any] | None = None,
     ) -> int:
-        """Let this host see the new size of a volume that was extended.
+        """Update the device on this host after the volume was extended.
 
         :param connection_info: as for :meth:`detach`.
         :returns: the size of the device in bytes.
@@ -160,30 +160,30 @@ class Node:
         return size
 
     def attachments(self) -> list[Attachment]:
-        """What is attached on this host and recorded, ordered by key. Each one's ``state`` says
-        whether its device is there now."""
+        """The recorded attachments of this host, ordered by key. Each ``state`` shows whether the
+        device exists now."""
         return list(lifecycle.attachments(self._settings))
 
     def look(self, connection_info: Mapping[str, Any], device: Mapping[str, Any]) -> DeviceState:
-        """Look at a device that was attached earlier; nothing is changed.
+        """Check a device that was attached earlier, without changing it.
 
         :param connection_info: as for :meth:`attach`.
-        :param device: what the attach gave.
-        :returns: ``'ok'``, ``'gone'``, ``'another'`` or ``'unknown'``, as
-            :attr:`Attachment.state` says.
-        :raises InvalidDocument: a field is missing or of the wrong type.
+        :param device: the result of the attach.
+        :returns: ``'ok'``, ``'gone'``, ``'another'`` or ``'unknown'``; see
+            :attr:`Attachment.state`.
+        :raises InvalidDocument: a field is missing or has the wrong type.
         """
         return lifecycle.look(ConnectionDocument(connection_info), self._settings, dict(device))
 
     def leftovers(self) -> list[Leftover]:
-        """What attaches and detaches that were interrupted left on this host."""
+        """Remainders of interrupted attaches and detaches on this host."""
         return list(lifecycle.leftovers(self._settings))
 
     def cleanup(self, leftovers: Iterable[Leftover] | None = None) -> list[Leftover]:
-        """Remove leftovers, only those that are provably ours and unused.
+        """Remove leftovers that certainly belong to this node and are unused.
 
-        :param leftovers: of :meth:`leftovers`, by default all of them.
-        :returns: those that were removed.
+        :param leftovers: from :meth:`leftovers`, by default all of them.
+        :returns: the removed leftovers.
         """
         found = self.leftovers() if leftovers is None else leftovers
         return [leftover for leftover in found if lifecycle.clean(leftover, self._settings)]
@@ -191,17 +191,18 @@ class Node:
     def diagnose(
         self, protocols: Iterable[str] | None = None, *, needed: Mapping[str, str] | None = None
     ) -> Diagnosis:
-        """Look what keeps this host from attaching volumes, and how to mend it.
+        """Find problems that keep this host from attaching volumes, and how to repair them.
 
-        Nothing is changed, and os-brick need not be installed. Without root, what only root may
-        look at is looked at through ``root_helper``, if it lets us.
+        This changes nothing and does not need os-brick. Without root, checks that need root run
+        through ``root_helper``, if it allows that.
 
-        :param protocols: what the host is to do: ``'iscsi'``, ``'multipath'``, ``'nvme'``,
-            ``'rbd'``, ``'nfs'``, ``'fc'``, ``'local'``, or as drivers name them. By default what is
-            attached, what is installed, and ``'multipath'`` if this node was made so. For what is
-            only installed nothing is an error.
-        :param needed: without ``protocols``: what the host is to do besides, and why, in words.
-        :raises InvalidInput: ``protocols`` has one that is not known.
+        :param protocols: the features to check: ``'iscsi'``, ``'multipath'``, ``'nvme'``,
+            ``'rbd'``, ``'nfs'``, ``'fc'``, ``'local'``, or the drivers' names for them. By default
+            protocols that are attached or installed, and ``'multipath'`` if this node uses it.
+            Problems with protocols that are only installed are never errors.
+        :param needed: without ``protocols``: additional features to check, and the reasons as
+            texts.
+        :raises InvalidInput: ``protocols`` contains an unknown name.
         """
         from cinderlib.node import checks
 
@@ -216,7 +217,7 @@ class Node:
         entry = self._settings.state.find(connection_info)
         if entry is None:
             raise ConnectionNotFound(
-                f"Nothing is attached on this host for the connection {connection_info}.",
+                f"No volume is attached on this host for the connection {connection_info}.",
                 resource=connection_info,
             )
         return ConnectionDocument(entry.document)

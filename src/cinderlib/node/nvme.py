@@ -20,7 +20,7 @@ _FABRICS = frozenset({"tcp", "rdma", "fc"})
 
 
 class NvmeData(msgspec.Struct, frozen=True):
-    """What the connection data may have, in the three forms that drivers give."""
+    """The fields of the connection data, in the three forms that drivers use."""
 
     nqn: str | None = None
     target_portal: str | None = None
@@ -35,7 +35,7 @@ class NvmeData(msgspec.Struct, frozen=True):
 
 
 class NvmeConnector(BrickConnector):
-    """Through nvme-cli; several paths are the kernel's own multipath."""
+    """A connection through nvme-cli; the kernel's own multipath handles several paths."""
 
     def __init__(self, document: ConnectionDocument, settings: HostSettings) -> None:
         super().__init__(document, settings)
@@ -51,8 +51,8 @@ class NvmeConnector(BrickConnector):
             missing = _missing(target)
             if missing:
                 raise InvalidDocument(
-                    "The connection document is not usable: "
-                    f"{', '.join(f'conn.data.{name}' for name in missing)} missing."
+                    "The connection document is not valid: these fields are missing: "
+                    f"{', '.join(f'conn.data.{name}' for name in missing)}."
                 )
         self.targets = frozenset(t.target_nqn or t.nqn for t in targets)
 
@@ -67,7 +67,7 @@ class NvmeConnector(BrickConnector):
     def data(self, device: dict[str, Any] | None = None) -> dict[str, Any]:
         data = super().data()
         if device and device.get("path"):
-            data["device_path"] = device["path"]  # os-brick's extend knows it from here only.
+            data["device_path"] = device["path"]  # os-brick's extend reads only this field.
         return data
 
     def survey(self) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class NvmeConnector(BrickConnector):
         super().identify(device)
         path: str = device["path"]
         if self._data.volume_replicas:
-            return  # An md device made of the replicas; none of the identities is its own.
+            return  # An md device of the replicas has none of their identities.
         folder = block.sysfs(path)
         subsystem = block.read(folder / "device" / "subsysnqn")
         if subsystem and subsystem not in self.targets:
@@ -101,7 +101,7 @@ class NvmeConnector(BrickConnector):
                 with contextlib.suppress(DeviceUnavailable):
                     self.identify(device)
                     found.append(device)
-        # A connection that does not say which of several it is gives no right to any of them.
+        # If the connection matches several namespaces, none of them can be used.
         return found[0] if len(found) == 1 else None
 
     def remains(self, entry: Entry) -> list[str]:
@@ -128,7 +128,7 @@ class NvmeConnector(BrickConnector):
 
     def _wrong(self, path: str, what: str, actual: str, expected: str) -> DeviceUnavailable:
         return DeviceUnavailable(
-            f"{path} has the {what} {actual}, and the volume {expected}.",
+            f"{path} has the {what} {actual}, but the volume has {expected}.",
             resource=self.document.id,
         )
 

@@ -1,5 +1,5 @@
-"""os-brick in a plain process: imported when first needed, one connector at a time, and set up
-without touching what belongs to the program that this library is part of.
+"""Loads os-brick: on first use, one connector at a time, and without changes to the program that
+uses this library.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FIBRE_CHANNEL = {
     "ppc64": "fibre_channel_ppc64.FibreChannelConnectorPPC64",
     "ppc64le": "fibre_channel_ppc64.FibreChannelConnectorPPC64",
 }
-# Not os-brick's own table: the module that has it imports every connector there is.
+# os-brick's own table is not used: its module imports every connector.
 _CLASSES = {
     "fibre_channel": _FIBRE_CHANNEL.get(platform.machine(), "fibre_channel.FibreChannelConnector"),
     "glusterfs": "remotefs.RemoteFsConnector",
@@ -56,14 +56,14 @@ _lock = threading.RLock()
 
 
 def protocols() -> frozenset[str]:
-    """The protocols that os-brick has a connector for."""
+    """The protocols for which os-brick has a connector."""
     return frozenset(_CLASSES)
 
 
 def connector_class(protocol: str) -> Any:
     """os-brick's class for a protocol.
 
-    :raises Unsupported: os-brick has none.
+    :raises Unsupported: os-brick has no connector for it.
     :raises NodeError: os-brick, or a package that it needs for the protocol, cannot be imported.
     """
     try:
@@ -79,10 +79,10 @@ def connector_module() -> Any:
 
 
 def prepare(root_helper: str | None, lock_path: Path | None = None) -> None:
-    """Give os-brick what it needs before a connector is used. Settings of the host program stay.
+    """Set os-brick's options before a connector is used. Settings of the program do not change.
 
-    :param root_helper: the command that runs another as root.
-    :param lock_path: folder of os-brick's locks among the processes of this host; needed to attach.
+    :param root_helper: the command that runs other commands as root.
+    :param lock_path: folder for os-brick's locks between processes of this host; needed to attach.
     """
     with _lock:
         brick = _import("os_brick")
@@ -90,8 +90,8 @@ def prepare(root_helper: str | None, lock_path: Path | None = None) -> None:
         import oslo_concurrency.lockutils  # noqa: F401  (its options)
         from oslo_config import cfg
 
-        # Only defaults are set, and each time: they say nothing where the host program configured
-        # something, and it may load its configuration, which drops them, at any time.
+        # Only defaults are set, because they do not override the program's configuration. They are
+        # set each time, because the program drops them when it loads its configuration.
         conf = cfg.CONF
         if not conf.os_brick.lock_path:
             brick.setup(conf)
@@ -100,10 +100,10 @@ def prepare(root_helper: str | None, lock_path: Path | None = None) -> None:
             conf.set_default("lock_path", str(lock_path), "os_brick")
         if os.geteuid() == 0:
             for context in (privileged.default, privileged.brick_privsep_hide_output):
-                if context.channel is None:  # Nobody in this process started a daemon for it.
+                if context.channel is None:  # No code in this process has started a daemon for it.
                     context.set_client_mode(False)
         elif root_helper:
-            # sudo looks for programs where a virtual environment is not, so none is named.
+            # sudo does not search virtual environments, so the command uses this Python's path.
             helper = command.as_root([sys.executable, "-W", "ignore", "-c", _HELPER], root_helper)
             conf.set_default("helper_command", shlex.join(helper), _PRIVSEP_GROUP)
             conf.set_default("thread_pool_size", _PRIVSEP_THREADS, _PRIVSEP_GROUP)
@@ -119,15 +119,15 @@ def _import(name: str) -> Any:
             return importlib.import_module(name)
         except ImportError as exc:
             raise NodeError(
-                f"os-brick cannot be used: {exc}. Install os-brick with what it needs.",
+                f"os-brick cannot be used: {exc}. Install os-brick and the packages that it needs.",
                 retryable=False,
             ) from exc
 
 
 @contextlib.contextmanager
 def _host_untouched() -> Iterator[None]:
-    """os-brick replaces ``time.sleep`` when it is imported. It brings eventlet, which nothing here
-    uses, and which says that it is deprecated and loads a name resolution that takes long."""
+    """os-brick replaces ``time.sleep`` when it is imported. It also imports eventlet, which is not
+    used here, warns that it is deprecated, and loads a slow name resolution."""
     sleep, greendns = time.sleep, os.environ.get("EVENTLET_NO_GREENDNS")
     os.environ["EVENTLET_NO_GREENDNS"] = "yes"
     try:
@@ -143,9 +143,9 @@ def _host_untouched() -> Iterator[None]:
 
 
 def _choose_native_threads() -> None:
-    # What the Fibre Channel connector imports would otherwise choose eventlet for this process.
+    # Otherwise an import of the Fibre Channel connector would choose eventlet for this process.
     from oslo_service import backend
 
-    # A host with os-brick alone may lack futurist, which native threads need: then it stays so.
+    # Native threads need futurist, which a host may not have; then the choice does not change.
     with contextlib.suppress(backend.exceptions.BackendAlreadySelected, ValueError):
         backend.init_backend(backend.BackendType.THREADING)

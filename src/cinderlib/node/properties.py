@@ -1,7 +1,7 @@
-"""What a host says of itself: the connector properties that a controller maps a volume for.
+"""The connector properties of a host, which a controller needs to map a volume to it.
 
-They are gathered once for a process, and again when a file that they come from has changed, since
-gathering them runs several programs.
+Querying them runs several programs. They are cached in the process, and queried again if a source
+file has changed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-#: How drivers name protocols, in lower case, to the name of the connector that serves them.
+#: The drivers' names of protocols, in lower case, and the connector for each.
 _PROTOCOLS = {
     "ceph": "rbd",
     "fc": "fibre_channel",
@@ -46,7 +46,7 @@ _SOURCES = (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of the host; see :class:`cinderlib.node.Node` for the meanings."""
+    """The arguments of a query; :class:`cinderlib.node.Node` describes them."""
 
     root_helper: str | None
     my_ip: str | None
@@ -60,14 +60,14 @@ _known: dict[tuple[Request, str | None], tuple[Any, dict[str, Any]]] = {}
 
 
 def connector_name(protocol: str) -> str:
-    """The name of the connector for a protocol, which drivers name in many ways."""
+    """The name of the connector for a protocol. Drivers use several names for some protocols."""
     return _PROTOCOLS.get(protocol.lower(), protocol.lower())
 
 
 def gather(request: Request, protocol: str | None) -> dict[str, Any]:
-    """The connector properties, from memory when nothing that they come from has changed.
+    """The connector properties, from the cache if no source has changed.
 
-    :param protocol: as a driver names it; ``None`` or one that is not known gives all.
+    :param protocol: a driver's name of it; ``None`` or an unknown one returns all properties.
     """
     name = connector_name(protocol) if protocol else None
     basics = _basics(request)
@@ -86,7 +86,7 @@ def gather(request: Request, protocol: str | None) -> dict[str, Any]:
                 request.host,
                 protocol=name,
             )
-            # Looked at again, since os-brick makes the files of NVMe when there are none.
+            # Read the sources again: os-brick creates missing NVMe files.
             _known[request, name] = (_state_of_sources(basics), found)
         return basics | copy.deepcopy(found)
 
@@ -99,15 +99,15 @@ def get_connector_properties(
     host: str | None = None,
     execute: Callable[..., object] | None = None,
 ) -> dict[str, Any]:
-    """Everything that a controller may want to know of this host, for every protocol.
+    """The connector properties of this host for every protocol.
 
-    :param root_helper: the command that runs another as root, by default ``sudo``.
+    :param root_helper: the command that runs other commands as root, by default ``sudo``.
     :param my_ip: address of this host on the storage network.
-    :param multipath: ask for all paths to a volume.
+    :param multipath: request all paths to a volume.
     :param enforce_multipath: fail to attach if there is no multipath map, instead of using a path.
-    :param host: this host's name, by default what the system says.
-    :param execute: a function that runs programs instead of os-brick's own; nothing is remembered
-        then.
+    :param host: this host's name, by default the system's host name.
+    :param execute: a function that runs programs instead of os-brick's function; then the result is
+        not cached.
     :raises NodeError: os-brick failed.
     """
     request = Request(
@@ -150,8 +150,8 @@ def _initiator() -> str | None:
 
 def _default_ip() -> str:
     for family, elsewhere in (
-        (socket.AF_INET, "192.0.2.1"),  # Addresses for documents: nothing is sent to them, the
-        (socket.AF_INET6, "2001:db8::1"),  # kernel only says which of ours it would use.
+        (socket.AF_INET, "192.0.2.1"),  # Addresses for documentation: no packet is sent, the
+        (socket.AF_INET6, "2001:db8::1"),  # kernel only shows the local address for them.
     ):
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             try:
@@ -168,7 +168,7 @@ def _state_of_sources(basics: dict[str, Any]) -> Any:
     for source in _SOURCES:
         try:
             status = source.stat()
-            # Times of folders in sysfs say nothing.
+            # The times of folders in sysfs have no meaning.
             inner = sorted(os.listdir(source)) if source.is_dir() else None
         except OSError:
             seen.append(None)

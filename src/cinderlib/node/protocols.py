@@ -1,4 +1,4 @@
-"""Which connector serves which protocol. A new protocol is a new file and a line here."""
+"""The connector class of each protocol. For a new protocol, add a module and a line here."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _CONNECTORS = {
 def connector(document: ConnectionDocument, settings: HostSettings) -> Connector:
     """The connector for a document.
 
-    :raises Unsupported: this library has none for its protocol.
-    :raises InvalidDocument: a field of the connection data is missing or of the wrong type.
+    :raises Unsupported: this library does not support its protocol.
+    :raises InvalidDocument: a field of the connection data is missing or has the wrong type.
     """
     try:
         module, _, name = _CONNECTORS[document.protocol].partition(":")
     except KeyError:
         raise Unsupported(
-            f"No way to attach over {shown(document.protocol)} is known; known are "
+            f"The protocol {shown(document.protocol)} is not supported; supported: "
             f"{', '.join(sorted(_CONNECTORS))}.",
             resource=document.id,
         ) from None

@@ -1,6 +1,6 @@
-"""RBD: mapped by the kernel where it can, opened through librbd by this process otherwise.
+"""RBD images: mapped by the kernel if possible, otherwise opened through librbd in this process.
 
-The keys of the cluster come with the connection when it has them; no ceph.conf is needed then.
+If the connection data contains the keys of the cluster, no ceph.conf is needed.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from cinderlib.node.state import Entry
 _BUS = "bus/rbd"
 
 _handles_lock = threading.Lock()
-#: The images that this process has open, by attachment; a handle is no use to any other process.
+#: Open images of this process, by attachment key; other processes cannot use the handles.
 _handles: dict[str, Any] = {}
 
 
 class RbdData(msgspec.Struct, frozen=True):
-    """What the connection data must have."""
+    """The fields of the connection data."""
 
     name: str
     hosts: list[str]
@@ -48,8 +48,8 @@ class RbdData(msgspec.Struct, frozen=True):
 
 
 class RbdConnector(BrickConnector):
-    """An image as ``/dev/rbd<n>`` for root on a host with the kernel's client, and as a file-like
-    object elsewhere. ``do_local_attach`` in the connection data decides when it is there.
+    """An image as ``/dev/rbd<n>`` for root on a host with the kernel's client, otherwise as a
+    file-like object. ``do_local_attach`` in the connection data overrides this choice.
     """
 
     def __init__(self, document: ConnectionDocument, settings: HostSettings) -> None:
@@ -58,11 +58,11 @@ class RbdConnector(BrickConnector):
         self._pool, slash, self._image = self._data.name.partition("/")
         if not slash or not self._pool or not self._image or "/" in self._image:
             raise InvalidDocument(
-                "The connection document is not usable: conn.data.name is not 'pool/image'."
+                "The connection document is not valid: conn.data.name must be 'pool/image'."
             )
         if len(self._data.hosts) != len(self._data.ports) or not self._data.hosts:
             raise InvalidDocument(
-                "The connection document is not usable: conn.data.hosts and conn.data.ports must "
+                "The connection document is not valid: conn.data.hosts and conn.data.ports must "
                 "have one entry for each monitor."
             )
 
@@ -83,12 +83,12 @@ class RbdConnector(BrickConnector):
         if not ours:
             if others:
                 raise DeviceInUse(
-                    f"{self._data.name} is mapped as {others[0]} by something else on this host.",
+                    f"Another program on this host mapped {self._data.name} as {others[0]}.",
                     resource=self.document.id,
                 )
             device = super().attach(before)
             if conf := device.get("conf"):
-                # It has the key in it, and the map needs it no more.
+                # The file contains the key, and the map does not need it any more.
                 self._delete(conf)
             ours = self._mapped()
             if not ours:
@@ -105,8 +105,8 @@ class RbdConnector(BrickConnector):
         for opened in {id(h): h for h in (handle, path) if _is_open(h)}.values():
             with self.errors("detach"):
                 opened.close()
-                opened.rbd_image.close()  # The wrapper leaves the image and its session open.
-        # The name may have been given to another image since, so the kernel says what it is.
+                opened.rbd_image.close()  # The wrapper does not close the image and its session.
+        # The name may belong to another image now, so check in sysfs.
         if isinstance(path, str) and os.path.realpath(path) in self._mapped():
             options = ["-o", "force"] if force else []
             argv = ["rbd", "unmap", *options, os.path.realpath(path)]
@@ -115,7 +115,7 @@ class RbdConnector(BrickConnector):
     def extend(self, device: dict[str, Any]) -> int:
         path = device["path"]
         if isinstance(path, str):
-            # The cluster tells the kernel of the new size; asking makes sure that it has heard.
+            # The cluster notifies the kernel of the new size; this makes sure that it is known.
             with contextlib.suppress(OSError):
                 (self._folder(path) / "refresh").write_text("1")
         return self.size(device)
@@ -156,10 +156,10 @@ class RbdConnector(BrickConnector):
             connector = self.connector()
             data = super().data()
             with self.errors("attach"):
-                # The public method has no way to open an image read-only.
+                # The public method cannot open an image read-only.
                 handle = connector._get_rbd_handle(data, read_only=self.document.mode == "ro")
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(handle.rbd_conf)  # It has the key in it, and is needed no more.
+                os.unlink(handle.rbd_conf)  # It contains the key and is not needed any more.
             with _handles_lock:
                 _handles[self.key] = handle
         return {"type": "librbd", "path": handle}
@@ -171,7 +171,7 @@ class RbdConnector(BrickConnector):
         privileged.delete_if_exists(conf)
 
     def _mapped(self) -> list[str]:
-        """The devices of the image that the kernel has, newest last."""
+        """The devices of the image in the kernel, newest last."""
         found = []
         devices = block.SYS / _BUS / "devices"
         for folder in devices.iterdir() if devices.is_dir() else ():

@@ -1,4 +1,4 @@
-"""Volumes that are files on a share: NFS and its like. The share is mounted while it is used."""
+"""Volumes that are files on a share (NFS and similar). The share is mounted while it is used."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cinderlib.node.state import Entry
 
 
 class RemoteFsData(msgspec.Struct, frozen=True):
-    """What the connection data must have."""
+    """The fields of the connection data."""
 
     export: str
     name: str
@@ -29,18 +29,18 @@ class RemoteFsData(msgspec.Struct, frozen=True):
 
 
 class RemoteFsConnector(BrickConnector):
-    """The path is that of the volume's file; its format (raw, qcow2) is the reader's business.
+    """The path is the volume's file; the reader must know its format (raw, qcow2).
 
-    Shares are mounted below a folder of our own, never where a driver of this host has mounted
-    them, so that what is unmounted here is nobody else's. Volumes of one share have one mount, and
-    the last of them that is detached takes it with it. Read-only is a mount of its own.
+    Shares are mounted below a separate folder, never where a driver on this host has mounted them,
+    so that detach unmounts only our own mounts. Volumes of one share use one mount, and detaching
+    the last of them unmounts it. Read-only volumes use a separate mount.
     """
 
     def __init__(self, document: ConnectionDocument, settings: HostSettings) -> None:
         super().__init__(document, settings)
         self._data = check(RemoteFsData, document.data, where="conn.data")
         base = settings.state.mounts / document.mode
-        # os-brick's name for a share's mount.
+        # os-brick uses this name for the mount point of a share.
         digest = hashlib.md5(self._data.export.encode(), usedforsecurity=False).hexdigest()
         self._base, self._mount = base, base / digest
 
@@ -91,7 +91,7 @@ class RemoteFsConnector(BrickConnector):
         return self._is_mounted()
 
     def look(self, device: dict[str, Any]) -> DeviceState:
-        # Not by looking at the file: that waits for ever when the server is away.
+        # Do not access the file: this would hang if the server does not answer.
         sources = {each.source for each in filesystems.mounts() if each.point == str(self._mount)}
         if not sources:
             return "gone"
@@ -110,7 +110,7 @@ class RemoteFsConnector(BrickConnector):
         return {"type": self.document.protocol, "path": str(self._path)} if mounted else None
 
     def _is_mounted(self) -> bool:
-        # Not by looking at the folder: that waits for ever when the server is away.
+        # Do not access the folder: this would hang if the server does not answer.
         return filesystems.is_mount_point(str(self._mount))
 
     def _is_shared(self) -> bool:

@@ -1,4 +1,4 @@
-"""What iSCSI and Fibre Channel have in common: SCSI disks, and how to tell whose they are."""
+"""The common part of iSCSI and Fibre Channel: SCSI disks, and checks that they are the volume's."""
 
 from __future__ import annotations
 
@@ -18,42 +18,42 @@ _PATHS_TIMEOUT = 10.0
 #: How long multipathd may take to create the map of a volume whose paths are connected, in seconds.
 #: multipathd asks udev three times, every 10 seconds, about a disk that udev has not described yet.
 _MAP_TIMEOUT = 30.0
-#: Larger logical unit numbers are seen by the kernel in one of several encodings.
+#: The kernel shows larger logical unit numbers in one of several encodings.
 _MAX_PLAIN_LUN = 255
 
 LOG = logging.getLogger(__name__)
 
 
 class ScsiConnector(BrickConnector):
-    """A volume that comes as SCSI disks, one for each path."""
+    """A volume that appears as SCSI disks, one for each path."""
 
-    #: The targets that the connection names, each with the volume's logical unit number there.
+    #: The targets of the connection, each with the volume's logical unit number there.
     units: frozenset[tuple[str, int]]
 
     @property
     def names_all_targets(self) -> bool:
-        """Whether no path of the volume can come from another target."""
+        """Whether all paths of the volume come from the targets in the connection data."""
         return True
 
     @abc.abstractmethod
     def target_of(self, disk: Path) -> str | None:
-        """The target that a disk comes from, ``None`` when it is of another transport.
+        """The target of a disk, ``None`` if the disk uses another transport.
 
-        :param disk: what sysfs shows as the disk's SCSI device.
+        :param disk: the sysfs folder of the disk's SCSI device.
         """
 
     def attach(self, before: dict[str, Any]) -> dict[str, Any]:
         device = super().attach(before)
         if self.document.multipath and _is_path(device):
             device = self._wait_for_map(device, before)
-        # os-brick takes the name from links that udev may be making at the moment, and then gives
-        # another of the disk's names. The map itself says what it is the map of.
+        # os-brick reads the name from links that udev may be creating, and may return another name
+        # of the disk. The map itself has the right name.
         if block.is_block(device["path"]):
             folder = block.sysfs(device["path"])
             if name := _map_of(folder):
                 device["multipath_id"] = name
-                # It is content with a map of the first path. Were that path to fail before
-                # multipathd has come to the others, it would not come back to them by itself.
+                # os-brick returns once the map has one path. If that path failed before multipathd
+                # added the others, multipathd would not recover by itself.
                 block.wait(lambda: not _missing_paths(folder), timeout=_PATHS_TIMEOUT)
         return device
 
@@ -106,7 +106,7 @@ class ScsiConnector(BrickConnector):
         name = _map_of(block.SYS / "block" / seen[0].name)
         expected = device.get("multipath_id")
         if expected and name and name != expected:
-            raise self._wrong(path, f"is the map of {name}, and not of {expected}")
+            raise self._wrong(path, f"is the map of {name}, not of {expected}")
         for disk in disks:
             self._identify_disk(path, disk)
 
@@ -114,27 +114,27 @@ class ScsiConnector(BrickConnector):
         lun, target = _lun(disk), self.target_of(disk)
         if target and self.names_all_targets:
             if target not in {name for name, _ in self.units}:
-                raise self._wrong(path, f"comes from {target}, which the connection does not name")
+                raise self._wrong(path, f"comes from {target}, which is not in the connection data")
             wanted = {unit for name, unit in self.units if name == target}
         else:
             wanted = {unit for _, unit in self.units}
         if lun not in wanted and max(lun, *wanted) <= _MAX_PLAIN_LUN:
-            raise self._wrong(path, f"is the unit {lun}, and not {sorted(wanted)}")
+            raise self._wrong(path, f"has the logical unit number {lun}, expected {sorted(wanted)}")
 
     def _wrong(self, path: str, reason: str) -> DeviceUnavailable:
         return DeviceUnavailable(f"{path} {reason}.", resource=self.document.id)
 
 
 def check_lun(value: int | str) -> int:
-    """A logical unit number of the connection data as a number.
+    """Convert a logical unit number of the connection data to a number.
 
-    :raises InvalidDocument: it is none.
+    :raises InvalidDocument: it is not a number.
     """
     try:
         return int(value)
     except ValueError:
         raise InvalidDocument(
-            f"The connection document is not usable: {shown(value)} is no logical unit number."
+            f"The connection document is not valid: {shown(value)} is not a logical unit number."
         ) from None
 
 
@@ -143,7 +143,7 @@ def _lun(disk: Path) -> int:
 
 
 def _missing_paths(folder: Path) -> set[str]:
-    """Disks of a multipath map's volume that work and are not in the map yet."""
+    """Working disks of a multipath map's volume that are not in the map yet."""
     disks = block.SYS / "block"
     used = {slave.name for slave in (folder / "slaves").iterdir()}
     volume = {block.read(disks / name / "device/wwid") for name in used} - {None}
@@ -169,6 +169,6 @@ def _maps_in(holders: Path) -> list[str]:
 
 
 def _map_of(folder: Path) -> str | None:
-    """What a device is the multipath map of, if it is one."""
+    """The name of a multipath map, ``None`` if the device is not one."""
     prefix, _, name = (block.read(folder / "dm" / "uuid") or "").partition("-")
     return name if prefix == "mpath" else None

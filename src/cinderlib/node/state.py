@@ -1,10 +1,10 @@
-"""What this host attached, kept across processes and dropped when the host has been restarted.
+"""The state of attachments on this host, shared by its processes and discarded after a reboot.
 
-One small file per attachment in a folder named after the boot, with a line for each step: the
-intent before the host is touched, the result after, so that whatever a crash leaves can be found.
-Nothing is flushed to the disk, on purpose: the files matter only until the next boot, and until
-then the page cache keeps them even when every process here is killed. For the same reason lines
-are added instead of files replaced, which some filesystems take as a wish to flush.
+Each attachment has one small file in a folder named after the boot. The file has a line for each
+step: the intent before the host is changed, and the result after. Therefore everything that a crash
+leaves can be found. The files are not flushed to the disk on purpose: they matter only until the
+next boot, and until then they survive in the page cache even if every process is killed. For the
+same reason lines are appended instead of replacing the file, which some filesystems flush.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Entry(msgspec.Struct, kw_only=True, frozen=True):
     :ivar key: of the volume's connection, see :meth:`ConnectionDocument.key`.
     :ivar document: the connection document, keys in clear.
     :ivar status: ``'attaching'`` and ``'detaching'`` are intents, ``'attached'`` is a result.
-    :ivar before: what was on this host of the same volume before, and is therefore not ours.
-    :ivar device: what the attach gave.
-    :ivar traces: the block devices that the attach made.
+    :ivar before: existing devices of the volume before the attach, which must not be touched.
+    :ivar device: the result of the attach.
+    :ivar traces: the block devices of the attach.
     """
 
     key: str
@@ -53,7 +53,7 @@ _decoder = msgspec.json.Decoder(Entry)
 class State:
     """The state folder.
 
-    :param path: of the folder; one that is private to the user is made in it when it is needed.
+    :param path: of the folder; a folder that is private to the user is created in it on first use.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
@@ -62,22 +62,23 @@ class State:
 
     @property
     def brick_locks(self) -> Path:
-        """The folder of os-brick's locks."""
+        """The folder for os-brick's locks."""
         return state_folder.host_locks(self._folder() / "os-brick")
 
     @property
     def identity(self) -> str:
-        """Tells this folder from all others, by whichever path it is found."""
+        """Identifies this folder, independent of the path to it."""
         status = self._folder().stat()
         return f"{status.st_dev:x}:{status.st_ino:x}"
 
     @property
     def mounts(self) -> Path:
-        """The folder for mounts of shares. Beside the private one: other users follow its paths."""
+        """The folder for mounts of shares. It is outside the private folder, so that other users
+        can access the files."""
         return self.path.with_name(f"{self.path.name}-mounts")
 
     def get(self, key: str) -> Entry | None:
-        """The entry of that key."""
+        """The entry with that key."""
         try:
             folder = self._existing()
             if folder is None:
@@ -88,13 +89,13 @@ class State:
         except OSError as exc:
             raise NodeError(f"The state of this host in {self.path} is unreadable: {exc}.") from exc
         for step in reversed(steps):
-            # A step that was being written when its process was killed was not begun.
+            # A line that is incomplete belongs to a step that never started.
             with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 return _decoder.decode(step)
         return None
 
     def find(self, connection_id: str) -> Entry | None:
-        """The entry of the connection with that id."""
+        """The entry of the connection with that ID."""
         return next((e for e in self.entries() if e.document.get("id") == connection_id), None)
 
     def entries(self) -> Iterator[Entry]:
@@ -121,7 +122,7 @@ class State:
             ) from exc
 
     def remove(self, key: str) -> None:
-        """Forget an entry; it does not need to be there."""
+        """Remove an entry, if it exists."""
         try:
             (self._folder() / f"{key}.json").unlink(missing_ok=True)
         except OSError as exc:
@@ -131,13 +132,13 @@ class State:
 
     @contextlib.contextmanager
     def locked(self, key: str, *, wait: bool = True) -> Iterator[None]:
-        """Keep every other thread and process of this host off the attachment meanwhile.
+        """Keep all other threads and processes of this host away from the attachment.
 
-        The kernel gives the lock back when its holder dies, so an intent whose lock is free was
-        interrupted.
+        The kernel releases the lock when its holder dies. Therefore an intent whose lock is free
+        was interrupted.
 
-        :param wait: for a holder to finish.
-        :raises Busy: another has it, and waiting was not asked for.
+        :param wait: wait until the holder finishes.
+        :raises Busy: another thread or process has it, and ``wait`` is false.
         """
         file = self._folder() / f"{key}.lock"
         while True:
@@ -151,16 +152,18 @@ class State:
                 try:
                     fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
                 except BlockingIOError:
-                    raise Busy("Another works on the same attachment.", resource=key) from None
-                # The one who had the lock may have removed its file: then this is no lock at all.
+                    raise Busy(
+                        "Another thread or process is using the attachment.", resource=key
+                    ) from None
+                # The previous holder may have removed the file: then this lock protects nothing.
                 if _same_file(handle, file):
                     try:
                         yield
                     finally:
-                        # One that cannot be removed is as good as one that is free.
+                        # A file that cannot be removed does no harm: its lock is free.
                         with contextlib.suppress(OSError):
                             file.unlink()
-                        # A child forked meanwhile has a copy of the handle; closing is not enough.
+                        # A child that was forked meanwhile has a copy of the handle.
                         fcntl.flock(handle, fcntl.LOCK_UN)
                     return
             finally:
@@ -171,8 +174,8 @@ class State:
 
         :raises NodeError: its parent is not a folder, so that it cannot be created either.
         """
-        there = next((each for each in (self.path, *self.path.parents) if each.exists()), None)
-        is_folder = there is not None and there.is_dir()
+        existing = next((each for each in (self.path, *self.path.parents) if each.exists()), None)
+        is_folder = existing is not None and existing.is_dir()
         if is_folder and not (self.path / f"boot-{boot_id()}").exists():
             return None
         return self._folder()
@@ -190,20 +193,20 @@ class State:
             except OSError as exc:
                 raise NodeError(
                     f"The folder for the state of this host, {self.path}, cannot be used: "
-                    f"{exc.strerror}. Give another one as state_path."
+                    f"{exc.strerror}. Specify another folder with state_path."
                 ) from exc
             self._ready = folder
         return self._ready
 
 
 def default_path() -> Path:
-    """Where the state of this host is kept for this user."""
+    """The folder for the state of this host, for this user."""
     return state_folder.default() / "node"
 
 
 def _forget(folder: Path) -> None:
-    # The devices of another boot are gone, and what was written of them says nothing any more.
-    # Not a recursive removal: something could be mounted in there by mistake.
+    # The devices of another boot do not exist any more, so the entries are useless. The removal is
+    # not recursive: something could be mounted in there by mistake.
     with contextlib.suppress(OSError):
         for inner in (folder / "os-brick", folder):
             for file in inner.iterdir() if inner.is_dir() else ():

@@ -1,4 +1,4 @@
-"""The host half of this process, for connections that are in a store or were loaded."""
+"""Attaches and detaches connections of a controller on the host of this process."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class LocalHost:
     """Attaches and detaches connections on this host.
 
-    A device that is a handle of this process (RBD through librbd) is kept here by the connection's
-    id; only what can be stored goes into the record.
+    If a device is a handle in this process (RBD through librbd), this object keeps it by the
+    connection's ID. The record contains only data that can be stored.
     """
 
     def __init__(self, root_helper: str, my_ip: str | None, state_path: str | None) -> None:
@@ -28,32 +28,32 @@ class LocalHost:
         self._handles: dict[str, Any] = {}
 
     def node(self, *, multipath: bool = False, enforce_multipath: bool = False) -> Node:
-        """The node of this host for attachments made in this way."""
-        how = (multipath, enforce_multipath)
-        if how not in self._nodes:
+        """The node of this host with these settings."""
+        settings = (multipath, enforce_multipath)
+        if settings not in self._nodes:
             from cinderlib.node import Node
 
-            self._nodes[how] = Node(
+            self._nodes[settings] = Node(
                 root_helper=self._root_helper,
                 my_ip=self._my_ip,
                 multipath=multipath,
                 enforce_multipath=enforce_multipath,
                 state_path=self._state_path,
             )
-        return self._nodes[how]
+        return self._nodes[settings]
 
     def identity(self) -> str:
-        """Tells apart those who attach under one kernel: each has a state folder of its own, which
-        alone knows what they made.
+        """Identifies the node among those under the same kernel: each has its own state folder, and
+        only that folder has the state of the attachments.
 
         :raises NodeError: the state folder cannot be used.
         """
         return self.node().identity
 
     def attach(self, connection: ConnectionRecord, volume: VolumeRecord | None) -> dict[str, Any]:
-        """Make a device of a connection.
+        """Attach a connection.
 
-        :returns: the device document to be stored.
+        :returns: the device information to store.
         """
         attachment = self.node().attach(serialization.wire(connection, volume))
         device = dict(attachment.device)
@@ -65,7 +65,8 @@ class LocalHost:
     def detach(
         self, connection: ConnectionRecord, *, force: bool = False, ignore_errors: bool = False
     ) -> None:
-        """Undo :meth:`attach`; also of one that another process made, or that is gone."""
+        """Undo :meth:`attach`, also for a device that another process attached or that was
+        removed."""
         document = serialization.wire(connection)
         handle = self._handles.get(connection.id)
         device = connection.device.reveal() if connection.device else None
@@ -85,26 +86,26 @@ class LocalHost:
         return self.node().extend(document, device=device)
 
     def has(self, connection: ConnectionRecord) -> bool:
-        """Whether the device of a connection was made on this host, whatever that was called."""
+        """Whether the device of a connection was attached on this host, under any host name."""
         if connection.device is None:
             return False
         if connection.attached_host == this_host():
             return True
         try:
             boot, node = connection.device.reveal()["made_by"]
-            # The second needs a state folder, which a host that attaches nothing does not have.
+            # identity() needs a state folder, which a host without attachments does not have.
             return bool(boot == boot_id() and node == self.identity())
         except (KeyError, TypeError, ValueError, errors.CinderlibError):
             return False
 
     def look(self, connection: ConnectionRecord) -> DeviceState | None:
-        """What became of the device of a connection; ``None`` if it has none on this host."""
+        """The state of the device of a connection; ``None`` if it has none on this host."""
         if connection.device is None or not self.has(connection):
             return None
         try:
             device = connection.device.reveal()
             if device.get("path") is None:
-                # A handle goes with the process that has it.
+                # A handle exists only in the process that opened it.
                 return "ok" if connection.id in self._handles else "unknown"
             document = serialization.wire(connection)
             document.pop("device", None)

@@ -125,7 +125,9 @@ def test_a_device_smaller_than_the_volume_is_refused(
     node: Node, volume: Make, tmp_path: Path
 ) -> None:
     connection = volume(size=8 << 20, volume={"id": "v", "size": 16 << 20})
-    with pytest.raises(errors.DeviceUnavailable, match="8388608 bytes, and the volume 16777216"):
+    with pytest.raises(
+        errors.DeviceUnavailable, match="8388608 bytes, but the volume has 16777216"
+    ):
         node.attach(connection)
     assert not loop.devices_of(loop.Source.of(str(tmp_path / "volume")))
     assert not node.leftovers()

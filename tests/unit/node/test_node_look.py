@@ -123,7 +123,7 @@ class TestIscsi:
                 "is the unit 1",
             ),
             (ISCSI, {"volume": {"size": SIZE + 512}}, "bytes"),
-            (ISCSI, {"attach_mode": "ro"}, "takes writes"),
+            (ISCSI, {"attach_mode": "ro"}, "is writable"),
         ],
     )
     def test_another_volume_is_not_recognized(
@@ -503,7 +503,7 @@ class TestMappedRbd:
         sysfs.write("bus/rbd/devices/0", pool="pool", name="image", current_snap="-")
         connector = _connector(tmp_path, "rbd", self.DATA)
         before = connector.survey()
-        with pytest.raises(errors.DeviceInUse, match="/dev/rbd0 by something else"):
+        with pytest.raises(errors.DeviceInUse, match="mapped .* as /dev/rbd0"):
             connector.attach(before)
 
     def test_images_mapped_by_an_interrupted_attach_are_taken_over(
