@@ -74,7 +74,7 @@ class Connector(abc.ABC):
         """Update the device to the volume's new size. Returns the size in bytes."""
 
     def protect(self, device: dict[str, Any]) -> None:
-        """Set the kernel's read-only flag if the mode requires it and the protocol did not set it."""
+        """Set the device's read-only flag if the mode requires it and the protocol did not."""
         path = device["path"]
         if self.document.mode != "ro" or not isinstance(path, str) or not block.is_block(path):
             return

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from cinderlib.drivers import protocols
 from cinderlib.errors import CinderlibError, MissingDependency, Unsupported
-from cinderlib.node.checks import mending, rbd
+from cinderlib.node.checks import rbd, repair_commands
 from cinderlib.node.checks.finding import Finding, worst_first
 from cinderlib.node.checks.host import Host
 
@@ -208,7 +208,7 @@ def _backend(
 
 def _lacks(host: Host, name: str, lacks: Lacks, meaning: str) -> Iterator[Finding]:
     if lacks.commands:
-        yield mending.missing(host, "backend.commands", lacks.commands, meaning)
+        yield repair_commands.missing(host, "backend.commands", lacks.commands, meaning)
     # Distributions package these modules for their own Python; PyPI does not have them.
     ceph = [module for module in ("rados", "rbd") if f"{module} (" in "".join(lacks.packages)]
     if ceph:
@@ -249,9 +249,11 @@ def _lvm(host: Host, name: str, options: Mapping[str, Any], meaning: str) -> Ite
     thin = str(options.get("lvm_type") or "auto") in ("auto", "thin")
     if thin and host.which("thin_check") is None:
         unchecked = f"a thin pool of backend {name} is not checked when it is activated"
-        yield mending.missing(host, "backend.thin", ["thin_check"], unchecked, severity="warning")
+        yield repair_commands.missing(
+            host, "backend.thin", ["thin_check"], unchecked, severity="warning"
+        )
     helper = str(options.get("target_helper") or "tgtadm")
     if helper == "tgtadm" and protocols.of(options) == "iscsi" and host.which("tgtadm") is None:
-        yield mending.missing(host, "backend.target", ["tgtadm"], meaning)
+        yield repair_commands.missing(host, "backend.target", ["tgtadm"], meaning)
     elif helper == "lioadm":
-        yield from mending.modules(host, _LIO, "backend.target", meaning)
+        yield from repair_commands.modules(host, _LIO, "backend.target", meaning)

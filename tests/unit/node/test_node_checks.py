@@ -283,13 +283,13 @@ def test_iscsid_without_a_service_or_socket(tree: Tree) -> None:
 @pytest.mark.parametrize(
     ("text", "severity", "said"),
     [
-        (None, "error", "there is no"),
+        (None, "error", "does not exist"),
         ("## GenerateName\nGenerateName=yes\n", "error", "no line InitiatorName"),
         ("InitiatorName=\n", "error", "no line InitiatorName"),
         ("InitiatorName=iqn.1993-08.org.debian:01:000000000000\n", "error", "placeholder"),
         ("InitiatorName=iqn.2010-04.org.company:change-me\n", "error", "placeholder"),
         ("InitiatorName=iqn.1994-05.com.redhat:aaaaaaaaaaaa\n", "error", "placeholder"),
-        ("InitiatorName=node7\n", "error", "neither an iqn"),
+        ("InitiatorName=node7\n", "error", "not an iqn"),
         ("InitiatorName=iqn.1993-08.org.debian:01:Node7\n", "warning", "capital letters"),
     ],
 )
@@ -514,9 +514,9 @@ def test_nvme_cli_generates_a_host_nqn(tree: Tree) -> None:
 @pytest.mark.parametrize(
     ("nqn", "severity", "said"),
     [
-        ("node7", "error", "is no name of an NVMe host"),
-        (f"{NQN[:32]}00000000-0000-0000-0000-000000000000", "error", "no UUID of a host"),
-        (f"{NQN[:32]}HOST", "error", "no UUID of a host"),
+        ("node7", "error", "is not a valid NQN"),
+        (f"{NQN[:32]}00000000-0000-0000-0000-000000000000", "error", "no valid UUID"),
+        (f"{NQN[:32]}HOST", "error", "no valid UUID"),
         (NQN.replace("0a1f7a3c", "11111111"), "note", "different UUIDs"),
     ],
 )
@@ -731,7 +731,7 @@ def test_a_user_without_root_privileges(tmp_path: Path) -> None:
     checks = {finding.check: finding for finding in tree.findings("iscsi")}
     helper = checks["host.root-helper"]
     assert (helper.severity, helper.commands) == ("error", ())  # no advice is known for 'env'
-    assert "'env' does not let" in helper.problem
+    assert "'env' does not allow" in helper.problem
     tree.command("id", "echo 0")
     assert "host.root-helper" not in {finding.check for finding in tree.findings("iscsi")}
 

@@ -503,7 +503,7 @@ class TestMappedRbd:
         sysfs.write("bus/rbd/devices/0", pool="pool", name="image", current_snap="-")
         connector = _connector(tmp_path, "rbd", self.DATA)
         before = connector.survey()
-        with pytest.raises(errors.DeviceInUse, match="mapped .* as /dev/rbd0"):
+        with pytest.raises(errors.DeviceInUse, match=r"mapped .* as /dev/rbd0"):
             connector.attach(before)
 
     def test_images_mapped_by_an_interrupted_attach_are_taken_over(

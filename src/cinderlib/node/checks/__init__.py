@@ -1,6 +1,7 @@
-"""What keeps a host from attaching volumes, and how to mend it. One file for each protocol.
+"""Finds problems that keep a host from attaching volumes, and how to repair them. Each protocol has
+a module.
 
-The checks only look: they change nothing, load no os-brick and open no connection to an array.
+The checks change nothing, do not load os-brick and open no connection to an array.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from cinderlib.node.document import ConnectionDocument
 from cinderlib.node.properties import connector_name
 from cinderlib.node.state import Entry
 
-#: What a host can be looked at for.
+#: The features of a host that can be checked.
 PROTOCOLS = ("iscsi", "multipath", "nvme", "rbd", "nfs", "fc", "local")
-#: Why it is, when nothing says that the host is to use it.
+#: The reason for a check if the host may not use the feature.
 INSTALLED = "installed"
 
 _NAMES = {"fibre_channel": "fc", "iser": "iscsi", "nvmeof": "nvme"}
@@ -53,7 +54,7 @@ def diagnose(
 ) -> Diagnosis:
     """See :meth:`cinderlib.node.Node.diagnose`.
 
-    :param host: the host that is looked at, by default this one.
+    :param host: the host to check, by default this host.
     """
     host = host or Host(settings.root_helper)
     attached = _attached(settings)
@@ -71,7 +72,7 @@ def diagnose(
 
 
 def known(protocol: str) -> str | None:
-    """The name here of a protocol as drivers and connections name it, if it is one of these."""
+    """The name in :data:`PROTOCOLS` for a driver's or connection's name, ``None`` if unknown."""
     name = connector_name(protocol)
     name = _NAMES.get(name, name)
     return name if name in PROTOCOLS else None
@@ -81,7 +82,7 @@ def _checked(protocol: str) -> str:
     name = known(protocol)
     if name is None:
         raise InvalidInput(
-            f"A host cannot be checked for {protocol!r}; it can for {', '.join(PROTOCOLS)}"
+            f"A host cannot be checked for {protocol!r}. Choose from: {', '.join(PROTOCOLS)}"
         )
     return name
 
@@ -90,7 +91,7 @@ def _attached(settings: HostSettings) -> list[Entry]:
     try:
         return [entry for entry in settings.state.entries() if entry.status == "attached"]
     except CinderlibError:
-        return []  # The check of the state folder says why.
+        return []  # The check of the state folder reports the reason.
 
 
 def _reasons(host: Host, needed: Mapping[str, str], attached: Iterable[Entry]) -> dict[str, str]:
@@ -133,12 +134,12 @@ def _findings(
 
 
 def _used(reasons: Mapping[str, str]) -> set[str]:
-    """The protocols that the host is to use, and not only could."""
+    """The protocols that the host uses, without those that are only installed."""
     return {name for name, why in reasons.items() if why != INSTALLED}
 
 
 def _weighed(finding: Finding, reasons: Mapping[str, str]) -> Finding | None:
-    """A finding of what is only installed keeps nobody from anything."""
+    """The finding with the right severity: with an unused protocol, a problem is not an error."""
     topic, used = finding.check.partition(".")[0], _used(reasons)
     if topic in used or topic not in ("host", *reasons) or (topic == "host" and used):
         return finding

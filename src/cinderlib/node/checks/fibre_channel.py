@@ -11,7 +11,7 @@ _HOSTS = "/sys/class/fc_host"
 
 
 def check(host: Host) -> Iterator[Finding]:
-    """What keeps this host from attaching over Fibre Channel."""
+    """Find problems with Fibre Channel."""
     ports = host.names(_HOSTS)
     if not ports:
         yield Finding(
@@ -19,7 +19,7 @@ def check(host: Host) -> Iterator[Finding]:
             severity="error",
             problem=f"this host has no Fibre Channel adapter ({_HOSTS} is empty)",
             meaning="no volume can be attached over Fibre Channel",
-            advice="Look with lspci whether there is one, and load the module of its driver"
+            advice="Check with lspci that the adapter exists, and load its kernel module"
             " (lpfc, qla2xxx, bfa, fnic, ...).",
         )
     states = {port: (host.read(f"{_HOSTS}/{port}/port_state") or "").strip() for port in ports}
@@ -30,6 +30,6 @@ def check(host: Host) -> Iterator[Finding]:
             check="fc.port",
             severity="error" if len(down) == len(ports) else "warning",
             problem=f"the port {port} ({name}) is {states[port] or 'in an unknown state'}",
-            meaning="no volume comes over it",
-            advice="Look at its cable, at the switch's port, and at the zones that it is in.",
+            meaning="no volume can be attached over this port",
+            advice="Check the cable, the switch port and the zoning.",
         )

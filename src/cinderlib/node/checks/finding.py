@@ -1,4 +1,4 @@
-"""What the checks of a host find, as data."""
+"""The results of the checks of a host, as data."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ Severity = Literal["error", "warning", "note"]
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """Something about a host that is not as it should be.
+    """A problem of a host.
 
-    :ivar check: what was looked at; it stays the same from version to version
-        (``'iscsi.initiator-name'``).
-    :ivar severity: ``'error'``: it does not work. ``'warning'``: it works until something goes
-        wrong, or harms something else. ``'note'``: worth knowing, and nothing to be done about.
-    :ivar problem: what was seen.
-    :ivar meaning: what that leads to.
-    :ivar commands: what mends it: lines for a shell, run as root in this order.
-    :ivar advice: what mends it where no command can, or what to know before they are run.
+    :ivar check: the name of the check, the same in all versions (``'iscsi.initiator-name'``).
+    :ivar severity: ``'error'``: it does not work. ``'warning'``: it works now, but can fail later
+        or cause harm elsewhere. ``'note'``: information, no action is necessary.
+    :ivar problem: the problem.
+    :ivar meaning: the consequence of the problem.
+    :ivar commands: shell commands that repair it; run them as root in this order.
+    :ivar advice: how to repair it if there is no command, or information to read before.
     """
 
     check: str
@@ -32,9 +31,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found on a host.
+    """The findings for a host.
 
-    :ivar protocols: what the host was looked at for, and why.
+    :ivar protocols: the checked protocols, and the reason for each.
     :ivar findings: the worst first.
     """
 
@@ -43,6 +42,6 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def worst_first(findings: list[Finding]) -> tuple[Finding, ...]:
-    """Errors, warnings and notes, each in the order in which they were found."""
+    """Errors, warnings and notes, in this order."""
     order = ("error", "warning", "note")
     return tuple(sorted(findings, key=lambda finding: order.index(finding.severity)))

@@ -1,4 +1,4 @@
-"""A host as the checks see it: its files, its kernel, its commands."""
+"""The files, kernel and commands of a host, for the checks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Literal
 from cinderlib.errors import MissingDependency, NodeError
 from cinderlib.node import command
 
-#: Where a kernel shows what is in it, whether it was loaded as a module or built in.
+#: Files that exist if the kernel has a feature, loaded as a module or built in.
 _SHOWN_BY = {
     "dm_mod": "/sys/class/misc/device-mapper",
     "iscsi_tcp": "/sys/class/iscsi_transport/tcp",
@@ -19,17 +19,18 @@ _SHOWN_BY = {
     "nvme_fabrics": "/sys/class/misc/nvme-fabrics",
     "rbd": "/sys/bus/rbd",
 }
-#: Commands of root are there, and not on every user's path.
+#: Folders of commands for root, which are not in every user's PATH.
 _OF_ROOT = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
 
 class Host:
-    """What can be looked at on this host, as root where that is needed and possible.
+    """Reads the state of this host, as root if that is necessary and possible.
 
-    :param root_helper: the command that runs another as root, unused when this process is root.
-    :param root: the folder that is looked into instead of ``/``.
-    :param path: where commands are looked for instead of ``PATH`` and the folders of root.
-    :param uid: whose rights are looked at, by default this process's.
+    :param root_helper: the command that runs other commands as root; not used if this process is
+        root.
+    :param root: the root folder of the host, by default ``/``.
+    :param path: search path for commands, by default ``PATH`` and the folders of root.
+    :param uid: the user whose rights are checked, by default this process's.
     """
 
     def __init__(
@@ -46,26 +47,26 @@ class Host:
         self._path = path or os.pathsep.join((os.environ.get("PATH", ""), *_OF_ROOT))
 
     def file(self, name: str) -> Path:
-        """Where a file of the host is, such as ``/etc/os-release``."""
+        """The path of a file on the host, such as ``/etc/os-release``."""
         return self._root / name.lstrip("/")
 
     def real(self, name: str) -> str:
-        """Where the links that a name goes through end."""
+        """The path without symbolic links."""
         return os.path.realpath(self.file(name))
 
     def exists(self, name: str) -> bool:
-        """Whether there is a file or a folder of that name."""
+        """Whether a file or a folder exists."""
         return self.file(name).exists()
 
     def names(self, folder: str) -> list[str]:
-        """What is in a folder; nothing when it is not there or may not be read."""
+        """The names in a folder; empty if the folder does not exist or cannot be read."""
         try:
             return sorted(os.listdir(self.file(folder)))
         except OSError:
             return []
 
     def read(self, name: str) -> str | None:
-        """What a file has; ``None`` when it is not there or may not be read."""
+        """The content of a file; ``None`` if it does not exist or cannot be read."""
         file = self.file(name)
         try:
             return file.read_text(errors="replace")
@@ -75,13 +76,13 @@ class Host:
             return None
 
     def which(self, name: str) -> str | None:
-        """The path of a command; ``None`` when it is not installed."""
+        """The path of a command; ``None`` if it is not installed."""
         if os.sep in name:
             name = str(self.file(name))
         return shutil.which(name, path=self._path)
 
     def output(self, name: str, *arguments: str) -> str | None:
-        """What a command writes when root runs it; ``None`` when it fails."""
+        """The output of a command that runs as root; ``None`` if it fails."""
         found = self.which(name)
         if found is None:
             return None
@@ -92,20 +93,20 @@ class Host:
 
     @functools.cached_property
     def acts_as_root(self) -> bool:
-        """Whether what only root can do can be done: as root, or through the root helper."""
+        """Whether commands can run as root, directly or through the root helper."""
         return self.is_root or (self.output("id", "-u") or "").strip() == "0"
 
     def is_listening(self, socket: str) -> bool:
-        """Whether something listens on an abstract socket: a daemon, or systemd for it.
+        """Whether a daemon, or systemd for it, listens on an abstract socket.
 
-        Also true in a container that has the network of a host on which the daemon runs.
+        This is also true in a container that shares the network of a host with the daemon.
         """
         sockets = self.read("/proc/net/unix") or ""
         return any(line.endswith(f"@{socket}") for line in sockets.splitlines())
 
     @property
     def name(self) -> str:
-        """What this host is called."""
+        """The host name."""
         return (self.read("/proc/sys/kernel/hostname") or "").strip()
 
     @functools.cached_property
@@ -113,13 +114,13 @@ class Host:
         """The release of the running kernel."""
         return (self.read("/proc/sys/kernel/osrelease") or "").strip()
 
-    def module(self, name: str) -> Literal["there", "loadable", "missing"]:
-        """Whether the kernel has something: now, when it is asked for, or not at all.
+    def module(self, name: str) -> Literal["loaded", "loadable", "missing"]:
+        """Whether a kernel feature is loaded, can be loaded, or is missing.
 
         :param name: of the module, with underscores.
         """
         if self.exists(_SHOWN_BY.get(name, f"/sys/module/{name}")) or name in self._loaded:
-            return "there"
+            return "loaded"
         return "loadable" if name in self._modules else "missing"
 
     @property
@@ -140,7 +141,7 @@ class Host:
 
     @functools.cached_property
     def release(self) -> dict[str, str]:
-        """What the distribution says of itself: ``ID``, ``ID_LIKE``, ``VERSION_ID``, ..."""
+        """The description of the distribution: ``ID``, ``ID_LIKE``, ``VERSION_ID``, ..."""
         lines = (self.read("/etc/os-release") or "").splitlines()
         pairs = (line.partition("=") for line in lines if "=" in line)
         return {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}
@@ -152,6 +153,6 @@ class Host:
 
     @property
     def is_container(self) -> bool:
-        """Whether the kernel is another host's."""
+        """Whether this is a container, which shares the kernel of another host."""
         marks = ("/run/.containerenv", "/.dockerenv", "/run/systemd/container")
         return any(self.exists(mark) for mark in marks)

@@ -1,4 +1,4 @@
-"""iSCSI: open-iscsi, the name of this host's initiator, the time-outs of sessions."""
+"""iSCSI: open-iscsi, this host's initiator name, timeouts of sessions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator
 
-from cinderlib.node.checks import mending
+from cinderlib.node.checks import repair_commands
 from cinderlib.node.checks.finding import Finding
 from cinderlib.node.checks.host import Host
 
@@ -18,35 +18,39 @@ _NAME = re.compile(
     r"iqn\.\d{4}-\d{2}\.[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[^\sA-Z]+)?"
     r"|eui\.[0-9A-Fa-f]{16}|naa\.([0-9A-Fa-f]{16}|[0-9A-Fa-f]{32})"
 )
-#: What is in files that were written to be changed, and in images that many hosts were made of.
+#: Patterns of names in sample files and in images that were copied to many hosts.
 _PLACEHOLDER = re.compile(
     r"change-?me|placeholder|your-?(host|name)|:(example|default)$|:$|:0+$|:(\w)\3{5,}$|:123456\w*$",
     re.IGNORECASE,
 )
-#: How long a path that is dead may hold what is written, in seconds, when there are others.
+#: How long writes may wait for a dead path, in seconds, if there are other paths.
 _LONGEST_HOLD = 30
 
 
 def start_daemon(host: Host) -> tuple[str, ...]:
-    """What starts iscsid."""
+    """The commands that start iscsid."""
     load = ("modprobe iscsi_tcp",) if host.module("iscsi_tcp") == "loadable" else ()
-    return mending.start(host, "iscsid", _SOCKET, *load, "mkdir -p /run/lock/iscsi")
+    return repair_commands.start(host, "iscsid", _SOCKET, *load, "mkdir -p /run/lock/iscsi")
 
 
 def check(host: Host) -> Iterator[Finding]:
-    """What keeps this host from attaching over iSCSI."""
+    """Find problems with iSCSI."""
     meaning = "no volume can be attached over iSCSI"
-    yield from mending.modules(host, ["iscsi_tcp"], "iscsi.module", meaning)
+    yield from repair_commands.modules(host, ["iscsi_tcp"], "iscsi.module", meaning)
     if host.which("iscsiadm") is None:
-        then = start_daemon(host) if not host.has_systemd or mending.family(host) == "rhel" else ()
-        yield mending.missing(host, "iscsi.commands", ["iscsiadm"], meaning, *then)
+        then = (
+            start_daemon(host)
+            if not host.has_systemd or repair_commands.family(host) == "rhel"
+            else ()
+        )
+        yield repair_commands.missing(host, "iscsi.commands", ["iscsiadm"], meaning, *then)
         return
     yield from _name(host)
     if not host.is_listening(_SOCKET) and not _starts_by_itself(host):
         yield Finding(
             check="iscsi.daemon",
             severity="error",
-            problem="iscsid does not run, and nothing starts it when it is asked for",
+            problem="iscsid does not run, and is not started on demand",
             meaning="no session to a target can be opened",
             commands=start_daemon(host),
         )
@@ -54,7 +58,7 @@ def check(host: Host) -> Iterator[Finding]:
 
 
 def name_of(host: Host) -> str | None:
-    """The name of this host's initiator; the first, as os-brick takes it."""
+    """This host's initiator name; the first one, as os-brick reads it."""
     return next(iter(_names(host.read(NAME_FILE) or "")), None)
 
 
@@ -65,7 +69,7 @@ def _names(text: str) -> list[str]:
 
 def _name(host: Host) -> Iterator[Finding]:
     check = "iscsi.initiator-name"
-    # A new name is known to targets from the next login on.
+    # Sessions use a new name from the next login on.
     restart = "systemctl restart iscsid" if host.has_systemd else "pkill -x iscsid; iscsid"
     new = (
         "mkdir -p /etc/iscsi",
@@ -79,29 +83,30 @@ def _name(host: Host) -> Iterator[Finding]:
             yield Finding(
                 check=check,
                 severity="error",
-                problem=f"there is no {NAME_FILE}, which gives this host its name as an initiator",
-                meaning="iscsid does not start, and no array can map a volume for this host",
+                problem=f"{NAME_FILE} does not exist; it defines this host's initiator name",
+                meaning="iscsid does not start, and no array can map a volume to this host",
                 commands=new,
             )
-        return  # It may not be read: the check of the root helper says so.
+        return  # The file cannot be read: the check of the root helper reports that.
     names = _names(text)
     if not names:
         yield Finding(
             check=check,
             severity="error",
             problem=f"{NAME_FILE} has no line InitiatorName=...",
-            meaning="iscsid does not start, and no array can map a volume for this host",
+            meaning="iscsid does not start, and no array can map a volume to this host",
             commands=new,
         )
         return
     name = names[0]
-    advice = "Arrays that know this host by the old name must be told the new one."
+    advice = "Change the name on arrays where this host has the old name."
     if _PLACEHOLDER.search(name):
         yield Finding(
             check=check,
             severity="error",
-            problem=f"the initiator is called {name}, which is a placeholder",
-            meaning="another host with the same name gets this one's volumes, and destroys them",
+            problem=f"the initiator name {name} is a placeholder",
+            meaning="another host with the same name has access to this host's volumes and can"
+            " destroy their data",
             commands=new,
             advice=advice,
         )
@@ -112,11 +117,11 @@ def _name(host: Host) -> Iterator[Finding]:
         yield Finding(
             check=check,
             severity="warning" if fits else "error",
-            problem=f"the initiator's name {name} "
-            + ("has capital letters" if fits else "is neither an iqn, an eui nor an naa"),
-            meaning="arrays write it in small letters and then find no such host"
+            problem=f"the initiator name {name} "
+            + ("has capital letters" if fits else "is not an iqn, eui or naa name"),
+            meaning="arrays store it in lower case and then do not find this host"
             if fits
-            else "targets refuse it",
+            else "targets reject it",
             commands=(sed, restart) if fits else new,
             advice=advice,
         )
@@ -125,8 +130,8 @@ def _name(host: Host) -> Iterator[Finding]:
             check=check,
             severity="warning",
             problem=f"{NAME_FILE} has {len(names)} names",
-            meaning="a volume may be mapped for one of them while iscsid logs in with another",
-            advice="Leave the line that arrays know this host by, and restart iscsid.",
+            meaning="a volume may be mapped to one name while iscsid logs in with another",
+            advice="Keep only the name that arrays use for this host, and restart iscsid.",
         )
     yield from _used_name(host, name, restart)
     if host.file(NAME_FILE).stat().st_mode & 0o022:
@@ -134,7 +139,7 @@ def _name(host: Host) -> Iterator[Finding]:
             check=check,
             severity="warning",
             problem=f"{NAME_FILE} can be written by other users",
-            meaning="who gives this host another's name reads the other's volumes",
+            meaning="other users can give this host another host's name and read its volumes",
             commands=(f"chmod 600 {NAME_FILE}",),
         )
 
@@ -147,10 +152,10 @@ def _used_name(host: Host, name: str, restart: str) -> Iterator[Finding]:
             yield Finding(
                 check="iscsi.initiator-name",
                 severity="warning",
-                problem=f"sessions are logged in as {used}, and {NAME_FILE} has {name}",
-                meaning="volumes that are mapped for the new name do not appear",
+                problem=f"sessions use the name {used}, but {NAME_FILE} has {name}",
+                meaning="volumes that are mapped to the new name do not appear",
                 commands=(restart,),
-                advice="Detach what is attached before, so that the sessions end.",
+                advice="First detach all volumes, so that the sessions end.",
             )
             return
 
@@ -163,19 +168,19 @@ def _starts_by_itself(host: Host) -> bool:
 
 
 def settings(host: Host) -> dict[str, str]:
-    """What ``iscsid.conf`` says."""
+    """The settings in ``iscsid.conf``."""
     lines = (host.read(SETTINGS) or "").splitlines()
     pairs = (line.partition("=") for line in lines if "=" in line and line.lstrip()[0] != "#")
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def seconds(value: str | None, default: int) -> int:
-    """A time of ``iscsid.conf`` in seconds."""
+    """A time in ``iscsid.conf``, in seconds."""
     return int(value) if value and value.lstrip("-").isdigit() else default
 
 
 def set_seconds(name: str, value: int) -> str:
-    """The command that changes a time in ``iscsid.conf``, or adds it."""
+    """The command that changes a time in ``iscsid.conf`` or adds it."""
     pattern = re.escape(name)
     change = shlex.quote(f"s|^{pattern} *=.*|{name} = {value}|")
     line = shlex.quote(f"^{pattern} *=")
@@ -186,9 +191,9 @@ def set_seconds(name: str, value: int) -> str:
 
 
 def check_with_multipath(host: Host, fast_io_fail: int | None) -> Iterator[Finding]:
-    """Whether a dead path is given up in time for another to be used.
+    """Check that a dead path fails in time for another path to be used.
 
-    :param fast_io_fail: what multipathd sets for sessions, in seconds; ``None``: nothing.
+    :param fast_io_fail: multipathd's setting for sessions, in seconds; ``None`` if it sets none.
     """
     name = "node.session.timeo.replacement_timeout"
     hold = fast_io_fail
@@ -198,23 +203,23 @@ def check_with_multipath(host: Host, fast_io_fail: int | None) -> Iterator[Findi
         yield Finding(
             check="iscsi.replacement-timeout",
             severity="warning",
-            problem=f"a dead path is given up after {hold} seconds ({name})"
+            problem=f"a dead path fails only after {hold} seconds ({name})"
             if hold > 0
-            else f"a dead path is never given up ({name} = {hold})",
-            meaning="what is written waits as long before another path is used",
+            else f"a dead path never fails ({name} = {hold})",
+            meaning="writes wait that long before another path is used",
             commands=(set_seconds(name, 20),),
-            advice="It holds for targets that are logged in to from then on.",
+            advice="The change affects targets at their next login.",
         )
 
 
 def _settings(host: Host) -> Iterator[Finding]:
-    # Nodes that were discovered keep what was written then; attaching discovers anew.
+    # Discovered nodes keep their settings, but attaching a volume discovers them again.
     name = "node.conn[0].timeo.noop_out_interval"
     if settings(host).get(name) == "0":
         yield Finding(
             check="iscsi.noop-out",
             severity="warning",
-            problem=f"sessions are not asked whether they still answer ({name} = 0)",
-            meaning="a path that is cut while nothing is written is noticed minutes later",
+            problem=f"sessions do not check whether the target answers ({name} = 0)",
+            meaning="a failure of an idle path is detected only minutes later",
             commands=(set_seconds(name, 5),),
         )

@@ -1,4 +1,4 @@
-"""LVM on this host, which is not to look for volume groups on volumes that are attached."""
+"""LVM on this host, which must not activate volume groups on attached volumes."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from collections.abc import Collection, Iterator
 from cinderlib.node.checks.finding import Finding
 from cinderlib.node.checks.host import Host
 
-#: Protocols whose devices LVM looks at unless it is told not to.
+#: Protocols whose devices LVM scans unless a filter excludes them.
 SCANNED = frozenset({"iscsi", "nvme", "fc"})
-#: What it says holds, whatever lvm.conf says.
+#: Settings in this file override lvm.conf.
 LOCAL = "/etc/lvm/lvmlocal.conf"
 
 
 def check(host: Host, attached: Collection[str]) -> Iterator[Finding]:
-    """Whether LVM leaves the volumes alone that are attached here.
+    """Check that LVM ignores attached volumes.
 
-    :param attached: the devices of those, which are not this host's own.
+    :param attached: the devices of attached volumes.
     """
     if host.which("lvmconfig") is None or host.which("pvs") is None:
         return
@@ -28,23 +28,23 @@ def check(host: Host, attached: Collection[str]) -> Iterator[Finding]:
         return
     own = _own_disks(host, attached)
     commands: tuple[str, ...] = ()
-    advice = f"Set global_filter in {LOCAL} to the disks that are this host's own."
+    advice = f"Set global_filter in {LOCAL} to this host's own disks."
     if own is not None:
         patterns = [*(f"a|^{name}$|" for name in own), "r|.*|"]
         quoted = ", ".join(f'"{pattern}"' for pattern in patterns)
         text = shlex.quote(f"devices {{\\n\\tglobal_filter = [ {quoted} ]\\n}}\\n")
         commands = (f"printf {text} >>{LOCAL}",)
-        seen = f"only the {len(own)} that it has now" if own else "no disk"
+        seen = f"only the {len(own)} current disks" if own else "no disk"
         advice = (
-            f"This lets LVM see {seen}. Before a new disk is given to LVM, add it to the filter in"
-            f" {LOCAL}."
+            f"With this filter LVM sees {seen}. Before you use a new disk for LVM, add it to the"
+            f" filter in {LOCAL}."
         )
     yield Finding(
         check="lvm.filter",
         severity="warning",
-        problem="LVM looks for volume groups on every disk, volumes that are attached among them",
-        meaning="it activates what is on a guest's disk: then it cannot be detached, and two hosts"
-        " write to it",
+        problem="LVM scans every disk for volume groups, including attached volumes",
+        meaning="it activates volume groups of guests: then the volume cannot be detached, and two"
+        " hosts write to it",
         commands=commands,
         advice=advice,
     )
@@ -60,8 +60,8 @@ def _is_limited(host: Host, text: str) -> bool:
 
 
 def _own_disks(host: Host, attached: Collection[str]) -> list[str] | None:
-    """The disks of this host that LVM uses, by names that stay; ``None`` when that is not known,
-    and a filter could hide what the host runs from."""
+    """This host's disks that LVM uses, with stable names; ``None`` if they are unknown. Then a
+    filter could hide the system's own disks."""
     text = host.output("pvs", "--reportformat", "json", "-o", "pv_name,pv_uuid")
     try:
         rows = json.loads(text or "")["report"][0]["pv"]
@@ -75,5 +75,5 @@ def _own_disks(host: Host, attached: Collection[str]) -> list[str] | None:
 
 
 def _is_on(disk: str, others: Collection[str]) -> bool:
-    """Whether a disk is one of others, or a partition of one."""
+    """Whether a disk is one of the others, or a partition of one."""
     return any(re.fullmatch(rf"{re.escape(other)}(p?\d+)?", disk) for other in others)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-#: A brace outside quotes, which stands for itself also where nobody put a space before it.
+#: A brace outside quotes. It is a separate token, with or without a space before it.
 _BRACE = re.compile(r'([{}])(?=(?:[^"]*"[^"]*")*[^"]*$)')
 
 
@@ -20,16 +20,16 @@ class Section(msgspec.Struct):
     sections: list[Section] = []
 
     def get(self, key: str) -> str | None:
-        """The value of a setting; the last one holds."""
+        """The value of a setting; the last one wins."""
         return next((value for name, value in reversed(self.settings) if name == key), None)
 
     def all(self, name: str) -> Iterator[Section]:
-        """The sections of a name."""
+        """The sections with this name."""
         return (section for section in self.sections if section.name == name)
 
 
 def parse(text: str) -> Section:
-    """The sections of a configuration; lines that make no sense are passed over."""
+    """Parse a configuration; lines that cannot be parsed are ignored."""
     top = Section(name="")
     open_sections = [top]
     for line in text.splitlines():
@@ -55,7 +55,7 @@ def parse(text: str) -> Section:
 
 
 def section_of(top: Section, key: str) -> str:
-    """The section that a setting for all devices is in: ``overrides`` or ``defaults``."""
+    """The section with a setting for all devices: ``overrides`` or ``defaults``."""
     found = any(section.get(key) is not None for section in top.all("overrides"))
     return "overrides" if found else "defaults"
 
@@ -67,10 +67,10 @@ def effective(top: Section, key: str) -> str | None:
 
 
 def hides(top: Section, kind: str, value: str) -> str | None:
-    """The pattern of the blacklist that hides something, unless an exception shows it.
+    """The pattern of the blacklist that matches a device, unless an exception matches it.
 
     :param kind: ``'devnode'``, ``'wwid'`` or ``'protocol'``.
-    :returns: ``None`` when nothing hides it.
+    :returns: ``None`` if no pattern matches.
     """
     if any(_matches(pattern, value) for pattern in _patterns(top, kind, "blacklist_exceptions")):
         return None
@@ -86,5 +86,5 @@ def _matches(pattern: str, value: str) -> bool:
     inverted = pattern.startswith("!")
     try:
         return bool(re.search(pattern.removeprefix("!"), value)) != inverted
-    except re.error:  # POSIX's expressions are not quite Python's
+    except re.error:  # POSIX expressions differ from Python's
         return False

@@ -1,4 +1,4 @@
-"""Ceph: the kernel's client for root, librbd for programs."""
+"""Ceph: the kernel's RBD client for root, librbd for programs."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import importlib.util
 import sysconfig
 from collections.abc import Collection, Iterator
 
-from cinderlib.node.checks import mending
+from cinderlib.node.checks import repair_commands
 from cinderlib.node.checks.finding import Finding
 from cinderlib.node.checks.host import Host
 
 _PACKAGES = ("python3-rados", "python3-rbd")
-#: Where distributions put modules for their own Python.
+#: The folders where distributions install modules for their own Python.
 _FOLDERS = ("/usr/lib/python3/dist-packages", f"{sysconfig.get_path('platstdlib')}/site-packages")
 
 
 def check(host: Host) -> Iterator[Finding]:
-    """What keeps this host from using RBD images."""
+    """Find problems with RBD images."""
     kernel = host.module("rbd") != "missing"
     command = host.which("rbd") is not None
     library = [name for name in ("rados", "rbd") if importlib.util.find_spec(name) is None]
@@ -27,22 +27,22 @@ def check(host: Host) -> Iterator[Finding]:
         yield Finding(
             check="rbd.kernel",
             severity="note",
-            problem="images are opened through librbd here, not mapped by the kernel: "
+            problem="images are opened through librbd, not mapped by the kernel: "
             + (
                 "that needs root"
                 if kernel and command
                 else "the command rbd is not installed"
                 if kernel
-                else f"the kernel {host.kernel} has no rbd"
+                else f"the kernel {host.kernel} has no rbd module"
             ),
-            meaning="programs read and write a volume; there is no device that could be mounted",
-            commands=mending.install(host, "rbd") if kernel and not command else (),
+            meaning="programs can read and write a volume, but there is no device to mount",
+            commands=repair_commands.install(host, "rbd") if kernel and not command else (),
         )
     elif library:
         yield Finding(
             check="rbd.library",
             severity="note",
-            problem=f"this Python has no {' and no '.join(library)}",
+            problem=f"this Python does not have {' and '.join(library)}",
             meaning="volumes are mapped by the kernel; a backend with Ceph's driver does not load",
             commands=library_commands(host, library),
         )
@@ -50,27 +50,29 @@ def check(host: Host) -> Iterator[Finding]:
 
 def _no_way(host: Host, kernel: bool, library: list[str]) -> Finding:
     if kernel and host.is_root:
-        return mending.missing(host, "rbd.commands", ["rbd"], "no volume of Ceph can be attached")
+        return repair_commands.missing(
+            host, "rbd.commands", ["rbd"], "no volume of Ceph can be attached"
+        )
     return Finding(
         check="rbd.library",
         severity="error",
-        problem=f"this Python has no {' and no '.join(library)}, and the kernel's client "
+        problem=f"this Python does not have {' and '.join(library)}, and the kernel's client "
         + ("needs root" if kernel else f"is not in the kernel {host.kernel}"),
         meaning="no volume of Ceph can be attached",
         commands=library_commands(host, library),
-        advice="They are not on PyPI: the distribution's packages have them, for its own Python.",
+        advice="They are not on PyPI: your distribution has packages for its own Python.",
     )
 
 
 def library_commands(host: Host, names: Collection[str]) -> tuple[str, ...]:
-    """What lets this Python import modules of Ceph (``rados``, ``rbd``)."""
+    """The commands that let this Python import Ceph's modules (``rados``, ``rbd``)."""
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     target = sysconfig.get_path("platlib")
     links = []
     for name in names:
         for folder in _FOLDERS:
             if host.exists(f"{folder}/{name}{suffix}"):
-                # In a virtual environment: they are there, and only not seen.
+                # In a virtual environment, the modules exist but cannot be imported.
                 links.append(f"ln -s {folder}/{name}{suffix} {target}/")
                 break
-    return tuple(links) if links else mending.install_packages(host, _PACKAGES)
+    return tuple(links) if links else repair_commands.install_packages(host, _PACKAGES)

@@ -1,4 +1,4 @@
-"""The commands that mend, in the words of the host's own distribution and init system."""
+"""Commands that repair a host, for its distribution and init system."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cinderlib.node.checks.host import Host
 
 Family = Literal["debian", "rhel"]
 
-#: Command -> its package in the families of Debian and of Red Hat Enterprise Linux.
+#: The package of each command in the families of Debian and of Red Hat Enterprise Linux.
 PACKAGES: Mapping[str, tuple[str, str]] = {
     "blockdev": ("util-linux", "util-linux"),
     "du": ("coreutils", "coreutils"),
@@ -35,7 +35,7 @@ PACKAGES: Mapping[str, tuple[str, str]] = {
 
 
 def family(host: Host) -> Family | None:
-    """Whose packages a host has; ``None`` for a distribution that is not known here."""
+    """The family of the host's distribution; ``None`` for an unknown one."""
     names = f"{host.release.get('ID', '')} {host.release.get('ID_LIKE', '')}".split()
     if {"debian", "ubuntu"} & set(names):
         return "debian"
@@ -43,7 +43,7 @@ def family(host: Host) -> Family | None:
 
 
 def install(host: Host, *commands: str) -> tuple[str, ...]:
-    """The command that installs the packages of commands; nothing where they are not known."""
+    """The command that installs the packages of commands; empty if the packages are unknown."""
     kind = family(host)
     if kind is None or not set(commands) <= PACKAGES.keys():
         return ()
@@ -52,7 +52,7 @@ def install(host: Host, *commands: str) -> tuple[str, ...]:
 
 
 def install_packages(host: Host, packages: Iterable[str]) -> tuple[str, ...]:
-    """The command that installs packages, given by the names of the host's distribution."""
+    """The command that installs packages, specified by the distribution's names."""
     tool = {"debian": "apt-get", "rhel": "dnf", None: None}[family(host)]
     return (f"{tool} install -y {' '.join(sorted(packages))}",) if tool else ()
 
@@ -67,7 +67,7 @@ def missing(
 ) -> Finding:
     """The finding that commands are not installed.
 
-    :param then: what else is to be run once they are.
+    :param then: further commands to run after the installation.
     """
     absent = [name for name in commands if host.which(name) is None]
     fix = install(host, *absent)
@@ -77,31 +77,31 @@ def missing(
         problem=f"{' and '.join(absent)} {'is' if len(absent) == 1 else 'are'} not installed",
         meaning=meaning,
         commands=(*fix, *then) if fix else (),
-        advice="" if fix else "Install what has it in this distribution.",
+        advice="" if fix else "Install the package of your distribution that contains it.",
     )
 
 
 def start(host: Host, daemon: str, socket: str, *before: str) -> tuple[str, ...]:
-    """What starts a daemon: with systemd also whenever the host starts.
+    """The commands that start a daemon; with systemd, also at each boot.
 
     :param daemon: the command, and the unit of systemd.
     :param socket: the abstract socket that it listens on.
-    :param before: what is to be run before where no systemd does it.
+    :param before: commands to run before, on hosts without systemd.
     """
     if host.has_systemd:
         return (f"systemctl enable --now {daemon}",)
-    # Installing its package can have started it, and a second one would fail.
+    # Installing the package may have started it, and a second daemon would fail.
     return (*before, f"grep -q @{socket} /proc/net/unix || {daemon}")
 
 
 def write(name: str, *lines: str, append: bool = False) -> str:
-    """The command that writes a file, with a backslash and n for the end of each line."""
+    """The command that writes a file; the command contains ``\\n`` for the end of each line."""
     text = "".join(f"{line}\\n" for line in lines).replace("%", "%%")
     return f"printf {shlex.quote(text)} {'>>' if append else '>'}{shlex.quote(name)}"
 
 
 def modules(host: Host, names: Iterable[str], check: str, meaning: str) -> list[Finding]:
-    """What is to be said of modules of the kernel: nothing, unless they are not to be had."""
+    """Findings for kernel modules that are missing or cannot be loaded."""
     states = {name: host.module(name) for name in names}
     absent = [name for name, state in states.items() if state == "missing"]
     if not absent:
@@ -111,10 +111,10 @@ def modules(host: Host, names: Iterable[str], check: str, meaning: str) -> list[
     commands: tuple[str, ...] = ()
     advice = "Boot a kernel that has it."
     if host.is_container:
-        advice = "In a container the kernel is the host's: run `modprobe -a {}` there."
+        advice = "A container uses the host's kernel: run `modprobe -a {}` on the host."
         advice = advice.format(" ".join(absent))
     elif not host.exists(f"/lib/modules/{host.kernel}") and host.names("/lib/modules"):
-        advice = "The modules of the running kernel were removed, as updates do: reboot."
+        advice = "An update removed the modules of the running kernel: reboot."
     elif host.release.get("ID") == "ubuntu":
         commands = (f"apt-get install -y linux-modules-extra-{host.kernel}",)
     elif family(host) == "rhel":
