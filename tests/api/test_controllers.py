@@ -107,7 +107,7 @@ print(cl.Backend.backends['one'].create_volume(1).host)
 """,
         tmp_path,
     )
-    assert "loaded: one" in out
+    assert "loaded backends: one" in out
     assert "again@one#one" in out
 
 

@@ -46,4 +46,4 @@ def test_the_error_for_missing_permissions(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert "this needs root, and the root helper 'false' did not give it" in done.stdout
+    assert "this needs root, and the root helper 'false' did not allow it" in done.stdout

@@ -238,7 +238,7 @@ def test_modules_in_a_container_come_from_its_host(tree: Tree) -> None:
     tree.command("mount.nfs")
     tree.write("/run/.containerenv")
     found = only(tree.findings("nfs"))
-    assert "run `modprobe -a nfs` there" in found.advice
+    assert "run `modprobe -a nfs` on the host" in found.advice
 
 
 def test_a_module_without_modprobe(tree: Tree) -> None:
@@ -333,7 +333,7 @@ def test_an_initiator_renamed_while_it_has_sessions(tree: Tree) -> None:
     tree.initiator()
     tree.write("/sys/class/iscsi_session/session1/initiatorname", "iqn.2000-01.org.old:x\n")
     found = only(tree.findings("iscsi"))
-    assert "logged in as iqn.2000-01.org.old:x" in found.problem
+    assert "use the name iqn.2000-01.org.old:x" in found.problem
     assert found.commands == ("systemctl restart iscsid",)
 
 

@@ -111,7 +111,7 @@ class TestIscsi:
     @pytest.mark.parametrize(
         ("data", "fields", "message"),
         [
-            ({**ISCSI, "target_lun": 2}, {}, "is the unit 1"),
+            ({**ISCSI, "target_lun": 2}, {}, "has the logical unit number 1"),
             ({**ISCSI, "target_iqn": f"{IQN}-other"}, {}, f"comes from {IQN}"),
             (
                 {
@@ -120,7 +120,7 @@ class TestIscsi:
                     "target_luns": [2, 1],
                 },
                 {},
-                "is the unit 1",
+                "has the logical unit number 1",
             ),
             (ISCSI, {"volume": {"size": SIZE + 512}}, "bytes"),
             (ISCSI, {"attach_mode": "ro"}, "is writable"),
