@@ -21,7 +21,7 @@ from lab.table import VERSIONS, Table
 _TOGETHER = {
     "Ceph": ("rbd",),
     "NFS": ("nfs",),
-    "PostgreSQL": ("test_store", "test_ovirt", "test_migration"),
+    "PostgreSQL": ("test_store", "test_ovirt", "by_the_adapter", "engines_own_client"),
 }
 
 
