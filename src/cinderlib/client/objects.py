@@ -85,7 +85,7 @@ class RemoteVolume(_Remote, Volume):
     _collection = "volumes"
 
     def create(self) -> None:
-        asked = dict(getattr(self, "_asked", {}))
+        asked = dict(getattr(self, "_requested", {}))
         if not {"source_volid", "snapshot_id"} & asked.keys():
             asked["backend"] = self._record.backend
         answer = self._change("POST", "/v1/volumes", {"id": self.id, **asked})
@@ -166,7 +166,7 @@ class RemoteSnapshot(_Remote, Snapshot):
     _collection = "snapshots"
 
     def create(self) -> None:
-        body = {"id": self.id, "volume_id": self.volume_id, **self._asked}
+        body = {"id": self.id, "volume_id": self.volume_id, **self._requested}
         answer = self._change("POST", "/v1/snapshots", body)
         self._adopt(records.from_builtins(SnapshotRecord, answer))
 

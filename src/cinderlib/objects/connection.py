@@ -140,7 +140,7 @@ class Connection(ConnectionFields, Resource):
         if info:  # All other fields were already checked.
             serialization.check_record(record)
         self._init(controller, record)
-        self._asked: Mapping[str, Any] = given
+        self._requested: Mapping[str, Any] = given
 
     @classmethod
     def get_by_id(cls, connection_id: str) -> Connection:
@@ -249,7 +249,7 @@ class Connection(ConnectionFields, Resource):
         record, volume, self.changed = operations.connect(
             self._controller.journal,
             self._record,
-            self._asked,
+            self._requested,
             to_attach=to_attach,
             migrating=migrating,
         )

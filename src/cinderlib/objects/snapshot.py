@@ -82,7 +82,7 @@ class Snapshot(SnapshotFields, Resource):
         )
         self._init(controller, record)
         # create_snapshot always passes a name and a description; empty ones were not requested.
-        self._asked: Mapping[str, Any] = {name: value for name, value in given.items() if value}
+        self._requested: Mapping[str, Any] = {name: value for name, value in given.items() if value}
 
     @classmethod
     def get_by_id(cls, snapshot_id: str) -> Snapshot:
@@ -119,7 +119,7 @@ class Snapshot(SnapshotFields, Resource):
         """
         with self._named():
             record, self.changed = operations.create(
-                self._controller.journal, self._record, getattr(self, "_asked", {})
+                self._controller.journal, self._record, getattr(self, "_requested", {})
             )
             self._adopt(record)
 

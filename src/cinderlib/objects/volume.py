@@ -179,7 +179,7 @@ class Volume(VolumeFields, Resource):
         if values.get("extra_specs") or values.get("qos_specs"):
             values["volume_type_id"] = id
         self._init(controller, VolumeRecord(id=id, backend=backend.id, **values))
-        self._asked: Mapping[str, Any] = given | (where if pool_name is not None else {})
+        self._requested: Mapping[str, Any] = given | (where if pool_name is not None else {})
 
     @classmethod
     def _backend_of(cls, backend_or_vol: Backend | Volume | str) -> Backend:
@@ -272,7 +272,7 @@ class Volume(VolumeFields, Resource):
         """
         with self._named():
             record, self.changed = operations.create(
-                self._controller.journal, self._record, getattr(self, "_asked", {})
+                self._controller.journal, self._record, getattr(self, "_requested", {})
             )
             self._adopt(record)
 
@@ -309,7 +309,7 @@ class Volume(VolumeFields, Resource):
     def _derived(self, origin: str, origin_id: str, fields: CopyKeywords) -> Volume:
         new = self._controller.Volume(self, **fields)
         new._record = replace(new._record, **{origin: origin_id})
-        new._asked = {**new._asked, origin: origin_id}
+        new._requested = {**new._requested, origin: origin_id}
         new.create()
         return new
 

@@ -39,11 +39,11 @@ class ServerLocks:
     def __init__(self, url: URL, timeout: float) -> None:
         self._name = engine.display_name(url)
         self._secrets = engine.secrets_in(url)
-        made = engine.create(url, timeout)
-        self._connections = Connections(made, MOST, timeout)
-        dbapi: Any = made.dialect.dbapi
+        database = engine.create(url, timeout)
+        self._connections = Connections(database, MOST, timeout)
+        dbapi: Any = database.dialect.dbapi
         self._Error: tuple[type[Exception], ...] = (dbapi.Error, sa.exc.DBAPIError)
-        if made.dialect.name == "postgresql":
+        if database.dialect.name == "postgresql":
             self._kind: Kind = _PostgreSQL()
         else:
             # These locks belong to the server, not to the database.

@@ -80,7 +80,7 @@ schema_table = sa.Table(
 
 
 #: Columns that are computed from a record.
-MADE: Mapping[type[Record], Mapping[str, Callable[[Any], str | None]]] = {
+COMPUTED: Mapping[type[Record], Mapping[str, Callable[[Any], str | None]]] = {
     ConnectionRecord: {"host_key": host_key.key}
 }
 
@@ -116,7 +116,7 @@ def _table(kind: type[Record]) -> sa.Table:
         sa.Column("version", sa.BigInteger, nullable=False),
         # Microseconds since 1970, in UTC: exact, and equal in every database.
         sa.Column("created_at", sa.BigInteger, nullable=False),
-        *[sa.Column(field, Key) for field in (*kind.indexed, *MADE.get(kind, ()))],
+        *[sa.Column(field, Key) for field in (*kind.indexed, *COMPUTED.get(kind, ()))],
         sa.Column("document", Document, nullable=False),
         *[
             sa.Index(f"{name}_by_{'_'.join(fields) or 'age'}", *fields, "created_at", "id")

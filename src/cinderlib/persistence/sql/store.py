@@ -27,7 +27,7 @@ from cinderlib.persistence.base import (
     storable,
 )
 from cinderlib.persistence.sql import database, engine, locks
-from cinderlib.persistence.sql.schema import MADE, TABLES, VERSION
+from cinderlib.persistence.sql.schema import COMPUTED, TABLES, VERSION
 from cinderlib.persistence.sql.statements import Form, Statements, alike, statements, together
 from cinderlib.persistence.sql.transaction import Transaction
 from cinderlib.records import Record, decode, encode, now, replace
@@ -248,8 +248,8 @@ class SQLStore(Store):
         }
         for field in record.indexed:
             values[field] = getattr(record, field)
-        for column, made in MADE.get(type(record), {}).items():
-            values[column] = made(record)
+        for column, compute in COMPUTED.get(type(record), {}).items():
+            values[column] = compute(record)
         return values
 
     def _remove(self, transaction: Transaction, change: Remove) -> None:
