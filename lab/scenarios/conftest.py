@@ -62,7 +62,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
+def report(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Writes a line to the terminal in spite of pytest's capturing."""
     capture = request.config.pluginmanager.getplugin("capturemanager")
     one_at_a_time = threading.Lock()
@@ -76,9 +76,9 @@ def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 
 @pytest.fixture(scope="session")
-def run(say: Callable[[str], None]) -> Iterator[Run]:
+def run(report: Callable[[str], None]) -> Iterator[Run]:
     """The run: each of pytest's workers has one, with separate machines."""
-    run = Run(say, os.environ.get("PYTEST_XDIST_WORKER", ""))
+    run = Run(report, os.environ.get("PYTEST_XDIST_WORKER", ""))
     yield run
     run.stop()
 

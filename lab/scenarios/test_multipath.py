@@ -30,7 +30,7 @@ def test_networks_fail_in_turn(
     control: Session,
     node1: Machine,
     on_node1: Session,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> None:
     _attach(control, on_node1)
     until(lambda: active_paths(node1) == 2, "both paths are used")
@@ -44,7 +44,10 @@ def test_networks_fail_in_turn(
             node1.plug(network, True)
             back = until(lambda: active_paths(node1) == 2, f"network {network} is used again")
             longest = on_node1("longest[0]")
-            say(f"network {network} cut: a write took {longest:.1f} s, whole again in {back:.1f} s")
+            report(
+                f"network {network} cut: a write took {longest:.1f} s,"
+                f" both paths again in {back:.1f} s"
+            )
     finally:
         on_node1("stop.set(); writer.join()")
     assert on_node1("failed") == []
