@@ -130,7 +130,7 @@ class ACS5000(SimulatedArray):
     array = "acs5000"
     delete = "delete_volume"
     beyond_the_simulator = {
-        "test_eight_threads_do_not_disturb_each_other": (
+        "test_concurrent_threads_do_not_affect_each_other": (
             "the simulator loses clones that are made at the same time"
         )
     }

@@ -78,36 +78,34 @@ class LocalDriver:
 
     def create_volume(self, volume: VolumeRecord) -> VolumeRecord:
         with self._calling(TASKS["create_volume"], volume) as call:
-            made = translate.volume(self._context, volume)
-            update = self._driver.create_volume(made)
-            return self._created(translate.fold(call, volume, made, update))
+            obj = translate.volume(self._context, volume)
+            update = self._driver.create_volume(obj)
+            return self._created(translate.fold(call, volume, obj, update))
 
     def create_volume_from_snapshot(
         self, volume: VolumeRecord, snapshot: SnapshotRecord
     ) -> VolumeRecord:
         with self._calling(TASKS["create_volume_from_snapshot"], volume, snapshot) as call:
-            made = translate.volume(self._context, volume)
+            obj = translate.volume(self._context, volume)
             source = translate.snapshot(self._context, snapshot)
-            update = self._driver.create_volume_from_snapshot(made, source)
-            return self._created(translate.fold(call, volume, made, update))
+            update = self._driver.create_volume_from_snapshot(obj, source)
+            return self._created(translate.fold(call, volume, obj, update))
 
     def create_cloned_volume(self, volume: VolumeRecord, source: VolumeRecord) -> VolumeRecord:
         with self._calling(TASKS["create_cloned_volume"], volume, source) as call:
-            made = translate.volume(self._context, volume)
-            update = self._driver.create_cloned_volume(
-                made, translate.volume(self._context, source)
-            )
-            return self._created(translate.fold(call, volume, made, update))
+            obj = translate.volume(self._context, volume)
+            update = self._driver.create_cloned_volume(obj, translate.volume(self._context, source))
+            return self._created(translate.fold(call, volume, obj, update))
 
     def delete_volume(self, volume: VolumeRecord) -> None:
         with self._calling(TASKS["delete_volume"], volume):
-            made = translate.volume(self._context, volume)
+            obj = translate.volume(self._context, volume)
             try:
-                self._driver.delete_volume(made)
+                self._driver.delete_volume(obj)
             except exception.VolumeNotFound:
                 pass
             except exception.VolumeIsBusy as busy:
-                users = ", ".join(holders.of(self._driver, made.name))
+                users = ", ".join(holders.of(self._driver, obj.name))
                 if users:
                     raise exception.VolumeIsBusy(f"{busy}: {users}") from busy
                 raise
@@ -115,9 +113,9 @@ class LocalDriver:
 
     def extend_volume(self, volume: VolumeRecord, new_size: int) -> VolumeRecord:
         with self._calling(TASKS["extend_volume"], volume) as call:
-            made = translate.volume(self._context, volume)
+            obj = translate.volume(self._context, volume)
             try:
-                self._driver.extend_volume(made, new_size)
+                self._driver.extend_volume(obj, new_size)
             except exception.TargetUpdateFailed as error:
                 # Cinder's manager continues too: the volume is already larger.
                 _log.warning(
@@ -126,15 +124,15 @@ class LocalDriver:
                     " again (%s)",
                     *(volume.id, new_size, failures.text(error, self._info.secrets)),
                 )
-            return replace(translate.fold(call, volume, made), size=new_size)
+            return replace(translate.fold(call, volume, obj), size=new_size)
 
     # --- snapshots
 
     def create_snapshot(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> SnapshotRecord:
         with self._calling(TASKS["create_snapshot"], snapshot, volume) as call:
-            made = self._snapshot(snapshot, volume)
-            update = self._driver.create_snapshot(made)
-            return translate.fold(call, snapshot, made, update)
+            obj = self._snapshot(snapshot, volume)
+            update = self._driver.create_snapshot(obj)
+            return translate.fold(call, snapshot, obj, update)
 
     def delete_snapshot(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> None:
         with self._calling(TASKS["delete_snapshot"], snapshot, volume):
@@ -148,10 +146,10 @@ class LocalDriver:
             revert = getattr(self._driver, "revert_to_snapshot", None)
             if revert is None:
                 raise NotImplementedError("the driver has no revert_to_snapshot()")
-            made = translate.volume(self._context, volume)
-            source = translate.snapshot(self._context, snapshot, made)
-            revert(self._context, made, source)
-            return translate.fold(call, volume, made)
+            obj = translate.volume(self._context, volume)
+            source = translate.snapshot(self._context, snapshot, obj)
+            revert(self._context, obj, source)
+            return translate.fold(call, volume, obj)
 
     # --- connections
 
@@ -161,23 +159,23 @@ class LocalDriver:
 
     def create_export(self, volume: VolumeRecord, connector: Mapping[str, Any]) -> VolumeRecord:
         with self._calling(TASKS["create_export"], volume) as call:
-            made = translate.volume(self._context, volume)
-            update = self._driver.create_export(self._context, made, translate.plain(connector))
-            return translate.fold(call, volume, made, update)
+            obj = translate.volume(self._context, volume)
+            update = self._driver.create_export(self._context, obj, translate.plain(connector))
+            return translate.fold(call, volume, obj, update)
 
     def ensure_export(self, volume: VolumeRecord) -> VolumeRecord:
         with self._calling(TASKS["ensure_export"], volume) as call:
-            made = translate.volume(self._context, volume)
-            update = self._driver.ensure_export(self._context, made)
-            return translate.fold(call, volume, made, update)
+            obj = translate.volume(self._context, volume)
+            update = self._driver.ensure_export(self._context, obj)
+            return translate.fold(call, volume, obj, update)
 
     def initialize_connection(
         self, volume: VolumeRecord, connection: ConnectionRecord
     ) -> dict[str, Any]:
         with self._calling(TASKS["initialize_connection"], volume, connection):
-            made = translate.volume(self._context, volume)
+            obj = translate.volume(self._context, volume)
             connector = translate.plain(connection.connector)
-            answer = translate.plain(self._driver.initialize_connection(made, connector))
+            answer = translate.plain(self._driver.initialize_connection(obj, connector))
             try:
                 return connection_info.complete(
                     answer, volume, connection, self._connection_defaults
@@ -185,7 +183,7 @@ class LocalDriver:
             except ValueError:
                 # The driver has already mapped it.
                 with contextlib.suppress(Exception):
-                    self._driver.terminate_connection(made, connector, force=True)
+                    self._driver.terminate_connection(obj, connector, force=True)
                 raise
 
     def terminate_connection(
@@ -201,9 +199,9 @@ class LocalDriver:
 
     def remove_export(self, volume: VolumeRecord) -> VolumeRecord:
         with self._calling(TASKS["remove_export"], volume) as call:
-            made = translate.volume(self._context, volume)
-            update = self._driver.remove_export(self._context, made)
-            return translate.fold(call, volume, made, update)
+            obj = translate.volume(self._context, volume)
+            update = self._driver.remove_export(self._context, obj)
+            return translate.fold(call, volume, obj, update)
 
     # --- the backend as a whole
 
@@ -234,24 +232,24 @@ class LocalDriver:
 
     def exists(self, volume: VolumeRecord) -> bool | None:
         with self._calling(TASKS["exists"], volume):
-            made = translate.volume(self._context, volume)
-            return self._has(made, "volume", [made], [])
+            obj = translate.volume(self._context, volume)
+            return self._has(obj, "volume", [obj], [])
 
     def snapshot_exists(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> bool | None:
         with self._calling(TASKS["snapshot_exists"], snapshot, volume):
-            made = self._snapshot(snapshot, volume)
-            return self._has(made, "snapshot", [made.volume], [made])
+            obj = self._snapshot(snapshot, volume)
+            return self._has(obj, "snapshot", [obj.volume], [obj])
 
-    def _has(self, made: Any, kind: str, volumes: list[Any], snapshots: list[Any]) -> bool | None:
+    def _has(self, obj: Any, kind: str, volumes: list[Any], snapshots: list[Any]) -> bool | None:
         by_name = getattr(self._driver, "exists_in_storage", None)
         if by_name is not None:
-            return bool(by_name(made.name))
-        if listing.answers_to_its_name(self._driver, kind, made):
+            return bool(by_name(obj.name))
+        if listing.is_found_by_name(self._driver, kind, obj):
             return True
         if kind not in abilities.of(self._driver).complete_listings:
             return None
         listed = listing.listing(self._driver, volumes, snapshots)
-        if any((item.kind, item.id) == (kind, made.id) for item in listed.found):
+        if any((item.kind, item.id) == (kind, obj.id) for item in listed.found):
             return True
         return False if kind in listed.kinds else None
 

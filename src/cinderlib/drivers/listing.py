@@ -44,8 +44,8 @@ def listing(driver: Any, volumes: Sequence[Any], snapshots: Sequence[Any]) -> Li
     :param snapshots: the known snapshots.
     """
     complete = abilities.of(driver).complete_listings
-    names = {made.name: ("volume", made.id) for made in volumes}
-    names |= {made.name: ("snapshot", made.id) for made in snapshots}
+    names = {obj.name: ("volume", obj.id) for obj in volumes}
+    names |= {obj.name: ("snapshot", obj.id) for obj in snapshots}
     found: dict[tuple[str, str], InStorage] = {}
     kinds = set()
     for kind, known, method in (
@@ -76,16 +76,16 @@ def listing(driver: Any, volumes: Sequence[Any], snapshots: Sequence[Any]) -> Li
     return Listing(tuple(found.values()), frozenset(kinds))
 
 
-def answers_to_its_name(driver: Any, kind: str, made: Any) -> bool:
+def is_found_by_name(driver: Any, kind: str, obj: Any) -> bool:
     """Whether the driver reports the size of a volume or snapshot by its name, as it does before
     Cinder manages one. Drivers only read for this. ``False`` is not evidence: drivers refuse
     resources that they already manage, or require another kind of reference.
 
-    :param made: the volume or snapshot, as Cinder's object.
+    :param obj: the volume or snapshot, as Cinder's object.
     """
     method = "manage_existing_get_size" if kind == "volume" else "manage_existing_snapshot_get_size"
     try:
-        size = getattr(driver, method)(made, {"source-name": made.name})
+        size = getattr(driver, method)(obj, {"source-name": obj.name})
     except _NOT_BY_NAME:
         return False
     return size is not None

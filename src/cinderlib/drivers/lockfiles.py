@@ -47,5 +47,5 @@ class LockFiles:
 
 def _is_own(driver: Any, method: str) -> bool:
     """Whether a driver overrides the method of Cinder's base class, which does nothing."""
-    mine = getattr(getattr(driver, method, None), "__func__", None)
-    return mine is not getattr(base.BaseVD, method).__func__
+    method_of_driver = getattr(getattr(driver, method, None), "__func__", None)
+    return method_of_driver is not getattr(base.BaseVD, method).__func__

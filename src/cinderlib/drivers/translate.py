@@ -65,7 +65,7 @@ def context(user_id: str | None, project_id: str | None) -> Any:
 
 def volume(context: Any, record: VolumeRecord) -> Any:
     """The record as a ``cinder.objects.Volume``."""
-    return _made(context, record, rows.type_id(record))
+    return _new_object(context, record, rows.type_id(record))
 
 
 def snapshot(context: Any, record: SnapshotRecord, volume: Any = None) -> Any:
@@ -73,40 +73,40 @@ def snapshot(context: Any, record: SnapshotRecord, volume: Any = None) -> Any:
 
     :param volume: the snapshot's volume as an object, so that both objects have its changes.
     """
-    made = _made(context, record, record.volume_id)
+    obj = _new_object(context, record, record.volume_id)
     if volume is not None:
-        made.volume = volume
-        made.obj_reset_changes(["volume"])
-    return made
+        obj.volume = volume
+        obj.obj_reset_changes(["volume"])
+    return obj
 
 
-def _made(context: Any, record: VolumeRecord | SnapshotRecord, type_id: str) -> Any:
+def _new_object(context: Any, record: VolumeRecord | SnapshotRecord, type_id: str) -> Any:
     """An object with the record's values and without changes."""
-    form = _form(type(record))
-    made = form.kind.__new__(form.kind)
-    state = made.__dict__
-    state.update(form.same, _context=context, _changed_fields=set())
-    state.update(zip(form.kept, form.values(record), strict=True))
+    template = _template(type(record))
+    obj = template.kind.__new__(template.kind)
+    state = obj.__dict__
+    state.update(template.same, _context=context, _changed_fields=set())
+    state.update(zip(template.kept, template.values(record), strict=True))
     state[_TYPE_ID] = type_id
     for attribute, owner in _DEFAULT_OWNER:
         if state[attribute] is None:
             state[attribute] = owner
     state[_AUTH] = None if record.provider_auth is None else record.provider_auth.reveal()
-    for name in form.converted:
-        setattr(made, name, getattr(record, name))
+    for name in template.converted:
+        setattr(obj, name, getattr(record, name))
     has_maps = False
-    for name, attribute, type_ in form.maps:
+    for name, attribute, type_ in template.maps:
         state[attribute] = map = fields.CoercedDict()
-        map.enable_coercing(type_, made, name)
+        map.enable_coercing(type_, obj, name)
         values = getattr(record, name)
         if values:
             map.update(values)
             has_maps = True
     if has_maps:
-        made.obj_reset_changes()  # it also copies the metadata, to detect changes
+        obj.obj_reset_changes()  # it also copies the metadata, to detect changes
     else:
-        made._changed_fields.clear()
-    return made
+        obj._changed_fields.clear()
+    return obj
 
 
 _TYPE_ID = base._get_attrname("volume_type_id")
@@ -115,7 +115,7 @@ _AUTH = base._get_attrname("provider_auth")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Form:
+class _Template:
     """Describes how to set the fields of the objects of a kind.
 
     :ivar same: the state of an object with only the values that all objects have.
@@ -134,63 +134,63 @@ class _Form:
 
 
 @functools.cache
-def _form(kind: type[Record]) -> _Form:
-    made = getattr(objects, kind.kind.capitalize())()
+def _template(kind: type[Record]) -> _Template:
+    obj = getattr(objects, kind.kind.capitalize())()
     for name, value in rows.constants(kind).items():
-        setattr(made, name, value)
+        setattr(obj, name, value)
     sources = rows.sources(kind)
     del sources["provider_auth"]  # a secret, which is revealed for each object
-    of = {name: made.fields[name] for name in sources}
-    at = base._get_attrname
-    plain = [name for name in sources if type(of[name]) in _PLAIN]
-    maps = [name for name in sources if type(of[name]) is _MAP]
-    return _Form(
-        kind=type(made),
-        same=dict(vars(made)),
-        kept=tuple(map(at, plain)),
+    types = {name: obj.fields[name] for name in sources}
+    attribute = base._get_attrname
+    plain = [name for name in sources if type(types[name]) in _PLAIN]
+    maps = [name for name in sources if type(types[name]) is _MAP]
+    return _Template(
+        kind=type(obj),
+        same=dict(vars(obj)),
+        kept=tuple(map(attribute, plain)),
         values=operator.attrgetter(*(sources[name] for name in plain)),
-        maps=tuple((name, at(name), of[name]._type._element_type) for name in maps),
+        maps=tuple((name, attribute(name), types[name]._type._element_type) for name in maps),
         converted=tuple(name for name in sources if name not in (*plain, *maps)),
     )
 
 
-def fold(call: Call, record: R, made: Any, update: Mapping[str, Any] | None = None) -> R:
+def fold(call: Call, record: R, obj: Any, update: Mapping[str, Any] | None = None) -> R:
     """The record with the driver's changes.
 
-    :param made: the object that was passed to the driver.
+    :param obj: the object that was passed to the driver.
     :param update: the model update that the driver returned.
     :raises ValueError: a changed value is not valid.
     """
     if isinstance(update, Mapping):
         for key, value in update.items():
-            if key in made.obj_fields and key not in made.OPTIONAL_FIELDS:
-                made[key] = value
+            if key in obj.obj_fields and key not in obj.OPTIONAL_FIELDS:
+                obj[key] = value
             elif key.endswith("metadata"):
-                setattr(made, key.removeprefix("volume_"), rows.metadata(value))
+                setattr(obj, key.removeprefix("volume_"), rows.metadata(value))
             else:
                 _log.debug(
                     "The driver's model update of %s has an unknown field %s", record.id, key
                 )
     kind = type(record)
     written = call.written.get((kind, record.id), {})
-    if not written and _untouched(record, made):
+    if not written and _is_unchanged(record, obj):
         return record
     changed = {
-        key: getattr(made, key)
-        for key in made.obj_what_changed()
-        if key in made.fields and (key not in made.OPTIONAL_FIELDS or key.endswith("metadata"))
+        key: getattr(obj, key)
+        for key in obj.obj_what_changed()
+        if key in obj.fields and (key not in obj.OPTIONAL_FIELDS or key.endswith("metadata"))
     }
     folded = replace(record, **{**written, **rows.fields(kind, changed)})
     check_types(folded)
     return folded
 
 
-def _untouched(record: R, made: Any) -> bool:
+def _is_unchanged(record: R, obj: Any) -> bool:
     """Whether the driver did not change the object. This is the usual case, and the object needs as
     long to determine its changes as to be created."""
-    if made._changed_fields:
+    if obj._changed_fields:
         return False
-    held = vars(made)
+    held = vars(obj)
     return all(held.get(at, {}) == getattr(record, field, {}) for field, at in _METADATA_HELD)
 
 

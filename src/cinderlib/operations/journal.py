@@ -391,9 +391,11 @@ def refuse_differences(what: str, there: Record, asked: Mapping[str, Any]) -> No
         if getattr(there, field) != value
     }
     if differ:
-        differing = ", ".join(f"{f} is {a!r}, not {b!r}" for f, (a, b) in sorted(differ.items()))
+        differing = ", ".join(
+            f"{f} is {a!r}, requested {b!r}" for f, (a, b) in sorted(differ.items())
+        )
         raise errors.AlreadyExists(
-            f"{what} {there.id} exists already and is another: {differing}",
+            f"{what} {there.id} already exists with different properties: {differing}",
             resource=there.id,
             differences=differ,
         )

@@ -178,11 +178,11 @@ class DriverConformance:
         self, controller: Any, backend: Any, tmp_path: Path
     ) -> None:
         kept = backend.create_volume(self.size)
-        gone = backend.create_volume(self.size)
+        deleted = backend.create_volume(self.size)
         database = {"storage": "db", "connection": f"sqlite:///{tmp_path}/conformance.sqlite"}
         with cinderlib.Controller(persistence_config=database) as second:
             second.backend("conformance", **self.backend_options(tmp_path))
-            second.volume(gone.id).delete()
+            second.volume(deleted.id).delete()
         assert [v.id for v in backend.volumes] == [kept.id]
 
     def test_existing_volumes_are_never_reported_missing(self, backend: Any) -> None:
@@ -218,7 +218,7 @@ class DriverConformance:
 
     @needs("list")
     def test_reconcile_finds_missing_volumes(self, controller: Any, backend: Any) -> None:
-        there, lost = backend.create_volume(self.size), backend.create_volume(self.size)
+        kept, lost = backend.create_volume(self.size), backend.create_volume(self.size)
         record = lost.jsons
         lost.delete()
         controller.load(record, save=True)
@@ -226,7 +226,7 @@ class DriverConformance:
         assert (found.problem, found.resource_id, found.outcome) == ("missing", lost.id, "found")
         (found,) = backend.reconcile(remove=[lost.id])
         assert found.outcome == "removed"
-        assert [volume.id for volume in backend.volumes] == [there.id]
+        assert [volume.id for volume in backend.volumes] == [kept.id]
 
     def test_concurrent_threads_do_not_affect_each_other(self, backend: Any) -> None:
         together = threading.Barrier(_THREADS, timeout=60)
@@ -508,20 +508,20 @@ class DriverConformance:
         assert len(volume.connections) == 1
 
     @needs("live_migration")
-    @pytest.mark.parametrize("leaves", ["source", "destination"])
-    def test_volume_migrates_to_a_second_host(self, backend: Any, leaves: str) -> None:
+    @pytest.mark.parametrize("disconnected", ["source", "destination"])
+    def test_volume_migrates_to_a_second_host(self, backend: Any, disconnected: str) -> None:
         volume = backend.create_volume(self.size)
         source = volume.connect(self.connector(backend))
         destination = volume.connect(self._other_host(backend), migrating=True)
         assert source.id != destination.id
-        gone, left = (source, destination) if leaves == "source" else (destination, source)
-        volume.disconnect(gone)
-        assert [c.id for c in volume.connections] == [left.id]
+        first, second = (source, destination) if disconnected == "source" else (destination, source)
+        volume.disconnect(first)
+        assert [c.id for c in volume.connections] == [second.id]
         assert volume.status == "in-use"
         # The other host is still mapped, and can be disconnected as usual.
-        again = volume.connect(left.connector_info)
-        assert (again.id, again.changed) == (left.id, False)
-        volume.disconnect(left)
+        again = volume.connect(second.connector_info)
+        assert (again.id, again.changed) == (second.id, False)
+        volume.disconnect(second)
         assert (volume.status, volume.connections) == ("available", [])
 
     @needs("multiattach")
@@ -549,8 +549,8 @@ class DriverConformance:
             "wwpns": ["50014380186af83d"],
             "wwnns": ["50014380186af83c"],
         }
-        mine = self.connector(backend)
-        return {**mine, **{key: value for key, value in other.items() if key in mine}}
+        own = self.connector(backend)
+        return {**own, **{key: value for key, value in other.items() if key in own}}
 
     @contextlib.contextmanager
     def _attached(self, volume: Any) -> Iterator[Device | None]:

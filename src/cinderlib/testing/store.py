@@ -264,10 +264,10 @@ class StoreConformance:
         assert store.get(VolumeRecord, old.id) == new
 
     def test_a_new_record_does_not_overwrite_an_existing_one(self, store: Store) -> None:
-        (there,) = store.apply(Put(volume()))
+        (existing,) = store.apply(Put(volume()))
         with pytest.raises(StaleRecord):
-            store.apply(Put(volume(there.id, size=9)))
-        assert store.get(VolumeRecord, there.id) == there
+            store.apply(Put(volume(existing.id, size=9)))
+        assert store.get(VolumeRecord, existing.id) == existing
 
     def test_a_removed_record_is_not_written_back(self, store: Store) -> None:
         (record,) = store.apply(Put(volume()))
@@ -306,21 +306,21 @@ class StoreConformance:
 
     def test_all_changes_are_applied_or_none(self, store: Store) -> None:
         self._need("atomic")
-        stays, changes, goes = store.apply(Put(volume()), Put(volume()), Put(volume()))
-        assert isinstance(changes, VolumeRecord)
+        unchanged, changed, removed = store.apply(Put(volume()), Put(volume()), Put(volume()))
+        assert isinstance(changed, VolumeRecord)
         before = store.find(VolumeRecord)
         with pytest.raises(StaleRecord):
             store.apply(
                 Put(volume("new", name="new")),
-                Put(replace(changes, size=5, backend="other")),
-                Remove(VolumeRecord, goes.id),
-                Put(replace(stays, version=9)),
+                Put(replace(changed, size=5, backend="other")),
+                Remove(VolumeRecord, removed.id),
+                Put(replace(unchanged, version=9)),
             )
         assert store.find(VolumeRecord) == before
         assert store.get(VolumeRecord, "new") is None
         assert store.find(VolumeRecord, {"name": "new"}) == []
         assert store.find(VolumeRecord, {"backend": "b1"}) == before
-        assert store.get(VolumeRecord, goes.id) == goes
+        assert store.get(VolumeRecord, removed.id) == removed
 
     # --- searching -----------------------------------------------------------------------------
 
@@ -329,16 +329,16 @@ class StoreConformance:
         self, store: Store, kind: type[Record]
     ) -> None:
         (example,) = [record for record in every_kind() if type(record) is kind]
-        (here,) = store.apply(Put(replace(example, version=0)))
+        (stored,) = store.apply(Put(replace(example, version=0)))
         for field in kind.indexed:
             other = replace(example, id=records.new_id(), **{field: "elsewhere"})
-            (there,) = store.apply(Put(other))
-            assert store.find(kind, {field: "elsewhere"}) == [there]
+            (matching,) = store.apply(Put(other))
+            assert store.find(kind, {field: "elsewhere"}) == [matching]
             assert store.count(kind, {field: "elsewhere"}) == 1
-            store.apply(Remove(kind, there.id))
-            assert store.find(kind, {field: getattr(here, field)}) == [here]
-        everything = {field: getattr(here, field) for field in kind.indexed}
-        assert store.find(kind, everything) == [here]
+            store.apply(Remove(kind, matching.id))
+            assert store.find(kind, {field: getattr(stored, field)}) == [stored]
+        everything = {field: getattr(stored, field) for field in kind.indexed}
+        assert store.find(kind, everything) == [stored]
         assert store.find(kind, {**everything, kind.indexed[0]: "elsewhere"}) == []
 
     def test_a_changed_field_is_found_under_its_new_value_only(self, store: Store) -> None:

@@ -17,7 +17,7 @@ _argument = click.argument(
 
 @click.group(cls=Group)
 def backend() -> None:
-    """Show and check the configured backends, their capabilities and capacity."""
+    """List, show and check the configured backends."""
 
 
 @backend.command("list")
@@ -101,10 +101,11 @@ def _pool(pool: dict[str, Any]) -> tuple[Any, ...]:
 @click.argument("names", nargs=-1, metavar="[BACKEND]...", shell_complete=completing.backends)
 @pass_app
 def check(app: App, names: tuple[str, ...]) -> None:
-    """Load backends and query their storage; by default all configured backends.
+    """Load backends and query their storage.
 
-    It checks the options, the setup of the driver, the connection to the storage, and the packages
-    and commands that the driver can use. The exit code is 1 if a backend cannot be used.
+    By default, it checks all configured backends: the options, the setup of the driver, the
+    connection to the storage, and the packages and commands that the driver can use. The exit code
+    is 1 if a backend cannot be used.
     """
     app.configuration.require_file()
     findings = [_checked(app, name) for name in names or app.configuration.backends]

@@ -80,9 +80,10 @@ def _hidden(name: str, value: Any) -> Any:
 @click.option("--store/--no-store", default=True, help="Also open the store.")
 @pass_app
 def check(app: App, store: bool) -> None:
-    """Check the configuration file: each line, the options of each backend, the store.
+    """Check the configuration file.
 
-    It does not contact the storage; `cinderlib backend check` does.
+    It checks each line, the options of each backend, and the store. It does not contact the
+    storage; `cinderlib backend check` does.
     """
     path = configuration.find(app.config_path)
     if path is None:
@@ -167,9 +168,9 @@ def _open_secrets(file: TomlFile) -> Iterator[tuple[str, str]]:
 )
 @pass_app
 def from_cinder(app: App, conf: str, target: str | None) -> None:
-    """Create a configuration from the enabled_backends of a cinder.conf.
+    """Create a configuration from a cinder.conf.
 
-    It contains the secrets in clear text.
+    It contains the enabled_backends, with their secrets in clear text.
     """
     from cinderlib import drivers
 

@@ -36,11 +36,12 @@ _PROTOCOLS = ("iscsi", "multipath", "nvme", "rbd", "nfs", "fc", "local")
 )
 @pass_app
 def doctor(app: App, protocols: tuple[str, ...], script: bool) -> None:
-    """Find problems of this host, its backends and the store, and show how to repair them.
+    """Find problems of this host, its backends and the store.
 
-    It does not change anything or contact the storage. An error prevents an operation. A warning
-    can cause a later failure or affect other operations. A note is for information. A protocol that
-    is installed, but neither configured nor attached nor requested, causes at most warnings.
+    It shows how to repair them. It does not change anything or contact the storage. An error
+    prevents an operation. A warning can cause a later failure or affect other operations. A note is
+    for information. A protocol that is installed, but neither configured nor attached nor
+    requested, causes at most warnings.
 
     The exit code is 1 if there is an error.
     """

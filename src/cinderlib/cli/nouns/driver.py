@@ -15,7 +15,7 @@ from cinderlib.cli.framework import Group, pass_app
 
 @click.group(cls=Group)
 def driver() -> None:
-    """List the drivers of the installed Cinder, and show their options."""
+    """List drivers and show their options."""
 
 
 @driver.command("list")
@@ -23,7 +23,9 @@ def driver() -> None:
 @click.option("--usable", is_flag=True, help="List only drivers that can be loaded on this host.")
 @pass_app
 def list_(app: App, words: tuple[str, ...], usable: bool) -> None:
-    """List the volume drivers, and their requirements that are missing on this host.
+    """List the volume drivers of the installed Cinder.
+
+    The list shows the requirements that are missing on this host.
 
     WORD limits the list to a vendor, product, protocol or name: netapp, "dell fc", 3par.
     """
@@ -83,7 +85,7 @@ def _all() -> dict[str, dict[str, Any]]:
 )
 @pass_app
 def show(app: App, name: str, everything: bool) -> None:
-    """Show a driver and its options with their types, defaults and descriptions.
+    """Show a driver and its options.
 
     NAME is its short name, class, or full path of the class. You can also specify a vendor or
     product that has only one driver.

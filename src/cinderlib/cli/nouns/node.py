@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def node() -> None:
-    """Attach and detach volumes on this host that a controller has mapped."""
+    """Attach and detach mapped volumes on this host."""
 
 
 _protocol = click.option(
@@ -32,7 +32,10 @@ _protocol = click.option(
 @_protocol
 @pass_app
 def connector(app: App, protocol: str | None) -> None:
-    """Write the connector properties of this host as JSON, for `volume connect`."""
+    """Write the connector properties of this host.
+
+    The output is JSON for `volume connect`.
+    """
     output.as_json(app.node.connector_properties(protocol))
 
 
@@ -41,7 +44,10 @@ def connector(app: App, protocol: str | None) -> None:
 @_protocol
 @pass_app
 def register(app: App, name: str, protocol: str | None) -> None:
-    """Register this host's connector properties in the store, for `volume connect --node NAME`."""
+    """Register this host in the store.
+
+    It stores the connector properties for `volume connect --node NAME`.
+    """
     app.may_create_store()
     app.node.register(app.controller, name, protocol)
     app.say(f"Registered this host as {name}.")
@@ -127,7 +133,9 @@ def detach(app: App, attachment: str, force: bool, yes: bool) -> None:
 @click.argument("attachment", shell_complete=completing.attachments)
 @pass_app
 def extend(app: App, attachment: str) -> None:
-    """Update the device of a volume that was extended, and print its size in bytes.
+    """Resize the device of an extended volume.
+
+    It prints the size in bytes.
 
     ATTACHMENT: see `node detach`.
     """
@@ -175,7 +183,7 @@ def _label(document: dict[str, Any], named: str) -> str:
 @node.command("leftovers")
 @pass_app
 def leftovers(app: App) -> None:
-    """List leftovers of interrupted attachments and detachments on this host."""
+    """List leftovers of interrupted operations on this host."""
     found = app.node.leftovers()
     if app.as_json:
         output.as_json_list(_leftover(item) for item in found)
@@ -199,7 +207,7 @@ def _leftover(item: Leftover) -> dict[str, Any]:
 @destructive
 @pass_app
 def cleanup(app: App, yes: bool, dry_run: bool) -> None:
-    """Remove leftovers that are known to be from cinderlib and unused."""
+    """Remove unused leftovers of cinderlib on this host."""
     found = [item for item in app.node.leftovers() if not item.users]
     names = ", ".join(item.device or item.key for item in found)
     removed: list[Leftover] = []

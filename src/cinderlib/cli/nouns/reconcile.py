@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 def reconcile(
     app: App, name: str | None, repair: bool, remove: tuple[str, ...], yes: bool, dry_run: bool
 ) -> None:
-    """Compare the store with the storage, by default for all configured backends.
+    """Compare the store with the storage.
+
+    By default, it compares all configured backends.
 
     An orphan is a volume on the storage without a record in the store. It can belong to another
     store or to Cinder, so it is removed only if you specify it with --remove.

@@ -14,8 +14,9 @@ from cinderlib.cli.framework import Command, pass_app
 @click.command(cls=Command)
 @pass_app
 def recover(app: App) -> None:
-    """Finish or undo operations that a crash, Ctrl-C or a failed store interrupted.
+    """Finish or undo interrupted operations.
 
+    A crash, Ctrl-C or a failure of the store can interrupt operations.
     The exit code is 1 if the recovery of an operation failed. It remains recorded, and you can try
     again.
     """

@@ -33,10 +33,10 @@ def store() -> None:
 @click.argument("file", required=False, type=click.Path(dir_okay=False, allow_dash=True))
 @pass_app
 def dump(app: App, file: str | None) -> None:
-    """Write all records to FILE, or to standard output, as JSON Lines.
+    """Write all records as JSON Lines.
 
-    The output contains the keys of connections in clear text. FILE is created for its owner only;
-    an existing file is never overwritten.
+    It writes to FILE, or to standard output. The output contains the keys of connections in clear
+    text. FILE is created for its owner only; an existing file is never overwritten.
     """
     from cinderlib.cli import storefile
     from cinderlib.records import VolumeRecord
@@ -60,11 +60,11 @@ def dump(app: App, file: str | None) -> None:
         except OSError as exc:
             raise errors.InvalidInput(f"Cannot write {file}: {exc.strerror}") from exc
     app.say(f"Wrote {counts}.")
-    left = storefile.unreadable(app.own_controller)
-    if left:
-        ids = ", ".join(str(found.resource) for found in left)
+    damaged = storefile.unreadable(app.own_controller)
+    if damaged:
+        ids = ", ".join(str(found.resource) for found in damaged)
         raise errors.DamagedRecord(
-            f"The dump is incomplete: {len(left)} damaged record(s) cannot be read: {ids}."
+            f"The dump is incomplete: {len(damaged)} damaged record(s) cannot be read: {ids}."
             " `cinderlib reconcile` shows them"
         )
 
@@ -115,11 +115,11 @@ def _report(app: App, loaded: Counts) -> None:
 @click.option("--dry-run", is_flag=True, help=DRY_RUN)
 @pass_app
 def import_(app: App, source: str, dry_run: bool) -> None:
-    """Import the records of a database of cinderlib 5, which does not change.
+    """Import a database of cinderlib 5.
 
-    SOURCE is its SQLAlchemy URL, or a configuration file (.toml) with that URL as [store]
-    connection. It can be the database of the configured store, which uses other tables. All records
-    are checked before the first one is stored. Existing records do not change.
+    The database does not change. SOURCE is its SQLAlchemy URL, or a configuration file (.toml) with
+    that URL as [store] connection. It can be the database of the configured store, which uses other
+    tables. All records are checked before the first one is stored. Existing records do not change.
     """
     from cinderlib.cli import storefile
     from cinderlib.persistence import open_cinderlib5
@@ -214,7 +214,7 @@ def _copied(source: Store, target: Store, kind: Any) -> Iterator[int]:
 @click.option("--dry-run", is_flag=True, help=DRY_RUN)
 @pass_app
 def upgrade(app: App, dry_run: bool) -> None:
-    """Upgrade the tables of a database to the schema of this version.
+    """Upgrade the schema of the store.
 
     Opening the store also upgrades it. With this command you choose the time, and it shows the
     versions. Older versions of cinderlib either continue to use the tables or report an error.
@@ -254,11 +254,12 @@ def generate_key(app: App) -> None:
 @store.command("rotate")
 @pass_app
 def rotate(app: App) -> None:
-    """Encrypt all secrets in the store with the first of encryption_keys.
+    """Encrypt all secrets in the store with the first key.
 
-    This includes secrets in clear text and secrets that are encrypted with another of the keys. All
-    processes that use the store must already have the first key. You can interrupt the command and
-    run it again. The exit code is 5 if no key can decrypt a secret; such secrets do not change.
+    It uses the first of encryption_keys, for secrets in clear text and for secrets that are
+    encrypted with another of the keys. All processes that use the store must already have the first
+    key. You can interrupt the command and run it again. The exit code is 5 if no key can decrypt a
+    secret; such secrets do not change.
     """
     app.require_store()
     with app.working("Encrypting secrets"):

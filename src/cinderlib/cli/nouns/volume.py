@@ -155,7 +155,8 @@ def extend(app: App, volume: str, size: float) -> None:
     with app.working(f"Extending {volume}"):
         app.backend_of(found)
         found.extend(size)
-    app.say(f"Volume {volume} is {sizes.of_gib(found.size)}.")
+    already = "" if found.changed else " already"
+    app.say(f"Volume {volume} is{already} {sizes.of_gib(found.size)}.")
     if app.as_json:
         app.result(found, "")
 
@@ -274,10 +275,10 @@ def connect(
     instance: str | None,
     migrating: bool,
 ) -> None:
-    """Map a volume to a host, and write the document that the host needs to attach it.
+    """Map a volume to a host.
 
-    The document contains keys (CHAP, cephx) if the protocol uses them: transfer it only over
-    encrypted channels.
+    The output is the document that the host needs to attach the volume. It contains keys (CHAP,
+    cephx) if the protocol uses them: transfer it only over encrypted channels.
     """
     if (connector is None) == (node is None):
         raise click.UsageError("Specify the host with --connector or --node.")

@@ -76,7 +76,7 @@ class Adoption:
     def _manageable(
         self, known: Iterable[Any], files: Iterable[tuple[str, int]], *paging: Any
     ) -> list[dict[str, Any]]:
-        managed = {made.name: made.id for made in known}
+        managed = {obj.name: obj.id for obj in known}
         entries = []
         for name, size in files:
             reason = None
