@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 import shlex
+import socket
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -321,3 +322,36 @@ def test_on_a_terminal_it_asks_and_has_colours(cinderlib: Command) -> None:
         terminal.type("y")
         terminal.until(lambda s: "ended with 0" in s)
     assert cinderlib.files == []
+
+
+@pytest.mark.parametrize("kind", ["postgresql+psycopg2", "mysql+pymysql", "netapp_iscsi"])
+def test_a_server_that_refuses_the_connection_is_reported_with_its_address(
+    cinderlib: Command, kind: str
+) -> None:
+    """It is not reported as a time-out. Each driver has its own option for the address."""
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    array = f"""
+        [backends.files]
+        volume_driver = "netapp_iscsi"
+        netapp_server_hostname = "127.0.0.1"
+        netapp_server_port = {port}
+        netapp_login = "admin"
+        netapp_password = "S3cretPw99"
+        netapp_vserver = "vs1"
+        """
+    store = f"""
+        [store]
+        connection = "{kind}://user:S3cretPw99@127.0.0.1:{port}/metadata"
+        """
+    written = cinderlib.config.read_text()
+    if kind == "netapp_iscsi":
+        cinderlib.write(written.partition("[backends")[0] + array)
+    else:
+        cinderlib.write(written + store)
+    ends = 1 if kind == "netapp_iscsi" else 8
+    refused = cinderlib("volume", "create", "data", "1GiB", ends=ends)
+    assert "127.0.0.1" in refused.stderr
+    assert "Connection refused" in refused.stderr
+    assert "timed out" not in refused.stderr
+    assert "S3cretPw99" not in refused.stderr

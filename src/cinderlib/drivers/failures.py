@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import traceback
 from collections.abc import Iterator, Mapping
@@ -16,13 +17,17 @@ from cinderlib import errors
 
 
 def explain(
-    error: Exception, task: str, resource: Any, secrets: Mapping[str, Any], address: str = ""
+    error: Exception,
+    task: str,
+    resource: Any,
+    options: Mapping[str, Any],
+    secrets: Mapping[str, Any],
 ) -> errors.CinderlibError:
     """Convert an error that a driver raised.
 
     :param task: the failed task and the backend, for the message.
+    :param options: the backend's options that are not secret.
     :param secrets: options whose values the driver may have put into its message.
-    :param address: address of the storage, if it is known.
     """
     message = f"{task}: {text(error, secrets)}"
     if isinstance(error, NotImplementedError):
@@ -38,7 +43,8 @@ def explain(
         cause = text(unreached, secrets)
         if cause not in message:
             message = f"{message} ({cause})"
-        if address and address not in message:
+        address = _address(options)
+        if address not in message:
             message = f"{message}; the address is {address}"
     elif _timed_out(error):
         return errors.DriverTimeout(message, resource=resource)
@@ -68,6 +74,8 @@ _UNREACHED = frozenset(
         errno.ENETUNREACH,
     }
 )
+#: The name of an option whose value is the address of the storage.
+_NAMES_ADDRESS = re.compile(r"^(?!backend_host$).*_(address|host|hostname|ip|url)$")
 
 
 def _unreached(error: BaseException) -> BaseException | None:
@@ -80,6 +88,13 @@ def _unreached(error: BaseException) -> BaseException | None:
     # Some drivers and libraries only keep the text of the error.
     texts = (os.strerror(number) for number in _UNREACHED)
     return error if any(text in str(error) for text in texts) else None
+
+
+def _address(options: Mapping[str, Any]) -> str:
+    """The address of the storage, from the option that each driver has its own name for."""
+    named = (value for name, value in options.items() if _NAMES_ADDRESS.search(name))
+    value = options.get("san_ip") or next(named, "")
+    return ", ".join(value) if isinstance(value, list) else str(value)
 
 
 def _timed_out(error: BaseException) -> bool:

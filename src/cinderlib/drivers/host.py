@@ -341,11 +341,11 @@ class _Calling(scope.Calling):
         raised = error[1]
         if not isinstance(raised, Exception) or isinstance(raised, CinderlibError):
             return
-        about, backend, secrets = self._call.about, self._call.scope.backend, self._info.secrets
+        about, backend, info = self._call.about, self._call.scope.backend, self._info
         raise failures.explain(
             raised,
             f"backend {backend!r} could not {self._what.format(about)}",
             about,
-            secrets,
-            str(self._info.options.get("san_ip") or ""),
-        ) from failures.harmless(raised, secrets)
+            info.options,
+            info.secrets,
+        ) from failures.harmless(raised, info.secrets)

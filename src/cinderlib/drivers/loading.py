@@ -19,6 +19,7 @@ from cinderlib.drivers import (
     bootstrap,
     failures,
     lookup,
+    loops,
     names,
     options,
     provider_info,
@@ -77,7 +78,7 @@ def load(
         _quiet_certificates(given, settings)
         context = translate.context(settings.user_id, settings.project_id)
         with lock or contextlib.nullcontext():
-            driver = _set_up(driver_class, conf, own, context, secret)
+            driver = _set_up(driver_class, conf, own, context, plain, secret)
     except BaseException:
         _release(own, group)
         raise
@@ -126,6 +127,7 @@ def _check_options(driver_class: Any, name: str, conf: options.Configuration) ->
 
 
 def _release(own: Scope, group: str) -> None:
+    loops.stop(own)
     scope.leave(own)
     with REGISTRY_LOCK:
         options.clear(group)
@@ -195,6 +197,7 @@ def _raising_package(error: Exception) -> str:
 def _adapt() -> None:
     """Replace the parts of the loaded modules that do not work without Cinder's services."""
     threads.adapt()
+    loops.adapt()
     lookup.adapt()
 
 
@@ -226,7 +229,12 @@ def _quiet_certificates(given: Mapping[str, Any], settings: Settings) -> None:
 
 
 def _set_up(
-    driver_class: Any, conf: Any, own: Scope, context: Any, secrets: Mapping[str, Any]
+    driver_class: Any,
+    conf: Any,
+    own: Scope,
+    context: Any,
+    plain: Mapping[str, Any],
+    secrets: Mapping[str, Any],
 ) -> Any:
     """Create the driver and run its setup with the same steps as Cinder's volume manager."""
     with scope.Calling(own):
@@ -267,10 +275,9 @@ def _set_up(
                 raise ConfigurationError(
                     f"{task}: {failures.text(error, secrets)}", resource=own.backend
                 ) from error
-            address = str(conf.safe_get("san_ip") or "")
-            raise failures.explain(
-                error, task, own.backend, secrets, address
-            ) from failures.harmless(error, secrets)
+            raise failures.explain(error, task, own.backend, plain, secrets) from failures.harmless(
+                error, secrets
+            )
     return driver
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,3 +91,41 @@ def test_threads_that_a_driver_spawns_run() -> None:
     done = threading.Event()
     _Spawner.spawn(done.set).join(10)
     assert done.is_set()
+
+
+# --- repeated calls in the background ------------------------------------------------------------
+
+
+PROGRAM = """
+import contextlib, pathlib, sys
+import cinderlib as cl
+
+folder = sys.argv[1]
+controller = cl.Controller(state_path=folder)
+with contextlib.suppress(cl.errors.DriverError):
+    controller.backend("array", volume_driver=sys.argv[2], file_root=folder)
+print("loaded")
+"""
+
+
+@pytest.mark.parametrize("driver", ["LoopingDriver", "UnreachableDriver"])
+def test_a_program_ends_while_a_driver_repeats_a_call(driver: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(tmp_path), f"looping_driver.{driver}"],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == "loaded\n"
+
+
+def test_a_closed_driver_no_longer_repeats_a_call(load: Callable[..., Any], tmp_path: Path) -> None:
+    options = {"volume_driver": "looping_driver.LoopingDriver", "file_root": str(tmp_path)}
+    closed, other = load("closed", **options), load("other", **options)
+    assert closed._driver.is_renewing()
+    closed.close()
+    while closed._driver.renewals.acquire(timeout=1):
+        pass  # a call that was running ends, and none follows
+    assert other._driver.is_renewing()
