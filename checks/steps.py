@@ -41,6 +41,7 @@ STEPS = (
     Step("test", minutes=25, core_minutes=7),
     Step("test-slow", minutes=25, core_minutes=2, parts=5),
     Step("fuzz", minutes=15, core_minutes=1, parts=5),
+    Step("drivers", minutes=20, core_minutes=2, parts=5),
     Step("crash", minutes=25, core_minutes=1, parts=5),
     Step("lab", minutes=45, core_minutes=10, parts=5),
 )

@@ -7,7 +7,9 @@ from table import Table
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--document", action="store_true", help="write the table of docs/drivers.md")
+    parser.addoption(
+        "--document", action="store_true", help="record how far drivers get, in docs/drivers.md too"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

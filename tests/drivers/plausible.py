@@ -216,6 +216,7 @@ _BY_MODULE: Mapping[str, Mapping[str, Any]] = {
         "nas_host": ADDRESS,
         "nas_share_path": "/tintri/x",
         "vmstore_openstack_hostname": "h1",
+        "nfs_mount_options": "vers=3",
     },
     "vmware": {
         "vmware_host_ip": ADDRESS,

@@ -12,6 +12,7 @@ import pytest
 from cinderlib import errors
 from cinderlib.drivers import names
 from cinderlib.testing import DriverConformance
+from cinderlib.testing.driver import CAPABILITIES
 
 pytestmark = pytest.mark.slow
 
@@ -22,46 +23,73 @@ HOST = {
     "wwpns": ["50014380186af83a"],
     "wwnns": ["50014380186af83b"],
     "multipath": False,
+    "nqn": "nqn.2014-08.org.nvmexpress:uuid:2d9a4a3c-4e5f-4f0e-9f0b-7a1f4c5d6e7f",
+    # LightOS needs these two.
+    "found_dsc": "true",
+    "host_ips": ["192.0.2.1"],
 }
 SAN = {"san_ip": "192.0.2.9", "san_login": "user", "san_password": "S3cretPw99"}
+#: A simulator gives no device to this host. The driver does not list its volumes completely.
+EVERYTHING = CAPABILITIES.keys() - {"attach", "block_device", "read_only", "list"}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "driver_name" in metafunc.fixturenames:
+        metafunc.parametrize("driver_name", metafunc.cls.drivers)
 
 
 class SimulatedArray(DriverConformance):
-    """What holds for every array beside the suite.
+    """The suite, with tests that need a simulated array.
 
     :cvar array: name of the simulator.
-    :cvar driver: class in ``array_simulators`` that uses it.
-    :cvar name: short name of the driver.
+    :cvar drivers: short name of a driver -> class in ``array_simulators``.
     :cvar delete: the command with which the driver deletes a volume.
+    :cvar beyond_the_simulator: tests of the suite that the simulator has no answer to, with the
+        reason.
     """
 
-    __test__ = False
     array: ClassVar[str]
-    driver: ClassVar[str]
-    name: ClassVar[str]
+    drivers: ClassVar[Mapping[str, str]]
     options: ClassVar[dict[str, Any]]
     delete: ClassVar[str]
-    #: Tests of the suite that the simulator cannot answer, with the reason.
     beyond_the_simulator: ClassVar[Mapping[str, str]] = {}
-    supports = frozenset({"snapshot", "clone", "independent_copies", "extend"})
+    supports = EVERYTHING
 
     @pytest.fixture(autouse=True)
     def _new_array(
-        self, request: pytest.FixtureRequest, record_property: Callable[[str, Any], None]
+        self,
+        request: pytest.FixtureRequest,
+        driver_name: str,
+        record_property: Callable[[str, Any], None],
     ) -> None:
+        assert all(hasattr(self, test) for test in self.beyond_the_simulator)
         if reason := self.beyond_the_simulator.get(request.function.__name__):
             pytest.skip(reason)
-        record_property("simulator", names.resolve(self.name))
+        record_property("simulator", names.resolve(driver_name))
+        self.driver = f"array_simulators.{self.drivers[driver_name]}"
         simulators = sys.modules.get("array_simulators")
         if simulators is not None:
             simulators.reset()
 
     def backend_options(self, tmp_path: Path) -> dict[str, Any]:
-        driver = f"array_simulators.{self.driver}"
-        return {"volume_driver": driver, "enable_unsupported_driver": True, **self.options}
+        return {"volume_driver": self.driver, "enable_unsupported_driver": True, **self.options}
 
     def connector(self, backend: Any) -> dict[str, Any]:
         return dict(HOST)
+
+    def test_a_capability_is_tested_if_the_driver_reports_it(self, backend: Any) -> None:
+        (pool, *_) = backend.stats(refresh=True)["pools"]
+        reports = {
+            "thin": bool(pool.get("thin_provisioning_support")),
+            "multiattach": bool(pool.get("multiattach")),
+        }
+        assert reports == {capability: capability in self.supports for capability in reports}
+
+    def test_the_driver_cannot_revert_unless_that_is_tested(self, backend: Any) -> None:
+        if "revert" not in self.supports:
+            volume = backend.create_volume(self.size)
+            with pytest.raises(errors.Unsupported):
+                volume.revert_to_snapshot(volume.create_snapshot())
 
     def test_delete_that_the_array_refuses_leaves_the_volume_usable(self, backend: Any) -> None:
         volume = backend.create_volume(self.size)
@@ -80,15 +108,14 @@ class SimulatedArray(DriverConformance):
             assert list(backend.volumes) == []
 
 
-class Storwize(SimulatedArray):
+class TestStorwize(SimulatedArray):
     array = "storwize"
+    drivers = {"storwize_iscsi": "StorwizeISCSI", "storwize_fc": "StorwizeFC"}
     delete = "rmvdisk"
-    supports = SimulatedArray.supports | {"multiattach"}
-    beyond_the_simulator = {
-        "test_revert_to_any_snapshot_works_or_changes_nothing": (
-            "the simulator does not know the argument -restore of prestartfcmap"
-        )
-    }
+    beyond_the_simulator = dict.fromkeys(
+        ("test_revert_to_any_snapshot_works_or_changes_nothing", "test_revert_restores_the_data"),
+        "the simulator does not know the argument -restore of prestartfcmap",
+    )
     options = {
         **SAN,
         "storwize_svc_volpool_name": "openstack,openstack1",
@@ -96,39 +123,19 @@ class Storwize(SimulatedArray):
     }
 
 
-class TestStorwizeISCSI(Storwize):
-    __test__ = True
-    driver = "StorwizeISCSI"
-    name = "storwize_iscsi"
-
-
-class TestStorwizeFC(Storwize):
-    __test__ = True
-    driver = "StorwizeFC"
-    name = "storwize_fc"
-
-
-class InStorage(SimulatedArray):
+class TestInStorage(SimulatedArray):
     array = "instorage"
+    drivers = {"instorage_iscsi": "InStorageISCSI", "instorage_fc": "InStorageFC"}
     delete = "rmvdisk"
+    supports = EVERYTHING - {"multiattach", "revert"}
     options = {**SAN, "instorage_mcs_volpool_name": "openstack,openstack1"}
 
 
-class TestInStorageISCSI(InStorage):
-    __test__ = True
-    driver = "InStorageISCSI"
-    name = "instorage_iscsi"
-
-
-class TestInStorageFC(InStorage):
-    __test__ = True
-    driver = "InStorageFC"
-    name = "instorage_fc"
-
-
-class ACS5000(SimulatedArray):
+class TestACS5000(SimulatedArray):
     array = "acs5000"
+    drivers = {"acs5000_iscsi": "ACS5000ISCSI", "acs5000_fc": "ACS5000FC"}
     delete = "delete_volume"
+    supports = EVERYTHING - {"multiattach", "thin"}
     beyond_the_simulator = {
         "test_concurrent_threads_do_not_affect_each_other": (
             "the simulator loses clones that are made at the same time"
@@ -137,24 +144,27 @@ class ACS5000(SimulatedArray):
     options = {**SAN, "acs5000_volpool_name": "pool01,pool02"}
 
 
-class TestACS5000ISCSI(ACS5000):
-    __test__ = True
-    driver = "ACS5000ISCSI"
-    name = "acs5000_iscsi"
+class TestLightOS(SimulatedArray):
+    array = "lightos"
+    drivers = {"lightos": "LightOS"}
+    delete = "delete_volume"
+    supports = EVERYTHING - {"revert"}
+    options = {"lightos_api_address": "192.0.2.9", "lightos_jwt": "jwt"}
 
 
-class TestACS5000FC(ACS5000):
-    __test__ = True
-    driver = "ACS5000FC"
-    name = "acs5000_fc"
+class TestStorPool(SimulatedArray):
+    array = "storpool"
+    drivers = {"storpool": "StorPool"}
+    delete = "volume_delete"
+    options = {"storpool_template": "ssd"}
 
 
+@pytest.mark.core
 class TestZadara(SimulatedArray):
-    __test__ = True
     array = "zadara"
+    drivers = {"zadara": "Zadara"}
     delete = "DELETE"
-    driver = "Zadara"
-    name = "zadara"
+    supports = EVERYTHING - {"revert", "thin"}
     options = {
         "zadara_vpsa_host": "192.0.2.9",
         "zadara_vpsa_port": 80,
