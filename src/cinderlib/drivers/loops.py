@@ -27,7 +27,7 @@ def adapt() -> None:
     if module is None or hasattr(module.LoopingCallBase.__init__, "__wrapped__"):
         return
     module.LoopingCallBase.__init__ = _registering(module.LoopingCallBase.__init__)
-    # Exit functions run in reverse order: this function before futurist's, which waits for the threads.
+    # Exit functions run in reverse order: this one runs before futurist waits.
     atexit.register(stop)
 
 
