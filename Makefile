@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # Packages that `make test` installs on the host (Debian, Ubuntu) if it has the privileges: servers
 # that the tests start, and tools with which they inspect storage.
-SERVERS := postgresql mariadb-server-core mariadb-client-core ceph-mon ceph-mgr ceph-osd ceph-common
+SERVERS := postgresql mariadb-server-core mariadb-client-core etcd-server etcd-client ceph-mon ceph-mgr ceph-osd ceph-common
 TOOLS := python3-rados python3-rbd lvm2 e2fsprogs xfsprogs btrfs-progs util-linux
 
 # One process more than the number of processors, because tests wait for servers. All tests of a file

@@ -15,6 +15,7 @@ from typing import Any
 import crash.tally
 import pytest
 import servers.ceph
+import servers.etcd
 import servers.mariadb
 import servers.postgresql
 import sqlalchemy as sa
@@ -26,7 +27,7 @@ settings.register_profile(
 )
 settings.load_profile("busy")
 
-SERVERS = {"postgresql", "mariadb", "ceph"}
+SERVERS = {"postgresql", "mariadb", "ceph", "etcd"}
 
 # With tests in several processes, the process that writes the report loads no other conftest.
 pytest_terminal_summary = crash.tally.pytest_terminal_summary
@@ -68,6 +69,12 @@ def postgresql() -> Iterator[servers.postgresql.PostgreSQL]:
 def mariadb() -> Iterator[servers.mariadb.MariaDB]:
     with servers.mariadb.run() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def etcd() -> Iterator[servers.etcd.Etcd]:
+    with servers.etcd.run() as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="session")

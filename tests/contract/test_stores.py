@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Iterator
 
+import etcd3gw
 import pytest
 import sqlalchemy as sa
 
@@ -19,6 +20,8 @@ from cinderlib.objects.record_persistence import of_store
 from cinderlib.persistence import generate_key, open_store
 from cinderlib.persistence.base import Put, Remove, Store
 from cinderlib.persistence.driver_base import PersistenceDriverBase
+from cinderlib.persistence.etcd.address import parse
+from cinderlib.persistence.etcd.layout import Layout
 from cinderlib.persistence.memory import MemoryStore
 from cinderlib.persistence.object_store import ObjectStore
 from cinderlib.persistence.sql import engine
@@ -108,6 +111,15 @@ class TestPostgreSQL(OnServer):
 
 class TestMariaDB(OnServer):
     server = "mariadb"
+
+
+class TestEtcd(OnServer):
+    server = "etcd"
+
+    def damage(self, place, record) -> None:
+        address = parse(place)
+        key = Layout(address.prefix).record(type(record), record.id)
+        etcd3gw.client(*address.endpoints[0]).put(key, '{"id": "')
 
 
 def wrap(record: Record) -> types.SimpleNamespace:

@@ -78,7 +78,8 @@ class Process:
         self._ready, self._stop_signal = ready, stop_signal
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, timeout: float = 40) -> None:
+    def start(self, timeout: float = 40, *, wait: bool = True) -> None:
+        """:param wait: whether to wait until it is ready."""
         with self._log.open("ab") as log:
             # preexec_fn runs after the change of user, which would reset the setting.
             self._process = subprocess.Popen(
@@ -92,6 +93,12 @@ class Process:
                 extra_groups=[] if self._user else None,
                 preexec_fn=_dies_with_us,
             )
+        if wait:
+            self.wait_until_ready(timeout)
+
+    def wait_until_ready(self, timeout: float) -> None:
+        """Wait until it answers; fail the test if it does not in time."""
+        assert self._process is not None
         deadline = time.monotonic() + timeout
         while not self._ready():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -109,6 +116,11 @@ class Process:
             self._process.kill()
             self._process.wait()
         self._process = None
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def restart(self) -> None:
         self.stop()

@@ -31,6 +31,8 @@ ALLOWED = {
     "os_brick": ("cinderlib.node",),
     "sqlalchemy": ("cinderlib.persistence.sql",),
     "alembic": ("cinderlib.persistence.sql",),
+    "etcd3gw": ("cinderlib.persistence.etcd",),
+    "requests": ("cinderlib.persistence.etcd",),
     "cryptography": ("cinderlib.persistence.encryption",),
     "eventlet": ("cinderlib.drivers", "cinderlib.node"),
     "oslo": ("cinderlib.drivers", "cinderlib.node"),

@@ -30,6 +30,11 @@ _OURS = {
     "db": "cinderlib.persistence.sql:SQLStore",
 }
 
+#: Those of ``db`` that are not SQL databases, by the scheme of their URLs.
+_BY_SCHEME = {
+    "etcd": "cinderlib.persistence.etcd:EtcdStore",
+}
+
 
 #: The configuration of a store; see :func:`open_store`.
 PersistenceConfig: TypeAlias = (
@@ -64,7 +69,7 @@ def open_store(config: PersistenceConfig = None) -> Store:
     arguments = {str(name): value for name, value in config.items() if name != "storage"}
     keys = _keys(arguments.pop("encryption_keys", None))
     storage = config.get("storage", "memory")
-    found = _load(storage) if isinstance(storage, str) else storage
+    found = _load(storage, arguments) if isinstance(storage, str) else storage
     if isinstance(found, type):
         found = _make(found, storage, arguments)
     elif arguments:
@@ -123,10 +128,12 @@ def upgrade_store(config: PersistenceConfig, *, dry_run: bool = False) -> tuple[
     """
     if not isinstance(config, Mapping) or config.get("storage") != "db":
         raise InvalidPersistence("Only the schema of a 'db' persistence can be upgraded.")
-    from cinderlib.persistence.sql import schema_versions
-
     arguments = {name: config[name] for name in ("connection", "timeout") if name in config}
-    versions: tuple[int | None, int] = _make(schema_versions, "db", arguments)
+    if _scheme(arguments) in _BY_SCHEME:
+        from cinderlib.persistence.etcd import layout_versions as find_versions
+    else:
+        from cinderlib.persistence.sql import schema_versions as find_versions
+    versions: tuple[int | None, int] = _make(find_versions, "db", arguments)
     if not dry_run:
         open_store(config).close()
     return versions
@@ -144,9 +151,16 @@ def open_cinderlib5(connection: str) -> Cinderlib5Database:
     return Cinderlib5Database(connection)
 
 
-def _load(storage: str) -> Any:
+def _scheme(arguments: Mapping[str, Any]) -> str:
+    """The scheme of the URL of a database."""
+    return str(arguments.get("connection", "")).partition("://")[0]
+
+
+def _load(storage: str, arguments: Mapping[str, Any]) -> Any:
     """The class or instance for a name or a ``'module:Class'`` path."""
     path = _OURS.get(storage)
+    if storage == "db":
+        path = _BY_SCHEME.get(_scheme(arguments), path)
     if path is None and ":" in storage:
         path = storage
     if path is None:

@@ -1,0 +1,5 @@
+"""Records in etcd, for clusters that have no database server."""
+
+from cinderlib.persistence.etcd.store import EtcdStore, layout_versions
+
+__all__ = ["EtcdStore", "layout_versions"]
