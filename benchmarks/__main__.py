@@ -7,7 +7,7 @@ import contextlib
 import importlib
 import pathlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from benchmarks import environment, report
 from benchmarks.bench import Bench, work_folder
@@ -29,7 +29,7 @@ def main() -> None:
             results=results,
             folder=stack.enter_context(work_folder(arguments.folder)),
             old=environment.python(),
-            postgresql=_postgresql(stack),
+            servers=dict(_servers(stack)),
             quick=arguments.quick,
         )
         for name in arguments.parts or PARTS:
@@ -68,15 +68,15 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _postgresql(stack: contextlib.ExitStack) -> Callable[[], str] | None:
+def _servers(stack: contextlib.ExitStack) -> Iterator[tuple[str, Callable[[], str]]]:
     from _pytest.outcomes import OutcomeException
-    from servers import postgresql
+    from servers import etcd, postgresql
 
-    try:
-        return stack.enter_context(postgresql.run(durable=True)).database
-    except OutcomeException as missing:
-        print(f"PostgreSQL is skipped: {missing}", file=sys.stderr)
-        return None
+    for name, module in (("PostgreSQL", postgresql), ("etcd", etcd)):
+        try:
+            yield name, stack.enter_context(module.run(durable=True)).database
+        except OutcomeException as missing:
+            print(f"{name} is skipped: {missing}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import pathlib
 import sys
@@ -16,6 +17,8 @@ from benchmarks.measure import Figure
 from benchmarks.process import Worker
 from benchmarks.results import Results
 
+#: The stores that can be compared with 5.2.0 and with transactions by hand.
+SQL = ("SQLite", "PostgreSQL")
 OURS, OLD, RAW, BARE = "cinderlib", "5.2.0", "raw", "bare"
 RAW_AND_BARE = "raw with bare"
 
@@ -25,14 +28,15 @@ class Bench:
     """A run of the benchmark.
 
     :ivar old: the interpreter with cinderlib 5.2.0, if it is installed.
-    :ivar postgresql: returns the URL of a new database, if there is a server.
+    :ivar servers: for each available database server, the function that creates a database and
+        returns its URL.
     :ivar quick: whether to do fewer runs with smaller sizes.
     """
 
     results: Results
     folder: pathlib.Path
     old: str | None
-    postgresql: Callable[[], str] | None
+    servers: Mapping[str, Callable[[], str]]
     quick: bool
     _numbers: Iterator[int] = dataclasses.field(default_factory=itertools.count)
 
@@ -52,9 +56,8 @@ class Bench:
             "memory": lambda: {"storage": "memory"},
             "SQLite": lambda: _database(f"sqlite:///{self.new_folder() / 'store.sqlite'}"),
         }
-        make = self.postgresql
-        if make is not None:
-            found["PostgreSQL"] = lambda: _database(make())
+        for name, create in self.servers.items():
+            found[name] = functools.partial(_new_database, create)
         return found
 
     def library(
@@ -113,6 +116,10 @@ def work_folder(where: str | None) -> Iterator[pathlib.Path]:
     """Create a folder for databases on a disk, so that commits cost as much as in production."""
     with tempfile.TemporaryDirectory(prefix="cinderlib-bench-", dir=where) as folder:
         yield pathlib.Path(folder)
+
+
+def _new_database(create: Callable[[], str]) -> dict[str, Any]:
+    return _database(create())
 
 
 def _database(url: str) -> dict[str, Any]:

@@ -49,10 +49,10 @@ def _line(row: Row) -> str:
 
 def summary(results: Results) -> str:
     """The cost of the most frequent operations, one on each line."""
-    stores = ("SQLite", "PostgreSQL")
+    stores = ("SQLite", "PostgreSQL", "etcd")
     lines = [f"| Operation | {' | '.join(stores)} |", "| --- | --- | --- |"]
     for step, name in _SUMMARY.items():
-        figures = [_ours(results, f"{store}: {step},") for store in stores]
+        figures = [_ours(results, f"{store}: {step}") for store in stores]
         cells = [f"{figure.median / 1000:.1f} ms" if figure else "" for figure in figures]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     listed = [_ours(results, f"{store}: volumes listed a second") for store in stores]
@@ -61,9 +61,9 @@ def summary(results: Results) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _ours(results: Results, start: str) -> Figure | None:
-    found = (row.figures["cinderlib"] for row in results.rows if row.what.startswith(start))
-    return next(found, None)
+def _ours(results: Results, what: str) -> Figure | None:
+    rows = (row for row in results.rows if row.what.partition(",")[0] == what)
+    return next((row.figures["cinderlib"] for row in rows), None)
 
 
 def into_page(text: str, page: pathlib.Path) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.bench import OLD, OURS, Bench
+from benchmarks.bench import OLD, OURS, SQL, Bench
 from benchmarks.measure import Figure, ratio
 from benchmarks.process import Worker
 
@@ -46,7 +46,7 @@ def _processes(bench: Bench, name: str, make: Any) -> None:
     with contextlib.ExitStack() as stack:
         workers = {
             who: _workers(bench, who, make(), stack)
-            for who in [OURS] + ([OLD] if bench.old else [])
+            for who in [OURS] + ([OLD] if bench.old and name in SQL else [])
         }
         for _ in range(ROUNDS):
             for who, some in workers.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from benchmarks.bench import BARE, OLD, OURS, RAW, RAW_AND_BARE, Bench, in_unit
+from benchmarks.bench import BARE, OLD, OURS, RAW, RAW_AND_BARE, SQL, Bench, in_unit
 from benchmarks.measure import Figure, ratio
 from benchmarks.process import Worker
 
@@ -19,11 +19,11 @@ def run(bench: Bench) -> None:
     for name, make in bench.stores().items():
         with contextlib.ExitStack() as stack:
             workers: dict[str, Worker] = {OURS: bench.library(OURS, make())}
-            if bench.old:
+            if bench.old and name in (*SQL, "memory"):
                 workers[OLD] = bench.library(OLD, make())
             if name == "memory":
                 workers[BARE] = Worker("bare")
-            else:
+            elif name in SQL:
                 workers[RAW] = bench.raw(make())
                 workers[RAW_AND_BARE] = bench.raw(make(), bare=True)
             for worker in workers.values():
@@ -49,6 +49,8 @@ def _report(bench: Bench, store: str, step: str, by: dict[str, list[Figure]]) ->
         )
         add("operations", f"{what}, above the bare call", figures, over, 30)
         return
+    if by.keys() == {OURS}:
+        add("operations", what, figures)
     if RAW in by and step in CHANGES:
         add("operations", f"{what}, against the raw transactions",
             {who: figures[who] for who in (OURS, RAW)}, ratio(by[OURS], by[RAW]),

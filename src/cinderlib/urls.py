@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import re
+from functools import partial
 
 _HIDDEN = "***"
 
 #: The greedy group ends at the last ``@``: a password can contain ``/``, ``?`` and ``@``.
 _WITH_LOGIN = re.compile(r"([A-Za-z][\w+.-]*://)(.*)@([^@]*)", re.DOTALL)
 _PLAIN = re.compile(r"([A-Za-z][\w+.-]*)://(.*)", re.DOTALL)
+_ETCD_FILE = re.compile(r"(?<![^&])(ca=|cert=|key=)([^&]+)")
 _ANY_SQLITE = re.compile(r"sqlite(?:\+\w+)?://(?:/([^?]*))?(?:\?(.*))?", re.DOTALL)
 _SQLITE = re.compile(r"(sqlite(?:\+\w+)?:///)([^?]*)(\?.*)?", re.DOTALL)
 
@@ -50,11 +52,22 @@ def in_memory(url: str) -> bool:
 
 
 def absolute(url: str, folder: str | os.PathLike[str]) -> str:
-    """The URL with the file of a SQLite database as an absolute path.
+    """The URL with absolute paths: of the file of a SQLite database, of the certificates for etcd.
 
     :param folder: the folder that relative paths start from.
     """
+    if url.startswith("etcd://"):
+        login, at, place = url.rpartition("@")
+        hosts, mark, query = place.partition("?")
+        return f"{login}{at}{hosts}{mark}{_ETCD_FILE.sub(partial(_in, folder), query)}"
     match = _SQLITE.fullmatch(url)
     if match is None or match[2] in ("", ":memory:") or match[2].startswith("file:"):
         return url
     return f"{match[1]}{os.path.normpath(os.path.join(folder, match[2]))}{match[3] or ''}"
+
+
+def _in(folder: str | os.PathLike[str], parameter: re.Match[str]) -> str:
+    """A parameter of a URL with its file in a folder."""
+    # A space, % or & of the folder would not be part of the path in a URL.
+    start = re.sub(r"[%&+ #]", lambda found: f"%{ord(found[0]):02X}", os.fspath(folder))
+    return f"{parameter[1]}{os.path.normpath(os.path.join(start, parameter[2]))}"

@@ -86,7 +86,10 @@ def wait_for(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "store",
-    ["sqlite", *(pytest.param(name, marks=pytest.mark.slow) for name in ("postgresql", "mariadb"))],
+    [
+        "sqlite",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("postgresql", "mariadb", "etcd")),
+    ],
 )
 def test_processes_take_turns(
     start: Start, store: str, request: pytest.FixtureRequest, tmp_path: Path

@@ -146,6 +146,49 @@ def test_costs_in_round_trips_to_a_server(tmp_path: Path, postgresql: Any) -> No
     assert counted == MESSAGES
 
 
+#: Requests of an operation to etcd: two more than messages to PostgreSQL where an index leads to
+#: other records, because one request finds their IDs and the next one reads them.
+REQUESTS: dict[str, int] = {}
+
+
+def test_operations_take_so_many_requests_to_etcd(
+    tmp_path: Path, etcd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cinderlib.persistence.etcd.client import Client
+
+    sent: list[str] = []
+    call = Client.call
+
+    def counting(client: Client, path: str, *arguments: Any, **named: Any) -> Any:
+        if path != "lease/keepalive":
+            sent.append(path)
+        return call(client, path, *arguments, **named)
+
+    monkeypatch.setattr(Client, "call", counting)
+    counted: dict[str, int] = {}
+
+    def count(what: str, work: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
+        sent.clear()
+        result = work(*arguments, **named)
+        counted[what] = len(sent)
+        return result
+
+    store = {"storage": "db", "connection": etcd.database()}
+    with cl.Controller(store, state_path=tmp_path) as controller:
+        backend = controller.backend("b", volume_driver="file", file_root=f"{tmp_path}/volumes")
+        connector = controller.local_connector(backend)
+        backend.create_volume(1)  # starts the session
+        volume = count("create", backend.create_volume, 1, name="a")
+        count("get_by_id", controller.volume, volume.id)
+        connection = count("connect", volume.connect, connector)
+        count("disconnect", volume.disconnect, connection)
+        snapshot = count("snapshot", volume.create_snapshot)
+        count("delete snapshot", snapshot.delete)
+        count("extend", volume.extend, 2)
+        count("delete", volume.delete)
+    assert counted == REQUESTS
+
+
 ATTACH = """
 import json, sys
 import cinderlib as cl

@@ -5,7 +5,6 @@ from __future__ import annotations
 import types
 from collections.abc import Iterator
 
-import etcd3gw
 import pytest
 import sqlalchemy as sa
 
@@ -117,9 +116,13 @@ class TestEtcd(OnServer):
     server = "etcd"
 
     def damage(self, place, record) -> None:
-        address = parse(place)
-        key = Layout(address.prefix).record(type(record), record.id)
-        etcd3gw.client(*address.endpoints[0]).put(key, '{"id": "')
+        key = Layout(parse(place).prefix).record(type(record), record.id)
+        self.cluster.control("put", key.decode(), '{"id": "')
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def of_cluster(cls, etcd) -> None:
+        cls.cluster = etcd
 
 
 def wrap(record: Record) -> types.SimpleNamespace:

@@ -25,7 +25,8 @@ def everything(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(scope="session")
-def pool(postgresql) -> Iterator[pools.Pool]:
-    workers = pools.Pool(postgresql.database, min(4, os.cpu_count() or 1))
+def pool(postgresql, etcd) -> Iterator[pools.Pool]:
+    databases = {"postgresql": postgresql.database, "etcd": etcd.database}
+    workers = pools.Pool(databases, min(4, os.cpu_count() or 1))
     yield workers
     workers.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -12,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 WORKER = pathlib.Path(__file__).with_name("worker.py")
@@ -21,13 +22,14 @@ WORKER = pathlib.Path(__file__).with_name("worker.py")
 class Pool:
     """The worker processes.
 
-    :param database: creates a database and returns its URL. A case for the store
-        ``'postgresql'`` uses its worker's database, and for ``'new postgresql'`` a new one.
+    :param databases: of each server the function that creates a database and returns its URL. A
+        case for the store ``'postgresql'`` uses its worker's database, one for ``'new postgresql'``
+        its own.
     """
 
-    def __init__(self, database: Callable[[], str], workers: int) -> None:
+    def __init__(self, databases: Mapping[str, Callable[[], str]], workers: int) -> None:
         self._workers: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
-        self._all = [_Worker(database) for _ in range(workers)]
+        self._all = [_Worker(databases) for _ in range(workers)]
         for worker in self._all:
             self._workers.put(worker)
         self._threads = concurrent.futures.ThreadPoolExecutor(len(self._all))
@@ -50,9 +52,12 @@ class Pool:
 
 
 class _Worker:
-    def __init__(self, database: Callable[[], str]) -> None:
-        self._new = database
-        self._database = database()
+    def __init__(self, databases: Mapping[str, Callable[[], str]]) -> None:
+        self._stores: dict[str, Callable[[], str]] = {"documents": lambda: "documents"}
+        for name, create in databases.items():
+            # A bound method belongs to all workers; each has its own database.
+            self._stores[name] = functools.cache(functools.partial(create))
+            self._stores[f"new {name}"] = create
         # Cases sync many small files, and do not test the disk.
         fast = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
         self._folder = tempfile.mkdtemp(prefix="cl-crash-", dir=fast)
@@ -73,9 +78,7 @@ class _Worker:
         if not self._ready:
             self._line()
             self._ready = True
-        stores = {"postgresql": lambda: self._database, "new postgresql": self._new}
-        stores["documents"] = lambda: "documents"
-        store = stores.get(request["store"], lambda: None)()
+        store = self._stores.get(request["store"], lambda: None)()
         assert self._process.stdin
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(request | {"store": store}) + "\n")

@@ -281,12 +281,12 @@ def shared_folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=["sqlite", "postgresql", "etcd"])
 def database(request: pytest.FixtureRequest) -> str | None:
     """The URL of a database for all examples, or ``None`` if each uses a new file."""
     if request.param == "sqlite":
         return None
-    url: str = request.getfixturevalue("postgresql").database()
+    url: str = request.getfixturevalue(request.param).database()
     return url
 
 

@@ -19,14 +19,19 @@ PASSWORDS = [MARK, servers.postgresql.PASSWORD, "pass%2Fword%401"]
 
 
 @pytest.mark.parametrize(
-    "store", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow), "encrypted"]
+    "store",
+    [
+        "sqlite",
+        *(pytest.param(s, marks=pytest.mark.slow) for s in ("postgresql", "etcd")),
+        "encrypted",
+    ],
 )
 def test_no_secret_is_shown_or_stored(
     store: str, tmp_path: pathlib.Path, request: pytest.FixtureRequest
 ) -> None:
     url = f"sqlite:///{tmp_path}/store.sqlite"
-    if store == "postgresql":
-        url = request.getfixturevalue("postgresql").database()
+    if store in ("postgresql", "etcd"):
+        url = request.getfixturevalue(store).database()
     keys = [generate_key(), generate_key()] if store == "encrypted" else []
     life = subprocess.run(
         [sys.executable, str(LIFE), str(tmp_path), url, *keys],

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import psycopg2
 import pytest
+import servers.etcd
 import servers.postgresql
 from crash import hooks
 
@@ -116,6 +117,20 @@ class Killed(OnServer):
         pass
 
 
+class StoppedEtcd:
+    """The only member of an etcd cluster is killed."""
+
+    def __init__(self, cluster: servers.etcd.Etcd) -> None:
+        self._member = cluster.members[0]
+        self.url = cluster.database()
+
+    def begin(self) -> None:
+        self._member.stop()
+
+    def end(self) -> None:
+        self._member.start()
+
+
 @pytest.fixture
 def small_filesystem(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
     if os.geteuid() != 0:
@@ -130,13 +145,15 @@ def small_filesystem(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-@pytest.fixture(params=["disk full", "locked", "stopped", "read-only", "killed"])
+@pytest.fixture(params=["disk full", "locked", "stopped", "read-only", "killed", "stopped etcd"])
 def failure(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Failure:
     match request.param:
         case "disk full":
             return DiskFull(request.getfixturevalue("small_filesystem"))
         case "locked":
             return Locked(tmp_path)
+        case "stopped etcd":
+            return StoppedEtcd(request.getfixturevalue("etcd"))
     server = request.getfixturevalue("postgresql")
     kinds = {"stopped": Stopped, "read-only": ReadOnly, "killed": Killed}
     return kinds[request.param](server)

@@ -69,6 +69,7 @@ def warm_up() -> None:
 
     import cinderlib.drivers.loading
     import cinderlib.node.local
+    import cinderlib.persistence.etcd
     import cinderlib.persistence.object_store  # noqa: F401
     from cinderlib.drivers import loggers
     from cinderlib.persistence.sql import SQLStore

@@ -7,7 +7,8 @@ import itertools
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
 
 import servers
 
@@ -29,10 +30,15 @@ class Etcd:
     """
 
     def __init__(
-        self, members: Sequence[servers.Process], ports: Sequence[int], parameters: str = ""
+        self,
+        members: Sequence[servers.Process],
+        ports: Sequence[int],
+        control: Sequence[str],
+        parameters: str,
     ) -> None:
         self.members = members
         self.ports = ports
+        self._control = control
         self._parameters = parameters
         self._numbers = itertools.count()
 
@@ -50,7 +56,7 @@ class Etcd:
     def control(self, *arguments: str) -> str:
         """What ``etcdctl`` prints."""
         command = [servers.find("etcdctl", "etcd-client", probe=False)]
-        command += [f"--endpoints=http://127.0.0.1:{self.ports[0]}", *arguments]
+        command += [*self._control, *arguments]
         done = subprocess.run(command, capture_output=True, env={"ETCDCTL_API": "3"}, check=True)
         return done.stdout.decode(errors="replace")
 
@@ -60,20 +66,21 @@ def run(
     members: int = 1,
     *,
     options: Sequence[str] = (),
-    scheme: str = "http",
+    control: Sequence[str] = (),
     parameters: str = "",
     durable: bool = False,
 ) -> Iterator[Etcd]:
     """
     :param members: how many servers the cluster has.
     :param options: further ones of the servers.
-    :param scheme: of the servers' URLs for clients.
+    :param control: further ones of ``etcdctl``; with them, the servers use TLS.
     :param parameters: of the URLs of stores.
     :param durable: whether a commit waits for the disk, as it does in use.
     """
     etcd = servers.find("etcd", "etcd-server")
     ports = free_ports(2 * members)
     clients, peers = ports[:members], ports[members:]
+    scheme, ready = ("https", _listens) if control else ("http", _is_healthy)
     names = [f"m{number}" for number in range(members)]
     cluster = ",".join(
         f"{name}=http://127.0.0.1:{port}" for name, port in zip(names, peers, strict=True)
@@ -93,9 +100,7 @@ def run(
             if not durable:
                 command.append("--unsafe-no-fsync")
             found.append(
-                servers.Process(
-                    command, None, root / f"{name}.log", _listens(client), signal.SIGKILL
-                )
+                servers.Process(command, None, root / f"{name}.log", ready(client), signal.SIGKILL)
             )
         stack.callback(lambda: [member.stop() for member in found])
         for member in found:
@@ -103,13 +108,26 @@ def run(
             member.start(wait=False)
         for member in found:
             member.wait_until_ready(40)
-        cluster_ = Etcd(found, clients, parameters)
-        yield cluster_
+        endpoints = ",".join(f"{scheme}://127.0.0.1:{client}" for client in clients)
+        yield Etcd(found, clients, [f"--endpoints={endpoints}", *control], parameters)
 
 
-def _listens(port: int):
+def _listens(port: int) -> Callable[[], bool]:
     def ready() -> bool:
         with socket.socket() as found:
             return found.connect_ex(("127.0.0.1", port)) == 0
+
+    return ready
+
+
+def _is_healthy(port: int) -> Callable[[], bool]:
+    """Whether a member has a leader."""
+
+    def ready() -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1) as answer:
+                return b'"true"' in answer.read()
+        except OSError:
+            return False
 
     return ready

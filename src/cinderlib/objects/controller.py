@@ -53,7 +53,7 @@ class Controller(StoreQueries):
     A process can have several controllers. Use it as a context manager, or call :meth:`close`.
 
     :param persistence_config: ``{'storage': 'memory'}`` (the default), ``{'storage': 'db',
-        'connection': <SQLAlchemy URL>}``, the name of an installed plug-in, or a class or instance
+        'connection': <URL>}``, the name of an installed plug-in, or a class or instance
         of a store. With ``'encryption_keys'`` in it, secrets are encrypted in the store.
     :param file_locks_path: folder for the locks of drivers, and of stores without their own locks.
         All processes that use the same storage must use the same folder. By default

@@ -158,8 +158,8 @@ def _persistence(target: str) -> dict[str, Any]:
 def migrate(app: App, target: str, yes: bool, dry_run: bool) -> None:
     """Copy all records to another store, which must be empty.
 
-    TARGET is a SQLAlchemy URL, or a configuration file (.toml) with the new [store]. With a file,
-    the list of processes does not show the password, and the new store can have other
+    TARGET is the URL of a database, or a configuration file (.toml) with the new [store]. With a
+    file, the list of processes does not show the password, and the new store can have other
     encryption_keys. No other process may use the volumes during the migration. The old store does
     not change.
     """
@@ -191,15 +191,19 @@ def migrate(app: App, target: str, yes: bool, dry_run: bool) -> None:
         output.as_json(counts)
 
 
+#: How many records are copied in a transaction, which etcd limits to 1.5 MiB.
+_COPIED = 100
+
+
 def _copied(source: Store, target: Store, kind: Any) -> Iterator[int]:
     """Copy the records of a kind, one page in each transaction, and check their number.
 
     :returns: the number of records in each page.
     """
-    from cinderlib.persistence.base import PAGE, Put
+    from cinderlib.persistence.base import Put
 
     last = None
-    while page := source.find(kind, after=last, limit=PAGE):
+    while page := source.find(kind, after=last, limit=_COPIED):
         target.apply(*(Put(record, check=False) for record in page))
         last = page[-1]
         yield len(page)

@@ -58,11 +58,8 @@ def parse(url: str) -> Address:
     rest = url.removeprefix(f"{SCHEME}://")
     # A password may contain `/`, `?` and `@`, as in the URLs of databases.
     login, _, place = rest.rpartition("@")
+    place, _, query = place.partition("?")
     hosts, _, path = place.partition("/")
-    if "?" in hosts:
-        hosts, _, query = hosts.partition("?")
-        path = f"?{query}"
-    path, _, query = path.partition("?")
     prefix = urllib.parse.unquote(path).strip("/")
     user, colon, password = login.partition(":")
     options = _options(query)

@@ -45,7 +45,7 @@ CONNECTIONS = 64
 _EXPIRED = ("invalid auth token", "revision in header is old")
 #: The reason in the text of an error of the network.
 _REASON = re.compile(
-    r"(?<=\] )(Connection refused|Name or service not known|No route to host)|Network is unreachable"
+    r"(?<=\] )(Connection refused|Name or service not known|No route to host)"
     r"|certificate verify failed[^(\"']*|timed out|Connection aborted"
 )
 #: What etcd reports if a member has too many requests.

@@ -407,8 +407,8 @@ def _prepare(client: Client, layout: Layout, *, create: bool) -> None:
         client.transaction([absent], [messages.put(layout.version, b"%d" % VERSION)], [])
     elif version > VERSION:
         raise StoreError(
-            f"The store {client} was written by a newer version of cinderlib (layout {version}, not"
-            f" {VERSION}). Upgrade cinderlib on this host.",
+            f"The store {client} was written by a newer version of cinderlib (layout {version})."
+            f" This version supports layout {VERSION}. Upgrade cinderlib on this host.",
             retryable=False,
         )
 
