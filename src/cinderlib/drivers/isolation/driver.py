@@ -244,7 +244,10 @@ class IsolatedDriver:
     def _start(self) -> tuple[DriverHost, DriverInfo]:
         """Start a host and load the driver in it."""
         host = DriverHost(
-            self._environment.fork(self._bounds), self._backend, self._bounds, self._answer
+            self._environment.fork(self._backend, self._bounds),
+            self._backend,
+            self._bounds,
+            self._answer,
         )
         try:
             info = host.prepare("load", self._options, self._settings)
@@ -279,7 +282,7 @@ def check(backend: str, options: Mapping[str, Any], settings: Settings) -> Lacks
     bounds = limits.of(backend, options)
     environment = process.Environment(bounds.python)
     try:
-        host = DriverHost(environment.fork(bounds), backend, bounds, _answer_check)
+        host = DriverHost(environment.fork(backend, bounds), backend, bounds, _answer_check)
         try:
             return cast(Lacks, host.prepare("check", options, settings))
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import json
 import os
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from cinderlib import errors
@@ -24,21 +26,20 @@ ABORT_TIMEOUT, KILL_TIMEOUT = 2.0, 10.0
 _LONGEST = 65536
 _LONGEST_REPORT = 32768
 
-#: What the process that forks hosts runs. A separate environment can lack this library.
+#: The program of the process that forks hosts. Arguments: the file descriptor of the socket for
+#: requests, and the process ID of the caller. A separate environment can lack this library.
 _START = """
-import socket, sys
-control, caller = {control}, {caller}
-path = {path!r}
+import json, socket, sys
+control = socket.socket(fileno=int(sys.argv[1]))
+path = json.loads(control.recv(1 << 20))
 if path is not None:
     sys.path[:] = path
 try:
     from cinderlib.drivers.isolation import warm
 except ImportError as error:
-    import json
-    answer = json.dumps({{"missing": str(error)}})
-    socket.socket(fileno=control).send(answer.encode())
+    control.send(json.dumps({"missing": str(error)}).encode())
     sys.exit(1)
-warm.run(control, caller)
+warm.run(control, int(sys.argv[2]))
 """
 
 
@@ -150,17 +151,12 @@ class _Forker:
 
     def __init__(self, python: str | None) -> None:
         mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # A separate environment ignores the variables for this one.
+        command = [python or sys.executable, "-P" if python is None else "-I", "-c", _START]
         with its:
-            code = _START.format(
-                control=its.fileno(),
-                caller=os.getpid(),
-                path=sys.path if python is None else None,
-            )
-            # A separate environment ignores the variables for this one.
-            command = [python or sys.executable, "-P" if python is None else "-I", "-c", code]
             try:
                 self._process = subprocess.Popen(
-                    command,
+                    [*command, str(its.fileno()), str(os.getpid())],
                     stdin=subprocess.DEVNULL,
                     pass_fds=[its.fileno()],
                     start_new_session=True,
@@ -173,43 +169,38 @@ class _Forker:
         self._control = mine
         self.users = 0
         try:
-            self._check_greeting(command[0])
+            path = [each for each in sys.path if isinstance(each, str)]
+            greeting = self._greeting(None if python else path)
+            _check_greeting(command[0], greeting)
         except BaseException:
             self.close()
             raise
 
-    def _check_greeting(self, python: str) -> None:
-        version = warm.version()
+    def _greeting(self, path: list[str] | None) -> dict[str, str]:
+        """:param path: where it imports modules from; by default from its own environment."""
         self._control.settimeout(START_TIMEOUT)
-        greeting: dict[str, str] = json.loads(self._control.recv(_LONGEST) or b"{}")
+        try:
+            self._control.send(json.dumps(path).encode())
+            greeting: dict[str, str] = json.loads(self._control.recv(_LONGEST) or b"{}")
+        except OSError:
+            return {}
         self._control.settimeout(None)
-        if not greeting:
-            raise errors.MissingDependency(f"{python} does not run this library", resource="python")
-        if "missing" in greeting:
-            raise errors.MissingDependency(
-                f"The environment of {python} lacks a package: {greeting['missing']}. Install"
-                f" cinderlib {version} and Cinder in it",
-                resource="python",
-            )
-        if "unusable" in greeting:
-            raise errors.ConfigurationError(greeting["unusable"])
-        if greeting["version"] != version:
-            raise errors.MissingDependency(
-                f"The environment of {python} has cinderlib {greeting['version']}, but this"
-                f" program has {version}. Install the same version in both",
-                resource="python",
-            )
+        return greeting
 
     def is_running(self) -> bool:
         return self._process.poll() is None
 
-    def fork(self, limits: Limits) -> HostProcess:
+    def fork(self, name: str, limits: Limits) -> HostProcess:
         """:raises OSError: it has ended."""
         channel, its_channel = socket.socketpair()
         lifeline, its_lifeline = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         report = os.memfd_create("cinderlib-driver-crash")
         with its_channel, its_lifeline:
-            request = {"memory_limit": limits.memory_limit, "cpu_limit": limits.cpu_limit}
+            request = {
+                "name": name,
+                "memory_limit": limits.memory_limit,
+                "cpu_limit": limits.cpu_limit,
+            }
             files = [its_channel.fileno(), its_lifeline.fileno(), report]
             try:
                 socket.send_fds(self._control, [json.dumps(request).encode()], files)
@@ -235,44 +226,67 @@ class _Forker:
         self._process.returncode = 0  # it is the parent's to wait for
 
 
+def _check_greeting(python: str, greeting: Mapping[str, str]) -> None:
+    """:raises ConfigurationError: the process cannot run drivers."""
+    version = warm.version()
+    if not greeting:
+        raise errors.MissingDependency(f"{python} does not run this library", resource="python")
+    if "missing" in greeting:
+        raise errors.MissingDependency(
+            f"The environment of {python} lacks a package: {greeting['missing']}. Install"
+            f" cinderlib {version} and Cinder in it",
+            resource="python",
+        )
+    if "unusable" in greeting:
+        raise errors.ConfigurationError(greeting["unusable"])
+    if greeting["version"] != version:
+        raise errors.MissingDependency(
+            f"The environment of {python} has cinderlib {greeting['version']}, but this"
+            f" program has {version}. Install the same version in both",
+            resource="python",
+        )
+
+
 class Environment:
     """What forks the hosts of one Python: started with the first user, ended with the last one."""
 
-    _guard = threading.Lock()
-    _of_process: dict[tuple[int, str | None], _Forker] = {}
+    #: One for each Python: the import of Cinder from one environment does not stop others.
+    _guards: collections.defaultdict[str | None, threading.Lock] = collections.defaultdict(
+        threading.Lock
+    )
+    _forkers: dict[str | None, _Forker] = {}
 
     def __init__(self, python: str | None) -> None:
         self._python = python
         self._forker: _Forker | None = None
 
-    def fork(self, limits: Limits) -> HostProcess:
+    def fork(self, name: str, limits: Limits) -> HostProcess:
         """Start a host.
 
+        :param name: the name of the backend, which process lists show.
         :raises ConfigurationError: the Python cannot be run, or lacks a package.
         """
-        with self._guard:
+        with self._guards[self._python]:
             forker = self._use()
             try:
-                return forker.fork(limits)
+                return forker.fork(name, limits)
             except OSError:
                 self._leave()  # it has just ended
-                return self._use().fork(limits)
+                return self._use().fork(name, limits)
 
     def close(self) -> None:
         """This user needs no more hosts."""
-        with self._guard:
+        with self._guards[self._python]:
             self._leave()
 
     def _use(self) -> _Forker:
-        key = os.getpid(), self._python
-        there = self._of_process.get(key)
-        if there is not None and there.is_running() and there is self._forker:
-            return there
-        if there is None or not there.is_running():
-            there = self._of_process[key] = _Forker(self._python)
-        self._forker = there
-        there.users += 1
-        return there
+        forker = self._forkers.get(self._python)
+        if forker is None or not forker.is_running():
+            forker = self._forkers[self._python] = _Forker(self._python)
+        if forker is not self._forker:
+            self._forker = forker
+            forker.users += 1
+        return forker
 
     def _leave(self) -> None:
         forker, self._forker = self._forker, None
@@ -280,17 +294,17 @@ class Environment:
             return
         forker.users -= 1
         if not forker.users or not forker.is_running():
-            for key in [key for key, each in self._of_process.items() if each is forker]:
-                del self._of_process[key]
+            if self._forkers.get(self._python) is forker:
+                del self._forkers[self._python]
             forker.close()
 
 
 def _abandon_in_child() -> None:
     """A fork of the caller: the hosts are its parent's."""
-    Environment._guard = threading.Lock()
-    for forker in Environment._of_process.values():
+    Environment._guards.clear()
+    for forker in Environment._forkers.values():
         forker.abandon()
-    Environment._of_process.clear()
+    Environment._forkers.clear()
 
 
 os.register_at_fork(after_in_child=_abandon_in_child)

@@ -29,18 +29,18 @@ ABORT, KILL = b"abort", b"kill"
 #: Files that come with a request.
 FILES = 3
 _LONGEST = 65536
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 #: Seconds to wait for the processes that a driver started to end.
 _PATIENCE = 1.0
 
 
-def run(control: int, caller: int) -> None:
+def run(requests: socket.socket, caller: int) -> None:
     """Fork hosts until the caller ends or closes its end of the socket.
 
-    :param control: the socket for requests, by its file descriptor.
+    :param requests: the socket for requests.
     :param caller: the caller's process ID.
     """
-    requests = socket.socket(fileno=control)
+    _set_name("drivers")
     requests.send(json.dumps(_greeting()).encode())
     gc.collect()
     gc.freeze()  # the collector of a copy would otherwise write to pages that all share
@@ -167,11 +167,12 @@ class _Forker:
             for lifeline in self._lifelines.values():
                 lifeline.close()
             os.setsid()
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != warm:
                 os._exit(1)
             with open(os.devnull, "rb") as nothing:
                 os.dup2(nothing.fileno(), 0)
+            _set_name(request["name"])
             os.dup2(2, 1)  # standard output is the caller's for its results
             faulthandler.enable(report)
             _limit(request)
@@ -182,6 +183,15 @@ class _Forker:
             sys.excepthook(*sys.exc_info())
         finally:
             os._exit(1)
+
+
+def _set_name(name: str) -> None:
+    """Set the name that ``top`` and ``ps -o comm`` show; the kernel cuts it after 15 bytes."""
+    _prctl(_PR_SET_NAME, f"cinderlib {name}".encode())
+
+
+def _prctl(option: int, value: int | bytes) -> None:
+    ctypes.CDLL(None).prctl(option, value)
 
 
 def _limit(request: dict[str, Any]) -> None:
