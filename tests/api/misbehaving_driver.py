@@ -1,6 +1,7 @@
 """A driver that misbehaves on request during a call.
 
 A request is the name of an action in the file ``.request <method> <when>`` of the array's folder.
+The driver removes the file, and leaves its process ID in the file ``.process``.
 """
 
 from __future__ import annotations
@@ -91,6 +92,7 @@ class MisbehavingDriver(SharedArray):
             action = path.read_text()
         except FileNotFoundError:
             return
+        path.with_name(".process").write_text(str(os.getpid()))
         path.unlink()
         ACTIONS[action]()
 

@@ -348,6 +348,7 @@ def test_the_log_shows_the_stack_of_the_driver(
         backend.create_volume(1)
     assert "misbehaving_driver.py" in caplog.text
     assert "_sleep" in caplog.text
+    assert "Extension modules" not in caplog.text
 
 
 def test_processors_are_limited(controller: cl.Controller, root: Path) -> None:
@@ -373,6 +374,52 @@ def test_a_driver_that_crashes_while_it_is_loaded(controller: cl.Controller, roo
     with pytest.raises(cl.errors.DriverError, match=r"could not be set up.*SIGABRT"):
         isolated(controller, root)
     assert isolated(controller, root).create_volume(1).status == "available"
+
+
+def loading(controller: cl.Controller, root: Path) -> tuple[threading.Thread, list[BaseException]]:
+    """Load a backend in a thread, which stops in the middle; returns it and the errors."""
+    request(root, "check_for_setup_error", "stop")
+    raised: list[BaseException] = []
+
+    def load() -> None:
+        try:
+            isolated(controller, root)
+        except cl.errors.CinderlibError as exc:
+            raised.append(exc)
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    eventually(lambda: not (root / ".request check_for_setup_error before").exists(), LONG)
+    return thread, raised
+
+
+def test_a_driver_that_hangs_while_it_is_loaded_does_not_stop_others(
+    controller: cl.Controller, root: Path, tmp_path: Path
+) -> None:
+    thread, raised = loading(controller, root)
+    other = isolated(controller, tmp_path / "other", "other")
+    assert other.create_volume(1).status == "available"
+    here = controller.backend("here", volume_driver="file", file_root=str(tmp_path / "here"))
+    assert here.create_volume(1).status == "available"
+    assert thread.is_alive()
+    os.kill(int((root / ".process").read_text()), signal.SIGKILL)
+    thread.join()
+    (error,) = raised
+    assert "could not be set up: the driver's process was ended by SIGKILL" in str(error)
+    assert isolated(controller, root).create_volume(1).status == "available"
+
+
+def test_a_controller_that_is_closed_while_it_loads_a_driver(
+    controller: cl.Controller, root: Path
+) -> None:
+    thread, raised = loading(controller, root)
+    controller.close()
+    process = int((root / ".process").read_text())
+    os.kill(process, signal.SIGCONT)
+    thread.join()
+    assert len(raised) == 1
+    assert controller.backends == {}
+    assert session(process) == []
 
 
 def test_a_driver_that_cannot_be_started_again(array: cl.Backend, root: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -131,7 +133,12 @@ class Controller(StoreQueries):
         }
         self._lock_url = lock_url
         self._lock_timeout = lock_timeout
-        self._loading = threading.RLock()
+        # Guards the fields below. While a driver is loaded, only the lock of that backend is held.
+        self._guard = threading.RLock()
+        self._loading: collections.defaultdict[str, threading.RLock] = collections.defaultdict(
+            threading.RLock
+        )
+        self._closed = False
         self._backends: dict[str, Backend] = {}
         self._recovered_by_loading: list[Recovered] = []
         my_ip = self._driver_settings["cinder_options"].get("my_ip")
@@ -173,7 +180,7 @@ class Controller(StoreQueries):
     def set_persistence(self, persistence_config: PersistenceConfig) -> None:
         """Use another store from now on; loaded backends stay loaded. No records are moved: use
         ``dumps`` before and ``load(..., save=True)`` after."""
-        with self._loading:
+        with self._guard:
             before, locks = self.store, self._locks
             loaded = [(b._name, b._given) for b in self._backends.values()]
             self._open(persistence_config)
@@ -197,19 +204,19 @@ class Controller(StoreQueries):
         See :class:`cinderlib.Backend` for arguments and errors.
         """
         name = validation.check_backend_name(volume_backend_name)
-        with self._loading:
+        with self._loading[name]:
             existing = self._backends.get(name)
             if existing is not None:
                 _refuse_other_options(existing, driver_options)
                 return existing
             given = dict(driver_options)
-            driver = self._load_driver(name, given)
-            backend = Backend._make(self, name, given, driver)
-            self._backends[name] = backend
+            with self._new_driver(name, given) as driver:
+                backend = Backend._make(self, name, given, driver)
+                self._backends[name] = backend
         if self._recover_at_start:
             results = recovery.recover(self.journal, name, pending_unmaps=False)
             recovered = [each for each in results if each.outcome in ("finished", "undone")]
-            with self._loading:
+            with self._guard:
                 self._recovered_by_loading += recovered
         return backend
 
@@ -224,9 +231,10 @@ class Controller(StoreQueries):
         :raises CinderlibError: the new driver cannot be loaded; the previous one stays loaded.
         """
         backend = self.loaded(volume_backend_name)
-        with self._loading:
+        name = backend.id
+        with self._loading[name], self._new_driver(name, driver_options) as driver:
             before = backend._driver
-            backend._driver = self._load_driver(volume_backend_name, driver_options)
+            backend._driver = driver
             backend._given, backend._stats = dict(driver_options), None
         return before.close
 
@@ -266,6 +274,22 @@ class Controller(StoreQueries):
             backends = {name: backend._given for name, backend in self._backends.items()}
         host = Host(self._driver_settings["root_helper"])
         return diagnosis.check(self, self._folders.path, host, backends)
+
+    @contextlib.contextmanager
+    def _new_driver(self, name: str, given: Mapping[str, Any]) -> Iterator[Driver]:
+        """Load a driver for the current store. While the context is entered, the store stays."""
+        while True:
+            store = self.store
+            driver = self._load_driver(name, given)
+            with self._guard:
+                if store is self.store and not self._closed:
+                    yield driver
+                    return
+            driver.close()
+            if self._closed:
+                raise errors.InvalidState(
+                    f"Backend {name!r} is not loaded: the controller was closed", resource=name
+                )
 
     def _load_driver(self, name: str, given: Mapping[str, Any]) -> Driver:
         from cinderlib import drivers
@@ -376,7 +400,7 @@ class Controller(StoreQueries):
         :returns: the result for each, including operations that loading a backend recovered since
             the last call.
         """
-        with self._loading:
+        with self._guard:
             recovered, self._recovered_by_loading = self._recovered_by_loading, []
         return recovered + recovery.recover(self.journal)
 
@@ -405,7 +429,8 @@ class Controller(StoreQueries):
 
     def close(self) -> None:
         """Unload the backends and close the store. Nothing on the storage changes."""
-        with self._loading:
+        with self._guard:
+            self._closed = True
             for backend in self._backends.values():
                 backend._driver.close()
             self._backends.clear()

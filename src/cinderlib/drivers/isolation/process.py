@@ -89,7 +89,8 @@ class HostProcess:
     def crash_report(self) -> str:
         """What its threads did when a signal ended it; empty for other ends."""
         data = os.pread(self._report, _LONGEST_REPORT, 0)
-        return data.decode(errors="replace").strip()
+        # At the end is a list of all extension modules.
+        return data.decode(errors="replace").partition("\nExtension modules")[0].strip()
 
     def close(self) -> None:
         """Close the files. The process ends, if it has not ended."""
