@@ -134,5 +134,8 @@ class MisbehavingDriver(SharedArray):
     def greet(self, name: str, *, politely: bool = False) -> dict[str, Any]:
         return {"greeting": f"hello, {name}", "politely": politely}
 
+    def size_in_store(self, volume_id: str) -> int:
+        return int(self.db.volume_get(None, volume_id)["size"])
+
     def an_object(self) -> Any:
         return object()

@@ -297,6 +297,23 @@ def test_progress_extends_the_time_of_a_call(tmp_path: Path, root: Path) -> None
         assert {each.unit for each in seen} == {"bytes"}
 
 
+def test_the_time_that_the_store_needs_does_not_count(
+    controller: cl.Controller, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = isolated(controller, root, call_timeout=SHORT)
+    made = backend.create_volume(1)
+    get = controller.store.get
+
+    def slow(*args: Any) -> Any:
+        time.sleep(SHORT + 0.5)
+        return get(*args)
+
+    process = backend.driver.process()
+    monkeypatch.setattr(controller.store, "get", slow)
+    assert backend.driver.size_in_store(made.id) == 1
+    assert backend.driver.process() == process
+
+
 def test_threads_call_a_driver_at_the_same_time(array: cl.Backend) -> None:
     results: list[int] = []
     threads = [

@@ -122,9 +122,14 @@ class Channel:
                 raise Lost
             if message[0] in (_RESULT, _ERROR):
                 return message[2]
+            start = time.monotonic()
             self._serve(message)
-            if timeout is not None and message[3] == "progress":
-                deadline = time.monotonic() + timeout
+            if deadline is not None and timeout is not None:
+                end = time.monotonic()
+                # The other process does not answer for the time that this one needs.
+                deadline += end - start
+                if message[3] == "progress":
+                    deadline = end + timeout
 
     def receive(self) -> None:
         """Receive until the other process ends; a separate thread does so."""
@@ -153,9 +158,10 @@ class Channel:
     def _send(self, data: bytes) -> None:
         if os.getpid() != self._pid:
             raise Lost  # a copy of this process: the answers would go to the original
+        message = _LENGTH.pack(len(data)) + data
         try:
             with self._sending:
-                self._end.sendall(_LENGTH.pack(len(data)) + data)
+                self._end.sendall(message)
         except OSError:
             self.close()  # a part of the message may have been sent
             raise Lost from None
