@@ -25,7 +25,7 @@ DRIVER = "api.misbehaving_driver.MisbehavingDriver"
 ID = "aaaaaaaa-0000-4000-8000-000000000001"
 SNAPSHOT_ID = "aaaaaaaa-0000-4000-8000-000000000002"
 #: Seconds for a call that must time out, and for one that must succeed on a busy machine.
-SHORT, LONG = 2, 120
+SHORT, LONG = 3, 120
 #: MiB. A driver needs about a quarter of this.
 MEMORY = 512
 

@@ -62,11 +62,23 @@ class DriverHost:
     def is_usable(self) -> bool:
         return self._why is None and not self._channel.is_lost
 
-    def call(self, function: str, task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """:returns: the result or the error of a call.
+    def call(
+        self,
+        function: str,
+        task: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        *,
+        least_timeout: float = 0,
+    ) -> Any:
+        """Call a function of the host.
+
+        :param task: its task, for messages.
+        :param least_timeout: seconds that it has even if ``call_timeout`` is shorter.
+        :returns: the result or the error.
         :raises Ended: the process of the driver ended without either.
         """
-        timeout = self._bounds.call_timeout
+        timeout = max(self._bounds.call_timeout, least_timeout)
         try:
             return self._channel.call(function, args, kwargs, timeout=timeout)
         except channel.Lost:
@@ -88,8 +100,9 @@ class DriverHost:
         """
         backend = self._backend
         try:
+            arguments = [backend, dict(options), settings, _levels()]
             answer = self.call(
-                function, "load its driver", [backend, dict(options), settings, _levels()], {}
+                function, "load the driver", arguments, {}, least_timeout=limits.LOAD_TIMEOUT
             )
         except Ended as end:
             raise errors.DriverError(

@@ -12,6 +12,8 @@ from cinderlib.errors import ConfigurationError
 
 #: Seconds for a call without a result or a report of progress.
 CALL_TIMEOUT = 3600.0
+#: Seconds that the load of a driver has at least: it imports modules and logs in to an array.
+LOAD_TIMEOUT = 60.0
 #: MiB that a host process needs before it loads a driver.
 LEAST_MEMORY = 256
 #: The exit code of a host process that has no memory left.
