@@ -197,8 +197,9 @@ class DriverTimeout(DriverError):
 
 
 class DriverInterrupted(DriverError):
-    """The process of an isolated driver ended before the call did; what the storage did is not
-    known. The operation stays recorded, and the next call or ``recover()`` settles it."""
+    """The process of an isolated driver ended before the call did, or cannot be started again; what
+    the storage did is not known. The operation stays recorded, and the next call or ``recover()``
+    settles it."""
 
     code = "UNAVAILABLE"
 

@@ -214,7 +214,7 @@ class IsolatedDriver:
             if host is not None:
                 why = host.end()
                 if not host.process.wait(0):
-                    raise errors.DriverError(
+                    raise errors.DriverInterrupted(
                         f"backend {self._backend!r} cannot be used: {why}, but the kernel keeps"
                         f" process {host.process.pid} while it waits for a device",
                         resource=self._backend,
@@ -224,7 +224,7 @@ class IsolatedDriver:
                 self._host, self._info = self._start()
             except errors.CinderlibError as exc:
                 self._host = None
-                raise errors.DriverError(
+                raise errors.DriverInterrupted(
                     f"backend {self._backend!r} could not start the process of the driver again:"
                     f" {exc}",
                     resource=self._backend,
