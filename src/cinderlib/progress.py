@@ -7,6 +7,9 @@ import logging
 from collections.abc import Callable
 from typing import Literal
 
+from cinderlib.errors import InvalidInput
+from cinderlib.validation import shown
+
 LOG = logging.getLogger(__name__)
 
 
@@ -38,6 +41,8 @@ class ProgressReporter:
     """
 
     def __init__(self, listener: Listener | None = None) -> None:
+        if listener is not None and not callable(listener):
+            raise InvalidInput(f"The progress must be a function, not {shown(listener)}.")
         self.listener = listener
 
     def __call__(self, progress: Progress) -> None:

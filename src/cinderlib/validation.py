@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import uuid
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, TypeVar
 
 from cinderlib.errors import ConfigurationError, InvalidConnector, InvalidInput, OutOfRange
+
+T = TypeVar("T")
 
 #: Longest name, description, ID, host or backend name, in characters, as in Cinder.
 MAX_TEXT = 255
@@ -23,6 +26,10 @@ MAX_TEXT = 255
 MAX_VALUE = 65535
 #: Largest volume in GiB, as in Cinder's database.
 MAX_SIZE = 2**31 - 1
+#: Longest path that Linux accepts, in bytes.
+MAX_PATH = 4095
+#: Longest timeout, in seconds.
+MAX_SECONDS = 2**31 - 1
 #: Maximum nesting of lists and dicts in a connector or in connection information.
 MAX_DEPTH = 32
 #: Largest integer in JSON data that all readers parse exactly.
@@ -77,6 +84,8 @@ def shown(value: Any) -> str:
         return repr(value)
     if isinstance(value, int):
         return str(value) if abs(value) <= _MAX_INT else f"a number of {value.bit_length()} bits"
+    if isinstance(value, type):
+        return f"class {value.__name__!r}"
     return f"a value of type {_type(value)}"
 
 
@@ -111,6 +120,107 @@ def check_text(value: Any, what: str, *, longest: int = MAX_TEXT) -> str:
             "surrogate pair."
         ) from None
     return value
+
+
+def check_optional_text(value: Any, what: str) -> str | None:
+    """Like :func:`check_text`; ``None`` stays ``None``."""
+    return None if value is None else check_text(value, what)
+
+
+def check_instance(value: Any, kind: type[T], what: str) -> T:
+    """An object of a class.
+
+    :param what: the argument's name, for the message.
+    """
+    if not isinstance(value, kind):
+        raise InvalidInput(f"The {what} must be a cinderlib {kind.__name__}, not {shown(value)}.")
+    return value
+
+
+def check_flag(value: Any, what: str) -> bool:
+    """A boolean; 0, 1 and ``None`` count as one.
+
+    Text does not: every text but the empty one would be true, ``'no'`` too.
+    """
+    if value is None or (isinstance(value, int) and value in (0, 1)):
+        return bool(value)
+    raise InvalidInput(f"The {what} must be True or False, not {shown(value)}.")
+
+
+def check_whole_number(value: Any, what: str, *, least: int = 0, most: int = _MAX_INT) -> int:
+    """A whole number.
+
+    :raises OutOfRange: it is less than the least or more than the most.
+    """
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidInput(f"The {what} must be a whole number, not {shown(value)}.")
+    if not least <= value <= most:
+        raise OutOfRange(f"The {what} must be from {least} to {most}, not {shown(value)}.")
+    return value
+
+
+def check_seconds(value: Any, what: str) -> float:
+    """A time to wait for, in seconds.
+
+    :raises OutOfRange: it is negative or more than :data:`MAX_SECONDS`.
+    """
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise InvalidInput(f"The {what} must be a number of seconds, not {shown(value)}.")
+    if not 0 <= value <= MAX_SECONDS:  # not NaN either
+        raise OutOfRange(f"The {what} must be from 0 to {MAX_SECONDS} seconds, not {shown(value)}.")
+    return value
+
+
+def check_path(value: Any, what: str) -> str:
+    """The path of a file or folder.
+
+    :param value: text or a :class:`os.PathLike` object.
+    """
+    path = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(path, str):
+        raise InvalidInput(f"The {what} must be a path, not {shown(value)}.")
+    if len(path) > MAX_PATH:
+        raise InvalidInput(
+            f"The {what} has {len(path)} characters; the maximum is {MAX_PATH} for a path."
+        )
+    if not path or "\0" in path:
+        raise InvalidInput(f"The {what} cannot be {shown(path)}: it is not a path.")
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        raise InvalidInput(
+            f"The {what} has a character that no path on this host can have: {shown(path)}."
+        ) from None
+    return path
+
+
+def check_mapping(value: Any, what: str) -> dict[str, Any]:
+    """A mapping whose keys are text.
+
+    :returns: a copy. Its values are not checked.
+    """
+    if not isinstance(value, Mapping):
+        raise InvalidInput(f"The {what} must be a mapping, not {shown(value)}.")
+    return {check_text(key, f"key in the {what}"): item for key, item in value.items()}
+
+
+def check_items(value: Any, kind: type[T], what: str) -> Iterable[T]:
+    """Several objects of a class, checked one by one when they are used.
+
+    :param value: any iterable except a text.
+    """
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise InvalidInput(f"The {what} must be a list, not {shown(value)}.")
+    return (check_instance(item, kind, f"item in the {what}") for item in value)
+
+
+def check_texts(value: Any, what: str) -> list[str]:
+    """A list of texts; a text alone is a list of one."""
+    if isinstance(value, str):
+        value = [value]
+    elif not isinstance(value, Iterable) or isinstance(value, bytes):
+        raise InvalidInput(f"The {what} must be a list of texts, not {shown(value)}.")
+    return [check_text(item, f"text in the {what}") for item in value]
 
 
 def check_id(value: Any, what: str, *, non_uuid_ids: bool = False) -> str:
@@ -294,6 +404,26 @@ def check_json(value: Any, what: str, *, depth: int = MAX_DEPTH) -> Any:
     if isinstance(value, list | tuple):
         return [check_json(item, what, depth=depth - 1) for item in value]
     raise InvalidInput(f"The {what} contains a {_type(value)}; only JSON data is allowed.")
+
+
+def check_options(value: Any, what: str) -> dict[str, Any]:
+    """Options of a driver or of Cinder: numbers, texts, and lists and mappings of these.
+
+    :param what: whose options they are, for the message.
+    :returns: a copy, with paths as text.
+    :raises ConfigurationError: a value is something else; ``resource`` is the option.
+    """
+    options = check_mapping(value, what)
+    for name, option in options.items():
+        try:
+            options[name] = (
+                check_path(option, name)
+                if isinstance(option, os.PathLike)
+                else check_json(option, f"option {name}")
+            )
+        except InvalidInput as exc:
+            raise ConfigurationError(str(exc), resource=name) from None
+    return options
 
 
 def json_object(text: str | bytes) -> dict[str, Any] | None:

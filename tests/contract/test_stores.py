@@ -455,6 +455,7 @@ class TestOpening:
         ("config", "problem"),
         [
             ("sqlite", "no persistence 'sqlite'.*db, memory, memory_db"),
+            ("sqlite:///x", "'storage': 'db', 'connection': URL"),
             ({"storage": "nowhere.at.all:Store"}, "nowhere.*Known:"),
             ({"storage": "json:Store"}, "'json' has no persistence 'Store'"),
             ({"storage": "json:dumps"}, "neither"),

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import pathlib
 import uuid
 
 import pytest
@@ -183,3 +184,36 @@ def test_long_values_are_shortened_in_messages():
     with pytest.raises(InvalidInput) as error:
         v.check_id("x" * 10_000, "volume")
     assert len(str(error.value)) < 250
+
+
+@pytest.mark.parametrize("value", ["no", "", "false", 2, 0.0, [], object()], ids=kind)
+def test_only_a_boolean_is_a_flag(value):
+    with pytest.raises(InvalidInput, match="must be True or False"):
+        v.check_flag(value, "force")
+
+
+@pytest.mark.parametrize("value", [True, False, None, 0, 1])
+def test_a_flag_becomes_a_boolean(value):
+    assert v.check_flag(value, "force") is bool(value)
+
+
+@pytest.mark.parametrize("value", ["", "a\0b", "\ud800", "x" * 4096, b"x", 3, None], ids=kind)
+def test_what_no_path_can_be(value):
+    with pytest.raises(InvalidInput, match="state_path"):
+        v.check_path(value, "state_path")
+
+
+def test_a_path_may_have_bytes_that_are_not_text():
+    assert v.check_path(pathlib.Path("a\udcff"), "state_path") == "a\udcff"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1, 10**400, "5", True], ids=kind)
+def test_what_no_number_of_seconds_can_be(value):
+    with pytest.raises(InvalidInput, match="lock_timeout"):
+        v.check_seconds(value, "lock_timeout")
+
+
+def test_an_option_that_is_not_plain_data_is_named():
+    with pytest.raises(ConfigurationError, match="option san_ip") as error:
+        v.check_options({"driver": "x", "san_ip": {"a", "set"}}, "driver options")
+    assert error.value.resource == "san_ip"

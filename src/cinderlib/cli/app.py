@@ -46,7 +46,9 @@ class App(contextlib.ExitStack):
     def say(self, message: str) -> None:
         """Write a message for the user to standard error."""
         if not self.quiet and not self.as_json:
-            click.echo(message, err=True)
+            from cinderlib.cli import output
+
+            click.echo(output.message(message), err=True)
 
     @contextlib.contextmanager
     def working(self, what: str) -> Iterator[None]:

@@ -22,6 +22,9 @@ NAME = "cinderlib.toml"
 SYSTEM = Path("/etc/cinderlib") / NAME
 VARIABLE = "CINDERLIB_CONFIG"
 
+#: Maximum length of a file with a value, in characters.
+_LONGEST = 2**20
+
 _REFERENCES = ("env", "file")
 
 #: Keys of [store]; at least one is required.
@@ -255,7 +258,11 @@ class Configuration:
             return os.environ[where]
         try:
             # Relative to the folder of the configuration file.
-            return (self.file.path.parent / where).read_text().rstrip("\r\n")
+            with open(self.file.path.parent / where, encoding="utf-8") as file:
+                found = file.read(_LONGEST + 1)
+            if len(found) > _LONGEST:
+                raise self.file.error(f"{where} has more than {_LONGEST} characters", *keys)
+            return found.rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as exc:
             reason = exc.strerror if isinstance(exc, OSError) else "the file is not text"
             raise self.file.error(f"cannot read {where}: {reason}", *keys) from exc
@@ -278,12 +285,12 @@ def find(given: str | None) -> Path | None:
     for source, named in (("--config", given), (f"${VARIABLE}", os.environ.get(VARIABLE))):
         if named:
             path = Path(named).absolute()
-            if not path.is_file():
+            if not os.path.isfile(path):
                 raise ConfigurationError(
                     f"The configuration file {path} (from {source}) does not exist"
                 )
             return path
-    return next((path for path in _places() if path.is_file()), None)
+    return next((path for path in _places() if os.path.isfile(path)), None)
 
 
 def _places() -> tuple[Path, ...]:

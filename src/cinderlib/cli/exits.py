@@ -7,6 +7,8 @@ import traceback
 
 import click
 
+from cinderlib.cli import output
+
 #: Kind of failure from :attr:`cinderlib.errors.CinderlibError.code` -> exit code.
 EXIT_CODES = {
     "INTERNAL": 1,
@@ -23,6 +25,8 @@ EXIT_CODES = {
     "PERMISSION_DENIED": 11,
 }
 
+#: Maximum length of a message, in characters. --debug shows all of it.
+_LONGEST = 1000
 _LATER = "This can be temporary: try the same command again later."
 _DEBUG = "Internal error; please report it with the output of --debug."
 
@@ -53,8 +57,11 @@ def exit_code(error: Exception) -> int:
 
 
 def one_line(error: Exception) -> str:
-    """The message of an error in one line: drivers include the output of commands in theirs."""
-    return " ".join(str(error).split())
+    """The message of an error in one line: drivers include the output of commands in theirs, and
+    some errors repeat a value."""
+    text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+    line = output.message(text)
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
 
 
 def report(error: Exception, *, as_json: bool, debug: bool) -> None:
@@ -69,8 +76,13 @@ def report(error: Exception, *, as_json: bool, debug: bool) -> None:
     elif isinstance(error, click.ClickException):
         misused = error.ctx if isinstance(error, click.UsageError) else None
         code, retryable = "INVALID_ARGUMENT" if misused else "INTERNAL", False
-        text = " ".join(error.format_message().split())
         hint = f"See `{misused.command_path} --help`." if misused else ""
+    elif isinstance(error, OSError) and error.strerror:
+        # The host refused something, such as a write to a full disk.
+        code, retryable, hint = "INTERNAL", False, ""
+        text = output.message(
+            f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        )
     else:
         code, retryable, hint = "INTERNAL", False, "" if debug else _DEBUG
         text = f"{type(error).__name__}: {text}"

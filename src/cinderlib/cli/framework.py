@@ -21,7 +21,7 @@ def _stored_as(name: str) -> Callable[[click.Context, click.Parameter, Any], Non
     """A callback that stores the value of an option in an attribute of the :class:`App`."""
 
     def store(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-        _refuse_empty(ctx, param, value)
+        _check_text(ctx, param, value)
         if value:
             setattr(ctx.ensure_object(App), name, value)
 
@@ -80,7 +80,7 @@ class Command(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         rest = super().parse_args(ctx, args)
         for param in self.get_params(ctx):
-            _refuse_empty(ctx, param, ctx.params.get(param.name or ""))
+            _check_text(ctx, param, ctx.params.get(param.name or ""))
         return rest
 
 
@@ -88,12 +88,28 @@ class Command(click.Command):
 _MAY_BE_EMPTY = ("description",)
 
 
-def _refuse_empty(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-    """Refuse an empty argument. Its usual cause is a shell variable that is not set, and the user
-    wants neither the default nor an empty name."""
+def _check_text(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """Refuse an empty argument, which usually comes from a shell variable that is not set, and an
+    argument that is not text in the encoding of the locale. Paths may have any bytes.
+
+    :raises click.BadParameter: it is one of these.
+    """
     values = value if isinstance(value, tuple) else (value,)
     if "" in values and param.name not in _MAY_BE_EMPTY:
         raise click.BadParameter("the value is empty; omit it to use the default", ctx, param)
+    if isinstance(param.type, click.Path | click.File):
+        return
+    for each in values:
+        try:
+            if isinstance(each, str):
+                each.encode()
+        except UnicodeEncodeError:
+            raise click.BadParameter(
+                "the value is not text in the encoding of this locale,"
+                f" {sys.getfilesystemencoding()}; set LC_ALL to a UTF-8 locale, such as C.UTF-8",
+                ctx,
+                param,
+            ) from None
 
 
 class Group(click.Group):
@@ -147,7 +163,9 @@ class Root(click.Group):
         app = ctx.ensure_object(App)
         try:
             with app:
-                return super().invoke(ctx)
+                result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
         except KeyboardInterrupt:
             click.echo(
                 "\nInterrupted. Finish or undo the operation with `cinderlib recover`.", err=True
@@ -205,6 +223,9 @@ def agreed(what: str, *, yes: bool, dry_run: bool) -> bool:
     :param what: the operation, for example ``'delete volume x'``.
     :returns: ``False`` with ``--dry-run``, after the operation is shown.
     """
+    from cinderlib.cli import output
+
+    what = output.message(what)
     if dry_run:
         click.echo(f"Would {what}.", err=True)
         return False

@@ -6,6 +6,7 @@ import gc
 
 import click
 
+from cinderlib.cli import streams
 from cinderlib.cli.framework import Root
 
 _NOUNS = "cinderlib.cli.nouns"
@@ -60,6 +61,7 @@ cli = Root(
 
 def main() -> None:
     """The entry point of the installed command."""
+    streams.prepare()
     try:
         cli(prog_name="cinderlib")
     finally:

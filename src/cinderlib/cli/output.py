@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -81,17 +82,23 @@ def device(path: Any, state: str | None) -> Any:
 
 def as_json(data: Any) -> None:
     """Write a JSON document."""
-    click.echo(json.dumps(data, indent=2, default=_plain, ensure_ascii=False))
+    click.echo(json.dumps(data, indent=2, default=_plain, ensure_ascii=_lacks_characters()))
 
 
 def as_json_list(items: Iterable[Any]) -> None:
     """Write a JSON list item by item, so that a long list does not fill the memory."""
     click.echo("[", nl=False)
     between = "\n"
+    plain = _lacks_characters()
     for item in items:
-        click.echo(between + json.dumps(item, default=_plain, ensure_ascii=False), nl=False)
+        click.echo(between + json.dumps(item, default=_plain, ensure_ascii=plain), nl=False)
         between = ",\n"
     click.echo("]" if between == "\n" else "\n]")
+
+
+def _lacks_characters() -> bool:
+    """Whether standard output is in an encoding that has only some characters."""
+    return "utf" not in (sys.stdout.encoding or "").lower()
 
 
 def text(value: Any) -> str:
@@ -108,8 +115,17 @@ def text(value: Any) -> str:
         )
     if isinstance(value, list | tuple):
         return "\n".join(text(item) for item in value)
+    return "\n".join(map(_visible, str(value).split("\n")))
+
+
+def message(value: str) -> str:
+    """A message or a question in one line, with control characters in visible form."""
+    return _visible(" ".join(value.split()))
+
+
+def _visible(value: str) -> str:
     # Other users choose names: do not write their escape sequences to the terminal.
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in str(value))
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in value)
 
 
 def _plain(value: Any) -> Any:

@@ -136,6 +136,19 @@ def of_cinderlib5(database: Cinderlib5Database) -> Iterator[Any]:
         yield {"key": key, "value": value}
 
 
+def lines(file: IO[bytes]) -> Iterator[bytes]:
+    """The lines of a dump. A file with one endless line fills neither the memory nor a disk.
+
+    :raises InvalidDocument: a line is too long; the message has its number.
+    """
+    from cinderlib.serialization import MAX_BYTES
+
+    for number, line in enumerate(iter(lambda: file.readline(MAX_BYTES + 1), b""), start=1):
+        if len(line) > MAX_BYTES:
+            raise errors.InvalidDocument(f"Line {number} is longer than {MAX_BYTES} bytes")
+        yield line
+
+
 def read(file: IO[bytes]) -> Iterator[Any]:
     """The items of a dump.
 
@@ -143,10 +156,7 @@ def read(file: IO[bytes]) -> Iterator[Any]:
     """
     from cinderlib import serialization
 
-    longest = serialization.MAX_BYTES
-    # Limit the length, so that a file with one endless line does not fill the memory.
-    lines = iter(lambda: file.readline(longest + 1), b"")
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines(file), start=1):
         if not line.strip():
             continue
         if line.startswith(_KEY_VALUE):

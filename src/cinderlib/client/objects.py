@@ -10,7 +10,7 @@ from cinderlib import errors, records, validation
 from cinderlib.locking.process_identity import this_host
 from cinderlib.objects.backend import Backend
 from cinderlib.objects.connection import Connection
-from cinderlib.objects.resource import Resource
+from cinderlib.objects.resource import Resource, check_resource
 from cinderlib.objects.snapshot import Snapshot
 from cinderlib.objects.volume import Volume
 from cinderlib.operations.discrepancies import Discrepancy
@@ -102,7 +102,8 @@ class RemoteVolume(_Remote, Volume):
         return size_bytes
 
     def revert_to_snapshot(self, snapshot: Snapshot) -> None:
-        answer = self._change("POST", self._path("revert"), {"snapshot_id": snapshot.id})
+        chosen = check_resource(snapshot, Snapshot, "snapshot")
+        answer = self._change("POST", self._path("revert"), {"snapshot_id": chosen.id})
         self._adopt(records.from_builtins(VolumeRecord, answer))
 
     def connect(
@@ -151,7 +152,7 @@ class RemoteVolume(_Remote, Volume):
         self._adopt(records.from_builtins(VolumeRecord, answer))
 
     def disconnect(self, connection: Connection, force: bool = False) -> None:
-        connection.disconnect(force)
+        check_resource(connection, Connection, "connection").disconnect(force)
         self.refresh()
         self.changed = connection.changed
 

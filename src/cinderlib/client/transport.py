@@ -128,7 +128,7 @@ class Transport:
         """
         id = new_id()
         headers = {**_LINES, "Operation-Id": id, "Content-Type": "application/json"}
-        sent = msgspec.json.encode(body or {})
+        sent = _encoded(body or {})
         for attempt in range(ATTEMPTS):
             try:
                 if attempt == 0:
@@ -209,7 +209,23 @@ class Transport:
 
 def _target(path: str, query: Mapping[str, str | None]) -> str:
     given = {name: value for name, value in query.items() if value is not None}
-    return f"{path}?{urlencode(given)}" if given else path
+    try:
+        return f"{path}?{urlencode(given)}" if given else path
+    except UnicodeEncodeError:
+        raise errors.InvalidInput("A filter is not valid Unicode text.") from None
+
+
+def _encoded(body: Mapping[str, Any]) -> bytes:
+    """A request's body.
+
+    :raises InvalidInput: an argument is not plain data.
+    """
+    try:
+        return msgspec.json.encode(body)
+    except RecursionError:
+        raise errors.InvalidInput("An argument is nested too deep.") from None
+    except (TypeError, ValueError, OverflowError) as exc:
+        raise errors.InvalidInput(f"An argument cannot be sent to the service: {exc}") from None
 
 
 def _result(status: int, body: bytes) -> Any:

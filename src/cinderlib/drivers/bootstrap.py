@@ -6,6 +6,7 @@ the options that do not belong to a backend. Everything else is per driver.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -161,9 +162,14 @@ def _configure(settings: Settings) -> None:
 
 
 def start_locks() -> None:
-    """Start the coordinator of the locks between drivers, which creates the lock files."""
+    """Start the coordinator of the locks between drivers, which creates the lock files, and
+    create the folder of os-brick's locks."""
     from cinder import coordination
+    from oslo_config import cfg
 
+    # os-brick would create it for all users.
+    with contextlib.suppress(OSError):
+        state_folder.make(Path(cfg.CONF.os_brick.lock_path))
     if not coordination.COORDINATOR.started:
         coordination.COORDINATOR.start()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import importlib.util
 import os
 import re
@@ -16,6 +17,8 @@ from oslo_config import cfg
 
 from cinderlib.errors import ConfigurationError
 
+#: Maximum length of a file, in characters.
+_LONGEST = 2**24
 _DEFAULT = "DEFAULT"
 _SHARED = "backend_defaults"
 #: Options of [DEFAULT] that drivers read; the others belong to Cinder's services.
@@ -70,7 +73,9 @@ def _parsed(path: str | os.PathLike[str]) -> cfg.ConfigOpts:
     folders = [str(folder)] if folder.is_dir() else []
     try:
         with open(path, encoding="utf-8") as file:
-            file.read()  # oslo.config's own error has no reason
+            # Reading it here gives the reason of an error, which oslo.config leaves out.
+            if len(file.read(_LONGEST + 1)) > _LONGEST:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
         conf(
             [],
             project="cinder",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cinderlib.drivers import families
 from cinderlib.errors import ConfigurationError, MissingDependency
+from cinderlib.validation import shown
 
 #: Drivers that ship with this library.
 OWN = ("cinderlib.drivers.file.driver.FileDriver",)
@@ -130,5 +131,5 @@ def resolve(name: str) -> str:
             f"several drivers are called {name!r}; specify one by its full path: {', '.join(same)}"
         )
     raise ConfigurationError(
-        f"volume driver {name!r} does not exist{suggestion(name)}", resource=name
+        f"volume driver {shown(name)} does not exist{suggestion(name)}", resource=name
     )

@@ -21,12 +21,15 @@ from oslo_config import cfg
 from cinderlib.drivers import declarations, modules, option_modules
 from cinderlib.drivers.registry_lock import REGISTRY_LOCK
 from cinderlib.errors import ConfigurationError
+from cinderlib.validation import shown
 
 _log = logging.getLogger(__name__)
 
 #: An option, its value, its group.
 Setting = tuple[cfg.Opt, Any, str | None]
 
+#: In characters.
+_LONGEST_REASON = 300
 _SHARED = "backend_defaults"
 _REFERENCE = re.compile(r"\$(?:(?P<bare>\w+)|\{(?P<braced>[\w.]+)\}|\$)?")
 
@@ -249,7 +252,7 @@ def _unknown(key: str, known: Iterable[str], owner: str, strict: bool) -> None:
 def _override(opt: cfg.Opt, value: Any, group: str | None, owner: str) -> None:
     try:
         cfg.CONF.set_override(opt.dest, value, group=group)
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise _invalid(opt, value, owner, error) from None
 
 
@@ -268,7 +271,7 @@ def _as_file_text(opt: cfg.Opt, value: Any) -> Any:
 def _convert(opt: cfg.Opt, value: Any, owner: str) -> Any:
     try:
         return cfg.CONF._convert_value(value, opt)
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise _invalid(opt, value, owner, error) from None
 
 
@@ -279,9 +282,14 @@ def _invalid(opt: cfg.Opt, value: Any, owner: str, error: Exception) -> Configur
     low, high = getattr(opt.type, "min", None), getattr(opt.type, "max", None)
     if low is not None or high is not None:
         expected += f" from {'-∞' if low is None else low} to {'∞' if high is None else high}"
-    shown, reason = ("***", "") if opt.secret else (repr(value), f" ({error})")
+    value_shown, reason = "***", ""
+    if not opt.secret:
+        value_shown = shown(value)
+        # oslo.config repeats the value, which can be long.
+        reason = f" ({error})" if len(str(error)) < _LONGEST_REASON else ""
     return ConfigurationError(
-        f"{owner}: option {opt.dest!r} is {shown}, expected {expected}{reason}", resource=opt.dest
+        f"{owner}: option {opt.dest!r} is {value_shown}, expected {expected}{reason}",
+        resource=opt.dest,
     )
 
 

@@ -8,7 +8,7 @@ import pwd
 from pathlib import Path
 from typing import Literal
 
-from cinderlib import errors
+from cinderlib import errors, validation
 
 
 class Folders:
@@ -24,8 +24,8 @@ class Folders:
         state_path: str | os.PathLike[str] | None,
         locks_path: str | os.PathLike[str] | None,
     ) -> None:
-        self._state = Path(state_path).absolute() if state_path is not None else default()
-        self._locks = Path(locks_path).absolute() if locks_path is not None else None
+        self._state = default() if state_path is None else _absolute(state_path, "state_path")
+        self._locks = None if locks_path is None else _absolute(locks_path, "file_locks_path")
         self._chosen = state_path is not None
 
     @property
@@ -59,22 +59,29 @@ class Folders:
         return str(self._state / "node")
 
 
-def host_locks(otherwise: Path) -> Path:
+def _absolute(path: str | os.PathLike[str], argument: str) -> Path:
+    return Path(validation.check_path(path, argument)).absolute()
+
+
+def host_locks(otherwise: Path, *, create: bool = False) -> Path:
     """The folder for locks that all programs of this user on this host share. For root this is
     ``/var/lib/cinderlib/locks``, for other users a folder below the home directory of the account.
     Arguments and environment variables do not change it: two programs with different values would
     not exclude each other.
 
     :param otherwise: used if that folder cannot be used.
+    :param create: whether the folder is created if it is missing.
     """
     folder = _host_locks()
     if folder is None:
         return otherwise
-    try:
-        make(folder)
-    except OSError:
+    if create:
+        with contextlib.suppress(OSError):
+            make(folder)
+    existing = next(each for each in (folder, *folder.parents) if os.path.exists(each))
+    if create and existing != folder:
         return otherwise
-    return folder if os.access(folder, os.W_OK | os.X_OK) else otherwise
+    return folder if os.access(existing, os.W_OK | os.X_OK) else otherwise
 
 
 def _host_locks() -> Path | None:

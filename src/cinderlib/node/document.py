@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from cinderlib.errors import InvalidDocument
+from cinderlib.errors import InvalidDocument, InvalidInput
+from cinderlib.validation import check_mapping
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -64,6 +65,22 @@ class _Document(msgspec.Struct, frozen=True):
     attach_mode: Literal["rw", "ro"] | None = None
     volume: VolumeFacts | None = None
     id: str | None = None
+
+
+def check_device(value: Any) -> dict[str, Any]:
+    """A device that an attach returned.
+
+    :returns: a copy.
+    :raises InvalidDocument: it is not one.
+    """
+    try:
+        device = check_mapping(value, "device")
+    except InvalidInput as exc:
+        raise InvalidDocument(str(exc)) from None
+    # A handle of this process is an object of another library.
+    if isinstance(device.get("path", 0), int | float | bytes | list | dict):
+        raise InvalidDocument("The device must have a path, as the attach returned it.")
+    return device
 
 
 class ConnectionDocument:

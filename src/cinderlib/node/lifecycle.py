@@ -20,7 +20,7 @@ from cinderlib.errors import (
 from cinderlib.node import block, protocols
 from cinderlib.node.attachment import Attachment, DeviceState
 from cinderlib.node.base import Connector, HostSettings
-from cinderlib.node.document import ConnectionDocument
+from cinderlib.node.document import ConnectionDocument, check_device
 from cinderlib.node.state import Entry
 
 #: How long the kernel may take to remove a device, in seconds.
@@ -193,6 +193,8 @@ def _known(
         if entry:
             connector = as_attached(entry, settings)
         known = (entry and entry.device) or device or document.device
+        if known is document.device and known is not None:
+            known = check_device(known)
         if entry and not known:
             known = connector.find_interrupted(entry)
         yield connector, dict(known) if known else None, entry

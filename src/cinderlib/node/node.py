@@ -8,14 +8,22 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from cinderlib.errors import ConnectionNotFound, NotLocal
+from cinderlib.errors import ConnectionNotFound, InvalidInput, NotLocal
 from cinderlib.node import lifecycle, properties
 from cinderlib.node.attachment import Attachment, DeviceState
 from cinderlib.node.base import HostSettings
-from cinderlib.node.document import ConnectionDocument
+from cinderlib.node.document import ConnectionDocument, check_device
 from cinderlib.node.lifecycle import Leftover
 from cinderlib.node.state import State
 from cinderlib.records import KeyValueRecord
+from cinderlib.validation import (
+    check_flag,
+    check_items,
+    check_mapping,
+    check_text,
+    check_texts,
+    shown,
+)
 
 if TYPE_CHECKING:
     from cinderlib.node.checks.finding import Diagnosis
@@ -93,6 +101,11 @@ class Node:
 
         :param protocol: as for :meth:`connector_properties`.
         """
+        check_text(node_id, "node id")
+        if not hasattr(controller, "persistence"):
+            raise InvalidInput(
+                f"The controller must be a cinderlib Controller, not {shown(controller)}."
+            )
         document = msgspec.json.encode(self.connector_properties(protocol)).decode()
         controller.persistence.set_key_value(KeyValueRecord(id=node_id, value=document))
 
@@ -136,9 +149,9 @@ class Node:
         return lifecycle.detach(
             self._document(connection_info),
             self._settings,
-            device=device,
-            force=force,
-            ignore_errors=ignore_errors,
+            device=None if device is None else check_device(device),
+            force=check_flag(force, "force"),
+            ignore_errors=check_flag(ignore_errors, "ignore_errors"),
         )
 
     def extend(
@@ -154,7 +167,9 @@ class Node:
         :raises NotLocal: it is not attached here.
         """
         document = self._document(connection_info)
-        size = lifecycle.extend(document, self._settings, device=device)
+        size = lifecycle.extend(
+            document, self._settings, device=None if device is None else check_device(device)
+        )
         if size is None:
             raise NotLocal("The volume is not attached to this host.", resource=document.id)
         return size
@@ -173,7 +188,8 @@ class Node:
             :attr:`Attachment.state`.
         :raises InvalidDocument: a field is missing or has the wrong type.
         """
-        return lifecycle.look(ConnectionDocument(connection_info), self._settings, dict(device))
+        document = ConnectionDocument(connection_info)
+        return lifecycle.look(document, self._settings, check_device(device))
 
     def leftovers(self) -> list[Leftover]:
         """Remainders of interrupted attaches and detaches on this host."""
@@ -185,7 +201,11 @@ class Node:
         :param leftovers: from :meth:`leftovers`, by default all of them.
         :returns: the removed leftovers.
         """
-        found = self.leftovers() if leftovers is None else leftovers
+        found = (
+            self.leftovers()
+            if leftovers is None
+            else list(check_items(leftovers, Leftover, "leftovers"))
+        )
         return [leftover for leftover in found if lifecycle.clean(leftover, self._settings)]
 
     def diagnose(
@@ -206,7 +226,9 @@ class Node:
         """
         from cinderlib.node import checks
 
-        needed = dict(needed or {})
+        needed = check_mapping({} if needed is None else needed, "needed")
+        if protocols is not None:
+            protocols = check_texts(protocols, "protocols")
         if self._request.multipath:
             needed.setdefault("multipath", "this node's setting")
         return checks.diagnose(self._settings, protocols, needed)
@@ -217,7 +239,7 @@ class Node:
         entry = self._settings.state.find(connection_info)
         if entry is None:
             raise ConnectionNotFound(
-                f"No volume is attached on this host for the connection {connection_info}.",
+                f"No volume is attached on this host for the connection {shown(connection_info)}.",
                 resource=connection_info,
             )
         return ConnectionDocument(entry.document)

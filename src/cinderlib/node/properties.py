@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cinderlib.validation import check_flag, check_host_name, check_optional_text
+
 #: The drivers' names of protocols, in lower case, and the connector for each.
 _PROTOCOLS = {
     "ceph": "rbd",
@@ -54,6 +56,15 @@ class Request:
     enforce_multipath: bool
     host: str | None
 
+    def __post_init__(self) -> None:
+        """:raises InvalidInput: one is impossible."""
+        check_optional_text(self.root_helper, "root_helper")
+        check_optional_text(self.my_ip, "my_ip")
+        check_flag(self.multipath, "multipath")
+        check_flag(self.enforce_multipath, "enforce_multipath")
+        if check_optional_text(self.host, "host"):
+            check_host_name(self.host)
+
 
 _lock = threading.Lock()
 _known: dict[tuple[Request, str | None], tuple[Any, dict[str, Any]]] = {}
@@ -69,6 +80,7 @@ def gather(request: Request, protocol: str | None) -> dict[str, Any]:
 
     :param protocol: a driver's name of it; ``None`` or an unknown one returns all properties.
     """
+    check_optional_text(protocol, "protocol")
     name = connector_name(protocol) if protocol else None
     basics = _basics(request)
     if name == "local":
@@ -111,7 +123,7 @@ def get_connector_properties(
     :raises NodeError: os-brick failed.
     """
     request = Request(
-        root_helper=root_helper or "sudo",
+        root_helper=check_optional_text(root_helper, "root_helper") or "sudo",
         my_ip=my_ip,
         multipath=multipath,
         enforce_multipath=enforce_multipath,

@@ -24,6 +24,7 @@ from cinderlib.errors import Busy, NodeError
 from cinderlib.locking import state_folder
 from cinderlib.locking.process_identity import boot_id
 from cinderlib.node.block import Trace
+from cinderlib.validation import check_path
 
 
 class Entry(msgspec.Struct, kw_only=True, frozen=True):
@@ -57,13 +58,13 @@ class State:
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
-        self.path = Path(path) if path is not None else default_path()
+        self.path = default_path() if path is None else Path(check_path(path, "state_path"))
         self._ready: Path | None = None
 
     @property
     def brick_locks(self) -> Path:
         """The folder for os-brick's locks."""
-        return state_folder.host_locks(self._folder() / "os-brick")
+        return state_folder.host_locks(self._folder() / "os-brick", create=True)
 
     @property
     def identity(self) -> str:
@@ -174,9 +175,11 @@ class State:
 
         :raises NodeError: its parent is not a folder, so that it cannot be created either.
         """
-        existing = next((each for each in (self.path, *self.path.parents) if each.exists()), None)
-        is_folder = existing is not None and existing.is_dir()
-        if is_folder and not (self.path / f"boot-{boot_id()}").exists():
+        existing = next(
+            (each for each in (self.path, *self.path.parents) if os.path.exists(each)), None
+        )
+        is_folder = existing is not None and os.path.isdir(existing)
+        if is_folder and not os.path.exists(self.path / f"boot-{boot_id()}"):
             return None
         return self._folder()
 

@@ -218,7 +218,7 @@ class Backend:
 
     def driver_stats(self, *, refresh: bool = False) -> dict[str, Any]:
         """The stats without figures that need all volumes of the store."""
-        if refresh or self._stats is None:
+        if validation.check_flag(refresh, "refresh") or self._stats is None:
             self._stats = self._driver.stats(refresh=refresh)
         return self._stats
 
@@ -240,15 +240,15 @@ class Backend:
         self, volume_id: str | None = None, volume_name: str | None = None
     ) -> list[volume.Volume]:
         """Its volumes with this ID and this name, if specified."""
-        where = {"backend": self._name}
-        if volume_name is not None:
-            where["name"] = volume_name
         if volume_id is None:
-            found = list(self.controller.store.iterate(VolumeRecord, where))
-        else:
-            record = self.controller.store.get(VolumeRecord, volume_id)
-            found = [r for r in [record] if r and all(getattr(r, k) == where[k] for k in where)]
-        return [self.controller.wrap(record) for record in found]
+            return list(self.controller.volumes(backend=self._name, name=volume_name))
+        where = {"backend": self._name, "name": validation.check_optional_text(volume_name, "name")}
+        record = self.controller.peek_volume(volume_id)
+        if record is None or any(
+            value is not None and getattr(record, field) != value for field, value in where.items()
+        ):
+            return []
+        return [self.controller.wrap(record)]
 
     def create_volume(
         self,
@@ -265,7 +265,11 @@ class Backend:
             ``availability_zone``, ``multiattach``, ``host``, ... as for ``Volume``.
         :returns: the volume, or the existing volume with this ``id`` and the same properties.
         """
-        named = {"name": name, "description": description, "bootable": bootable}
+        named = {
+            "name": validation.check_name(name),
+            "description": validation.check_description(description),
+            "bootable": validation.check_flag(bootable, "bootable"),
+        }
         given: dict[str, Any] = {field: value for field, value in named.items() if value}
         new = self.controller.Volume(self, size=size, **fields, **given)
         new.create()
@@ -309,9 +313,11 @@ class Backend:
             changed.
         :raises DriverError: the storage does not answer.
         """
-        wanted = [remove] if isinstance(remove, str) else list(remove)
         return reconciliation.reconcile(
-            self.controller.journal, self._name, repair=repair, remove=wanted
+            self.controller.journal,
+            self._name,
+            repair=validation.check_flag(repair, "repair"),
+            remove=validation.check_texts(remove, "remove"),
         )
 
     def _place(self, pool_name: str | None, host: str | None) -> str:

@@ -5,13 +5,22 @@ from __future__ import annotations
 import copy
 import datetime
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from cinderlib import errors, serialization, validation
+from cinderlib.objects.backend import Backend
 from cinderlib.objects.cinder_fields import ConnectionFields
 from cinderlib.objects.keywords import ConnectionKeywords, ConnectKeywords
-from cinderlib.objects.resource import EditableField, Field, Resource, refuse_unknown
+from cinderlib.objects.resource import (
+    Check,
+    EditableField,
+    Field,
+    Resource,
+    check_resource,
+    refuse_unknown,
+)
+from cinderlib.objects.volume import Volume
 from cinderlib.operations import attachments
 from cinderlib.operations import connections as operations
 from cinderlib.persistence.host_key import host_of
@@ -21,32 +30,27 @@ LOG = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from cinderlib.node.attachment import DeviceState
-    from cinderlib.objects.backend import Backend
-    from cinderlib.objects.volume import Volume
 
 
-def _optional_text(value: Any) -> str | None:
-    return None if value is None else validation.check_text(value, "text")
+def _mapping(value: Any, what: str) -> dict[str, Any]:
+    mapping: dict[str, Any] = validation.check_json(validation.check_mapping(value, what), what)
+    return mapping
 
 
-def _attempts(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 10_000:
-        raise errors.InvalidInput(
-            f"The device_scan_attempts must be between 1 and 10000, not {validation.shown(value)}"
-        )
-    return value
+def _attempts(value: Any, what: str) -> int:
+    return validation.check_whole_number(value, what, least=1, most=10_000)
 
 
-def _mode(value: Any) -> str:
-    return validation.check_choice(value, validation.ATTACH_MODES, "attach_mode")
+def _mode(value: Any, what: str) -> str:
+    return validation.check_choice(value, validation.ATTACH_MODES, what)
 
 
-_GIVEN: Mapping[str, Callable[[Any], Any]] = {
-    "attached_host": _optional_text,
+_GIVEN: Mapping[str, Check] = {
+    "attached_host": validation.check_optional_text,
     "attach_mode": _mode,
-    "mountpoint": _optional_text,
-    "instance_uuid": _optional_text,
-    "use_multipath": bool,
+    "mountpoint": validation.check_optional_text,
+    "instance_uuid": validation.check_optional_text,
+    "use_multipath": validation.check_flag,
     "device_scan_attempts": _attempts,
 }
 _STORED = {"device_scan_attempts": "scan_attempts"}
@@ -79,15 +83,19 @@ class Connection(ConnectionFields, Resource):
     status = Field[str]("``'attached'`` while it is mapped, ``'detached'`` afterwards.")
     attach_mode = EditableField[str]("``'rw'`` (read-write) or ``'ro'`` (read-only).", _mode)
     attached_host = EditableField[str | None](
-        "The host that attached the volume; specified, or set by the attach.", _optional_text
+        "The host that attached the volume; specified, or set by the attach.",
+        validation.check_optional_text,
     )
     mountpoint = EditableField[str | None](
-        "Free for your use: where the host mounted the device.", _optional_text
+        "Free for your use: where the host mounted the device.", validation.check_optional_text
     )
     instance_uuid = EditableField[str | None](
-        "Distinguishes several users of a volume on one host, for example VMs.", _optional_text
+        "Distinguishes several users of a volume on one host, for example VMs.",
+        validation.check_optional_text,
     )
-    use_multipath = EditableField[bool]("Whether the host uses all paths to the volume.", bool)
+    use_multipath = EditableField[bool](
+        "Whether the host uses all paths to the volume.", validation.check_flag
+    )
     scan_attempts = EditableField[int](
         "How many times the host checks for the device to appear.", _attempts
     )
@@ -104,23 +112,25 @@ class Connection(ConnectionFields, Resource):
         connection_info: Mapping[str, Any] | None = None,
         **fields: Unpack[ConnectionKeywords],
     ) -> None:
-        controller = backend.controller
+        controller = validation.check_instance(backend, Backend, "backend").controller
         refuse_unknown("A connection", fields, ["id", "volume_id", "status", *_GIVEN])
         given: dict[str, Any] = {
-            _STORED.get(name, name): _GIVEN[name](value)
+            _STORED.get(name, name): _GIVEN[name](value, name)
             for name, value in fields.items()
             if name in _GIVEN
         }
-        info = dict(connection_info or {})
+        info = _mapping({} if connection_info is None else connection_info, "connection_info")
         connector = validation.check_connector(
             info.get("connector") if connector is None else connector
         )
-        volume_id = volume.id if volume is not None else fields.get("volume_id")
+        volume_id = fields.get("volume_id")
+        if volume is not None:
+            volume_id = check_resource(volume, Volume, "volume").id
         id = fields.get("id")
         known = {"use_multipath": bool(connector.get("multipath"))} | given
         known.setdefault("scan_attempts", backend.scan_attempts)
         if "mode" in connector:
-            known.setdefault("attach_mode", _mode(connector["mode"]))
+            known.setdefault("attach_mode", _mode(connector["mode"], "mode in the connector"))
         record = ConnectionRecord(
             id=new_id()
             if id is None
@@ -130,8 +140,8 @@ class Connection(ConnectionFields, Resource):
                 volume_id, "volume", non_uuid_ids=controller.non_uuid_ids
             ),
             connector=connector,
-            conn_info=Secret(copy.deepcopy(info["conn"])) if info.get("conn") else None,
-            device=Secret(copy.deepcopy(info["device"])) if info.get("device") else None,
+            conn_info=Secret(info["conn"]) if info.get("conn") else None,
+            device=Secret(info["device"]) if info.get("device") else None,
             status=validation.check_choice(
                 fields.get("status", "attaching"), validation.ATTACH_STATUSES, "status"
             ),
@@ -155,7 +165,7 @@ class Connection(ConnectionFields, Resource):
         cls, volume: Volume, connector: Mapping[str, Any], **fields: Unpack[ConnectKeywords]
     ) -> Connection:
         """The same as ``volume.connect(connector, **fields)``."""
-        return volume.connect(connector, **fields)
+        return check_resource(volume, Volume, "volume").connect(connector, **fields)
 
     @property
     def volume(self) -> Volume:
@@ -179,7 +189,7 @@ class Connection(ConnectionFields, Resource):
 
     @conn_info.setter
     def conn_info(self, value: Mapping[str, Any] | None) -> None:
-        self._set_checked("conn_info", Secret(copy.deepcopy(dict(value))) if value else None)
+        self._set_checked("conn_info", value)
 
     @property
     def connector_info(self) -> dict[str, Any]:
@@ -198,11 +208,13 @@ class Connection(ConnectionFields, Resource):
 
     @device.setter
     def device(self, value: Mapping[str, Any] | None) -> None:
-        self._set_checked("device", Secret(copy.deepcopy(dict(value))) if value else None)
+        self._set_checked("device", value)
 
-    def _set_checked(self, field: str, value: Any) -> None:
-        serialization.check_record(replace(self._record, **{field: value}))
-        self._edited[field] = value
+    def _set_checked(self, field: str, value: Mapping[str, Any] | None) -> None:
+        checked = _mapping({} if value is None else value, field)
+        secret = Secret(checked) if checked else None
+        serialization.check_record(replace(self._record, **{field: secret}))
+        self._edited[field] = secret
 
     @property
     def path(self) -> str | Any:
@@ -262,7 +274,7 @@ class Connection(ConnectionFields, Resource):
         :param force: disconnect even if the driver fails or the volume is still attached.
         :raises InvalidConnection: it is attached to this host; detach it first.
         """
-        self._disconnect(force)
+        self._disconnect(validation.check_flag(force, "force"))
 
     def _disconnect(self, force: bool, *, detached: bool = False) -> VolumeRecord | None:
         """
@@ -302,7 +314,7 @@ class Connection(ConnectionFields, Resource):
 
     def device_attached(self, device: Mapping[str, Any]) -> None:
         """Record the device on another host that attached it."""
-        self.device = dict(device)
+        self.device = validation.check_mapping(device, "device")
         self.save()
 
     # --- node side -----------------------------------------------------------------------------
@@ -328,7 +340,8 @@ class Connection(ConnectionFields, Resource):
         :param force: detach even if unwritten data is lost.
         :param ignore_errors: with ``force``, do not raise errors.
         """
-        self._detach(force, ignore_errors)
+        flag = validation.check_flag
+        self._detach(flag(force, "force"), flag(ignore_errors, "ignore_errors"))
 
     def _detach(self, force: bool, ignore_errors: bool, *, to_disconnect: bool = False) -> None:
         with self._named():

@@ -117,22 +117,27 @@ class Controller(StoreQueries):
         cinder_options: Mapping[str, object] | None = None,
     ) -> None:
         self.host = this_host() if host is None else validation.check_host_name(host)
-        self.project_id = project_id or DEFAULT_PROJECT_ID
-        self.user_id = user_id or DEFAULT_USER_ID
-        self.non_uuid_ids = non_uuid_ids
-        self.output_all_backend_info = output_all_backend_info
-        self.fail_on_missing_backend = fail_on_missing_backend
-        self._recover_at_start = recover
+        text, flag = validation.check_optional_text, validation.check_flag
+        self.project_id = text(project_id, "project_id") or DEFAULT_PROJECT_ID
+        self.user_id = text(user_id, "user_id") or DEFAULT_USER_ID
+        self.non_uuid_ids = flag(non_uuid_ids, "non_uuid_ids")
+        self.output_all_backend_info = flag(output_all_backend_info, "output_all_backend_info")
+        self.fail_on_missing_backend = flag(fail_on_missing_backend, "fail_on_missing_backend")
+        self._recover_at_start = flag(recover, "recover")
         self._report_progress = ProgressReporter(progress)
         self._folders = state_folder.Folders(state_path, file_locks_path)
         self._driver_settings: dict[str, Any] = {
-            "root_helper": root_helper,
-            "suppress_requests_ssl_warnings": suppress_requests_ssl_warnings,
-            "cinder_options": dict(cinder_options or {}),
-            "strict_options": strict_options,
+            "root_helper": validation.check_text(root_helper, "root_helper"),
+            "suppress_requests_ssl_warnings": flag(
+                suppress_requests_ssl_warnings, "suppress_requests_ssl_warnings"
+            ),
+            "cinder_options": validation.check_options(
+                {} if cinder_options is None else cinder_options, "cinder_options"
+            ),
+            "strict_options": flag(strict_options, "strict_options"),
         }
-        self._lock_url = lock_url
-        self._lock_timeout = lock_timeout
+        self._lock_url = text(lock_url, "lock_url")
+        self._lock_timeout = validation.check_seconds(lock_timeout, "lock_timeout")
         # Guards the fields below. While a driver is loaded, only the lock of that backend is held.
         self._guard = threading.RLock()
         self._loading: collections.defaultdict[str, threading.RLock] = collections.defaultdict(
@@ -152,7 +157,7 @@ class Controller(StoreQueries):
         self._classes: Mapping[type[Record], type[Resource]] = {
             kind._kind: kind for kind in (self.Volume, self.Snapshot, self.Connection)
         }
-        if disable_logs:
+        if flag(disable_logs, "disable_logs"):
             loggers.quiet()
         else:
             loggers.set_levels(self._driver_settings["cinder_options"])
@@ -204,12 +209,12 @@ class Controller(StoreQueries):
         See :class:`cinderlib.Backend` for arguments and errors.
         """
         name = validation.check_backend_name(volume_backend_name)
+        given = validation.check_options(driver_options, "driver options")
         with self._loading[name]:
             existing = self._backends.get(name)
             if existing is not None:
-                _refuse_other_options(existing, driver_options)
+                _refuse_other_options(existing, given)
                 return existing
-            given = dict(driver_options)
             with self._new_driver(name, given) as driver:
                 backend = Backend._make(self, name, given, driver)
                 self._backends[name] = backend
@@ -231,11 +236,12 @@ class Controller(StoreQueries):
         :raises CinderlibError: the new driver cannot be loaded; the previous one stays loaded.
         """
         backend = self.loaded(volume_backend_name)
+        given = validation.check_options(driver_options, "driver options")
         name = backend.id
-        with self._loading[name], self._new_driver(name, driver_options) as driver:
+        with self._loading[name], self._new_driver(name, given) as driver:
             before = backend._driver
             backend._driver = driver
-            backend._given, backend._stats = dict(driver_options), None
+            backend._given, backend._stats = given, None
         return before.close
 
     def check_backend(self, volume_backend_name: str, **driver_options: object) -> list[str]:
@@ -252,6 +258,7 @@ class Controller(StoreQueries):
         from cinderlib import drivers
 
         name = validation.check_backend_name(name)
+        options = validation.check_options(options, "driver options")
         return drivers.check(name, options, settings=self._settings(create=False))
 
     def diagnose(
@@ -272,6 +279,11 @@ class Controller(StoreQueries):
 
         if backends is None:
             backends = {name: backend._given for name, backend in self._backends.items()}
+        else:
+            backends = {
+                name: validation.check_mapping(options, f"options of backend {name!r}")
+                for name, options in validation.check_mapping(backends, "backends").items()
+            }
         host = Host(self._driver_settings["root_helper"])
         return diagnosis.check(self, self._folders.path, host, backends)
 
@@ -323,11 +335,12 @@ class Controller(StoreQueries):
 
         :raises BackendNotFound: no loaded backend has that name.
         """
-        found = self._backends.get(name)
+        found = self._backends.get(name) if isinstance(name, str) else None
         if found is None:
             known = ", ".join(sorted(self._backends)) or "none"
             raise errors.BackendNotFound(
-                f"Backend {name!r} is not loaded in this controller; loaded: {known}",
+                f"Backend {validation.shown(name)} is not loaded in this controller; loaded:"
+                f" {known}",
                 resource=name,
             )
         return found
@@ -337,13 +350,17 @@ class Controller(StoreQueries):
 
     def name_in_storage(self, record: VolumeRecord | SnapshotRecord) -> str:
         """The name of a volume or snapshot on the array. Its backend must be loaded."""
+        if not isinstance(record, VolumeRecord | SnapshotRecord):
+            raise errors.InvalidInput(
+                f"The record of a volume or snapshot is needed, not {validation.shown(record)}."
+            )
         return self._driver(record.backend).name_in_storage(record)
 
     # --- this host -----------------------------------------------------------------------------
 
     def local_connector(self, backend: Backend) -> dict[str, Any]:
         """The connector properties of this host that a backend's protocol needs."""
-        info = backend._driver.info
+        info = validation.check_instance(backend, Backend, "backend")._driver.info
         node = self.local_host.node(
             multipath=info.multipath, enforce_multipath=info.enforce_multipath
         )
@@ -354,7 +371,7 @@ class Controller(StoreQueries):
 
     def document_options(self, backend: str) -> dict[str, Any] | None:
         """The options of a backend for documents; ``None`` if they are not included."""
-        loaded = self._backends.get(backend)
+        loaded = self._backends.get(validation.check_text(backend, "backend"))
         if loaded is None or not self.output_all_backend_info:
             return None
         return {k: v for k, v in loaded.config.items() if k != "volume_backend_name"}
@@ -366,7 +383,7 @@ class Controller(StoreQueries):
         ``controller.documents(controller.volumes())``. ``serialization.to_line`` converts a
         document to a line of JSON, which :meth:`load` reads.
         """
-        return documents_out.documents(self, volumes)
+        return documents_out.documents(self, validation.check_items(volumes, Volume, "volumes"))
 
     def load(
         self,
@@ -388,7 +405,13 @@ class Controller(StoreQueries):
         :raises InvalidDocument: it is not a valid document. No record was stored.
         :raises BackendNotFound: it describes a backend that is not loaded and cannot be loaded.
         """
-        return documents_in.load(self, json_src, save=save, trusted=trusted, max_bytes=max_bytes)
+        return documents_in.load(
+            self,
+            json_src,
+            save=validation.check_flag(save, "save"),
+            trusted=validation.check_flag(trusted, "trusted"),
+            max_bytes=validation.check_whole_number(max_bytes, "max_bytes"),
+        )
 
     # --- recovery ------------------------------------------------------------------------------
 

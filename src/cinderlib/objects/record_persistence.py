@@ -16,6 +16,7 @@ from cinderlib.records import (
     SnapshotRecord,
     VolumeRecord,
 )
+from cinderlib.validation import check_text
 
 
 def of_store(store: Store, wrap: Wrap) -> PersistenceDriverBase:
@@ -48,11 +49,13 @@ class RecordPersistence(PersistenceDriverBase):
         return f"RecordPersistence({self.store!r})"
 
     def _get(self, kind: type[Record], id: str | None, **where: str | None) -> list[Any]:
-        conditions = {field: value for field, value in where.items() if value is not None}
+        conditions = {
+            field: check_text(value, field) for field, value in where.items() if value is not None
+        }
         if id is None:
             found = self.store.iterate(kind, conditions)
         else:
-            record = self.store.get(kind, id)
+            record = self.store.get(kind, check_text(id, f"{kind.kind} id"))
             found = iter([record] if record else [])
         return [
             self._wrap(record)

@@ -7,9 +7,9 @@ import datetime
 import difflib
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Never, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Never, TypeAlias, TypeVar, cast, overload
 
-from cinderlib import errors, serialization
+from cinderlib import errors, serialization, validation
 from cinderlib.operations.journal import ATTEMPTS
 from cinderlib.persistence.base import Put
 from cinderlib.records import Record, new_id, now, replace
@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from cinderlib.objects.documents_in import Source
     from cinderlib.persistence.driver_base import PersistenceDriverBase
 
+#: Checks a value that messages call by a name, and converts it to the type that records have.
+Check: TypeAlias = Callable[[Any, str], Any]
+
 T = TypeVar("T")
+R = TypeVar("R", bound="Resource")
 Self = TypeVar("Self", bound="Resource")
 
 
@@ -63,15 +67,16 @@ class Field(Generic[T]):
 class EditableField(Field[T]):
     """A field that users can set. ``save()`` writes it.
 
-    :param check: checks a value and converts it to the field's type.
+    :param check: checks a value, which messages call by the field's name, and converts it to the
+        field's type.
     """
 
-    def __init__(self, doc: str, check: Callable[[Any], T]) -> None:
+    def __init__(self, doc: str, check: Callable[[Any, str], T]) -> None:
         super().__init__(doc)
         self._check = check
 
     def __set__(self, instance: Resource, value: T) -> None:
-        instance._edited[self._name] = self._check(value)
+        instance._edited[self._name] = self._check(value, self._name)
 
 
 class _Named:
@@ -316,12 +321,16 @@ class Resource:
 
         :param simplified: leave out related resources.
         """
-        document = serialization.to_builtins(self._document(related=not simplified))
+        document = serialization.to_builtins(
+            self._document(related=not validation.check_flag(simplified, "simplified"))
+        )
         return cast(dict[str, Any], document)
 
     def to_jsons(self, simplified: bool = True) -> str:
         """:meth:`to_json` as text."""
-        return serialization.to_text(self._document(related=not simplified))
+        return serialization.to_text(
+            self._document(related=not validation.check_flag(simplified, "simplified"))
+        )
 
     @property
     def json(self) -> dict[str, Any]:
@@ -371,6 +380,20 @@ def _merged(
     merged = {key: value for key, value in theirs.items() if key in mine or key not in before}
     merged.update({k: v for k, v in mine.items() if k not in before or before[k] != v})
     return merged
+
+
+def check_resource(value: Any, kind: type[R], what: str) -> R:
+    """A volume, snapshot or connection that was passed as an argument, of any controller.
+
+    :param kind: its class, or that of one controller.
+    :param what: the argument's name, for the message.
+    :raises InvalidInput: it is something else.
+    """
+    if isinstance(value, Resource) and value._kind is kind._kind:
+        return cast(R, value)
+    raise errors.InvalidInput(
+        f"The {what} must be a {kind._kind.kind}, not {validation.shown(value)}."
+    )
 
 
 def refuse_unknown(what: str, given: Iterable[str], known: Iterable[str]) -> None:

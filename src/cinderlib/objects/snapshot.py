@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Unpack, cast
 
 from cinderlib import errors, serialization, validation
 from cinderlib.objects.cinder_fields import SnapshotFields
 from cinderlib.objects.keywords import CopyKeywords, SnapshotKeywords
-from cinderlib.objects.resource import EditableField, Field, Resource, refuse_unknown
+from cinderlib.objects.resource import (
+    Check,
+    EditableField,
+    Field,
+    Resource,
+    check_resource,
+    refuse_unknown,
+)
 from cinderlib.objects.volume import Volume
 from cinderlib.operations import snapshots as operations
 from cinderlib.records import SnapshotRecord, new_id
 
-_GIVEN: Mapping[str, Callable[[Any], Any]] = {
+_GIVEN: Mapping[str, Check] = {
     "name": validation.check_name,
     "description": validation.check_description,
     "metadata": validation.check_metadata,
@@ -60,14 +67,12 @@ class Snapshot(SnapshotFields, Resource):
     provider_location = Field[str | None]("The driver's own data.")
 
     def __init__(self, volume: Volume, **named: Unpack[SnapshotKeywords]) -> None:
-        if not isinstance(volume, Volume):
-            raise errors.InvalidInput(
-                f"A snapshot needs a Volume object, not {type(volume).__name__}"
-            )
-        controller = volume._controller
+        controller = check_resource(volume, Volume, "volume")._controller
         fields: dict[str, Any] = {_NAMES.get(name, name): value for name, value in named.items()}
         refuse_unknown("A snapshot", fields, ["id", *_GIVEN])
-        given = {name: check(fields[name]) for name, check in _GIVEN.items() if name in fields}
+        given = {
+            name: check(fields[name], name) for name, check in _GIVEN.items() if name in fields
+        }
         id = fields.get("id")
         record = SnapshotRecord(
             id=new_id()

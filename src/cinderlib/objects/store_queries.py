@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from cinderlib import errors, validation
 from cinderlib.objects.keyvalue import KeyValue
-from cinderlib.objects.resource import Resource
+from cinderlib.objects.resource import Resource, check_resource
 from cinderlib.persistence.base import Store
 from cinderlib.records import (
     ConnectionRecord,
@@ -67,7 +67,7 @@ class StoreQueries:
 
     def peek_volume(self, volume_id: str) -> VolumeRecord | None:
         """The record of a volume, or ``None``."""
-        return self.store.get(VolumeRecord, volume_id)
+        return self.store.get(VolumeRecord, validation.check_text(volume_id, "volume id"))
 
     def volumes(
         self,
@@ -125,8 +125,16 @@ class StoreQueries:
         limit: int | None,
         **fields: str | None,
     ) -> Iterator[Any]:
-        where = {field: value for field, value in fields.items() if value is not None}
-        last = None if after is None else after._record
+        where = {
+            field: validation.check_text(value, field)
+            for field, value in fields.items()
+            if value is not None
+        }
+        last = None
+        if after is not None:
+            last = check_resource(after, self._classes[kind], "after")._record
+        if limit is not None:
+            validation.check_whole_number(limit, "limit")
         return map(self.wrap, self.store.iterate(kind, where, after=last, limit=limit))
 
     @overload

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from cinderlib import errors, serialization, validation
@@ -17,7 +17,14 @@ from cinderlib.objects.keywords import (
     CreateSnapshotKeywords,
     VolumeKeywords,
 )
-from cinderlib.objects.resource import EditableField, Field, Resource, refuse_unknown
+from cinderlib.objects.resource import (
+    Check,
+    EditableField,
+    Field,
+    Resource,
+    check_resource,
+    refuse_unknown,
+)
 from cinderlib.objects.volume_type import VolumeType
 from cinderlib.operations import extend, revert
 from cinderlib.operations import volumes as operations
@@ -37,21 +44,21 @@ if TYPE_CHECKING:
 GIB = 1024**3
 
 #: Fields that can be specified for a new volume, and their checks.
-_GIVEN: Mapping[str, Callable[[Any], Any]] = {
+_GIVEN: Mapping[str, Check] = {
     "size": validation.check_size,
     "name": validation.check_name,
     "description": validation.check_description,
     "host": validation.check_host,
-    "availability_zone": lambda v: v and validation.check_text(v, "availability_zone"),
-    "cluster_name": lambda v: v and validation.check_text(v, "cluster_name"),
-    "user_id": lambda v: v and validation.check_text(v, "user_id"),
-    "project_id": lambda v: v and validation.check_text(v, "project_id"),
-    "bootable": bool,
-    "multiattach": bool,
+    "availability_zone": validation.check_optional_text,
+    "cluster_name": validation.check_optional_text,
+    "user_id": validation.check_optional_text,
+    "project_id": validation.check_optional_text,
+    "bootable": validation.check_flag,
+    "multiattach": validation.check_flag,
     "metadata": validation.check_metadata,
-    "admin_metadata": lambda v: validation.check_metadata(v, "admin_metadata"),
+    "admin_metadata": validation.check_metadata,
     "extra_specs": validation.check_specs,
-    "qos_specs": lambda v: validation.check_specs(v, "qos_specs"),
+    "qos_specs": validation.check_specs,
 }
 _KNOWN = {"id", "pool_name", *_GIVEN}
 _NAMES = {"display_name": "name", "display_description": "description"}
@@ -99,17 +106,19 @@ class Volume(VolumeFields, Resource):
     host = Field[str]("Where it is: ``host@backend#pool``.")
     cluster_name = Field[str | None]("Specified at creation, for drivers that use it.")
     availability_zone = EditableField[str | None](
-        "For drivers that use it. Can be set and saved.", _GIVEN["availability_zone"]
+        "For drivers that use it. Can be set and saved.", validation.check_optional_text
     )
     user_id = Field[str | None]("Specified at creation, or the controller's.")
     project_id = Field[str | None]("Specified at creation, or the controller's.")
-    bootable = EditableField[bool]("Stored but not used. Can be set and saved.", bool)
+    bootable = EditableField[bool](
+        "Stored but not used. Can be set and saved.", validation.check_flag
+    )
     multiattach = Field[bool]("Whether several hosts can be connected at once.")
     metadata = EditableField[dict[str, str]](
         "Free for your use. Can be changed in place and saved.", validation.check_metadata
     )
     admin_metadata = EditableField[dict[str, str]](
-        "For drivers that use it. Can be changed in place and saved.", _GIVEN["admin_metadata"]
+        "For drivers that use it. Can be changed in place and saved.", validation.check_metadata
     )
     glance_metadata = Field[dict[str, str]](
         "Metadata of the image that the volume was created from elsewhere."
@@ -148,7 +157,10 @@ class Volume(VolumeFields, Resource):
         controller = backend.controller
         if not fields.keys() <= _KNOWN:
             refuse_unknown("A volume", fields, ["id", "pool_name", *_GIVEN])
-        given = {name: _GIVEN[name](value) for name, value in fields.items() if name in _GIVEN}
+        given = {
+            name: _GIVEN[name](value, name) for name, value in fields.items() if name in _GIVEN
+        }
+        validation.check_optional_text(pool_name, "pool_name")
         if "size" not in given and source is None:
             raise errors.InvalidInput("A volume needs a size in GiB")
         if pool_name is not None and "host" in given:
@@ -331,8 +343,9 @@ class Volume(VolumeFields, Resource):
             many drivers would delete; nothing changed.
         :raises Unsupported: the driver has no such operation; nothing changed.
         """
+        chosen = check_resource(snapshot, self._controller.Snapshot, "snapshot")
         with self._named():
-            self._adopt(revert.revert(self._controller.journal, self.id, snapshot.id))
+            self._adopt(revert.revert(self._controller.journal, self.id, chosen.id))
             self.changed = True
 
     # --- connections ---------------------------------------------------------------------------
@@ -357,6 +370,7 @@ class Volume(VolumeFields, Resource):
             migrating.
         :raises InvalidConnector: the connector lacks a property that the driver needs.
         """
+        migrating = validation.check_flag(migrating, "migrating")
         return self._connect(connector_dict, fields, to_attach=False, migrating=migrating)
 
     def _connect(
@@ -380,7 +394,8 @@ class Volume(VolumeFields, Resource):
 
     def disconnect(self, connection: Connection, force: bool = False) -> None:
         """Unmap it from the connection's host. The last disconnect also removes the export."""
-        self._disconnect(connection, force)
+        chosen = check_resource(connection, self._controller.Connection, "connection")
+        self._disconnect(chosen, validation.check_flag(force, "force"))
 
     def _disconnect(self, connection: Connection, force: bool, *, detached: bool = False) -> None:
         volume = connection._disconnect(force, detached=detached)
@@ -398,6 +413,7 @@ class Volume(VolumeFields, Resource):
         :raises NodeError: this host could not attach it; it was disconnected again.
         """
         controller = self._controller
+        migrating = validation.check_flag(migrating, "migrating")
         with self._named(), controller.journal.whole_call():
             connector = controller.local_connector(controller.loaded(self._record.backend))
             here: ConnectKeywords = {"attached_host": this_host()}
@@ -427,6 +443,8 @@ class Volume(VolumeFields, Resource):
         :param ignore_errors: with ``force``, do not raise errors.
         :raises NotLocal: it is connected only to other hosts.
         """
+        force = validation.check_flag(force, "force")
+        ignore_errors = validation.check_flag(ignore_errors, "ignore_errors")
         connection = self._here()
         if connection is None:
             self._refuse_elsewhere()

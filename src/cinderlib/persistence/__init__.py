@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cinderlib.errors import CinderlibError, InvalidPersistence, MissingDependency
 from cinderlib.persistence.base import PersistenceDriverBase, Store
+from cinderlib.validation import shown
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -74,7 +75,7 @@ def open_store(config: PersistenceConfig = None) -> Store:
         found = _make(found, storage, arguments)
     elif arguments:
         raise InvalidPersistence(
-            f"The persistence {storage!r} is an instance and takes no {', '.join(arguments)}."
+            f"The persistence {shown(storage)} is an instance and takes no {', '.join(arguments)}."
         )
     if isinstance(found, Store):
         if keys is None:
@@ -86,14 +87,15 @@ def open_store(config: PersistenceConfig = None) -> Store:
     if isinstance(found, PersistenceDriverBase):
         if keys is not None:
             raise InvalidPersistence(
-                f"The persistence {storage!r} receives objects with secrets in clear and must "
+                f"The persistence {shown(storage)} receives objects with secrets in clear and must "
                 "encrypt them itself; encryption_keys work only with a Store"
             )
         from cinderlib.persistence.object_store import ObjectStore
 
         return ObjectStore(found)
     raise InvalidPersistence(
-        f"The persistence {storage!r} is neither a Store nor a PersistenceDriverBase. {_known()}"
+        f"The persistence {shown(storage)} is neither a Store nor a PersistenceDriverBase."
+        f" {_known()}"
     )
 
 
@@ -158,6 +160,11 @@ def _scheme(arguments: Mapping[str, Any]) -> str:
 
 def _load(storage: str, arguments: Mapping[str, Any]) -> Any:
     """The class or instance for a name or a ``'module:Class'`` path."""
+    if "://" in storage:
+        raise InvalidPersistence(  # which can have a password
+            "The URL of a database is not the name of a persistence: use"
+            " {'storage': 'db', 'connection': URL}."
+        )
     path = _OURS.get(storage)
     if storage == "db":
         path = _BY_SCHEME.get(_scheme(arguments), path)
@@ -167,7 +174,7 @@ def _load(storage: str, arguments: Mapping[str, Any]) -> Any:
         for entry in _entry_points(name=storage):
             path = entry.value
     if path is None:
-        raise InvalidPersistence(f"There is no persistence {storage!r}. {_known()}")
+        raise InvalidPersistence(f"There is no persistence {shown(storage)}. {_known()}")
     module, _, attribute = path.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
@@ -175,10 +182,11 @@ def _load(storage: str, arguments: Mapping[str, Any]) -> Any:
         missing = exc.name and exc.name.split(".")[0] != module.split(".")[0]
         if missing:
             raise MissingDependency(
-                f"The persistence {storage!r} needs the Python package {exc.name!r}. Install it."
+                f"The persistence {shown(storage)} needs the Python package {exc.name!r}."
+                " Install it."
             ) from exc
         raise InvalidPersistence(
-            f"The persistence {storage!r} cannot be imported: {exc}. {_known()}"
+            f"The persistence {shown(storage)} cannot be imported: {exc}. {_known()}"
         ) from exc
     except (AttributeError, ValueError) as exc:
         raise InvalidPersistence(
@@ -195,7 +203,7 @@ def _make(found: Callable[..., Any], storage: Any, arguments: Mapping[str, Any])
         # The message does not repeat values: one may be a URL with a password.
         given = ", ".join(arguments) or "nothing"
         raise InvalidPersistence(
-            f"The persistence {storage!r} cannot be created with {given}: {exc}"
+            f"The persistence {shown(storage)} cannot be created with {given}: {exc}"
         ) from exc
 
 

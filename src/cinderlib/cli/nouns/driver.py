@@ -108,7 +108,7 @@ def show(app: App, name: str, everything: bool) -> None:
     for line in _options(entry["driver_options"]):
         click.echo(line)
     if not everything:
-        app.say("\nAdd --all to show the options that all drivers have.")
+        app.say("Add --all to show the options that all drivers have.")
 
 
 def _named(listed: Mapping[str, dict[str, Any]], name: str) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -47,6 +46,7 @@ def dump(app: App, file: str | None) -> None:
         counts = storefile.write(
             app.own_controller, app.own_controller.volumes(), sys.stdout.buffer
         )
+        sys.stdout.flush()
     else:
         try:
             with open(file, "xb", opener=_private) as target, app.working("Writing records"):
@@ -86,7 +86,7 @@ def load(app: App, file: IO[bytes], overwrite: bool, yes: bool, dry_run: bool) -
     from cinderlib.cli import storefile
 
     with tempfile.TemporaryFile() as copy:
-        shutil.copyfileobj(file, copy)
+        copy.writelines(storefile.lines(file))
         copy.seek(0)
         found = storefile.count(storefile.read(copy))
         if dry_run:

@@ -20,6 +20,7 @@ from cinderlib.drivers.file import loop, sparse
 from cinderlib.drivers.file.adoption import Adoption
 from cinderlib.drivers.file.folder import GIB, Folder, explained
 from cinderlib.locking import state_folder
+from cinderlib.validation import MAX_PATH, shown
 
 logger = logging.getLogger(__name__)
 
@@ -75,8 +76,8 @@ class FileDriver(Adoption, driver.VolumeDriver):  # type: ignore[misc]
         :raises InvalidParameterValue: an option is missing or has an invalid value.
         """
         root = options.safe_get("file_root")
-        if not root or not os.path.isabs(root):
-            given = f", not {root!r}" if root else ""
+        if not root or not os.path.isabs(root) or len(root) > MAX_PATH:
+            given = f", not {shown(root)}" if root else ""
             raise exception.InvalidParameterValue(
                 err=f"file_root must be the absolute path of a folder{given}"
             )
