@@ -154,7 +154,9 @@ class TestLimits:
     def test_a_record_that_is_too_large_is_refused(self, etcd) -> None:
         with opened(etcd.database()) as store:
             for size in (1_600_000, 3_000_000):
-                with pytest.raises(StoreError, match=r"1\.5 MiB.*Nothing was written") as caught:
+                with pytest.raises(
+                    StoreError, match=r"1\.5 MiB.*The store did not change"
+                ) as caught:
                     store.apply(Put(volume("large", description="d" * size)))
                 assert not caught.value.retryable
             store.apply(Put(volume("small")))
@@ -228,7 +230,7 @@ with store.locks.everything(time.monotonic() + 9):
 
 # --- fencing -------------------------------------------------------------------------------------
 
-#: Creates a volume, and waits inside the driver until it is told to continue.
+#: Creates a volume, and waits inside the driver for a line on standard input.
 HOLDER = """
 import sys, time
 import cinderlib as cl
@@ -541,7 +543,7 @@ class TestLostAnswers:
 
 # --- clusters ------------------------------------------------------------------------------------
 
-#: Works until it is told to end, and prints what it could not do.
+#: Works until standard input has data, and prints its errors.
 WORKER = """
 import itertools, json, select, sys
 import cinderlib as cl

@@ -25,7 +25,7 @@ def free_ports(count: int) -> list[int]:
 class Etcd:
     """A running cluster; every :meth:`database` is a new and empty prefix.
 
-    :ivar members: the processes of its servers.
+    :ivar members: the server processes.
     :ivar ports: on which they answer clients, in the same order.
     """
 

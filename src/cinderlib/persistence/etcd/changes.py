@@ -110,7 +110,7 @@ def operations(
 
 
 def document(record: Record) -> bytes:
-    """A record as it is stored.
+    """A record in its stored form.
 
     :raises InvalidInput: it contains a value that JSON cannot represent.
     """
@@ -145,7 +145,7 @@ class Memory:
                 self._states.popitem(last=False)
 
     def expected(self, change: Change) -> State | None:
-        """The state before a change, as far as it is known."""
+        """The state before a change, if it is known."""
         with self._guard:
             state = self._states.get(name(change))
         if isinstance(change, Put) and change.check:

@@ -33,8 +33,8 @@ with warnings.catch_warnings():
             " pip install 'cinderlib[etcd]'"
         ) from exc
 
-#: Seconds to wait for a member's answer before another member is asked. A member that lost contact
-#: to the others answers after about seven.
+#: Seconds to wait for a member's answer before a request goes to another member. A member that lost
+#: contact to the others answers after about seven.
 PATIENCE = 5.0
 #: Seconds between two rounds through all members.
 PAUSE = 0.1
@@ -236,13 +236,13 @@ class Client:
         if "too large" in problem or "larger than max" in problem:
             return Refused(
                 f"The store {self} cannot write this much at once: etcd accepts 1.5 MiB for one"
-                " transaction (--max-request-bytes). Nothing was written.",
+                " transaction (--max-request-bytes). The store did not change.",
                 problem,
             )
         if "database space exceeded" in problem:
             return Refused(
                 f"The store {self} is full: compact and defragment etcd, remove its alarm, or"
-                " increase --quota-backend-bytes. Nothing was written.",
+                " increase --quota-backend-bytes. The store did not change.",
                 problem,
             )
         return Refused(f"The store {self} failed: {problem}.", problem)

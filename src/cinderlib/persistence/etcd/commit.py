@@ -2,7 +2,7 @@
 
 Each has the conditions that the session of this process exists, that this thread still holds its
 locks, and that no process writes everything (see :mod:`cinderlib.persistence.etcd.locks`). It also
-writes a key of its own, a slot of the session, under the condition that the slot was not written
+writes its own key, a slot of the session, under the condition that the slot was not written
 since its last use. If an answer is lost, the transaction is sent again: it then either executes for
 the first time, or fails because of the slot, whose value shows that it was executed.
 """
@@ -46,8 +46,8 @@ class Committer:
     ) -> Result:
         """Execute changes if all conditions are true, and the reads otherwise.
 
-        :raises StoreError: nothing was written, because etcd cannot be reached or this thread lost
-            its locks; or the message states that the result is not known.
+        :raises StoreError: the store did not change, because etcd cannot be reached or this thread
+            lost its locks; or the message states that the result is not known.
         """
         patience = Patience(time.monotonic() + self._client.timeout)
         while True:
@@ -121,7 +121,7 @@ class Committer:
         result = (
             "Whether the change was written is not known; read the records before you continue."
             if outcome.repeated
-            else "Nothing was written."
+            else "The store did not change."
         )
         return StoreError(
             f"The store {self._client} failed: this process lost its locks, because it did not"

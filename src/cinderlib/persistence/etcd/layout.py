@@ -6,7 +6,7 @@
 - ``PREFIX/locks/...``: see :mod:`cinderlib.persistence.etcd.locks`
 - ``PREFIX/sessions/...``: see :mod:`cinderlib.persistence.etcd.sessions`
 
-The place of a record is the time of its creation, NUL, and its ID, so that the entries of an index
+The place of a record is the creation time, NUL, and the ID, so that the entries of an index
 are in the order in which records are listed. NUL occurs neither in IDs nor in values.
 """
 
@@ -64,7 +64,7 @@ class Layout:
         return b"%s/indexes/%s/" % (self._prefix, kind.kind.encode())
 
     def entries(self, record: Record) -> set[bytes]:
-        """The index entries of a record, which has a time of creation."""
+        """The index entries of a record, which has a creation time."""
         assert record.created_at is not None
         place = b"%016x\0%s" % (micros(record.created_at) + _OFFSET, record.id.encode())
         return {
@@ -107,13 +107,13 @@ class Layout:
 
 
 def place(entry: bytes) -> tuple[bytes, str]:
-    """The time of creation and the ID in a key of an index."""
+    """The creation time and the ID in a key of an index."""
     _, created, id = entry.rsplit(_SEPARATOR, 2)
     return created, id.decode()
 
 
 def _values(record: Record) -> Iterator[tuple[str, ...]]:
-    """The indexes that a record is in, each with the values of its entry."""
+    """The indexes that a record is in, each with the values of the entry."""
     yield (ALL,)
     for field in record.indexed:
         value = getattr(record, field)

@@ -96,7 +96,7 @@ class EtcdLocks:
         """The error for a write that waited too long for :meth:`everything`."""
         return StoreError(
             f"The store {self._client} failed: another process writes many records and did not end"
-            " in time. Nothing was written."
+            " in time. The store did not change."
         )
 
     @property
@@ -194,7 +194,7 @@ class EtcdLocks:
                 if own is None:
                     raise StoreError(
                         f"The store {self._client} failed: the lease of this process ended while it"
-                        " waited for a lock. Nothing was done."
+                        " waited for a lock. No lock was taken."
                     )
                 before += [each for each in queue.keys if each.created < own.created]
                 held.append(HeldLock(session, key, own.created))

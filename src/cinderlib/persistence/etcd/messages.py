@@ -19,7 +19,7 @@ class KeyValue(NamedTuple):
 
     :ivar created: the revision of the store that created it.
     :ivar modified: the revision that wrote it last.
-    :ivar lease: ID of the lease that it belongs to, 0 for none.
+    :ivar lease: ID of the lease that it belongs to; 0 if it has no lease.
     """
 
     key: bytes

@@ -150,7 +150,7 @@ class Sessions:
                 )
 
     def abandon(self, session: Session) -> None:
-        """Do not use a session again, because a request for one of its locks has no known result.
+        """Do not use a session again, because a request for a lock has no known result.
         Its lease ends before the next session starts."""
         with self._guard:
             if self._session is session:
@@ -192,7 +192,7 @@ class Sessions:
 def end_if_dead(client: Client, key: KeyValue) -> bool:
     """End the session of a process of this host that was killed, without waiting for its lease.
 
-    :param key: one of its keys, with the process as its value.
+    :param key: a key of the session, with the process as its value.
     :returns: whether the session was ended.
     """
     try:
