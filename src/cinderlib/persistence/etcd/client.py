@@ -262,5 +262,7 @@ def _problem(error: exceptions.Etcd3Exception) -> str:
     except (ValueError, AttributeError):
         # The text of the libraries below: only the reason at its end is for people.
         reason = _REASON.search(error.detail_text or "")
+        if reason is None and type(error) is exceptions.Etcd3Exception:
+            return (error.detail_text or str(error)).strip()[:200]  # of etcd's HTTP server
         return reason[0] if reason else "no connection"
     return text.removeprefix("etcdserver: ")
