@@ -623,11 +623,11 @@ class TestCluster:
         assert [failed for _, _, failed in results] == [[], []]
         kept = sum((number + 1) // 2 for _, number, _ in results)
         with cl.Controller({"storage": "db", "connection": url}, state_path=tmp_path) as controller:
-            found = list(controller.volumes())
+            found = controller.store.find(VolumeRecord)
             assert {each.status for each in found} == {"available"}
             assert len(found) == kept
             assert controller.store.find(IntentRecord) == []
-            names = {each.name_in_storage for each in found}
+            names = {controller.name_in_storage(each) for each in found}
         assert {path.name for path in (tmp_path / "array").iterdir()} == names
 
     @staticmethod
