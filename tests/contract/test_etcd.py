@@ -623,6 +623,7 @@ class TestCluster:
         assert [failed for _, _, failed in results] == [[], []]
         kept = sum((number + 1) // 2 for _, number, _ in results)
         with cl.Controller({"storage": "db", "connection": url}, state_path=tmp_path) as controller:
+            controller.backend("array", volume_driver="file", file_root=f"{tmp_path}/array")
             found = controller.store.find(VolumeRecord)
             assert {each.status for each in found} == {"available"}
             assert len(found) == kept
