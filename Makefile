@@ -45,15 +45,16 @@ test-slow: $(READY) ## Run the code of all pages in docs/, the Ansible modules a
 # Not in the environment: other tests load drivers whose packages are absent.
 VENDORS := .cache/vendor-packages
 
-$(VENDORS): $(READY) tests/drivers/vendor-packages.txt
-	rm -rf $@
+$(VENDORS)/.ready: $(READY) tests/drivers/vendor-packages.txt
+	rm -rf $(VENDORS)
 	PIP_CONSTRAINT=$(CURDIR)/constraints.txt PIP_BUILD_CONSTRAINT=$(CURDIR)/constraints.txt \
 		$(VENV)/bin/python -m pip install -qq --disable-pip-version-check \
-		--prefix $(CURDIR)/$@ --requirement tests/drivers/vendor-packages.txt
+		--prefix $(CURDIR)/$(VENDORS) --requirement tests/drivers/vendor-packages.txt
+	@touch $@
 
 # A separate process loads each driver class of Cinder.
 .PHONY: drivers
-drivers: $(READY) $(VENDORS) ## Test every driver of Cinder (ARGS=--document writes docs/drivers.md)
+drivers: $(VENDORS)/.ready ## Test every driver of Cinder (ARGS=--document writes docs/drivers.md)
 	@scripts/host-packages python3-rados python3-rbd iproute2
 	@scripts/ceph-modules $(VENV)
 	$(VENV)/bin/pytest $(PARALLEL) --dist load tests/drivers $(ARGS)
