@@ -445,7 +445,7 @@ def test_a_driver_that_cannot_be_started_again(array: cl.Backend, root: Path) ->
     request(root, "extend_volume", "abort")
     with pytest.raises(cl.errors.DriverInterrupted):
         volume(array).extend(2)
-    # What was interrupted stays recorded until the driver can settle it.
+    # The interrupted operation stays recorded until the driver can settle it.
     with pytest.raises(cl.errors.DriverInterrupted, match=r"again: .* exit code 3"):
         volume(array).extend(2)
     assert intents(array.controller) == ["volume.extend"]

@@ -78,20 +78,14 @@ def test_findings_in_a_module_have_their_position(tmp_path: pathlib.Path, monkey
 
 
 @pytest.mark.parametrize(
-    ("text", "listed", "status", "printed"),
-    [
-        ("It is fixed.", [], 0, ""),
-        ("It is mended.", [], 1, "docs/x.md:1:7: mend: "),
-        ("It is mended.", ["docs"], 0, "1 findings in 1 paths that are not clean yet"),
-        ("It is fixed.", ["docs"], 1, "docs is clean: remove it from not_clean_yet"),
-    ],
+    ("text", "status", "printed"),
+    [("It is fixed.", 0, ""), ("It is mended.", 1, "docs/x.md:1:7: mend: ")],
 )
-def test_a_path_that_is_listed_as_not_clean_is_counted_until_it_is_clean(
+def test_findings_fail_the_check(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     text: str,
-    listed: list[str],
     status: int,
     printed: str,
 ) -> None:
@@ -99,8 +93,6 @@ def test_a_path_that_is_listed_as_not_clean_is_counted_until_it_is_clean(
     (tmp_path / "docs" / "x.md").write_text(text)
     monkeypatch.setattr(prose, "ROOT", tmp_path)
     monkeypatch.setattr(prose, "files", lambda: ["docs/x.md"])
-    settings = {**prose.configuration(), "not_clean_yet": listed}
-    monkeypatch.setattr(prose, "configuration", lambda: settings)
     monkeypatch.setattr("sys.argv", ["prose"])
     assert prose.main() == status
     assert printed in capsys.readouterr().out
