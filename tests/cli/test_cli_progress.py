@@ -48,10 +48,10 @@ def test_progress_on_a_terminal(slow: Command) -> None:
 
         gate.unlink()
         terminal.type(f"clear; {command} volume create other 1GiB; echo ended with $?")
-        screen = terminal.until(lambda s: "Making other" in s and "0:00:0" in s)
+        screen = terminal.until(lambda s: "Creating other" in s and "0:00:0" in s)
         assert "%" not in screen
         gate.touch()
-        assert "Making" not in terminal.until(lambda s: "ended with 0" in s)
+        assert "Creating" not in terminal.until(lambda s: "ended with 0" in s)
 
 
 def test_no_progress_for_pipes_and_quiet_or_json_output(slow: Command) -> None:
@@ -94,7 +94,7 @@ def test_progress_of_records(cinderlib: Command, monkeypatch: pytest.MonkeyPatch
     for name in ("one", "two", "three"):
         cinderlib("volume", "create", name, "1GiB")
     reports: list[Progress] = []
-    monkeypatch.setattr(App, "tell", lambda app, progress: reports.append(progress))
+    monkeypatch.setattr(App, "show_progress", lambda app, progress: reports.append(progress))
     dump, copy = str(cinderlib.folder / "dump"), f"sqlite:///{cinderlib.folder}/copy.sqlite"
     for arguments, last in [
         (("store", "dump", dump), 2),

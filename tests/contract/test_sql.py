@@ -665,7 +665,7 @@ def test_reads_continue_while_another_program_writes(sqlite_url: str) -> None:
         (record,) = store.apply(Put(volume()))
         with locked(sqlite_url):
             assert store.find(VolumeRecord) == [record]
-            with pytest.raises(StoreError, match=r"locked for 0\.2 seconds") as caught:
+            with pytest.raises(StoreError, match=r"locked it for 0\.2 seconds") as caught:
                 store.apply(Put(record))
             assert caught.value.retryable
         store.apply(Put(record))

@@ -185,7 +185,7 @@ def test_a_virtual_machine_keeps_its_disk_during_migration(engine: Engine) -> No
     ("verb", "extra", "says"),
     [
         ("create_volume", [volume_id(1), "many"], "many"),
-        ("create_volume", [volume_id(1)], "needs a volume id and a size"),
+        ("create_volume", [volume_id(1)], "needs a volume ID and a size"),
         ("connect_volume", [volume_id(1), "{}"], volume_id(1)),
         ("connect_volume", [volume_id(1), "no json"], "connector"),
         ("extend_volume", [volume_id(1), "2"], volume_id(1)),

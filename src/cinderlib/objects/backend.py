@@ -218,8 +218,9 @@ class Backend:
 
     def driver_stats(self, *, refresh: bool = False) -> dict[str, Any]:
         """The stats without figures that need all volumes of the store."""
-        if validation.check_flag(refresh, "refresh") or self._stats is None:
-            self._stats = self._driver.stats(refresh=refresh)
+        # oVirt's client for cinderlib 5 passes its argument as text.
+        if refresh or self._stats is None:
+            self._stats = self._driver.stats(refresh=bool(refresh))
         return self._stats
 
     def validate_connector(self, connector_dict: Mapping[str, Any]) -> None:
