@@ -219,8 +219,11 @@ class Backend:
     def driver_stats(self, *, refresh: bool = False) -> dict[str, Any]:
         """The stats without figures that need all volumes of the store."""
         # oVirt's client for cinderlib 5 passes its argument as text.
+        requested: object = refresh
+        text = isinstance(requested, str)
+        refresh = bool(requested) if text else validation.check_flag(requested, "refresh")
         if refresh or self._stats is None:
-            self._stats = self._driver.stats(refresh=bool(refresh))
+            self._stats = self._driver.stats(refresh=refresh)
         return self._stats
 
     def validate_connector(self, connector_dict: Mapping[str, Any]) -> None:
