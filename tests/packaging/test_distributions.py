@@ -197,6 +197,8 @@ def test_files_in_the_wheels(wheels: dict[str, zipfile.ZipFile]) -> None:
     }
     assert shared == {
         "lib/systemd/system/cinderlib-recover.service",
+        "lib/systemd/system/cinderlib.service",
+        "lib/systemd/system/cinderlib.socket",
         "share/bash-completion/completions/cinderlib",
         "share/fish/vendor_completions.d/cinderlib.fish",
         "share/man/man1/cinderlib.1",

@@ -51,7 +51,10 @@ def reconcile(
                 loaded.append((backend, backend.reconcile()))
             except CinderlibError as error:
                 failed = True
-                click.echo(f"Cannot compare backend {each}: {exits.one_line(error)}", err=True)
+                click.echo(
+                    f"Cannot compare backend {output.message(each)}: {exits.one_line(error)}",
+                    err=True,
+                )
     found = [discrepancy for _, discrepancies in loaded for discrepancy in discrepancies]
     rule = find.rule_to_destroy(yes=yes)
     wanted = {_removable(found, given, rule) for given in remove}

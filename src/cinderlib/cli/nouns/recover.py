@@ -31,7 +31,9 @@ def recover(app: App) -> None:
                 app.backend(name)
             except CinderlibError as error:
                 unloaded[name] = error
-                click.echo(f"Cannot load backend {name}: {exits.one_line(error)}", err=True)
+                click.echo(
+                    f"Cannot load backend {output.message(name)}: {exits.one_line(error)}", err=True
+                )
         recovered = controller.recover()
     if app.as_json:
         output.as_json([dataclasses.asdict(item) for item in recovered])
