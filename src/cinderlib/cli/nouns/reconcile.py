@@ -52,7 +52,7 @@ def reconcile(
             except CinderlibError as error:
                 failed = True
                 click.echo(
-                    f"Cannot compare backend {output.message(each)}: {exits.one_line(error)}",
+                    f"Cannot compare backend {output.message(each[:80])}: {exits.one_line(error)}",
                     err=True,
                 )
     found = [discrepancy for _, discrepancies in loaded for discrepancy in discrepancies]

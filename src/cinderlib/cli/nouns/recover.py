@@ -32,7 +32,8 @@ def recover(app: App) -> None:
             except CinderlibError as error:
                 unloaded[name] = error
                 click.echo(
-                    f"Cannot load backend {output.message(name)}: {exits.one_line(error)}", err=True
+                    f"Cannot load backend {output.message(name[:80])}: {exits.one_line(error)}",
+                    err=True,
                 )
         recovered = controller.recover()
     if app.as_json:
