@@ -48,7 +48,7 @@ class Node:
     :param my_ip: address of this host on the storage network; by default the address of the default
         route.
     :param multipath: request all paths to a volume. An existing connection keeps its own setting.
-    :param enforce_multipath: fail to attach if there is no multipath map, instead of using a path.
+    :param enforce_multipath: fail to attach without a multipath map, instead of using a path.
     :param host: this host's name, by default the system's host name.
     :param state_path: the folder for the state of attachments, by default
         ``/var/lib/cinderlib/node`` for root and in the user's state folder for others.

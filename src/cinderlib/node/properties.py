@@ -116,7 +116,7 @@ def get_connector_properties(
     :param root_helper: the command that runs other commands as root, by default ``sudo``.
     :param my_ip: address of this host on the storage network.
     :param multipath: request all paths to a volume.
-    :param enforce_multipath: fail to attach if there is no multipath map, instead of using a path.
+    :param enforce_multipath: fail to attach without a multipath map, instead of using a path.
     :param host: this host's name, by default the system's host name.
     :param execute: a function that runs programs instead of os-brick's function; then the result is
         not cached.

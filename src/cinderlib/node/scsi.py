@@ -63,8 +63,8 @@ class ScsiConnector(BrickConnector):
         os-brick does that if multipathd created no map within 10 seconds. A program that uses a
         path gets errors when this path fails, so it is not the device that was requested.
 
-        :returns: the map, or the path if there is no map and multipath is not enforced.
-        :raises DeviceUnavailable: there is no map, and the connection enforces multipath.
+        :returns: the map, or the path if the map is missing and multipath is not enforced.
+        :raises DeviceUnavailable: the map is missing, and the connection enforces multipath.
         """
         name, reason = path["path"], "multipathd is not running"
         if self.connector().supports_multipath():

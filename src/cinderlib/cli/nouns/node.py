@@ -212,7 +212,7 @@ def cleanup(app: App, yes: bool, dry_run: bool) -> None:
     names = ", ".join(item.device or item.key for item in found)
     removed: list[Leftover] = []
     if not found:
-        app.say("There are no leftovers to remove.")
+        app.say("No leftovers to remove.")
     elif agreed(f"remove {names} from this host", yes=yes, dry_run=dry_run):
         with app.working("Removing leftovers"):
             removed = app.node.cleanup(found)

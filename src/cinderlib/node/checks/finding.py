@@ -19,7 +19,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     :ivar problem: the problem.
     :ivar meaning: the consequence of the problem.
     :ivar commands: shell commands that repair it; run them as root in this order.
-    :ivar advice: how to repair it if there is no command, or information to read before.
+    :ivar advice: how to repair it without a command, or information to read first.
     """
 
     check: str

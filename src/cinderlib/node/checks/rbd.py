@@ -35,7 +35,7 @@ def check(host: Host) -> Iterator[Finding]:
                 if kernel
                 else f"the kernel {host.kernel} has no rbd module"
             ),
-            meaning="programs can read and write a volume, but there is no device to mount",
+            meaning="programs can read and write a volume, but a device to mount is missing",
             commands=repair_commands.install(host, "rbd") if kernel and not command else (),
         )
     elif library:
