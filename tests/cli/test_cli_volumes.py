@@ -212,7 +212,7 @@ def test_leftovers_of_a_killed_attach(cinderlib: Command) -> None:
     assert left["device"] in cinderlib("node", "cleanup", "--dry-run").stderr
     assert "--yes" in cinderlib("node", "cleanup", ends=2).stderr
     assert cinderlib("node", "cleanup", "--yes", "--json").json == [left]
-    assert "no leftovers to remove" in cinderlib("node", "cleanup", "--yes").stderr
+    assert "No leftovers to remove" in cinderlib("node", "cleanup", "--yes").stderr
     assert cinderlib("node", "leftovers", "--json").json == []
 
 
