@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from cinderlib.errors import InvalidInput
-from cinderlib.validation import shown
+from cinderlib.value_checks import shown
 
 LOG = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cinderlib import validation as v
+from cinderlib import value_checks
 from cinderlib.errors import ConfigurationError, InvalidConnector, InvalidInput
 
 UUID = "6b5e4c1e-4f6a-4d84-9c1e-0f3a7f1f2b3c"
@@ -177,7 +178,7 @@ def test_a_deeply_nested_connector_is_refused():
 
 def test_an_invalid_choice_lists_the_valid_ones():
     with pytest.raises(InvalidInput, match=r"'sleeping'\. Choose one of: attached, attaching"):
-        v.check_choice("sleeping", v.ATTACH_STATUSES, "status")
+        value_checks.check_choice("sleeping", v.ATTACH_STATUSES, "status")
 
 
 def test_long_values_are_shortened_in_messages():
@@ -189,28 +190,28 @@ def test_long_values_are_shortened_in_messages():
 @pytest.mark.parametrize("value", ["no", "", "false", 2, 0.0, [], object()], ids=kind)
 def test_only_a_boolean_is_a_flag(value):
     with pytest.raises(InvalidInput, match="must be True or False"):
-        v.check_flag(value, "force")
+        value_checks.check_flag(value, "force")
 
 
 @pytest.mark.parametrize("value", [True, False, None, 0, 1])
 def test_a_flag_becomes_a_boolean(value):
-    assert v.check_flag(value, "force") is bool(value)
+    assert value_checks.check_flag(value, "force") is bool(value)
 
 
 @pytest.mark.parametrize("value", ["", "a\0b", "\ud800", "x" * 4096, b"x", 3, None], ids=kind)
 def test_what_no_path_can_be(value):
     with pytest.raises(InvalidInput, match="state_path"):
-        v.check_path(value, "state_path")
+        value_checks.check_path(value, "state_path")
 
 
 def test_a_path_may_have_bytes_that_are_not_text():
-    assert v.check_path(pathlib.Path("a\udcff"), "state_path") == "a\udcff"
+    assert value_checks.check_path(pathlib.Path("a\udcff"), "state_path") == "a\udcff"
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -1, 10**400, "5", True], ids=kind)
 def test_what_no_number_of_seconds_can_be(value):
     with pytest.raises(InvalidInput, match="lock_timeout"):
-        v.check_seconds(value, "lock_timeout")
+        value_checks.check_seconds(value, "lock_timeout")
 
 
 def test_an_option_that_is_not_plain_data_is_named():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import IO, TYPE_CHECKING, Any
 
 from cinderlib import errors
-from cinderlib.validation import json_object
+from cinderlib.value_checks import json_object
 
 if TYPE_CHECKING:
     import cinderlib as cl

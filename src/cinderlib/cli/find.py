@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from cinderlib import errors
-from cinderlib.validation import shown
+from cinderlib.value_checks import shown
 
 if TYPE_CHECKING:
     import cinderlib as cl

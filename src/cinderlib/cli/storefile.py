@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from cinderlib import errors
 from cinderlib.cli import sizes
-from cinderlib.validation import json_object
+from cinderlib.value_checks import json_object
 
 if TYPE_CHECKING:
     import cinderlib as cl

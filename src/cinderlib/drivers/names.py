@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cinderlib.drivers import families
 from cinderlib.errors import ConfigurationError, MissingDependency
-from cinderlib.validation import shown
+from cinderlib.value_checks import shown
 
 #: Drivers that ship with this library.
 OWN = ("cinderlib.drivers.file.driver.FileDriver",)

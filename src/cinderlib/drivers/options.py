@@ -21,7 +21,7 @@ from oslo_config import cfg
 from cinderlib.drivers import declarations, modules, option_modules
 from cinderlib.drivers.registry_lock import REGISTRY_LOCK
 from cinderlib.errors import ConfigurationError
-from cinderlib.validation import shown
+from cinderlib.value_checks import shown
 
 _log = logging.getLogger(__name__)
 

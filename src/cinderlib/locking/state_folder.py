@@ -8,7 +8,7 @@ import pwd
 from pathlib import Path
 from typing import Literal
 
-from cinderlib import errors, validation
+from cinderlib import errors, value_checks
 
 
 class Folders:
@@ -60,7 +60,7 @@ class Folders:
 
 
 def _absolute(path: str | os.PathLike[str], argument: str) -> Path:
-    return Path(validation.check_path(path, argument)).absolute()
+    return Path(value_checks.check_path(path, argument)).absolute()
 
 
 def host_locks(otherwise: Path, *, create: bool = False) -> Path:

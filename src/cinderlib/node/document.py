@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 
 from cinderlib.errors import InvalidDocument, InvalidInput
-from cinderlib.validation import check_mapping
+from cinderlib.value_checks import check_mapping
 
 T = TypeVar("T", bound=msgspec.Struct)
 

@@ -16,7 +16,7 @@ from cinderlib.node.document import ConnectionDocument, check_device
 from cinderlib.node.lifecycle import Leftover
 from cinderlib.node.state import State
 from cinderlib.records import KeyValueRecord
-from cinderlib.validation import (
+from cinderlib.value_checks import (
     check_flag,
     check_items,
     check_mapping,

@@ -17,7 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cinderlib.validation import check_flag, check_host_name, check_optional_text
+from cinderlib.validation import check_host_name
+from cinderlib.value_checks import check_flag, check_optional_text
 
 #: The drivers' names of protocols, in lower case, and the connector for each.
 _PROTOCOLS = {

@@ -7,7 +7,7 @@ import importlib
 from cinderlib.errors import Unsupported
 from cinderlib.node.base import Connector, HostSettings
 from cinderlib.node.document import ConnectionDocument
-from cinderlib.validation import shown
+from cinderlib.value_checks import shown
 
 _CONNECTORS = {
     "fibre_channel": "cinderlib.node.fibre_channel:FibreChannelConnector",

@@ -11,7 +11,7 @@ from cinderlib.errors import DeviceUnavailable, InvalidDocument
 from cinderlib.node import block
 from cinderlib.node.brick import BrickConnector
 from cinderlib.node.state import Entry
-from cinderlib.validation import shown
+from cinderlib.value_checks import shown
 
 #: How long multipathd may take to add the other paths to a new map, in seconds.
 _PATHS_TIMEOUT = 10.0

@@ -24,7 +24,7 @@ from cinderlib.errors import Busy, NodeError
 from cinderlib.locking import state_folder
 from cinderlib.locking.process_identity import boot_id
 from cinderlib.node.block import Trace
-from cinderlib.validation import check_path
+from cinderlib.value_checks import check_path
 
 
 class Entry(msgspec.Struct, kw_only=True, frozen=True):

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, cast
 
-from cinderlib import errors, serialization, validation
+from cinderlib import errors, serialization, validation, value_checks
 from cinderlib.objects.keywords import CreateVolumeKeywords
 from cinderlib.operations import capacity, exports, reconciliation
 from cinderlib.operations.discrepancies import Discrepancy
@@ -221,7 +221,7 @@ class Backend:
         # oVirt's client for cinderlib 5 passes its argument as text.
         requested: object = refresh
         text = isinstance(requested, str)
-        refresh = bool(requested) if text else validation.check_flag(requested, "refresh")
+        refresh = bool(requested) if text else value_checks.check_flag(requested, "refresh")
         if refresh or self._stats is None:
             self._stats = self._driver.stats(refresh=refresh)
         return self._stats
@@ -246,7 +246,10 @@ class Backend:
         """Its volumes with this ID and this name, if specified."""
         if volume_id is None:
             return list(self.controller.volumes(backend=self._name, name=volume_name))
-        where = {"backend": self._name, "name": validation.check_optional_text(volume_name, "name")}
+        where = {
+            "backend": self._name,
+            "name": value_checks.check_optional_text(volume_name, "name"),
+        }
         record = self.controller.peek_volume(volume_id)
         if record is None or any(
             value is not None and getattr(record, field) != value for field, value in where.items()
@@ -272,7 +275,7 @@ class Backend:
         named = {
             "name": validation.check_name(name),
             "description": validation.check_description(description),
-            "bootable": validation.check_flag(bootable, "bootable"),
+            "bootable": value_checks.check_flag(bootable, "bootable"),
         }
         given: dict[str, Any] = {field: value for field, value in named.items() if value}
         new = self.controller.Volume(self, size=size, **fields, **given)
@@ -320,8 +323,8 @@ class Backend:
         return reconciliation.reconcile(
             self.controller.journal,
             self._name,
-            repair=validation.check_flag(repair, "repair"),
-            remove=validation.check_texts(remove, "remove"),
+            repair=value_checks.check_flag(repair, "repair"),
+            remove=value_checks.check_texts(remove, "remove"),
         )
 
     def _place(self, pool_name: str | None, host: str | None) -> str:
@@ -338,7 +341,7 @@ class Backend:
             pool_name = pools[0]
         elif pool_name not in pools:
             raise errors.InvalidInput(
-                f"Backend {self._name!r} has no pool {validation.shown(pool_name)}; it has"
+                f"Backend {self._name!r} has no pool {value_checks.shown(pool_name)}; it has"
                 f" {', '.join(pools)}"
             )
         return f"{self._host}@{self._name}#{pool_name}"

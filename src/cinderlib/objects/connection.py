@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from cinderlib import errors, serialization, validation
+from cinderlib import errors, serialization, validation, value_checks
 from cinderlib.objects.backend import Backend
 from cinderlib.objects.cinder_fields import ConnectionFields
 from cinderlib.objects.keywords import ConnectionKeywords, ConnectKeywords
@@ -33,24 +33,24 @@ if TYPE_CHECKING:
 
 
 def _mapping(value: Any, what: str) -> dict[str, Any]:
-    mapping: dict[str, Any] = validation.check_json(validation.check_mapping(value, what), what)
+    mapping: dict[str, Any] = value_checks.check_json(value_checks.check_mapping(value, what), what)
     return mapping
 
 
 def _attempts(value: Any, what: str) -> int:
-    return validation.check_whole_number(value, what, least=1, most=10_000)
+    return value_checks.check_whole_number(value, what, least=1, most=10_000)
 
 
 def _mode(value: Any, what: str) -> str:
-    return validation.check_choice(value, validation.ATTACH_MODES, what)
+    return value_checks.check_choice(value, validation.ATTACH_MODES, what)
 
 
 _GIVEN: Mapping[str, Check] = {
-    "attached_host": validation.check_optional_text,
+    "attached_host": value_checks.check_optional_text,
     "attach_mode": _mode,
-    "mountpoint": validation.check_optional_text,
-    "instance_uuid": validation.check_optional_text,
-    "use_multipath": validation.check_flag,
+    "mountpoint": value_checks.check_optional_text,
+    "instance_uuid": value_checks.check_optional_text,
+    "use_multipath": value_checks.check_flag,
     "device_scan_attempts": _attempts,
 }
 _STORED = {"device_scan_attempts": "scan_attempts"}
@@ -84,17 +84,17 @@ class Connection(ConnectionFields, Resource):
     attach_mode = EditableField[str]("``'rw'`` (read-write) or ``'ro'`` (read-only).", _mode)
     attached_host = EditableField[str | None](
         "The host that attached the volume; specified, or set by the attach.",
-        validation.check_optional_text,
+        value_checks.check_optional_text,
     )
     mountpoint = EditableField[str | None](
-        "Free for your use: where the host mounted the device.", validation.check_optional_text
+        "Free for your use: where the host mounted the device.", value_checks.check_optional_text
     )
     instance_uuid = EditableField[str | None](
         "Distinguishes several users of a volume on one host, for example VMs.",
-        validation.check_optional_text,
+        value_checks.check_optional_text,
     )
     use_multipath = EditableField[bool](
-        "Whether the host uses all paths to the volume.", validation.check_flag
+        "Whether the host uses all paths to the volume.", value_checks.check_flag
     )
     scan_attempts = EditableField[int](
         "How many times the host checks for the device to appear.", _attempts
@@ -112,7 +112,7 @@ class Connection(ConnectionFields, Resource):
         connection_info: Mapping[str, Any] | None = None,
         **fields: Unpack[ConnectionKeywords],
     ) -> None:
-        controller = validation.check_instance(backend, Backend, "backend").controller
+        controller = value_checks.check_instance(backend, Backend, "backend").controller
         refuse_unknown("A connection", fields, ["id", "volume_id", "status", *_GIVEN])
         given: dict[str, Any] = {
             _STORED.get(name, name): _GIVEN[name](value, name)
@@ -142,7 +142,7 @@ class Connection(ConnectionFields, Resource):
             connector=connector,
             conn_info=Secret(info["conn"]) if info.get("conn") else None,
             device=Secret(info["device"]) if info.get("device") else None,
-            status=validation.check_choice(
+            status=value_checks.check_choice(
                 fields.get("status", "attaching"), validation.ATTACH_STATUSES, "status"
             ),
             **known,
@@ -274,7 +274,7 @@ class Connection(ConnectionFields, Resource):
         :param force: disconnect even if the driver fails or the volume is still attached.
         :raises InvalidConnection: it is attached to this host; detach it first.
         """
-        self._disconnect(validation.check_flag(force, "force"))
+        self._disconnect(value_checks.check_flag(force, "force"))
 
     def _disconnect(self, force: bool, *, detached: bool = False) -> VolumeRecord | None:
         """
@@ -314,7 +314,7 @@ class Connection(ConnectionFields, Resource):
 
     def device_attached(self, device: Mapping[str, Any]) -> None:
         """Record the device on another host that attached it."""
-        self.device = validation.check_mapping(device, "device")
+        self.device = value_checks.check_mapping(device, "device")
         self.save()
 
     # --- node side -----------------------------------------------------------------------------
@@ -340,7 +340,7 @@ class Connection(ConnectionFields, Resource):
         :param force: detach even if unwritten data is lost.
         :param ignore_errors: with ``force``, do not raise errors.
         """
-        flag = validation.check_flag
+        flag = value_checks.check_flag
         self._detach(flag(force, "force"), flag(ignore_errors, "ignore_errors"))
 
     def _detach(self, force: bool, ignore_errors: bool, *, to_disconnect: bool = False) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from cinderlib import errors, persistence, serialization, validation
+from cinderlib import errors, persistence, serialization, validation, value_checks
 from cinderlib.drivers import loggers
 from cinderlib.locking import state_folder
 from cinderlib.locking.files import FileLocks
@@ -117,7 +117,7 @@ class Controller(StoreQueries):
         cinder_options: Mapping[str, object] | None = None,
     ) -> None:
         self.host = this_host() if host is None else validation.check_host_name(host)
-        text, flag = validation.check_optional_text, validation.check_flag
+        text, flag = value_checks.check_optional_text, value_checks.check_flag
         self.project_id = text(project_id, "project_id") or DEFAULT_PROJECT_ID
         self.user_id = text(user_id, "user_id") or DEFAULT_USER_ID
         self.non_uuid_ids = flag(non_uuid_ids, "non_uuid_ids")
@@ -127,7 +127,7 @@ class Controller(StoreQueries):
         self._report_progress = ProgressReporter(progress)
         self._folders = state_folder.Folders(state_path, file_locks_path)
         self._driver_settings: dict[str, Any] = {
-            "root_helper": validation.check_text(root_helper, "root_helper"),
+            "root_helper": value_checks.check_text(root_helper, "root_helper"),
             "suppress_requests_ssl_warnings": flag(
                 suppress_requests_ssl_warnings, "suppress_requests_ssl_warnings"
             ),
@@ -137,7 +137,7 @@ class Controller(StoreQueries):
             "strict_options": flag(strict_options, "strict_options"),
         }
         self._lock_url = text(lock_url, "lock_url")
-        self._lock_timeout = validation.check_seconds(lock_timeout, "lock_timeout")
+        self._lock_timeout = value_checks.check_seconds(lock_timeout, "lock_timeout")
         # Guards the fields below. While a driver is loaded, only the lock of that backend is held.
         self._guard = threading.RLock()
         self._loading: collections.defaultdict[str, threading.RLock] = collections.defaultdict(
@@ -281,8 +281,8 @@ class Controller(StoreQueries):
             backends = {name: backend._given for name, backend in self._backends.items()}
         else:
             backends = {
-                name: validation.check_mapping(options, f"options of backend {name!r}")
-                for name, options in validation.check_mapping(backends, "backends").items()
+                name: value_checks.check_mapping(options, f"options of backend {name!r}")
+                for name, options in value_checks.check_mapping(backends, "backends").items()
             }
         host = Host(self._driver_settings["root_helper"])
         return diagnosis.check(self, self._folders.path, host, backends)
@@ -339,7 +339,7 @@ class Controller(StoreQueries):
         if found is None:
             known = ", ".join(sorted(self._backends)) or "none"
             raise errors.BackendNotFound(
-                f"Backend {validation.shown(name)} is not loaded in this controller; loaded:"
+                f"Backend {value_checks.shown(name)} is not loaded in this controller; loaded:"
                 f" {known}",
                 resource=name,
             )
@@ -352,7 +352,7 @@ class Controller(StoreQueries):
         """The name of a volume or snapshot on the array. Its backend must be loaded."""
         if not isinstance(record, VolumeRecord | SnapshotRecord):
             raise errors.InvalidInput(
-                f"The record of a volume or snapshot is needed, not {validation.shown(record)}."
+                f"The record of a volume or snapshot is needed, not {value_checks.shown(record)}."
             )
         return self._driver(record.backend).name_in_storage(record)
 
@@ -360,7 +360,7 @@ class Controller(StoreQueries):
 
     def local_connector(self, backend: Backend) -> dict[str, Any]:
         """The connector properties of this host that a backend's protocol needs."""
-        info = validation.check_instance(backend, Backend, "backend")._driver.info
+        info = value_checks.check_instance(backend, Backend, "backend")._driver.info
         node = self.local_host.node(
             multipath=info.multipath, enforce_multipath=info.enforce_multipath
         )
@@ -371,7 +371,7 @@ class Controller(StoreQueries):
 
     def document_options(self, backend: str) -> dict[str, Any] | None:
         """The options of a backend for documents; ``None`` if they are not included."""
-        loaded = self._backends.get(validation.check_text(backend, "backend"))
+        loaded = self._backends.get(value_checks.check_text(backend, "backend"))
         if loaded is None or not self.output_all_backend_info:
             return None
         return {k: v for k, v in loaded.config.items() if k != "volume_backend_name"}
@@ -383,7 +383,7 @@ class Controller(StoreQueries):
         ``controller.documents(controller.volumes())``. ``serialization.to_line`` converts a
         document to a line of JSON, which :meth:`load` reads.
         """
-        return documents_out.documents(self, validation.check_items(volumes, Volume, "volumes"))
+        return documents_out.documents(self, value_checks.check_items(volumes, Volume, "volumes"))
 
     def load(
         self,
@@ -408,9 +408,9 @@ class Controller(StoreQueries):
         return documents_in.load(
             self,
             json_src,
-            save=validation.check_flag(save, "save"),
-            trusted=validation.check_flag(trusted, "trusted"),
-            max_bytes=validation.check_whole_number(max_bytes, "max_bytes"),
+            save=value_checks.check_flag(save, "save"),
+            trusted=value_checks.check_flag(trusted, "trusted"),
+            max_bytes=value_checks.check_whole_number(max_bytes, "max_bytes"),
         )
 
     # --- recovery ------------------------------------------------------------------------------

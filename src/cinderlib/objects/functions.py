@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from cinderlib import serialization, validation
+from cinderlib import serialization, value_checks
 from cinderlib.objects import default_controller
 from cinderlib.objects.documents_in import Loaded, Source
 
@@ -59,7 +59,7 @@ def list_supported_drivers(output_version: Literal[1, 2, 3] = 1) -> dict[str, An
     """
     from cinderlib import drivers
 
-    validation.check_whole_number(output_version, "output_version", least=1, most=3)
+    value_checks.check_whole_number(output_version, "output_version", least=1, most=3)
     found = drivers.list_supported()
     if output_version == 3:
         return found

@@ -16,7 +16,7 @@ from cinderlib.records import (
     SnapshotRecord,
     VolumeRecord,
 )
-from cinderlib.validation import check_text
+from cinderlib.value_checks import check_text
 
 
 def of_store(store: Store, wrap: Wrap) -> PersistenceDriverBase:

@@ -9,7 +9,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Never, TypeAlias, TypeVar, cast, overload
 
-from cinderlib import errors, serialization, validation
+from cinderlib import errors, serialization, value_checks
 from cinderlib.operations.journal import ATTEMPTS
 from cinderlib.persistence.base import Put
 from cinderlib.records import Record, new_id, now, replace
@@ -322,14 +322,14 @@ class Resource:
         :param simplified: leave out related resources.
         """
         document = serialization.to_builtins(
-            self._document(related=not validation.check_flag(simplified, "simplified"))
+            self._document(related=not value_checks.check_flag(simplified, "simplified"))
         )
         return cast(dict[str, Any], document)
 
     def to_jsons(self, simplified: bool = True) -> str:
         """:meth:`to_json` as text."""
         return serialization.to_text(
-            self._document(related=not validation.check_flag(simplified, "simplified"))
+            self._document(related=not value_checks.check_flag(simplified, "simplified"))
         )
 
     @property
@@ -392,7 +392,7 @@ def check_resource(value: Any, kind: type[R], what: str) -> R:
     if isinstance(value, Resource) and value._kind is kind._kind:
         return cast(R, value)
     raise errors.InvalidInput(
-        f"The {what} must be a {kind._kind.kind}, not {validation.shown(value)}."
+        f"The {what} must be a {kind._kind.kind}, not {value_checks.shown(value)}."
     )
 
 

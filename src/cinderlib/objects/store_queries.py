@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from cinderlib import errors, validation
+from cinderlib import errors, value_checks
 from cinderlib.objects.keyvalue import KeyValue
 from cinderlib.objects.resource import Resource, check_resource
 from cinderlib.persistence.base import Store
@@ -61,13 +61,13 @@ class StoreQueries:
         record = self.store.get(kind, id) if isinstance(id, str) else None
         if record is None:
             raise not_found(
-                f"There is no {kind.kind} with the ID {validation.shown(id)}", resource=id
+                f"There is no {kind.kind} with the ID {value_checks.shown(id)}", resource=id
             )
         return record
 
     def peek_volume(self, volume_id: str) -> VolumeRecord | None:
         """The record of a volume, or ``None``."""
-        return self.store.get(VolumeRecord, validation.check_text(volume_id, "volume id"))
+        return self.store.get(VolumeRecord, value_checks.check_text(volume_id, "volume id"))
 
     def volumes(
         self,
@@ -126,7 +126,7 @@ class StoreQueries:
         **fields: str | None,
     ) -> Iterator[Any]:
         where = {
-            field: validation.check_text(value, field)
+            field: value_checks.check_text(value, field)
             for field, value in fields.items()
             if value is not None
         }
@@ -134,7 +134,7 @@ class StoreQueries:
         if after is not None:
             last = check_resource(after, self._classes[kind], "after")._record
         if limit is not None:
-            validation.check_whole_number(limit, "limit")
+            value_checks.check_whole_number(limit, "limit")
         return map(self.wrap, self.store.iterate(kind, where, after=last, limit=limit))
 
     @overload

@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from cinderlib import errors, serialization, validation
+from cinderlib import errors, serialization, validation, value_checks
 from cinderlib.locking.process_identity import this_host
 from cinderlib.objects.backend import Backend
 from cinderlib.objects.cinder_fields import VolumeFields
@@ -49,12 +49,12 @@ _GIVEN: Mapping[str, Check] = {
     "name": validation.check_name,
     "description": validation.check_description,
     "host": validation.check_host,
-    "availability_zone": validation.check_optional_text,
-    "cluster_name": validation.check_optional_text,
-    "user_id": validation.check_optional_text,
-    "project_id": validation.check_optional_text,
-    "bootable": validation.check_flag,
-    "multiattach": validation.check_flag,
+    "availability_zone": value_checks.check_optional_text,
+    "cluster_name": value_checks.check_optional_text,
+    "user_id": value_checks.check_optional_text,
+    "project_id": value_checks.check_optional_text,
+    "bootable": value_checks.check_flag,
+    "multiattach": value_checks.check_flag,
     "metadata": validation.check_metadata,
     "admin_metadata": validation.check_metadata,
     "extra_specs": validation.check_specs,
@@ -106,12 +106,12 @@ class Volume(VolumeFields, Resource):
     host = Field[str]("Where it is: ``host@backend#pool``.")
     cluster_name = Field[str | None]("Specified at creation, for drivers that use it.")
     availability_zone = EditableField[str | None](
-        "For drivers that use it. Can be set and saved.", validation.check_optional_text
+        "For drivers that use it. Can be set and saved.", value_checks.check_optional_text
     )
     user_id = Field[str | None]("Specified at creation, or the controller's.")
     project_id = Field[str | None]("Specified at creation, or the controller's.")
     bootable = EditableField[bool](
-        "Stored but not used. Can be set and saved.", validation.check_flag
+        "Stored but not used. Can be set and saved.", value_checks.check_flag
     )
     multiattach = Field[bool]("Whether several hosts can be connected at once.")
     metadata = EditableField[dict[str, str]](
@@ -160,7 +160,7 @@ class Volume(VolumeFields, Resource):
         given = {
             name: _GIVEN[name](value, name) for name, value in fields.items() if name in _GIVEN
         }
-        validation.check_optional_text(pool_name, "pool_name")
+        value_checks.check_optional_text(pool_name, "pool_name")
         if "size" not in given and source is None:
             raise errors.InvalidInput("A volume needs a size in GiB")
         if pool_name is not None and "host" in given:
@@ -370,7 +370,7 @@ class Volume(VolumeFields, Resource):
             migrating.
         :raises InvalidConnector: the connector lacks a property that the driver needs.
         """
-        migrating = validation.check_flag(migrating, "migrating")
+        migrating = value_checks.check_flag(migrating, "migrating")
         return self._connect(connector_dict, fields, to_attach=False, migrating=migrating)
 
     def _connect(
@@ -395,7 +395,7 @@ class Volume(VolumeFields, Resource):
     def disconnect(self, connection: Connection, force: bool = False) -> None:
         """Unmap it from the connection's host. The last disconnect also removes the export."""
         chosen = check_resource(connection, self._controller.Connection, "connection")
-        self._disconnect(chosen, validation.check_flag(force, "force"))
+        self._disconnect(chosen, value_checks.check_flag(force, "force"))
 
     def _disconnect(self, connection: Connection, force: bool, *, detached: bool = False) -> None:
         volume = connection._disconnect(force, detached=detached)
@@ -413,7 +413,7 @@ class Volume(VolumeFields, Resource):
         :raises NodeError: this host could not attach it; it was disconnected again.
         """
         controller = self._controller
-        migrating = validation.check_flag(migrating, "migrating")
+        migrating = value_checks.check_flag(migrating, "migrating")
         with self._named(), controller.journal.whole_call():
             connector = controller.local_connector(controller.loaded(self._record.backend))
             here: ConnectKeywords = {"attached_host": this_host()}
@@ -443,8 +443,8 @@ class Volume(VolumeFields, Resource):
         :param ignore_errors: with ``force``, do not raise errors.
         :raises NotLocal: it is connected only to other hosts.
         """
-        force = validation.check_flag(force, "force")
-        ignore_errors = validation.check_flag(ignore_errors, "ignore_errors")
+        force = value_checks.check_flag(force, "force")
+        ignore_errors = value_checks.check_flag(ignore_errors, "ignore_errors")
         connection = self._here()
         if connection is None:
             self._refuse_elsewhere()

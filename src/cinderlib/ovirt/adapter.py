@@ -96,7 +96,7 @@ def _answer(verb: str, driver: str, url: str, extra: Sequence[str]) -> str | Non
 
 def _options(driver: str) -> dict[str, Any]:
     from cinderlib.errors import ConfigurationError
-    from cinderlib.validation import json_object
+    from cinderlib.value_checks import json_object
 
     options = json_object(driver)
     if options is None:
@@ -270,7 +270,7 @@ def _latest(backend: cl.Backend, volume_id: str, *, attached: bool) -> cl.Connec
 
 def _object(text: str, what: str) -> dict[str, Any]:
     from cinderlib.errors import InvalidInput
-    from cinderlib.validation import json_object
+    from cinderlib.value_checks import json_object
 
     value = json_object(text)
     if value is None:

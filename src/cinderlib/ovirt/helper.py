@@ -89,7 +89,7 @@ def _document(connection_info: Any) -> dict[str, Any]:
 
 def _input() -> dict[str, Any]:
     from cinderlib.errors import InvalidDocument
-    from cinderlib.validation import json_object
+    from cinderlib.value_checks import json_object
 
     given = json_object(sys.stdin.buffer.read())
     if given is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cinderlib.errors import CinderlibError, InvalidPersistence, MissingDependency
 from cinderlib.persistence.base import PersistenceDriverBase, Store
-from cinderlib.validation import shown
+from cinderlib.value_checks import shown
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

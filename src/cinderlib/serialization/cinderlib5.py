@@ -24,7 +24,8 @@ from cinderlib.serialization.documents import (
     snapshot_document,
     volume_document,
 )
-from cinderlib.validation import check_backend_name, check_metadata, check_size, shown
+from cinderlib.validation import check_backend_name, check_metadata, check_size
+from cinderlib.value_checks import shown
 
 R = TypeVar("R", bound=Record)
 

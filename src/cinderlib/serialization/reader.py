@@ -22,7 +22,8 @@ from cinderlib.serialization.documents import (
     VolumeDocument,
 )
 from cinderlib.serialization.rules import check_record
-from cinderlib.validation import check_backend_name, check_json, check_text, shown
+from cinderlib.validation import check_backend_name
+from cinderlib.value_checks import check_json, check_text, shown
 
 #: Longest text that is read at once, in bytes. Longer text can be read line by line.
 MAX_BYTES = 64 * 2**20

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from cinderlib import validation as v
+from cinderlib import value_checks
 from cinderlib.errors import InvalidInput
 from cinderlib.records import ConnectionRecord, Record, Secret, SnapshotRecord, VolumeRecord
 
@@ -28,7 +29,7 @@ Check = Callable[[Any, str], Any]
 _backend = functools.lru_cache(v.check_backend_name)
 _host = functools.lru_cache(v.check_host)
 _id = functools.partial(v.check_id, non_uuid_ids=True)
-_long_text = functools.partial(v.check_text, longest=v.MAX_VALUE)
+_long_text = functools.partial(value_checks.check_text, longest=v.MAX_VALUE)
 
 
 def _time(value: datetime.datetime, what: str) -> None:
@@ -38,7 +39,7 @@ def _time(value: datetime.datetime, what: str) -> None:
 
 def _version(value: int, what: str) -> None:
     if not 0 <= value < 2**63:
-        raise InvalidInput(f"The {what} cannot be {v.shown(value)}.")
+        raise InvalidInput(f"The {what} cannot be {value_checks.shown(value)}.")
 
 
 def _attempts(value: int, what: str) -> None:
@@ -47,7 +48,7 @@ def _attempts(value: int, what: str) -> None:
 
 
 def _one_of(choices: Collection[str]) -> Check:
-    return lambda value, what: v.check_choice(value, choices, what)
+    return lambda value, what: value_checks.check_choice(value, choices, what)
 
 
 def _secret_text(secret: Secret, what: str) -> None:
@@ -69,13 +70,13 @@ def _conn_info(secret: Secret, what: str) -> None:
             f"The {what} must have a 'driver_volume_type', which is text, and 'data', which is a "
             "mapping."
         )
-    v.check_json(conn, what)
+    value_checks.check_json(conn, what)
 
 
 def _device(secret: Secret, what: str) -> None:
     if not isinstance(secret.reveal(), dict):
         raise InvalidInput(f"The {what} must be a mapping.")
-    v.check_json(secret.reveal(), what)
+    value_checks.check_json(secret.reveal(), what)
 
 
 #: Rules of fields with the same meaning in every kind of record.
@@ -85,10 +86,14 @@ _RULES: dict[str, Check] = {
     **dict.fromkeys(("created_at", "updated_at", "launched_at", "attached_at"), _time),
     **dict.fromkeys(("source_volid", "snapshot_id", "group_id", "group_snapshot_id"), _id),
     **dict.fromkeys(("volume_id", "volume_type_id", "name_id", "encryption_key_id"), _id),
-    **dict.fromkeys(("name", "description", "progress", "availability_zone"), v.check_text),
-    **dict.fromkeys(("cluster_name", "user_id", "project_id", "migration_status"), v.check_text),
-    **dict.fromkeys(("replication_status", "replication_extended_status"), v.check_text),
-    **dict.fromkeys(("attached_host", "mountpoint", "instance_uuid"), v.check_text),
+    **dict.fromkeys(
+        ("name", "description", "progress", "availability_zone"), value_checks.check_text
+    ),
+    **dict.fromkeys(
+        ("cluster_name", "user_id", "project_id", "migration_status"), value_checks.check_text
+    ),
+    **dict.fromkeys(("replication_status", "replication_extended_status"), value_checks.check_text),
+    **dict.fromkeys(("attached_host", "mountpoint", "instance_uuid"), value_checks.check_text),
     **dict.fromkeys(("replication_driver_data", "provider_id"), _long_text),
     **dict.fromkeys(("provider_location", "provider_geometry"), _long_text),
     **dict.fromkeys(("metadata", "admin_metadata", "glance_metadata"), v.check_metadata),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
-from cinderlib import errors, records, validation
+from cinderlib import errors, records, validation, value_checks
 from cinderlib.client.store import of_cursor
 from cinderlib.records import ConnectionRecord, KeyValueRecord, Record, SnapshotRecord, VolumeRecord
 from cinderlib.service import requests
@@ -84,7 +84,7 @@ def _there(request: Request[Any], kind: type[Record], id: str) -> Record:
 
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit():
-        raise errors.InvalidInput(f"limit must be a whole number, not {validation.shown(text)}")
+        raise errors.InvalidInput(f"limit must be a whole number, not {value_checks.shown(text)}")
     return int(text)
 
 
@@ -171,7 +171,7 @@ def list_nodes(request: Request[requests.Nothing]) -> list[dict[str, Any]]:
     """List the registered nodes with their connector properties."""
     found = []
     for record in request.controller.store.iterate(KeyValueRecord):
-        connector = validation.json_object(record.reveal() or "")
+        connector = value_checks.json_object(record.reveal() or "")
         if connector is not None and "host" in connector:
             found.append({"name": record.id, "connector": connector})
     return found
@@ -266,7 +266,7 @@ def connect_volume(request: Request[requests.ConnectVolume]) -> dict[str, Any]:
 
 def _registered(request: Request[Any], node: Any) -> dict[str, Any]:
     record = request.controller.store.get(KeyValueRecord, node)
-    connector = None if record is None else validation.json_object(record.reveal() or "")
+    connector = None if record is None else value_checks.json_object(record.reveal() or "")
     if connector is None:
         raise errors.NotFound(f"No node is registered as {node!r}", resource=node)
     return connector

@@ -11,7 +11,7 @@ from cinderlib import errors
 from cinderlib.cli import completing, documents, find, options, output
 from cinderlib.cli.app import App
 from cinderlib.cli.framework import Group, agreed, destructive, pass_app
-from cinderlib.validation import shown
+from cinderlib.value_checks import shown
 
 if TYPE_CHECKING:
     import cinderlib as cl

@@ -12,7 +12,8 @@ from cinderlib.cli import completing, documents, find, options, output, sizes
 from cinderlib.cli.app import App, backend_name
 from cinderlib.cli.framework import Group, agreed, destructive, pass_app
 from cinderlib.cli.nouns.connection import hosts_of
-from cinderlib.validation import VOLUME_STATUSES, check_choice, shown
+from cinderlib.validation import VOLUME_STATUSES
+from cinderlib.value_checks import check_choice, shown
 
 if TYPE_CHECKING:
     import cinderlib as cl

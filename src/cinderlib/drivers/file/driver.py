@@ -20,7 +20,7 @@ from cinderlib.drivers.file import loop, sparse
 from cinderlib.drivers.file.adoption import Adoption
 from cinderlib.drivers.file.folder import GIB, Folder, explained
 from cinderlib.locking import state_folder
-from cinderlib.validation import MAX_PATH, shown
+from cinderlib.value_checks import MAX_PATH, shown
 
 logger = logging.getLogger(__name__)
 
