@@ -170,9 +170,9 @@ def stream(command: Sequence[str], limit: float) -> tuple[int | None, str]:
             sys.stdout.buffer.flush()
 
     reader = threading.Thread(target=read, daemon=True)
-    reader.start()
     status: int | None = None
     try:
+        reader.start()
         status = process.wait(max(limit, 1))
     except subprocess.TimeoutExpired:
         _end(process)

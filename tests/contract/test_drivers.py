@@ -137,9 +137,16 @@ class TestRBD(DriverConformance):
         }
 
     def leftovers(self, tmp_path):
-        # When a clone is deleted before its source, Cinder's driver leaves the clone's snapshot on
-        # the source, and then keeps the source as '<name>.deleted' for the deleted clone.
-        return [name for name in self.cluster.images() if not name.endswith(".deleted")]
+        return self.cluster.images()
+
+    def test_deleted_clones_and_sources_leave_no_images(self, backend, tmp_path):
+        source = backend.create_volume(1)
+        clone = source.clone()
+        grandchild = clone.clone()
+        sibling = source.clone()
+        for volume in (clone, source, grandchild, sibling):
+            volume.delete()
+        assert self.leftovers(tmp_path) == []
 
     @pytest.mark.parametrize("use", ["", 'image.write(b"data", 0)'], ids=["open", "locked"])
     def test_image_that_another_client_uses_is_not_deleted(self, backend, use):

@@ -13,8 +13,8 @@ from cinderlib.drivers import (
     abilities,
     connection_info,
     failures,
-    holders,
     listing,
+    rbd,
     scope,
     stats,
     translate,
@@ -105,10 +105,11 @@ class LocalDriver:
             except exception.VolumeNotFound:
                 pass
             except exception.VolumeIsBusy as busy:
-                users = ", ".join(holders.of(self._driver, obj.name))
+                users = ", ".join(rbd.clients(self._driver, obj.name))
                 if users:
                     raise exception.VolumeIsBusy(f"{busy}: {users}") from busy
                 raise
+            rbd.release_source(self._driver, obj)
             self._lock_files.remove_of_volume(volume.id)
 
     def extend_volume(self, volume: VolumeRecord, new_size: int) -> VolumeRecord:

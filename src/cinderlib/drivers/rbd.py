@@ -1,0 +1,68 @@
+"""Completes Cinder's RBD driver: names the clients of a busy image, removes leftovers of clones."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+from oslo_config import cfg
+
+_log = logging.getLogger(__name__)
+
+
+def _module(driver: Any) -> Any:
+    """Cinder's module, or None if this is another driver."""
+    module = sys.modules.get("cinder.volume.drivers.rbd")
+    return module if module is not None and isinstance(driver, module.RBDDriver) else None
+
+
+def clients(driver: Any, name: str) -> list[str]:
+    """The clients that have a volume open, as the storage identifies them; empty if unknown.
+
+    :param name: name of the volume on the storage.
+    """
+    module = _module(driver)
+    if module is None:
+        return []
+    try:
+        with module.RBDVolumeProxy(driver, name, read_only=True) as image:
+            return [
+                f"client.{watcher['id']} ({watcher['addr']}) has it open"
+                for watcher in image.watchers_list()
+            ]
+    except Exception as error:
+        # The driver's error is more important.
+        _log.debug("The clients of image %s are not known: %s", name, error)
+        return []
+
+
+def release_source(driver: Any, volume: Any) -> None:
+    """Remove the snapshot from which a deleted volume was cloned.
+
+    The driver clones from a hidden snapshot of the source, ``<clone>.clone_snap``. It renames a
+    deleted volume with such snapshots to ``<volume>.deleted``, to remove it with its last clone.
+    But Cinder 29 only does this for a clone that it could not remove at once, so that both
+    snapshots and deleted sources would stay forever. A repeated call has no effect.
+
+    :param volume: Cinder's object of the deleted volume.
+    """
+    module = _module(driver)
+    if module is None or volume.source_volid is None:
+        return
+    source = cfg.CONF.volume_name_template % volume.source_volid
+    snapshot = f"{volume.name}.clone_snap"
+    try:
+        with module.RADOSClient(driver) as client:
+            images = module.rbd.RBD().list(client.ioctx)
+            # A volume that has clones itself still depends on its source.
+            if volume.name in images or f"{volume.name}.deleted" in images:
+                return
+            for name in {source, f"{source}.deleted"} & set(images):
+                with module.RBDVolumeProxy(driver, name, ioctx=client.ioctx) as image:
+                    known = any(snap["name"] == snapshot for snap in image.list_snaps())
+                if known:
+                    driver._delete_clone_parent_refs(client, name, snapshot)
+    except Exception as error:
+        # The volume is deleted. Only space is lost.
+        _log.warning("Snapshot %s of image %s was not removed: %s", snapshot, source, error)
