@@ -46,7 +46,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             # With --dist loadgroup one process runs them, and starts the server once.
             item.add_marker(pytest.mark.xdist_group(min(needed)))
         # A class that inherits a suite cannot mark tests of the suite only for itself.
-        if item.originalname in getattr(item.cls, "slow", ()):
+        fast = getattr(item.cls, "fast", None)
+        if fast is not None and item.originalname not in fast:
             item.add_marker("slow")
 
 

@@ -103,6 +103,7 @@ def test_processes_take_turns(
     assert not (tmp_path / "together").exists()
 
 
+@pytest.mark.slow
 def test_a_driver_that_supports_active_active_does_not_wait(
     start: Start, sqlite: str, tmp_path: Path
 ) -> None:
@@ -116,6 +117,7 @@ def test_a_driver_that_supports_active_active_does_not_wait(
     assert [held.wait(PATIENCE), other.wait(PATIENCE)] == [0, 0]
 
 
+@pytest.mark.slow
 def test_a_process_that_times_out_has_not_changed_anything(
     start: Start, sqlite: str, tmp_path: Path
 ) -> None:
@@ -152,6 +154,7 @@ def test_a_process_that_times_out_has_not_changed_anything(
         volume.delete()
 
 
+@pytest.mark.slow
 def test_a_killed_process_releases_its_turn(start: Start, sqlite: str, tmp_path: Path) -> None:
     other = start(sqlite, what="create")
     held = start(sqlite, what="create")
@@ -199,6 +202,7 @@ def test_threads_share_the_turn_of_their_process_and_let_other_processes_in(
         pass
 
 
+@pytest.mark.slow
 def test_a_forked_child_that_cannot_run_its_program_ends(tmp_path: Path) -> None:
     program = f"""
 import cinderlib as cl

@@ -111,6 +111,7 @@ print(cl.Backend.backends['one'].create_volume(1).host)
     assert "again@one#one" in out
 
 
+@pytest.mark.slow
 def test_no_file_is_created_in_the_working_directory(tmp_path: Path) -> None:
     cwd = tmp_path / "cwd"
     cwd.mkdir()

@@ -502,6 +502,7 @@ def test_control_c_ends_the_process_before_the_lock_is_free(array: cl.Backend, r
     assert array.create_volume(1, id=ID).status == "available"
 
 
+@pytest.mark.slow
 def test_the_process_that_starts_the_others_is_killed(array: cl.Backend) -> None:
     process = array.driver.process()
     parent = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
@@ -512,6 +513,7 @@ def test_the_process_that_starts_the_others_is_killed(array: cl.Backend) -> None
     assert array.driver.process() != process
 
 
+@pytest.mark.slow
 def test_a_fork_of_the_program_has_its_own_drivers(array: cl.Backend) -> None:
     process = array.driver.process()
     child = os.fork()
@@ -525,6 +527,7 @@ def test_a_fork_of_the_program_has_its_own_drivers(array: cl.Backend) -> None:
     assert array.driver.process() == process
 
 
+@pytest.mark.slow
 def test_a_fork_of_the_program_that_closes_its_copy(array: cl.Backend) -> None:
     process = array.driver.process()
     child = os.fork()
@@ -536,6 +539,7 @@ def test_a_fork_of_the_program_that_closes_its_copy(array: cl.Backend) -> None:
     assert array.driver.process() == process
 
 
+@pytest.mark.slow
 def test_a_reading_call_of_a_driver_that_crashes(array: cl.Backend, root: Path) -> None:
     request(root, "get_volume_stats", "exit")
     with pytest.raises(cl.errors.DriverInterrupted, match=r"exit code 3. Repeat the call$"):
@@ -590,6 +594,7 @@ def environment(folder: Path) -> tuple[Path, Path]:
     return folder / "bin" / "python", packages
 
 
+@pytest.mark.slow
 def test_a_separate_environment_has_other_versions(
     controller: cl.Controller, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -185,6 +185,7 @@ def test_the_module(page: set[str]) -> None:
 
 
 @pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.slow
 def test_the_list_of_drivers(version: Any) -> None:
     before = NAMES["list_supported_drivers"][str(version)]
     driver = cl.list_supported_drivers(version)["RBDDriver"]

@@ -46,19 +46,28 @@ class Way:
 
 #: Other ways to open the store.
 WAYS: dict[str, Any] = {
-    "another working directory": Way("sqlite:///store.sqlite", cwd="{folder}"),
-    "another state folder": Way(state_path="{folder}/other"),
+    "another working directory": pytest.param(
+        Way("sqlite:///store.sqlite", cwd="{folder}"), marks=pytest.mark.slow
+    ),
+    "another state folder": pytest.param(Way(state_path="{folder}/other"), marks=pytest.mark.slow),
     "a link to the file": Way("sqlite:///{folder}/links/file.sqlite"),
-    "a link to the folder": Way("sqlite:///{folder}/links/folder/store.sqlite"),
-    "a URI": Way("sqlite:///file:{folder}/store.sqlite?uri=true"),
-    "a relative URI": Way("sqlite:///file:./store.sqlite?mode=rw&uri=true", cwd="{folder}"),
+    "a link to the folder": pytest.param(
+        Way("sqlite:///{folder}/links/folder/store.sqlite"), marks=pytest.mark.slow
+    ),
+    "a URI": pytest.param(
+        Way("sqlite:///file:{folder}/store.sqlite?uri=true"), marks=pytest.mark.slow
+    ),
+    "a relative URI": pytest.param(
+        Way("sqlite:///file:./store.sqlite?mode=rw&uri=true", cwd="{folder}"),
+        marks=pytest.mark.slow,
+    ),
     "another mount": pytest.param(
         Way(
             "sqlite:///{folder}/mounted/store.sqlite",
             namespaces=["unshare", "--mount"],
             command="mount --bind {folder} {folder}/mounted",
         ),
-        marks=needs_root,
+        marks=(needs_root, pytest.mark.slow),
     ),
     "other process IDs": pytest.param(
         Way(namespaces=["unshare", "--pid", "--fork", "--mount-proc"]), marks=needs_root
@@ -207,6 +216,7 @@ def test_a_clone_of_a_killed_process_is_settled(processes: Processes, name: str)
         assert [each.outcome for each in answer] == ["undone"]
 
 
+@pytest.mark.slow
 def test_an_attach_with_another_state_folder_is_skipped(processes: Processes) -> None:
     """Only that folder has the record of the device."""
     other = Way(state_path="{folder}/other")
@@ -220,6 +230,7 @@ def test_an_attach_with_another_state_folder_is_skipped(processes: Processes) ->
 
 
 @needs_root
+@pytest.mark.slow
 def test_a_renamed_host_settles_its_operations(processes: Processes) -> None:
     kill(processes.begin("attach"))
     renamed = Way(namespaces=["unshare", "--uts"], command="hostname renamed")
@@ -281,6 +292,7 @@ def test_a_store_in_a_read_only_folder_can_be_listed_and_not_changed(tmp_path: P
     assert [path.name for path in (tmp_path / "volumes").glob("v*")] == [name]
 
 
+@pytest.mark.slow
 def test_two_controllers_on_one_store_object_exclude_each_other(tmp_path: Path) -> None:
     store = {"storage": "db", "connection": f"sqlite:///{tmp_path}/store.sqlite"}
     with (
@@ -294,6 +306,7 @@ def test_two_controllers_on_one_store_object_exclude_each_other(tmp_path: Path) 
 
 
 @needs_root
+@pytest.mark.slow
 def test_the_lock_file_has_the_owner_and_mode_of_the_database(tmp_path: Path) -> None:
     """Even if root is the first to use it."""
     store = {"storage": "db", "connection": f"sqlite:///{tmp_path}/store.sqlite"}

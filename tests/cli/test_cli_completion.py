@@ -53,6 +53,7 @@ offer() {
     return [line.split() for line in done.stdout.splitlines()]
 
 
+@pytest.mark.slow
 def test_names_are_offered(cinderlib: Command, path: str) -> None:
     cinderlib("volume", "create", "data", "1GiB")
     cinderlib("volume", "create", "database", "1GiB")

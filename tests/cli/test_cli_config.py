@@ -264,6 +264,7 @@ def test_a_backend_is_shown(cinderlib: Command, verb: str) -> None:
     assert cinderlib("backend", verb, "files", "--json").json
 
 
+@pytest.mark.slow
 def test_drivers(cinderlib: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     usable = cinderlib("driver", "list", "--usable", "--json").json
     assert "file" in {entry["short_name"] for entry in usable}

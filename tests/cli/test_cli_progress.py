@@ -54,6 +54,7 @@ def test_progress_on_a_terminal(slow: Command) -> None:
         assert "Creating" not in terminal.until(lambda s: "ended with 0" in s)
 
 
+@pytest.mark.slow
 def test_no_progress_for_pipes_and_quiet_or_json_output(slow: Command) -> None:
     """Neither a pipe, nor ``-q`` or ``--json`` on a terminal."""
     ours, terminal = pty.openpty()

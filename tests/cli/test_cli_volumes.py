@@ -53,6 +53,7 @@ def test_lifecycle_of_a_volume(cinderlib: Command) -> None:
     assert cinderlib.files == []
 
 
+@pytest.mark.slow
 def test_revert_to_a_snapshot(cinderlib: Command) -> None:
     cinderlib("volume", "create", "data", "1GiB")
     (on_disk,) = [p for p in cinderlib.volumes.iterdir() if p.name.startswith("volume-")]

@@ -50,6 +50,7 @@ class TestFile(DriverConformance):
         return [*loops, *os.listdir(folder)]
 
 
+@pytest.mark.slow
 class TestIsolatedFile(TestFile):
     """The same driver in a separate process."""
 
@@ -103,23 +104,17 @@ class TestRBD(DriverConformance):
 
     __test__ = not NO_CEPH
     supports = EVERYTHING | {"live_migration", "multiattach", "read_only"}
-    slow = {
+    fast = {
         *(
-            "test_concurrent_threads_do_not_affect_each_other",
-            "test_copies_do_not_depend_on_their_sources",
+            "test_life_cycle",
+            "test_data_survives_detach_and_attach",
+            "test_snapshot_keeps_its_data",
         ),
-        *("test_revert_restores_the_data", "test_revert_keeps_newer_snapshots"),
-        *("test_revert_to_any_snapshot_works_or_changes_nothing", "test_clone_can_be_larger"),
+        *("test_extend_keeps_the_data", "test_repeated_create_and_delete_have_no_effect"),
         *(
-            "test_reconcile_finds_orphans",
-            "test_existing_volumes_are_never_reported_missing",
+            "test_stats_have_pools_with_capacity",
+            "test_image_that_another_client_uses_is_not_deleted",
         ),
-        *("test_reconcile_finds_missing_volumes", "test_two_volumes_are_attached_at_the_same_time"),
-        *(
-            "test_volume_from_a_snapshot_can_be_larger",
-            "test_disconnect_of_one_host_does_not_affect_the_other",
-        ),
-        "test_snapshot_of_an_attached_volume_has_its_data",
     }
 
     @pytest.fixture(autouse=True)

@@ -37,7 +37,7 @@ from cinderlib.testing.store import increment, volume
 OLD, NEW, OTHER = generate_key(), generate_key(), generate_key()
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+@pytest.fixture(params=["sqlite", "postgresql", pytest.param("mariadb", marks=pytest.mark.slow)])
 def url(request, tmp_path: Path) -> str:
     """An empty database."""
     if request.param == "sqlite":

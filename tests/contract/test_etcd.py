@@ -307,6 +307,7 @@ class TestFencing:
             assert controller.store.get(VolumeRecord, VOLUME) == next(iter(before), None)
             assert process.stdout.readline() == "next: available\n"
 
+    @pytest.mark.slow
     def test_it_cannot_even_if_nobody_took_the_locks(self, holder, etcd, tmp_path) -> None:
         url, process = holder
         process.send_signal(signal.SIGSTOP)
@@ -588,6 +589,7 @@ class TestCluster:
         with servers.etcd.run(3) as cluster:
             yield cluster
 
+    @pytest.mark.slow
     def test_a_member_that_is_killed_under_load_fails_no_operation(self, cluster, tmp_path) -> None:
         url = cluster.database()
         opened(url).close()
@@ -664,6 +666,7 @@ class TestCluster:
             backend.create_volume(1)
             assert len(list((tmp_path / "array").iterdir())) == controller.store.count(VolumeRecord)
 
+    @pytest.mark.slow
     def test_a_member_that_hangs_is_passed_over(self, cluster) -> None:
         with opened(cluster.database()) as store:
             store.apply(Put(volume("v")))

@@ -50,7 +50,7 @@ from cinderlib.records import (
 )
 from cinderlib.testing.store import in_threads, increment, volume
 
-SERVERS = ("postgresql", "mariadb")
+SERVERS = ("postgresql", pytest.param("mariadb", marks=pytest.mark.slow))
 
 
 def open_url(url: str, **options) -> Store:

@@ -18,7 +18,10 @@ from tally import Note, note
 
 #: ``documents`` is a persistence class for cinderlib 5, without transactions and without a list of
 #: key-values.
-STORES = ("sqlite", "postgresql", "etcd", "documents")
+STORES = (
+    "sqlite",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("postgresql", "etcd", "documents")),
+)
 
 Request = dict[str, Any]
 Played = tuple[Request, dict[str, Any]]

@@ -281,7 +281,13 @@ def shared_folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql", "etcd"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        "sqlite",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("postgresql", "etcd")),
+    ],
+)
 def database(request: pytest.FixtureRequest) -> str | None:
     """The URL of a database for all examples, or ``None`` if each uses a new file."""
     if request.param == "sqlite":

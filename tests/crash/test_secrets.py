@@ -22,8 +22,7 @@ PASSWORDS = [MARK, servers.postgresql.PASSWORD, "pass%2Fword%401"]
     "store",
     [
         "sqlite",
-        *(pytest.param(s, marks=pytest.mark.slow) for s in ("postgresql", "etcd")),
-        "encrypted",
+        *(pytest.param(s, marks=pytest.mark.slow) for s in ("postgresql", "etcd", "encrypted")),
     ],
 )
 def test_no_secret_is_shown_or_stored(

@@ -145,7 +145,15 @@ def small_filesystem(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-@pytest.fixture(params=["disk full", "locked", "stopped", "read-only", "killed", "stopped etcd"])
+@pytest.fixture(
+    params=[
+        *("disk full", "locked", "killed"),
+        *(
+            pytest.param(n, marks=pytest.mark.slow)
+            for n in ("stopped", "read-only", "stopped etcd")
+        ),
+    ]
+)
 def failure(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Failure:
     match request.param:
         case "disk full":

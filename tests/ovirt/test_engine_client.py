@@ -56,7 +56,15 @@ class Client:
         return self._process.wait(60)
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgresql", "mariadb"])
+@pytest.fixture(
+    params=[
+        "sqlite",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("memory", "postgresql", "mariadb")
+        ),
+    ]
+)
 def persistence(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> dict[str, Any]:
     if request.param == "memory":
         return {"storage": "memory"}
@@ -116,6 +124,7 @@ def test_lifecycle_of_a_disk(client: Client, tmp_path: pathlib.Path) -> None:
     assert [f for f in os.listdir(tmp_path / "array") if not f.startswith(".")] == []
 
 
+@pytest.mark.slow
 def test_concurrent_clients(tmp_path: pathlib.Path) -> None:
     """The engine starts a client for each verb without waiting for others."""
     persistence = {"storage": "db", "connection": f"sqlite:///{tmp_path}/engine.sqlite"}

@@ -110,7 +110,7 @@ def test_a_question_is_answered_on_the_terminal(service: Service) -> None:
     assert "asked" not in service.command("volume", "list").stdout
 
 
-@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize("number", [0, 1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_closed_stream(service: Service, number: int) -> None:
     def close() -> None:
         os.close(number)
@@ -159,6 +159,7 @@ def test_ctrl_c_reaches_the_command(folder: pathlib.Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+@pytest.mark.slow
 def test_a_command_has_the_rights_of_its_user(folder: pathlib.Path) -> None:
     secret = folder / "secret.json"
     secret.write_text("{}")

@@ -77,6 +77,7 @@ def run_pytest(project: pathlib.Path, *arguments: str) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_part_has_the_core_and_lists_the_omitted_tests(project: pathlib.Path) -> None:
     passed: list[str] = []
     for number, processes in ((1, "0"), (2, "2")):
@@ -88,6 +89,7 @@ def test_a_part_has_the_core_and_lists_the_omitted_tests(project: pathlib.Path) 
     assert sorted(a or b for a, b in passed) == ["0", "1", "2", "3", "4", "5"]
 
 
+@pytest.mark.slow
 def test_durations_are_recorded_and_balance_the_parts(project: pathlib.Path) -> None:
     (project / "checks").mkdir()
     (project / "test_it.py").write_text(
@@ -176,6 +178,7 @@ def run_steps(*targets: str, minutes: float = 1) -> int:
     return checks.run(chosen, {t: Part(1, 1) for t in targets}, limited=True)
 
 
+@pytest.mark.slow
 def test_causes_of_failures_and_counts_are_at_the_end(
     makefile: pathlib.Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -56,6 +56,7 @@ def test_as_root_with_a_block_device(environment: dict[str, str]) -> None:
     assert _left(environment) == []
 
 
+@pytest.mark.slow
 def test_without_root_on_the_plain_file(environment: dict[str, str]) -> None:
     command = DEMO if os.geteuid() else [*AS_NOBODY, *DEMO]
     printed = _run(command, environment)

@@ -23,6 +23,8 @@ def listed() -> dict[str, dict[str, Any]]:
         os.chdir(before)
 
 
+@pytest.mark.slow
+@pytest.mark.core
 def test_every_driver_is_listed_once_with_its_options(listed: dict[str, Any]) -> None:
     assert {entry["class_fqn"] for entry in listed.values()} == set(names.classes())
     assert len(listed) > 100

@@ -197,10 +197,12 @@ def test_temporary_volumes_of_a_driver_are_in_the_store(
     assert found == [2, 1]
 
 
+@pytest.mark.slow
 def test_every_missing_function_has_a_reason() -> None:
     assert seam_check.missing() == {}
 
 
+@pytest.mark.slow
 def test_every_reason_is_for_a_function_that_cinder_uses() -> None:
     import fnmatch
 

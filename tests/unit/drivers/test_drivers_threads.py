@@ -108,7 +108,9 @@ print("loaded")
 """
 
 
-@pytest.mark.parametrize("driver", ["LoopingDriver", "UnreachableDriver"])
+@pytest.mark.parametrize(
+    "driver", ["LoopingDriver", pytest.param("UnreachableDriver", marks=pytest.mark.slow)]
+)
 def test_a_program_ends_while_a_driver_repeats_a_call(driver: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(tmp_path), f"looping_driver.{driver}"],

@@ -114,6 +114,7 @@ def test_volumes_are_found_on_the_storage_by_name(backend):
     assert not backend.driver.exists_in_storage(volume.name_in_storage)
 
 
+@pytest.mark.slow
 def test_repeated_create_accepts_an_existing_file_only_if_it_matches(backend, root):
     volume = SimpleNamespace(id="1", name="volume-1", size=1)
     backend.driver.create_volume(volume)
