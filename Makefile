@@ -40,8 +40,8 @@ test: $(READY) ## Run the tests, with real servers (ARGS='-k name' selects some)
 test-slow: $(READY) ## Run the code of all pages in docs/, the Ansible modules and other slow tests
 	@scripts/host-packages $(SERVERS) $(TOOLS)
 	@scripts/ceph-modules $(VENV)
-	$(VENV)/bin/pytest $(PARALLEL) --dist loadgroup -m slow --ignore tests/drivers \
-		$(addprefix --ignore ,$(CRASH)) $(ARGS)
+	$(VENV)/bin/pytest $(PARALLEL) --dist loadgroup -m slow \
+		$(addprefix --ignore ,tests/drivers tests/fuzz $(CRASH)) $(ARGS)
 
 # Not in the environment: other tests load drivers whose packages are absent.
 VENDORS := .cache/vendor-packages

@@ -87,10 +87,11 @@ def wait_for(path: Path) -> None:
 @pytest.mark.parametrize(
     "store",
     [
-        "sqlite",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("postgresql", "mariadb", "etcd")),
+        pytest.param("sqlite", marks=pytest.mark.core),
+        *("postgresql", "mariadb", "etcd"),
     ],
 )
+@pytest.mark.slow
 def test_processes_take_turns(
     start: Start, store: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

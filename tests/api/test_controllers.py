@@ -91,6 +91,7 @@ print(sorted(cl.Backend.persistence.get_volumes()))
     assert out == "gone True\n[]\n"
 
 
+@pytest.mark.slow
 def test_setting_up_twice(tmp_path: Path) -> None:
     out = run(
         f"""

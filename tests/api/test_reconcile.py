@@ -218,6 +218,7 @@ controller.volume("{volume.id}").clone(id="{FOREIGN}")
         assert [v.id for v in backend.volumes] == [volume.id]
 
 
+@pytest.mark.slow
 def test_running_operations_are_not_findings(
     on_disk: Callable[..., cl.Controller], tmp_path: Path, root: Path
 ) -> None:

@@ -70,10 +70,12 @@ WAYS: dict[str, Any] = {
         marks=(needs_root, pytest.mark.slow),
     ),
     "other process IDs": pytest.param(
-        Way(namespaces=["unshare", "--pid", "--fork", "--mount-proc"]), marks=needs_root
+        Way(namespaces=["unshare", "--pid", "--fork", "--mount-proc"]),
+        marks=(needs_root, pytest.mark.slow),
     ),
     "another host name": pytest.param(
-        Way(namespaces=["unshare", "--uts"], command="hostname other"), marks=needs_root
+        Way(namespaces=["unshare", "--uts"], command="hostname other"),
+        marks=(needs_root, pytest.mark.slow),
     ),
     "another container": pytest.param(
         Way(
@@ -238,6 +240,7 @@ def test_a_renamed_host_settles_its_operations(processes: Processes) -> None:
 
 
 @needs_root
+@pytest.mark.slow
 def test_a_renamed_host_does_not_unmap_its_attached_volume(processes: Processes) -> None:
     with processes.open() as controller:
         path = controller.volume(VOLUMES["attach"]).attach().path

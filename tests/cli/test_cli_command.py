@@ -33,15 +33,14 @@ PACKAGE = pathlib.Path(inspect.getfile(cl)).parent
 @pytest.mark.parametrize(
     "arguments",
     [
-        "volume list",
-        "volume show data",
-        "snapshot list",
-        "connection list",
-        "backend list",
-        "store dump",
-        "node list",
-        "node leftovers",
-        "config show",
+        *("volume list", "node list", "config show"),
+        *(
+            pytest.param(arguments, marks=pytest.mark.slow)
+            for arguments in (
+                *("volume show data", "snapshot list", "connection list", "backend list"),
+                *("store dump", "node leftovers"),
+            )
+        ),
     ],
 )
 def test_commands_without_a_driver_do_not_load_cinder(cinderlib: Command, arguments: str) -> None:

@@ -390,6 +390,7 @@ def test_a_forked_process_uses_its_own_connections(url: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVERS)
+@pytest.mark.slow
 def test_a_store_recovers_with_its_server(name: str, request) -> None:
     server = request.getfixturevalue(name)
     with open_url(server.database()) as store:

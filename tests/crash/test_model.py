@@ -342,6 +342,7 @@ def test_threads_behave_like_a_sequential_order(
 
 @settings(max_examples=EXAMPLES)
 @given(batches=batches)
+@pytest.mark.slow
 def test_processes_behave_like_a_sequential_order(
     shared_folder: Path,
     database: str | None,

@@ -143,7 +143,8 @@ volume.detach()
 """
 
 
-@pytest.mark.parametrize("umask", [pytest.param(0o022, marks=pytest.mark.slow), 0o000], ids=oct)
+@pytest.mark.parametrize("umask", [0o022, 0o000], ids=oct)
+@pytest.mark.slow
 def test_files_with_secrets_are_private(tmp_path: pathlib.Path, umask: int) -> None:
     run = subprocess.run(
         [sys.executable, "-c", PRIVATE, str(tmp_path)],

@@ -51,6 +51,9 @@ WRITING = (
     "store load -",
     "recover",
 )
+# make fuzz runs all.
+pytestmark = pytest.mark.slow
+
 STREAMS = {
     "no stdin": "<&-",
     "no stdout": ">&-",
@@ -123,7 +126,6 @@ def test_a_stream_that_cannot_be_used(world: World, name: str) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.slow
 def test_a_closed_stream_is_no_file_of_the_command(world: World) -> None:
     """The next file that a process opens gets the lowest free number."""
     run(world, "volume create first 1GiB -v", streams="<&- >&- 2>&-")
@@ -153,7 +155,6 @@ def locales(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", LOCALES if FULL else ["ASCII", "Latin-1"])
-@pytest.mark.slow
 def test_a_locale_without_the_characters(world: World, locales: dict[str, str], name: str) -> None:
     environment = locales | LOCALES[name]
     wrong = []

@@ -260,6 +260,7 @@ class Vdsm:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="vdsm runs its helper as root (run as root)")
+@pytest.mark.slow
 def test_a_disk_is_attached_by_the_host_that_the_engine_connected(
     engine: Engine, tmp_path: pathlib.Path
 ) -> None:

@@ -110,7 +110,9 @@ def test_a_question_is_answered_on_the_terminal(service: Service) -> None:
     assert "asked" not in service.command("volume", "list").stdout
 
 
-@pytest.mark.parametrize("number", [0, 1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "number", [0, *(pytest.param(number, marks=pytest.mark.slow) for number in (1, 2))]
+)
 def test_a_closed_stream(service: Service, number: int) -> None:
     def close() -> None:
         os.close(number)

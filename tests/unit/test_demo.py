@@ -118,10 +118,11 @@ def test_the_reason_that_a_filesystem_cannot_be_checked(device: str) -> None:
 @pytest.mark.parametrize(
     ("number", "status"),
     [
-        pytest.param(signal.SIGINT, 130, id="Ctrl-C"),
-        pytest.param(signal.SIGTERM, 143, id="SIGTERM", marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, 130, id="Ctrl-C", marks=pytest.mark.core),
+        pytest.param(signal.SIGTERM, 143, id="SIGTERM"),
     ],
 )
+@pytest.mark.slow
 def test_an_interrupted_demo_cleans_up(
     environment: dict[str, str], number: signal.Signals, status: int
 ) -> None:

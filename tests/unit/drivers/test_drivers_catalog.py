@@ -12,6 +12,8 @@ import pytest
 from cinderlib import drivers
 from cinderlib.drivers import catalog, families, names
 
+full_list = pytest.mark.slow  # loads all drivers of Cinder
+
 
 @pytest.fixture(scope="module")
 def listed() -> dict[str, dict[str, Any]]:
@@ -23,8 +25,7 @@ def listed() -> dict[str, dict[str, Any]]:
         os.chdir(before)
 
 
-@pytest.mark.slow
-@pytest.mark.core
+@full_list
 def test_every_driver_is_listed_once_with_its_options(listed: dict[str, Any]) -> None:
     assert {entry["class_fqn"] for entry in listed.values()} == set(names.classes())
     assert len(listed) > 100
@@ -34,6 +35,7 @@ def test_every_driver_is_listed_once_with_its_options(listed: dict[str, Any]) ->
         assert entry["state"] == "loads here" or entry["state"].startswith("needs ")
 
 
+@full_list
 def test_an_option_is_described_for_a_form(listed: dict[str, Any]) -> None:
     lvm = {option["dest"]: option for option in listed["LVMVolumeDriver"]["driver_options"]}
     assert lvm["volume_group"]["default"] == "cinder-volumes"
@@ -46,6 +48,7 @@ def test_an_option_is_described_for_a_form(listed: dict[str, Any]) -> None:
     assert solidfire["san_password"]["type"]["type_class"] == "String"
 
 
+@full_list
 def test_missing_requirements_are_listed(listed: dict[str, Any]) -> None:
     pure = listed["PureISCSIDriver"]
     if importlib.util.find_spec("pypureclient"):
@@ -58,11 +61,13 @@ def test_missing_requirements_are_listed(listed: dict[str, Any]) -> None:
     assert listed["LVMVolumeDriver"]["supported"] is True
 
 
+@full_list
 def test_an_option_that_a_driver_does_not_declare_is_listed(listed: dict[str, Any]) -> None:
     for name in ("RBDDriver", "RBDISCSIDriver"):
         assert "rbd_keyring_conf" in [o["name"] for o in listed[name]["driver_options"]]
 
 
+@full_list
 def test_short_names(listed: dict[str, Any]) -> None:
     short = drivers.short_names()
     base = "cinder.volume.drivers"
@@ -83,6 +88,7 @@ def test_short_names(listed: dict[str, Any]) -> None:
             assert names.resolve(entry["short_name"]) == entry["class_fqn"], key
 
 
+@full_list
 def test_every_driver_has_a_vendor_and_a_product(listed: dict[str, Any]) -> None:
     unknown = {key for key, entry in listed.items() if not (entry["vendor"] and entry["product"])}
     assert not unknown
@@ -117,6 +123,7 @@ def test_every_vendor_has_drivers(vendor: str) -> None:
     assert names.search(vendor)
 
 
+@full_list
 def test_options_that_a_driver_reads_are_listed(listed: dict[str, Any]) -> None:
     """A class does not declare all of them itself."""
 

@@ -63,7 +63,7 @@ def tmpfs(tmp_path_factory):
     yield from mounted(tmp_path_factory, "tmpfs", "-o", "size=16m")
 
 
-@pytest.fixture(params=["home", "tmpfs", "xfs", "btrfs"])
+@pytest.fixture(params=["home", "tmpfs", "xfs", pytest.param("btrfs", marks=pytest.mark.slow)])
 def folder(request, tmp_path):
     """A folder on each filesystem; 'home' is on the filesystem of the tests."""
     root = tmp_path if request.param == "home" else request.getfixturevalue(request.param)
