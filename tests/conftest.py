@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import signal
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -28,6 +29,10 @@ settings.register_profile(
 settings.load_profile("busy")
 
 SERVERS = {"postgresql", "mariadb", "ceph", "etcd"}
+
+# A background job of a shell ignores Ctrl-C, as do all programs that it starts. Tests send it.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # With tests in several processes, the process that writes the report loads no other conftest.
 pytest_terminal_summary = crash.tally.pytest_terminal_summary

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cinderlib import errors, exception, objects, persistence, serialization
     from cinderlib.client.controller import RemoteController, connect
+    from cinderlib.client.node import NodeClient
     from cinderlib.node import Attachment, Leftover, Node, get_connector_properties
     from cinderlib.node.checks.finding import Diagnosis, Finding
     from cinderlib.objects.backend import Backend, DriverAttributes
@@ -53,6 +54,7 @@ _MODULE_OF = {
     "KeyValue": "cinderlib.objects.keyvalue",
     "Leftover": "cinderlib.node",
     "Node": "cinderlib.node",
+    "NodeClient": "cinderlib.client.node",
     "Progress": "cinderlib.progress",
     "QoSSpecs": "cinderlib.objects.volume_type",
     "Recovered": "cinderlib.operations.journal",
@@ -92,6 +94,7 @@ __all__ = [
     "KeyValue",
     "Leftover",
     "Node",
+    "NodeClient",
     "Progress",
     "QoSSpecs",
     "Recovered",

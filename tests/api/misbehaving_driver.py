@@ -38,7 +38,8 @@ def _segfault() -> None:
 
 
 def _stop() -> None:
-    os.kill(os.getpid(), signal.SIGSTOP)
+    # Sent to the process, the signal could reach this thread after it has answered.
+    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
 
 def _fork_and_return() -> None:

@@ -215,6 +215,8 @@ def test_the_configuration_has_every_setting_and_no_other(table: type, used: typ
     parameters = set(inspect.signature(used.__init__).parameters) - others - {"self"}
     if used is cl.Node:
         parameters.remove("state_path")  # the controller's
+        client = set(inspect.signature(cl.NodeClient.__init__).parameters)
+        parameters |= client - {"self", "node", "url"} | {"service"}
     assert set(table.__struct_fields__) == parameters  # type: ignore[attr-defined]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,11 +19,29 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+#: Requests of /dev/loop-control (linux/loop.h).
+ADD, REMOVE = 0x4C80, 0x4C81
+
+
 @pytest.fixture
-def attached(cinderlib: Command) -> Iterator[str]:
+def own_device() -> Iterator[str]:
+    """A free loop device whose number the kernel gives to no other process."""
+    number = 10_000 + os.getpid()
+    with open("/dev/loop-control", "rb") as control:
+        fcntl.ioctl(control, ADD, number)
+        yield f"/dev/loop{number}"
+        fcntl.ioctl(control, REMOVE, number)
+
+
+@pytest.fixture
+def attached(cinderlib: Command, own_device: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The device of a volume ``data``."""
     cinderlib("volume", "create", "data", "1GiB")
-    yield cinderlib("volume", "attach", "data").line
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_free", lambda: own_device)
+        device = cinderlib("volume", "attach", "data").line
+    assert device == own_device
+    yield device
     cinderlib("volume", "detach", "data", "--force", "--yes")
     cinderlib("volume", "delete", "data", "--yes")
 

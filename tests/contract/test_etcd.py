@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import http.client
 import http.server
-import ipaddress
 import json
 import os
 import pathlib
@@ -18,12 +16,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import certificates
 import pytest
 import servers.etcd
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 import cinderlib as cl
 from cinderlib import errors
@@ -690,43 +685,6 @@ def _answers(controller: cl.Controller) -> bool:
 # --- TLS and users -------------------------------------------------------------------------------
 
 
-def certificates(folder: pathlib.Path) -> None:
-    """An authority, and a certificate for servers and clients that it signed."""
-    now = datetime.datetime.now(datetime.UTC)
-
-    def made(name: str, issuer: Any, signer: Any) -> tuple[Any, Any]:
-        key = ec.generate_private_key(ec.SECP256R1())
-        # etcd refuses certificates with a common name on its JSON interface.
-        names = [x509.NameAttribute(NameOID.COMMON_NAME, name)] if issuer is None else []
-        subject = x509.Name(names)
-        address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(issuer or subject)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + datetime.timedelta(hours=9))
-            .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), True)
-            .add_extension(x509.SubjectAlternativeName([address]), False)
-            .sign(signer or key, hashes.SHA256())
-        )
-        (folder / f"{name}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        (folder / f"{name}.key").write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
-        return key, subject
-
-    key, subject = made("ca", None, None)
-    made("host", subject, key)
-    made("other-ca", None, None)
-
-
 class TestSecured:
     PASSWORD = "pass/word@1?x"
     ESCAPED = "pass%2Fword%401%3Fx"
@@ -735,7 +693,10 @@ class TestSecured:
     @classmethod
     def secured(cls, tmp_path_factory) -> Iterator[tuple[servers.etcd.Etcd, pathlib.Path]]:
         folder = tmp_path_factory.mktemp("tls")
-        certificates(folder)
+        authority = certificates.Authority(folder, "ca")
+        # etcd refuses certificates with a common name on its JSON interface.
+        authority.issue("host", common_name=None)
+        certificates.Authority(folder, "other-ca")
         files = f"ca={folder}/ca.pem&cert={folder}/host.pem&key={folder}/host.key"
         options = [
             f"--cert-file={folder}/host.pem",

@@ -304,6 +304,24 @@ def names_of_cinderlib5(
     print(connection.attach_status)
 
 
+def nodes_of_a_service(document: Mapping[str, Any]) -> None:
+    with cl.NodeClient(
+        "https://192.0.2.10:8775",
+        certificate="node1.pem",
+        key=pathlib.Path("node1.key"),
+        ca="ca.pem",
+        node=cl.Node(host="node1"),
+    ) as client:
+        print(client.register("node1", protocol="iscsi"), client.node.attachments())
+        attachment: cl.Attachment = client.attach(
+            "data", attach_mode="ro", protocol="iscsi", migrating=False
+        )
+        connections: list[dict[str, Any]] = list(client.connections("id"))
+        detached: bool = client.detach("id", force=True, ignore_errors=True)
+        print(attachment.path, connections, detached, client.detach(document))
+        client.close()
+
+
 def services(volume: cl.Volume, snapshot: cl.Snapshot, connection: cl.Connection) -> None:
     with cl.connect(
         "https://192.0.2.10:8775",
@@ -328,7 +346,7 @@ def services(volume: cl.Volume, snapshot: cl.Snapshot, connection: cl.Connection
         for key_value in controller.get_key_values("node1"):
             print(key_value.key, key_value.value)
         cl.Node().register(controller, "node1")
-        print(controller.wrap(volume.record), snapshot.record, connection.record)
+        print(volume.record, snapshot.record, connection.record)
         print(controller.recover(), list(controller.volumes()), repr(controller))
         controller.close()
 

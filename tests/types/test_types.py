@@ -86,6 +86,7 @@ INTERNAL = {
         "document_options", "journal", "loaded", "local_connector", "local_host", "name_in_storage",
         "peek_volume", "wrap",
     },
+    "RemoteController": {"wrap"},
     "VolumeType": {"of"},
 }  # fmt: skip
 

@@ -170,6 +170,16 @@ class App(contextlib.ExitStack):
         self.log()
         return cl.Node(**self.configuration.node())
 
+    @functools.cached_property
+    def node_client(self) -> cl.NodeClient | None:
+        """This host as a node of the service of the configuration; ``None`` without one."""
+        import cinderlib as cl
+
+        options = self.configuration.node_client()
+        if options is None:
+            return None
+        return self.enter_context(cl.NodeClient(**options, node=self.node))
+
     def backend(self, name: str | None = None) -> cl.Backend:
         """Load a backend of the configuration.
 

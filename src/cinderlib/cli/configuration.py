@@ -50,13 +50,18 @@ class ControllerTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=
 
 
 class NodeTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """``[node]``: arguments of :class:`cinderlib.Node`."""
+    """``[node]``: arguments of :class:`cinderlib.Node`, and of :class:`cinderlib.NodeClient` for
+    the service on another host."""
 
     host: str | None = None
     my_ip: str | None = None
     root_helper: str | None = None
     multipath: bool | None = None
     enforce_multipath: bool | None = None
+    service: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    ca: str | None = None
 
 
 class ServiceTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -83,6 +88,7 @@ TABLES: Mapping[str, type[msgspec.Struct]] = {
     "service": ServiceTable,
 }
 _FREE = ("store", "cinder", "backends")
+_OF_NODE_CLIENT = ("service", "certificate", "key", "ca")
 
 
 class Configuration:
@@ -214,16 +220,29 @@ class Configuration:
         shared = {k: controller[k] for k in ("root_helper",) if k in controller}
         if "state_path" in controller:
             shared["state_path"] = str(Path(controller["state_path"]) / "node")
-        return {**shared, **self._table("node")}
+        table = self._table("node")
+        return {**shared, **{k: v for k, v in table.items() if k not in _OF_NODE_CLIENT}}
+
+    def node_client(self) -> dict[str, Any] | None:
+        """The arguments of the node's client of a service; ``None`` if the configuration names no
+        service."""
+        table = self._with_paths("node", "certificate", "key", "ca")
+        if "service" not in table:
+            return None
+        given = {name: value for name, value in table.items() if name in _OF_NODE_CLIENT}
+        return {"url": given.pop("service"), **given}
 
     def service(self) -> dict[str, Any]:
         """The settings of the service; relative paths are resolved from the folder of the file."""
-        table = self._table("service")
+        return self._with_paths("service", "socket", "certificate", "key", "client_ca")
+
+    def _with_paths(self, table: str, *names: str) -> dict[str, Any]:
+        found = self._table(table)
         if self.file is not None:
-            for name in ("socket", "certificate", "key", "client_ca"):
-                if name in table:
-                    table[name] = self.file.path.absolute().parent / table[name]
-        return table
+            for name in names:
+                if name in found:
+                    found[name] = self.file.path.absolute().parent / found[name]
+        return found
 
     def _table(self, name: str) -> dict[str, Any]:
         table = self._data.get(name, {})

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import IO, TYPE_CHECKING, Any
 
+import click
+
 from cinderlib import errors
-from cinderlib.value_checks import json_object
+from cinderlib.value_checks import json_object, shown
 
 if TYPE_CHECKING:
     import cinderlib as cl
@@ -29,6 +31,23 @@ def read(file: IO[bytes]) -> dict[str, Any]:
     if document is None:
         raise errors.InvalidDocument("The document is not a JSON object")
     return document
+
+
+def opened(path: str) -> dict[str, Any]:
+    """Read a JSON object from a file, or from standard input for ``-``.
+
+    :raises InvalidInput: the file cannot be read.
+    :raises InvalidDocument: it does not contain a JSON object.
+    """
+    try:
+        with click.open_file(path, "rb") as file:
+            return read(file)
+    except (OSError, ValueError) as exc:
+        reason = getattr(exc, "strerror", None) or exc
+        raise errors.InvalidInput(
+            f"The document {shown(path)} cannot be read: {reason}. To attach a volume by its ID or"
+            " name, name a service in [node] of the configuration"
+        ) from exc
 
 
 def registered(controller: cl.Controller, node: str) -> dict[str, Any]:

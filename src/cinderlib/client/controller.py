@@ -18,7 +18,7 @@ from cinderlib.client.objects import (
     RemoteVolume,
 )
 from cinderlib.client.store import RemoteStore
-from cinderlib.client.transport import Transport
+from cinderlib.client.transport import DEFAULT_URL, Transport
 from cinderlib.drivers.port import DriverInfo
 from cinderlib.locking.process_identity import this_host
 from cinderlib.node.this_host import LocalHost
@@ -34,9 +34,6 @@ from cinderlib.records import ConnectionRecord, KeyValueRecord, Record, Snapshot
 
 if TYPE_CHECKING:
     import os
-
-#: Where a service listens by default.
-DEFAULT_URL = "unix:///run/cinderlib/cinderlib.sock"
 
 
 def connect(

@@ -19,6 +19,9 @@ from cinderlib.client import answers
 from cinderlib.progress import Progress
 from cinderlib.records import new_id
 
+#: Where the service of this host listens by default.
+DEFAULT_URL = "unix:///run/cinderlib/cinderlib.sock"
+
 #: How often the client requests the result of a call again after its connection broke.
 ATTEMPTS = 5
 
@@ -85,8 +88,12 @@ class Transport:
         :raises CinderlibError: the service's error.
         :raises ServiceUnavailable: it cannot be reached.
         """
-        response = self._send("GET", _target(path, query), None, {})
-        return _result(response.status, response.read())
+        try:
+            response = self._send("GET", _target(path, query), None, {})
+            return _result(response.status, response.read())
+        except (OSError, http.client.HTTPException) as exc:
+            self._close()
+            raise self._unreachable(exc) from exc
 
     def lines(self, path: str, **query: str | None) -> Iterator[bytes]:
         """The lines of a list as they arrive.
@@ -194,6 +201,10 @@ class Transport:
 
     def _unreachable(self, exc: BaseException) -> errors.ServiceUnavailable:
         reason = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
+        ended = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)
+        if not self.is_local and isinstance(exc, ended):
+            # With TLS 1.3, the service checks a certificate after the client's handshake has ended.
+            reason = f"{reason}; it may have refused the certificate of this host"
         return errors.ServiceUnavailable(f"The service at {self.url} cannot be reached: {reason}")
 
     def _close(self) -> None:

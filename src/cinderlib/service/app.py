@@ -106,7 +106,7 @@ class Application:
     async def _read(self, http: HTTPRequest, route: Route, request: Request[Any]) -> Response:
         loop = asyncio.get_running_loop()
         try:
-            with self.metrics.timed(route.name, _backend(request)):
+            with self.metrics.timed(route.name, request):
                 result = await loop.run_in_executor(self._reading, route.verb, request)
         except Exception as exc:
             return _error(exc)
@@ -152,7 +152,7 @@ class Application:
         return await _result(call)
 
     def _run(self, call: Call, route: Route, request: Request[Any]) -> None:
-        with self.metrics.timed(route.name, _backend(request)) as timed:
+        with self.metrics.timed(route.name, request) as timed:
             call.run(functools.partial(route.verb, request))
             if call.error is not None:
                 timed.failed(call.error)
@@ -258,11 +258,6 @@ def _check_query(http: HTTPRequest, route: Route) -> None:
         if name not in route.query:
             known = ", ".join(route.query) or "none"
             raise errors.InvalidInput(f"There is no parameter {name!r}; known: {known}")
-
-
-def _backend(request: Request[Any]) -> str:
-    backend = getattr(request.body, "backend", None) or request.query.get("backend")
-    return backend if isinstance(backend, str) else ""
 
 
 def _wants_lines(http: HTTPRequest) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -16,6 +16,7 @@ from cinderlib.records import ConnectionRecord, IntentRecord, VolumeRecord
 
 if TYPE_CHECKING:
     from cinderlib.service.backends import Backends
+    from cinderlib.service.verbs import Request
 
 #: Upper bounds of the latency histograms, in seconds: from a read to a copy of a large volume.
 BUCKETS = (
@@ -59,8 +60,8 @@ class Metrics:
         self.registry.register(_State(backends))
 
     @contextlib.contextmanager
-    def timed(self, verb: str, backend: str) -> Iterator[Timed]:
-        """Count and time an operation."""
+    def timed(self, verb: str, request: Request[Any]) -> Iterator[Timed]:
+        """Count and time an operation, for the backend that it has used at its end."""
         timed, start = Timed(), time.perf_counter()
         try:
             yield timed
@@ -68,8 +69,8 @@ class Metrics:
             timed.failed(exc)
             raise
         finally:
-            self._operations.labels(verb, backend, timed.outcome).inc()
-            self._seconds.labels(verb, backend).observe(time.perf_counter() - start)
+            self._operations.labels(verb, request.backend, timed.outcome).inc()
+            self._seconds.labels(verb, request.backend).observe(time.perf_counter() - start)
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""

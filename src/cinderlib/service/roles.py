@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cinderlib import errors
+from cinderlib.locking.process_identity import this_host
 
 
 class Role(enum.Enum):
@@ -45,12 +46,14 @@ class Peer:
 
     :ivar name: a user name, or the common name of a certificate.
     :ivar role: ``None`` for a client that may do nothing.
+    :ivar host: the host for which a client with the role ``node`` may act.
     :ivar uid: of a client on the UNIX socket.
     :ivar pid: of a client on the UNIX socket, at the time it connected.
     """
 
     name: str
     role: Role | None
+    host: str = ""
     uid: int | None = None
     pid: int | None = None
 
@@ -60,19 +63,19 @@ class Peer:
     def require(self, role: Role, *, host: str | None = None) -> None:
         """Refuse a client that lacks a role.
 
-        :param host: of which host a node asks; a client that is only a node may ask for the host
-            that has its certificate's name.
-        :raises PermissionDenied: it lacks the role.
+        :param host: the host of the request; a client with the role ``node`` may only act for its
+            own.
+        :raises PermissionDenied: it lacks the role, or the host is another one.
         """
         if self.role is None or not self.role.includes(role):
             has = "no role" if self.role is None else f"the role {self.role.value!r}"
             raise errors.PermissionDenied(
                 f"{self.name} has {has}; this call needs the role {role.value!r}"
             )
-        if self.role is Role.NODE and host is not None and host != self.name:
+        if self.role is Role.NODE and host is not None and host != self.host:
             raise errors.PermissionDenied(
-                f"{self.name} may connect volumes for the host {self.name!r} alone, not for"
-                f" {host!r}"
+                f"{self.name} has the role 'node' for host {self.host!r} only; the request is for"
+                f" host {host!r}"
             )
 
 
@@ -93,7 +96,8 @@ def of_unix_socket(connection: socket.socket, *, owner: int, others: Role) -> Pe
         name = pwd.getpwuid(uid).pw_name
     except KeyError:
         name = f"uid {uid}"
-    return Peer(name, Role.ADMINISTER if uid in (0, owner) else others, uid=uid, pid=pid)
+    role = Role.ADMINISTER if uid in (0, owner) else others
+    return Peer(name, role, host=this_host(), uid=uid, pid=pid)
 
 
 def of_certificate(certificate: Mapping[str, Any] | None, roles: Mapping[str, Role]) -> Peer:
@@ -105,5 +109,5 @@ def of_certificate(certificate: Mapping[str, Any] | None, roles: Mapping[str, Ro
     for attributes in (certificate or {}).get("subject", ()):
         for key, value in attributes:
             if key == "commonName":
-                return Peer(value, roles.get(value))
+                return Peer(value, roles.get(value), host=value)
     return Peer("a certificate without a common name", None)

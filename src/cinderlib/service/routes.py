@@ -74,7 +74,7 @@ ROUTES = (
     Route("PATCH", "/v1/snapshots/{id}", "snapshot.change", Role.OPERATE, verbs.change_snapshot,
           requests.ChangeSnapshot, SnapshotRecord),
     Route("DELETE", "/v1/snapshots/{id}", "snapshot.delete", Role.OPERATE, verbs.delete_snapshot),
-    Route("GET", "/v1/connections", "connection.list", Role.READ, verbs.list_connections,
+    Route("GET", "/v1/connections", "connection.list", Role.NODE, verbs.list_connections,
           answer=list[ConnectionRecord],
           query=_PAGE | _OF | {"attached_host": "only those of this host"}),
     Route("GET", "/v1/connections/{id}", "connection.show", Role.NODE, verbs.show_connection,

@@ -18,18 +18,21 @@ from cinderlib.service import requests
 from cinderlib.service.roles import Peer, Role
 
 if TYPE_CHECKING:
+    from cinderlib.objects.backend import Backend
     from cinderlib.objects.resource import Resource
     from cinderlib.service.backends import Backends
 
 B = TypeVar("B", bound=requests.Body)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(slots=True)
 class Request(Generic[B]):
     """What a verb gets.
 
     :ivar id: the ID, or the name of a backend or node, in the path.
     :ivar query: the query's parameters.
+    :ivar backend: the configured backend that the verb used, for the metrics; empty before, and if
+        it needs none. Never the text of a client, which could be any.
     """
 
     backends: Backends
@@ -37,11 +40,18 @@ class Request(Generic[B]):
     id: str
     query: Mapping[str, str]
     body: B
+    backend: str = ""
 
     @property
     def controller(self) -> Any:
         """The service's controller."""
         return self.backends.controller
+
+    def loaded(self, name: str) -> Backend:
+        """A backend; see :meth:`Backends.loaded`."""
+        self.backends.check_name(name)
+        self.backend = name
+        return self.backends.loaded(name)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,6 +81,7 @@ def _page(request: Request[Any], kind: type[Record], *fields: str) -> Listed:
         last = of_cursor(kind, after) if "," in after else _there(request, kind, after)
     if "backend" in where:
         request.backends.check_name(where["backend"])
+        request.backend = where["backend"]
     count = None if limit is None else _count(limit)
     return Listed(request.controller.store.iterate(kind, where, after=last, limit=count))
 
@@ -99,23 +110,25 @@ def list_snapshots(request: Request[requests.Nothing]) -> Listed:
 
 
 def list_connections(request: Request[requests.Nothing]) -> Listed:
-    """List connections in the order of creation, without keys."""
+    """List connections in the order of creation, without keys; a node lists its own."""
+    if request.peer.role is Role.NODE:
+        request.peer.require(Role.NODE, host=request.query.get("attached_host", ""))
     return _page(request, ConnectionRecord, "backend", "volume_id", "attached_host")
 
 
 def show_volume(request: Request[requests.Nothing]) -> dict[str, Any]:
     """Show a volume."""
-    return _shown(request.controller.volume(request.id).record)
+    return _shown(_stored(request, request.controller.volume(request.id)).record)
 
 
 def show_snapshot(request: Request[requests.Nothing]) -> dict[str, Any]:
     """Show a snapshot."""
-    return _shown(request.controller.snapshot(request.id).record)
+    return _shown(_stored(request, request.controller.snapshot(request.id)).record)
 
 
 def show_connection(request: Request[requests.Nothing]) -> dict[str, Any]:
     """Show a connection; with the keys that its host needs if the client may connect it."""
-    record = request.controller.connection(request.id).record
+    record = _stored(request, request.controller.connection(request.id)).record
     request.peer.require(Role.READ if _may_read(request.peer) else Role.NODE)
     if request.peer.role is Role.NODE:
         request.peer.require(Role.NODE, host=_host(record))
@@ -140,14 +153,14 @@ def list_backends(request: Request[requests.Nothing]) -> list[dict[str, Any]]:
 
 def show_backend(request: Request[requests.Nothing]) -> dict[str, Any]:
     """Show a backend's driver and options, without secrets."""
-    info = dataclasses.asdict(request.backends.loaded(request.id).driver_info)
+    info = dataclasses.asdict(request.loaded(request.id).driver_info)
     del info["secrets"]
     return {"name": request.id, "driver": info}
 
 
 def validate_connector(request: Request[requests.RegisterNode]) -> dict[str, Any]:
     """Check whether a host's connector is complete for a backend's driver."""
-    request.backends.loaded(request.id).validate_connector(request.body.connector)
+    request.loaded(request.id).validate_connector(request.body.connector)
     return {"valid": True}
 
 
@@ -163,7 +176,7 @@ def snapshot_in_storage(request: Request[requests.Nothing]) -> dict[str, Any]:
 
 def show_stats(request: Request[requests.Nothing]) -> dict[str, Any]:
     """Show a backend's capabilities and capacity; ``refresh=true`` queries the storage."""
-    backend = request.backends.loaded(request.id)
+    backend = request.loaded(request.id)
     return dict(backend.stats(refresh=request.query.get("refresh") == "true"))
 
 
@@ -195,7 +208,7 @@ def create_volume(request: Request[requests.CreateVolume]) -> dict[str, Any]:
         )
     fields = body.given("backend", "source_volid", "snapshot_id")
     if isinstance(body.backend, str):
-        created = request.backends.loaded(body.backend).create_volume(**fields)
+        created = request.loaded(body.backend).create_volume(**fields)
     elif isinstance(body.source_volid, str):
         created = _volume(request, body.source_volid).clone(**fields)
     else:
@@ -207,7 +220,7 @@ def create_volume(request: Request[requests.CreateVolume]) -> dict[str, Any]:
 
 def change_volume(request: Request[requests.ChangeVolume]) -> dict[str, Any]:
     """Change a volume's name, description, metadata and flags."""
-    return _changed(request.controller.volume(request.id), request.body)
+    return _changed(_stored(request, request.controller.volume(request.id)), request.body)
 
 
 def _changed(resource: Any, body: requests.Body) -> dict[str, Any]:
@@ -246,16 +259,19 @@ def revert_volume(request: Request[requests.RevertVolume]) -> dict[str, Any]:
 
 
 def connect_volume(request: Request[requests.ConnectVolume]) -> dict[str, Any]:
-    """Map a volume for a host; the answer has the keys that the host needs."""
+    """Map a volume, given by its ID or name, for a host; the answer has the keys that it needs."""
     body = request.body
     if isinstance(body.connector, dict) == isinstance(body.node, str):
         raise errors.InvalidInput("Specify the host with either connector or node")
     connector = (
         body.connector if isinstance(body.connector, dict) else _registered(request, body.node)
     )
-    request.peer.require(Role.NODE, host=str(connector.get("host", "")))
+    host = str(connector.get("host", ""))
+    request.peer.require(Role.NODE, host=host)
+    if isinstance(body.attached_host, str):
+        request.peer.require(Role.NODE, host=body.attached_host)
     fields = body.given("connector", "node")
-    volume = _volume(request, request.id)
+    volume = _named_volume(request)
     connection = volume.connect(connector, **fields)
     return _with_keys(
         connection.record,
@@ -285,7 +301,7 @@ def disconnect(request: Request[requests.Force]) -> dict[str, Any]:
 
 def report_device(request: Request[requests.ReportDevice]) -> dict[str, Any]:
     """Record the device that a host attached a connection as, or that it is detached."""
-    connection = request.controller.connection(request.id)
+    connection = _stored(request, request.controller.connection(request.id))
     request.peer.require(Role.NODE, host=_host(connection.record))
     before = connection.device
     connection.device = request.body.device
@@ -310,6 +326,7 @@ def register_node(request: Request[requests.RegisterNode]) -> dict[str, Any]:
     """Register a node: store its connector properties under its name."""
     request.peer.require(Role.NODE, host=request.id)
     connector = validation.check_connector(request.body.connector)
+    request.peer.require(Role.NODE, host=str(connector["host"]))
     text = msgspec.json.encode(connector).decode()
     before = request.controller.store.get(KeyValueRecord, request.id)
     if before is None or before.reveal() != text:
@@ -331,7 +348,7 @@ def create_snapshot(request: Request[requests.CreateSnapshot]) -> dict[str, Any]
 
 def change_snapshot(request: Request[requests.ChangeSnapshot]) -> dict[str, Any]:
     """Change a snapshot's name, description and metadata."""
-    return _changed(request.controller.snapshot(request.id), request.body)
+    return _changed(_stored(request, request.controller.snapshot(request.id)), request.body)
 
 
 def delete_snapshot(request: Request[requests.Nothing]) -> dict[str, Any]:
@@ -349,14 +366,14 @@ def delete_snapshot(request: Request[requests.Nothing]) -> dict[str, Any]:
 
 def reconcile(request: Request[requests.Reconcile]) -> list[dict[str, Any]]:
     """Compare the store with a backend's storage; repairs and removes on request."""
-    backend = request.backends.loaded(request.id)
+    backend = request.loaded(request.id)
     found = backend.reconcile(repair=request.body.repair, remove=request.body.remove)
     return [dataclasses.asdict(each) for each in found]
 
 
 def restore_exports(request: Request[requests.Nothing]) -> list[str]:
     """Export a backend's connected volumes again after the storage has restarted."""
-    return [volume.id for volume in request.backends.loaded(request.id).restore_exports()]
+    return [volume.id for volume in request.loaded(request.id).restore_exports()]
 
 
 def recover(request: Request[requests.Nothing]) -> list[dict[str, Any]]:
@@ -364,11 +381,32 @@ def recover(request: Request[requests.Nothing]) -> list[dict[str, Any]]:
     return [dataclasses.asdict(each) for each in request.controller.recover()]
 
 
+def _named_volume(request: Request[Any]) -> Any:
+    """The volume with the ID or the name in the path. A node cannot list volumes to find its ID."""
+    try:
+        return _volume(request, request.id)
+    except errors.VolumeNotFound:
+        found = list(request.controller.volumes(name=request.id, limit=2))
+        if len(found) > 1:
+            raise errors.InvalidInput(
+                f"Several volumes have the name {value_checks.shown(request.id)}; use the ID"
+            ) from None
+        if not found:
+            raise
+    return _loaded(request, found[0])
+
+
 def _volume(request: Request[Any], id: str) -> Any:
     return _loaded(request, request.controller.volume(id))
 
 
+def _stored(request: Request[Any], resource: Resource) -> Any:
+    """The resource. Its backend may be loaded or not."""
+    request.backend = resource.record.backend
+    return resource
+
+
 def _loaded(request: Request[Any], resource: Resource) -> Any:
     """The resource, once its backend is loaded."""
-    request.backends.loaded(resource.record.backend)
+    request.loaded(resource.record.backend)
     return resource

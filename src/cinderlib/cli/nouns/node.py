@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -44,10 +45,14 @@ def connector(app: App, protocol: str | None) -> None:
 @_protocol
 @pass_app
 def register(app: App, name: str, protocol: str | None) -> None:
-    """Register this host in the store.
+    """Register this host in the store, or in the service of [node].
 
     It stores the connector properties for `volume connect --node NAME`.
     """
+    if app.node_client is not None:
+        app.node_client.register(name, protocol)
+        app.say(f"Registered this host as {name}.")
+        return
     app.may_create_store()
     app.node.register(app.controller, name, protocol)
     app.say(f"Registered this host as {name}.")
@@ -85,16 +90,22 @@ def _facts(attachment: cl.Attachment) -> dict[str, Any]:
 
 
 @node.command("attach")
-@click.argument("document", type=click.File("rb"))
+@click.argument("volume")
 @pass_app
-def attach(app: App, document: Any) -> None:
+def attach(app: App, volume: str) -> None:
     """Attach a volume and print its device.
 
-    DOCUMENT is the output of `volume connect`; - reads standard input.
+    VOLUME is a file with the output of `volume connect`; - reads standard input. With a service in
+    [node] of the configuration, VOLUME is the ID or name of a volume: the service connects it for
+    this host. Repeat the command after an interruption.
     """
-    connection = documents.read(document)
-    with app.working("Attaching"):
-        attachment = app.node.attach(connection)
+    if app.node_client is None or volume == "-" or os.path.isfile(volume):
+        connection = documents.opened(volume)
+        with app.working("Attaching"):
+            attachment = app.node.attach(connection)
+    else:
+        with app.working("Attaching"):
+            attachment = app.node_client.attach(volume)
     if not isinstance(attachment.path, str):
         raise errors.Unsupported(
             "On this host, this protocol has no device, but a handle of the process: attach the"
@@ -117,14 +128,29 @@ def detach(app: App, attachment: str, force: bool, yes: bool) -> None:
     ATTACHMENT is a device, the ID of a connection or volume, or the beginning of such an ID (see
     `node list`). - reads the document of `volume connect` from standard input. --force requires the
     complete ID.
+
+    With a service in [node] of the configuration, the service then disconnects the volume.
     """
-    document = _document(app, attachment, find.rule_to_destroy(yes=yes) if force else find.ANY)
+    client = app.node_client
+    rule = find.rule_to_destroy(yes=yes) if force else find.ANY
+    document: dict[str, Any] | str
+    try:
+        document = _document(app, attachment, rule)
+    except errors.ConnectionNotFound:
+        # An attach that was interrupted has a connection in the service, but no device.
+        if client is None or not any(client.connections(attachment)):
+            raise
+        document = attachment
     what = f"detach {_label(document, attachment)} even if it is in use"
     if force and not agreed(what, yes=yes, dry_run=False):
         return
     with app.working("Detaching"):
-        changed = app.node.detach(document, force=force)
-    app.say("Detached. Now disconnect the volume on the controller.")
+        if client is None:
+            changed = app.node.detach(document, force=force)
+        else:
+            changed = client.detach(document, force=force)
+    disconnected = "Detached and disconnected."
+    app.say(disconnected if client else "Detached. Now disconnect the volume on the controller.")
     if app.as_json:
         output.as_json({"attachment": attachment, "changed": changed})
 
@@ -174,8 +200,10 @@ def _ids(attachment: cl.Attachment) -> set[str]:
     return {id for id in (document.get("id"), document.get("volume", {}).get("id")) if id}
 
 
-def _label(document: dict[str, Any], named: str) -> str:
+def _label(document: dict[str, Any] | str, named: str) -> str:
     """The argument and the complete ID of an attachment, for a confirmation."""
+    if isinstance(document, str):
+        return named
     id = document.get("volume", {}).get("id") or document.get("id")
     return f"{named} (volume {id})" if id and id != named else named
 

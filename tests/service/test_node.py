@@ -1,0 +1,240 @@
+"""A node without a store: volumes over TLS, with the role ``node``."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+
+import certificates
+import pytest
+from service.running import COMMAND
+from service.site import Site
+
+import cinderlib as cl
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for loop devices")
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    with tempfile.TemporaryDirectory(prefix="cl-") as name:
+        site = Site(pathlib.Path(name))
+        with site.service.start():
+            yield site
+
+
+@pytest.fixture
+def volume(site: Site) -> Iterator[str]:
+    """The ID of a volume with the name ``data``."""
+    _, made = site.service.ask(
+        "POST", "/v1/volumes", {"backend": "files", "size": 1, "name": "data"}
+    )
+    yield made["id"]
+    for each in site.service.ask("GET", f"/v1/connections?volume_id={made['id']}")[1]:
+        site.service.ask("POST", f"/v1/connections/{each['id']}/disconnect", {"force": True})
+    status, answer = site.service.ask("DELETE", f"/v1/volumes/{made['id']}")
+    assert status == 200, answer
+
+
+def connections(site: Site, volume: str) -> list[tuple[str, bool]]:
+    """The hosts with the volume, and whether they reported a device."""
+    _, found = site.service.ask("GET", f"/v1/connections?volume_id={volume}")
+    return [(each["attached_host"], bool(each["device"])) for each in found]
+
+
+def test_a_volume_is_attached_and_detached_with_one_call(site: Site, volume: str) -> None:
+    with site.client("node1") as client:
+        attachment = client.attach("data")
+        with open(attachment.path, "r+b") as device:
+            device.write(b"written by node1")
+        assert connections(site, volume) == [("node1", True)]
+        again = client.attach(volume)
+        assert (again.path, again.changed) == (attachment.path, False)
+        assert [each["volume_id"] for each in client.connections()] == [volume]
+        assert client.detach(volume)
+        assert connections(site, volume) == []
+        assert client.node.attachments() == []
+        assert not client.detach(volume)
+        client.register("node1", "local")
+
+
+def test_a_second_host_is_refused(site: Site, volume: str) -> None:
+    with site.client("node1") as first, site.client("node2") as second:
+        first.attach(volume)
+        with pytest.raises(cl.errors.InvalidVolume, match="connected"):
+            second.attach(volume)
+        assert connections(site, volume) == [("node1", True)]
+        first.detach(volume)
+        second.attach(volume)
+        second.detach(volume)
+
+
+def test_a_failed_attach_leaves_no_connection(
+    site: Site, volume: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(self: cl.Node, document: object) -> None:
+        raise cl.errors.DeviceUnavailable("The device did not appear.")
+
+    with site.client("node1") as client, monkeypatch.context() as patch:
+        patch.setattr(cl.Node, "attach", fails)
+        with pytest.raises(cl.errors.DeviceUnavailable):
+            client.attach(volume)
+        assert connections(site, volume) == []
+
+
+KILLED = """
+import os, signal, sys
+import cinderlib as cl
+from cinderlib.client.node import NodeClient
+url, folder, volume, method, where = sys.argv[1:]
+of, _, name = where.partition(".")
+kind = {"client": NodeClient, "node": cl.Node}[of]
+real = getattr(kind, name)
+def dies(*args, **kwargs):
+    real(*args, **kwargs)
+    os.kill(os.getpid(), signal.SIGKILL)
+setattr(kind, name, dies)
+node = cl.Node(host="node1", state_path=folder + "/state-node1")
+client = NodeClient(url, certificate=folder + "/node1.pem", key=folder + "/node1.key",
+                    ca=folder + "/ca.pem", node=node)
+getattr(client, method)(volume)
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "where"),
+    [
+        ("attach", "node.attach"),
+        ("attach", "client._report"),
+        ("detach", "node.detach"),
+        ("detach", "client._report"),
+        ("detach", "client._disconnect"),
+    ],
+)
+def test_the_same_call_completes_one_that_was_killed(
+    site: Site, volume: str, method: str, where: str
+) -> None:
+    with site.client("node1") as client:
+        if method == "detach":
+            client.attach(volume)
+        command = [sys.executable, "-c", KILLED, site.url, str(site.folder), volume, method, where]
+        assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+        getattr(client, method)(volume)
+        expected = [("node1", True)] if method == "attach" else []
+        assert connections(site, volume) == expected
+        client.detach(volume)
+        assert connections(site, volume) == []
+        assert client.node.attachments() == []
+        assert client.node.leftovers() == []
+
+
+def test_an_attach_that_was_killed_can_be_undone(site: Site, volume: str) -> None:
+    """Its connection exists, but no device."""
+    with site.client("node1") as client:
+        connector = client.node.connector_properties()
+        body = {"connector": connector, "attached_host": "node1"}
+        status, answer = site.service.ask("POST", f"/v1/volumes/{volume}/connect", body)
+        assert status == 200, answer
+        assert client.detach(volume)
+        assert connections(site, volume) == []
+
+
+def test_a_node_acts_for_its_own_host_only(site: Site, volume: str) -> None:
+    with site.client("node1") as own, site.client("node2", host="node1") as other:
+        own.attach(volume)
+        for call in (
+            lambda: other.attach(volume),
+            lambda: other.register("node1", "local"),
+            lambda: other.register("node2", "local"),
+            lambda: list(other.connections()),
+        ):
+            with pytest.raises(cl.errors.PermissionDenied, match="for host 'node2' only"):
+                call()
+        own.detach(volume)
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("reader", "has the role 'read'"),
+        ("nobody", "has no role"),
+    ],
+)
+def test_a_client_without_the_role_is_refused(
+    site: Site, volume: str, name: str, problem: str
+) -> None:
+    with (
+        site.client(name) as client,
+        pytest.raises(cl.errors.PermissionDenied, match=problem),
+    ):
+        client.attach(volume)
+
+
+def foreign(site: Site, folder: pathlib.Path) -> pathlib.Path:
+    return certificates.Authority(folder, "foreign").issue("node1", common_name="node1")
+
+
+def expired(site: Site, folder: pathlib.Path) -> pathlib.Path:
+    name = {"common_name": "node1", "expires": -datetime.timedelta(hours=1)}
+    return site.authority.issue("expired", **name)
+
+
+@pytest.mark.parametrize("make", [None, foreign, expired])
+def test_a_client_without_a_valid_certificate_is_refused(
+    site: Site, tmp_path: pathlib.Path, make: Callable[[Site, pathlib.Path], pathlib.Path] | None
+) -> None:
+    certificate = make(site, tmp_path) if make else None
+    client = cl.NodeClient(
+        site.url,
+        certificate=certificate,
+        key=certificate.with_suffix(".key") if certificate else None,
+        ca=site.authority.certificate,
+        node=cl.Node(host="node1", state_path=tmp_path),
+    )
+    for call in (lambda: list(client.connections()), lambda: client.attach("data")):
+        with pytest.raises(cl.errors.ServiceUnavailable, match="certificate"):
+            call()
+
+
+def test_a_service_with_a_foreign_certificate_is_refused(
+    site: Site, tmp_path: pathlib.Path
+) -> None:
+    other = certificates.Authority(tmp_path, "other")
+    certificate = site.authority.issue("node1", common_name="node1")
+    client = cl.NodeClient(
+        site.url,
+        certificate=certificate,
+        key=certificate.with_suffix(".key"),
+        ca=other.certificate,
+        node=cl.Node(host="node1", state_path=tmp_path),
+    )
+    with pytest.raises(cl.errors.ServiceUnavailable, match="certificate verify failed"):
+        list(client.connections())
+
+
+def test_the_command(site: Site, volume: str) -> None:
+    environment = site.configure("node1")
+
+    def command(*arguments: str, code: int = 0) -> str:
+        done = subprocess.run(
+            [*COMMAND, *arguments], env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == code, done.stderr
+        return done.stdout if code == 0 else done.stderr
+
+    command("node", "register", "node1", "--protocol", "local")
+    path = command("node", "attach", "data").strip()
+    assert pathlib.Path(path).is_block_device()
+    assert command("node", "attach", volume).strip() == path
+    assert volume in command("node", "list")
+    assert connections(site, volume) == [("node1", True)]
+    command("node", "detach", path)
+    assert connections(site, volume) == []
+    assert "matches" in command("node", "detach", volume, code=3)
+    assert "nosuch" in command("node", "attach", "nosuch", code=3)
