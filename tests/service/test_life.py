@@ -149,6 +149,54 @@ def test_a_reload_rejects_an_invalid_configuration(folder: pathlib.Path) -> None
         assert running.ask("POST", "/v1/volumes", {"backend": "files", "size": 1})[0] == 200
 
 
+def test_the_command_shows_and_reloads_the_service(folder: pathlib.Path) -> None:
+    with Service(folder).start() as running:
+        assert running.process is not None
+        assert running.ask("GET", "/v1/backends/files/stats")[0] == 200
+        shown = running.command("service", "status").stdout
+        assert str(running.process.pid) in shown
+        assert str(running.config) in shown
+        assert "loaded" in shown.split("files", 1)[1]
+        good = running.config.read_text()
+        running.config.write_text(
+            f'{good}\n[backends.more]\nvolume_driver = "file"\nfile_root = "{folder}/more"\n'
+        )
+        reloaded = running.command("service", "reload")
+        assert reloaded.stderr == "Reloaded: files, more.\n"
+        assert running.ask("POST", "/v1/volumes", {"backend": "more", "size": 1})[0] == 200
+        with cl.connect(running.url) as controller:
+            running.config.write_text(f"{good}\n[backends.bad\n")
+            with pytest.raises(cl.errors.ConfigurationError, match="not valid TOML"):
+                controller.reload()
+            assert {"files", "more"} == set(controller.backends)
+            status = controller.status()
+        assert (status["pid"], status["running"]) == (running.process.pid, [])
+
+
+def test_a_reload_does_not_interrupt_a_call(slow: Service, folder: pathlib.Path) -> None:
+    """It waits for the call, whose driver it closes."""
+    with slow.start(), cl.connect(slow.url) as controller:
+        making = threading.Thread(target=controller.backend("files").create_volume, args=(1,))
+        making.start()
+        _until(folder / "gate.reached")
+        assert [call["verb"] for call in controller.status()["running"]] == ["volume.create"]
+        slow.config.write_text(f"{slow.config.read_text()}max_over_subscription_ratio = 3\n")
+        reloading = threading.Thread(target=controller.reload)
+        reloading.start()
+        reloading.join(0.5)
+        assert reloading.is_alive()
+        (folder / "gate").touch()
+        making.join(60)
+        reloading.join(60)
+        assert [volume.status for volume in controller.volumes()] == ["available"]
+
+
+def test_a_service_that_does_not_run(folder: pathlib.Path) -> None:
+    done = Service(folder).command("service", "status")
+    assert "start it with `cinderlib serve`" in done.stderr
+    assert done.returncode != 0
+
+
 def test_an_idle_service_ends(folder: pathlib.Path) -> None:
     with Service(folder).start("--idle-timeout", "0.5") as running:
         assert running.process is not None

@@ -33,6 +33,7 @@ ALLOWED = {
     "administrator": NAMES,
 }
 #: Requests that are not in the table of verbs.
+ADMINISTERED = ("POST", "/v1/service/reload")
 OTHERS = ("/v1/operations", "/v1/operations/none", "/v1/service", "/metrics")
 
 
@@ -85,6 +86,11 @@ def test_the_state_of_the_service_needs_the_role_read(client: tuple[str, Asking]
     name, ask = client
     expected = {403} if name in ("nobody", "node1") else {200, 404}
     assert {ask("GET", path) for path in OTHERS} <= expected
+
+
+def test_only_administrators_reload(client: tuple[str, Asking]) -> None:
+    name, ask = client
+    assert ask(*ADMINISTERED) == (200 if name == "administrator" else 403)
 
 
 def test_probes_need_a_certificate_but_no_role(client: tuple[str, Asking]) -> None:

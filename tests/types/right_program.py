@@ -335,6 +335,9 @@ def services(volume: cl.Volume, snapshot: cl.Snapshot, connection: cl.Connection
     ) as service:
         controller: cl.RemoteController = service
         controller.refresh_backends()
+        controller.reload()
+        status: dict[str, Any] = controller.status()
+        print(status["pid"])
         backend: cl.Backend = controller.backend("lvm")
         print(controller.loaded("lvm") is backend, controller.backends["lvm"].driver_info.driver)
         print(controller.is_local, controller.configuration, controller.document_options("lvm"))

@@ -36,6 +36,7 @@ cli = Root(
         "reconcile": f"{_NOUNS}.reconcile:reconcile",
         "doctor": f"{_NOUNS}.doctor:doctor",
         "serve": f"{_NOUNS}.serve:serve",
+        "service": f"{_NOUNS}.service:service",
         "demo": f"{_NOUNS}.demo:demo",
     },
     help=(

@@ -208,6 +208,22 @@ class RemoteController(StoreQueries):
 
     # --- the whole ------------------------------------------------------------------------------
 
+    def status(self) -> dict[str, Any]:
+        """The service: ``version``, ``pid``, ``started_at`` (seconds since 1970), ``configuration``
+        (path), ``backends`` (names), ``states`` (``name``, ``loaded``, ``error`` and ``driver`` of
+        each backend) and ``running`` (its calls)."""
+        status: dict[str, Any] = self._transport.get("/v1/service")
+        return status
+
+    def reload(self) -> None:
+        """Have the service read its configuration again. Running calls keep their drivers.
+
+        :raises ConfigurationError: it is invalid; the service keeps the previous one.
+        :raises PermissionDenied: the client may not administer the service.
+        """
+        self._change("POST", "/v1/service/reload")
+        self.refresh_backends()
+
     def recover(self) -> list[Recovered]:
         """Settle the operations that were interrupted."""
         return [Recovered(**each) for each in self._change("POST", "/v1/recover")]

@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import functools
 import hashlib
+import importlib.metadata
 import logging
 import os
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -53,6 +55,9 @@ class Application:
         self.calls = Calls()
         self.metrics = metrics
         self.configuration: str | None = None
+        self.started_at = time.time()
+        #: Reads the configuration again and applies it.
+        self.reload: Callable[[], None] = lambda: None
         # Separate threads for reads: they do not wait for calls that wait for an array.
         self._reading = ThreadPoolExecutor(8, "read")
         self._changing = ThreadPoolExecutor(threads, "change")
@@ -62,6 +67,7 @@ class Application:
                 HTTPRoute("/v1/operations", self._operations, methods=["GET"]),
                 HTTPRoute("/v1/operations/{id}", self._operation, methods=["GET"]),
                 HTTPRoute("/v1/service", self._service, methods=["GET"]),
+                HTTPRoute("/v1/service/reload", self._reload, methods=["POST"]),
                 HTTPRoute("/openapi.json", self._openapi, methods=["GET"]),
                 HTTPRoute("/metrics", self._metrics, methods=["GET"]),
                 HTTPRoute("/health", self._health, methods=["GET"]),
@@ -180,15 +186,32 @@ class Application:
         return await _result(call)
 
     async def _service(self, http: HTTPRequest) -> Response:
-        """What a client has to know of the service."""
-        return self._for(
-            http,
-            lambda: {
-                "configuration": self.configuration,
-                "pid": os.getpid(),
-                "backends": self.backends.names,
-            },
-        )
+        """What a client has to know of the service, and how the service is."""
+        return self._for(http, self._status)
+
+    def _status(self) -> dict[str, Any]:
+        return {
+            "version": importlib.metadata.version("cinderlib"),
+            "pid": os.getpid(),
+            "started_at": self.started_at,
+            "configuration": self.configuration,
+            "backends": self.backends.names,
+            "states": self.backends.states(),
+            "running": [_shown(call) for call in self.calls.running()],
+        }
+
+    async def _reload(self, http: HTTPRequest) -> Response:
+        """Reload the configuration. Not a call, because it waits for the calls that run."""
+        loop = asyncio.get_running_loop()
+        try:
+            _peer(http).require(Role.ADMINISTER)
+            await loop.run_in_executor(None, self.reload)
+        except Exception as exc:
+            return _error(exc)
+        status = self._status()
+        if _wants_lines(http):
+            return Response(answers.encode({"result": status}) + b"\n", media_type=LINES)
+        return Response(answers.encode(status), media_type=JSON)
 
     async def _openapi(self, http: HTTPRequest) -> Response:
         return Response(openapi.document(), media_type=JSON)

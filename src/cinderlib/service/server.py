@@ -157,6 +157,8 @@ class Server:
         application.configuration = str(configuration) if configuration else None
         self.options = options
         self._reload = reload
+        self._reloading = threading.Lock()
+        application.reload = self._reload_now
         self._stopping = False
         self._last_request = time.monotonic()
         self._servers: list[uvicorn.Server] = []
@@ -269,16 +271,25 @@ class Server:
             server.should_exit = True
 
     def _reload_soon(self) -> None:
-        threading.Thread(target=self._reload_now, daemon=True).start()
+        threading.Thread(target=self._reload_and_log, daemon=True).start()
+
+    def _reload_and_log(self) -> None:
+        with contextlib.suppress(errors.CinderlibError):
+            self._reload_now()
 
     def _reload_now(self) -> None:
-        systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
-        try:
-            self._reload()
-        except errors.CinderlibError as exc:
-            LOG.error("The configuration is not reloaded: %s", exc)
-        finally:
-            systemd.notify("READY=1")
+        """:raises CinderlibError: the configuration is invalid; the previous one stays."""
+        with self._reloading:
+            systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+            try:
+                self._reload()
+            except errors.CinderlibError as exc:
+                LOG.error("The configuration is not reloaded: %s", exc)
+                raise
+            else:
+                LOG.info("The configuration is reloaded")
+            finally:
+                systemd.notify("READY=1")
 
     async def _watch_idle(self) -> None:
         limit = self.options.idle_timeout

@@ -1,0 +1,81 @@
+"""``cinderlib service``: the running service."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from cinderlib import errors
+from cinderlib.cli import output
+from cinderlib.cli.app import App
+from cinderlib.cli.framework import Group, pass_app
+
+if TYPE_CHECKING:
+    import cinderlib as cl
+
+
+@click.group(cls=Group)
+def service() -> None:
+    """Show and reload the running service."""
+
+
+@service.command("status")
+@pass_app
+def status(app: App) -> None:
+    """Show the service, its backends, and its running calls."""
+    found = _running(app).status()
+    if app.as_json:
+        output.as_json(found)
+        return
+    started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found["started_at"]))
+    output.table(
+        ("SERVICE", "PROCESS", "STARTED", "CONFIGURATION"),
+        [(f"cinderlib {found['version']}", found["pid"], started, found["configuration"])],
+    )
+    output.table(
+        ("BACKEND", "DRIVER", "STATE"),
+        [
+            (each["name"], each["driver"], each["error"] or _state(loaded=each["loaded"]))
+            for each in found["states"]
+        ],
+    )
+    if found["running"]:
+        output.table(
+            ("RUNNING", "CLIENT", "SECONDS"),
+            [
+                (call["verb"], call["client"], round(time.time() - call["started_at"]))
+                for call in found["running"]
+            ],
+        )
+
+
+def _state(*, loaded: bool) -> str:
+    return "loaded" if loaded else "loaded on first use"
+
+
+@service.command("reload")
+@pass_app
+def reload(app: App) -> None:
+    """Have the service read its configuration again.
+
+    Running calls keep their drivers. An invalid configuration changes nothing.
+    """
+    running = _running(app)
+    with app.working("Reloading"):
+        running.reload()
+    app.say(f"Reloaded: {', '.join(running.backends) or 'no backends'}.")
+    if app.as_json:
+        output.as_json(running.status())
+
+
+def _running(app: App) -> cl.RemoteController:
+    """:raises ServiceUnavailable: no service with this configuration runs."""
+    found: cl.RemoteController | None = app.service
+    if found is None:
+        raise errors.ServiceUnavailable(
+            "No service with this configuration runs, or its socket does not permit access: start"
+            " it with `cinderlib serve`, or `systemctl start cinderlib`"
+        )
+    return found
