@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import pathlib
 import signal
@@ -88,6 +89,45 @@ def test_a_failed_attach_leaves_no_connection(
         assert connections(site, volume) == []
 
 
+def test_a_node_gets_no_keys_of_another_host(site: Site, volume: str) -> None:
+    """With another host's initiator, or the ID of that connection."""
+    with site.client("node1") as own, site.client("node2") as other:
+        own.attach(volume)
+        (theirs,) = own.connections()
+        connector = {"host": "node2", "ip": "192.0.2.2", "initiator": "iqn.x:node1"}
+        for body in (
+            {"connector": {**theirs["connector"], "host": "node2"}},
+            {"connector": connector, "id": theirs["id"]},
+            {"connector": theirs["connector"], "id": theirs["id"]},
+        ):
+            with pytest.raises(cl.errors.CinderlibError) as caught:
+                other._transport.change("POST", f"/v1/volumes/{volume}/connect", body)
+            assert isinstance(
+                caught.value,
+                cl.errors.PermissionDenied | cl.errors.InvalidVolume | cl.errors.AlreadyExists,
+            )
+        assert connections(site, volume) == [("node1", True)]
+        own.detach(volume)
+
+
+def test_a_node_gets_the_result_of_its_own_call_alone(site: Site, volume: str) -> None:
+    """After its connection to the service broke."""
+    with site.client("node1") as own, site.client("node2") as other:
+        sent = own._transport._send(
+            "PUT",
+            "/v1/nodes/node1",
+            json.dumps({"connector": own.node.connector_properties("local")}).encode(),
+            {"Operation-Id": "00000000-0000-4000-8000-000000000001"},
+        )
+        sent.read()
+        path = "/v1/operations/00000000-0000-4000-8000-000000000001"
+        assert own._transport.get(path, wait="true")["name"] == "node1"
+        with pytest.raises(cl.errors.PermissionDenied):
+            other._transport.get(path)
+        with pytest.raises(cl.errors.NotFound):
+            own._transport.get("/v1/operations/00000000-0000-4000-8000-000000000002")
+
+
 KILLED = """
 import os, signal, sys
 import cinderlib as cl
@@ -132,6 +172,15 @@ def test_the_same_call_completes_one_that_was_killed(
         assert connections(site, volume) == []
         assert client.node.attachments() == []
         assert client.node.leftovers() == []
+
+
+def test_a_detach_that_was_killed_is_repeated_by_the_connection(site: Site, volume: str) -> None:
+    with site.client("node1") as client:
+        client.attach(volume)
+        (connection,) = client.connections()
+        client.node.detach(connection["id"])
+        assert client.detach(connection["id"])
+        assert connections(site, volume) == []
 
 
 def test_an_attach_that_was_killed_can_be_undone(site: Site, volume: str) -> None:

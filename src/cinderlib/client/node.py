@@ -118,9 +118,13 @@ class NodeClient:
         document.pop("device", None)
         try:
             attachment = self.node.attach(document)
-        except BaseException:
-            if connection["changed"]:
-                self._disconnect(id)
+        except BaseException as error:
+            # A device that is left still needs its connection.
+            if connection["changed"] and not isinstance(error, errors.LeftoverDevice):
+                try:
+                    self._disconnect(id)
+                except errors.CinderlibError as other:
+                    error.add_note(f"It is still connected in the service: {other}")
             raise
         self._report(id, attachment.device)
         return attachment
@@ -146,12 +150,16 @@ class NodeClient:
         ids = {str(document["id"]) for document in here if document.get("id")}
         if isinstance(volume, str):
             # An attach that was interrupted has a connection, but no device.
-            ids |= {str(connection["id"]) for connection in self.connections(volume)}
+            ids |= {
+                str(connection["id"])
+                for connection in self.connections()
+                if volume in (connection["id"], connection["volume_id"])
+            }
         for document in here:
             self.node.detach(document, force=force, ignore_errors=ignore_errors)
         for id in sorted(ids):
             self._report(id, None)
-            self._disconnect(id)
+            self._disconnect(id, force)
         return bool(here or ids)
 
     def connections(self, volume: str | None = None) -> Iterator[dict[str, Any]]:
@@ -176,8 +184,9 @@ class NodeClient:
             if device is not None:
                 raise
 
-    def _disconnect(self, id: str) -> None:
-        self._transport.change("POST", f"/v1/connections/{_quoted(id)}/disconnect", {})
+    def _disconnect(self, id: str, force: bool = False) -> None:
+        path = f"/v1/connections/{_quoted(id)}/disconnect"
+        self._transport.change("POST", path, {"force": force})
 
 
 def _quoted(name: str) -> str:

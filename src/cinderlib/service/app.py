@@ -172,14 +172,19 @@ class Application:
 
     async def _operation(self, http: HTTPRequest) -> Response:
         """A call that runs or has ended; ``?wait=true`` answers as the call itself would."""
+        peer = _peer(http)
         try:
-            _peer(http).require(Role.READ)
+            if peer.role is None:
+                peer.require(Role.READ)
             call = self.calls.get(str(http.path_params["id"]))
+            is_caller = (call.peer.name, call.peer.uid) == (peer.name, peer.uid)
+            if not is_caller:
+                peer.require(Role.READ)
         except errors.CinderlibError as exc:
             return _error(exc)
         if http.query_params.get("wait") != "true":
             return Response(answers.encode(_shown(call)), media_type=JSON)
-        if call.peer.name != _peer(http).name:
+        if not is_caller:
             return _error(errors.PermissionDenied("The result of a call is its caller's alone"))
         if _wants_lines(http):
             return StreamingResponse(_progress(call), media_type=LINES)

@@ -99,6 +99,9 @@ class _Protocol(HttpToolsProtocol):
         self.app_state = {**self.app_state, "peer": type(self).identify(transport)}
         self._head = 0
         self._in_head = True
+        self._limit_head()
+
+    def _limit_head(self) -> None:
         self._deadline = self.loop.call_later(HEAD_TIMEOUT, self._too_slow)
 
     def data_received(self, data: bytes) -> None:
@@ -109,6 +112,9 @@ class _Protocol(HttpToolsProtocol):
             self._refuse(431, b"Request Header Fields Too Large")
 
     def on_message_begin(self) -> None:
+        # A kept connection has a head for each request.
+        self._deadline.cancel()
+        self._limit_head()
         self._head = 0
         self._in_head = True
         super().on_message_begin()

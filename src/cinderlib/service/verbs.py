@@ -273,6 +273,8 @@ def connect_volume(request: Request[requests.ConnectVolume]) -> dict[str, Any]:
     fields = body.given("connector", "node")
     volume = _named_volume(request)
     connection = volume.connect(connector, **fields)
+    # An existing connection with the same ID or initiator can be another host's.
+    request.peer.require(Role.NODE, host=_host(connection.record))
     return _with_keys(
         connection.record,
         changed=connection.changed,

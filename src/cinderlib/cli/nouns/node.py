@@ -138,7 +138,9 @@ def detach(app: App, attachment: str, force: bool, yes: bool) -> None:
         document = _document(app, attachment, rule)
     except errors.ConnectionNotFound:
         # An attach that was interrupted has a connection in the service, but no device.
-        if client is None or not any(client.connections(attachment)):
+        if client is None or not any(
+            attachment in (each["id"], each["volume_id"]) for each in client.connections()
+        ):
             raise
         document = attachment
     what = f"detach {_label(document, attachment)} even if it is in use"
