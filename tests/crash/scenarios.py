@@ -236,7 +236,5 @@ def load_and_save(w: World) -> Call:
 
 
 @scenario(nothing)
-def set_key_value(w: World) -> Call:
-    from cinderlib import KeyValue
-
-    return lambda: w.controller.persistence.set_key_value(KeyValue("key", "value"))
+def register_node(w: World) -> Call:
+    return lambda: w.controller.register_node("node-1", {"host": "node-1"})

@@ -346,8 +346,7 @@ def services(volume: cl.Volume, snapshot: cl.Snapshot, connection: cl.Connection
         properties: dict[str, Any]
         for name, properties in controller.nodes():
             print(name, properties["host"])
-        for key_value in controller.get_key_values("node1"):
-            print(key_value.key, key_value.value)
+        print(controller.node("node1")["host"], controller.register_node("node2", properties))
         cl.Node().register(controller, "node1")
         print(volume.record, snapshot.record, connection.record)
         print(controller.recover(), list(controller.volumes()), repr(controller))

@@ -1,16 +1,13 @@
-"""Reads JSON documents from a pipe, a file or the store."""
+"""Reads JSON documents from a pipe or a file."""
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import click
 
 from cinderlib import errors
 from cinderlib.value_checks import json_object, shown
-
-if TYPE_CHECKING:
-    import cinderlib as cl
 
 #: Maximum size of a document in bytes; those of a host or a connection have a few thousand.
 LONGEST = 1024**2
@@ -48,23 +45,3 @@ def opened(path: str) -> dict[str, Any]:
             f"The document {shown(path)} cannot be read: {reason}. To attach a volume by its ID or"
             " name, name a service in [node] of the configuration"
         ) from exc
-
-
-def registered(controller: cl.Controller, node: str) -> dict[str, Any]:
-    """The connector properties of a node that is registered in the store.
-
-    :raises NotFound: no node is registered with this name.
-    """
-    for found in controller.persistence.get_key_values(node):
-        document = json_object(found.value or "")
-        if document is None:
-            raise errors.InvalidDocument(
-                f"Key-value {node!r} in the store is not the connector of a node: run"
-                f" `cinderlib node register {node}` on that host again"
-            )
-        return document
-    raise errors.NotFound(
-        f"No node is registered as {node!r} in the store: run `cinderlib node register {node}`"
-        " on that host",
-        resource=node,
-    )

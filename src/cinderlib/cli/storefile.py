@@ -90,9 +90,11 @@ def load(controller: cl.Controller, items: Iterable[Any], *, overwrite: bool = F
             counts.kept += 1
             continue
         if isinstance(item, dict):
-            from cinderlib import KeyValue
+            from cinderlib.persistence.base import Put
+            from cinderlib.records import KeyValueRecord
 
-            controller.persistence.set_key_value(KeyValue(item["key"], item["value"]))
+            record = KeyValueRecord(id=item["key"], value=item["value"])
+            controller.store.apply(Put(record, check=False))
         else:
             from cinderlib import serialization
 
@@ -103,7 +105,9 @@ def load(controller: cl.Controller, items: Iterable[Any], *, overwrite: bool = F
 
 def _exists(controller: cl.Controller, item: Any) -> bool:
     if isinstance(item, dict):
-        return bool(list(controller.persistence.get_key_values(item["key"])))
+        from cinderlib.records import KeyValueRecord
+
+        return controller.store.get(KeyValueRecord, item["key"]) is not None
     try:
         return controller.peek_volume(item.volume.id) is not None
     except errors.DamagedRecord:

@@ -8,8 +8,6 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import msgspec
-
 from cinderlib import errors
 from cinderlib.client.objects import (
     RemoteBackend,
@@ -23,14 +21,15 @@ from cinderlib.drivers.port import DriverInfo
 from cinderlib.locking.process_identity import this_host
 from cinderlib.node.this_host import LocalHost
 from cinderlib.objects.connection import Connection
-from cinderlib.objects.keyvalue import KeyValue
 from cinderlib.objects.resource import Resource
 from cinderlib.objects.snapshot import Snapshot
 from cinderlib.objects.store_queries import StoreQueries
 from cinderlib.objects.volume import Volume
 from cinderlib.operations.journal import Recovered
 from cinderlib.progress import Listener, ProgressReporter
-from cinderlib.records import ConnectionRecord, KeyValueRecord, Record, SnapshotRecord, VolumeRecord
+from cinderlib.records import ConnectionRecord, Record, SnapshotRecord, VolumeRecord
+from cinderlib.validation import check_connector
+from cinderlib.value_checks import check_text
 
 if TYPE_CHECKING:
     import os
@@ -180,26 +179,22 @@ class RemoteController(StoreQueries):
         protocol = backend.stats().get("storage_protocol")
         return node.connector_properties(protocol if isinstance(protocol, str) else None)
 
-    @property
-    def persistence(self) -> RemoteController:
-        """For :meth:`cinderlib.Node.register`, which leaves the node's properties here."""
-        return self
+    def register_node(self, name: str, connector: Mapping[str, Any]) -> bool:
+        """As :meth:`cinderlib.Controller.register_node`.
 
-    def set_key_value(self, key_value: KeyValueRecord) -> None:
-        """Register a node.
-
-        :raises InvalidInput: the value is not the connector properties of a node.
+        :raises PermissionDenied: the client may not register a node under this name.
         """
-        connector = msgspec.json.decode(key_value.value or "null")
-        self._change("PUT", f"/v1/nodes/{quote(key_value.id, safe='')}", {"connector": connector})
+        path = f"/v1/nodes/{quote(check_text(name, 'node id'), safe='')}"
+        answer = self._change("PUT", path, {"connector": check_connector(connector)})
+        return bool(answer["changed"])
 
-    def get_key_values(self, key: str | None = None) -> list[KeyValue]:
-        """The connector properties of registered nodes, as texts under their names."""
-        return [
-            KeyValue(name, msgspec.json.encode(connector).decode())
-            for name, connector in self.nodes()
-            if key in (None, name)
-        ]
+    def node(self, name: str) -> dict[str, Any]:
+        """As :meth:`cinderlib.Controller.node`."""
+        check_text(name, "node id")
+        for each, connector in self.nodes():
+            if each == name:
+                return connector
+        raise errors.NotFound(f"No node is registered as {name!r}", resource=name)
 
     def nodes(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """The registered nodes: name and connector properties."""

@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-import msgspec
-
 from cinderlib.errors import ConnectionNotFound, InvalidInput, NotLocal
 from cinderlib.node import lifecycle, properties
 from cinderlib.node.attachment import Attachment, DeviceState
@@ -15,7 +13,6 @@ from cinderlib.node.base import HostSettings
 from cinderlib.node.document import ConnectionDocument, check_device
 from cinderlib.node.lifecycle import Leftover
 from cinderlib.node.state import State
-from cinderlib.records import KeyValueRecord
 from cinderlib.value_checks import (
     check_flag,
     check_items,
@@ -29,13 +26,8 @@ if TYPE_CHECKING:
     from cinderlib.node.checks.finding import Diagnosis
 
 
-class _Persistence(Protocol):
-    def set_key_value(self, key_value: Any) -> Any: ...
-
-
 class _Controller(Protocol):
-    @property
-    def persistence(self) -> _Persistence: ...
+    def register_node(self, name: str, connector: Mapping[str, Any]) -> bool: ...
 
 
 class Node:
@@ -102,12 +94,11 @@ class Node:
         :param protocol: as for :meth:`connector_properties`.
         """
         check_text(node_id, "node id")
-        if not hasattr(controller, "persistence"):
+        if not hasattr(controller, "register_node"):
             raise InvalidInput(
                 f"The controller must be a cinderlib Controller, not {shown(controller)}."
             )
-        document = msgspec.json.encode(self.connector_properties(protocol)).decode()
-        controller.persistence.set_key_value(KeyValueRecord(id=node_id, value=document))
+        controller.register_node(node_id, self.connector_properties(protocol))
 
     def attach(self, connection_info: Mapping[str, Any]) -> Attachment:
         """Attach a connection. If it is already attached, the existing attachment is returned.

@@ -22,6 +22,7 @@ from cinderlib.objects import documents_in, documents_out, record_persistence
 from cinderlib.objects.backend import Backend
 from cinderlib.objects.connection import Connection
 from cinderlib.objects.documents_in import Loaded
+from cinderlib.objects.nodes import RegisteredNodes
 from cinderlib.objects.resource import Resource
 from cinderlib.objects.snapshot import Snapshot
 from cinderlib.objects.store_queries import StoreQueries
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 DEFAULT_PROJECT_ID = DEFAULT_USER_ID = "cinderlib"
 
 
-class Controller(StoreQueries):
+class Controller(StoreQueries, RegisteredNodes):
     """Drives backends and keeps their metadata in one store.
 
     A process can have several controllers. Use it as a context manager, or call :meth:`close`.

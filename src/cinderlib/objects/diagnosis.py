@@ -5,7 +5,6 @@ This is the controller's part of `cinderlib doctor`. ``node/checks`` checks the 
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import stat
@@ -23,7 +22,6 @@ from cinderlib.node.checks.host import Host
 if TYPE_CHECKING:
     from cinderlib.drivers.requirements import Lacks
     from cinderlib.objects.controller import Controller
-    from cinderlib.objects.keyvalue import KeyValue
 
 Backends = Mapping[str, Mapping[str, Any]]
 Connector = Mapping[str, Any]
@@ -149,18 +147,10 @@ def _owners(connectors: list[Connector], field: str) -> dict[str, set[str]]:
 
 def _registered(controller: Controller) -> Iterator[Connector]:
     """The connectors that nodes registered in the store."""
-    for item in _key_values(controller):
-        try:
-            connector = json.loads(item.value or "")
-        except ValueError:
-            continue  # The message of another program.
-        if isinstance(connector, dict) and isinstance(connector.get("host"), str):
-            yield connector
-
-
-def _key_values(controller: Controller) -> Iterator[KeyValue]:
     try:
-        yield from controller.key_values()
+        for _, connector in controller.nodes():
+            if isinstance(connector.get("host"), str):
+                yield connector
     except Unsupported:
         return  # Nodes can register in such a store, but it cannot list them.
 

@@ -9,11 +9,9 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import msgspec
-
 from cinderlib import errors, records, validation, value_checks
 from cinderlib.client.store import of_cursor
-from cinderlib.records import ConnectionRecord, KeyValueRecord, Record, SnapshotRecord, VolumeRecord
+from cinderlib.records import ConnectionRecord, Record, SnapshotRecord, VolumeRecord
 from cinderlib.service import requests
 from cinderlib.service.roles import Peer, Role
 
@@ -182,12 +180,9 @@ def show_stats(request: Request[requests.Nothing]) -> dict[str, Any]:
 
 def list_nodes(request: Request[requests.Nothing]) -> list[dict[str, Any]]:
     """List the registered nodes with their connector properties."""
-    found = []
-    for record in request.controller.store.iterate(KeyValueRecord):
-        connector = value_checks.json_object(record.reveal() or "")
-        if connector is not None and "host" in connector:
-            found.append({"name": record.id, "connector": connector})
-    return found
+    return [
+        {"name": name, "connector": connector} for name, connector in request.controller.nodes()
+    ]
 
 
 # --- volumes ------------------------------------------------------------------------------------
@@ -264,7 +259,9 @@ def connect_volume(request: Request[requests.ConnectVolume]) -> dict[str, Any]:
     if isinstance(body.connector, dict) == isinstance(body.node, str):
         raise errors.InvalidInput("Specify the host with either connector or node")
     connector = (
-        body.connector if isinstance(body.connector, dict) else _registered(request, body.node)
+        body.connector
+        if isinstance(body.connector, dict)
+        else request.controller.node(str(body.node))
     )
     host = str(connector.get("host", ""))
     request.peer.require(Role.NODE, host=host)
@@ -280,14 +277,6 @@ def connect_volume(request: Request[requests.ConnectVolume]) -> dict[str, Any]:
         changed=connection.changed,
         connection_info=connection.connection_info,
     )
-
-
-def _registered(request: Request[Any], node: Any) -> dict[str, Any]:
-    record = request.controller.store.get(KeyValueRecord, node)
-    connector = None if record is None else value_checks.json_object(record.reveal() or "")
-    if connector is None:
-        raise errors.NotFound(f"No node is registered as {node!r}", resource=node)
-    return connector
 
 
 def disconnect(request: Request[requests.Force]) -> dict[str, Any]:
@@ -329,12 +318,8 @@ def register_node(request: Request[requests.RegisterNode]) -> dict[str, Any]:
     request.peer.require(Role.NODE, host=request.id)
     connector = validation.check_connector(request.body.connector)
     request.peer.require(Role.NODE, host=str(connector["host"]))
-    text = msgspec.json.encode(connector).decode()
-    before = request.controller.store.get(KeyValueRecord, request.id)
-    if before is None or before.reveal() != text:
-        request.controller.persistence.set_key_value(KeyValueRecord(id=request.id, value=text))
-        return {"name": request.id, "changed": True}
-    return {"name": request.id, "changed": False}
+    changed = request.controller.register_node(request.id, connector)
+    return {"name": request.id, "changed": changed}
 
 
 # --- snapshots ----------------------------------------------------------------------------------

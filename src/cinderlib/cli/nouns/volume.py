@@ -284,9 +284,7 @@ def connect(
     if (connector is None) == (node is None):
         raise click.UsageError("Specify the host with --connector or --node.")
     found = find.volume(app.controller, volume)
-    properties = (
-        documents.read(connector) if node is None else documents.registered(app.controller, node)
-    )
+    properties = documents.read(connector) if node is None else app.controller.node(node)
     fields: dict[str, Any] = {
         "attach_mode": mode,
         "instance_uuid": instance,
