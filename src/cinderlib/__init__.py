@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cinderlib.objects.snapshot import Snapshot
     from cinderlib.objects.volume import Volume
     from cinderlib.objects.volume_type import QoSSpecs, VolumeType
+    from cinderlib.operations.capabilities import Capability
     from cinderlib.operations.discrepancies import Discrepancy
     from cinderlib.operations.journal import Recovered
     from cinderlib.persistence.encryption import Rotation
@@ -43,6 +44,7 @@ __version__ = "6.0.0"
 _MODULE_OF = {
     "Attachment": "cinderlib.node",
     "Backend": "cinderlib.objects.backend",
+    "Capability": "cinderlib.operations.capabilities",
     "Connection": "cinderlib.objects.connection",
     "Controller": "cinderlib.objects.controller",
     "DEFAULT_PROJECT_ID": "cinderlib.objects.controller",
@@ -85,6 +87,7 @@ __all__ = [
     "DEFAULT_USER_ID",
     "Attachment",
     "Backend",
+    "Capability",
     "Connection",
     "Controller",
     "Diagnosis",

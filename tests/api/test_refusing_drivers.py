@@ -144,7 +144,9 @@ def test_revert_with_a_driver_that_does_not_support_it(load: Load, play: Played,
     snapshot = volume.create_snapshot()
     with pytest.raises(errors.Unsupported) as caught:
         volume.revert_to_snapshot(snapshot)
+    assert f"the driver {kind} does not implement revert_to_snapshot()" in str(caught.value)
     assert "create a volume from the snapshot" in caught.value.__notes__[0]
+    assert not backend.capabilities()["volume.revert"].is_possible
     assert statuses(backend) == ["available", "available"]
     assert backend.controller.recover() == []
     volume.disconnect(volume.connect(connector("alpha")))

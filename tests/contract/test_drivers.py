@@ -24,8 +24,7 @@ NOBODY = {
 }
 EVERYTHING = frozenset(
     {
-        *("attach", "snapshot", "snapshot_attached", "clone", "independent_copies"),
-        *("extend", "extend_attached", "revert", "thin", "list"),
+        *("attach", "snapshot_attached", "independent_copies", "thin", "list"),
     }
 )
 
@@ -103,7 +102,7 @@ class TestRBD(DriverConformance):
     """Ceph through librbd, which needs no kernel module and provides no block device."""
 
     __test__ = not NO_CEPH
-    supports = EVERYTHING | {"live_migration", "multiattach", "read_only"}
+    supports = EVERYTHING | {"live_migration", "read_only"}
     fast = {
         *(
             "test_life_cycle",
@@ -214,12 +213,8 @@ class TestLVM(DriverConformance):
     """Thin LVM on a loop device, attached through iSCSI from this host to itself."""
 
     __test__ = not NO_LVM
-    supports = EVERYTHING - {"extend_attached"} | {
-        "block_device",
-        "live_migration",
-        "multiattach",
-        "read_only",
-    }
+    supports = EVERYTHING | {"block_device", "live_migration", "read_only"}
+    lacks = {"extend_attached": "a target of LIO keeps the size that it had when it was exported"}
     group = f"cinderlib-test-{os.getpid()}"
 
     @pytest.fixture(autouse=True, scope="class")

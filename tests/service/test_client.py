@@ -40,6 +40,13 @@ def test_lifecycle_of_a_volume(service: Service) -> None:
             controller.volume(volume.id)
 
 
+def test_capabilities_of_a_backend(service: Service) -> None:
+    with cl.connect(service.url) as controller:
+        found = controller.backend("files").capabilities()
+        assert found["volume.clone"] == cl.Capability("volume.clone", "native")
+        assert not found["volume.multiattach"].is_possible
+
+
 def test_an_existing_id_with_other_properties(service: Service) -> None:
     with cl.connect(service.url) as controller:
         volume = controller.backend("files").create_volume(1)

@@ -110,6 +110,13 @@ class RemoteController(StoreQueries):
         """
         return self._transport.change(method, path, body, report=self._progress)
 
+    def _read(self, path: str, **query: str | None) -> Any:
+        """Ask the service.
+
+        :raises CinderlibError: the service's error.
+        """
+        return self._transport.get(path, **query)
+
     # --- backends -------------------------------------------------------------------------------
 
     @property

@@ -13,6 +13,7 @@ from cinderlib.objects.connection import Connection
 from cinderlib.objects.resource import Resource, check_resource
 from cinderlib.objects.snapshot import Snapshot
 from cinderlib.objects.volume import Volume
+from cinderlib.operations.capabilities import Capability
 from cinderlib.operations.discrepancies import Discrepancy
 from cinderlib.records import ConnectionRecord, Secret, SnapshotRecord, VolumeRecord, replace
 
@@ -33,6 +34,8 @@ class Service(Protocol):
     def is_local(self) -> bool: ...
 
     def _change(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any: ...
+
+    def _read(self, path: str, **query: str | None) -> Any: ...
 
     def _connector(self, volume: Volume) -> dict[str, Any]: ...
 
@@ -223,6 +226,10 @@ class RemoteBackend(Backend):
     @property
     def _service(self) -> Service:
         return cast(Service, self.controller)
+
+    def capabilities(self) -> dict[str, Capability]:
+        path = f"/v1/backends/{quote(self.id, safe='')}/capabilities"
+        return {each["operation"]: Capability(**each) for each in self._service._read(path)}
 
     def restore_exports(self) -> list[Volume]:
         ids = self._service._change("POST", f"/v1/backends/{self.id}/restore-exports", {})

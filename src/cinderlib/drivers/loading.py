@@ -20,6 +20,7 @@ from cinderlib.drivers import (
     failures,
     lookup,
     loops,
+    methods,
     names,
     options,
     provider_info,
@@ -95,6 +96,7 @@ def load(
         host_limited=bool(getattr(driver, "host_limited", False)),
         keeps_newer_snapshots=abilities.of(driver).keeps_newer_snapshots,
         active_active=active_active,
+        lacks=methods.lacks(driver),
     )
     return LocalDriver(driver, own, info, context, lambda: _release(own, group), lock, progress)
 

@@ -50,6 +50,8 @@ class DriverInfo:
     :ivar keeps_newer_snapshots: whether it is known that a volume that is reverted to a snapshot
         keeps its newer snapshots.
     :ivar active_active: whether several processes can call the driver at the same time.
+    :ivar lacks: the optional methods of Cinder's interface that the driver does not implement, with
+        the reason as a clause.
     """
 
     driver: str
@@ -64,6 +66,7 @@ class DriverInfo:
     host_limited: bool = False
     keeps_newer_snapshots: bool = False
     active_active: bool = False
+    lacks: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

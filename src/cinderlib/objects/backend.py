@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, cast
 
 from cinderlib import errors, serialization, validation, value_checks
 from cinderlib.objects.keywords import CreateVolumeKeywords
-from cinderlib.operations import capacity, exports, reconciliation
+from cinderlib.operations import capabilities, capacity, exports, reconciliation
+from cinderlib.operations.capabilities import Capability
 from cinderlib.operations.discrepancies import Discrepancy
 from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
 
@@ -225,6 +226,15 @@ class Backend:
         if refresh or self._stats is None:
             self._stats = self._driver.stats(refresh=refresh)
         return self._stats
+
+    def capabilities(self) -> dict[str, Capability]:
+        """What the backend can do, by the driver or by a generic way, and why it cannot do the
+        rest. An operation that it cannot do is refused before any change.
+
+        :returns: operation (``'volume.revert'``, ...) -> its capability. A capability that pools
+            report is that of the last :meth:`stats`.
+        """
+        return capabilities.of(self._driver.info, self.driver_stats())
 
     def validate_connector(self, connector_dict: Mapping[str, Any]) -> None:
         """Check that a host's connector has the properties that the driver needs.

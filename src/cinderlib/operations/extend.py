@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from cinderlib import errors
 from cinderlib.locking.process_identity import this_host
-from cinderlib.operations import volumes
+from cinderlib.operations import capabilities, volumes
 from cinderlib.operations.journal import Journal, recovers
 from cinderlib.operations.refusals import is_refusal
 from cinderlib.persistence.base import Query
@@ -51,6 +51,7 @@ def extend(journal: Journal, volume_id: str, size: int) -> tuple[VolumeRecord, b
                 f" {volume.backend!r}; disconnect it from {host_of(connected[0])} first",
                 resource=volume_id,
             )
+        capabilities.require(driver, "volume.extend", volume)
         volumes.refuse_impossible_size(driver, volume, size)
         settled = _settled_status(connected)
         intent, extending = journal.begin(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from cinderlib import errors
 from cinderlib.drivers.port import Driver
-from cinderlib.operations import volumes
+from cinderlib.operations import capabilities, volumes
 from cinderlib.operations.journal import Journal, raise_not_found, recovers
 from cinderlib.operations.refusals import status_after
 from cinderlib.persistence.base import Query
 from cinderlib.records import IntentRecord, SnapshotRecord, VolumeRecord, replace
 
 _INSTEAD = "create a volume from the snapshot instead"
+_INSTEAD_NOTE = "Instead, create a volume from the snapshot"
 
 
 def revert(journal: Journal, volume_id: str, snapshot_id: str) -> VolumeRecord:
@@ -41,6 +42,7 @@ def revert(journal: Journal, volume_id: str, snapshot_id: str) -> VolumeRecord:
                 f" {snapshot.volume_size} GiB; {_INSTEAD}",
                 resource=volume_id,
             )
+        capabilities.require(driver, "volume.revert", volume, instead=_INSTEAD_NOTE)
         _refuse_older(driver, snapshot, snapshots)
         intent, reverting = journal.begin(
             "volume.revert",

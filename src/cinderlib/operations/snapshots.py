@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cinderlib import errors
-from cinderlib.operations import volumes
+from cinderlib.operations import capabilities, volumes
 from cinderlib.operations.journal import Journal, raise_not_found, recovers, refuse_differences
 from cinderlib.operations.refusals import is_refusal, note_dependents, status_after
 from cinderlib.persistence.base import Query, Remove
@@ -41,6 +41,7 @@ def create(
                 f"No snapshot can be taken of volume {volume.id}: it is '{volume.status}'",
                 resource=volume.id,
             )
+        capabilities.require(driver, "snapshot.create", snapshot)
         snapshot = replace(
             snapshot,
             volume_size=volume.size,

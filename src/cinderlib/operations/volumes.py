@@ -9,6 +9,7 @@ from typing import Any
 from cinderlib import errors
 from cinderlib.drivers.port import Driver
 from cinderlib.locking.process_identity import this_host
+from cinderlib.operations import capabilities
 from cinderlib.operations.journal import (
     Journal,
     intents_of,
@@ -127,6 +128,10 @@ def create(
                 return there, False
             volume = _prepare_retry(driver, volume, there)
         source = _source(journal, volume)
+        if source is not None:
+            is_snapshot = isinstance(source, SnapshotRecord)
+            way = "volume.create_from_snapshot" if is_snapshot else "volume.clone"
+            capabilities.require(driver, way, volume)
         refuse_impossible_size(driver, volume, volume.size)
         if source is not None:
             volume = replace(volume, glance_metadata=source.glance_metadata)

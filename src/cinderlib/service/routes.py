@@ -86,6 +86,8 @@ ROUTES = (
     Route("GET", "/v1/backends", "backend.list", Role.READ, verbs.list_backends,
           answer=list[dict[str, Any]]),
     Route("GET", "/v1/backends/{id}", "backend.show", Role.READ, verbs.show_backend),
+    Route("GET", "/v1/backends/{id}/capabilities", "backend.capabilities", Role.READ,
+          verbs.show_capabilities, answer=list[dict[str, Any]]),
     Route("POST", "/v1/backends/{id}/validate-connector", "backend.validate_connector",
           Role.READ, verbs.validate_connector, requests.RegisterNode),
     Route("GET", "/v1/volumes/{id}/name-in-storage", "volume.name", Role.READ,

@@ -156,6 +156,12 @@ def show_backend(request: Request[requests.Nothing]) -> dict[str, Any]:
     return {"name": request.id, "driver": info}
 
 
+def show_capabilities(request: Request[requests.Nothing]) -> list[dict[str, Any]]:
+    """Show what a backend can do, how, and why it cannot do the rest."""
+    found = request.loaded(request.id).capabilities()
+    return [dataclasses.asdict(each) for each in found.values()]
+
+
 def validate_connector(request: Request[requests.RegisterNode]) -> dict[str, Any]:
     """Check whether a host's connector is complete for a backend's driver."""
     request.loaded(request.id).validate_connector(request.body.connector)

@@ -5,14 +5,15 @@ The suite uses the public API and pytest. The author of a driver writes one shor
     from cinderlib.testing import DriverConformance
 
     class TestMyDriver(DriverConformance):
-        supports = frozenset({"attach", "block_device", "snapshot", "clone", "extend"})
+        supports = frozenset({"attach", "block_device"})
 
         def backend_options(self, tmp_path):
             return {"volume_driver": "my_package.MyDriver", "san_ip": "192.0.2.1"}
 
-:attr:`~DriverConformance.supports` lists the capabilities of the driver; tests that need others are
-skipped. Each test uses its own controller and backend, removes its resources at the end, and fails
-if any of them remain.
+The suite reads from the backend which operations the driver implements.
+:attr:`~DriverConformance.supports` lists the other capabilities. Tests that need a capability that
+the driver does not have are skipped. Each test uses its own controller and backend, removes its
+resources at the end, and fails if any of them remain.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from cinderlib.testing.device import Device, Pattern
 GIB = 1 << 30
 _THREADS = 8
 
-#: Optional capabilities of a driver.
+#: Optional capabilities of a driver. Those in :data:`REPORTED` are read from the backend.
 CAPABILITIES: Mapping[str, str] = {
     "attach": "attaches volumes to the host that runs the tests",
     "block_device": "an attached volume is a block device",
@@ -50,6 +51,16 @@ CAPABILITIES: Mapping[str, str] = {
     "live_migration": "maps a volume to a second host during a live migration",
     "multiattach": "maps a volume to several hosts",
     "thin": "new volumes use no space",
+}
+
+#: Capability -> the operations of :meth:`cinderlib.Backend.capabilities` that it consists of.
+REPORTED: Mapping[str, tuple[str, ...]] = {
+    "snapshot": ("snapshot.create", "snapshot.delete", "volume.create_from_snapshot"),
+    "clone": ("volume.clone",),
+    "extend": ("volume.extend",),
+    "extend_attached": ("volume.extend_connected",),
+    "revert": ("volume.revert",),
+    "multiattach": ("volume.multiattach",),
 }
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -68,8 +79,11 @@ def needs(*capabilities: str) -> Callable[[F], F]:
 class DriverConformance:
     """The suite. A subclass must define :meth:`backend_options` and :attr:`supports`."""
 
-    #: The capabilities of the driver, from :data:`CAPABILITIES`.
-    supports: ClassVar[frozenset[str]] = frozenset()
+    #: The capabilities of the driver that it does not report, from :data:`CAPABILITIES`. In a test,
+    #: all capabilities.
+    supports: frozenset[str] = frozenset()
+    #: Capabilities that the driver reports and the tests cannot use, with the reason.
+    lacks: ClassVar[Mapping[str, str]] = {}
     #: Size in GiB of the volumes of the tests: the smallest size that the driver supports.
     size: ClassVar[int] = 1
 
@@ -93,12 +107,9 @@ class DriverConformance:
 
     @pytest.fixture(autouse=True)
     def _capable(self, request: pytest.FixtureRequest) -> None:
-        unknown = self.supports - CAPABILITIES.keys()
-        assert not unknown, f"{type(self).__name__}.supports has unknown capabilities: {unknown}"
-        missing: frozenset[str] = getattr(request.function, "needs", frozenset()) - self.supports
-        if missing:
-            listed = "; ".join(f"{name} ({CAPABILITIES[name]})" for name in sorted(missing))
-            pytest.skip(f"the driver does not support {listed}")
+        unknown = (self.supports | self.lacks.keys()) - CAPABILITIES.keys()
+        assert not unknown, f"{type(self).__name__} has unknown capabilities: {unknown}"
+        self._skip_without(_needs(request) - REPORTED.keys())
 
     @pytest.fixture
     def controller(self, tmp_path: Path, _capable: None) -> Iterator[Any]:
@@ -107,14 +118,40 @@ class DriverConformance:
             yield controller
 
     @pytest.fixture
-    def backend(self, controller: Any, tmp_path: Path) -> Iterator[Any]:
+    def backend(
+        self, request: pytest.FixtureRequest, controller: Any, tmp_path: Path
+    ) -> Iterator[Any]:
         """The loaded backend. At the end, no resource of the test may remain."""
         before = sorted(self.leftovers(tmp_path))
         backend = controller.backend("conformance", **self.backend_options(tmp_path))
+        self._skip_without(_needs(request), backend)
         yield backend
         _remove_all(controller)
         assert list(controller.volumes()) == []
         assert sorted(self.leftovers(tmp_path)) == before
+
+    def _skip_without(self, needed: frozenset[str], backend: Any = None) -> None:
+        """Skip the test if the driver does not have a capability.
+
+        :param backend: the backend, to read the reported capabilities.
+        """
+        reasons = {name: CAPABILITIES[name] for name in needed - self.supports - REPORTED.keys()}
+        if backend is not None:
+            reported = backend.capabilities()
+            able = {
+                name
+                for name, operations in REPORTED.items()
+                if name not in self.lacks and all(reported[o].is_possible for o in operations)
+            }
+            reasons |= {
+                name: self.lacks.get(name)
+                or next(reported[o].reason for o in REPORTED[name] if not reported[o].is_possible)
+                for name in needed & (REPORTED.keys() - able)
+            }
+            self.supports = (self.supports - REPORTED.keys()) | able
+        if reasons:
+            listed = "; ".join(f"{name} ({reason})" for name, reason in sorted(reasons.items()))
+            pytest.skip(f"the driver does not support {listed}")
 
     # --- the backend ---------------------------------------------------------------------------
 
@@ -125,6 +162,34 @@ class DriverConformance:
         assert list(backend.pool_names) == names
         for pool in stats["pools"]:
             assert {"total_capacity_gb", "free_capacity_gb", "reserved_percentage"} <= pool.keys()
+
+    def test_possible_operations_have_no_reason(self, backend: Any) -> None:
+        for capability in backend.capabilities().values():
+            assert capability.way in ("native", "generic", "none")
+            assert bool(capability.reason) == (capability.way != "native")
+
+    def test_impossible_operations_are_refused_before_any_change(self, backend: Any) -> None:
+        volume = backend.create_volume(self.size)
+        possible = {name: each.is_possible for name, each in backend.capabilities().items()}
+        attempts: list[tuple[str, Callable[[], Any]]] = [
+            ("volume.clone", volume.clone),
+            ("volume.extend", lambda: volume.extend(self.size + 1)),
+            ("snapshot.create", volume.create_snapshot),
+            ("volume.multiattach", lambda: backend.create_volume(self.size, multiattach=True)),
+        ]
+        if possible["snapshot.create"]:
+            snapshot = volume.create_snapshot()
+            attempts += [
+                ("volume.create_from_snapshot", snapshot.create_volume),
+                ("volume.revert", lambda: volume.revert_to_snapshot(snapshot)),
+            ]
+        for operation, attempt in attempts:
+            if not possible[operation]:
+                with pytest.raises(errors.Unsupported):
+                    attempt()
+                volume.refresh()
+                assert (volume.status, volume.size) == ("available", self.size)
+        assert [each.id for each in backend.volumes] == [volume.id]
 
     @needs("thin")
     def test_thin_driver_reports_thin_provisioning(self, backend: Any) -> None:
@@ -566,6 +631,10 @@ class DriverConformance:
         if device is not None:
             assert size is None or device.size == size * GIB
             assert pattern.digest_of(device) == pattern.digest
+
+
+def _needs(request: pytest.FixtureRequest) -> frozenset[str]:
+    return getattr(request.function, "needs", frozenset())
 
 
 def _remove_all(controller: Any) -> None:

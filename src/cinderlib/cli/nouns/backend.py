@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import click
@@ -60,12 +61,30 @@ def show(app: App, name: str | None) -> None:
         "driver_version": loaded.driver.get_version(),
         "storage_protocol": loaded.stats().get("storage_protocol"),
         "pools": list(loaded.pool_names),
+        "unsupported": [c.operation for c in loaded.capabilities().values() if not c.is_possible],
         "options": {k: v for k, v in loaded.config.items() if k != "volume_backend_name"},
     }
     if app.as_json:
         output.as_json(facts)
     else:
         output.details(facts)
+
+
+@backend.command("capabilities")
+@_argument
+@pass_app
+def capabilities(app: App, name: str | None) -> None:
+    """Show which operations a backend can do.
+
+    WAY is native (the driver does it), generic (cinderlib does it with other functions of the
+    driver) or none. An operation that a backend cannot do is refused before any change.
+    """
+    found = app.backend(name).capabilities().values()
+    if app.as_json:
+        output.as_json_list(dataclasses.asdict(each) for each in found)
+        return
+    rows = [(each.operation, each.way, each.reason) for each in found]
+    output.table(("OPERATION", "WAY", "REASON"), rows)
 
 
 @backend.command("stats")

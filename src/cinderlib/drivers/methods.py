@@ -1,0 +1,43 @@
+"""The optional methods of Cinder's driver interface that a driver does not implement."""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: Methods that Cinder's base classes only declare: there they raise an error or have no effect.
+OPTIONAL = (
+    "create_volume_from_snapshot",
+    "create_cloned_volume",
+    "extend_volume",
+    "create_snapshot",
+    "delete_snapshot",
+    "revert_to_snapshot",
+    "manage_existing",
+    "manage_existing_get_size",
+    "unmanage",
+    "get_manageable_volumes",
+    "manage_existing_snapshot",
+    "manage_existing_snapshot_get_size",
+    "unmanage_snapshot",
+    "get_manageable_snapshots",
+)
+#: The module of Cinder's base classes.
+_BASE = "cinder.volume.driver"
+
+
+def lacks(driver: Any) -> dict[str, str]:
+    """The optional methods that a driver does not implement. It is known from the class, so no call
+    of the driver is necessary. A driver can also refuse a call for other reasons.
+
+    :param driver: the driver, or its class.
+    :returns: name of the method -> the reason, as a clause.
+    """
+    kind = driver if isinstance(driver, type) else type(driver)
+    found = {}
+    for name in OPTIONAL:
+        owner = next((each for each in kind.__mro__ if name in vars(each)), None)
+        if owner is None and hasattr(driver, name):
+            continue  # another object has it, to which the driver forwards calls
+        if owner is None or owner.__module__ == _BASE:
+            found[name] = f"the driver {kind.__name__} does not implement {name}()"
+    return found

@@ -1,0 +1,118 @@
+"""What a backend can do: known before a call, so that an impossible one changes nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from cinderlib import errors
+from cinderlib.drivers.port import Driver, DriverInfo
+from cinderlib.records import SnapshotRecord, VolumeRecord
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Capability:
+    """Whether a backend can do one operation, and how.
+
+    :ivar operation: ``'volume.clone'``, ``'snapshot.manage'``, ...
+    :ivar way: ``'native'`` (the driver does it), ``'generic'`` (cinderlib does it with other
+        methods of the driver) or ``'none'``.
+    :ivar reason: why the driver does not do it; empty for ``'native'``.
+    """
+
+    operation: str
+    way: str
+    reason: str = ""
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether the backend can do it in any way."""
+        return self.way != "none"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Operation:
+    """
+    :ivar task: for messages, after "cannot".
+    :ivar methods: the driver's methods for the native way, beyond those that all drivers have.
+    :ivar generic: the generic way, as a clause; empty if there is none.
+    """
+
+    task: str
+    methods: tuple[str, ...] = ()
+    generic: str = ""
+
+
+_OPERATIONS: Mapping[str, _Operation] = {
+    "volume.create": _Operation("create volumes"),
+    "volume.create_from_snapshot": _Operation(
+        "create volumes from snapshots", ("create_volume_from_snapshot",)
+    ),
+    "volume.clone": _Operation("clone volumes", ("create_cloned_volume",)),
+    "volume.delete": _Operation("delete volumes"),
+    "volume.extend": _Operation("extend volumes", ("extend_volume",)),
+    "volume.extend_connected": _Operation("extend connected volumes", ("extend_volume",)),
+    "volume.revert": _Operation("revert volumes to snapshots", ("revert_to_snapshot",)),
+    "volume.connect": _Operation("map volumes to hosts"),
+    "volume.multiattach": _Operation("map a volume to several hosts"),
+    "snapshot.create": _Operation("create snapshots", ("create_snapshot",)),
+    "snapshot.delete": _Operation("delete snapshots", ("delete_snapshot",)),
+}
+
+
+def of(info: DriverInfo, stats: Mapping[str, Any]) -> dict[str, Capability]:
+    """All operations of a backend.
+
+    :param stats: as the driver reported them last; they can differ between its pools, and an
+        operation is possible if it is in one of them.
+    """
+    found = {operation: _static(info, operation) for operation in _OPERATIONS}
+    pools = [{**stats, **pool} for pool in stats["pools"]]
+    for operation, reason in _reported(pools):
+        if found[operation].is_possible:
+            found[operation] = Capability(operation, "none", reason)
+    return found
+
+
+def _reported(pools: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    if not any(pool.get("multiattach") for pool in pools):
+        yield "volume.multiattach", "no pool reports multiattach"
+    if all(pool.get("online_extend_support") is False for pool in pools):
+        yield "volume.extend_connected", "all pools report online_extend_support=False"
+
+
+def _static(info: DriverInfo, operation: str) -> Capability:
+    known = _OPERATIONS[operation]
+    reasons = [info.lacks[method] for method in known.methods if method in info.lacks]
+    if not reasons:
+        return Capability(operation, "native")
+    if known.generic:
+        return Capability(operation, "generic", f"{reasons[0]}; {known.generic}")
+    return Capability(operation, "none", reasons[0])
+
+
+def is_native(driver: Driver, operation: str) -> bool:
+    """Whether the driver does an operation itself."""
+    return _static(driver.info, operation).way == "native"
+
+
+def require(
+    driver: Driver, operation: str, record: VolumeRecord | SnapshotRecord, *, instead: str = ""
+) -> None:
+    """Refuse an operation that the backend cannot do, before any change.
+
+    :param record: the volume or snapshot of the operation.
+    :param instead: what the caller can do instead, for a note.
+    :raises Unsupported: it cannot.
+    """
+    found = _static(driver.info, operation)
+    if not found.is_possible:
+        error = errors.Unsupported(
+            f"Backend {record.backend!r} cannot {_OPERATIONS[operation].task}: {found.reason}."
+            " No change was made",
+            resource=record.id,
+        )
+        if instead:
+            error.add_note(instead)
+        raise error
