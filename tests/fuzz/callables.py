@@ -12,7 +12,7 @@ from typing import Any
 import cinderlib as cl
 from cinderlib import serialization
 from cinderlib.objects import connection, snapshot, volume
-from cinderlib.objects.resource import EditableField
+from cinderlib.objects.fields import EditableField
 from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
 
 CONNECTOR = {"host": "node1", "ip": "192.0.2.1", "initiator": "iqn.2026-11.org.example:node1"}

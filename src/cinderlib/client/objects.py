@@ -8,9 +8,10 @@ from urllib.parse import quote
 
 from cinderlib import errors, records, validation
 from cinderlib.locking.process_identity import this_host
+from cinderlib.objects.arguments import check_resource
 from cinderlib.objects.backend import Backend
 from cinderlib.objects.connection import Connection
-from cinderlib.objects.resource import Resource, check_resource
+from cinderlib.objects.resource import Resource
 from cinderlib.objects.snapshot import Snapshot
 from cinderlib.objects.volume import Volume
 from cinderlib.operations.capabilities import Capability

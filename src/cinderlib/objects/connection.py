@@ -9,17 +9,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from cinderlib import errors, serialization, validation, value_checks
+from cinderlib.objects.arguments import check_resource, refuse_unknown
 from cinderlib.objects.backend import Backend
 from cinderlib.objects.cinder_fields import ConnectionFields
+from cinderlib.objects.fields import Check, EditableField, Field
 from cinderlib.objects.keywords import ConnectionKeywords, ConnectKeywords
-from cinderlib.objects.resource import (
-    Check,
-    EditableField,
-    Field,
-    Resource,
-    check_resource,
-    refuse_unknown,
-)
+from cinderlib.objects.resource import Resource
 from cinderlib.objects.volume import Volume
 from cinderlib.operations import attachments
 from cinderlib.operations import connections as operations

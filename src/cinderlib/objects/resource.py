@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import datetime
-import difflib
-import typing
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Never, TypeAlias, TypeVar, cast, overload
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from cinderlib import errors, serialization, value_checks
-from cinderlib.operations.journal import ATTEMPTS
+from cinderlib.operations.concurrent_changes import ATTEMPTS
 from cinderlib.persistence.base import Put
 from cinderlib.records import Record, new_id, now, replace
 
@@ -20,63 +17,7 @@ if TYPE_CHECKING:
     from cinderlib.objects.documents_in import Source
     from cinderlib.persistence.driver_base import PersistenceDriverBase
 
-#: Checks a value that messages call by a name, and converts it to the type that records have.
-Check: TypeAlias = Callable[[Any, str], Any]
-
-T = TypeVar("T")
-R = TypeVar("R", bound="Resource")
 Self = TypeVar("Self", bound="Resource")
-
-
-class Field(Generic[T]):
-    """An attribute of an object that is kept in its record. Operations change it, users cannot.
-
-    :param doc: the text for ``help()``.
-    """
-
-    def __init__(self, doc: str) -> None:
-        self.__doc__ = doc
-        self._name = ""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    @overload
-    def __get__(self, instance: None, owner: type) -> typing.Self: ...
-
-    @overload
-    def __get__(self, instance: Resource, owner: type) -> T: ...
-
-    def __get__(self, instance: Resource | None, owner: type) -> typing.Self | T:
-        if instance is None:
-            return self
-        if instance._edits and self._name in instance._edits:
-            return cast(T, instance._edits[self._name])
-        value = getattr(instance._record, self._name)
-        if isinstance(value, dict):
-            # A copy, so that it can be changed in place before save() as in cinderlib 5.
-            value = instance._edited[self._name] = copy.deepcopy(value)
-        return cast(T, value)
-
-    # The type makes type checkers refuse an assignment. Without this method, an assignment would
-    # hide the field behind an attribute of the instance.
-    def __set__(self, instance: Resource, value: Never) -> None:
-        raise AttributeError(f"{self._name} cannot be set: operations change it")
-
-
-class EditableField(Field[T]):
-    """A field that users can set. ``save()`` writes it.
-
-    :param check: checks a value, which messages call by the field's name, and converts it to the
-        field's type.
-    """
-
-    def __init__(self, doc: str, check: Callable[[Any, str], T]) -> None:
-        super().__init__(doc)
-        self._check = check
-
-    def __set__(self, instance: Resource, value: T) -> None:
-        instance._edited[self._name] = self._check(value, self._name)
 
 
 class _Named:
@@ -380,27 +321,3 @@ def _merged(
     merged = {key: value for key, value in theirs.items() if key in mine or key not in before}
     merged.update({k: v for k, v in mine.items() if k not in before or before[k] != v})
     return merged
-
-
-def check_resource(value: Any, kind: type[R], what: str) -> R:
-    """A volume, snapshot or connection that was passed as an argument, of any controller.
-
-    :param kind: its class, or that of one controller.
-    :param what: the argument's name, for the message.
-    :raises InvalidInput: it is something else.
-    """
-    if isinstance(value, Resource) and value._kind is kind._kind:
-        return cast(R, value)
-    raise errors.InvalidInput(
-        f"The {what} must be a {kind._kind.kind}, not {value_checks.shown(value)}."
-    )
-
-
-def refuse_unknown(what: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """:raises InvalidInput: a field is unknown; the message suggests a similar known field."""
-    known = list(known)
-    for name in given:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
-            raise errors.InvalidInput(f"{what} has no field {name!r}{hint}")

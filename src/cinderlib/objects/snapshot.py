@@ -6,16 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Unpack, cast
 
 from cinderlib import errors, serialization, validation
+from cinderlib.objects.arguments import check_resource, refuse_unknown
 from cinderlib.objects.cinder_fields import SnapshotFields
+from cinderlib.objects.fields import Check, EditableField, Field
 from cinderlib.objects.keywords import CopyKeywords, SnapshotKeywords
-from cinderlib.objects.resource import (
-    Check,
-    EditableField,
-    Field,
-    Resource,
-    check_resource,
-    refuse_unknown,
-)
+from cinderlib.objects.resource import Resource
 from cinderlib.objects.volume import Volume
 from cinderlib.operations import snapshots as operations
 from cinderlib.records import SnapshotRecord, new_id

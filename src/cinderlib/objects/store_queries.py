@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from cinderlib import errors, value_checks
+from cinderlib.objects.arguments import check_resource
 from cinderlib.objects.keyvalue import KeyValue
-from cinderlib.objects.resource import Resource, check_resource
+from cinderlib.objects.resource import Resource
 from cinderlib.persistence.base import Store
 from cinderlib.records import (
     ConnectionRecord,

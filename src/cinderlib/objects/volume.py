@@ -9,22 +9,17 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from cinderlib import errors, serialization, validation, value_checks
 from cinderlib.locking.process_identity import this_host
+from cinderlib.objects.arguments import check_resource, refuse_unknown
 from cinderlib.objects.backend import Backend
 from cinderlib.objects.cinder_fields import VolumeFields
+from cinderlib.objects.fields import Check, EditableField, Field
 from cinderlib.objects.keywords import (
     ConnectKeywords,
     CopyKeywords,
     CreateSnapshotKeywords,
     VolumeKeywords,
 )
-from cinderlib.objects.resource import (
-    Check,
-    EditableField,
-    Field,
-    Resource,
-    check_resource,
-    refuse_unknown,
-)
+from cinderlib.objects.resource import Resource
 from cinderlib.objects.volume_type import VolumeType
 from cinderlib.operations import extend, revert
 from cinderlib.operations import volumes as operations

@@ -15,7 +15,8 @@ from typing import Any, cast
 
 from cinderlib import errors
 from cinderlib.operations import volumes, whole_call_intents
-from cinderlib.operations.journal import Journal, intents_of, raise_not_found, recovers
+from cinderlib.operations.existing import raise_not_found
+from cinderlib.operations.journal import Journal, intents_of, recovers
 from cinderlib.operations.refusals import is_the_drivers, status_after
 from cinderlib.operations.unmapping import (
     settled_with,

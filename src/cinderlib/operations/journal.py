@@ -15,15 +15,17 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from cinderlib import errors
 from cinderlib.drivers.port import Driver
 from cinderlib.locking import process_identity
 from cinderlib.locking.locks import Locks
+from cinderlib.operations.concurrent_changes import ATTEMPTS, differences, write_changes
+from cinderlib.operations.host import Host
 from cinderlib.persistence.base import Change, Put, Query, Remove, Store
 from cinderlib.progress import Listener
-from cinderlib.records import ConnectionRecord, IntentRecord, Record, VolumeRecord, new_id, replace
+from cinderlib.records import IntentRecord, Record, new_id, replace
 
 LOG = logging.getLogger(__name__)
 
@@ -32,32 +34,6 @@ R = TypeVar("R", bound=Record)
 #: Unmaps that the driver could not execute. They do not block other operations. They are retried by
 #: the next operation on the volume, by recovery and by reconciliation.
 PENDING_UNMAPS = frozenset({"connection.unmap"})
-
-#: Fields that the store writes.
-_OF_THE_STORE = frozenset({"id", "version", "created_at", "updated_at"})
-
-#: How often a result is brought onto a record that others change meanwhile.
-ATTEMPTS = 20
-
-
-class Host(Protocol):
-    """The node's side of a connection."""
-
-    def identity(self) -> str:
-        """Identifies a node among those that share a kernel."""
-
-    def has(self, connection: ConnectionRecord) -> bool:
-        """Whether this host has attached it."""
-
-    def attach(self, connection: ConnectionRecord, volume: VolumeRecord | None) -> dict[str, Any]:
-        """:returns: the device document."""
-
-    def detach(
-        self, connection: ConnectionRecord, *, force: bool = False, ignore_errors: bool = False
-    ) -> None: ...
-
-    def extend(self, connection: ConnectionRecord) -> int:
-        """:returns: the device's size in bytes."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -193,8 +169,11 @@ class Journal:
 
         :returns: also the written records of ``others``.
         """
-        return self._write(
-            before, after, lambda record: self.finish(intent, done, Put(record), *others)
+        return write_changes(
+            self.store,
+            before,
+            after,
+            lambda record: self.finish(intent, done, Put(record), *others),
         )
 
     def keep(self, before: R, after: R) -> R:
@@ -205,22 +184,10 @@ class Journal:
         """
         if not differences(before, after):
             return after
-        written = self._write(before, after, lambda record: self.store.apply(Put(record)))
+        written = write_changes(
+            self.store, before, after, lambda record: self.store.apply(Put(record))
+        )
         return written[0]  # type: ignore[return-value]
-
-    def _write(
-        self, before: R, after: R, write: Callable[[R], tuple[Record, ...]]
-    ) -> tuple[Record, ...]:
-        record = after
-        for _ in range(ATTEMPTS):
-            try:
-                return write(record)
-            except errors.StaleRecord:
-                current = self.store.get(type(after), after.id)
-                if current is None:
-                    raise
-                record = replace(current, **differences(before, after))
-        raise errors.StaleRecord(f"Others keep changing {after.id}", resource=after.id)
 
     @contextlib.contextmanager
     def whole_call(self) -> Iterator[None]:
@@ -365,41 +332,6 @@ def was_interrupted(error: BaseException | None = None) -> bool:
     return error is not None and not isinstance(error, Exception)
 
 
-def differences(before: Record, after: Record) -> dict[str, Any]:
-    """The fields in which two records differ, with the second one's values."""
-    changed = {}
-    for name in after.__struct_fields__:
-        value, was = getattr(after, name), getattr(before, name)
-        if value is not was and value != was and name not in _OF_THE_STORE:
-            changed[name] = value
-    return changed
-
-
 def intents_of(resource_id: str) -> Query:
     """The query for the operations on a resource."""
     return Query(IntentRecord, "resource_id", resource_id)
-
-
-def refuse_differences(what: str, there: Record, asked: Mapping[str, Any]) -> None:
-    """Refuse an existing resource whose properties differ from the requested ones.
-
-    :raises AlreadyExists: they differ.
-    """
-    differ = {
-        field: (getattr(there, field), value)
-        for field, value in asked.items()
-        if getattr(there, field) != value
-    }
-    if differ:
-        differing = ", ".join(
-            f"{f} is {a!r}, requested {b!r}" for f, (a, b) in sorted(differ.items())
-        )
-        raise errors.AlreadyExists(
-            f"{what} {there.id} already exists with different properties: {differing}",
-            resource=there.id,
-            differences=differ,
-        )
-
-
-def raise_not_found(kind: type[errors.NotFound], what: str, id: str) -> NoReturn:
-    raise kind(f"There is no {what} with the ID {id}", resource=id)

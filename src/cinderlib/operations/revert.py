@@ -5,7 +5,8 @@ from __future__ import annotations
 from cinderlib import errors
 from cinderlib.drivers.port import Driver
 from cinderlib.operations import capabilities, volumes
-from cinderlib.operations.journal import Journal, raise_not_found, recovers
+from cinderlib.operations.existing import raise_not_found
+from cinderlib.operations.journal import Journal, recovers
 from cinderlib.operations.refusals import status_after
 from cinderlib.persistence.base import Query
 from cinderlib.records import IntentRecord, SnapshotRecord, VolumeRecord, replace

@@ -7,7 +7,8 @@ from typing import Any
 
 from cinderlib import errors
 from cinderlib.operations import capabilities, volumes
-from cinderlib.operations.journal import Journal, raise_not_found, recovers, refuse_differences
+from cinderlib.operations.existing import raise_not_found, refuse_differences
+from cinderlib.operations.journal import Journal, recovers
 from cinderlib.operations.refusals import is_refusal, note_dependents, status_after
 from cinderlib.persistence.base import Query, Remove
 from cinderlib.records import IntentRecord, SnapshotRecord, VolumeRecord, replace

@@ -10,12 +10,11 @@ from cinderlib import errors
 from cinderlib.drivers.port import Driver
 from cinderlib.locking.process_identity import this_host
 from cinderlib.operations import capabilities
+from cinderlib.operations.existing import raise_not_found, refuse_differences
 from cinderlib.operations.journal import (
     Journal,
     intents_of,
-    raise_not_found,
     recovers,
-    refuse_differences,
     was_interrupted,
 )
 from cinderlib.operations.refusals import (

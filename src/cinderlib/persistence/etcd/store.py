@@ -2,50 +2,36 @@
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Iterable, Mapping, Sequence
 
-import msgspec
-
-from cinderlib.errors import DamagedRecord, StaleRecord, StoreError, StoreNotFound
+from cinderlib.errors import DamagedRecord, StaleRecord, StoreError
 from cinderlib.persistence.base import (
-    PAGE,
     Change,
     Put,
-    Query,
-    Store,
     check_keys,
-    check_where,
-    damaged,
     storable,
 )
 from cinderlib.persistence.etcd import changes, messages
-from cinderlib.persistence.etcd.address import Address, parse
-from cinderlib.persistence.etcd.changes import ABSENT, Memory, Name, State
-from cinderlib.persistence.etcd.client import Client, Compacted
+from cinderlib.persistence.etcd.address import parse
+from cinderlib.persistence.etcd.changes import ABSENT, Name, State
+from cinderlib.persistence.etcd.client import Client
 from cinderlib.persistence.etcd.commit import Committer, Result
-from cinderlib.persistence.etcd.layout import ALL, VERSION, Layout, Span, place
+from cinderlib.persistence.etcd.layout import Layout, Span, place
 from cinderlib.persistence.etcd.locks import EtcdLocks
-from cinderlib.persistence.etcd.messages import Answer, KeyValue, Message
+from cinderlib.persistence.etcd.messages import Answer
+from cinderlib.persistence.etcd.reading import BATCH, EtcdReader, decode_document, index_entries
 from cinderlib.persistence.etcd.sessions import Sessions
-from cinderlib.records import Record, decode, now
+from cinderlib.persistence.etcd.versions import prepare
+from cinderlib.records import Record, now
 
-R = TypeVar("R", bound=Record)
-
-#: How many records are read with one request.
-BATCH = 100
 #: How many records a transaction has conditions for; to change more, all other writes wait.
 CONDITIONS = 50
 #: How many index entries are read at once.
 ENTRIES = 5000
 
-#: A record, or the error that it cannot be read.
-Found = Record | DamagedRecord
 
-
-class EtcdStore(Store):
+class EtcdStore(EtcdReader):
     """Records in an etcd cluster that any number of processes on many hosts share.
 
     :param connection: ``etcd://user:password@host:2379,host2:2379/prefix``, with the parameters
@@ -61,193 +47,18 @@ class EtcdStore(Store):
 
     def __init__(self, connection: str, *, timeout: float = 30.0, create: bool = True) -> None:
         self._address = address = parse(connection)
-        self._client = Client(address, timeout)
-        self._layout = Layout(address.prefix)
+        super().__init__(Client(address, timeout), Layout(address.prefix))
         self._sessions = Sessions(self._client, self._layout, address.lease)
         self.locks: EtcdLocks = EtcdLocks(self._client, self._layout, self._sessions)
         self._committer = Committer(self._client, self._sessions, self.locks)
-        self._memory = Memory()
         try:
-            _prepare(self._client, self._layout, create=create)
+            prepare(self._client, self._layout, create=create)
         except BaseException:
             self._client.close()
             raise
 
     def __repr__(self) -> str:
         return f"EtcdStore({self._address.display_name!r})"
-
-    # --- reading -------------------------------------------------------------------------------
-
-    def get(self, kind: type[R], id: str) -> R | None:
-        if not id or not storable(id):
-            return None
-        (answer,), _ = self._client.read(messages.get(self._layout.record(kind, id)))
-        if not answer.keys:
-            return None
-        return self._decoded(kind, id, answer.keys[0])
-
-    def find(
-        self,
-        kind: type[R],
-        where: Mapping[str, str] | None = None,
-        *,
-        after: R | None = None,
-        limit: int | None = None,
-    ) -> list[R]:
-        where = check_where(kind, where)
-        if limit is not None and limit <= 0:
-            return []
-        while True:
-            try:
-                page = PAGE if limit is None else min(PAGE, limit)
-                found = self._found(kind, where, after, page)
-                return _readable(itertools.islice(found, limit))
-            except Compacted:
-                continue  # with a newer revision
-
-    def scan(
-        self,
-        kind: type[R],
-        where: Mapping[str, str] | None = None,
-        *,
-        after: R | None = None,
-        page: int = PAGE,
-    ) -> Iterator[R | DamagedRecord]:
-        where = check_where(kind, where)
-        if not all(storable(value) for value in where.values()):
-            return
-        span = self._span(kind, where)
-        if after is not None:
-            span = self._layout.after(span, after)
-        while True:
-            # Each page has its own revision: etcd may remove an older one from its history.
-            (answer,), revision = self._client.read(_entries(span, page))
-            entries = [each.key for each in answer.keys]
-            try:
-                yield from self._matching(kind, where, entries, revision)
-            except Compacted:
-                continue
-            if len(entries) < page:
-                return
-            span = span._replace(start=entries[-1] + b"\0")
-
-    def query(self, *queries: Query) -> list[list[Any]]:
-        if not all(storable(query.value) for query in queries):
-            return super().query(*queries)
-        while True:
-            try:
-                return self._query(queries)
-            except Compacted:
-                continue
-
-    def _query(self, queries: Sequence[Query]) -> list[list[Any]]:
-        reads: list[list[Message]] = []
-        for kind, field, value, limit, like in queries:
-            if field == "id":
-                reads.append([messages.get(self._layout.record(kind, value))])
-                continue
-            check_where(kind, {field: value})
-            spans = [self._layout.span(kind, field, value)]
-            if like is not None:
-                spans = list(self._layout.alike(value, like))
-            reads.append([_entries(span, limit or 0) for span in spans])
-            if like is not None and storable(like.id):
-                reads[-1].append(messages.get(self._layout.record(kind, like.id)))
-        answers, revision = self._client.read(*itertools.chain(*reads))
-        remaining = iter(answers)
-        results: list[list[Any]] = []
-        for query, own in zip(queries, reads, strict=True):
-            results.append(
-                self._result(query, list(itertools.islice(remaining, len(own))), revision)
-            )
-        return results
-
-    def _result(self, query: Query, answers: list[Answer], revision: int) -> list[Any]:
-        kind, field, value, limit, like = query
-        if field == "id":
-            return [self._decoded(kind, value, found) for found in answers[0].keys]
-        if limit is not None and limit <= 0:
-            return []
-        same_id: list[KeyValue] = (
-            answers.pop().keys if like is not None and storable(like.id) else []
-        )
-        entries = {place(found.key): found.key for answer in answers for found in answer.keys}
-        ordered = [entries[each] for each in sorted(entries)]
-        found = _readable(self._documents(kind, ordered, revision))
-        if like is not None and same_id and like.id not in {each.id for each in found}:
-            same = self._decoded(kind, like.id, same_id[0])
-            if getattr(same, field) == value:
-                found.append(same)
-                found.sort(key=lambda record: (record.created_at, record.id))
-        return found
-
-    def count(self, kind: type[Record], where: Mapping[str, str] | None = None) -> int:
-        where = check_where(kind, where)
-        if not all(storable(value) for value in where.values()):
-            return 0
-        if len(where) > 1:
-            return sum(1 for _ in self.scan(kind, where))
-        span = self._span(kind, where)
-        (answer,), _ = self._client.read(messages.get(span.start, span.end, count_only=True))
-        return answer.total
-
-    def _span(self, kind: type[Record], where: Mapping[str, str]) -> Span:
-        """The index entries to read for a condition: of the first field after the backend, because
-        a backend has most records."""
-        if not where:
-            return self._layout.span(kind, ALL)
-        field = next((f for f in kind.indexed if f in where and f != "backend"), "backend")
-        return self._layout.span(kind, field, where[field])
-
-    def _found(
-        self, kind: type[R], where: Mapping[str, str], after: R | None, page: int
-    ) -> Iterator[R | DamagedRecord]:
-        """All records at one revision, read in pages."""
-        if not all(storable(value) for value in where.values()):
-            return
-        span = self._span(kind, where)
-        if after is not None:
-            span = self._layout.after(span, after)
-        revision = 0
-        while True:
-            (answer,), newest = self._client.read(_entries(span, page, revision))
-            revision = revision or newest
-            entries = [each.key for each in answer.keys]
-            yield from self._matching(kind, where, entries, revision)
-            if len(entries) < page:
-                return
-            span = span._replace(start=entries[-1] + b"\0")
-
-    def _matching(
-        self, kind: type[R], where: Mapping[str, str], entries: Sequence[bytes], revision: int
-    ) -> Iterator[R | DamagedRecord]:
-        for found in self._documents(kind, entries, revision):
-            if isinstance(found, DamagedRecord) or all(
-                getattr(found, field) == value for field, value in where.items()
-            ):
-                yield found
-
-    def _documents(
-        self, kind: type[R], entries: Sequence[bytes], revision: int
-    ) -> Iterator[R | DamagedRecord]:
-        """The records of index entries."""
-        for at in range(0, len(entries), BATCH):
-            ids = [place(entry)[1] for entry in entries[at : at + BATCH]]
-            reads = [messages.get(self._layout.record(kind, id), revision=revision) for id in ids]
-            answers, _ = self._client.read(*reads)
-            for id, answer in zip(ids, answers, strict=True):
-                for found in answer.keys:
-                    try:
-                        yield self._decoded(kind, id, found)
-                    except DamagedRecord as exc:
-                        yield exc
-
-    def _decoded(self, kind: type[R], id: str, found: KeyValue) -> R:
-        record = _decode(kind, id, found.value)
-        self._memory.remember((kind, id), State(record, found.modified))
-        return record
-
-    # --- writing -------------------------------------------------------------------------------
 
     def apply(self, *changes_: Change) -> tuple[Record, ...]:
         for change in changes_:
@@ -331,7 +142,7 @@ class EtcdStore(Store):
             states[name] = ABSENT
             for found in answer.keys:
                 try:
-                    states[name] = State(_decode(*name, found.value), found.modified)
+                    states[name] = State(decode_document(*name, found.value), found.modified)
                 except DamagedRecord:
                     states[name] = State(None, found.modified, self._entries_of(*name))
             self._memory.remember(name, states[name])
@@ -343,7 +154,7 @@ class EtcdStore(Store):
         span = Span(start, messages.end_of(start), None)
         found: set[bytes] = set()
         while True:
-            (answer,), _ = self._client.read(_entries(span, ENTRIES))
+            (answer,), _ = self._client.read(index_entries(span, ENTRIES))
             found.update(each.key for each in answer.keys if place(each.key)[1] == id)
             if len(answer.keys) < ENTRIES:
                 return frozenset(found)
@@ -367,70 +178,3 @@ class EtcdStore(Store):
     def close(self) -> None:
         self._sessions.close()
         self._client.close()
-
-
-def layout_versions(connection: str, *, timeout: float = 30.0) -> tuple[int | None, int]:
-    """The version of the layout of a store, None if it does not exist, and the version after the
-    store was opened.
-
-    :param connection: as of :class:`EtcdStore`.
-    :param timeout: as of :class:`EtcdStore`.
-    :raises InvalidPersistence, MissingDependency, StoreError: as of :class:`EtcdStore`.
-    """
-    address: Address = parse(connection)
-    client = Client(address, timeout)
-    try:
-        found = _layout_version(client, Layout(address.prefix))
-    finally:
-        client.close()
-    return found, max(found or 0, VERSION)
-
-
-def _layout_version(client: Client, layout: Layout) -> int | None:
-    (answer,), _ = client.read(messages.get(layout.version))
-    try:
-        return int(answer.keys[0].value) if answer.keys else None
-    except ValueError:
-        raise StoreError(
-            f"The store {client} cannot be opened: its prefix is used by another program.",
-            retryable=False,
-        ) from None
-
-
-def _prepare(client: Client, layout: Layout, *, create: bool) -> None:
-    """Create a store, and check the version of an existing one."""
-    version = _layout_version(client, layout)
-    if version is None:
-        if not create:
-            raise StoreNotFound(f"The store {client} does not exist yet.")
-        absent = messages.modified_is(layout.version, 0)
-        client.transaction([absent], [messages.put(layout.version, b"%d" % VERSION)], [])
-    elif version > VERSION:
-        raise StoreError(
-            f"The store {client} was written by a newer version of cinderlib (layout {version})."
-            f" This version supports layout {VERSION}. Upgrade cinderlib on this host.",
-            retryable=False,
-        )
-
-
-def _entries(span: Span, limit: int, revision: int = 0) -> Message:
-    return messages.get(span.start, span.end, limit=limit, revision=revision, keys_only=True)
-
-
-def _readable(found: Iterable[R | DamagedRecord]) -> list[R]:
-    records = list(found)
-    for each in records:
-        if isinstance(each, DamagedRecord):
-            raise each
-    return cast("list[R]", records)
-
-
-def _decode(kind: type[R], id: str, document: bytes) -> R:
-    try:
-        record = decode(kind, document)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        # The document may contain secrets.
-        raise damaged(kind, id, "its document is damaged") from None
-    if record.id != id:
-        raise damaged(kind, id, "it is the document of another record")
-    return record

@@ -1,0 +1,27 @@
+"""What operations need of the host that attaches."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from cinderlib.records import ConnectionRecord, VolumeRecord
+
+
+class Host(Protocol):
+    """The node's side of a connection."""
+
+    def identity(self) -> str:
+        """Identifies a node among those that share a kernel."""
+
+    def has(self, connection: ConnectionRecord) -> bool:
+        """Whether this host has attached it."""
+
+    def attach(self, connection: ConnectionRecord, volume: VolumeRecord | None) -> dict[str, Any]:
+        """:returns: the device document."""
+
+    def detach(
+        self, connection: ConnectionRecord, *, force: bool = False, ignore_errors: bool = False
+    ) -> None: ...
+
+    def extend(self, connection: ConnectionRecord) -> int:
+        """:returns: the device's size in bytes."""
