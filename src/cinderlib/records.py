@@ -30,6 +30,8 @@ replace = msgspec.structs.replace
 #: The prefix of values that the store has encrypted (:mod:`cinderlib.persistence.encryption`).
 ENCRYPTED = "cinderlib:encrypted:"
 _ENCRYPTED = ENCRYPTED.encode()
+#: Replaces a secret in output.
+HIDDEN = "***"
 
 
 def is_encrypted(value: Any) -> bool:
@@ -364,7 +366,7 @@ def to_builtins(record: Record, *, secrets: bool = False) -> dict[str, Any]:
 
     def hook(value: Any) -> Any:
         if isinstance(value, Secret):
-            return value.reveal() if secrets else "***"
+            return value.reveal() if secrets else HIDDEN
         return _encode_secret(value)
 
     return typing.cast(dict[str, Any], msgspec.to_builtins(record, enc_hook=hook))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from service.running import Service
+from service.site import Site
 
 
 @pytest.fixture
@@ -27,3 +28,12 @@ def service() -> Iterator[Service]:
         path.chmod(0o755)
         with Service(path).start() as running:
             yield running
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    """A running service on TCP for all tests of a module, and certificates for its clients."""
+    with tempfile.TemporaryDirectory(prefix="cl-") as name:
+        site = Site(pathlib.Path(name))
+        with site.service.start():
+            yield site

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from service.running import Service
@@ -111,3 +115,71 @@ def test_a_service_that_was_restarted(folder: pathlib.Path) -> None:
             volume.extend(2)
         with running.start():
             assert volume.extend(2) == 2 * 1024**3
+
+
+class Cable:
+    """Forwards connections to a service's socket, until it is cut.
+
+    :param path: of the socket on which it listens.
+    """
+
+    def __init__(self, path: pathlib.Path, target: pathlib.Path) -> None:
+        self.url = f"unix://{path}"
+        self._target = str(target)
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self._open: list[socket.socket] = []
+        self.connections = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                service = socket.socket(socket.AF_UNIX)
+                service.connect(self._target)
+                self._open += [client, service]
+                self.connections += 1
+                for source, sink in ((client, service), (service, client)):
+                    threading.Thread(target=self._forward, args=(source, sink), daemon=True).start()
+
+    def _forward(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+
+    def cut(self) -> None:
+        """Break the connections that are open now."""
+        for each in self._open:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        self._open.clear()
+
+
+@pytest.mark.slow
+def test_a_client_whose_connection_breaks_gets_the_result(folder: pathlib.Path) -> None:
+    """It does not repeat the operation, which runs meanwhile."""
+    gate = folder / "gate"
+    backends = (
+        '[backends.files]\nvolume_driver = "cli.slow_driver.SlowDriver"\n'
+        f'file_root = "{folder}/volumes"\n'
+    )
+    running = Service(folder, backends=backends)
+    running.environment["GATE"] = str(gate)
+    with running.start(), ThreadPoolExecutor() as threads:
+        cable = Cable(folder / "cable.sock", running.socket)
+        with cl.connect(cable.url) as controller:
+            files = controller.backend("files")
+            making = threads.submit(files.create_volume, 1, name="once")
+            while not gate.with_suffix(".reached").exists():
+                threading.Event().wait(0.02)
+            before = cable.connections
+            cable.cut()
+            while cable.connections == before and not making.done():
+                threading.Event().wait(0.02)
+            gate.touch()
+            assert making.result(60).status == "available"
+            assert [volume.name for volume in files.volumes] == ["once"]
+        calls = running.ask("GET", "/v1/operations")[1]
+        assert [call["verb"] for call in calls] == ["volume.create"]

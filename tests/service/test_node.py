@@ -9,7 +9,6 @@ import pathlib
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 
 import certificates
@@ -20,14 +19,6 @@ from service.site import Site
 import cinderlib as cl
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for loop devices")
-
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
-    with tempfile.TemporaryDirectory(prefix="cl-") as name:
-        site = Site(pathlib.Path(name))
-        with site.service.start():
-            yield site
 
 
 @pytest.fixture
@@ -208,6 +199,25 @@ def test_a_node_acts_for_its_own_host_only(site: Site, volume: str) -> None:
         own.detach(volume)
 
 
+def test_a_node_joins_another_host_only_if_an_operator_connects_it(site: Site, volume: str) -> None:
+    """Otherwise any node could read and overwrite the volumes that others use."""
+    with site.client("node1") as first, site.client("node2") as second:
+        first.attach(volume)
+        for joining in ({"migrating": True}, {"instance_uuid": "vm1"}):
+            connector = second.node.connector_properties("local")
+            body = {"connector": connector, "attached_host": "node2", **joining}
+            with pytest.raises(cl.errors.PermissionDenied, match="role 'operate'") as refused:
+                second._transport.change("POST", f"/v1/volumes/{volume}/connect", body)
+            assert volume in str(refused.value)
+            assert connections(site, volume) == [("node1", True)]
+        body = {"connector": connector, "attached_host": "node2", "migrating": True}
+        assert site.service.ask("POST", f"/v1/volumes/{volume}/connect", body)[0] == 200
+        second.attach(volume, migrating=True)
+        assert connections(site, volume) == [("node1", True), ("node2", True)]
+        first.detach(volume)
+        second.detach(volume)
+
+
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
@@ -287,3 +297,32 @@ def test_the_command(site: Site, volume: str) -> None:
     assert connections(site, volume) == []
     assert "matches" in command("node", "detach", volume, code=3)
     assert "nosuch" in command("node", "attach", "nosuch", code=3)
+
+
+@pytest.mark.slow
+def test_detaching_says_what_was_disconnected(site: Site, volume: str) -> None:
+    environment = site.configure("node1")
+
+    def detach(document: dict[str, object], code: int = 0) -> str:
+        done = subprocess.run(
+            [*COMMAND, "node", "detach", "-"],
+            env=environment, input=json.dumps(document), capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == code, done.stderr
+        return done.stderr
+
+    with site.client("node1") as client:
+        document = client.attach(volume).connection_info
+        without_id = {name: value for name, value in document.items() if name != "id"}
+        with pytest.raises(cl.errors.InvalidInput, match="no connection ID"):
+            client.detach(without_id)
+        assert connections(site, volume) == [("node1", True)]
+        assert detach(document) == "Detached and disconnected.\n"
+        assert connections(site, volume) == []
+        assert "no such connection" in detach(document)
+        client.attach(volume)
+        assert "disconnect the volume on the controller" in detach(without_id)
+        assert [host for host, _ in connections(site, volume)] == ["node1"]
+        client.detach(volume)
+        assert connections(site, volume) == []

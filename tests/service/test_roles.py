@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-import pathlib
 import ssl
-import tempfile
-from collections.abc import Iterator
 
 import pytest
 from service.site import Site
@@ -35,14 +32,6 @@ ALLOWED = {
 #: Requests that are not in the table of verbs.
 ADMINISTERED = ("POST", "/v1/service/reload")
 OTHERS = ("/v1/operations", "/v1/service", "/metrics")
-
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
-    with tempfile.TemporaryDirectory(prefix="cl-") as name:
-        site = Site(pathlib.Path(name))
-        with site.service.start():
-            yield site
 
 
 @pytest.fixture(params=ALLOWED)

@@ -65,7 +65,7 @@ class NodeTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class ServiceTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """``[service]``: addresses and access; see :class:`cinderlib.service.server.Options`."""
+    """``[service]``: addresses and access; see :class:`cinderlib.service.options.Options`."""
 
     socket: str | None = None
     mode: str | None = None

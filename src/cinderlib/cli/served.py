@@ -20,19 +20,23 @@ def controller(configuration: Configuration, on_progress: Callable[[Progress], N
     :returns: ``None`` if no such service runs, or it does not permit access for this user.
     """
     for socket in service_address.sockets():
-        found = _connected(socket, on_progress)
+        found = _connected(socket, configuration, on_progress)
         if found is not None and _is_same(found.configuration, configuration):
             return found
     return None
 
 
-def _connected(socket: str, on_progress: Callable[[Progress], None]) -> Any:
+def _connected(
+    socket: str, configuration: Configuration, on_progress: Callable[[Progress], None]
+) -> Any:
     if not os.access(socket, os.W_OK):
         return None
     import cinderlib as cl
 
+    host = configuration.node()
+    here = {name: host[name] for name in ("root_helper", "my_ip", "state_path") if name in host}
     try:
-        return cl.connect(f"unix://{os.path.abspath(socket)}", progress=on_progress)
+        return cl.connect(f"unix://{os.path.abspath(socket)}", progress=on_progress, **here)
     except cl.errors.CinderlibError:
         return None
 

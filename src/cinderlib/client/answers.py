@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from cinderlib import errors
-from cinderlib.records import Secret
+from cinderlib.records import HIDDEN, Secret
 
 #: The HTTP status for each error code; 500 for the others.
 STATUS: Mapping[str, int] = {
@@ -37,7 +37,7 @@ _CLASSES: Mapping[str, type[errors.CinderlibError]] = {
 
 def _hide(value: Any) -> Any:
     if isinstance(value, Secret):
-        return "***"
+        return HIDDEN
     raise NotImplementedError(f"{type(value).__name__} is not JSON")
 
 

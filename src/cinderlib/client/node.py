@@ -143,10 +143,17 @@ class NodeClient:
         :param force: detach even if the device is in use or unwritten data is lost.
         :param ignore_errors: with ``force``, log errors of this host instead of raising them.
         :returns: whether it was attached here or connected for this host.
+        :raises InvalidInput: the document has no connection ID. Nothing changed;
+            :meth:`cinderlib.Node.detach` detaches it from this host.
         :raises DeviceInUse: it is mounted, or another device is built on it.
         :raises NodeError: another step on this host failed; the volume is still connected.
         """
         here = [volume] if isinstance(volume, Mapping) else self._attached(volume)
+        if isinstance(volume, Mapping) and not volume.get("id"):
+            raise errors.InvalidInput(
+                "The document has no connection ID, so the service cannot"
+                " disconnect it. Specify the ID of the connection, or of the volume"
+            )
         ids = {str(document["id"]) for document in here if document.get("id")}
         if isinstance(volume, str):
             # An attach that was interrupted has a connection, but no device.

@@ -67,6 +67,12 @@ class _Remote(Resource):
             self.changed = answer.pop("changed", None)
         return answer
 
+    def _document(self, *, related: bool) -> Any:
+        raise errors.Unsupported(
+            "Documents contain keys and are not made through the service: use `cinderlib store"
+            " dump`, or connection_info to attach a connection"
+        )
+
     def save(self) -> None:
         """Write the fields that were set since it was read, and only these."""
         before, after = self._record, self._pending()
@@ -145,24 +151,32 @@ class RemoteVolume(_Remote, Volume):
         return attached
 
     def detach(self, force: bool = False, ignore_errors: bool = False) -> None:
-        if not self._service.is_local:
-            connection = self.local_attach
-            if connection is not None:
-                connection.detach(force, ignore_errors)
-                self.disconnect(connection, force)
+        if self._service.is_local:
+            body = {"force": force, "ignore_errors": ignore_errors}
+            answer = self._change("POST", self._path("detach"), body)
+            self._adopt(records.from_builtins(VolumeRecord, answer))
             return
-        body = {"force": force, "ignore_errors": ignore_errors}
-        answer = self._change("POST", self._path("detach"), body)
-        self._adopt(records.from_builtins(VolumeRecord, answer))
+        connection = self._here()
+        if connection is None:
+            self._refuse_elsewhere()
+            self.changed = False
+            return
+        failed: errors.NodeError | None = None
+        with self._named():
+            try:
+                connection.detach(force, ignore_errors)
+            except errors.NodeError as exc:
+                if not force:
+                    raise
+                failed = exc
+            self.disconnect(connection, force)
+            if failed is not None and not ignore_errors:
+                raise failed
 
     def disconnect(self, connection: Connection, force: bool = False) -> None:
         check_resource(connection, Connection, "connection").disconnect(force)
         self.refresh()
         self.changed = connection.changed
-
-    def cleanup(self) -> None:
-        if self.local_attach is not None:
-            self.detach()
 
 
 class RemoteSnapshot(_Remote, Snapshot):
@@ -185,17 +199,34 @@ class RemoteConnection(_Remote, Connection):
 
     _collection = "connections"
 
+    def _require_keys(self) -> None:
+        """:raises PermissionDenied: the service gave the record without its keys."""
+        info = self._record.conn_info
+        if info and info.reveal().get("data") == records.HIDDEN:
+            raise errors.PermissionDenied(
+                f"The keys of connection {self.id} are hidden from this client: it may not connect"
+                " volumes for that host",
+                resource=self,
+            )
+
+    @property
+    def connection_info(self) -> dict[str, Any]:
+        self._require_keys()
+        return super().connection_info
+
     def disconnect(self, force: bool = False) -> None:
         self._change("POST", self._path("disconnect"), {"force": force})
         self._adopt(replace(self._record, status="detached", conn_info=None, device=None))
 
     def attach(self) -> None:
+        self._require_keys()
         device = self._service.local_host.attach(
             self._record, self._service.peek_volume(self.volume_id)
         )
         self._report(device)
 
     def detach(self, force: bool = False, ignore_errors: bool = False) -> None:
+        self._require_keys()
         self._service.local_host.detach(self._record, force=force, ignore_errors=ignore_errors)
         self._report(None)
 

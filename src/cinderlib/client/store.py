@@ -42,12 +42,10 @@ class RemoteStore(Store):
     def get(self, kind: type[R], id: str) -> R | None:
         path = self._path(kind)
         try:
-            # A connection is only of use with the keys that its host needs.
-            keys = "true" if kind is ConnectionRecord else None
-            found = self._transport.get(f"{path}/{quote(id, safe='')}", keys=keys)
+            found = self._transport.get(f"{path}/{quote(id, safe='')}", **_keys(kind))
         except errors.NotFound:
             return None
-        return records.from_builtins(kind, found)
+        return records.decode(kind, msgspec.json.encode(found))
 
     def find(
         self,
@@ -67,7 +65,7 @@ class RemoteStore(Store):
         after: R | None = None,
         limit: int | None = None,
     ) -> Iterator[R]:
-        query: dict[str, str | None] = {**check_where(kind, where)}
+        query: dict[str, str | None] = {**check_where(kind, where), **_keys(kind)}
         if limit is not None:
             query["limit"] = str(max(0, limit))
         if after is not None:
@@ -93,6 +91,11 @@ class RemoteStore(Store):
             raise errors.Unsupported(
                 f"The service does not give out records of the kind {kind.kind}"
             ) from None
+
+
+def _keys(kind: type[Record]) -> dict[str, str | None]:
+    """A connection is of use only with the keys that its host needs."""
+    return {"keys": "true"} if kind is ConnectionRecord else {}
 
 
 def cursor(record: Record) -> str:

@@ -30,7 +30,7 @@ from cinderlib.service.calls import Call, Calls
 from cinderlib.service.metrics import Metrics
 from cinderlib.service.roles import Peer, Role
 from cinderlib.service.routes import ROUTES, Route
-from cinderlib.service.verbs import Listed, Request
+from cinderlib.service.verb_request import Listed, Request
 
 LOG = logging.getLogger(__name__)
 
@@ -177,7 +177,7 @@ class Application:
             if peer.role is None:
                 peer.require(Role.READ)
             call = self.calls.get(str(http.path_params["id"]))
-            is_caller = (call.peer.name, call.peer.uid) == (peer.name, peer.uid)
+            is_caller = call.is_of(peer)
             if not is_caller:
                 peer.require(Role.READ)
         except errors.CinderlibError as exc:

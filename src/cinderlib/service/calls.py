@@ -46,6 +46,10 @@ class Call:
         self._watchers: list[Watcher] = []
         self._when_done: list[Callable[[], None]] = []
 
+    def is_of(self, peer: Peer) -> bool:
+        """Whether a client is the caller. Only the caller gets the result, which can have keys."""
+        return (self.peer.name, self.peer.uid) == (peer.name, peer.uid)
+
     def report(self, progress: Progress) -> None:
         """Pass on how far the call is."""
         with self._guard:
@@ -132,7 +136,7 @@ class Calls:
             self._forget()
             call = self._calls.get(id) if id is not None else None
             if call is not None:
-                if call.fingerprint != fingerprint or call.peer.name != peer.name:
+                if call.fingerprint != fingerprint or not call.is_of(peer):
                     raise errors.InvalidInput(f"The Operation-Id {id!r} belongs to another request")
                 return call, False
             call = Call(id or new_id(), verb, peer, fingerprint)

@@ -16,7 +16,7 @@ from cinderlib.records import ConnectionRecord, IntentRecord, VolumeRecord
 
 if TYPE_CHECKING:
     from cinderlib.service.backends import Backends
-    from cinderlib.service.verbs import Request
+    from cinderlib.service.verb_request import Request
 
 #: Upper bounds of the latency histograms, in seconds: from a read to a copy of a large volume.
 BUCKETS = (

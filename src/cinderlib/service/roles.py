@@ -60,6 +60,14 @@ class Peer:
     def __str__(self) -> str:
         return self.name if self.pid is None else f"{self.name} (process {self.pid})"
 
+    def may(self, role: Role, *, host: str) -> bool:
+        """Whether :meth:`require` accepts the client."""
+        try:
+            self.require(role, host=host)
+        except errors.PermissionDenied:
+            return False
+        return True
+
     def require(self, role: Role, *, host: str | None = None) -> None:
         """Refuse a client that lacks a role.
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
-from cinderlib.service import requests, verbs
+from cinderlib.service import connection_verbs, requests, verbs
 from cinderlib.service.roles import Role
+from cinderlib.service.verb_request import Request
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Route:
     path: str
     name: str
     role: Role
-    verb: Callable[[verbs.Request[Any]], Any]
+    verb: Callable[[Request[Any]], Any]
     body: type[requests.Body] = requests.Nothing
     answer: Any = dict[str, Any]
     query: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -43,6 +44,7 @@ _PAGE = {
     "backend": "only those on this backend",
 }
 _NAME = {"name": "only those with exactly this name"}
+_KEYS = {"keys": "'true' for the keys that the host needs, if the client may connect that host"}
 _OF = {"volume_id": "only those of this volume"}
 
 ROUTES = (
@@ -59,12 +61,12 @@ ROUTES = (
           requests.ExtendVolume, VolumeRecord),
     Route("POST", "/v1/volumes/{id}/revert", "volume.revert", Role.OPERATE, verbs.revert_volume,
           requests.RevertVolume, VolumeRecord),
-    Route("POST", "/v1/volumes/{id}/connect", "volume.connect", Role.NODE, verbs.connect_volume,
-          requests.ConnectVolume, ConnectionRecord),
-    Route("POST", "/v1/volumes/{id}/attach", "volume.attach", Role.OPERATE, verbs.attach_volume,
-          requests.AttachVolume, ConnectionRecord),
-    Route("POST", "/v1/volumes/{id}/detach", "volume.detach", Role.OPERATE, verbs.detach_volume,
-          requests.Force, VolumeRecord),
+    Route("POST", "/v1/volumes/{id}/connect", "volume.connect", Role.NODE,
+          connection_verbs.connect_volume, requests.ConnectVolume, ConnectionRecord),
+    Route("POST", "/v1/volumes/{id}/attach", "volume.attach", Role.OPERATE,
+          connection_verbs.attach_volume, requests.AttachVolume, ConnectionRecord),
+    Route("POST", "/v1/volumes/{id}/detach", "volume.detach", Role.OPERATE,
+          connection_verbs.detach_volume, requests.Force, VolumeRecord),
     Route("GET", "/v1/snapshots", "snapshot.list", Role.READ, verbs.list_snapshots,
           answer=list[SnapshotRecord], query=_PAGE | _NAME | _OF),
     Route("POST", "/v1/snapshots", "snapshot.create", Role.OPERATE, verbs.create_snapshot,
@@ -74,15 +76,15 @@ ROUTES = (
     Route("PATCH", "/v1/snapshots/{id}", "snapshot.change", Role.OPERATE, verbs.change_snapshot,
           requests.ChangeSnapshot, SnapshotRecord),
     Route("DELETE", "/v1/snapshots/{id}", "snapshot.delete", Role.OPERATE, verbs.delete_snapshot),
-    Route("GET", "/v1/connections", "connection.list", Role.NODE, verbs.list_connections,
-          answer=list[ConnectionRecord],
-          query=_PAGE | _OF | {"attached_host": "only those of this host"}),
-    Route("GET", "/v1/connections/{id}", "connection.show", Role.NODE, verbs.show_connection,
-          answer=ConnectionRecord, query={"keys": "'true' for the keys that its host needs"}),
+    Route("GET", "/v1/connections", "connection.list", Role.NODE,
+          connection_verbs.list_connections, answer=list[ConnectionRecord],
+          query=_PAGE | _OF | _KEYS | {"attached_host": "only those of this host"}),
+    Route("GET", "/v1/connections/{id}", "connection.show", Role.NODE,
+          connection_verbs.show_connection, answer=ConnectionRecord, query=_KEYS),
     Route("POST", "/v1/connections/{id}/disconnect", "connection.disconnect", Role.NODE,
-          verbs.disconnect, requests.Force),
+          connection_verbs.disconnect, requests.Force),
     Route("PUT", "/v1/connections/{id}/device", "connection.report", Role.NODE,
-          verbs.report_device, requests.ReportDevice, ConnectionRecord),
+          connection_verbs.report_device, requests.ReportDevice, ConnectionRecord),
     Route("GET", "/v1/backends", "backend.list", Role.READ, verbs.list_backends,
           answer=list[dict[str, Any]]),
     Route("GET", "/v1/backends/{id}", "backend.show", Role.READ, verbs.show_backend),
@@ -102,8 +104,8 @@ ROUTES = (
           Role.ADMINISTER, verbs.restore_exports, answer=list[str]),
     Route("GET", "/v1/nodes", "node.list", Role.READ, verbs.list_nodes,
           answer=list[dict[str, Any]]),
-    Route("PUT", "/v1/nodes/{id}", "node.register", Role.NODE, verbs.register_node,
-          requests.RegisterNode),
+    Route("PUT", "/v1/nodes/{id}", "node.register", Role.NODE,
+          connection_verbs.register_node, requests.RegisterNode),
     Route("POST", "/v1/recover", "recover", Role.ADMINISTER, verbs.recover,
           answer=list[dict[str, Any]]),
 )  # fmt: skip

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
+import math
 import os
 import signal
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from cinderlib import errors
 from cinderlib.service import listeners, roles, systemd
 from cinderlib.service.app import Application
-from cinderlib.service.roles import Peer, Role
+from cinderlib.service.options import Options
+from cinderlib.service.roles import Peer
 
 LOG = logging.getLogger(__name__)
 
@@ -31,59 +32,6 @@ LONGEST_HEAD = 64 * 1024
 HEAD_TIMEOUT = 10.0
 #: How many connections at once; more are answered with 503.
 CONNECTIONS = 4096
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How the service is reached.
-
-    :ivar socket: path of the UNIX socket.
-    :ivar mode: of the socket.
-    :ivar group: whose members may connect, by ID.
-    :ivar role: of the users whom the socket's mode lets in, except root and the service's own user.
-    :ivar listen: ``HOST:PORT`` for other hosts, with mutual TLS; by default none.
-    :ivar certificate: file with the service's certificate, and its key if ``key`` is not given.
-    :ivar client_ca: file with the certificates that clients' certificates must be signed by.
-    :ivar clients: common name of a client's certificate -> its role.
-    :ivar idle_timeout: seconds without a request after which the service ends; 0 for never.
-    :ivar stop_timeout: seconds that calls that run are given when the service stops.
-    :ivar threads: how many calls that change something are worked on at once.
-    """
-
-    socket: Path
-    mode: int = 0o660
-    group: int | None = None
-    role: Role = Role.OPERATE
-    listen: str | None = None
-    certificate: Path | None = None
-    key: Path | None = None
-    client_ca: Path | None = None
-    clients: Mapping[str, Role] = dataclasses.field(default_factory=dict)
-    idle_timeout: float = 0.0
-    stop_timeout: float = 60.0
-    threads: int = 64
-
-
-def options(table: Mapping[str, Any]) -> Options:
-    """The options of a configuration's ``[service]``.
-
-    :raises ConfigurationError: a value is impossible.
-    """
-    given = dict(table)
-    mode = str(given.pop("mode", "0660"))
-    try:
-        given["mode"] = int(mode, 8)
-    except ValueError:
-        raise errors.ConfigurationError(
-            f"[service] mode is not an octal number such as '0660': {mode!r}"
-        ) from None
-    if "group" in given:
-        given["group"] = listeners.group_id(given["group"])
-    if "role" in given:
-        given["role"] = Role(given["role"])
-    if "clients" in given:
-        given["clients"] = {name: Role(role) for name, role in given["clients"].items()}
-    return Options(**given)
 
 
 class _Protocol(HttpToolsProtocol):
@@ -222,7 +170,7 @@ class Server:
             ws="none",
             limit_concurrency=CONNECTIONS,
             timeout_keep_alive=75,
-            timeout_graceful_shutdown=int(self.options.stop_timeout),
+            timeout_graceful_shutdown=math.ceil(self.options.stop_timeout),
         )
         config.load()
         config.ssl = tls

@@ -138,11 +138,13 @@ def detach(app: App, attachment: str, force: bool, yes: bool) -> None:
         document = _document(app, attachment, rule)
     except errors.ConnectionNotFound:
         # An attach that was interrupted has a connection in the service, but no device.
-        if client is None or not any(
-            attachment in (each["id"], each["volume_id"]) for each in client.connections()
-        ):
+        if client is None or not _is_connected(client, attachment):
             raise
         document = attachment
+    if isinstance(document, dict) and not document.get("id"):
+        # Of a controller that gave it no ID, for example cinderlib 5: no connection of the service.
+        client = None
+    connected = client is not None and _is_connected(client, document)
     what = f"detach {_label(document, attachment)} even if it is in use"
     if force and not agreed(what, yes=yes, dry_run=False):
         return
@@ -151,10 +153,23 @@ def detach(app: App, attachment: str, force: bool, yes: bool) -> None:
             changed = app.node.detach(document, force=force)
         else:
             changed = client.detach(document, force=force)
-    disconnected = "Detached and disconnected."
-    app.say(disconnected if client else "Detached. Now disconnect the volume on the controller.")
+    if connected:
+        app.say("Detached and disconnected.")
+    elif client is None:
+        app.say("Detached. Now disconnect the volume on the controller.")
+    else:
+        app.say("Detached. The service has no such connection for this host.")
     if app.as_json:
         output.as_json({"attachment": attachment, "changed": changed})
+
+
+def _is_connected(client: cl.NodeClient, detached: dict[str, Any] | str) -> bool:
+    """Whether the service has a connection for this host.
+
+    :param detached: a connection document, or the ID of a connection or volume.
+    """
+    wanted = detached if isinstance(detached, str) else detached["id"]
+    return any(wanted in (each["id"], each["volume_id"]) for each in client.connections())
 
 
 @node.command("extend")

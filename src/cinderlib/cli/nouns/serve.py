@@ -16,7 +16,7 @@ from cinderlib.cli.framework import Command, pass_app
 
 if TYPE_CHECKING:
     from cinderlib.cli.configuration import Configuration
-    from cinderlib.service.server import Options
+    from cinderlib.service.options import Options
 
 
 @click.command(cls=Command)
@@ -72,7 +72,7 @@ def serve(app: App, socket: Path | None, idle_timeout: float | None) -> None:
 
 def _options(configured: Configuration, socket: Path | None, idle_timeout: float | None) -> Options:
     from cinderlib import service_address
-    from cinderlib.service import server
+    from cinderlib.service import options
 
     table = configured.service()
     if socket is not None:
@@ -80,4 +80,4 @@ def _options(configured: Configuration, socket: Path | None, idle_timeout: float
     if idle_timeout is not None:
         table["idle_timeout"] = idle_timeout
     table.setdefault("socket", Path(service_address.default_socket()))
-    return server.options(table)
+    return options.of_table(table)

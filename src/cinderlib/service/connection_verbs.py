@@ -1,0 +1,176 @@
+"""What the service does for requests about connections, and about the hosts that use them.
+
+Like :mod:`cinderlib.service.verbs`. Keys go only to clients that may connect the host.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cinderlib import errors, records, validation, value_checks
+from cinderlib.records import ConnectionRecord
+from cinderlib.service import requests
+from cinderlib.service.roles import Role
+from cinderlib.service.verb_request import Listed, Request, shown
+
+
+def list_connections(request: Request[requests.Nothing]) -> Listed:
+    """List connections in the order of creation; a node lists its own."""
+    if request.peer.role is Role.NODE:
+        request.peer.require(Role.NODE, host=request.query.get("attached_host", ""))
+    found = request.page(ConnectionRecord, "backend", "volume_id", "attached_host")
+    return Listed(_connection(request, record) for record in found)
+
+
+def show_connection(request: Request[requests.Nothing]) -> dict[str, Any]:
+    """Show a connection."""
+    record = request.stored(request.controller.connection(request.id)).record
+    if request.peer.role is Role.NODE:
+        request.peer.require(Role.NODE, host=_host(record))
+    return _connection(request, record)
+
+
+def _connection(request: Request[Any], record: ConnectionRecord) -> dict[str, Any]:
+    keys = request.query.get("keys") == "true"
+    return _shown(record, keys=keys and request.peer.may(Role.NODE, host=_host(record)))
+
+
+def _shown(record: ConnectionRecord, *, keys: bool, **more: Any) -> dict[str, Any]:
+    """A connection for an answer.
+
+    :param keys: whether it is complete. Otherwise it has the parts that cannot be secret.
+    """
+    answer = shown(record, **more)
+    for name, public in (("conn_info", _public_info), ("device", _public_device)):
+        secret: records.Secret | None = getattr(record, name)
+        if secret is None:
+            continue
+        value = secret.known()
+        if records.is_encrypted(value):
+            # The service lacks the key. The client reports that, if it needs the value.
+            answer[name] = records.ENCRYPTED
+        else:
+            answer[name] = value if keys else public(value)
+    return answer
+
+
+def _public_info(info: dict[str, Any]) -> dict[str, Any]:
+    return {"driver_volume_type": info.get("driver_volume_type"), "data": records.HIDDEN}
+
+
+def _public_device(device: dict[str, Any]) -> dict[str, Any]:
+    names = ("type", "path", "multipath_id", "scsi_wwn")
+    return {name: device[name] for name in names if name in device}
+
+
+def _host(record: ConnectionRecord) -> str:
+    return record.attached_host or str(record.connector.get("host", ""))
+
+
+def connect_volume(request: Request[requests.ConnectVolume]) -> dict[str, Any]:
+    """Map a volume, given by its ID or name, for a host; the answer has the keys that it needs."""
+    body = request.body
+    if isinstance(body.connector, dict) == isinstance(body.node, str):
+        raise errors.InvalidInput("Specify the host with either connector or node")
+    connector = (
+        body.connector
+        if isinstance(body.connector, dict)
+        else request.controller.node(str(body.node))
+    )
+    host = str(connector.get("host", ""))
+    request.peer.require(Role.NODE, host=host)
+    if isinstance(body.attached_host, str):
+        request.peer.require(Role.NODE, host=body.attached_host)
+    fields = body.given("connector", "node")
+    volume = _named_volume(request)
+    if request.peer.role is Role.NODE:
+        _refuse_migration(request, volume)
+        # An operator has connected it for the migration already, or there is none.
+        fields["migrating"] = False
+    connection = volume.connect(connector, **fields)
+    # An existing connection with the same ID or initiator can be another host's.
+    request.peer.require(Role.NODE, host=_host(connection.record))
+    return _shown(
+        connection.record,
+        keys=True,
+        changed=connection.changed,
+        connection_info=connection.connection_info,
+    )
+
+
+def _named_volume(request: Request[Any]) -> Any:
+    """The volume with the ID or the name in the path. A node cannot list volumes to find its ID."""
+    try:
+        return request.volume(request.id)
+    except errors.VolumeNotFound:
+        found = list(request.controller.volumes(name=request.id, limit=2))
+        if len(found) > 1:
+            raise errors.InvalidInput(
+                f"Several volumes have the name {value_checks.shown(request.id)}; use the ID"
+            ) from None
+        if not found:
+            raise
+    return request.of_loaded(found[0])
+
+
+def _refuse_migration(request: Request[requests.ConnectVolume], volume: Any) -> None:
+    """Refuse a node that would share a volume with another host, on its own decision.
+
+    :raises PermissionDenied: it requests that, and no operator has connected the volume for it.
+    """
+    body, peer = request.body, request.peer
+    if not body.migrating and not isinstance(body.instance_uuid, str):
+        return  # the library refuses it under the lock of the volume
+    if volume.multiattach or volume.backend.live_migration:
+        return
+    hosts = {_host(connection.record) for connection in volume.connections}
+    if hosts and peer.host not in hosts:
+        raise errors.PermissionDenied(
+            f"{peer.name} has the role 'node' and may not share volume {volume.id}, which is"
+            f" connected to {', '.join(sorted(hosts))}. For a live migration, a client with the"
+            f" role 'operate' must connect it for host {peer.host!r} as migrating first",
+            resource=volume,
+        )
+
+
+def disconnect(request: Request[requests.Force]) -> dict[str, Any]:
+    """Unmap a volume from the host of a connection; the export goes with the last connection."""
+    try:
+        connection = request.controller.connection(request.id)
+    except errors.ConnectionNotFound:
+        return {"id": request.id, "changed": False}
+    request.peer.require(Role.NODE, host=_host(connection.record))
+    request.of_loaded(connection).disconnect(force=request.body.force)
+    return {"id": request.id, "changed": connection.changed}
+
+
+def report_device(request: Request[requests.ReportDevice]) -> dict[str, Any]:
+    """Record the device that a host attached a connection as, or that it is detached."""
+    connection = request.stored(request.controller.connection(request.id))
+    request.peer.require(Role.NODE, host=_host(connection.record))
+    before = connection.device
+    connection.device = request.body.device
+    connection.save()
+    return _shown(connection.record, keys=False, changed=connection.device != before)
+
+
+def attach_volume(request: Request[requests.AttachVolume]) -> dict[str, Any]:
+    """Attach a volume to the host of the service."""
+    connection = request.volume(request.id).attach(migrating=request.body.migrating)
+    return _shown(connection.record, keys=True, changed=connection.changed)
+
+
+def detach_volume(request: Request[requests.Force]) -> dict[str, Any]:
+    """Detach a volume from the host of the service and disconnect it."""
+    volume = request.volume(request.id)
+    volume.detach(force=request.body.force, ignore_errors=request.body.ignore_errors)
+    return shown(volume.record, changed=volume.changed)
+
+
+def register_node(request: Request[requests.RegisterNode]) -> dict[str, Any]:
+    """Register a node: store its connector properties under its name."""
+    request.peer.require(Role.NODE, host=request.id)
+    connector = validation.check_connector(request.body.connector)
+    request.peer.require(Role.NODE, host=str(connector["host"]))
+    changed = request.controller.register_node(request.id, connector)
+    return {"name": request.id, "changed": changed}

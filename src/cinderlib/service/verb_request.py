@@ -1,0 +1,114 @@
+"""The arguments of a verb, and helpers of verbs: pages of lists, resources with backends."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from cinderlib import errors, records, value_checks
+from cinderlib.client.store import of_cursor
+from cinderlib.records import Record
+from cinderlib.service import requests
+from cinderlib.service.roles import Peer
+
+if TYPE_CHECKING:
+    from cinderlib.objects.backend import Backend
+    from cinderlib.objects.resource import Resource
+    from cinderlib.service.backends import Backends
+
+B = TypeVar("B", bound=requests.Body)
+
+
+@dataclasses.dataclass(slots=True)
+class Request(Generic[B]):
+    """What a verb gets.
+
+    :ivar id: the ID, or the name of a backend or node, in the path.
+    :ivar query: the query's parameters.
+    :ivar backend: the configured backend that the verb used, for the metrics; empty before, and if
+        it needs none. Never the text of a client, which could be any.
+    """
+
+    backends: Backends
+    peer: Peer
+    id: str
+    query: Mapping[str, str]
+    body: B
+    backend: str = ""
+
+    @property
+    def controller(self) -> Any:
+        """The service's controller."""
+        return self.backends.controller
+
+    def loaded(self, name: str) -> Backend:
+        """A backend; see :meth:`Backends.loaded`."""
+        self.backends.check_name(name)
+        self.backend = name
+        return self.backends.loaded(name)
+
+    def volume(self, id: str) -> Any:
+        """A volume, once its backend is loaded.
+
+        :raises VolumeNotFound: no volume has that ID.
+        """
+        return self.of_loaded(self.controller.volume(id))
+
+    def of_loaded(self, resource: Resource) -> Any:
+        """The resource, once its backend is loaded."""
+        self.loaded(resource.record.backend)
+        return resource
+
+    def stored(self, resource: Resource) -> Any:
+        """The resource. Its backend may be loaded or not."""
+        self._use(resource.record.backend)
+        return resource
+
+    def _use(self, backend: str) -> None:
+        """Count the request for a backend. The store can have volumes of others."""
+        if backend in self.backends.names:
+            self.backend = backend
+
+    def page(self, kind: type[Record], *fields: str) -> Iterator[Any]:
+        """The records of a list, in the order of creation.
+
+        :param fields: the parameters of the query that are fields of the records.
+        """
+        where = {field: self.query[field] for field in fields if field in self.query}
+        limit = self.query.get("limit")
+        after = self.query.get("after")
+        last = None
+        if after is not None:
+            last = of_cursor(kind, after) if "," in after else self._last(kind, after)
+        self._use(where.get("backend", ""))
+        count = None if limit is None else _count(limit)
+        found: Iterator[Any] = self.controller.store.iterate(kind, where, after=last, limit=count)
+        return found
+
+    def _last(self, kind: type[Record], id: str) -> Record:
+        found: Record | None = self.controller.store.get(kind, id)
+        if found is None:
+            raise errors.NotFound(f"There is no {kind.kind} {id!r} to list after", resource=id)
+        return found
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Listed:
+    """Records to send in sequence, without secrets: records, or dicts for them."""
+
+    records: Iterator[Any]
+
+
+def shown(record: Record, **more: Any) -> dict[str, Any]:
+    """A record without its secrets, for an answer.
+
+    :param more: further fields of the answer.
+    """
+    return {**records.to_builtins(record), **more}
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise errors.InvalidInput(f"limit must be a whole number, not {value_checks.shown(text)}")
+    return int(text)
