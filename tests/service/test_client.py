@@ -100,6 +100,12 @@ def test_invalid_service_urls(url: str) -> None:
         cl.connect(url)
 
 
+@pytest.mark.parametrize("name", ["missing.pem", "x" * 300])
+def test_a_certificate_that_does_not_exist(name: str) -> None:
+    with pytest.raises(cl.errors.InvalidInput, match="does not exist"):
+        cl.connect("https://192.0.2.1:1", certificate=name)
+
+
 def test_a_service_that_is_not_running(folder: pathlib.Path) -> None:
     with pytest.raises(cl.errors.ServiceUnavailable, match="cannot be reached"):
         cl.connect(f"unix://{folder}/none.sock")

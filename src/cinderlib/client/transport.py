@@ -8,7 +8,6 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -18,6 +17,7 @@ from cinderlib import errors
 from cinderlib.client import answers
 from cinderlib.progress import Progress
 from cinderlib.records import new_id
+from cinderlib.value_checks import shown
 
 #: Where the service of this host listens by default.
 DEFAULT_URL = "unix:///run/cinderlib/cinderlib.sock"
@@ -257,8 +257,8 @@ def _context(
     ca: str | os.PathLike[str] | None,
 ) -> ssl.SSLContext:
     for file in (certificate, key, ca):
-        if file is not None and not Path(file).is_file():
-            raise errors.InvalidInput(f"There is no file {file}")
+        if file is not None and not os.path.isfile(file):
+            raise errors.InvalidInput(f"The file {shown(os.fspath(file))} does not exist")
     try:
         context = ssl.create_default_context(cafile=ca)
         if certificate is not None:

@@ -16,6 +16,7 @@ from typing import Any
 from oslo_config import cfg
 
 from cinderlib.errors import ConfigurationError
+from cinderlib.value_checks import shown
 
 #: Maximum length of a file, in characters.
 _LONGEST = 2**24
@@ -69,8 +70,8 @@ def read(path: str | os.PathLike[str]) -> CinderConf:
 def _parsed(path: str | os.PathLike[str]) -> cfg.ConfigOpts:
     conf = cfg.ConfigOpts()
     # Cinder reads the files of this folder too, after the file itself.
-    folder = Path(f"{os.fspath(path)}.d")
-    folders = [str(folder)] if folder.is_dir() else []
+    folder = f"{os.fspath(path)}.d"
+    folders = [folder] if os.path.isdir(folder) else []
     try:
         with open(path, encoding="utf-8") as file:
             # Reading it here gives the reason of an error, which oslo.config leaves out.
@@ -85,11 +86,11 @@ def _parsed(path: str | os.PathLike[str]) -> cfg.ConfigOpts:
         )
     except (OSError, UnicodeDecodeError, ValueError) as exc:
         reason = getattr(exc, "strerror", None) or "the file is not UTF-8 text"
-        raise ConfigurationError(f"cannot read {os.fspath(path)!r}: {reason}") from exc
+        raise ConfigurationError(f"cannot read {shown(os.fspath(path))}: {reason}") from exc
     except cfg.ConfigFileParseError as exc:
-        raise ConfigurationError(f"{os.fspath(path)!r}: {exc.msg}") from exc
+        raise ConfigurationError(f"{shown(os.fspath(path))}: {exc.msg}") from exc
     except cfg.Error as exc:
-        raise ConfigurationError(f"cannot read {os.fspath(path)!r}: {exc}") from exc
+        raise ConfigurationError(f"cannot read {shown(os.fspath(path))}: {exc}") from exc
     return conf
 
 
