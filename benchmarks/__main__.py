@@ -13,7 +13,7 @@ from benchmarks import environment, report
 from benchmarks.bench import Bench, work_folder
 from benchmarks.results import Results
 
-PARTS = ("start", "operations", "attach", "scale", "concurrency", "growth", "drivers")
+PARTS = ("start", "operations", "attach", "scale", "concurrency", "growth", "drivers", "service")
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / ".cache" / "bench"
 DOCS = ROOT / "docs"

@@ -120,7 +120,10 @@ class Calls:
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._calls: collections.OrderedDict[str, Call] = collections.OrderedDict()
+        self._calls: dict[str, Call] = {}
+        #: Those that have ended, in this order. Scanning all calls for each new one would take
+        #: longer than the call itself.
+        self._ended: collections.deque[Call] = collections.deque()
 
     def begin(
         self, verb: str, peer: Peer, *, id: str | None, fingerprint: str
@@ -141,7 +144,8 @@ class Calls:
                 return call, False
             call = Call(id or new_id(), verb, peer, fingerprint)
             self._calls[call.id] = call
-            return call, True
+        call.when_done(lambda: self._ended.append(call))
+        return call, True
 
     def get(self, id: str) -> Call:
         """A call by ID.
@@ -170,9 +174,10 @@ class Calls:
 
     def _forget(self) -> None:
         before = time.monotonic() - KEPT_FOR
-        ended = [id for id, call in self._calls.items() if call.ended_at is not None]
-        surplus = len(self._calls) - KEPT
-        for number, id in enumerate(ended):
-            ended_at = self._calls[id].ended_at
-            if number < surplus or (ended_at is not None and ended_at < before):
-                del self._calls[id]
+        while self._ended:
+            oldest = self._ended[0]
+            is_old = oldest.ended_at is not None and oldest.ended_at < before
+            if not is_old and len(self._calls) <= KEPT:
+                return
+            self._ended.popleft()
+            del self._calls[oldest.id]
