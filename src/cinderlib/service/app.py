@@ -24,7 +24,7 @@ from starlette.routing import Route as HTTPRoute
 from cinderlib import errors
 from cinderlib.client import answers
 from cinderlib.progress import Progress
-from cinderlib.service import openapi
+from cinderlib.service import dispatch, openapi
 from cinderlib.service.backends import Backends
 from cinderlib.service.calls import Call, Calls
 from cinderlib.service.metrics import Metrics
@@ -61,9 +61,11 @@ class Application:
         # Separate threads for reads: they do not wait for calls that wait for an array.
         self._reading = ThreadPoolExecutor(8, "read")
         self._changing = ThreadPoolExecutor(threads, "change")
-        self.asgi = Starlette(
+        endpoints = [(route.method, route.path, self._endpoint(route)) for route in ROUTES]
+        self._table = dispatch.Table(endpoints)
+        self._other = Starlette(
             routes=[
-                *(HTTPRoute(r.path, self._endpoint(r), methods=[r.method]) for r in ROUTES),
+                *(HTTPRoute(path, do, methods=[method]) for method, path, do in endpoints),
                 HTTPRoute("/v1/operations", self._operations, methods=["GET"]),
                 HTTPRoute("/v1/operations/{id}", self._operation, methods=["GET"]),
                 HTTPRoute("/v1/service", self._service, methods=["GET"]),
@@ -75,6 +77,20 @@ class Application:
             ],
             exception_handlers={404: _unknown_path, 405: _wrong_method, 500: _failed},
         )
+
+    async def asgi(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer a request (ASGI). Starlette answers those that are no verbs."""
+        found = self._table.find(scope["method"], scope["path"])
+        if found is None:
+            await self._other(scope, receive, send)
+            return
+        endpoint, id = found
+        scope["path_params"] = {"id": id}
+        try:
+            response = await endpoint(HTTPRequest(scope, receive))
+        except Exception as exc:
+            response = _error(exc)
+        await response(scope, receive, send)
 
     def close(self) -> None:
         """Wait for the calls that run, and take no more."""
@@ -100,7 +116,7 @@ class Application:
                 self.backends,
                 peer,
                 str(http.path_params.get("id", "")),
-                dict(http.query_params),
+                dict(http.query_params) if http.scope["query_string"] else {},
                 body,
             )
             if route.changes:
@@ -137,7 +153,7 @@ class Application:
 
     async def _change(self, http: HTTPRequest, route: Route, request: Request[Any]) -> Response:
         fingerprint = hashlib.sha256(
-            f"{http.method} {http.url.path} ".encode() + msgspec.json.encode(request.body)
+            f"{http.method} {http.scope['path']} ".encode() + msgspec.json.encode(request.body)
         ).hexdigest()
         try:
             call, is_new = self.calls.begin(
@@ -282,7 +298,7 @@ async def _body(http: HTTPRequest, decoder: msgspec.json.Decoder[Any]) -> Any:
 
 
 def _check_query(http: HTTPRequest, route: Route) -> None:
-    for name in http.query_params:
+    for name in http.query_params if http.scope["query_string"] else ():
         if name not in route.query:
             known = ", ".join(route.query) or "none"
             raise errors.InvalidInput(f"There is no parameter {name!r}; known: {known}")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from cinderlib import errors
@@ -119,7 +120,8 @@ class Server:
 
     def run(self) -> None:
         """Serve until a signal, or until it was idle for long enough."""
-        asyncio.run(self._run())
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._run())
 
     async def _run(self) -> None:
         passed = listeners.from_systemd().by_name
@@ -165,6 +167,7 @@ class Server:
             interface="asgi3",
             log_config=None,
             access_log=False,
+            proxy_headers=False,
             server_header=False,
             lifespan="off",
             ws="none",
