@@ -179,7 +179,7 @@ def _adapter(bench: Bench, service: Any) -> None:
 
 
 def _curl(bench: Bench, service: Any) -> None:
-    """The time of curl, without the start of its process, against the library in one process."""
+    """The time of a request with curl, against the library in one process."""
     if shutil.which("curl") is None:
         print("curl is skipped: it is not installed", file=sys.stderr)
         return

@@ -21,7 +21,7 @@ class _Client:
         self.socket.sendall(request)
 
     def has_answer(self) -> bool:
-        """Receive what has arrived. Returns whether the answer is complete.
+        """Receive available data. Returns whether the answer is complete.
 
         :raises RuntimeError: the service refused the request.
         """

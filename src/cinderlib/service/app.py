@@ -79,7 +79,7 @@ class Application:
         )
 
     async def asgi(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer a request (ASGI). Starlette answers those that are no verbs."""
+        """Answer a request (ASGI). Starlette answers requests that are not for a verb."""
         found = self._table.find(scope["method"], scope["path"])
         if found is None:
             await self._other(scope, receive, send)

@@ -13,7 +13,7 @@ _ID = "{id}"
 class Table(Generic[E]):
     """Endpoints by method and path.
 
-    :param entries: method, path with ``{id}`` as at most one of its parts, endpoint.
+    :param entries: method, path, which may contain ``{id}`` once, endpoint.
     """
 
     def __init__(self, entries: Iterable[tuple[str, str, E]]) -> None:
