@@ -121,13 +121,10 @@ def test_a_stream_that_cannot_be_used(world: World, name: str) -> None:
         done = run(world, command, streams=STREAMS[name])
         silent = "2>" in STREAMS[name] or name == "broken pipe"
         wrong += [f"{command}: {each}" for each in problems_of(world, before, done, silent)]
-        # Its only output is a message.
-        if (
-            name in ("no stdout", "full stdout")
-            and command in READING
-            and command != "config check"
-        ):
-            assert done.returncode != 0, command
+        if name in ("no stdout", "full stdout") and command in READING:
+            # Some commands have nothing to write there, only messages.
+            has_output = bool(run(world, command).stdout)
+            assert bool(done.returncode) >= has_output, command
     assert not wrong, "\n".join(wrong)
 
 
