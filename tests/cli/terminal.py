@@ -19,12 +19,15 @@ needs_tmux = pytest.mark.skipif(
 class Terminal:
     """A terminal in tmux."""
 
-    def __init__(self, folder: pathlib.Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self, folder: pathlib.Path, environment: dict[str, str], columns: int = 150
+    ) -> None:
         self._socket = str(folder / "tmux")
         self._name = "cinderlib"
-        settings = [f"-e{name}={value}" for name, value in environment.items()]
+        # Programs use a number in COLUMNS instead of the width of the terminal.
+        settings = [f"-e{name}={value}" for name, value in {**environment, "COLUMNS": ""}.items()]
         self._tmux(
-            "new-session", "-d", "-x", "150", "-y", "50", "-s", self._name, *settings,
+            "new-session", "-d", "-x", str(columns), "-y", "50", "-s", self._name, *settings,
             "-c", str(folder), "sh",
         )  # fmt: skip
 
@@ -55,8 +58,10 @@ class Terminal:
 
 
 @contextlib.contextmanager
-def open_terminal(folder: pathlib.Path, environment: dict[str, str]) -> Iterator[Terminal]:
-    terminal = Terminal(folder, environment)
+def open_terminal(
+    folder: pathlib.Path, environment: dict[str, str], columns: int = 150
+) -> Iterator[Terminal]:
+    terminal = Terminal(folder, environment, columns)
     try:
         yield terminal
     finally:

@@ -230,6 +230,7 @@ def test_backend_check_exits_with_1_for_an_unusable_backend(cinderlib: Command) 
     assert found["files"] == {
         "name": "files",
         "ok": True,
+        "state": "ok",
         "protocol": "local",
         "pools": ["files"],
         "missing": [],

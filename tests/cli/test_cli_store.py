@@ -148,7 +148,12 @@ def test_listings_work_without_the_key_but_secrets_are_not_available(
     else:
         text = filled.config.read_text()
         filled.config.write_text(text.partition("\n[store]")[0])
-    assert contents(filled) == before
+    after = contents(filled)
+    for hidden in [*after["volume"], *after["connection"]]:  # type: ignore[misc]
+        assert hidden.pop("protocol") == "***"
+    for known in [*before["volume"], *before["connection"]]:  # type: ignore[misc]
+        del known["protocol"]
+    assert after == before
     connection = before["connection"][0]["id"]  # type: ignore[index]
     assert "data" in filled("volume", "list").stdout
     for arguments in (("volume", "show", "data"), ("connection", "list")):
@@ -238,7 +243,7 @@ def test_import_of_a_database_of_cinderlib_5(cinderlib: Command) -> None:
     used, unused = rich["connections"]
     assert (used["attached_host"], used["use_multipath"]) == ("compute-1", True)
     assert used["device"] == "***"
-    assert unused["device"] is None
+    assert "device" not in unused
     assert unused["connector"]["host"] == "compute-2"
     document = cinderlib("connection", "show", used["id"], "--document").json
     assert document["conn"]["data"]["auth_password"] == "chapsecret"

@@ -117,7 +117,7 @@ def test_force_requires_confirmation(cinderlib: Command) -> None:
 def test_names_and_id_prefixes(cinderlib: Command) -> None:
     ids = ["abc00000-0000-4000-8000-000000000001", "abc10000-0000-4000-8000-000000000002"]
     for id in ids:
-        cinderlib("volume", "create", "same", "1", "--id", id)
+        cinderlib("volume", "create", "same", "1", "--id", id, "--allow-duplicate")
     several = cinderlib("volume", "show", "same", ends=2)
     assert all(id in several.stderr for id in ids)
     assert "2 volumes" in cinderlib("volume", "show", "abc", ends=2).stderr
@@ -289,7 +289,7 @@ def test_a_volume_whose_name_is_the_id_of_its_source(
 def test_a_volume_specified_twice_is_deleted_once(cinderlib: Command) -> None:
     id = cinderlib("volume", "create", "data", "1GiB").line
     done = cinderlib("volume", "delete", "data", id, "--yes", "--json")
-    assert done.json == [{"id": id, "changed": True}]
+    assert done.json == [{"id": id, "name": "data", "changed": True}]
 
 
 def test_disconnect_of_an_unconnected_host_lists_the_connected_hosts(

@@ -6,14 +6,17 @@ import contextlib
 import functools
 import logging
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
+from cinderlib.cli.form import Form
+
 if TYPE_CHECKING:
     import cinderlib as cl
     from cinderlib.cli.configuration import Configuration
+    from cinderlib.cli.view import View
     from cinderlib.cli.waiting import Waiting
     from cinderlib.progress import Progress
 
@@ -24,7 +27,8 @@ class App(contextlib.ExitStack):
     """The state that all verbs share.
 
     :ivar config_path: the value of ``--config``.
-    :ivar as_json: whether to write results as JSON.
+    :ivar form: the output format.
+    :ivar view: the columns of the results of the verb.
     :ivar quiet: whether to omit messages.
     :ivar verbosity: the number of ``-v`` options.
     :ivar debug: whether to log everything and to show tracebacks.
@@ -33,7 +37,8 @@ class App(contextlib.ExitStack):
     def __init__(self) -> None:
         super().__init__()
         self.config_path: str | None = None
-        self.as_json = False
+        self.form = Form()
+        self.view: View | None = None
         self.quiet = False
         self.verbosity = 0
         self.debug = False
@@ -42,6 +47,11 @@ class App(contextlib.ExitStack):
         self._requires_store = False
         #: Whether the store exists. Only valid after the first use of :attr:`controller`.
         self.has_store = True
+
+    @property
+    def as_json(self) -> bool:
+        """Whether to write results as JSON or YAML."""
+        return self.form.structured
 
     def say(self, message: str) -> None:
         """Write a message for the user to standard error."""
@@ -218,23 +228,38 @@ class App(contextlib.ExitStack):
     def _logs_of_others(self) -> bool:
         return self.debug or self.verbosity > 1
 
-    def result(self, resource: Any, shown: str) -> None:
-        """Write the result of a verb.
+    def write(self, data: Any) -> None:
+        """Write data as JSON or YAML."""
+        from cinderlib.cli import writing
 
-        :param resource: written completely with ``--json``.
-        :param shown: written otherwise: the ID or device that a script needs next.
+        writing.document(data, self.form)
+
+    def list_items(self, items: Iterable[Mapping[str, Any]]) -> None:
+        """Write items in the chosen format, or a message if a table would be empty."""
+        from cinderlib.cli import writing
+
+        assert self.view is not None
+        if not writing.listing(self.view, items, self.form) and self.form.for_people:
+            self.say(f"There are no {self.view.items}.")
+
+    def show(self, item: Mapping[str, Any]) -> None:
+        """Write one item in the chosen format."""
+        from cinderlib.cli import writing
+
+        assert self.view is not None
+        writing.single(self.view, item, self.form)
+
+    def result(self, item: Mapping[str, Any], shown: str | None) -> None:
+        """Write the result of a verb that changes something.
+
+        :param item: written if an output format was chosen.
+        :param shown: written otherwise: the ID or device that a script needs next; ``None`` for
+            nothing.
         """
-        from cinderlib.cli import output
-
-        if self.as_json:
-            output.as_json({**resource.to_dict(), "changed": resource.changed})
-        else:
+        if self.form.format:
+            self.show(item)
+        elif shown is not None:
             click.echo(shown)
-
-    def say_empty(self, rows: Any, what: str) -> None:
-        """Write a message if a list is empty, because it would show no output."""
-        if not rows:
-            self.say(f"There are no {what}.")
 
 
 class _ToStandardError(logging.StreamHandler[TextIO]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
+from typing import Any
 
 import click
 
@@ -64,33 +65,50 @@ def one_line(error: Exception) -> str:
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
 
 
+def _is_of_the_host(error: Exception) -> bool:
+    """Whether the host refused something, such as a write to a full disk."""
+    return isinstance(error, OSError) and bool(error.strerror)
+
+
+def document(error: Exception) -> dict[str, Any]:
+    """An error as JSON: ``code``, ``message``, ``retryable`` and ``notes``."""
+    from cinderlib.errors import CinderlibError
+
+    text, code, retryable = one_line(error), "INTERNAL", False
+    if isinstance(error, CinderlibError):
+        code, retryable = error.code, error.retryable
+    elif isinstance(error, click.ClickException):
+        if isinstance(error, click.UsageError) and error.ctx:
+            code = "INVALID_ARGUMENT"
+    elif isinstance(error, OSError) and _is_of_the_host(error):
+        text = output.message(
+            f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+        )
+    else:
+        text = f"{type(error).__name__}: {text}"
+    notes = [note.strip() for note in getattr(error, "__notes__", ())]
+    found: dict[str, Any] = {"code": code, "message": text, "retryable": retryable}
+    return {**found, "notes": notes} if notes else found
+
+
 def report(error: Exception, *, as_json: bool, debug: bool) -> None:
     """Write an error to standard error in one or two lines, with its traceback if ``debug``."""
     from cinderlib.errors import CinderlibError
 
     if debug:
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
-    text = one_line(error)
-    if isinstance(error, CinderlibError):
-        code, retryable, hint = error.code, error.retryable, _LATER if error.retryable else ""
-    elif isinstance(error, click.ClickException):
-        misused = error.ctx if isinstance(error, click.UsageError) else None
-        code, retryable = "INVALID_ARGUMENT" if misused else "INTERNAL", False
-        hint = f"See `{misused.command_path} --help`." if misused else ""
-    elif isinstance(error, OSError) and error.strerror:
-        # The host refused something, such as a write to a full disk.
-        code, retryable, hint = "INTERNAL", False, ""
-        text = output.message(
-            f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-        )
-    else:
-        code, retryable, hint = "INTERNAL", False, "" if debug else _DEBUG
-        text = f"{type(error).__name__}: {text}"
+    facts = document(error)
     if as_json:
-        document = {"code": code, "message": text, "retryable": retryable}
-        click.echo(json.dumps({"error": document}), err=True)
+        click.echo(json.dumps({"error": facts}), err=True)
         return
-    click.echo(click.style("Error: ", fg="red", bold=True) + text, err=True)
+    hint = ""
+    if isinstance(error, click.UsageError) and error.ctx:
+        hint = f"See `{error.ctx.command_path} --help`."
+    elif facts["retryable"]:
+        hint = _LATER
+    elif not isinstance(error, CinderlibError | click.ClickException):
+        hint = "" if debug or _is_of_the_host(error) else _DEBUG
+    click.echo(click.style("Error: ", fg="red", bold=True) + facts["message"], err=True)
     for line in (*getattr(error, "__notes__", ()), hint):
         if line:
-            click.echo(line, err=True)
+            click.echo(output.text(line), err=True)

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from cinderlib import errors
+from cinderlib.cli import sizes
 from cinderlib.value_checks import shown
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Rule:
 
 #: Minimum length of the beginning of an ID, in characters.
 SHORTEST = 3
+#: Resources that an error lists at most.
+_CANDIDATES = 10
 
 #: For verbs that read, or that can be undone.
 ANY = Rule(shortest=SHORTEST, destroys=False)
@@ -162,11 +165,27 @@ def _found(
         names = "ID" if what == "connection" else "name or ID"
         raise not_found(f"No {what} has the {names} {shown(named)}{hint}", resource=named)
     if len(found) > 1:
-        some = ", ".join(item.id for item in found[:5]) + (", ..." if len(found) > 5 else "")
-        raise errors.InvalidInput(
-            f"{len(found)} {what}s match {shown(named)}; specify one by its ID: {some}"
+        error = errors.InvalidInput(
+            f"{len(found)} {what}s match {shown(named)}; specify one by its ID:"
         )
+        add_candidates(error, found)
+        raise error
     return found[0]
+
+
+def add_candidates(error: errors.CinderlibError, found: Sequence[Any]) -> None:
+    """Add a line for each of several resources to an error: ID, name, size, status, age."""
+    for item in found[:_CANDIDATES]:
+        size = getattr(item, "size", getattr(item, "volume_size", None))
+        facts = (
+            getattr(item, "name", ""),
+            sizes.of_gib(size),
+            item.status,
+            sizes.of_age(item.created_at),
+        )
+        error.add_note(f"  {item.id}  {', '.join(filter(None, facts))}")
+    if len(found) > _CANDIDATES:
+        error.add_note(f"  and {len(found) - _CANDIDATES} more")
 
 
 def _is_uuid(text: str) -> bool:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from cinderlib.cli import form, output_options
 from cinderlib.cli.app import App
+
+if TYPE_CHECKING:
+    from cinderlib.cli.view import View
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,9 +47,9 @@ def _common() -> list[click.Option]:
         click.Option(
             ["--json", "as_json"],
             is_flag=True,
-            help="Write JSON, for programs.",
+            help="The same as -o json.",
             expose_value=False,
-            callback=_stored_as("as_json"),
+            callback=output_options.choose_format,
         ),
         click.Option(
             ["-q", "--quiet"],
@@ -56,7 +61,7 @@ def _common() -> list[click.Option]:
         click.Option(
             ["-v", "--verbose"],
             count=True,
-            help="Log the steps; repeat it to add the logs of Cinder and os-brick.",
+            help="Log the steps; repeat it to add the logs of the driver and the node.",
             expose_value=False,
             callback=_stored_as("verbosity"),
         ),
@@ -75,10 +80,41 @@ class Command(click.Command):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        #: The columns of the results, if they have columns.
+        self.view: View | None = getattr(self.callback, "__dict__", {}).get("view")
+        if not any("-o" in param.opts for param in self.params):
+            formats = form.FREE_FORMATS if self.view is None else form.FORMATS
+            at = next(
+                (i for i, p in enumerate(self.params) if p.name in output_options.OPTIONS), None
+            )
+            self.params.insert(
+                len(self.params) if at is None else at, output_options.output_option(formats)
+            )
         self.params += _common()
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the verb's own options first, then those of the output and the common ones."""
+        common = {option.name for option in _common()} | {"help"}
+        sections: dict[str, list[tuple[str, str]]] = {
+            "Options": [], "Output options": [], "Common options": []
+        }  # fmt: skip
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                is_output = param.name in output_options.OPTIONS
+                title = "Common options" if param.name in common else "Options"
+                sections["Output options" if is_output else title].append(record)
+        for title, records in sections.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         rest = super().parse_args(ctx, args)
+        if self.view is not None and not ctx.resilient_parsing:
+            app = ctx.ensure_object(App)
+            app.view = self.view
+            self.view.check(app.form)
         for param in self.get_params(ctx):
             _check_text(ctx, param, ctx.params.get(param.name or ""))
         return rest
@@ -146,7 +182,7 @@ class Root(click.Group):
         parent: click.Context | None = None,
         **extra: Any,
     ) -> click.Context:
-        as_json = "--json" in args
+        as_json = _is_structured(args)
         try:
             ctx = super().make_context(info_name, args, parent, **extra)
         except click.exceptions.NoArgsIsHelpError:
@@ -191,6 +227,15 @@ class Root(click.Group):
 _AS_JSON = "cinderlib.json"
 
 
+def _is_structured(args: list[str]) -> bool:
+    """Whether the arguments choose JSON or YAML, in which errors are JSON."""
+    chosen = [f"{option}{value}" for option in ("-o", "--output=") for value in form.STRUCTURED]
+    pairs = itertools.pairwise(args)
+    return not {"--json", *chosen}.isdisjoint(args) or any(
+        option in ("-o", "--output") and value in form.STRUCTURED for option, value in pairs
+    )
+
+
 def _report(error: Exception, *, as_json: bool, debug: bool) -> int:
     """Write an error.
 
@@ -227,7 +272,11 @@ def agreed(what: str, *, yes: bool, dry_run: bool) -> bool:
 
     what = output.message(what)
     if dry_run:
-        click.echo(f"Would {what}.", err=True)
+        app = click.get_current_context().find_object(App)
+        if app is not None and app.as_json:
+            app.write({"planned": what, "changed": False})
+        else:
+            click.echo(f"Would {what}.", err=True)
         return False
     if yes:
         return True

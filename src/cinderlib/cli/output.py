@@ -27,40 +27,34 @@ _COLOURS = {
 }
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write rows in aligned columns. Columns that are empty in all rows are omitted."""
-    cells = [[text(cell) for cell in row] for row in rows]
-    if not cells:
-        return
-    kept = [i for i in range(len(header)) if i == 0 or any(row[i] for row in cells)]
-    widths = {i: max(_width(row[i]) for row in [header, *cells]) for i in kept}
-    widths[kept[-1]] = 0
-    click.echo(_line([click.style(_pad(header[i], widths[i]), bold=True) for i in kept]))
-    for row in cells:
-        click.echo(_line([_coloured(row[i], _pad(row[i], widths[i])) for i in kept]))
+def line(cells: Sequence[str], widths: Sequence[int], kept: Sequence[int], *, title: bool) -> None:
+    """Write a row of a table, with aligned cells.
+
+    :param widths: of all columns of the table.
+    :param kept: the columns of the cells.
+    :param title: whether these are the titles.
+    """
+    aligned = [
+        _pad(cell, widths[i]) if i != kept[-1] else cell
+        for cell, i in zip(cells, kept, strict=True)
+    ]
+    if title:
+        click.echo("  ".join(click.style(cell, bold=True) for cell in aligned))
+    else:
+        coloured = [_coloured(cell, shown) for cell, shown in zip(cells, aligned, strict=True)]
+        click.echo("  ".join(coloured).rstrip())
 
 
 def details(facts: Mapping[str, Any]) -> None:
     """Write one fact in each line, with aligned names. Empty facts are omitted."""
     shown = {name: text(value) for name, value in facts.items()}
     shown = {name: value for name, value in shown.items() if value}
-    width = max(map(_width, shown), default=0)
+    widest = max(map(width, shown), default=0)
     for name, value in shown.items():
         lines = value.splitlines()
-        click.echo(f"{click.style(_pad(name, width), bold=True)}  {_coloured(value, lines[0])}")
+        click.echo(f"{click.style(_pad(name, widest), bold=True)}  {_coloured(value, lines[0])}")
         for line in lines[1:]:
-            click.echo(" " * (width + 2) + line)
-
-
-def facts_of(resource: Any, facts: Mapping[str, Any]) -> None:
-    """Write the details of a resource: the values that are set, and times in local time."""
-    times = ("created_at", "updated_at", "launched_at", "attached_at")
-    shown = {
-        name: getattr(resource, name) if name in times else value
-        for name, value in facts.items()
-        if name not in ("version", "provider_auth") and value not in (None, False)
-    }
-    details(shown)
+            click.echo(" " * (widest + 2) + line)
 
 
 def attribute(resource: Any, name: str) -> Any:
@@ -101,6 +95,15 @@ def _lacks_characters() -> bool:
     return "utf" not in (sys.stdout.encoding or "").lower()
 
 
+def can_write(text: str) -> bool:
+    """Whether the encoding of standard output has the characters of a text."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
 def text(value: Any) -> str:
     """The text of a value in a cell, with control characters in visible form."""
     if value is None:
@@ -115,25 +118,27 @@ def text(value: Any) -> str:
         )
     if isinstance(value, list | tuple):
         return "\n".join(text(item) for item in value)
-    return "\n".join(map(_visible, str(value).split("\n")))
+    return "\n".join(map(visible, str(value).split("\n")))
 
 
 def message(value: str) -> str:
     """A message or a question in one line, with control characters in visible form."""
-    return _visible(" ".join(value.split()))
+    return visible(" ".join(value.split()))
 
 
-def _visible(value: str) -> str:
+def visible(value: str) -> str:
+    """A text in one line, with control characters in visible form."""
     # Other users choose names: do not write their escape sequences to the terminal.
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in value)
 
 
+def plain_data(data: Any) -> Any:
+    """Data with only the types of JSON."""
+    return json.loads(json.dumps(data, default=_plain))
+
+
 def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime.datetime) else str(value)
-
-
-def _line(cells: list[str]) -> str:
-    return "  ".join(cells)
 
 
 def _characters(value: str) -> Iterator[int]:
@@ -142,12 +147,13 @@ def _characters(value: str) -> Iterator[int]:
             yield 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
-def _width(value: str) -> int:
+def width(value: str) -> int:
+    """The width of a text on a terminal, in characters."""
     return sum(_characters(value))
 
 
-def _pad(value: str, width: int) -> str:
-    return value + " " * (width - _width(value))
+def _pad(value: str, wide: int) -> str:
+    return value + " " * (wide - width(value))
 
 
 def _coloured(value: str, shown: str) -> str:

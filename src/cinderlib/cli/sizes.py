@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Mapping
 from fractions import Fraction
@@ -52,6 +53,18 @@ def of_bytes(count: float) -> str:
         units.pop()
         count /= 1024
     return f"{count:.1f}".removesuffix(".0") + f" {units[-1]}"
+
+
+def of_age(created_at: datetime.datetime | None) -> str:
+    """Format the time since a creation: ``'3 days old'``."""
+    if created_at is None:
+        return ""
+    seconds = int((datetime.datetime.now(datetime.UTC) - created_at).total_seconds())
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):
+        count = max(seconds, 0) // length
+        if count or length == 1:
+            return f"{count} {unit}{'' if count == 1 else 's'} old"
+    return ""
 
 
 def counted(counts: Mapping[str, int]) -> str:

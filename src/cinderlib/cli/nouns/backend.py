@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from cinderlib.cli import completing, exits, output, sizes
+from cinderlib.cli import completing, exits, pools, sizes, views
 from cinderlib.cli.app import App, backend_name
+from cinderlib.cli.failures import Failures
 from cinderlib.cli.framework import Group, pass_app
+from cinderlib.cli.output_options import listing, single
 
 _argument = click.argument(
     "name", required=False, metavar="[BACKEND]", shell_complete=completing.backends
+)
+
+_arguments = click.argument(
+    "names", nargs=-1, metavar="[BACKEND]...", shell_complete=completing.backends
 )
 
 
@@ -22,6 +29,7 @@ def backend() -> None:
 
 
 @backend.command("list")
+@listing(views.BACKENDS)
 @pass_app
 def list_(app: App) -> None:
     """List the backends of the configuration and of the store."""
@@ -34,14 +42,7 @@ def list_(app: App) -> None:
         {"name": name, "volume_driver": _driver(app, name), "volumes": count}
         for name, count in counts.items()
     ]
-    if app.as_json:
-        output.as_json_list(found)
-        return
-    rows = [
-        (item["name"], item["volume_driver"] or "not configured", item["volumes"]) for item in found
-    ]
-    output.table(("NAME", "DRIVER", "VOLUMES"), rows)
-    app.say_empty(rows, "backends")
+    app.list_items(found)
 
 
 def _driver(app: App, name: str) -> str | None:
@@ -52,6 +53,7 @@ def _driver(app: App, name: str) -> str | None:
 
 @backend.command("show")
 @_argument
+@single(views.BACKEND)
 @pass_app
 def show(app: App, name: str | None) -> None:
     """Load a backend and show its driver, its options and its pools."""
@@ -64,14 +66,12 @@ def show(app: App, name: str | None) -> None:
         "unsupported": [c.operation for c in loaded.capabilities().values() if not c.is_possible],
         "options": {k: v for k, v in loaded.config.items() if k != "volume_backend_name"},
     }
-    if app.as_json:
-        output.as_json(facts)
-    else:
-        output.details(facts)
+    app.show(facts)
 
 
 @backend.command("capabilities")
 @_argument
+@listing(views.CAPABILITIES)
 @pass_app
 def capabilities(app: App, name: str | None) -> None:
     """Show which operations a backend can do.
@@ -79,45 +79,34 @@ def capabilities(app: App, name: str | None) -> None:
     WAY is native (the driver does it), generic (cinderlib does it with other functions of the
     driver) or none. An operation that a backend cannot do is refused before any change.
     """
-    found = app.backend(name).capabilities().values()
-    if app.as_json:
-        output.as_json_list(dataclasses.asdict(each) for each in found)
-        return
-    rows = [(each.operation, each.way, each.reason) for each in found]
-    output.table(("OPERATION", "WAY", "REASON"), rows)
+    app.list_items(map(dataclasses.asdict, app.backend(name).capabilities().values()))
 
 
 @backend.command("stats")
-@_argument
+@_arguments
+@listing(views.POOLS)
 @pass_app
-def stats(app: App, name: str | None) -> None:
-    """Show the current capacity of a backend's pools."""
-    loaded = app.backend(name)
-    found = loaded.stats(refresh=True)
-    if app.as_json:
-        output.as_json(found)
-        return
-    rows = [_pool(pool) for pool in found["pools"]]
-    output.table(("POOL", "TOTAL", "FREE", "USED", "THIN", "MULTIATTACH"), rows)
+def stats(app: App, names: tuple[str, ...]) -> None:
+    """Show the current capacity of the pools, by default of all backends.
 
+    The exit code is that of the worst error if the storage of a backend cannot be queried.
+    """
+    app.configuration.require_file()
+    chosen = names or tuple(app.configuration.backends)
+    failures = Failures(app, len(chosen))
 
-def _pool(pool: dict[str, Any]) -> tuple[Any, ...]:
-    total, free = pool.get("total_capacity_gb"), pool.get("free_capacity_gb")
-    used = ""
-    if isinstance(total, int | float) and isinstance(free, int | float) and total:
-        used = f"{100 - 100 * free / total:.0f}%"
-    return (
-        pool["pool_name"],
-        sizes.of_gib(total),
-        sizes.of_gib(free),
-        used,
-        pool.get("thin_provisioning_support"),
-        pool.get("multiattach"),
-    )
+    def found() -> Iterator[dict[str, Any]]:
+        for name in chosen:
+            with failures.of(f"backend {name}"), app.working(f"Querying the storage of {name}"):
+                yield from list(pools.items(app.backend(name)))
+
+    app.list_items(found())
+    failures.end()
 
 
 @backend.command("check")
-@click.argument("names", nargs=-1, metavar="[BACKEND]...", shell_complete=completing.backends)
+@_arguments
+@listing(views.CHECKS)
 @pass_app
 def check(app: App, names: tuple[str, ...]) -> None:
     """Load backends and query their storage.
@@ -128,14 +117,7 @@ def check(app: App, names: tuple[str, ...]) -> None:
     """
     app.configuration.require_file()
     findings = [_checked(app, name) for name in names or app.configuration.backends]
-    if app.as_json:
-        output.as_json(findings)
-    else:
-        rows = [
-            (item["name"], "ok" if item["ok"] else "failed", item["message"]) for item in findings
-        ]
-        output.table(("NAME", "STATE", "DETAILS"), rows)
-        app.say_empty(rows, "configured backends")
+    app.list_items(findings)
     if not all(item["ok"] for item in findings):
         click.get_current_context().exit(1)
 
@@ -146,6 +128,7 @@ def _checked(app: App, name: str) -> dict[str, Any]:
     found: dict[str, Any] = {
         "name": name,
         "ok": False,
+        "state": "failed",
         "protocol": None,
         "pools": [],
         "missing": [],
@@ -157,7 +140,7 @@ def _checked(app: App, name: str) -> dict[str, Any]:
             stats = app.backend(name).stats(refresh=True)
     except CinderlibError as error:
         return {**found, "message": exits.one_line(error)}
-    found["ok"] = True
+    found["ok"], found["state"] = True, "ok"
     found["protocol"] = stats.get("storage_protocol")
     found["pools"] = [pool["pool_name"] for pool in stats["pools"]]
     message = f"{_text(found['protocol'])}, {sizes.counted({'pools': len(found['pools'])})}"

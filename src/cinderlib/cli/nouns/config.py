@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cinderlib import errors, urls
-from cinderlib.cli import configuration, output
+from cinderlib.cli import configuration
 from cinderlib.cli.app import App
 from cinderlib.cli.configuration import Configuration
 from cinderlib.cli.framework import Group, pass_app
@@ -45,7 +45,7 @@ def path(app: App) -> None:
     if found is None:
         raise errors.NotFound(configuration.missing())
     if app.as_json:
-        output.as_json({"path": str(found)})
+        app.write({"path": str(found)})
     else:
         click.echo(str(found))
 
@@ -57,7 +57,7 @@ def show(app: App) -> None:
     app.configuration.require_file()
     shown = {name: _hidden(name, table) for name, table in app.configuration.data.items()}
     if app.as_json:
-        output.as_json(shown)
+        app.write(shown)
     else:
         click.echo("\n".join(_toml(shown)), nl=bool(shown))
 
@@ -91,7 +91,7 @@ def check(app: App, store: bool) -> None:
     findings = list(_findings(app, TomlFile(path), with_store=store))
     wrong = [message for level, message in findings if level == "error"]
     if app.as_json:
-        output.as_json([{"level": level, "message": message} for level, message in findings])
+        app.write([{"level": level, "message": message} for level, message in findings])
     else:
         for level, message in findings:
             colour = "red" if level == "error" else "yellow"
@@ -181,7 +181,7 @@ def from_cinder(app: App, conf: str, target: str | None) -> None:
         raise errors.InvalidInput(f"{conf} has no enabled_backends with a section")
     converted = _of_cinder(found)
     if app.as_json:
-        output.as_json(converted)
+        app.write(converted)
         return
     text = "\n".join([f"# Created from {conf}", *_toml(converted)]) + "\n"
     if target is None:

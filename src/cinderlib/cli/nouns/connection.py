@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cinderlib.cli import completing, find, options, output
-from cinderlib.cli.app import App, backend_name
+from cinderlib.cli import completing, find, items, options, output, views
+from cinderlib.cli.app import App
 from cinderlib.cli.framework import Group, agreed, pass_app
+from cinderlib.cli.output_options import listing, single
 
 if TYPE_CHECKING:
     import cinderlib as cl
@@ -26,6 +27,7 @@ def connection() -> None:
     "--volume", help="List only connections of this volume.", shell_complete=completing.volumes
 )
 @click.option("--host", help="List only connections to this host.", shell_complete=completing.hosts)
+@listing(views.CONNECTIONS)
 @pass_app
 def list_(app: App, backend: str | None, volume: str | None, host: str | None) -> None:
     """List connections, oldest first, without their keys."""
@@ -34,38 +36,9 @@ def list_(app: App, backend: str | None, volume: str | None, host: str | None) -
         of = find.volume(app.controller, volume).id
         found = (item for item in found if item.volume_id == of)
     if host is not None:
-        found = (item for item in found if host in hosts_of(item))
-    if app.as_json:
-        output.as_json_list(item.to_dict() for item in found)
-        return
-    names = {item.id: item.name for item in app.controller.volumes(backend=backend)}
-    rows = [
-        (
-            item.id,
-            names.get(item.volume_id) or item.volume_id,
-            host_of(item),
-            output.attribute(item, "protocol"),
-            item.attach_mode,
-            "attached" if item.attached else "mapped" if item.connected else item.status,
-            output.device(output.attribute(item, "path"), item.device_state),
-            backend_name(item),
-        )
-        for item in found
-    ]
-    header = ("ID", "VOLUME", "HOST", "PROTOCOL", "MODE", "STATE", "DEVICE", "BACKEND")
-    output.table(header, rows)
-    app.say_empty(rows, "connections")
-
-
-def host_of(connection: cl.Connection) -> str:
-    """The name of the host of a connection."""
-    return next(iter(hosts_of(connection)), "")
-
-
-def hosts_of(connection: cl.Connection) -> list[str]:
-    """All names of the host of a connection: from the connector, and from the attachment."""
-    names = (connection.connector_info.get("host"), connection.attached_host)
-    return list(dict.fromkeys(name for name in names if name))
+        found = (item for item in found if host in items.hosts_of(item))
+    names = items.Names(app.controller.volumes(backend=backend))
+    app.list_items(items.connection(item, names[item.volume_id]) for item in found)
 
 
 @connection.command("show")
@@ -73,22 +46,16 @@ def hosts_of(connection: cl.Connection) -> list[str]:
 @click.option(
     "--document", is_flag=True, help="Write the document for `node attach`, with its keys."
 )
+@single(views.CONNECTIONS)
 @pass_app
 def show(app: App, connection: str, document: bool) -> None:
     """Show the details of a connection, without its keys."""
     found = find.connection(app.controller, connection)
     if document:
         output.as_json(found.connection_info)
-    elif app.as_json:
-        output.as_json(found.to_dict())
-    else:
-        facts = found.to_dict()
-        facts.update(
-            protocol=output.attribute(found, "protocol"),
-            path=output.device(output.attribute(found, "path"), facts.pop("device_state")),
-        )
-        facts.pop("conn_info"), facts.pop("device")
-        output.facts_of(found, facts)
+        return
+    volume = app.controller.peek_volume(found.volume_id)
+    app.show(items.connection(found, (volume and volume.name) or found.volume_id))
 
 
 @connection.command("disconnect")
@@ -99,12 +66,13 @@ def disconnect(app: App, connection: str, force: bool, yes: bool) -> None:
     """Unmap a volume from the connection's host. Detach it on that host first."""
     rule = find.rule_to_destroy(yes=yes or not force)
     found = find.connection(app.controller, connection, rule)
-    what = f"unmap volume {found.volume_id} from {host_of(found) or 'the host'}, even if it is used"
+    host = items.host_of(found) or "the host"
+    what = f"unmap volume {found.volume_id} from {host}, even if it is used"
     if force and not agreed(what, yes=yes, dry_run=False):
         return
     with app.working("Unmapping"):
         app.backend_of(found)
         found.disconnect(force)
-    app.say(f"Unmapped volume {found.volume_id} from {host_of(found) or 'the host'}.")
+    app.say(f"Unmapped volume {found.volume_id} from {host}.")
     if app.as_json:
-        output.as_json({"id": found.id, "changed": found.changed})
+        app.write({"id": found.id, "changed": found.changed})

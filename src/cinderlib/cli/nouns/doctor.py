@@ -51,7 +51,7 @@ def doctor(app: App, protocols: tuple[str, ...], script: bool) -> None:
     elif app.as_json:
         import msgspec
 
-        output.as_json(msgspec.to_builtins(diagnosis))
+        app.write(msgspec.to_builtins(diagnosis))
     else:
         _write(app, diagnosis)
     if any(finding.severity == "error" for finding in diagnosis.findings):

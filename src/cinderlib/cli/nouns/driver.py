@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from cinderlib import errors
-from cinderlib.cli import completing, output
+from cinderlib.cli import completing, output, views
 from cinderlib.cli.app import App
 from cinderlib.cli.framework import Group, pass_app
+from cinderlib.cli.output_options import listing
 
 
 @click.group(cls=Group)
@@ -21,6 +22,7 @@ def driver() -> None:
 @driver.command("list")
 @click.argument("words", nargs=-1, metavar="[WORD]...")
 @click.option("--usable", is_flag=True, help="List only drivers that can be loaded on this host.")
+@listing(views.DRIVERS)
 @pass_app
 def list_(app: App, words: tuple[str, ...], usable: bool) -> None:
     """List the volume drivers of the installed Cinder.
@@ -38,20 +40,7 @@ def list_(app: App, words: tuple[str, ...], usable: bool) -> None:
     ]
     if usable:
         found = [entry for entry in found if entry["supported"] and not entry["missing"]]
-    if app.as_json:
-        output.as_json_list(found)
-        return
-    rows = [
-        (
-            entry["short_name"] or entry["name"],
-            _family(entry),
-            entry["class_fqn"],
-            "yes" if entry["supported"] else "no",
-            ", ".join(entry["missing"]),
-        )
-        for entry in sorted(found, key=lambda item: (_family(item), str(item["short_name"])))
-    ]
-    output.table(("NAME", "PRODUCT", "CLASS", "SUPPORTED", "MISSING HERE"), rows)
+    app.list_items(sorted(found, key=lambda item: (views.family(item), str(item["short_name"]))))
 
 
 def _search(words: Sequence[str]) -> set[str]:
@@ -65,11 +54,6 @@ def _search(words: Sequence[str]) -> set[str]:
             f"No driver matches {text!r}{drivers.suggestion(text)}", resource=text
         )
     return found
-
-
-def _family(entry: Mapping[str, Any]) -> str:
-    vendor, product = entry["vendor"] or "", entry["product"] or ""
-    return product if product.startswith(vendor) else f"{vendor} {product}"
 
 
 def _all() -> dict[str, dict[str, Any]]:
@@ -97,7 +81,7 @@ def show(app: App, name: str, everything: bool) -> None:
         own = [item for item in entry["driver_options"] if item["name"] not in shared]
         entry = {**entry, "driver_options": own or entry["driver_options"]}
     if app.as_json:
-        output.as_json(entry)
+        app.write(entry)
         return
     facts = (
         *("name", "short_name", "vendor", "product", "class_fqn", "version", "supported"),

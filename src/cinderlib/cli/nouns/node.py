@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cinderlib import errors
-from cinderlib.cli import completing, documents, find, options, output
+from cinderlib.cli import completing, documents, find, options, output, views
 from cinderlib.cli.app import App
 from cinderlib.cli.framework import Group, agreed, destructive, pass_app
+from cinderlib.cli.output_options import listing, single
 from cinderlib.value_checks import shown
 
 if TYPE_CHECKING:
@@ -51,28 +52,21 @@ def register(app: App, name: str, protocol: str | None) -> None:
     """
     if app.node_client is not None:
         app.node_client.register(name, protocol)
-        app.say(f"Registered this host as {name}.")
-        return
-    app.may_create_store()
-    app.node.register(app.controller, name, protocol)
+    else:
+        app.may_create_store()
+        app.node.register(app.controller, name, protocol)
     app.say(f"Registered this host as {name}.")
+    if app.as_json:
+        app.write({"name": name})
 
 
 @node.command("list")
+@listing(views.ATTACHMENTS)
 @pass_app
 def list_(app: App) -> None:
     """List the volumes that are attached on this host."""
     attached = app.node.attachments()
-    if app.as_json:
-        output.as_json_list(_facts(item) for item in attached)
-        return
-    rows = []
-    for item in attached:
-        facts = _facts(item)
-        facts["path"] = output.device(item.path, facts.pop("state"))
-        rows.append(tuple(facts.values()))
-    output.table(("DEVICE", "CONNECTION", "VOLUME", "PROTOCOL", "MULTIPATH", "WWN"), rows)
-    app.say_empty(rows, "attached volumes on this host")
+    app.list_items(_facts(item) for item in attached)
 
 
 def _facts(attachment: cl.Attachment) -> dict[str, Any]:
@@ -91,6 +85,7 @@ def _facts(attachment: cl.Attachment) -> dict[str, Any]:
 
 @node.command("attach")
 @click.argument("volume")
+@single(views.ATTACHMENTS)
 @pass_app
 def attach(app: App, volume: str) -> None:
     """Attach a volume and print its device.
@@ -111,11 +106,8 @@ def attach(app: App, volume: str) -> None:
             "On this host, this protocol has no device, but a handle of the process: attach the"
             " volume in a program, or install the kernel client of the protocol"
         )
-    if app.as_json:
-        device, changed = attachment.device, attachment.changed
-        output.as_json({**_facts(attachment), "device": device, "changed": changed})
-    else:
-        click.echo(attachment.path)
+    device, changed = attachment.device, attachment.changed
+    app.result({**_facts(attachment), "device": device, "changed": changed}, attachment.path)
 
 
 @node.command("detach")
@@ -160,7 +152,7 @@ def detach(app: App, attachment: str, force: bool, yes: bool) -> None:
     else:
         app.say("Detached. The service has no such connection for this host.")
     if app.as_json:
-        output.as_json({"attachment": attachment, "changed": changed})
+        app.write({"attachment": attachment, "changed": changed})
 
 
 def _is_connected(client: cl.NodeClient, detached: dict[str, Any] | str) -> bool:
@@ -184,7 +176,7 @@ def extend(app: App, attachment: str) -> None:
     """
     size = app.node.extend(_document(app, attachment))
     if app.as_json:
-        output.as_json({"attachment": attachment, "size": size})
+        app.write({"attachment": attachment, "size": size, "size_bytes": size})
     else:
         click.echo(str(size))
 
@@ -226,16 +218,12 @@ def _label(document: dict[str, Any] | str, named: str) -> str:
 
 
 @node.command("leftovers")
+@listing(views.LEFTOVERS)
 @pass_app
 def leftovers(app: App) -> None:
     """List leftovers of interrupted operations on this host."""
     found = app.node.leftovers()
-    if app.as_json:
-        output.as_json_list(_leftover(item) for item in found)
-        return
-    rows = [tuple(_leftover(item).values()) for item in found]
-    output.table(("KEY", "DEVICE", "CONNECTION", "INTERRUPTED", "USED BY"), rows)
-    app.say_empty(rows, "leftovers on this host")
+    app.list_items(map(_leftover, found))
 
 
 def _leftover(item: Leftover) -> dict[str, Any]:
@@ -262,5 +250,5 @@ def cleanup(app: App, yes: bool, dry_run: bool) -> None:
         with app.working("Removing leftovers"):
             removed = app.node.cleanup(found)
         app.say(f"Removed {len(removed)} of {len(found)} leftovers.")
-    if app.as_json:
-        output.as_json([_leftover(item) for item in removed])
+    if app.as_json and not (found and dry_run):
+        app.write([_leftover(item) for item in removed])

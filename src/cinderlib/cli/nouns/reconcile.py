@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cinderlib.cli import completing, exits, find, output
+from cinderlib.cli import completing, exits, find, output, views
 from cinderlib.cli.app import App
 from cinderlib.cli.framework import Command, agreed, destructive, pass_app
+from cinderlib.cli.output_options import listing
 
 if TYPE_CHECKING:
     from cinderlib.operations.discrepancies import Discrepancy
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     " Can be repeated.",
 )
 @destructive
+@listing(views.DISCREPANCIES)
 @pass_app
 def reconcile(
     app: App, name: str | None, repair: bool, remove: tuple[str, ...], yes: bool, dry_run: bool
@@ -67,12 +69,7 @@ def reconcile(
             for backend, discrepancies in loaded:
                 ids = wanted & {discrepancy.resource_id for discrepancy in discrepancies}
                 found += backend.reconcile(repair=repair, remove=ids)
-    if app.as_json:
-        output.as_json([dataclasses.asdict(discrepancy) for discrepancy in found])
-    else:
-        header = ("PROBLEM", "KIND", "ID", "BACKEND", "REMEDY", "OUTCOME", "DETAILS")
-        output.table(header, [_row(discrepancy) for discrepancy in found])
-        app.say_empty(found, "differences between store and storage")
+    app.list_items(map(dataclasses.asdict, found))
     if failed or any(_is_left(discrepancy) for discrepancy in found):
         click.get_current_context().exit(1)
 
@@ -81,22 +78,6 @@ def _is_left(discrepancy: Discrepancy) -> bool:
     # 'unverified' only shows that the driver cannot check the resource.
     done = discrepancy.outcome in ("repaired", "removed")
     return not done and discrepancy.problem != "unverified"
-
-
-def _row(discrepancy: Discrepancy) -> tuple[str, ...]:
-    outcome = "" if discrepancy.outcome == "found" else discrepancy.outcome
-    what = (
-        f"{discrepancy.detail}: {discrepancy.reason}" if discrepancy.reason else discrepancy.detail
-    )
-    return (
-        discrepancy.problem,
-        discrepancy.kind,
-        discrepancy.resource_id or discrepancy.name,
-        discrepancy.backend,
-        discrepancy.remedy,
-        outcome,
-        " ".join(what.split()),
-    )
 
 
 def _removable(found: Sequence[Discrepancy], given: str, rule: find.Rule) -> str:
@@ -140,7 +121,7 @@ def _what(removed: Sequence[Discrepancy]) -> str:
 def _show_changes(
     app: App, found: Sequence[Discrepancy], removed: Sequence[Discrepancy], *, repair: bool
 ) -> None:
-    if removed:
+    if removed and not app.as_json:
         agreed(_what(removed), yes=False, dry_run=True)
     repaired = [each for each in found if each.remedy == "repair" and each not in removed]
     if repair and repaired:

@@ -6,12 +6,14 @@ import dataclasses
 
 import click
 
-from cinderlib.cli import exits, output
+from cinderlib.cli import exits, output, views
 from cinderlib.cli.app import App
 from cinderlib.cli.framework import Command, pass_app
+from cinderlib.cli.output_options import listing
 
 
 @click.command(cls=Command)
+@listing(views.RECOVERED)
 @pass_app
 def recover(app: App) -> None:
     """Finish or undo interrupted operations.
@@ -36,11 +38,6 @@ def recover(app: App) -> None:
                     err=True,
                 )
         recovered = controller.recover()
-    if app.as_json:
-        output.as_json([dataclasses.asdict(item) for item in recovered])
-    else:
-        rows = [(i.operation, i.resource_id, i.backend, i.outcome, i.reason) for i in recovered]
-        output.table(("OPERATION", "RESOURCE", "BACKEND", "OUTCOME", "REASON"), rows)
-        app.say_empty(rows, "interrupted operations")
+    app.list_items(map(dataclasses.asdict, recovered))
     if unloaded or any(item.outcome == "failed" for item in recovered):
         click.get_current_context().exit(1)

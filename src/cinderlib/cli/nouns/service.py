@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cinderlib import errors
-from cinderlib.cli import output
+from cinderlib.cli import writing
 from cinderlib.cli.app import App
+from cinderlib.cli.form import Form
 from cinderlib.cli.framework import Group, pass_app
+from cinderlib.cli.view import View
 
 if TYPE_CHECKING:
     import cinderlib as cl
@@ -27,28 +29,26 @@ def status(app: App) -> None:
     """Show the service, its backends, and its running calls."""
     found = _running(app).status()
     if app.as_json:
-        output.as_json(found)
+        app.write(found)
         return
     started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found["started_at"]))
-    output.table(
-        ("SERVICE", "PROCESS", "STARTED", "CONFIGURATION"),
-        [(f"cinderlib {found['version']}", found["pid"], started, found["configuration"])],
-    )
-    output.table(
-        ("BACKEND", "DRIVER", "STATE"),
-        [
-            (each["name"], each["driver"], each["error"] or _state(loaded=each["loaded"]))
-            for each in found["states"]
-        ],
-    )
-    if found["running"]:
-        output.table(
-            ("RUNNING", "CLIENT", "SECONDS"),
-            [
-                (call["verb"], call["client"], round(time.time() - call["started_at"]))
-                for call in found["running"]
-            ],
-        )
+    _table(_SERVICE, [{**found, "service": f"cinderlib {found['version']}", "started": started}])
+    _table(_STATES, [{**each, "state": each["error"] or _state(loaded=each["loaded"])}
+                     for each in found["states"]])  # fmt: skip
+    now = time.time()
+    _table(_CALLS, [{**call, "seconds": round(now - call["started_at"])}
+                    for call in found["running"]])  # fmt: skip
+
+
+_SERVICE = View(
+    "services", ("service", "pid", "started", "configuration"), titles={"pid": "PROCESS"}
+)
+_STATES = View("backends", ("name", "driver", "state"), titles={"name": "BACKEND"}, prose="state")
+_CALLS = View("calls", ("verb", "client", "seconds"), titles={"verb": "RUNNING"})
+
+
+def _table(view: View, items: list[dict[str, Any]]) -> None:
+    writing.listing(view, items, Form())
 
 
 def _state(*, loaded: bool) -> str:
@@ -67,7 +67,7 @@ def reload(app: App) -> None:
         running.reload()
     app.say(f"Reloaded: {', '.join(running.backends) or 'no backends'}.")
     if app.as_json:
-        output.as_json(running.status())
+        app.write(running.status())
 
 
 def _running(app: App) -> cl.RemoteController:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cinderlib.cli import completing, find, options, output, sizes
-from cinderlib.cli.app import App, backend_name
+from cinderlib.cli import completing, failures, filters, find, items, naming, options, views
+from cinderlib.cli.app import App
 from cinderlib.cli.framework import Group, agreed, destructive, pass_app
+from cinderlib.cli.output_options import listing, single
+from cinderlib.validation import SNAPSHOT_STATUSES
+from cinderlib.value_checks import check_choice
 
 if TYPE_CHECKING:
     import cinderlib as cl
@@ -31,11 +35,14 @@ def snapshot() -> None:
     help="The ID; by default a new one. If a snapshot has this ID, the command does not change it.",
 )
 @options.described
+@naming.options
+@single(views.SNAPSHOTS)
 @pass_app
 def create(app: App, /, volume: str, name: str, **fields: Any) -> None:
     """Create a snapshot NAME of a volume, even if the volume is in use."""
     source = find.volume(app.controller, volume)
     given = {field: value for field, value in fields.items() if value is not None}
+    given = naming.of_snapshot(source, name, given)
     with app.working(f"Creating snapshot {name} of {volume}"):
         app.backend_of(source)
         created = source.create_snapshot(name=name, **given)
@@ -44,7 +51,8 @@ def create(app: App, /, volume: str, name: str, **fields: Any) -> None:
         app.say(f"Created {of_volume}.")
     else:
         app.say(f"S{of_volume[1:]} already exists; nothing changed.")
-    app.result(created, created.id)
+    result = items.snapshot(created, source.name or source.id)
+    app.result({**result, "changed": created.changed}, created.id)
 
 
 @snapshot.command("list")
@@ -52,50 +60,45 @@ def create(app: App, /, volume: str, name: str, **fields: Any) -> None:
 @click.option(
     "--volume", help="List only snapshots of this volume.", shell_complete=completing.volumes
 )
+@filters.name
+@click.option("--status", help="List only snapshots with this status.")
+@filters.metadata
+@filters.size_and_age
+@listing(views.SNAPSHOTS)
 @pass_app
-def list_(app: App, backend: str | None, volume: str | None) -> None:
+def list_(app: App, /, backend: str | None, volume: str | None, **given: Any) -> None:
     """List snapshots, oldest first."""
+    if given["status"] is not None:
+        check_choice(given["status"], SNAPSHOT_STATUSES, "status")
     found: Iterator[cl.Snapshot] = app.controller.snapshots(backend=app.on_backend(backend))
     if volume is not None:
         of = find.volume(app.controller, volume).id
         found = (item for item in found if item.volume_id == of)
-    if app.as_json:
-        output.as_json_list(item.to_dict() for item in found)
-        return
-    names = {item.id: item.name for item in app.controller.volumes(backend=backend)}
-    rows = [
-        (
-            item.id,
-            item.name,
-            names.get(item.volume_id) or item.volume_id,
-            sizes.of_gib(item.volume_size),
-            item.status,
-            backend_name(item),
-            item.created_at,
-        )
-        for item in found
-    ]
-    output.table(("ID", "NAME", "VOLUME", "SIZE", "STATUS", "BACKEND", "CREATED"), rows)
-    app.say_empty(rows, "snapshots")
+    names = items.Names(app.controller.volumes(backend=backend))
+    app.list_items(
+        filters.chosen((items.snapshot(item, names[item.volume_id]) for item in found), given)
+    )
 
 
 @snapshot.command("show")
 @click.argument("snapshot", shell_complete=completing.snapshots)
+@single(views.SNAPSHOTS)
 @pass_app
 def show(app: App, snapshot: str) -> None:
     """Show the details of a snapshot."""
     found = find.snapshot(app.controller, snapshot)
-    facts = found.to_dict()
-    if app.as_json:
-        output.as_json(facts)
-        return
-    facts["volume_size"] = sizes.of_gib(found.volume_size)
-    output.facts_of(found, facts)
+    app.show(items.snapshot(found, _name_of_volume(app, found)))
+
+
+def _name_of_volume(app: App, snapshot: cl.Snapshot) -> str:
+    volume = app.controller.peek_volume(snapshot.volume_id)
+    return volume.name if volume is not None and volume.name else snapshot.volume_id
 
 
 @snapshot.command("revert")
 @click.argument("snapshot", shell_complete=completing.snapshots)
 @destructive
+@single(views.VOLUMES)
 @pass_app
 def revert(app: App, snapshot: str, yes: bool, dry_run: bool) -> None:
     """Revert a volume to the data of a snapshot.
@@ -115,8 +118,7 @@ def revert(app: App, snapshot: str, yes: bool, dry_run: bool) -> None:
         app.backend_of(volume)
         volume.revert_to_snapshot(found)
     app.say(f"Reverted volume {named} to snapshot {snapshot}.")
-    if app.as_json:
-        app.result(volume, "")
+    app.result({**items.volume(volume), "changed": volume.changed}, None)
 
 
 @snapshot.command("delete")
@@ -130,17 +132,16 @@ def revert(app: App, snapshot: str, yes: bool, dry_run: bool) -> None:
 @destructive
 @pass_app
 def delete(app: App, snapshots: tuple[str, ...], yes: bool, dry_run: bool) -> None:
-    """Delete snapshots and their data."""
+    """Delete snapshots and their data.
+
+    An error does not affect the other snapshots. The exit code is that of the worst error.
+    """
     rule = find.rule_to_destroy(yes=yes)
-    found = find.distinct(find.snapshot(app.controller, named, rule) for named in snapshots)
+    failed = failures.Failures(app, len(snapshots))
+    search = functools.partial(find.snapshot, app.controller, rule=rule)
+    found = failures.found(failed, snapshots, "snapshot", search)
     names = ", ".join(find.label(item) for item in found)
     what = "snapshot" if len(found) == 1 else f"{len(found)} snapshots:"
-    if not agreed(f"delete {what} {names}", yes=yes, dry_run=dry_run):
-        return
-    for item in found:
-        with app.working(f"Deleting {item.name or item.id}"):
-            app.backend_of(item)
-            item.delete()
-        app.say(f"Deleted snapshot {item.name or item.id}.")
-    if app.as_json:
-        output.as_json([{"id": item.id, "changed": item.changed} for item in found])
+    if found and agreed(f"delete {what} {names}", yes=yes, dry_run=dry_run):
+        failures.delete_each(app, failed, found, "snapshot")
+    failed.end()

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from cinderlib import errors
-from cinderlib.cli import output, sizes
+from cinderlib.cli import sizes
 from cinderlib.cli.app import App
 from cinderlib.cli.framework import DRY_RUN, Group, agreed, destructive, pass_app
 
@@ -60,6 +60,8 @@ def dump(app: App, file: str | None) -> None:
         except OSError as exc:
             raise errors.InvalidInput(f"Cannot write {file}: {exc.strerror}") from exc
     app.say(f"Wrote {counts}.")
+    if app.as_json and file not in (None, "-"):
+        app.write({"file": file, **dataclasses.asdict(counts)})
     damaged = storefile.unreadable(app.own_controller)
     if damaged:
         ids = ", ".join(str(found.resource) for found in damaged)
@@ -90,7 +92,7 @@ def load(app: App, file: IO[bytes], overwrite: bool, yes: bool, dry_run: bool) -
         copy.seek(0)
         found = storefile.count(storefile.read(copy))
         if dry_run:
-            app.say(f"Would load {found}.")
+            _would(app, found)
             return
         app.may_create_store()
         what = f"load {found} and overwrite existing records"
@@ -103,11 +105,18 @@ def load(app: App, file: IO[bytes], overwrite: bool, yes: bool, dry_run: bool) -
     _report(app, loaded)
 
 
+def _would(app: App, found: Counts) -> None:
+    """Report what a verb would load."""
+    app.say(f"Would load {found}.")
+    if app.as_json:
+        app.write({"planned": f"load {found}", "changed": False, **dataclasses.asdict(found)})
+
+
 def _report(app: App, loaded: Counts) -> None:
     kept = f"; kept {loaded.kept} that already existed" if loaded.kept else ""
     app.say(f"Loaded {loaded}{kept}.")
     if app.as_json:
-        output.as_json(dataclasses.asdict(loaded))
+        app.write(dataclasses.asdict(loaded))
 
 
 @store.command("import")
@@ -129,7 +138,7 @@ def import_(app: App, source: str, dry_run: bool) -> None:
     with contextlib.closing(open_cinderlib5(_persistence(source)["connection"])) as database:
         found = storefile.count(storefile.of_cinderlib5(database))
         if dry_run:
-            app.say(f"Would load {found}.")
+            _would(app, found)
             return
         with app.working("Loading records"):
             items = app.counting(storefile.of_cinderlib5(database), found.items)
@@ -188,7 +197,7 @@ def migrate(app: App, target: str, yes: bool, dry_run: bool) -> None:
                     app.show_progress(Progress(done, max(done, sum(counts.values())), "records"))
     app.say(f"Copied {total}. Now configure the new store in [store].")
     if app.as_json:
-        output.as_json(counts)
+        app.write(counts)
 
 
 #: How many records are copied in a transaction, which etcd limits to 1.5 MiB.
@@ -231,7 +240,7 @@ def upgrade(app: App, dry_run: bool) -> None:
     before, after = upgrade_store(persistence, dry_run=dry_run)
     changed = before != after and not dry_run
     if app.as_json:
-        output.as_json({"from": before, "to": after, "changed": changed})
+        app.write({"from": before, "to": after, "changed": changed})
     elif before == after:
         app.say(f"The schema is already version {after}; nothing to do.")
     elif before is None:
@@ -250,7 +259,7 @@ def generate_key(app: App) -> None:
 
     key = generated()
     if app.as_json:
-        output.as_json({"key": key})
+        app.write({"key": key})
     else:
         click.echo(key)
 
@@ -269,7 +278,7 @@ def rotate(app: App) -> None:
     with app.working("Encrypting secrets"):
         done = app.own_controller.rotate_encryption()
     if app.as_json:
-        output.as_json(dataclasses.asdict(done))
+        app.write(dataclasses.asdict(done))
     else:
         counted = sizes.counted({"records": done.encrypted})
         app.say(f"Encrypted {counted} with the first key; {done.current} already used it.")

@@ -1,0 +1,78 @@
+"""Names of new volumes and snapshots: by default, a name is not used twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from cinderlib import errors
+from cinderlib.cli import find
+
+if TYPE_CHECKING:
+    import cinderlib as cl
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def options(function: F) -> F:
+    """``--if-not-exists`` and ``--allow-duplicate``."""
+    for option in (
+        click.option(
+            "--allow-duplicate", is_flag=True, help="Allow a name that is already in use."
+        ),
+        click.option(
+            "--if-not-exists",
+            is_flag=True,
+            help="If the name exists with the same properties, use it and change nothing.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def of_volume(
+    controller: cl.Controller, name: str, backend: str, given: dict[str, Any]
+) -> dict[str, Any]:
+    """Check the name of a new volume.
+
+    :param backend: name of the volume's backend.
+    :param given: the arguments of the verb, including those of :func:`options`, which are removed.
+    :returns: the arguments. With ``--if-not-exists``, ``id`` is that of the existing volume, so
+        that the library compares it with the request.
+    :raises AlreadyExists: a volume on the backend has the name.
+    """
+    found = controller.volumes(backend=backend, name=name)
+    return _checked(found, f"Volume {name}", f"on {backend}", given)
+
+
+def of_snapshot(volume: cl.Volume, name: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Check the name of a new snapshot, which is unique for each volume, like
+    :func:`of_volume`."""
+    found = (each for each in volume.snapshots if each.name == name)
+    where = f"of volume {volume.name or volume.id}"
+    return _checked(found, f"Snapshot {name}", where, given)
+
+
+def _checked(
+    found: Iterable[cl.Volume | cl.Snapshot], what: str, where: str, given: dict[str, Any]
+) -> dict[str, Any]:
+    allow, reuse = given.pop("allow_duplicate"), given.pop("if_not_exists")
+    id = given.get("id")
+    if reuse and (allow or id is not None):
+        raise click.UsageError("Choose one of `--if-not-exists`, `--allow-duplicate` and `--id`.")
+    if allow:
+        return given
+    existing = list(found)
+    if any(each.id == id for each in existing) or not existing:
+        return given
+    if reuse and len(existing) == 1:
+        return {**given, "id": existing[0].id}
+    error = errors.AlreadyExists(
+        f"{what} already exists {where}; nothing changed. Choose another name, or add"
+        f" {'' if reuse else '--if-not-exists to use the existing one, or '}--allow-duplicate",
+        resource=existing[0].id,
+    )
+    find.add_candidates(error, existing)
+    raise error

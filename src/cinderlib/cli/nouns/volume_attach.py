@@ -1,0 +1,146 @@
+"""The verbs of ``cinderlib volume`` that attach volumes and map them to hosts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from cinderlib import errors
+from cinderlib.cli import completing, documents, find, items, options, output, views
+from cinderlib.cli.app import App
+from cinderlib.cli.framework import Command, agreed, pass_app
+from cinderlib.cli.output_options import single
+from cinderlib.value_checks import shown
+
+
+@click.command("attach", cls=Command)
+@click.argument("volume", shell_complete=completing.volumes)
+@single(views.CONNECTIONS)
+@pass_app
+def attach(app: App, volume: str) -> None:
+    """Attach a volume to this host and print its device."""
+    found = find.volume(app.controller, volume)
+    with app.working(f"Attaching {volume}"):
+        app.backend_of(found)
+        connection = found.attach()
+    if not isinstance(connection.path, str):
+        found.detach()
+        raise click.ClickException(
+            f"On this host, {connection.protocol} has no device, but a handle of the process:"
+            " attach the volume in a program"
+        )
+    already = "" if connection.changed else " already"
+    app.say(f"Volume {volume} is{already} attached.")
+    result = {**items.connection(connection, found.name or found.id), "changed": connection.changed}
+    app.result(result, connection.path)
+
+
+@click.command("detach", cls=Command)
+@click.argument("volume", shell_complete=completing.volumes)
+@options.force("Detach even if unwritten data is lost.")
+@single(views.VOLUMES)
+@pass_app
+def detach(app: App, volume: str, force: bool, yes: bool) -> None:
+    """Detach a volume from this host and disconnect it."""
+    rule = find.rule_to_destroy(yes=yes) if force else find.ANY
+    found = find.volume(app.controller, volume, rule)
+    what = f"detach volume {find.label(found)} even if it is in use"
+    if force and not agreed(what, yes=yes, dry_run=False):
+        return
+    with app.working(f"Detaching {volume}"):
+        app.backend_of(found)
+        found.detach(force=force)
+    app.say(f"Detached volume {volume} from this host.")
+    app.result({**items.volume(found), "changed": found.changed}, None)
+
+
+@click.command("connect", cls=Command)
+@click.argument("volume", shell_complete=completing.volumes)
+@click.option(
+    "--connector",
+    type=click.File("rb"),
+    help="File with the output of `cinderlib node connector`; - reads standard input.",
+)
+@click.option(
+    "--node",
+    help="The name from `cinderlib node register` on that host.",
+    shell_complete=completing.nodes,
+)
+@click.option("--mode", type=click.Choice(["rw", "ro"]), help="Access mode; by default rw.")
+@click.option("--instance", help="Distinguishes several users on one host, e.g. VMs.")
+@click.option(
+    "--migrating",
+    is_flag=True,
+    help="Allow a second host for a live migration, until the first is disconnected.",
+)
+@pass_app
+def connect(
+    app: App,
+    volume: str,
+    connector: Any,
+    node: str | None,
+    mode: str | None,
+    instance: str | None,
+    migrating: bool,
+) -> None:
+    """Map a volume to a host.
+
+    The output is the document that the host needs to attach the volume. It contains keys (CHAP,
+    cephx) if the protocol uses them: transfer it only over encrypted channels.
+    """
+    if (connector is None) == (node is None):
+        raise click.UsageError("Specify the host with --connector or --node.")
+    found = find.volume(app.controller, volume)
+    properties = documents.read(connector) if node is None else app.controller.node(node)
+    fields: dict[str, Any] = {
+        "attach_mode": mode,
+        "instance_uuid": instance,
+        "attached_host": properties.get("host"),
+    }
+    with app.working(f"Mapping {volume}"):
+        app.backend_of(found)
+        given = {k: v for k, v in fields.items() if v}
+        connection = found.connect(properties, migrating=migrating, **given)
+    already = "" if connection.changed else " already"
+    app.say(f"Volume {volume} is{already} mapped to {properties.get('host', 'the host')}.")
+    output.as_json(connection.connection_info)
+
+
+@click.command("disconnect", cls=Command)
+@click.argument("volume", shell_complete=completing.volumes)
+@click.option(
+    "--host",
+    help="Disconnect from this host; by default the only connected host.",
+    shell_complete=completing.hosts,
+)
+@click.option("--all", "everyone", is_flag=True, help="Disconnect from all hosts.")
+@options.force("Disconnect even if the volume is attached or the driver fails.")
+@pass_app
+def disconnect(
+    app: App, volume: str, host: str | None, everyone: bool, force: bool, yes: bool
+) -> None:
+    """Unmap a volume from a host. Detach it on that host first."""
+    found = find.volume(app.controller, volume, find.rule_to_destroy(yes=yes or not force))
+    connected = found.connections
+    chosen = connected if host is None else [c for c in connected if host in items.hosts_of(c)]
+    hosts = ", ".join(" or ".join(items.hosts_of(c)) or c.id for c in connected)
+    if connected and not chosen:
+        raise errors.ConnectionNotFound(
+            f"Volume {volume} is not connected to host {shown(host)}; it is connected to {hosts}",
+            resource=host,
+        )
+    if len(chosen) > 1 and not everyone and host is None:
+        raise click.UsageError(f"Volume {volume} is connected to {hosts}: add --host or --all.")
+    what = f"unmap volume {find.label(found)} from hosts that may be using it"
+    if force and not agreed(what, yes=yes, dry_run=False):
+        return
+    for connection in chosen:
+        with app.working(f"Unmapping {volume}"):
+            app.backend_of(connection)
+            found.disconnect(connection, force)
+    app.say(
+        f"Unmapped volume {volume}." if chosen else f"Volume {volume} is not connected to a host."
+    )
+    if app.as_json:
+        app.write(list(items.changed(chosen)))
