@@ -87,8 +87,9 @@ def capabilities(app: App, name: str | None) -> None:
 @listing(views.POOLS)
 @pass_app
 def stats(app: App, names: tuple[str, ...]) -> None:
-    """Show the current capacity of the pools, by default of all backends.
+    """Show the current capacity of pools.
 
+    By default, it queries all configured backends.
     The exit code is that of the worst error if the storage of a backend cannot be queried.
     """
     app.configuration.require_file()
