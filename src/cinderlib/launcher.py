@@ -13,8 +13,8 @@ import sys
 
 from cinderlib import service_address
 
-#: Verbs that are not handed over: they are, or watch, the service itself.
-_NEVER = ("serve",)
+#: Verbs that are not handed over: they run until they are stopped.
+_NEVER = ("serve", "csi")
 
 
 def main() -> None:

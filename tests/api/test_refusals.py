@@ -1,6 +1,6 @@
 """Requests that are refused in the current state, with the error code for a CSI plug-in.
 
-``docs/csi.md`` lists the conditions and their tests, in this module and others.
+``docs/csi-errors.md`` lists the conditions and their tests, in this module and others.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from cinderlib import errors
 _ROW = re.compile(r"\| .+? \| .+? \| `([A-Z_]+)` \| `(\w+)` \| `(.+?)::(\w+)` \|")
 ROWS = [
     row
-    for line in (pages.ROOT / "docs/csi.md").read_text().splitlines()
+    for line in (pages.ROOT / "docs/csi-errors.md").read_text().splitlines()
     if (row := _ROW.fullmatch(line))
 ]
 

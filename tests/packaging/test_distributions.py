@@ -110,6 +110,57 @@ def test_a_node_attaches_and_detaches_with_only_its_distribution(node_only: path
     assert "findings" in json.loads(doctor.stdout), doctor.stderr
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts and loop devices need root")
+@pytest.mark.root
+def test_a_node_serves_csi_with_only_its_distribution(node_only: pathlib.Path) -> None:
+    """A connection of a controller is staged, published and removed; without Cinder and a store."""
+    program = """
+import json, os, sys
+import grpc
+from cinderlib import Node
+from cinderlib.csi import ids, settings
+from cinderlib.csi.node.service import NodeService
+from cinderlib.csi.identity import IdentityService
+from cinderlib.csi.node_context import CONTEXT
+from cinderlib.csi.server import Server
+from cinderlib.csi.wire import messages as m
+from cinderlib.csi.wire.services import Stub
+
+folder = sys.argv[1]
+chosen = settings.read({'keys': 'A' * 43 + '=', 'protocols': ['local']}, 'node')
+node = NodeService(chosen, Node(state_path=folder + '/csi-state', host='node1'))
+server = Server('unix://' + folder + '/csi.sock', {'Node': node})
+server.start()
+stub = Stub(grpc.insecure_channel('unix:' + folder + '/csi.sock'), 'Node')
+volume = ids.volume('x', 'v')
+info = stub.node_get_info(m.NodeGetInfoRequest())
+data = {'device_path': folder + '/csi-volume'}
+document = {'conn': {'driver_volume_type': 'local', 'data': data},
+            'id': ids.connection(volume, 'node1'), 'volume': {'id': volume, 'size': 1 << 26}}
+capability = m.VolumeCapability(block={}, access_mode={'mode': 'SINGLE_NODE_WRITER'})
+staged = dict(volume_id=volume, staging_target_path=folder + '/staging',
+              publish_context={CONTEXT: chosen.seal.seal(document, volume, 'node1')},
+              volume_capability=capability)
+target = folder + '/target'
+stub.node_stage_volume(m.NodeStageVolumeRequest(**staged))
+stub.node_publish_volume(m.NodePublishVolumeRequest(**staged, target_path=target))
+open(target, 'r+b').write(b'data')
+stub.node_unpublish_volume(m.NodeUnpublishVolumeRequest(volume_id=volume, target_path=target))
+stub.node_unstage_volume(m.NodeUnstageVolumeRequest(
+    volume_id=volume, staging_target_path=folder + '/staging'))
+server.stop()
+heavy = [each for each in ('cinder', 'sqlalchemy', 'os_brick') if each in sys.modules]
+print(json.dumps([info.node_id.split('/')[0], os.path.exists(target), heavy]))
+"""
+    with (node_only / "csi-volume").open("wb") as volume:
+        volume.truncate(2**26)
+    (node_only / "staging").mkdir()
+    done = _python(node_only, program, str(node_only))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == ["node1", False, []]
+    assert (node_only / "csi-volume").read_bytes()[:4] == b"data"
+
+
 @pytest.mark.parametrize(
     "verb",
     ["volume list", "snapshot create x y", "driver list", "recover", "store upgrade", "demo"],

@@ -175,10 +175,18 @@ class App(contextlib.ExitStack):
     @functools.cached_property
     def node(self) -> cl.Node:
         """This host."""
+        return self.make_node()
+
+    def make_node(self, host: str | None = None) -> cl.Node:
+        """This host with the settings of the configuration.
+
+        :param host: its name, instead of the configured one.
+        """
         import cinderlib as cl
 
         self.log()
-        return cl.Node(**self.configuration.node())
+        named = {} if host is None else {"host": host}
+        return cl.Node(**self.configuration.node() | named)
 
     @functools.cached_property
     def node_client(self) -> cl.NodeClient | None:

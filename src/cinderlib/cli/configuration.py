@@ -81,11 +81,25 @@ class ServiceTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tru
     threads: int | None = None
 
 
+class CSITable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """``[csi]``: the CSI plug-in; see :class:`cinderlib.csi.settings.Settings`."""
+
+    name: str | None = None
+    keys: str | list[str] | None = None
+    max_volumes: int | None = None
+    protocols: list[str] | None = None
+    topology: dict[str, str] | None = None
+    backend_topology: dict[str, list[dict[str, str]]] | None = None
+    threads: int | None = None
+    stop_timeout: float | None = None
+
+
 #: The tables with fixed keys, and their types.
 TABLES: Mapping[str, type[msgspec.Struct]] = {
     "controller": ControllerTable,
     "node": NodeTable,
     "service": ServiceTable,
+    "csi": CSITable,
 }
 _FREE = ("store", "cinder", "backends")
 _OF_NODE_CLIENT = ("service", "certificate", "key", "ca")
@@ -235,6 +249,10 @@ class Configuration:
     def service(self) -> dict[str, Any]:
         """The settings of the service; relative paths are resolved from the folder of the file."""
         return self._with_paths("service", "socket", "certificate", "key", "client_ca")
+
+    def csi(self) -> dict[str, Any]:
+        """The settings of the CSI plug-in."""
+        return self._table("csi")
 
     def _with_paths(self, table: str, *names: str) -> dict[str, Any]:
         found = self._table(table)

@@ -37,6 +37,7 @@ cli = Root(
         "doctor": f"{_NOUNS}.doctor:doctor",
         "serve": f"{_NOUNS}.serve:serve",
         "service": f"{_NOUNS}.service:service",
+        "csi": f"{_NOUNS}.csi:csi",
         "demo": f"{_NOUNS}.demo:demo",
     },
     help=(

@@ -134,6 +134,16 @@ def attachments(settings: HostSettings) -> Iterator[Attachment]:
             yield attachment(connector.document, entry.device, state=state)
 
 
+def current(document: ConnectionDocument, settings: HostSettings) -> Attachment | None:
+    """See :meth:`cinderlib.node.Node.attachment`."""
+    connector = protocols.connector(document, settings)
+    entry = settings.state.get(_recorded_key(connector, document, settings))
+    if entry is None or entry.status != "attached" or not entry.device:
+        return None
+    connector = as_attached(entry, settings)
+    return attachment(connector.document, entry.device, state=connector.look(entry.device))
+
+
 def look(
     document: ConnectionDocument, settings: HostSettings, device: dict[str, Any]
 ) -> DeviceState:

@@ -170,6 +170,19 @@ class Node:
         device exists now."""
         return list(lifecycle.attachments(self._settings))
 
+    def attachment(self, connection_info: Mapping[str, Any] | str) -> Attachment | None:
+        """The recorded attachment of one connection, with the current ``state`` of the device.
+
+        :param connection_info: as for :meth:`detach`. A document is found faster than an ID.
+        :returns: ``None`` if it is not attached.
+        :raises InvalidDocument: a field is missing or has the wrong type.
+        """
+        try:
+            document = self._document(connection_info)
+        except ConnectionNotFound:
+            return None
+        return lifecycle.current(document, self._settings)
+
     def look(self, connection_info: Mapping[str, Any], device: Mapping[str, Any]) -> DeviceState:
         """Check a device that was attached earlier, without changing it.
 

@@ -1,0 +1,1 @@
+"""The service Controller: volumes, snapshots and their connections, through the public API."""

@@ -1,0 +1,73 @@
+"""The parameters of a StorageClass and of a VolumeSnapshotClass."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from cinderlib.csi import arguments
+from cinderlib.csi.capabilities import FILESYSTEMS
+from cinderlib.errors import InvalidInput
+from cinderlib.value_checks import shown
+
+#: Sidecars add parameters with this prefix: names of claims and the like.
+_OF_ORCHESTRATOR = "csi.storage.k8s.io/"
+_KNOWN = ["backend", "pool", "mkfsOptions"]
+_SPECS, _QOS = "spec.", "qos."
+MKFS_OPTIONS = "mkfsOptions"
+FILESYSTEM = "csi.storage.k8s.io/fstype"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Parameters:
+    """The parameters of a new volume.
+
+    :ivar backend: its name; ``None`` for the only one, or that of the source.
+    :ivar pool: of the backend; ``None`` for its first one.
+    :ivar extra_specs: as of a Cinder volume type.
+    :ivar qos_specs: as of Cinder QoS specs.
+    :ivar mkfs_options: more options for mkfs on the node.
+    """
+
+    backend: str | None = None
+    pool: str | None = None
+    extra_specs: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    qos_specs: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    mkfs_options: str = ""
+
+
+def of_volume(given: Mapping[str, str]) -> Parameters:
+    """Check the parameters of a StorageClass.
+
+    :raises InvalidInput: one is unknown or has an invalid value.
+    """
+    own = {key: value for key, value in given.items() if not key.startswith(_OF_ORCHESTRATOR)}
+    specs = {key.removeprefix(_SPECS): own.pop(key) for key in list(own) if key.startswith(_SPECS)}
+    qos = {key.removeprefix(_QOS): own.pop(key) for key in list(own) if key.startswith(_QOS)}
+    arguments.misspelt("parameter", own, _KNOWN)
+    for key, value in own.items():
+        if not value:
+            raise InvalidInput(f"The parameter {key} is empty.")
+    filesystem = given.get(FILESYSTEM)
+    if filesystem and filesystem not in FILESYSTEMS:
+        raise InvalidInput(
+            f"The filesystem {shown(filesystem)} is not supported. Choose one of:"
+            f" {', '.join(FILESYSTEMS)}."
+        )
+    return Parameters(
+        backend=own.get("backend"),
+        pool=own.get("pool"),
+        extra_specs=specs,
+        qos_specs=qos,
+        mkfs_options=own.get(MKFS_OPTIONS, ""),
+    )
+
+
+def of_snapshot(given: Mapping[str, str]) -> None:
+    """Check the parameters of a VolumeSnapshotClass: there are none.
+
+    :raises InvalidInput: there is one.
+    """
+    for key in given:
+        if not key.startswith(_OF_ORCHESTRATOR):
+            raise InvalidInput(f"Snapshots have no parameters; remove {shown(key)}.")

@@ -1,0 +1,83 @@
+"""Publish and unpublish: the connection of a volume to a node."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import cinderlib as cl
+from cinderlib import errors
+from cinderlib.csi import arguments, capabilities, ids, node_identity
+from cinderlib.csi.controller.context import Context
+from cinderlib.csi.failures import Exhausted
+from cinderlib.csi.node_context import CONTEXT
+from cinderlib.csi.wire import messages as m
+from cinderlib.errors import InvalidInput
+
+
+def publish(context: Context, request: Any) -> Any:
+    """ControllerPublishVolume."""
+    volume_id = arguments.required(request, "volume_id")
+    node_id = arguments.required(request, "node_id")
+    capability = capabilities.required(request)
+    with context.pending.claim(volume_id):
+        volume = context.volume(volume_id)
+        connector = context.connector(node_id)
+        if capability.several_nodes and not volume.multiattach:
+            raise InvalidInput(
+                f"Volume {volume_id} was created for one node, and cannot be published to several."
+            )
+        host = str(connector["host"])
+        mode: Literal["rw", "ro"] = "ro" if request.readonly or capability.read_only else "rw"
+        _refuse_too_many(context, volume_id, host)
+        connection = volume.connect(
+            connector,
+            id=ids.connection(volume_id, host),
+            attached_host=host,
+            attach_mode=mode,
+        )
+        if connection.mountpoint != node_id:
+            connection.mountpoint = node_id
+            connection.save()
+        document = connection.connection_info
+        document.pop("device", None)
+        sealed = context.settings.seal.seal(document, volume_id, host)
+    return m.ControllerPublishVolumeResponse(publish_context={CONTEXT: sealed})
+
+
+def _refuse_too_many(context: Context, volume_id: str, host: str) -> None:
+    limit = context.settings.max_volumes
+    if not limit:
+        return
+    found = context.controller.connections(attached_host=host, limit=limit + 1)
+    volumes = {each.volume_id for each in found}
+    if volume_id not in volumes and len(volumes) >= limit:
+        raise Exhausted(f"Node {host} already has {limit} volumes, the maximum ([csi] max_volumes)")
+
+
+def unpublish(context: Context, request: Any) -> Any:
+    """ControllerUnpublishVolume."""
+    volume_id = arguments.required(request, "volume_id")
+    host = node_identity.host_of(request.node_id)
+    with context.pending.claim(volume_id):
+        try:
+            volume = context.volume(volume_id)
+        except errors.VolumeNotFound:
+            # A volume with a connection cannot be deleted.
+            return m.ControllerUnpublishVolumeResponse()
+        for connection in volume.connections:
+            if not request.node_id or _is_on(connection, host):
+                connection.disconnect()
+    return m.ControllerUnpublishVolumeResponse()
+
+
+def _is_on(connection: cl.Connection, host: str) -> bool:
+    return host in (connection.attached_host, connection.connector_info.get("host"))
+
+
+def nodes_of(volume: cl.Volume) -> list[str]:
+    """The IDs of the nodes that a volume is published to."""
+    return [
+        each.mountpoint or each.attached_host or str(each.connector_info.get("host", ""))
+        for each in volume.connections
+        if each.connected
+    ]

@@ -1,0 +1,60 @@
+"""Create and delete snapshots."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cinderlib as cl
+from cinderlib import errors
+from cinderlib.csi import arguments, ids
+from cinderlib.csi.controller import parameters
+from cinderlib.csi.controller.context import Context, snapshot_message
+from cinderlib.csi.wire import messages as m
+from cinderlib.errors import AlreadyExists
+
+_UNFINISHED = frozenset({"creating", "error", "deleting"})
+
+
+def create(context: Context, request: Any) -> Any:
+    """CreateSnapshot."""
+    name = arguments.name(request)
+    volume_id = arguments.required(request, "source_volume_id")
+    parameters.of_snapshot(arguments.text_map(request, "parameters"))
+    snapshot_id = ids.snapshot(context.settings.name, name)
+    with context.pending.claim(snapshot_id):
+        snapshot = _existing(context, snapshot_id)
+        if snapshot is None:
+            volume = context.volume(volume_id)
+            snapshot = volume.create_snapshot(name, id=snapshot_id, metadata=context.metadata(name))
+        elif snapshot.volume_id != volume_id:
+            raise AlreadyExists(
+                f"Snapshot {name!r} ({snapshot_id}) already exists, of volume {snapshot.volume_id}",
+                resource=snapshot,
+            )
+    return m.CreateSnapshotResponse(snapshot=snapshot_message(snapshot))
+
+
+def _existing(context: Context, snapshot_id: str) -> cl.Snapshot | None:
+    try:
+        snapshot = context.snapshot(snapshot_id)
+    except errors.SnapshotNotFound:
+        return None
+    return None if snapshot.status in _UNFINISHED else snapshot
+
+
+def delete(context: Context, request: Any) -> Any:
+    """DeleteSnapshot."""
+    snapshot_id = arguments.required(request, "snapshot_id")
+    with context.pending.claim(snapshot_id):
+        try:
+            snapshot = context.snapshot(snapshot_id)
+        except errors.SnapshotNotFound:
+            return m.DeleteSnapshotResponse()
+        snapshot.delete()
+    return m.DeleteSnapshotResponse()
+
+
+def get(context: Context, request: Any) -> Any:
+    """GetSnapshot."""
+    snapshot = context.controller.snapshot(arguments.required(request, "snapshot_id"))
+    return m.GetSnapshotResponse(snapshot=snapshot_message(snapshot))

@@ -1,0 +1,67 @@
+"""The backends of the plug-in, each loaded when it is first used."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import cinderlib as cl
+from cinderlib import errors
+from cinderlib.csi.controller.context import Context
+from cinderlib.csi.controller.service import ControllerService
+from cinderlib.csi.failures import NotReady
+from cinderlib.csi.settings import Settings
+from cinderlib.service.backends import Backends
+
+LOG = logging.getLogger(__name__)
+
+
+class Storage:
+    """The controller's side of the plug-in.
+
+    :param names: of the configured backends.
+    :param options: returns the options of a backend.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        controller: cl.Controller,
+        names: Sequence[str],
+        options: Callable[[str], Mapping[str, Any]],
+    ) -> None:
+        unknown = sorted(settings.backend_topology.keys() - set(names))
+        if unknown:
+            raise errors.ConfigurationError(
+                f"[csi] backend_topology names backends that are not configured:"
+                f" {', '.join(unknown)}"
+            )
+        self._controller = controller
+        self._backends = Backends(controller, list(names), options)
+        context = Context(settings, controller, tuple(names), self._backends.loaded)
+        #: Answers the service Controller.
+        self.service = ControllerService(context)
+        self._loading = threading.Thread(target=self._backends.load_all, daemon=True)
+
+    def load(self) -> None:
+        """Load all backends in another thread; until then, the plug-in is not ready."""
+        self._loading.start()
+
+    def ready(self) -> bool:
+        """Whether volumes can be created.
+
+        :raises CinderlibError: the store or every backend fails; the message has the reasons.
+        """
+        next(iter(self._controller.volumes(limit=1)), None)
+        if self._controller.backends:
+            return True
+        if self._loading.is_alive():
+            return False
+        reasons = [
+            f"{state['name']}: {state['error']}"
+            for state in self._backends.states()
+            if state["error"]
+        ]
+        raise NotReady(f"No backend can be loaded. {'; '.join(reasons) or 'None is configured'}")

@@ -1,0 +1,1 @@
+"""The service Node: devices, filesystems and mounts of this host."""

@@ -1,0 +1,143 @@
+"""Stage and unstage: the filesystem of a volume, mounted once on a node."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Mapping
+
+from cinderlib.csi.capabilities import DEFAULT_FILESYSTEM, Capability
+from cinderlib.csi.failures import NotReady
+from cinderlib.csi.node import filesystems, mounts, targets
+from cinderlib.csi.node.devices import Device
+from cinderlib.errors import AlreadyExists, DeviceInUse, InvalidInput, InvalidState
+
+#: The key of options for mkfs in the volume context.
+MKFS_OPTIONS = "mkfsOptions"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Parameters:
+    """What a volume's StorageClass requested for its filesystem.
+
+    :ivar mkfs_options: more options for mkfs.
+    """
+
+    mkfs_options: tuple[str, ...] = ()
+
+
+def parameters(context: Mapping[str, str]) -> Parameters:
+    """Read them from the volume context.
+
+    :raises InvalidInput: the options cannot be split into words.
+    """
+    try:
+        return Parameters(tuple(shlex.split(context.get(MKFS_OPTIONS, ""))))
+    except ValueError as exc:
+        raise InvalidInput(f"{MKFS_OPTIONS} is not valid: {exc}.") from None
+
+
+def stage(device: Device, path: str, capability: Capability, given: Parameters) -> None:
+    """Mount the filesystem of a device, which is created first if the device is empty.
+
+    :param path: the folder to mount on; ``block`` needs none.
+    """
+    seen = mounts.every()
+    mount = mounts.at(path, seen)
+    if mount is not None and mounts.device_of(mount) != device.number:
+        raise NotReady(
+            f"{path} is a mount of {mount.source}, not of volume {device.volume_id}; nothing"
+            " changed."
+        )
+    if capability.block:
+        if mount is not None:
+            raise AlreadyExists(
+                f"Volume {device.volume_id} is mounted at {path}, and is requested as a device."
+            )
+        return
+    read_only = capability.read_only or device.read_only
+    if mount is not None:
+        _compare(mount, capability, read_only=read_only)
+        return
+    kind = _filesystem(device, capability, given, seen, read_only=read_only)
+    if not read_only:
+        filesystems.check(device.path, kind)
+        # A volume from a smaller snapshot has a filesystem of that size.
+        filesystems.resize_unmounted(device.path, kind)
+    targets.make_folder(path)
+    filesystems.mount(device.path, path, kind, capability.flags, read_only=read_only)
+    if not read_only:
+        filesystems.resize(device.path, kind, path, filesystems.device_size(device.path))
+
+
+def _compare(mount: mounts.Mount, capability: Capability, *, read_only: bool) -> None:
+    if capability.filesystem and capability.filesystem != mount.filesystem:
+        raise AlreadyExists(
+            f"{mount.path} is mounted with {mount.filesystem}, not {capability.filesystem}."
+        )
+    if mount.read_only and not read_only:
+        raise AlreadyExists(f"{mount.path} is mounted read-only.")
+    if read_only and not mount.read_only:
+        raise AlreadyExists(f"{mount.path} is mounted for writing, and read-only is requested.")
+
+
+def _filesystem(
+    device: Device,
+    capability: Capability,
+    given: Parameters,
+    seen: list[mounts.Mount],
+    *,
+    read_only: bool,
+) -> str:
+    """The filesystem on the device, created if it is empty."""
+    found = filesystems.on(device.path)
+    wanted = capability.filesystem or DEFAULT_FILESYSTEM
+    if found is None:
+        if read_only:
+            raise InvalidState(
+                f"Volume {device.volume_id} has no filesystem, and is read-only: mount it for"
+                " writing once."
+            )
+        if device.number is not None and mounts.of_device(device.number, seen):
+            raise InvalidState(
+                f"Volume {device.volume_id} is used as a device on this node; it is not formatted."
+            )
+        filesystems.create(device.path, wanted, given.mkfs_options)
+        return wanted
+    if capability.filesystem and found != capability.filesystem:
+        raise InvalidState(
+            f"Volume {device.volume_id} has {found}, not {capability.filesystem}. It is not"
+            " formatted, because that would destroy its data."
+        )
+    if found not in ("ext2", "ext3", "ext4", "xfs", "btrfs"):
+        raise InvalidState(
+            f"Volume {device.volume_id} has {found}, which is not a filesystem that can be"
+            " mounted. Its data is not overwritten; use volumeMode Block."
+        )
+    return found
+
+
+def unstage(device: Device, path: str) -> None:
+    """Unmount a volume from its staging path.
+
+    :raises DeviceInUse: it is published, or a process uses it.
+    :raises NotReady: the path is a mount of something else.
+    """
+    seen = mounts.every()
+    mount = mounts.at(path, seen)
+    if mount is not None and mounts.device_of(mount) != device.number:
+        raise NotReady(
+            f"{path} is a mount of {mount.source}, not of volume {device.volume_id}; nothing"
+            " changed."
+        )
+    if device.number is not None:
+        others = [each.path for each in mounts.of_device(device.number, seen) if each.path != path]
+        if others:
+            raise DeviceInUse(
+                f"Volume {device.volume_id} is still published at {', '.join(others)}; nothing"
+                " changed.",
+                resource=device.volume_id,
+            )
+    while mount is not None:
+        mounts.unmount(path)
+        mount = mounts.at(path)

@@ -1,0 +1,1 @@
+"""The messages and services of the Container Storage Interface."""

@@ -1,0 +1,116 @@
+"""Plug-ins as processes, with the embedded driver."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import grpc
+
+from cinderlib.csi.wire import messages as m
+from cinderlib.csi.wire.services import Stub
+
+CONFIGURATION = """
+[controller]
+state_path = "{folder}/state"
+lock_timeout = 5
+
+[backends.files]
+volume_driver = "file"
+file_root = "{folder}/volumes"
+
+[csi]
+name = "csi.test"
+keys = {{ file = "csi.key" }}
+protocols = ["local"]
+"""
+
+
+class Process:
+    """A plug-in that runs.
+
+    :param folder: with the configuration, the store and the volumes.
+    :param mode: of ``cinderlib csi``.
+    """
+
+    def __init__(
+        self, folder: pathlib.Path, mode: str = "all", *, environment: dict[str, str] | None = None
+    ) -> None:
+        self.folder = folder
+        self.mode = mode
+        self.environment = {**os.environ, "CINDERLIB_SERVICE": "none", **(environment or {})}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def endpoint(self) -> str:
+        return f"unix://{self.folder}/{self.mode}.sock"
+
+    @property
+    def log(self) -> str:
+        return (self.folder / f"{self.mode}.log").read_text()
+
+    def start(self, *, wait: bool = True) -> None:
+        command = [
+            sys.executable, "-c", "from cinderlib.cli.main import main; main()",
+            "--config", str(self.folder / "cinderlib.toml"),
+            "csi", "--mode", self.mode, "--endpoint", self.endpoint,
+        ]  # fmt: skip
+        with (self.folder / f"{self.mode}.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, env=self.environment, stdout=log, stderr=log, cwd=self.folder
+            )
+        if wait:
+            self._wait_until_ready()
+
+    def _wait_until_ready(self) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + 60
+        with grpc.insecure_channel(f"unix:{self.folder}/{self.mode}.sock") as channel:
+            while True:
+                with contextlib.suppress(grpc.RpcError):
+                    probe = Stub(channel, "Identity").probe
+                    if probe(m.ProbeRequest(), timeout=5, wait_for_ready=True).ready.value:
+                        return
+                assert self._process.poll() is None, self.log
+                assert time.monotonic() < deadline, self.log
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        assert self._process is not None
+        self._process.send_signal(number)
+        return self._process.wait(60)
+
+    def wait(self) -> int:
+        assert self._process is not None
+        return self._process.wait(60)
+
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+
+def prepare(folder: pathlib.Path) -> None:
+    """Write a configuration and a key."""
+    (folder / "volumes").mkdir()
+    (folder / "cinderlib.toml").write_text(CONFIGURATION.format(folder=folder))
+    (folder / "cinderlib.toml").chmod(0o600)
+    (folder / "csi.key").write_bytes(base64.b64encode(os.urandom(32)))
+
+
+@contextlib.contextmanager
+def running(folder: pathlib.Path, mode: str = "all") -> Iterator[Process]:
+    """A plug-in until the end of the context."""
+    prepare(folder)
+    process = Process(folder, mode)
+    process.start()
+    try:
+        yield process
+    finally:
+        if process.runs:
+            process.stop()

@@ -1,0 +1,70 @@
+"""The conformance suite on this project's plug-in, with the embedded driver and real mounts."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterator
+
+import plugins
+import pytest
+
+from cinderlib.testing.csi import (
+    CSIConformance,
+    HostileTests,
+    IdentityTests,
+    NodeTests,
+    PublishTests,
+    SnapshotTests,
+    VolumeTests,
+)
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[plugins.Process]:
+    before = _mounts()
+    with plugins.running(tmp_path_factory.mktemp("csi")) as process:
+        yield process
+        assert not list((process.folder / "volumes").rglob("volume-*"))
+        assert _mounts() == before
+        assert "Traceback" not in process.log
+
+
+def _mounts() -> set[str]:
+    """The mount points of the suite."""
+    lines = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
+    return {path for line in lines if "/csi-" in (path := line.split(" ")[4])}
+
+
+class _OwnPlugin(CSIConformance):
+    @pytest.fixture(autouse=True)
+    def _start(self, plugin: plugins.Process) -> None:
+        self._plugin = plugin
+
+    def endpoint(self) -> str:
+        return self._plugin.endpoint
+
+
+class TestIdentity(_OwnPlugin, IdentityTests):
+    fast = frozenset[str]()
+
+
+class TestVolumes(_OwnPlugin, VolumeTests):
+    fast = frozenset[str]()
+
+
+class TestPublish(_OwnPlugin, PublishTests):
+    fast = frozenset[str]()
+
+
+class TestSnapshots(_OwnPlugin, SnapshotTests):
+    fast = frozenset[str]()
+
+
+class TestNode(_OwnPlugin, NodeTests):
+    fast = frozenset[str]()
+
+
+class TestHostile(_OwnPlugin, HostileTests):
+    fast = frozenset[str]()
