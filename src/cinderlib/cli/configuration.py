@@ -79,6 +79,7 @@ class ServiceTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tru
     idle_timeout: float | None = None
     stop_timeout: float | None = None
     threads: int | None = None
+    links: str | None = None
 
 
 class CSITable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -248,7 +249,7 @@ class Configuration:
 
     def service(self) -> dict[str, Any]:
         """The settings of the service; relative paths are resolved from the folder of the file."""
-        return self._with_paths("service", "socket", "certificate", "key", "client_ca")
+        return self._with_paths("service", "socket", "certificate", "key", "client_ca", "links")
 
     def csi(self) -> dict[str, Any]:
         """The settings of the CSI plug-in."""

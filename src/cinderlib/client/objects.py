@@ -98,18 +98,32 @@ class RemoteVolume(_Remote, Volume):
         asked = dict(getattr(self, "_requested", {}))
         if not {"source_volid", "snapshot_id"} & asked.keys():
             asked["backend"] = self._record.backend
+        if self._unique_name:
+            asked["unique_name"] = True
         answer = self._change("POST", "/v1/volumes", {"id": self.id, **asked})
         self._adopt(records.from_builtins(VolumeRecord, answer))
 
-    def delete(self) -> None:
-        self._change("DELETE", self._path())
+    def delete(self, *, snapshots: bool = False) -> None:
+        self._change("DELETE", self._path() + ("?snapshots=true" if snapshots else ""))
         self._adopt(replace(self._record, status="deleted"))
+
+    def rename(self, name: str) -> None:
+        body = {"name": validation.check_name(name), "unique_name": True}
+        self._adopt(records.from_builtins(VolumeRecord, self._change("PATCH", self._path(), body)))
 
     def extend(self, size: float) -> int:
         answer = self._change("POST", self._path("extend"), {"size": validation.check_size(size)})
         size_bytes: int = answer.pop("size_bytes")
         self._adopt(records.from_builtins(VolumeRecord, answer))
         return size_bytes
+
+    def revert_blockers(self, snapshot: Snapshot) -> list[Snapshot]:
+        chosen = check_resource(snapshot, Snapshot, "snapshot")
+        found = self._service._read(self._path("revert-blockers"), snapshot_id=chosen.id)
+        return [
+            self._service.wrap(records.from_builtins(SnapshotRecord, each))
+            for each in found["snapshots"]
+        ]
 
     def revert_to_snapshot(self, snapshot: Snapshot) -> None:
         chosen = check_resource(snapshot, Snapshot, "snapshot")
@@ -128,7 +142,7 @@ class RemoteVolume(_Remote, Volume):
         self.refresh()
         return connection
 
-    def attach(self, *, migrating: bool = False) -> Connection:
+    def attach(self, *, migrating: bool = False, link: str | None = None) -> Connection:
         """Connect it to this host and attach it: by the service if it runs on this host, otherwise
         by this process."""
         if not self._service.is_local:
@@ -137,14 +151,15 @@ class RemoteVolume(_Remote, Volume):
             )
             made = connection.changed
             try:
-                connection.attach()
+                connection.attach(link=link)
             except BaseException:
                 if made:
                     connection.disconnect()
                 raise
             self.changed = connection.changed
             return connection
-        answer = self._change("POST", self._path("attach"), {"migrating": migrating})
+        body = {"migrating": migrating} | ({} if link is None else {"link": link})
+        answer = self._change("POST", self._path("attach"), body)
         attached: Connection = self._service.wrap(records.from_builtins(ConnectionRecord, answer))
         attached.changed = self.changed
         self.refresh()
@@ -186,6 +201,8 @@ class RemoteSnapshot(_Remote, Snapshot):
 
     def create(self) -> None:
         body = {"id": self.id, "volume_id": self.volume_id, **self._requested}
+        if self._unique_name:
+            body["unique_name"] = True
         answer = self._change("POST", "/v1/snapshots", body)
         self._adopt(records.from_builtins(SnapshotRecord, answer))
 
@@ -218,10 +235,10 @@ class RemoteConnection(_Remote, Connection):
         self._change("POST", self._path("disconnect"), {"force": force})
         self._adopt(replace(self._record, status="detached", conn_info=None, device=None))
 
-    def attach(self) -> None:
+    def attach(self, *, link: str | None = None) -> None:
         self._require_keys()
         device = self._service.local_host.attach(
-            self._record, self._service.peek_volume(self.volume_id)
+            self._record, self._service.peek_volume(self.volume_id), link=link
         )
         self._report(device)
 

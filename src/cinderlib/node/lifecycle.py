@@ -16,8 +16,9 @@ from cinderlib.errors import (
     DeviceInUse,
     DeviceUnavailable,
     LeftoverDevice,
+    Unsupported,
 )
-from cinderlib.node import block, protocols
+from cinderlib.node import block, links, protocols
 from cinderlib.node.attachment import Attachment, DeviceState
 from cinderlib.node.base import Connector, HostSettings
 from cinderlib.node.document import ConnectionDocument, check_device
@@ -65,18 +66,23 @@ def attachment(
     )
 
 
-def attach(document: ConnectionDocument, settings: HostSettings) -> Attachment:
+def attach(
+    document: ConnectionDocument, settings: HostSettings, *, link: str | None = None
+) -> Attachment:
     """See :meth:`cinderlib.node.Node.attach`."""
     connector, state = protocols.connector(document, settings), settings.state
     with state.locked(connector.key):
         earlier = state.get(connector.key)
         if earlier and (attached := _still_attached(document, earlier, settings)):
+            _set_link(earlier, attached.path, link or earlier.link, settings)
             return attached
+        link = link or (earlier.link if earlier else None)
         # A device of an interrupted attach is used again, so the earlier survey is kept.
         entry = Entry(
             key=connector.key,
             document=document.with_device(None),
             before=earlier.before if earlier else connector.survey(),
+            link=link,
         )
         state.put(entry)
         device: dict[str, Any] | None = None
@@ -84,6 +90,8 @@ def attach(document: ConnectionDocument, settings: HostSettings) -> Attachment:
             device = connector.attach(entry.before)
             connector.protect(device)
             connector.verify(device)
+            if link is not None:
+                links.create(link, _linkable(device["path"], connector))
         except BaseException:
             with contextlib.suppress(CinderlibError):
                 _detach(connector, device or connector.find_interrupted(entry), entry)
@@ -233,6 +241,28 @@ def _interrupted(key: str, settings: HostSettings) -> Iterator[Entry | None]:
         yield None
 
 
+def _set_link(entry: Entry, device: Any, link: str | None, settings: HostSettings) -> None:
+    """Give an attached device its link, in place of an earlier one; its key is locked."""
+    if link is None:
+        return
+    path = _linkable(device, as_attached(entry, settings))
+    if entry.link != link:
+        if entry.link is not None:
+            links.remove(entry.link, path)
+        settings.state.put(msgspec.structs.replace(entry, link=link))
+    links.create(link, path)
+
+
+def _linkable(device: Any, connector: Connector) -> str:
+    if not isinstance(device, str):
+        raise Unsupported(
+            "The volume has no device on this host that a link can lead to: this process has it as"
+            " a handle.",
+            resource=connector.document.id,
+        )
+    return device
+
+
 def _still_attached(
     document: ConnectionDocument, entry: Entry, settings: HostSettings
 ) -> Attachment | None:
@@ -278,6 +308,8 @@ def _detach(
         device = device if device is None or connector.outlives_process(device) else None
         entry = msgspec.structs.replace(entry, status="detaching", device=device, traces=traces)
         state.put(entry)
+        if entry.link is not None:
+            links.remove(entry.link, device["path"] if device else None)
     connector.detach(device, force=force)
     if entry:
         written = entry

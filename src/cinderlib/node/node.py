@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cinderlib.errors import ConnectionNotFound, InvalidInput, NotLocal
-from cinderlib.node import lifecycle, properties
+from cinderlib.node import lifecycle, links, properties
 from cinderlib.node.attachment import Attachment, DeviceState
 from cinderlib.node.base import HostSettings
 from cinderlib.node.document import ConnectionDocument, check_device
@@ -100,18 +100,24 @@ class Node:
             )
         controller.register_node(node_id, self.connector_properties(protocol))
 
-    def attach(self, connection_info: Mapping[str, Any]) -> Attachment:
+    def attach(self, connection_info: Mapping[str, Any], *, link: str | None = None) -> Attachment:
         """Attach a connection. If it is already attached, the existing attachment is returned.
 
         :param connection_info: ``{'conn': {'driver_volume_type', 'data'}, 'connector': {...}}``,
             or only the value of ``conn``. Further fields: ``use_multipath``, ``scan_attempts``,
             ``attach_mode`` (``'rw'``, ``'ro'``), ``volume`` (``{'id', 'size'}``, bytes), ``id``.
+        :param link: a path for a symbolic link to the device, for programs that need a stable path.
+            The detach removes it. It replaces an earlier link of the same attachment.
         :raises InvalidDocument: a field is missing or has the wrong type. Nothing changed.
         :raises AlreadyExists: it is attached in another mode.
         :raises DeviceUnavailable: the device did not appear or is not the volume's; it was removed.
         :raises NodeError: another step failed.
         """
-        return lifecycle.attach(ConnectionDocument(connection_info), self._settings)
+        return lifecycle.attach(
+            ConnectionDocument(connection_info),
+            self._settings,
+            link=None if link is None else links.check(link),
+        )
 
     def detach(
         self,

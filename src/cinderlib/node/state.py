@@ -36,6 +36,7 @@ class Entry(msgspec.Struct, kw_only=True, frozen=True):
     :ivar before: existing devices of the volume before the attach, which must not be touched.
     :ivar device: the result of the attach.
     :ivar traces: the block devices of the attach.
+    :ivar link: the symbolic link to the device, if one was requested.
     """
 
     key: str
@@ -44,6 +45,7 @@ class Entry(msgspec.Struct, kw_only=True, frozen=True):
     before: dict[str, Any] = {}
     device: dict[str, Any] | None = None
     traces: list[Trace] = []
+    link: str | None = None
 
 
 _BOOT = re.compile(r"boot-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

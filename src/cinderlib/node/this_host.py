@@ -50,12 +50,15 @@ class LocalHost:
         """
         return self.node().identity
 
-    def attach(self, connection: ConnectionRecord, volume: VolumeRecord | None) -> dict[str, Any]:
+    def attach(
+        self, connection: ConnectionRecord, volume: VolumeRecord | None, *, link: str | None = None
+    ) -> dict[str, Any]:
         """Attach a connection.
 
+        :param link: the path of a symbolic link to the device.
         :returns: the device information to store.
         """
-        attachment = self.node().attach(serialization.wire(connection, volume))
+        attachment = self.node().attach(serialization.wire(connection, volume), link=link)
         device = dict(attachment.device)
         if not isinstance(attachment.path, str):
             self._handles[connection.id] = attachment.path

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from cinderlib import errors, serialization, validation, value_checks
+from cinderlib.node import links
 from cinderlib.objects.arguments import check_resource, refuse_unknown
 from cinderlib.objects.backend import Backend
 from cinderlib.objects.cinder_fields import ConnectionFields
@@ -314,19 +315,21 @@ class Connection(ConnectionFields, Resource):
 
     # --- node side -----------------------------------------------------------------------------
 
-    def attach(self) -> None:
+    def attach(self, *, link: str | None = None) -> None:
         """Attach it to this host; its ``path`` is then the device.
 
+        :param link: as for :meth:`cinderlib.Volume.attach`.
         :raises InvalidConnection: the volume is not mapped.
         :raises DeviceUnavailable: the device did not appear, or is not the volume's.
         """
+        link = None if link is None else links.check(link)
         with self._named():
             if self.is_new:
-                device = self._controller.local_host.attach(self._record, None)
+                device = self._controller.local_host.attach(self._record, None, link=link)
                 self._adopt(replace(self._record, device=Secret(device)))
                 self.changed = True
                 return
-            record, self.changed = attachments.attach(self._controller.journal, self.id)
+            record, self.changed = attachments.attach(self._controller.journal, self.id, link=link)
             self._adopt(record)
 
     def detach(self, force: bool = False, ignore_errors: bool = False) -> None:

@@ -30,6 +30,7 @@ class CommonVolumeKeywords(TypedDict, total=False):
     qos_specs: Mapping[str, str]
     display_name: str
     display_description: str
+    unique_name: bool
 
 
 class CreateVolumeKeywords(CommonVolumeKeywords, total=False):
@@ -58,6 +59,7 @@ class CreateSnapshotKeywords(TypedDict, total=False):
 
     id: str | None
     metadata: Mapping[str, str]
+    unique_name: bool
 
 
 class SnapshotKeywords(CreateSnapshotKeywords, total=False):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Unpack, cast
 
-from cinderlib import errors, serialization, validation
+from cinderlib import errors, serialization, validation, value_checks
 from cinderlib.objects.arguments import check_resource, refuse_unknown
 from cinderlib.objects.cinder_fields import SnapshotFields
 from cinderlib.objects.fields import Check, EditableField, Field
@@ -30,7 +30,8 @@ class Snapshot(SnapshotFields, Resource):
     ``Volume.create_snapshot`` does both.
 
     :param volume: the volume to take the snapshot of.
-    :param named: ``id``, ``name``, ``description``, ``metadata``.
+    :param named: ``id``, ``name``, ``description``, ``metadata``; ``unique_name``, to refuse a name
+        that another snapshot of the volume has.
     :raises InvalidInput: a field is unknown or has an invalid value.
     """
 
@@ -38,6 +39,7 @@ class Snapshot(SnapshotFields, Resource):
     _not_found = errors.SnapshotNotFound
     _shown = ("name", "volume_id", "volume_size", "status")
     _record: SnapshotRecord
+    _unique_name = False
 
     volume_id = Field[str]("ID of the volume.")
     volume_size = Field[int]("Size of the volume when the snapshot was taken, in GiB.")
@@ -64,7 +66,7 @@ class Snapshot(SnapshotFields, Resource):
     def __init__(self, volume: Volume, **named: Unpack[SnapshotKeywords]) -> None:
         controller = check_resource(volume, Volume, "volume")._controller
         fields: dict[str, Any] = {_NAMES.get(name, name): value for name, value in named.items()}
-        refuse_unknown("A snapshot", fields, ["id", *_GIVEN])
+        refuse_unknown("A snapshot", fields, ["id", "unique_name", *_GIVEN])
         given = {
             name: check(fields[name], name) for name, check in _GIVEN.items() if name in fields
         }
@@ -81,6 +83,7 @@ class Snapshot(SnapshotFields, Resource):
             **given,
         )
         self._init(controller, record)
+        self._unique_name = value_checks.check_flag(fields.get("unique_name", False), "unique_name")
         # create_snapshot always passes a name and a description; empty ones were not requested.
         self._requested: Mapping[str, Any] = {name: value for name, value in given.items() if value}
 
@@ -113,13 +116,16 @@ class Snapshot(SnapshotFields, Resource):
     def create(self) -> None:
         """Take the snapshot. A repeated call uses the existing snapshot.
 
-        :raises AlreadyExists: another snapshot has the ID.
+        :raises AlreadyExists: another snapshot has the ID, or the name with ``unique_name``.
         :raises DriverError: the storage failed. The snapshot stays in the store with status
             ``'error'``; delete it or repeat the call.
         """
         with self._named():
             record, self.changed = operations.create(
-                self._controller.journal, self._record, getattr(self, "_requested", {})
+                self._controller.journal,
+                self._record,
+                getattr(self, "_requested", {}),
+                unique_name=self._unique_name,
             )
             self._adopt(record)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from cinderlib import errors, serialization, validation, value_checks
 from cinderlib.locking.process_identity import this_host
+from cinderlib.node import links
 from cinderlib.objects.arguments import check_resource, refuse_unknown
 from cinderlib.objects.backend import Backend
 from cinderlib.objects.cinder_fields import VolumeFields
@@ -55,7 +56,7 @@ _GIVEN: Mapping[str, Check] = {
     "extra_specs": validation.check_specs,
     "qos_specs": validation.check_specs,
 }
-_KNOWN = {"id", "pool_name", *_GIVEN}
+_KNOWN = {"id", "pool_name", "unique_name", *_GIVEN}
 _NAMES = {"display_name": "name", "display_description": "description"}
 _TAKEN_OVER = ("description", "availability_zone", "bootable", "multiattach", "metadata")
 
@@ -72,7 +73,8 @@ class Volume(VolumeFields, Resource):
     :param named: ``size`` in GiB, whole or fractional (rounded up); ``id``, ``name``,
         ``description``, ``host``, ``availability_zone``, ``bootable``, ``multiattach``,
         ``metadata``, ``admin_metadata``, ``extra_specs``, ``qos_specs``, ``user_id``,
-        ``project_id``, ``cluster_name``.
+        ``project_id``, ``cluster_name``; ``unique_name``, to refuse a name that another volume of
+        the backend has.
     :raises InvalidInput: a field is unknown or has an invalid value.
     """
 
@@ -82,6 +84,7 @@ class Volume(VolumeFields, Resource):
     _record: VolumeRecord
     #: The document that it was loaded from, if it is not in a store.
     _loaded: serialization.VolumeDocument | None = None
+    _unique_name = False
 
     size = Field[int]("Size in GiB.")
     name = EditableField[str](
@@ -151,7 +154,7 @@ class Volume(VolumeFields, Resource):
         backend = self._backend_of(backend_or_vol)
         controller = backend.controller
         if not fields.keys() <= _KNOWN:
-            refuse_unknown("A volume", fields, ["id", "pool_name", *_GIVEN])
+            refuse_unknown("A volume", fields, ["id", "pool_name", "unique_name", *_GIVEN])
         given = {
             name: _GIVEN[name](value, name) for name, value in fields.items() if name in _GIVEN
         }
@@ -186,6 +189,7 @@ class Volume(VolumeFields, Resource):
         if values.get("extra_specs") or values.get("qos_specs"):
             values["volume_type_id"] = id
         self._init(controller, VolumeRecord(id=id, backend=backend.id, **values))
+        self._unique_name = value_checks.check_flag(fields.get("unique_name", False), "unique_name")
         self._requested: Mapping[str, Any] = given | (where if pool_name is not None else {})
 
     @classmethod
@@ -273,24 +277,45 @@ class Volume(VolumeFields, Resource):
         A repeated call, or a call for an existing ID with the same properties, uses the existing
         volume.
 
-        :raises AlreadyExists: another volume has the ID.
+        :raises AlreadyExists: another volume has the ID, or the name with ``unique_name``.
         :raises DriverError: the storage failed. The volume stays in the store with status
             ``'error'``; delete it or repeat the call.
         """
         with self._named():
             record, self.changed = operations.create(
-                self._controller.journal, self._record, getattr(self, "_requested", {})
+                self._controller.journal,
+                self._record,
+                getattr(self, "_requested", {}),
+                unique_name=self._unique_name,
             )
             self._adopt(record)
 
-    def delete(self) -> None:
+    def delete(self, *, snapshots: bool = False) -> None:
         """Delete it. A volume that does not exist any more is not an error.
 
-        :raises InvalidVolume: it has snapshots or connections. Nothing changed.
+        :param snapshots: delete its snapshots first, the newest one first. If one cannot be
+            deleted, the volume and the older ones stay.
+        :raises InvalidVolume: it has connections, or snapshots and ``snapshots`` is not set.
+            Nothing changed.
         """
+        with_snapshots = value_checks.check_flag(snapshots, "snapshots")
         with self._named():
+            if with_snapshots:
+                operations.refuse_connected(self._controller.store, self.id)
+                for snapshot in reversed(self.snapshots):
+                    snapshot.delete()
             self.changed = operations.delete(self._controller.journal, self.id)
         self._removed(status="deleted")
+
+    def rename(self, name: str) -> None:
+        """Change its name to one that no other volume of the backend has.
+
+        :raises AlreadyExists: another volume of the backend has the name. Nothing changed.
+        """
+        wanted = validation.check_name(name)
+        with self._named():
+            record, self.changed = operations.rename(self._controller.journal, self.id, wanted)
+            self._adopt(record)
 
     def extend(self, size: float) -> int:
         """Extend the volume, and its device if it is attached to this host.
@@ -330,6 +355,16 @@ class Volume(VolumeFields, Resource):
         snapshot = self._controller.Snapshot(self, name=name, description=description, **fields)
         snapshot.create()
         return snapshot
+
+    def revert_blockers(self, snapshot: Snapshot) -> list[Snapshot]:
+        """The newer snapshots of the volume that must be deleted before it can be reverted.
+
+        :returns: snapshots, the oldest first; none if the driver keeps newer snapshots.
+        :raises SnapshotNotFound: the snapshot is not one of this volume.
+        """
+        chosen = check_resource(snapshot, self._controller.Snapshot, "snapshot")
+        blockers = revert.blockers(self._controller.journal, self.id, chosen.id)
+        return [self._controller.wrap(record) for record in blockers]
 
     def revert_to_snapshot(self, snapshot: Snapshot) -> None:
         """Restore the data of the volume from a snapshot of the volume.
@@ -400,22 +435,26 @@ class Volume(VolumeFields, Resource):
             self._adopt(volume)
         self.changed = connection.changed
 
-    def attach(self, *, migrating: bool = False) -> Connection:
+    def attach(self, *, migrating: bool = False, link: str | None = None) -> Connection:
         """Connect it to this host and attach it.
 
         :param migrating: as for :meth:`connect`.
+        :param link: the path of a symbolic link to the device, the same on each host and after each
+            boot. It is created or changed, also if the volume is attached already. The detach
+            removes it.
         :returns: the connection, whose ``path`` is the device.
         :raises NodeError: this host could not attach it; it was disconnected again.
         """
         controller = self._controller
         migrating = value_checks.check_flag(migrating, "migrating")
+        link = None if link is None else links.check(link)
         with self._named(), controller.journal.whole_call():
             connector = controller.local_connector(controller.loaded(self._record.backend))
             here: ConnectKeywords = {"attached_host": this_host()}
             connection = self._connect(connector, here, to_attach=True, migrating=migrating)
             connected_here = connection.changed
             try:
-                connection.attach()
+                connection.attach(link=link)
             except BaseException as exc:
                 if connected_here:
                     self._undo_connect(connection, exc)

@@ -17,9 +17,12 @@ from cinderlib.records import ConnectionRecord, IntentRecord, Secret, VolumeReco
 ON_THE_HOST = whole_call_intents.WHOLE_CALLS | {"connection.attach", "connection.detach"}
 
 
-def attach(journal: Journal, connection_id: str) -> tuple[ConnectionRecord, bool]:
+def attach(
+    journal: Journal, connection_id: str, *, link: str | None = None
+) -> tuple[ConnectionRecord, bool]:
     """Attach a connection on this host, which creates its device.
 
+    :param link: the path of a symbolic link to the device.
     :returns: the record with its ``device``, and whether it was attached by this call.
     :raises InvalidConnection: it is already attached on another host.
     :raises NodeError: the host could not attach it; the device was removed again.
@@ -45,7 +48,7 @@ def attach(journal: Journal, connection_id: str) -> tuple[ConnectionRecord, bool
             )
         try:
             # If it is attached already, this finds the device, or creates it again after a reboot.
-            device = journal.host.attach(attaching, volume)
+            device = journal.host.attach(attaching, volume, link=link)
         except BaseException as exc:
             # A compound operation disconnects next, and its intent stays until then.
             if (already or _is_removed(journal, attaching, exc)) and ours is None:

@@ -16,7 +16,9 @@ class Host(Protocol):
     def has(self, connection: ConnectionRecord) -> bool:
         """Whether this host has attached it."""
 
-    def attach(self, connection: ConnectionRecord, volume: VolumeRecord | None) -> dict[str, Any]:
+    def attach(
+        self, connection: ConnectionRecord, volume: VolumeRecord | None, *, link: str | None = None
+    ) -> dict[str, Any]:
         """:returns: the device document."""
 
     def detach(

@@ -64,6 +64,32 @@ def revert(journal: Journal, volume_id: str, snapshot_id: str) -> VolumeRecord:
         return journal.finish_with(intent, done, reverting, replace(reverted, status="available"))
 
 
+def blockers(journal: Journal, volume_id: str, snapshot_id: str) -> list[SnapshotRecord]:
+    """The newer snapshots that keep a volume from being reverted, the oldest first.
+
+    :raises SnapshotNotFound: the volume has no such snapshot.
+    """
+    volume, (snapshots,) = volumes.look(
+        journal, volume_id, Query(SnapshotRecord, "volume_id", volume_id)
+    )
+    snapshot = next((each for each in snapshots if each.id == snapshot_id), None)
+    if snapshot is None:
+        raise_not_found(errors.SnapshotNotFound, f"snapshot of volume {volume_id}", snapshot_id)
+    return _newer(journal.driver(volume.backend), snapshot, snapshots)
+
+
+def _newer(
+    driver: Driver, snapshot: SnapshotRecord, snapshots: list[SnapshotRecord]
+) -> list[SnapshotRecord]:
+    """The snapshots that the driver may delete when it reverts.
+
+    :param snapshots: all of the volume, the oldest first.
+    """
+    if driver.info.keeps_newer_snapshots:
+        return []
+    return snapshots[snapshots.index(snapshot) + 1 :]
+
+
 def _refuse_older(
     driver: Driver, snapshot: SnapshotRecord, snapshots: list[SnapshotRecord]
 ) -> None:
@@ -72,8 +98,8 @@ def _refuse_older(
 
     :param snapshots: all of the volume, the oldest first.
     """
-    newer = snapshots[snapshots.index(snapshot) + 1 :]
-    if not newer or driver.info.keeps_newer_snapshots:
+    newer = _newer(driver, snapshot, snapshots)
+    if not newer:
         return
     names = ", ".join(f"{each.name} ({each.id})" if each.name else each.id for each in newer)
     raise errors.InvalidVolume(

@@ -17,14 +17,19 @@ TRANSITIONAL = frozenset({"creating", "deleting"})
 
 
 def create(
-    journal: Journal, snapshot: SnapshotRecord, asked: Mapping[str, Any]
+    journal: Journal,
+    snapshot: SnapshotRecord,
+    asked: Mapping[str, Any],
+    *,
+    unique_name: bool = False,
 ) -> tuple[SnapshotRecord, bool]:
     """Take a snapshot of ``snapshot.volume_id``, attached or not.
 
     :param asked: the fields that the caller named; an existing snapshot with the same ID must
         have the same values.
+    :param unique_name: refuse a name that another snapshot of the volume has.
     :returns: the stored record, and whether it was taken by this call.
-    :raises AlreadyExists: another snapshot has the ID.
+    :raises AlreadyExists: another snapshot has the ID, or the name that must be unique.
     :raises VolumeNotFound, InvalidVolume: the volume has no data to keep.
     """
     lock = volumes.lock_name(snapshot.volume_id)
@@ -43,6 +48,8 @@ def create(
                 resource=volume.id,
             )
         capabilities.require(driver, "snapshot.create", snapshot)
+        if unique_name and snapshot.name:
+            volumes.refuse_name(journal.store, snapshot, {"volume_id": snapshot.volume_id})
         snapshot = replace(
             snapshot,
             volume_size=volume.size,

@@ -23,7 +23,7 @@ from cinderlib.operations.refusals import (
     note_dependents,
     status_after,
 )
-from cinderlib.persistence.base import Query, Remove
+from cinderlib.persistence.base import Query, Remove, Store
 from cinderlib.persistence.host_key import host_of
 from cinderlib.records import (
     ConnectionRecord,
@@ -33,6 +33,7 @@ from cinderlib.records import (
     now,
     replace,
 )
+from cinderlib.value_checks import shown
 
 LOG = logging.getLogger(__name__)
 
@@ -98,15 +99,20 @@ def stand_in(volume_id: str, backend: str, size: int) -> VolumeRecord:
 
 
 def create(
-    journal: Journal, volume: VolumeRecord, asked: Mapping[str, Any]
+    journal: Journal,
+    volume: VolumeRecord,
+    asked: Mapping[str, Any],
+    *,
+    unique_name: bool = False,
 ) -> tuple[VolumeRecord, bool]:
     """Create a volume: with the data of ``volume.snapshot_id`` or ``volume.source_volid``, if set.
 
     :param volume: the record to create; not stored yet.
     :param asked: the fields that the caller named; an existing volume with the same ID must
         have the same values.
+    :param unique_name: refuse a name that another volume of the backend has.
     :returns: the stored record, and whether the volume was created by this call.
-    :raises AlreadyExists: another volume has the ID.
+    :raises AlreadyExists: another volume has the ID, or the name that must be unique.
     :raises InvalidVolume: it was created earlier, and a later operation on it failed.
     :raises InvalidVolume, InvalidSnapshot, VolumeNotFound, SnapshotNotFound: the source cannot be
         read.
@@ -119,6 +125,8 @@ def create(
             raise_not_found(errors.SnapshotNotFound, "snapshot", volume.snapshot_id)
         source_id = snapshot.volume_id
     locks = {lock_name(volume.id)} | ({lock_name(source_id)} if source_id is not None else set())
+    if unique_name and volume.name:
+        locks.add(_name_lock(volume.backend, volume.name))
     with journal.locks.hold(*locks):
         there, _ = find(journal, volume.id)
         if there is not None:
@@ -126,6 +134,8 @@ def create(
             if there.status != "error":
                 return there, False
             volume = _prepare_retry(driver, volume, there)
+        if unique_name and volume.name:
+            refuse_name(journal.store, volume, {"backend": volume.backend})
         source = _source(journal, volume)
         if source is not None:
             is_snapshot = isinstance(source, SnapshotRecord)
@@ -145,6 +155,46 @@ def create(
             raise
         done = f"Volume {volume.id} was created on {volume.backend}"
         return journal.finish_with(intent, done, creating, ready), True
+
+
+def rename(journal: Journal, volume_id: str, name: str) -> tuple[VolumeRecord, bool]:
+    """Give a volume a name that no other volume of the backend has. The storage does not change.
+
+    :returns: the record, and whether it had another name.
+    :raises AlreadyExists: another volume of the backend has the name.
+    """
+    found = journal.store.get(VolumeRecord, volume_id)
+    backend = "" if found is None else found.backend
+    with journal.locks.hold(lock_name(volume_id), _name_lock(backend, name)):
+        volume = get(journal, volume_id)
+        renamed = replace(volume, name=name)
+        if name:
+            refuse_name(journal.store, renamed, {"backend": volume.backend})
+        if volume.name == name:
+            return volume, False
+        return journal.keep(volume, renamed), True
+
+
+def _name_lock(backend: str, name: str) -> str:
+    return f"name:{backend}/{name}"
+
+
+def refuse_name(
+    store: Store, record: VolumeRecord | SnapshotRecord, where: Mapping[str, str]
+) -> None:
+    """Refuse the name of a new or renamed record if another one has it.
+
+    :param where: among which records the name must be unique.
+    :raises AlreadyExists: another record has the name.
+    """
+    for other in store.find(type(record), {**where, "name": record.name}):
+        if other.id != record.id:
+            raise errors.AlreadyExists(
+                f"A {record.kind} with the name {shown(record.name)} already exists; choose"
+                " another name, or delete that one",
+                resource=other.id,
+                differences={},
+            )
 
 
 def _clean_up(
@@ -283,13 +333,7 @@ def delete(journal: Journal, volume_id: str) -> bool:
         if volume is None:
             return False
         driver = journal.driver(volume.backend)
-        if connections:
-            hosts = ", ".join(sorted({host_of(c) for c in connections}))
-            raise errors.InvalidVolume(
-                f"Volume {volume_id} cannot be deleted: it is connected to {hosts}; disconnect it"
-                " first",
-                resource=volume_id,
-            )
+        _refuse_connected(volume_id, connections)
         if snapshots:
             count = journal.store.count(SnapshotRecord, {"volume_id": volume_id})
             raise errors.InvalidVolume(
@@ -313,6 +357,24 @@ def delete(journal: Journal, volume_id: str) -> bool:
             intent, f"Volume {volume_id} was deleted", Remove(VolumeRecord, volume_id), *gone
         )
         return True
+
+
+def refuse_connected(store: Store, volume_id: str) -> None:
+    """Refuse to delete a volume that hosts use, before its snapshots are deleted.
+
+    :raises InvalidVolume: it is connected.
+    """
+    _refuse_connected(volume_id, store.find(ConnectionRecord, {"volume_id": volume_id}))
+
+
+def _refuse_connected(volume_id: str, connections: Sequence[ConnectionRecord]) -> None:
+    if connections:
+        hosts = ", ".join(sorted({host_of(c) for c in connections}))
+        raise errors.InvalidVolume(
+            f"Volume {volume_id} cannot be deleted: it is connected to {hosts}; disconnect it"
+            " first",
+            resource=volume_id,
+        )
 
 
 def remove_leftover_export(driver: Driver, volume: VolumeRecord) -> VolumeRecord:

@@ -153,7 +153,9 @@ class Application:
 
     async def _change(self, http: HTTPRequest, route: Route, request: Request[Any]) -> Response:
         fingerprint = hashlib.sha256(
-            f"{http.method} {http.scope['path']} ".encode() + msgspec.json.encode(request.body)
+            f"{http.method} {http.scope['path']} ".encode()
+            + http.scope["query_string"]
+            + msgspec.json.encode(request.body)
         ).hexdigest()
         try:
             call, is_new = self.calls.begin(

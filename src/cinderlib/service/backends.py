@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cinderlib import errors
+from cinderlib.service.capacity import Capacities
+from cinderlib.value_checks import shown
 
 if TYPE_CHECKING:
     from cinderlib.objects.backend import Backend
@@ -15,12 +19,16 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
+_LINK = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]*")
+
 
 class Backends:
     """The configured backends.
 
     :param options: gives the options of a backend, ``volume_driver`` among them, by its name.
     :param names: of all of them, in the order of the configuration.
+    :param links: the folder in which clients may have links to attached devices.
+    :ivar capacities: their capacities, as they are known.
     """
 
     def __init__(
@@ -28,8 +36,11 @@ class Backends:
         controller: Controller,
         names: list[str],
         options: Callable[[str], Mapping[str, Any]],
+        links: Path = Path("/dev/cinderlib"),
     ) -> None:
         self.controller = controller
+        self.capacities = Capacities(self.loaded)
+        self._links = links
         self.names = names
         self._options = options
         self._guards = {name: threading.Lock() for name in names}
@@ -43,6 +54,16 @@ class Backends:
                 f"Backend {name!r} is not configured in this service; configured: {known}",
                 resource=name,
             )
+
+    def check_link(self, path: str) -> str:
+        """:raises InvalidInput: a client must not have a link with that path."""
+        parts = path.removeprefix(f"{self._links}/").split("/")
+        if not path.startswith(f"{self._links}/") or not all(map(_LINK.fullmatch, parts)):
+            raise errors.InvalidInput(
+                f"The link {shown(path)} must be in the folder {self._links}, with letters, digits"
+                " and '_.@-' in its names"
+            )
+        return path
 
     def loaded(self, name: str) -> Backend:
         """A backend, loaded now if it was not; one whose storage failed is tried again.

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from cinderlib import errors, records, validation, value_checks
+from cinderlib import errors, records, validation
 from cinderlib.records import ConnectionRecord
-from cinderlib.service import requests
+from cinderlib.service import lookup, requests
 from cinderlib.service.roles import Role
 from cinderlib.service.verb_request import Listed, Request, shown
 
@@ -82,7 +82,7 @@ def connect_volume(request: Request[requests.ConnectVolume]) -> dict[str, Any]:
     if isinstance(body.attached_host, str):
         request.peer.require(Role.NODE, host=body.attached_host)
     fields = body.given("connector", "node")
-    volume = _named_volume(request)
+    volume = lookup.volume_with_any_name(request)
     if request.peer.role is Role.NODE:
         _refuse_migration(request, volume)
         # An operator has connected it for the migration already, or there is none.
@@ -96,21 +96,6 @@ def connect_volume(request: Request[requests.ConnectVolume]) -> dict[str, Any]:
         changed=connection.changed,
         connection_info=connection.connection_info,
     )
-
-
-def _named_volume(request: Request[Any]) -> Any:
-    """The volume with the ID or the name in the path. A node cannot list volumes to find its ID."""
-    try:
-        return request.volume(request.id)
-    except errors.VolumeNotFound:
-        found = list(request.controller.volumes(name=request.id, limit=2))
-        if len(found) > 1:
-            raise errors.InvalidInput(
-                f"Several volumes have the name {value_checks.shown(request.id)}; use the ID"
-            ) from None
-        if not found:
-            raise
-    return request.of_loaded(found[0])
 
 
 def _refuse_migration(request: Request[requests.ConnectVolume], volume: Any) -> None:
@@ -156,13 +141,16 @@ def report_device(request: Request[requests.ReportDevice]) -> dict[str, Any]:
 
 def attach_volume(request: Request[requests.AttachVolume]) -> dict[str, Any]:
     """Attach a volume to the host of the service."""
-    connection = request.volume(request.id).attach(migrating=request.body.migrating)
+    body = request.body
+    fields = {"link": request.backends.check_link(body.link)} if isinstance(body.link, str) else {}
+    volume = lookup.loaded_volume(request, request.id)
+    connection = volume.attach(migrating=body.migrating, **fields)
     return _shown(connection.record, keys=True, changed=connection.changed)
 
 
 def detach_volume(request: Request[requests.Force]) -> dict[str, Any]:
     """Detach a volume from the host of the service and disconnect it."""
-    volume = request.volume(request.id)
+    volume = lookup.loaded_volume(request, request.id)
     volume.detach(force=request.body.force, ignore_errors=request.body.ignore_errors)
     return shown(volume.record, changed=volume.changed)
 

@@ -27,6 +27,7 @@ class Options:
     :ivar idle_timeout: seconds without a request after which the service ends; 0 for never.
     :ivar stop_timeout: seconds that calls that run are given when the service stops.
     :ivar threads: how many calls that change something are worked on at once.
+    :ivar links: the folder in which clients may have links to attached devices.
     """
 
     socket: Path
@@ -41,6 +42,7 @@ class Options:
     idle_timeout: float = 0.0
     stop_timeout: float = 60.0
     threads: int = 64
+    links: Path = Path("/dev/cinderlib")
 
 
 def _mode(value: Any, what: str) -> int:

@@ -31,7 +31,9 @@ class CreateVolume(Body):
     snapshot_id: str | msgspec.UnsetType = msgspec.UNSET
     id: str | msgspec.UnsetType = msgspec.UNSET
     size: float | msgspec.UnsetType = msgspec.UNSET
+    size_bytes: int | msgspec.UnsetType = msgspec.UNSET
     name: str | msgspec.UnsetType = msgspec.UNSET
+    unique_name: bool | msgspec.UnsetType = msgspec.UNSET
     description: str | msgspec.UnsetType = msgspec.UNSET
     pool_name: str | msgspec.UnsetType = msgspec.UNSET
     host: str | msgspec.UnsetType = msgspec.UNSET
@@ -48,9 +50,12 @@ class CreateVolume(Body):
 
 
 class ChangeVolume(Body):
-    """Fields of a volume to write; the others stay. Of metadata, all keys are replaced."""
+    """Fields of a volume to write; the others stay. ``metadata`` replaces all keys,
+    ``metadata_changes`` only those that it has, and removes those with ``null``."""
 
     name: str | msgspec.UnsetType = msgspec.UNSET
+    unique_name: bool | msgspec.UnsetType = msgspec.UNSET
+    metadata_changes: dict[str, str | None] | msgspec.UnsetType = msgspec.UNSET
     description: str | msgspec.UnsetType = msgspec.UNSET
     availability_zone: str | msgspec.UnsetType | None = msgspec.UNSET
     bootable: bool | msgspec.UnsetType = msgspec.UNSET
@@ -59,9 +64,10 @@ class ChangeVolume(Body):
 
 
 class ExtendVolume(Body):
-    """The new size of a volume."""
+    """The new size of a volume, in GiB or in bytes."""
 
-    size: float
+    size: float | msgspec.UnsetType = msgspec.UNSET
+    size_bytes: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class RevertVolume(Body):
@@ -86,9 +92,11 @@ class ConnectVolume(Body):
 
 
 class AttachVolume(Body):
-    """Whether a volume may stay connected to another host, for a live migration to this one."""
+    """Whether a volume may stay connected to another host, for a live migration to this one; and
+    the path of a link to the device, in the service's folder for links."""
 
     migrating: bool = False
+    link: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Force(Body):
@@ -104,6 +112,7 @@ class CreateSnapshot(Body):
     volume_id: str
     id: str | msgspec.UnsetType = msgspec.UNSET
     name: str = ""
+    unique_name: bool = False
     description: str = ""
     metadata: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
 

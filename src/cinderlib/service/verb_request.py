@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -48,13 +49,6 @@ class Request(Generic[B]):
         self.backend = name
         return self.backends.loaded(name)
 
-    def volume(self, id: str) -> Any:
-        """A volume, once its backend is loaded.
-
-        :raises VolumeNotFound: no volume has that ID.
-        """
-        return self.of_loaded(self.controller.volume(id))
-
     def of_loaded(self, resource: Resource) -> Any:
         """The resource, once its backend is loaded."""
         self.loaded(resource.record.backend)
@@ -83,8 +77,14 @@ class Request(Generic[B]):
             last = of_cursor(kind, after) if "," in after else self._last(kind, after)
         self._use(where.get("backend", ""))
         count = None if limit is None else _count(limit)
-        found: Iterator[Any] = self.controller.store.iterate(kind, where, after=last, limit=count)
-        return found
+        prefix = self.query.get("name_prefix")
+        if prefix is None:
+            found: Iterator[Any] = self.controller.store.iterate(
+                kind, where, after=last, limit=count
+            )
+            return found
+        every = self.controller.store.iterate(kind, where, after=last)
+        return itertools.islice((each for each in every if each.name.startswith(prefix)), count)
 
     def _last(self, kind: type[Record], id: str) -> Record:
         found: Record | None = self.controller.store.get(kind, id)
@@ -106,6 +106,19 @@ def shown(record: Record, **more: Any) -> dict[str, Any]:
     :param more: further fields of the answer.
     """
     return {**records.to_builtins(record), **more}
+
+
+def flag(request: Request[Any], name: str) -> bool:
+    """A parameter of the query, false if it is not there.
+
+    :raises InvalidInput: it is neither ``true`` nor ``false``.
+    """
+    text = request.query.get(name, "false")
+    if text not in ("true", "false"):
+        raise errors.InvalidInput(
+            f"{name} must be 'true' or 'false', not {value_checks.shown(text)}"
+        )
+    return text == "true"
 
 
 def _count(text: str) -> int:

@@ -10,8 +10,10 @@ from typing import Any
 
 from cinderlib import errors
 from cinderlib.records import SnapshotRecord, VolumeRecord
-from cinderlib.service import requests
-from cinderlib.service.verb_request import Listed, Request, shown
+from cinderlib.service import lookup, requests
+from cinderlib.service.verb_request import Listed, Request, flag, shown
+
+GIB = 1024**3
 
 # --- reading ------------------------------------------------------------------------------------
 
@@ -28,12 +30,12 @@ def list_snapshots(request: Request[requests.Nothing]) -> Listed:
 
 def show_volume(request: Request[requests.Nothing]) -> dict[str, Any]:
     """Show a volume."""
-    return shown(request.stored(request.controller.volume(request.id)).record)
+    return shown(request.stored(lookup.volume(request, request.id)).record)
 
 
 def show_snapshot(request: Request[requests.Nothing]) -> dict[str, Any]:
     """Show a snapshot."""
-    return shown(request.stored(request.controller.snapshot(request.id)).record)
+    return shown(request.stored(lookup.snapshot(request, request.id)).record)
 
 
 def list_backends(request: Request[requests.Nothing]) -> list[dict[str, Any]]:
@@ -62,18 +64,25 @@ def validate_connector(request: Request[requests.RegisterNode]) -> dict[str, Any
 
 def volume_in_storage(request: Request[requests.Nothing]) -> dict[str, Any]:
     """Show what a volume is called on the array."""
-    return {"name": request.volume(request.id).name_in_storage}
+    return {"name": lookup.loaded_volume(request, request.id).name_in_storage}
 
 
 def snapshot_in_storage(request: Request[requests.Nothing]) -> dict[str, Any]:
     """Show what a snapshot is called on the array."""
-    return {"name": request.of_loaded(request.controller.snapshot(request.id)).name_in_storage}
+    return {"name": request.of_loaded(lookup.snapshot(request, request.id)).name_in_storage}
 
 
 def show_stats(request: Request[requests.Nothing]) -> dict[str, Any]:
     """Show a backend's capabilities and capacity; ``refresh=true`` queries the storage."""
     backend = request.loaded(request.id)
     return dict(backend.stats(refresh=request.query.get("refresh") == "true"))
+
+
+def show_capacity(request: Request[requests.Nothing]) -> dict[str, Any]:
+    """Show a backend's last reported capacity, without waiting for the storage."""
+    request.backends.check_name(request.id)
+    request.backend = request.id
+    return request.backends.capacities.show(request.id, request.query.get("pool"))
 
 
 def list_nodes(request: Request[requests.Nothing]) -> list[dict[str, Any]]:
@@ -99,53 +108,86 @@ def create_volume(request: Request[requests.CreateVolume]) -> dict[str, Any]:
             "Specify one of backend, source_volid and snapshot_id, not"
             f" {' and '.join(sources) or 'none of them'}"
         )
-    fields = body.given("backend", "source_volid", "snapshot_id")
+    fields = _with_size(body, body.given("backend", "source_volid", "snapshot_id", "size_bytes"))
     if isinstance(body.backend, str):
         created = request.loaded(body.backend).create_volume(**fields)
     elif isinstance(body.source_volid, str):
-        created = request.volume(body.source_volid).clone(**fields)
+        created = lookup.loaded_volume(request, body.source_volid).clone(**fields)
     else:
-        created = request.of_loaded(request.controller.snapshot(body.snapshot_id)).create_volume(
-            **fields
-        )
+        snapshot = lookup.snapshot(request, str(body.snapshot_id))
+        created = request.of_loaded(snapshot).create_volume(**fields)
     return shown(created.record, changed=created.changed)
+
+
+def _with_size(body: requests.CreateVolume, fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields with the size in GiB. The metadata keeps a requested size that is not a whole
+    number of GiB, because the volume is larger."""
+    if not isinstance(body.size_bytes, int):
+        return fields
+    if "size" in fields:
+        raise errors.InvalidInput("Specify either size or size_bytes, not both")
+    if body.size_bytes % GIB:
+        metadata = {**(fields.get("metadata") or {}), "requested_bytes": str(body.size_bytes)}
+        fields["metadata"] = metadata
+    return {**fields, "size": body.size_bytes / GIB}
 
 
 def change_volume(request: Request[requests.ChangeVolume]) -> dict[str, Any]:
     """Change a volume's name, description, metadata and flags."""
-    return _changed(request.stored(request.controller.volume(request.id)), request.body)
+    return _changed(request.stored(lookup.volume(request, request.id)), request.body)
 
 
 def _changed(resource: Any, body: requests.Body) -> dict[str, Any]:
     before = resource.record
-    for name, value in body.given().items():
+    fields = body.given()
+    if fields.pop("unique_name", False) and "name" in fields:
+        resource.rename(fields.pop("name"))
+    if (changes := fields.pop("metadata_changes", None)) is not None:
+        merged = {**fields.get("metadata", resource.metadata), **changes}
+        fields["metadata"] = {key: value for key, value in merged.items() if value is not None}
+    for name, value in fields.items():
         setattr(resource, name, value)
-    resource.save()
+    if fields:
+        resource.save()
     return shown(resource.record, changed=resource.record != before)
 
 
 def delete_volume(request: Request[requests.Nothing]) -> dict[str, Any]:
     """Delete a volume and its data; succeeds if it does not exist."""
     try:
-        volume = request.volume(request.id)
+        volume = lookup.loaded_volume(request, request.id)
     except errors.VolumeNotFound:
         return {"id": request.id, "changed": False}
-    volume.delete()
+    volume.delete(snapshots=flag(request, "snapshots"))
     return {"id": request.id, "changed": volume.changed}
 
 
 def extend_volume(request: Request[requests.ExtendVolume]) -> dict[str, Any]:
     """Extend a volume, and its device if it is attached to the service's host."""
-    volume = request.volume(request.id)
-    size_bytes = volume.extend(request.body.size)
+    volume = lookup.loaded_volume(request, request.id)
+    body = request.body
+    if isinstance(body.size, int | float) == isinstance(body.size_bytes, int):
+        raise errors.InvalidInput("Specify the new size with either size or size_bytes")
+    wanted = body.size_bytes / GIB if isinstance(body.size_bytes, int) else body.size
+    size_bytes = volume.extend(wanted)
     return shown(volume.record, changed=volume.changed, size_bytes=size_bytes)
 
 
 def revert_volume(request: Request[requests.RevertVolume]) -> dict[str, Any]:
     """Revert a volume to a snapshot; newer data is lost."""
-    volume = request.volume(request.id)
-    volume.revert_to_snapshot(request.controller.snapshot(request.body.snapshot_id))
+    volume = lookup.loaded_volume(request, request.id)
+    volume.revert_to_snapshot(lookup.snapshot(request, request.body.snapshot_id, volume))
     return shown(volume.record, changed=volume.changed)
+
+
+def revert_blockers(request: Request[requests.Nothing]) -> dict[str, Any]:
+    """List the newer snapshots that keep a volume from being reverted to a snapshot."""
+    volume = lookup.loaded_volume(request, request.id)
+    wanted = request.query.get("snapshot_id")
+    if wanted is None:
+        raise errors.InvalidInput("Specify the snapshot: ?snapshot_id=...")
+    found = volume.revert_blockers(lookup.snapshot(request, wanted, volume))
+    return {"snapshots": [shown(each.record) for each in found]}
 
 
 # --- snapshots ----------------------------------------------------------------------------------
@@ -153,7 +195,7 @@ def revert_volume(request: Request[requests.RevertVolume]) -> dict[str, Any]:
 
 def create_snapshot(request: Request[requests.CreateSnapshot]) -> dict[str, Any]:
     """Create a snapshot of a volume, attached or not."""
-    snapshot = request.volume(request.body.volume_id).create_snapshot(
+    snapshot = lookup.loaded_volume(request, request.body.volume_id).create_snapshot(
         **request.body.given("volume_id")
     )
     return shown(snapshot.record, changed=snapshot.changed)
@@ -161,14 +203,14 @@ def create_snapshot(request: Request[requests.CreateSnapshot]) -> dict[str, Any]
 
 def change_snapshot(request: Request[requests.ChangeSnapshot]) -> dict[str, Any]:
     """Change a snapshot's name, description and metadata."""
-    return _changed(request.stored(request.controller.snapshot(request.id)), request.body)
+    return _changed(request.stored(lookup.snapshot(request, request.id)), request.body)
 
 
 def delete_snapshot(request: Request[requests.Nothing]) -> dict[str, Any]:
     """Delete a snapshot; succeeds if it does not exist."""
     try:
-        snapshot = request.of_loaded(request.controller.snapshot(request.id))
-    except errors.SnapshotNotFound:
+        snapshot = request.of_loaded(lookup.snapshot(request, request.id))
+    except (errors.SnapshotNotFound, errors.VolumeNotFound):
         return {"id": request.id, "changed": False}
     snapshot.delete()
     return {"id": request.id, "changed": snapshot.changed}

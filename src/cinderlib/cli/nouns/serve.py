@@ -56,7 +56,9 @@ def serve(app: App, socket: Path | None, idle_timeout: float | None) -> None:
     try:
         app.may_create_store()
         app.show_progress = calls.report  # type: ignore[method-assign]
-        backends = Backends(app.own_controller, configured.backends, configured.backend)
+        backends = Backends(
+            app.own_controller, configured.backends, configured.backend, options.links
+        )
         application = Application(backends, Metrics(backends), threads=options.threads)
 
         def reload() -> None:

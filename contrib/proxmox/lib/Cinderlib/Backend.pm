@@ -1,0 +1,205 @@
+package Cinderlib::Backend;
+
+# A backend of the service: requests about its volumes, which are given by name.
+#
+# Errors are texts for people.
+
+use strict;
+use warnings;
+
+use JSON;
+
+use Cinderlib::Service;
+use Cinderlib::Service::Error;
+
+# The backend of a storage in Proxmox's configuration.
+sub new {
+    my ($class, $scfg) = @_;
+    my $self = {
+        service => Cinderlib::Service->new($scfg->{'cinderlib-socket'}),
+        name    => $scfg->{backend},
+        pool    => $scfg->{pool},
+    };
+    return bless $self, $class;
+}
+
+# Send a request.
+#
+#   catch   types of errors for which undef is returned
+#   volume  the name of the volume that the request is about, for messages
+#   and those of Cinderlib::Service::request
+sub request {
+    my ($self, $method, $path, %given) = @_;
+    my ($catch, $volume) = delete @given{qw(catch volume)};
+    my $answer = eval { $self->{service}->request($method, $path, %given) };
+    my $error = $@ or return $answer;
+    return undef if Cinderlib::Service::Error::is($error, @{ $catch // [] });
+    die $error if $given{id} && Cinderlib::Service::Error::is($error, 'Timeout');
+    die _readable($error, $volume);
+}
+
+# The message with the volume's name, instead of its ID in the store.
+sub _readable {
+    my ($error, $volume) = @_;
+    my $text = "$error";
+    if (defined $volume && ref $error && defined(my $id = $error->{resource})) {
+        $text =~ s/\b[Vv]olume \Q$id\E/$volume/g;
+    }
+    return $text;
+}
+
+# Send a request about a volume.
+sub of {
+    my ($self, $volume, $method, $verb, %given) = @_;
+    my $path = '/v1/volumes/' . Cinderlib::Service::quoted($volume) . ($verb ? "/$verb" : '');
+    my $query = { %{ $given{query} // {} }, backend => $self->{name} };
+    return $self->request($method, $path, %given, query => $query, volume => $volume);
+}
+
+# Send a request about the backend itself.
+sub about {
+    my ($self, $verb, %given) = @_;
+    my $path = '/v1/backends/' . Cinderlib::Service::quoted($self->{name});
+    return $self->request('GET', $verb ? "$path/$verb" : $path, %given);
+}
+
+# --- volumes -----------------------------------------------------------------------------------------
+
+# The volumes whose names begin with a prefix.
+sub volumes {
+    my ($self, $prefix) = @_;
+    my $query = { backend => $self->{name}, name_prefix => $prefix };
+    return $self->request('GET', '/v1/volumes', query => $query);
+}
+
+# A volume; undef if it does not exist.
+sub find {
+    my ($self, $volume) = @_;
+    return $self->of($volume, 'GET', '', catch => ['VolumeNotFound']);
+}
+
+sub get {
+    my ($self, $volume, %given) = @_;
+    return $self->of($volume, 'GET', '', %given);
+}
+
+# Create a volume with a name that no other volume has.
+sub create {
+    my ($self, $volume, $bytes) = @_;
+    my $body = {
+        backend     => $self->{name},
+        name        => $volume,
+        unique_name => JSON::true,
+        size_bytes  => int $bytes,
+    };
+    $body->{pool_name} = $self->{pool} if defined $self->{pool};
+    return $self->request('POST', '/v1/volumes', body => $body);
+}
+
+# Create a volume with the data of another one.
+sub clone {
+    my ($self, $source, $volume) = @_;
+    return $self->_copy({ source_volid => $source }, $source, $volume);
+}
+
+# Create a volume with the data of a snapshot, if it does not exist.
+sub clone_snapshot {
+    my ($self, $source, $snapshot, $volume) = @_;
+    return $self->_copy({ snapshot_id => $snapshot }, $source, $volume, catch => ['AlreadyExists']);
+}
+
+sub _copy {
+    my ($self, $from, $source, $volume, %given) = @_;
+    my $query = { backend => $self->{name}, volume => $source };
+    # Notes and protection are the source's own.
+    my $body = { %$from, name => $volume, unique_name => JSON::true, metadata => {}, description => '' };
+    return $self->request('POST', '/v1/volumes', query => $query, body => $body, %given);
+}
+
+sub rename {
+    my ($self, $volume, $new) = @_;
+    return $self->of($volume, 'PATCH', '', body => { name => $new, unique_name => JSON::true });
+}
+
+# Set a key of the metadata, or remove it.
+sub set {
+    my ($self, $volume, $key, $value) = @_;
+    return $self->of($volume, 'PATCH', '', body => { metadata_changes => { $key => $value } });
+}
+
+sub extend {
+    my ($self, $volume, $bytes) = @_;
+    return $self->of($volume, 'POST', 'extend', body => { size_bytes => int $bytes });
+}
+
+# Delete a volume and its snapshots.
+#
+# Returns undef, or a function that waits for the end, if it takes longer than `patience` seconds.
+sub delete {
+    my ($self, $volume, $patience) = @_;
+    my $id = join('-', 'delete', $$, time, int(rand(1 << 30)));
+    my %how = (query => { snapshots => 'true' });
+    return if eval { $self->of($volume, 'DELETE', '', %how, timeout => $patience, id => $id); 1 };
+    die $@ if !Cinderlib::Service::Error::is($@, 'Timeout');
+    return sub {
+        eval { $self->{service}->await($id); 1 } or die _readable($@, $volume);
+    };
+}
+
+# --- devices -----------------------------------------------------------------------------------------
+
+# Attach a volume to this node. A migration has it on two nodes for some time.
+sub attach {
+    my ($self, $volume, $link) = @_;
+    my $body = { migrating => JSON::true, link => $link };
+    return $self->of($volume, 'POST', 'attach', body => $body);
+}
+
+# Detach a volume from this node, if this node has it.
+sub detach {
+    my ($self, $volume) = @_;
+    my $catch = ['NotLocal', 'VolumeNotFound'];
+    return $self->of($volume, 'POST', 'detach', body => {}, catch => $catch);
+}
+
+# Detach a volume from this node. It is an error if another node has it.
+sub release {
+    my ($self, $volume) = @_;
+    return $self->of($volume, 'POST', 'detach', body => {});
+}
+
+# --- snapshots ---------------------------------------------------------------------------------------
+
+sub snapshots {
+    my ($self, $volume) = @_;
+    my $found = $self->find($volume) or return [];
+    return $self->request('GET', '/v1/snapshots', query => { volume_id => $found->{id} });
+}
+
+sub take_snapshot {
+    my ($self, $volume, $name) = @_;
+    my %how = (query => { backend => $self->{name} }, volume => $volume);
+    my $body = { volume_id => $volume, name => $name, unique_name => JSON::true };
+    return $self->request('POST', '/v1/snapshots', %how, body => $body);
+}
+
+# Delete a snapshot, if it exists.
+sub delete_snapshot {
+    my ($self, $volume, $name) = @_;
+    my %how = (query => { backend => $self->{name}, volume => $volume }, volume => $volume);
+    return $self->request('DELETE', '/v1/snapshots/' . Cinderlib::Service::quoted($name), %how);
+}
+
+# The names of the newer snapshots that keep a volume from being reverted.
+sub revert_blockers {
+    my ($self, $volume, $name) = @_;
+    my $found = $self->of($volume, 'GET', 'revert-blockers', query => { snapshot_id => $name });
+    return map { $_->{name} } @{ $found->{snapshots} };
+}
+
+sub revert {
+    my ($self, $volume, $name) = @_;
+    return $self->of($volume, 'POST', 'revert', body => { snapshot_id => $name });
+}
+
+1;
