@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cinderlib.objects.snapshot import Snapshot
     from cinderlib.objects.volume import Volume
     from cinderlib.objects.volume_type import QoSSpecs, VolumeType
+    from cinderlib.observation import Activity
     from cinderlib.operations.capabilities import Capability
     from cinderlib.operations.discrepancies import Discrepancy
     from cinderlib.operations.journal import Recovered
@@ -42,6 +43,7 @@ __version__ = "6.0.0"
 
 #: The module that defines each name. An empty string means that the name is itself a module.
 _MODULE_OF = {
+    "Activity": "cinderlib.observation",
     "Attachment": "cinderlib.node",
     "Backend": "cinderlib.objects.backend",
     "Capability": "cinderlib.operations.capabilities",
@@ -85,6 +87,7 @@ _MODULE_OF = {
 __all__ = [
     "DEFAULT_PROJECT_ID",
     "DEFAULT_USER_ID",
+    "Activity",
     "Attachment",
     "Backend",
     "Capability",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cinderlib.cli.configuration import Configuration
     from cinderlib.cli.view import View
     from cinderlib.cli.waiting import Waiting
+    from cinderlib.observation import Observer
     from cinderlib.progress import Progress
 
 T = TypeVar("T")
@@ -42,6 +43,8 @@ class App(contextlib.ExitStack):
         self.quiet = False
         self.verbosity = 0
         self.debug = False
+        #: Receives the activities of :attr:`own_controller`.
+        self.observer: Observer | None = None
         self._waiting: Waiting | None = None
         self._creates = False
         self._requires_store = False
@@ -159,6 +162,7 @@ class App(contextlib.ExitStack):
             fail_on_missing_backend=False,
             disable_logs=not self._logs_of_others,
             progress=self.show_progress,
+            observer=self.observer,
             **self.configuration.controller(),
         )
         return self.enter_context(controller)

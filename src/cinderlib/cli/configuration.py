@@ -80,6 +80,7 @@ class ServiceTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tru
     stop_timeout: float | None = None
     threads: int | None = None
     links: str | None = None
+    stats_interval: float | None = None
 
 
 class CSITable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

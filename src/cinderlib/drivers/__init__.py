@@ -9,8 +9,10 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from cinderlib.drivers import observed
 from cinderlib.drivers.port import Driver, DriverInfo, Settings
 from cinderlib.locking.backend_lock import BackendLock
+from cinderlib.observation import Observer
 from cinderlib.persistence.base import Store
 from cinderlib.progress import Listener
 
@@ -52,6 +54,7 @@ def load(
     settings: Settings,
     lock: BackendLock | None = None,
     progress: Listener | None = None,
+    observer: Observer | None = None,
 ) -> Driver:
     """Load a driver for one backend.
 
@@ -63,6 +66,7 @@ def load(
     :param store: holds the records that the driver reads.
     :param lock: held during each call of a driver that does not support concurrent processes.
     :param progress: receives the progress of drivers that report it.
+    :param observer: receives the calls of the driver, and the starts of its process.
     :raises ConfigurationError: an option is unknown or has an invalid value, the driver does not
         exist, or Cinder does not support it any more.
     :raises MissingDependency: a package or command that the driver needs is not installed.
@@ -73,11 +77,13 @@ def load(
     if limits.of(name, options).isolation == "process":
         from cinderlib.drivers.isolation.driver import IsolatedDriver
 
-        return IsolatedDriver(name, options, store, settings, lock, progress)
+        isolated = IsolatedDriver(name, options, store, settings, lock, progress, observer)
+        return observed.driver(isolated, name, observer)
     prepare(settings)
     from cinderlib.drivers import loading
 
-    return loading.load(name, options, store, settings, lock, progress)
+    local = loading.load(name, options, store, settings, lock, progress)
+    return observed.driver(local, name, observer)
 
 
 def check(name: str, options: Mapping[str, Any], *, settings: Settings) -> Lacks:

@@ -19,6 +19,7 @@ from collections.abc import Callable
 
 from cinderlib import errors
 from cinderlib.locking.shared import SharedLocks
+from cinderlib.observation import Activity, Observer
 
 #: Seconds after which new threads wait until other processes had a turn. Without this limit, a
 #: process that always has a thread in the driver would never let the others in.
@@ -35,9 +36,18 @@ class BackendLock:
     :param number: the number of this lock among them.
     :param name: the backend.
     :param timeout: seconds to wait for other processes.
+    :param observer: receives the time until the lock is held.
     """
 
-    def __init__(self, shared: SharedLocks, number: int, name: str, timeout: float) -> None:
+    def __init__(
+        self,
+        shared: SharedLocks,
+        number: int,
+        name: str,
+        timeout: float,
+        observer: Observer | None = None,
+    ) -> None:
+        self._observer = observer
         self._shared = shared
         self._number = number
         self._name = name
@@ -58,7 +68,11 @@ class BackendLock:
             self._reset()  # the lock belongs to the parent process
         depth = getattr(self._mine, "depth", 0)
         if not depth:
-            self._enter_first()
+            if self._observer is None:
+                self._enter_first()
+            else:
+                with self._observer(Activity("lock", "backend", self._name)):
+                    self._enter_first()
         self._mine.depth = depth + 1
 
     def _enter_first(self) -> None:

@@ -24,6 +24,7 @@ from cinderlib import errors
 from cinderlib.locking import process_identity
 from cinderlib.locking.backend_lock import BackendLock, number_of
 from cinderlib.locking.shared import SharedLocks
+from cinderlib.observation import Activity, Observer
 from cinderlib.records import Owner
 
 LOG = logging.getLogger(__name__)
@@ -39,11 +40,15 @@ class Locks:
 
     :param others: the layer between processes; ``None`` if no other process shares the store.
     :param timeout: seconds to wait for a lock before giving up.
+    :param observer: receives the time until a lock is held.
     """
 
-    def __init__(self, others: SharedLocks | None, timeout: float) -> None:
+    def __init__(
+        self, others: SharedLocks | None, timeout: float, observer: Observer | None = None
+    ) -> None:
         self._others = others
         self._timeout = timeout
+        self._observer = observer
         self._guard = threading.Lock()
         self._held: dict[int, _Held] = {}
         self._mine = threading.local()
@@ -111,7 +116,8 @@ class Locks:
         process shares the store."""
         if self._others is None:
             return None
-        return BackendLock(self._others, number_of(name, STRIPES, STRIPES), name, self._timeout)
+        number = number_of(name, STRIPES, STRIPES)
+        return BackendLock(self._others, number, name, self._timeout, self._observer)
 
     def _take(self, stripe: int, deadline: float) -> bool:
         """Take the lock between threads. Returns whether it was free before the deadline."""
@@ -167,8 +173,13 @@ class Holding:
         if getattr(mine, "names", None):
             raise RuntimeError(f"locks are not nested: {self._names} inside {mine.names}")
         mine.names = self._names
+        observer = self._locks._observer
         try:
-            self._take()
+            if observer is None:
+                self._take()
+            else:
+                with observer(Activity("lock", self._names[0].partition(":")[0])):
+                    self._take()
         except BaseException:
             self.__exit__()
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, cast
 
@@ -83,6 +84,7 @@ class Backend:
     _driver: Driver
     _given: dict[str, Any]
     _stats: dict[str, Any] | None
+    _stats_at: float
 
     def __new__(cls, volume_backend_name: str, **driver_options: object) -> Backend:
         from cinderlib.objects import default_controller
@@ -99,6 +101,7 @@ class Backend:
         self._driver = driver
         self._given = given
         self._stats = None
+        self._stats_at = 0.0
         return self
 
     # --- functions of the class ----------------------------------------------------------------
@@ -225,7 +228,13 @@ class Backend:
         refresh = bool(requested) if text else value_checks.check_flag(requested, "refresh")
         if refresh or self._stats is None:
             self._stats = self._driver.stats(refresh=refresh)
+            self._stats_at = time.monotonic()
         return self._stats
+
+    @property
+    def stats_age(self) -> float | None:
+        """Seconds since the driver reported the stats; ``None`` if it has not reported them yet."""
+        return None if self._stats is None else time.monotonic() - self._stats_at
 
     def capabilities(self) -> dict[str, Capability]:
         """What the backend can do, by the driver or by a generic way, and why it cannot do the

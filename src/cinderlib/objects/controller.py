@@ -27,6 +27,7 @@ from cinderlib.objects.resource import Resource
 from cinderlib.objects.snapshot import Snapshot
 from cinderlib.objects.store_queries import StoreQueries
 from cinderlib.objects.volume import Volume
+from cinderlib.observation import Observer, guarded
 from cinderlib.operations import recovery
 from cinderlib.operations.journal import Journal, Recovered
 from cinderlib.persistence import PersistenceConfig
@@ -89,6 +90,9 @@ class Controller(StoreQueries, RegisteredNodes):
     :param recover: finish or undo interrupted operations of a backend when it is loaded.
     :param progress: called with a :class:`cinderlib.Progress` during copies of data, if the driver
         reports its progress, and during recovery.
+    :param observer: called with each :class:`cinderlib.Activity`: calls of drivers, waits for
+        locks, starts of drivers' processes, recovery. It returns a context manager in which the
+        activity runs.
     :param cinder_options: options of Cinder that do not belong to a backend, by name. They apply to
         the whole process.
     :raises InvalidPersistence: the store cannot be used.
@@ -115,6 +119,7 @@ class Controller(StoreQueries, RegisteredNodes):
         lock_timeout: float = 60.0,
         recover: bool = True,
         progress: Listener | None = None,
+        observer: Observer | None = None,
         cinder_options: Mapping[str, object] | None = None,
     ) -> None:
         self.host = this_host() if host is None else validation.check_host_name(host)
@@ -126,6 +131,7 @@ class Controller(StoreQueries, RegisteredNodes):
         self.fail_on_missing_backend = flag(fail_on_missing_backend, "fail_on_missing_backend")
         self._recover_at_start = flag(recover, "recover")
         self._report_progress = ProgressReporter(progress)
+        self._observer = guarded(observer)
         self._folders = state_folder.Folders(state_path, file_locks_path)
         self._driver_settings: dict[str, Any] = {
             "root_helper": value_checks.check_text(root_helper, "root_helper"),
@@ -170,9 +176,14 @@ class Controller(StoreQueries, RegisteredNodes):
     def _open(self, persistence_config: PersistenceConfig) -> None:
         self.store = persistence.open_store(persistence_config)
         self.persistence = record_persistence.of_store(self.store, self.wrap)
-        self._locks = Locks(self._shared_locks(), self._lock_timeout)
+        self._locks = Locks(self._shared_locks(), self._lock_timeout, self._observer)
         self.journal = Journal(
-            self.store, self._locks, self._driver, self.local_host, self._report_progress
+            self.store,
+            self._locks,
+            self._driver,
+            self.local_host,
+            self._report_progress,
+            self._observer,
         )
 
     def _shared_locks(self) -> SharedLocks | None:
@@ -314,6 +325,7 @@ class Controller(StoreQueries, RegisteredNodes):
             settings=self._settings(),
             lock=self._locks.of_backend(name),
             progress=self._report_progress,
+            observer=self._observer,
         )
 
     def _settings(self, *, create: bool = True) -> Settings:

@@ -10,6 +10,7 @@ from typing import Unpack
 from cinderlib import errors
 from cinderlib.objects.controller import Controller
 from cinderlib.objects.keywords import CinderOptions
+from cinderlib.observation import Observer
 from cinderlib.persistence import PersistenceConfig
 from cinderlib.progress import Listener
 
@@ -39,6 +40,7 @@ def setup(
     lock_timeout: float = 60.0,
     recover: bool = True,
     progress: Listener | None = None,
+    observer: Observer | None = None,
     **cinder_options: Unpack[CinderOptions],
 ) -> None:
     """Set up the default controller. Without this call, it is set up with defaults on first use.
@@ -76,6 +78,7 @@ def setup(
             lock_timeout=lock_timeout,
             recover=recover,
             progress=progress,
+            observer=observer,
             cinder_options=cinder_options,
         )
         if _controller is not None:

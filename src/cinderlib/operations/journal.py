@@ -21,6 +21,7 @@ from cinderlib import errors
 from cinderlib.drivers.port import Driver
 from cinderlib.locking import process_identity
 from cinderlib.locking.locks import Locks
+from cinderlib.observation import Activity, Observer, observed
 from cinderlib.operations.concurrent_changes import ATTEMPTS, differences, write_changes
 from cinderlib.operations.host import Host
 from cinderlib.persistence.base import Change, Put, Query, Remove, Store
@@ -75,6 +76,7 @@ class Journal:
     :param driver: returns the driver of a backend by its name, or raises ``BackendNotFound``.
     :param host: attaches and detaches on this host.
     :param tell: receives the progress of a recovery.
+    :param observer: receives the recovery of each interrupted operation.
     """
 
     def __init__(
@@ -84,12 +86,14 @@ class Journal:
         driver: Callable[[str], Driver],
         host: Host,
         tell: Listener,
+        observer: Observer | None = None,
     ) -> None:
         self.store = store
         self.locks = locks
         self.driver = driver
         self.host = host
         self.tell = tell
+        self.observer = observer
         self._mine = threading.local()
 
     def begin(
@@ -315,7 +319,9 @@ class Journal:
                 f" began it on {intent.owner.host} can recover it",
                 resource=intent.resource_id,
             )
-        outcome = recovery(self, intent)
+        activity = Activity("recovery", intent.operation, intent.backend)
+        with observed(self.observer, activity):
+            outcome = recovery(self, intent)
         LOG.info("%s of %s was interrupted: %s", intent.operation, intent.resource_id, outcome)
         return outcome
 

@@ -60,7 +60,7 @@ class Capacities:
         """
         with self._guard:
             known = self._known.setdefault(name, _Known())
-            is_new = self._refresh_if_old(name, known)
+            is_new = self._refresh_if_old(name, known, FRESH)
         if known.stats is None or (is_new and time.monotonic() - known.at > STALE):
             known.ended.wait(PATIENCE)
         stats, at, error = known.stats, known.at, known.error
@@ -82,9 +82,17 @@ class Capacities:
             "error": error,
         }
 
-    def _refresh_if_old(self, name: str, known: _Known) -> bool:
+    def refresh(self, name: str, *, older_than: float) -> None:
+        """Start to refresh the statistics of a backend if they are old; does not wait.
+
+        :param older_than: seconds.
+        """
+        with self._guard:
+            self._refresh_if_old(name, self._known.setdefault(name, _Known()), older_than)
+
+    def _refresh_if_old(self, name: str, known: _Known, limit: float) -> bool:
         """:returns: whether this started one; one that runs already may hang."""
-        is_old = known.stats is None or time.monotonic() - known.at > FRESH
+        is_old = known.stats is None or time.monotonic() - known.at > limit
         if is_old and (known.refresh is None or not known.refresh.is_alive()):
             known.ended.clear()
             # Not a thread of the pool: an array that does not answer must not occupy one.

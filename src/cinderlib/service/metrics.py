@@ -1,21 +1,27 @@
-"""Metrics for Prometheus."""
+"""Metrics for Prometheus: what the service and its controller have done."""
 
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.registry import Collector
 
 from cinderlib.errors import CinderlibError
-from cinderlib.records import ConnectionRecord, IntentRecord, VolumeRecord
 
 if TYPE_CHECKING:
-    from cinderlib.service.backends import Backends
+    from cinderlib.observation import Activity
     from cinderlib.service.verb_request import Request
 
 #: Upper bounds of the latency histograms, in seconds: from a read to a copy of a large volume.
@@ -23,32 +29,45 @@ BUCKETS = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0),
 )
+#: The same for locks: most are free.
+LOCK_BUCKETS = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 60.0)
 
-_GIB = 1024**3
+
+def outcome(error: BaseException | None) -> str:
+    """The outcome of a call: ``'OK'``, or the code of its error."""
+    if error is None:
+        return "OK"
+    return error.code if isinstance(error, CinderlibError) else "INTERNAL"
 
 
 class Timed:
     """One operation that is timed.
 
     :ivar outcome: ``'OK'`` or the error's code.
+    :ivar seconds: its duration, at its end.
     """
 
     def __init__(self) -> None:
         self.outcome = "OK"
+        self.seconds = 0.0
 
     def failed(self, error: BaseException) -> None:
         """Count it as failed."""
-        self.outcome = error.code if isinstance(error, CinderlibError) else "INTERNAL"
+        self.outcome = outcome(error)
 
 
 class Metrics:
-    """The service's counters, and gauges that are read from the store for each scrape."""
+    """The counters. :meth:`observe` is the observer of the controller."""
 
-    def __init__(self, backends: Backends) -> None:
+    def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        labels = ("verb", "backend", "outcome")
+        self._mine = threading.local()
+        ProcessCollector(registry=self.registry)
         self._operations = Counter(
-            "cinderlib_operations", "Operations by outcome", labels, registry=self.registry
+            "cinderlib_operations",
+            "Operations by outcome",
+            ("verb", "backend", "outcome"),
+            registry=self.registry,
         )
         self._seconds = Histogram(
             "cinderlib_operation_seconds",
@@ -57,80 +76,96 @@ class Metrics:
             buckets=BUCKETS,
             registry=self.registry,
         )
-        self.registry.register(_State(backends))
+        self._running = Gauge(
+            "cinderlib_operations_running",
+            "Operations that run now",
+            ("verb",),
+            registry=self.registry,
+        )
+        self._driver_calls = Counter(
+            "cinderlib_driver_calls",
+            "Calls of drivers by outcome; DEADLINE_EXCEEDED is a call that was given up",
+            ("backend", "method", "outcome"),
+            registry=self.registry,
+        )
+        self._driver_seconds = Histogram(
+            "cinderlib_driver_call_seconds",
+            "Duration of calls of drivers, without waits for locks",
+            ("backend", "method"),
+            buckets=BUCKETS,
+            registry=self.registry,
+        )
+        self._lock_seconds = Histogram(
+            "cinderlib_lock_wait_seconds",
+            "Time until a lock was held, by kind of resource",
+            ("kind",),
+            buckets=LOCK_BUCKETS,
+            registry=self.registry,
+        )
+        self._host_starts = Counter(
+            "cinderlib_driver_host_starts",
+            "Starts of the processes of isolated drivers; a restart follows the end of a process",
+            ("backend", "kind"),
+            registry=self.registry,
+        )
+        self._recovered = Counter(
+            "cinderlib_recovered_operations",
+            "Interrupted operations that were settled",
+            ("operation", "backend", "outcome"),
+            registry=self.registry,
+        )
+
+    def add(self, collector: Collector) -> None:
+        """Add metrics that are collected for each scrape."""
+        self.registry.register(collector)
 
     @contextlib.contextmanager
     def timed(self, verb: str, request: Request[Any]) -> Iterator[Timed]:
         """Count and time an operation, for the backend that it has used at its end."""
         timed, start = Timed(), time.perf_counter()
+        running = self._running.labels(verb)
+        running.inc()
         try:
             yield timed
         except BaseException as exc:
             timed.failed(exc)
             raise
         finally:
+            timed.seconds = time.perf_counter() - start
+            running.dec()
             self._operations.labels(verb, request.backend, timed.outcome).inc()
-            self._seconds.labels(verb, request.backend).observe(time.perf_counter() - start)
+            self._seconds.labels(verb, request.backend).observe(timed.seconds)
+
+    @contextlib.contextmanager
+    def observe(self, activity: Activity) -> Iterator[None]:
+        """Count and time an activity of the controller."""
+        mine, start = self._mine, time.perf_counter()
+        before, mine.waited = getattr(mine, "waited", 0.0), 0.0
+        error: BaseException | None = None
+        try:
+            yield
+        except BaseException as exc:
+            error = exc
+            raise
+        finally:
+            seconds = time.perf_counter() - start
+            self._count(activity, max(0.0, seconds - mine.waited), outcome(error))
+            # A wait for a lock inside the call of a driver is not the driver's share.
+            mine.waited = before + (seconds if activity.kind == "lock" else mine.waited)
+
+    def _count(self, activity: Activity, seconds: float, outcome: str) -> None:
+        name, backend = activity.name, activity.backend
+        match activity.kind:
+            case "driver call":
+                self._driver_calls.labels(backend, name, outcome).inc()
+                self._driver_seconds.labels(backend, name).observe(seconds)
+            case "lock":
+                self._lock_seconds.labels(name).observe(seconds)
+            case "host start":
+                self._host_starts.labels(backend, name).inc()
+            case "recovery":
+                self._recovered.labels(name, backend, outcome).inc()
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
-
-
-class _State(Collector):
-    """Gauges from the store and from the drivers' last statistics, without a request to storage."""
-
-    def __init__(self, backends: Backends) -> None:
-        self._backends = backends
-
-    def collect(self) -> Iterable[Metric]:
-        controller = self._backends.controller
-        store = controller.store
-        for name, kind, text in (
-            ("cinderlib_volumes", VolumeRecord, "Volumes in the store"),
-            ("cinderlib_intents_open", IntentRecord, "Operations that run or were interrupted"),
-        ):
-            family = GaugeMetricFamily(name, text, labels=["backend"])
-            for backend in self._backends.names:
-                family.add_metric([backend], store.count(kind, {"backend": backend}))
-            yield family
-        yield self._attachments()
-        loaded = GaugeMetricFamily("cinderlib_backend_loaded", "1 if loaded", labels=["backend"])
-        for state in self._backends.states():
-            loaded.add_metric([state["name"]], float(state["loaded"]))
-        yield loaded
-        yield from self._capacity()
-
-    def _attachments(self) -> Metric:
-        family = GaugeMetricFamily(
-            "cinderlib_connections", "Connections by state", labels=["backend", "state"]
-        )
-        for backend in self._backends.names:
-            counts = {"mapped": 0, "attached": 0, "attaching": 0, "detaching": 0}
-            where = {"backend": backend}
-            for record in self._backends.controller.store.iterate(ConnectionRecord, where):
-                mapped = record.status == "attached" and not record.device
-                state = "mapped" if mapped else record.status
-                counts[state] = counts.get(state, 0) + 1
-            for state, count in counts.items():
-                family.add_metric([backend, state], count)
-        return family
-
-    def _capacity(self) -> Iterator[Metric]:
-        families = {
-            field: GaugeMetricFamily(
-                f"cinderlib_pool_{name}_bytes", text, labels=["backend", "pool"]
-            )
-            for field, name, text in (
-                ("total_capacity_gb", "capacity", "Capacity of a pool"),
-                ("free_capacity_gb", "free", "Free capacity of a pool"),
-                ("provisioned_capacity_gb", "provisioned", "Provisioned capacity of a pool"),
-            )
-        }
-        for name, backend in dict(self._backends.controller.backends).items():
-            for pool in backend.stats().get("pools", ()):
-                for field, family in families.items():
-                    value = pool.get(field)
-                    if isinstance(value, int | float):
-                        family.add_metric([name, str(pool.get("pool_name", ""))], value * _GIB)
-        yield from families.values()

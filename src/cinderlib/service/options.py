@@ -28,6 +28,8 @@ class Options:
     :ivar stop_timeout: seconds that calls that run are given when the service stops.
     :ivar threads: how many calls that change something are worked on at once.
     :ivar links: the folder in which clients may have links to attached devices.
+    :ivar stats_interval: age in seconds after which the capacity of a backend is queried again
+        for the metrics; 0 disables the queries.
     """
 
     socket: Path
@@ -43,6 +45,7 @@ class Options:
     stop_timeout: float = 60.0
     threads: int = 64
     links: Path = Path("/dev/cinderlib")
+    stats_interval: float = 300.0
 
 
 def _mode(value: Any, what: str) -> int:
@@ -77,6 +80,7 @@ _CHECKS: Mapping[str, Callable[[Any, str], Any]] = {
     "idle_timeout": value_checks.check_seconds,
     "stop_timeout": value_checks.check_seconds,
     "threads": _threads,
+    "stats_interval": value_checks.check_seconds,
 }
 
 

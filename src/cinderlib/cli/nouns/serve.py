@@ -41,6 +41,7 @@ def serve(app: App, socket: Path | None, idle_timeout: float | None) -> None:
         from cinderlib.service.backends import Backends
         from cinderlib.service.metrics import Metrics
         from cinderlib.service.server import Server
+        from cinderlib.service.state import State
     except ImportError as exc:
         raise errors.MissingDependency(
             f"The service needs the Python package {exc.name!r}: install cinderlib[service]"
@@ -56,10 +57,13 @@ def serve(app: App, socket: Path | None, idle_timeout: float | None) -> None:
     try:
         app.may_create_store()
         app.show_progress = calls.report  # type: ignore[method-assign]
+        metrics = Metrics()
+        app.observer = metrics.observe
         backends = Backends(
             app.own_controller, configured.backends, configured.backend, options.links
         )
-        application = Application(backends, Metrics(backends), threads=options.threads)
+        metrics.add(State(backends, options.stats_interval))
+        application = Application(backends, metrics, threads=options.threads)
 
         def reload() -> None:
             new = load(app.config_path)

@@ -19,6 +19,7 @@ from cinderlib.drivers.isolation.driver_host import DriverHost, Ended, handle_lo
 from cinderlib.drivers.port import READING, TASKS, DriverInfo, Listing, Settings
 from cinderlib.drivers.requirements import Lacks
 from cinderlib.locking.backend_lock import BackendLock
+from cinderlib.observation import Activity, Observer, observed
 from cinderlib.persistence.base import Store
 from cinderlib.progress import Listener
 from cinderlib.records import ConnectionRecord, Record, SnapshotRecord, VolumeRecord
@@ -35,6 +36,7 @@ class IsolatedDriver:
     :param store: answers the driver's questions.
     :param lock: held around each call, if the driver does not support several processes.
     :param progress: receives the progress of the driver.
+    :param observer: receives the starts of the process.
     :raises CinderlibError: see :func:`cinderlib.drivers.load`.
     """
 
@@ -46,6 +48,7 @@ class IsolatedDriver:
         settings: Settings,
         lock: BackendLock | None,
         progress: Listener | None,
+        observer: Observer | None = None,
     ) -> None:
         self._backend = backend
         self._options = dict(options)
@@ -53,6 +56,7 @@ class IsolatedDriver:
         self._settings = settings
         self._lock = lock
         self._progress = progress
+        self._observer = observer
         self._bounds = limits.of(backend, options)
         self._environment = process.Environment(self._bounds.python)
         self._pid = os.getpid()
@@ -61,7 +65,7 @@ class IsolatedDriver:
         self._closed = False
         try:
             with lock or contextlib.nullcontext():
-                self._host, self._info = self._start()
+                self._host, self._info = self._start("start")
         except BaseException:
             self.close()
             raise
@@ -221,7 +225,7 @@ class IsolatedDriver:
                     )
                 host.process.close()
             try:
-                self._host, self._info = self._start()
+                self._host, self._info = self._start("restart")
             except errors.CinderlibError as exc:
                 self._host = None
                 raise errors.DriverInterrupted(
@@ -241,8 +245,15 @@ class IsolatedDriver:
         if host is not None:
             host.process.close()
 
-    def _start(self) -> tuple[DriverHost, DriverInfo]:
-        """Start a host and load the driver in it."""
+    def _start(self, name: str) -> tuple[DriverHost, DriverInfo]:
+        """Start a host and load the driver in it.
+
+        :param name: of the activity that the observer receives.
+        """
+        with observed(self._observer, Activity("host start", name, self._backend)):
+            return self._new_host()
+
+    def _new_host(self) -> tuple[DriverHost, DriverInfo]:
         host = DriverHost(
             self._environment.fork(self._backend, self._bounds),
             self._backend,
