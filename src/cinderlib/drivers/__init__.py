@@ -66,7 +66,7 @@ def load(
     :param store: holds the records that the driver reads.
     :param lock: held during each call of a driver that does not support concurrent processes.
     :param progress: receives the progress of drivers that report it.
-    :param observer: receives the calls of the driver, and the starts of its process.
+    :param observer: receives the calls of the driver, and the starts of the process.
     :raises ConfigurationError: an option is unknown or has an invalid value, the driver does not
         exist, or Cinder does not support it any more.
     :raises MissingDependency: a package or command that the driver needs is not installed.

@@ -16,7 +16,7 @@ def driver(driver: Driver, backend: str, observer: Observer | None) -> Driver:
     """The driver itself, or a driver that reports each call.
 
     :param backend: its name.
-    :param observer: ``None`` if nobody observes: then the calls cost nothing more.
+    :param observer: by default the driver is returned unchanged.
     """
     return driver if observer is None else cast(Driver, _Observed(driver, backend, observer))
 

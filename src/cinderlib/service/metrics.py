@@ -34,7 +34,7 @@ LOCK_BUCKETS = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 60.0)
 
 
 def outcome(error: BaseException | None) -> str:
-    """The outcome of a call: ``'OK'``, or the code of its error."""
+    """The outcome of a call: ``'OK'``, or the code of the error."""
     if error is None:
         return "OK"
     return error.code if isinstance(error, CinderlibError) else "INTERNAL"

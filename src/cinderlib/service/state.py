@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _GIB = 1024**3
 
-#: A field of a pool's statistics in GiB -> the name of its metric, and its description.
+#: A field of a pool in GiB -> the name of the metric, and the description.
 _CAPACITY = {
     "total_capacity_gb": ("capacity", "Capacity of a pool"),
     "free_capacity_gb": ("free", "Free capacity of a pool"),
