@@ -151,6 +151,9 @@ def test_metrics_and_the_openapi_document(service: Service) -> None:
     assert counted is not None
     assert int(counted[1]) > 0
     assert b'cinderlib_backend_loaded{backend="files"} 1.0' in text
+    assert b'driver_call_seconds_count{backend="files",method="create_volume"}' in text
+    assert b'cinderlib_lock_wait_seconds_count{kind="volume"}' in text
+    assert b'cinderlib_pool_age_seconds{backend="files",pool="files"}' in text
     assert b'cinderlib_pool_capacity_bytes{backend="files",pool="files"}' in text
     status, document = service.ask("GET", "/openapi.json")
     assert status == 200
