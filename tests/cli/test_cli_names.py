@@ -70,3 +70,42 @@ def test_an_error_does_not_keep_a_verb_from_the_other_volumes(cinderlib: Command
     assert "Deleted snapshot monday." in done.stderr
     assert cinderlib.files == []
     assert "m2" in cinderlib("volume", "delete", "m2", "--yes", ends=3).stderr
+
+
+def test_name_description_and_metadata_can_be_changed(cinderlib: Command) -> None:
+    id = cinderlib("volume", "create", "data", "1GiB", "--metadata", "a=1").line
+    cinderlib("volume", "create", "logs", "1GiB")
+    changed = cinderlib(
+        *("volume", "set", "data", "--metadata", "b=2", "--description", "of the shop"),
+        *("--bootable", "--json"),
+    ).json
+    assert changed["metadata"] == {"a": "1", "b": "2"}
+    assert (changed["bootable"], changed["changed"]) == (True, True)
+    assert "no change" in cinderlib("volume", "set", "data", "--metadata", "b=2").stderr
+    cinderlib("volume", "unset", "data", "--metadata", "a", "--metadata", "never")
+    refused = cinderlib("volume", "rename", "data", "logs", ends=4).stderr
+    assert "logs already exists" in refused
+    assert "--if-not-exists" not in refused
+    cinderlib("volume", "rename", "data", "shop")
+    cinderlib("volume", "rename", "shop", "shop")
+    shown = cinderlib("volume", "show", "shop", "--json").json
+    assert (shown["id"], shown["metadata"]) == (id, {"b": "2"})
+    assert shown["description"] == "of the shop"
+    cinderlib("volume", "set", "shop", ends=2)
+    cinderlib("snapshot", "create", "shop", "monday")
+    cinderlib("snapshot", "set", "monday", "--name", "tuesday", "--metadata", "a=1")
+    cinderlib("snapshot", "unset", "tuesday", "--metadata", "a")
+    assert cinderlib("snapshot", "show", "tuesday", "--json").json["metadata"] == {}
+
+
+def test_short_names_help_and_version(cinderlib: Command) -> None:
+    cinderlib("vol", "create", "data", "1GiB")
+    assert cinderlib("vol", "ls", "-o", "name").line == "data"
+    assert cinderlib("snap", "ls").stdout == ""
+    assert "SIZE, for example 10GiB" in cinderlib("help", "vol", "create").stdout
+    assert "no command 'nothing'" in cinderlib("help", "volume", "nothing", ends=2).stderr
+    assert "cinderlib volume create --help" in cinderlib("vol", "create", ends=2).stderr
+    assert cinderlib("version", "--json").json["output"] == 1
+    assert "complete" in cinderlib("completion", "bash").stdout
+    cinderlib("vol", "rm", "data", "--yes")
+    assert cinderlib.files == []

@@ -148,10 +148,31 @@ def _check_text(ctx: click.Context, param: click.Parameter, value: Any) -> None:
             ) from None
 
 
+Resolved = tuple[str | None, click.Command | None, list[str]]
+
+
+def _canonical(resolved: Resolved) -> Resolved:
+    """The name of a command instead of the alias, for messages."""
+    name, command, args = resolved
+    return command.name if command is not None else name, command, args
+
+
+#: Short names of nouns and verbs.
+ALIASES = {"vol": "volume", "snap": "snapshot", "ls": "list", "rm": "delete"}
+
+
 class Group(click.Group):
     """A noun."""
 
     command_class = Command
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        found = super().get_command(ctx, cmd_name)
+        alias = ALIASES.get(cmd_name)
+        return super().get_command(ctx, alias) if found is None and alias is not None else found
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Resolved:
+        return _canonical(super().resolve_command(ctx, args))
 
 
 class Root(click.Group):
@@ -169,11 +190,15 @@ class Root(click.Group):
         return list(self._nouns)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        cmd_name = ALIASES.get(cmd_name, cmd_name)
         if cmd_name not in self._nouns:
             return None
         module, _, attribute = self._nouns[cmd_name].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Resolved:
+        return _canonical(super().resolve_command(ctx, args))
 
     def make_context(
         self,

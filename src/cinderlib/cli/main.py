@@ -31,6 +31,7 @@ cli = Root(
         "connection": f"{_NOUNS}.connection:connection",
         "node": f"{_NOUNS}.node:node",
         "driver": f"{_NOUNS}.driver:driver",
+        "tree": f"{_NOUNS}.tree:tree",
         "store": f"{_NOUNS}.store:store",
         "recover": f"{_NOUNS}.recover:recover",
         "reconcile": f"{_NOUNS}.reconcile:reconcile",
@@ -39,6 +40,9 @@ cli = Root(
         "service": f"{_NOUNS}.service:service",
         "csi": f"{_NOUNS}.csi:csi",
         "demo": f"{_NOUNS}.demo:demo",
+        "completion": f"{_NOUNS}.completion:completion",
+        "version": f"{_NOUNS}.version:version",
+        "help": f"{_NOUNS}.help:help_",
     },
     help=(
         "Manage volumes on any storage array with OpenStack Cinder's drivers, without running"

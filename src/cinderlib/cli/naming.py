@@ -38,7 +38,8 @@ def of_volume(
     """Check the name of a new volume.
 
     :param backend: name of the volume's backend.
-    :param given: the arguments of the verb, including those of :func:`options`, which are removed.
+    :param given: the arguments of the verb, including those of :func:`options`, which are removed;
+        without ``if_not_exists`` for an existing volume.
     :returns: the arguments. With ``--if-not-exists``, ``id`` is that of the existing volume, so
         that the library compares it with the request.
     :raises AlreadyExists: a volume on the backend has the name.
@@ -58,7 +59,7 @@ def of_snapshot(volume: cl.Volume, name: str, given: dict[str, Any]) -> dict[str
 def _checked(
     found: Iterable[cl.Volume | cl.Snapshot], what: str, where: str, given: dict[str, Any]
 ) -> dict[str, Any]:
-    allow, reuse = given.pop("allow_duplicate"), given.pop("if_not_exists")
+    allow, reuse = given.pop("allow_duplicate"), given.pop("if_not_exists", None)
     id = given.get("id")
     if reuse and (allow or id is not None):
         raise click.UsageError("Choose one of `--if-not-exists`, `--allow-duplicate` and `--id`.")
@@ -71,7 +72,8 @@ def _checked(
         return {**given, "id": existing[0].id}
     error = errors.AlreadyExists(
         f"{what} already exists {where}; nothing changed. Choose another name, or add"
-        f" {'' if reuse else '--if-not-exists to use the existing one, or '}--allow-duplicate",
+        f" {'--if-not-exists to use the existing one, or ' if reuse is False else ''}"
+        "--allow-duplicate",
         resource=existing[0].id,
     )
     find.add_candidates(error, existing)

@@ -34,6 +34,8 @@ def line(cells: Sequence[str], widths: Sequence[int], kept: Sequence[int], *, ti
     :param kept: the columns of the cells.
     :param title: whether these are the titles.
     """
+    while len(cells) > 1 and not cells[-1]:
+        cells, kept = cells[:-1], kept[:-1]
     aligned = [
         _pad(cell, widths[i]) if i != kept[-1] else cell
         for cell, i in zip(cells, kept, strict=True)
@@ -42,7 +44,7 @@ def line(cells: Sequence[str], widths: Sequence[int], kept: Sequence[int], *, ti
         click.echo("  ".join(click.style(cell, bold=True) for cell in aligned))
     else:
         coloured = [_coloured(cell, shown) for cell, shown in zip(cells, aligned, strict=True)]
-        click.echo("  ".join(coloured).rstrip())
+        click.echo("  ".join(coloured))
 
 
 def details(facts: Mapping[str, Any]) -> None:

@@ -58,6 +58,15 @@ CONNECTIONS = View(
         *("volume", "host", "protocol", "state", "path", "device_state", "changed"),
     ),
 )
+TREE = View(
+    "backends",
+    ("tree", "id", "size_bytes", "status", "path", "mounts"),
+    wide=("protocol",),
+    titles={"tree": "NAME", "size_bytes": "SIZE", "path": "DEVICE", "mounts": "MOUNTED ON"},
+    cells={"path": _device},
+    firm=_STATES | _DEVICES | {"size_bytes"},
+    fields=("name", "kind", "device_state"),
+)
 ATTACHMENTS = View(
     "attached volumes on this host",
     ("path", "id", "volume_id", "protocol", "multipath_id", "scsi_wwn"),

@@ -13,6 +13,9 @@ from cinderlib.cli import output, tables
 from cinderlib.cli.form import Form
 from cinderlib.cli.view import Item, View, exact, exact_name, is_id, ordered, shown
 
+#: Fields that people do not need: the size is also in GiB.
+_HIDDEN = ("version", "size_bytes", "volume_size_bytes", "provider_auth")
+
 
 def document(data: Any, form: Form) -> None:
     """Write data as JSON, or as YAML with ``-o yaml``."""
@@ -54,7 +57,7 @@ def single(view: View, item: Item, form: Form) -> None:
         for name in names:
             click.echo(output.visible(exact(name, item.get(name))))
     elif form.for_people:
-        chosen = names if form.columns else tuple(item)
+        chosen = names if form.columns else tuple(each for each in item if each not in _HIDDEN)
         output.details({name: _fact(view, name, item, form) for name in chosen})
     else:
         listing(view, [item], form)

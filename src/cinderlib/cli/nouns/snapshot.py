@@ -11,6 +11,7 @@ import click
 from cinderlib.cli import completing, failures, filters, find, items, naming, options, views
 from cinderlib.cli.app import App
 from cinderlib.cli.framework import Group, agreed, destructive, pass_app
+from cinderlib.cli.nouns.volume_edit import set_snapshot, unset_snapshot
 from cinderlib.cli.output_options import listing, single
 from cinderlib.validation import SNAPSHOT_STATUSES
 from cinderlib.value_checks import check_choice
@@ -145,3 +146,7 @@ def delete(app: App, snapshots: tuple[str, ...], yes: bool, dry_run: bool) -> No
     if found and agreed(f"delete {what} {names}", yes=yes, dry_run=dry_run):
         failures.delete_each(app, failed, found, "snapshot")
     failed.end()
+
+
+for verb in (set_snapshot, unset_snapshot):
+    snapshot.add_command(verb)

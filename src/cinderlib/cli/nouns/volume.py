@@ -11,6 +11,7 @@ from cinderlib.cli import completing, failures, filters, find, items, naming, op
 from cinderlib.cli.app import App, backend_name
 from cinderlib.cli.framework import Group, agreed, destructive, pass_app
 from cinderlib.cli.nouns.volume_attach import attach, connect, detach, disconnect
+from cinderlib.cli.nouns.volume_edit import rename, set_, unset
 from cinderlib.cli.output_options import listing, single
 from cinderlib.validation import VOLUME_STATUSES
 from cinderlib.value_checks import check_choice
@@ -199,5 +200,5 @@ def _snapshots(volume: cl.Volume) -> list[cl.Snapshot]:
     return volume.snapshots[::-1]
 
 
-for verb in (attach, detach, connect, disconnect):
+for verb in (set_, unset, rename, attach, detach, connect, disconnect):
     volume.add_command(verb)
