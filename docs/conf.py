@@ -49,6 +49,7 @@ smartquotes_action = "D"
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = [("site.js", {"defer": "defer"})]
 html_title = f"cinderlib {release}"
 html_copy_source = False
 html_show_sphinx = False

@@ -177,7 +177,7 @@ def test_a_volume_for_another_host(cinderlib: Command, play: Play) -> None:
 
 def test_backend_options_secrets_and_mistakes_in_a_playbook(cinderlib: Command, play: Play) -> None:
     cinderlib("volume", "create", "same", "1GiB")
-    cinderlib("volume", "create", "same", "1GiB")
+    cinderlib("volume", "create", "same", "1GiB", "--allow-duplicate")
     id = str(uuid.uuid4())
     inline = {
         "backend": "inline",

@@ -118,29 +118,13 @@ def test_costs_in_round_trips_to_a_server(tmp_path: Path, postgresql: Any) -> No
     def listen(connection: Any, record: Any) -> None:
         connection.cursor_factory = Cursor
 
-    counted: dict[str, int] = {}
-
-    def count(what: str, work: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
-        said.clear()
-        result = work(*arguments, **named)
-        counted[what] = len(said)
-        return result
-
     store = {"storage": "db", "connection": postgresql.database()}
     sa.event.listen(sa.pool.Pool, "connect", listen)
     try:
         with cl.Controller(store, state_path=tmp_path) as controller:
             backend = controller.backend("b", volume_driver="file", file_root=f"{tmp_path}/volumes")
-            connector = controller.local_connector(backend)
-            for _ in range(2):  # the first time prepares the statements
-                volume = count("create", backend.create_volume, 1, name="a")
-                count("get_by_id", controller.volume, volume.id)
-                connection = count("connect", volume.connect, connector)
-                count("disconnect", volume.disconnect, connection)
-                snapshot = count("snapshot", volume.create_snapshot)
-                count("delete snapshot", snapshot.delete)
-                count("extend", volume.extend, 2)
-                count("delete", volume.delete)
+            _messages_of_operations(backend, said)  # prepares the statements
+            counted = _messages_of_operations(backend, said)
     finally:
         sa.event.remove(sa.pool.Pool, "connect", listen)
     assert counted == MESSAGES
@@ -174,6 +158,19 @@ def test_operations_take_so_many_requests_to_etcd(
         return call(client, path, *arguments, **named)
 
     monkeypatch.setattr(Client, "call", counting)
+    store = {"storage": "db", "connection": etcd.database()}
+    with cl.Controller(store, state_path=tmp_path) as controller:
+        backend = controller.backend("b", volume_driver="file", file_root=f"{tmp_path}/volumes")
+        backend.create_volume(1)  # starts the session
+        counted = _messages_of_operations(backend, sent)
+    assert counted == REQUESTS
+
+
+def _messages_of_operations(backend: cl.Backend, sent: list[str]) -> dict[str, int]:
+    """The number of messages to the store's server, by operation.
+
+    :param sent: gets each message when it is sent.
+    """
     counted: dict[str, int] = {}
 
     def count(what: str, work: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
@@ -182,20 +179,17 @@ def test_operations_take_so_many_requests_to_etcd(
         counted[what] = len(sent)
         return result
 
-    store = {"storage": "db", "connection": etcd.database()}
-    with cl.Controller(store, state_path=tmp_path) as controller:
-        backend = controller.backend("b", volume_driver="file", file_root=f"{tmp_path}/volumes")
-        connector = controller.local_connector(backend)
-        backend.create_volume(1)  # starts the session
-        volume = count("create", backend.create_volume, 1, name="a")
-        count("get_by_id", controller.volume, volume.id)
-        connection = count("connect", volume.connect, connector)
-        count("disconnect", volume.disconnect, connection)
-        snapshot = count("snapshot", volume.create_snapshot)
-        count("delete snapshot", snapshot.delete)
-        count("extend", volume.extend, 2)
-        count("delete", volume.delete)
-    assert counted == REQUESTS
+    controller = backend.controller
+    connector = controller.local_connector(backend)
+    volume = count("create", backend.create_volume, 1, name="a")
+    count("get_by_id", controller.volume, volume.id)
+    connection = count("connect", volume.connect, connector)
+    count("disconnect", volume.disconnect, connection)
+    snapshot = count("snapshot", volume.create_snapshot)
+    count("delete snapshot", snapshot.delete)
+    count("extend", volume.extend, 2)
+    count("delete", volume.delete)
+    return counted
 
 
 ATTACH = """

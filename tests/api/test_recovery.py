@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from api.conftest import files
+from api.holding import held
 
 import cinderlib as cl
 from cinderlib.locking import filesystems, process_identity
@@ -72,21 +72,8 @@ def test_operations_of_another_host_are_skipped(backend: cl.Backend, root: Path)
 
 def test_running_operations_are_left_alone(backend: cl.Backend, root: Path) -> None:
     volume, intent = interrupted(backend, ME)
-    held, asked = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with backend.controller.journal.locks.hold(intent.lock):
-            held.set()
-            asked.wait()
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    held.wait()
-    try:
+    with held(backend.controller, intent.lock):
         (result,) = backend.controller.recover()
-    finally:
-        asked.set()
-        thread.join()
     assert (result.outcome, result.reason) == ("skipped", "it is running")
     assert files(root) == [volume.name_in_storage]
     (result,) = backend.controller.recover()

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
 from pathlib import Path
 
 import pytest
 from api.conftest import connector, files
+from api.holding import held
 
 import cinderlib as cl
 from cinderlib.persistence.base import Put
@@ -93,17 +93,7 @@ def test_a_busy_volume_is_refused_after_the_lock_timeout(tmp_path: Path) -> None
         )
         volume = backend.create_volume(1)
         snapshot = volume.create_snapshot()
-        held, asked = threading.Event(), threading.Event()
-
-        def hold() -> None:
-            with holder.journal.locks.hold(f"volume:{volume.id}"):
-                held.set()
-                asked.wait()
-
-        thread = threading.Thread(target=hold)
-        thread.start()
-        held.wait()
-        try:
+        with held(holder, f"volume:{volume.id}"):
             for ask in (
                 volume.delete,
                 volume.create_snapshot,
@@ -114,9 +104,6 @@ def test_a_busy_volume_is_refused_after_the_lock_timeout(tmp_path: Path) -> None
                 with pytest.raises(cl.errors.Busy) as caught:
                     ask()
                 assert (caught.value.code, caught.value.retryable) == ("ABORTED", True)
-        finally:
-            asked.set()
-            thread.join()
         assert volume.extend(2)
 
 

@@ -37,19 +37,6 @@ from cinderlib.testing.store import increment, volume
 OLD, NEW, OTHER = generate_key(), generate_key(), generate_key()
 
 
-@pytest.fixture(params=["sqlite", "postgresql", pytest.param("mariadb", marks=pytest.mark.slow)])
-def url(request, tmp_path: Path) -> str:
-    """An empty database."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/cl.sqlite"
-    return request.getfixturevalue(request.param).database()
-
-
-@pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/cl.sqlite"
-
-
 def opened(url: str, *keys: str) -> EncryptedStore:
     store = open_store({"storage": "db", "connection": url, "encryption_keys": list(keys)})
     assert isinstance(store, EncryptedStore)

@@ -57,19 +57,6 @@ def open_url(url: str, **options) -> Store:
     return open_store({"storage": "db", "connection": url, **options})
 
 
-@pytest.fixture(params=["sqlite", *SERVERS])
-def url(request, tmp_path: Path) -> str:
-    """An empty database."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/cl.sqlite"
-    return request.getfixturevalue(request.param).database()
-
-
-@pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/cl.sqlite"
-
-
 @pytest.fixture
 def engine(url: str) -> Iterator[Callable[[], sa.Engine]]:
     """Direct access to the same database."""

@@ -376,18 +376,7 @@ class TestForeignPersistence:
 
         persistence = Failing()
         store = ObjectStore(persistence, wrap)
-        owner = Owner(host="h", boot_id="b", pid=1, start_time=1)
-        intents = [
-            IntentRecord(
-                id=id,
-                operation="volume.create",
-                backend="b",
-                resource_id="v",
-                lock="l",
-                owner=owner,
-            )
-            for id in ("one", "two")
-        ]
+        intents = [_intent("one"), _intent("two")]
         changed, gone, _ = store.apply(Put(volume("a")), Put(volume("b")), Put(intents[0]))
         changes = (
             Put(intents[1]),
@@ -416,20 +405,7 @@ class TestForeignPersistence:
     def test_a_damaged_intent_does_not_hide_others(self) -> None:
         persistence = UserPersistence()
         store = ObjectStore(persistence, wrap)
-        owner = Owner(host="h", boot_id="b", pid=1, start_time=1)
-        for id in ("one", "two"):
-            store.apply(
-                Put(
-                    IntentRecord(
-                        id=id,
-                        operation="volume.create",
-                        backend="b",
-                        resource_id="v",
-                        lock="l",
-                        owner=owner,
-                    )
-                )
-            )
+        store.apply(Put(_intent("one")), Put(_intent("two")))
         key = "cinderlib:intent:one"
         persistence.key_values[key] = KeyValueRecord(id=key, value="{")
         assert [intent.id for intent in store.iterate(IntentRecord)] == ["two"]
@@ -494,3 +470,10 @@ class TestOpening:
         with pytest.raises(MissingDependency, match="MySQLdb") as caught:
             open_store(config)
         assert "hunter2" not in str(caught.value)
+
+
+def _intent(id: str) -> IntentRecord:
+    owner = Owner(host="h", boot_id="b", pid=1, start_time=1)
+    return IntentRecord(
+        id=id, operation="volume.create", backend="b", resource_id="v", lock="l", owner=owner
+    )

@@ -125,3 +125,12 @@ class Process:
     def restart(self) -> None:
         self.stop()
         self.start()
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Run it during the block."""
+        try:
+            self.start()
+            yield
+        finally:
+            self.stop()

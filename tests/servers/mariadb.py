@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import pathlib
 import signal
-import subprocess
-import urllib.parse
 from collections.abc import Iterator
 
 import servers
+from servers.databases import DatabaseServer, initialize, running
 
-PASSWORD = "pass/word@1"  # must be escaped in a URL
 
-
-class MariaDB:
-    """A running server; every :meth:`database` is new and empty."""
-
-    def __init__(self, root: pathlib.Path, process: servers.Process) -> None:
-        self._root = root
-        self._numbers = itertools.count()
-        self.start, self.stop, self.restart = process.start, process.stop, process.restart
-
-    def database(self, password: str = PASSWORD) -> str:
-        """Create a database whose owner has the password. Returns its URL."""
-        name = f"test{next(self._numbers)}"
-        owner = "tester" if password == PASSWORD else name
-        with contextlib.closing(_connect(self._root)) as connection:
+class MariaDB(DatabaseServer):
+    def create(self, name: str, owner: str, password: str) -> None:
+        with contextlib.closing(_connect(self.root)) as connection:
             cursor = connection.cursor()
             # Another character set than required, to check that the tables choose their own.
             cursor.execute(f"CREATE DATABASE {name} CHARACTER SET latin1")
             cursor.execute(
                 f"GRANT ALL ON {name}.* TO {owner}@localhost IDENTIFIED BY %s", (password,)
             )
-        login = f"{owner}:{urllib.parse.quote(password, safe='')}"
-        return f"mysql://{login}@localhost/{name}?unix_socket={self._root}/socket"
+
+    def url(self, name: str, login: str) -> str:
+        return f"mysql://{login}@localhost/{name}?unix_socket={self.root}/socket"
 
 
 def _connect(root: pathlib.Path):
@@ -52,16 +39,13 @@ def run() -> Iterator[MariaDB]:
     with servers.folder(user) as root:
         import pymysql
 
-        subprocess.run(
+        initialize(
             [
                 *(install, "--no-defaults", f"--datadir={root / 'data'}", "--skip-test-db"),
                 *("--auth-root-authentication-method=normal", "--skip-name-resolve"),
                 f"--tmpdir={root}",
             ],
-            check=True,
-            capture_output=True,
-            user=user,
-            cwd="/",
+            user,
         )
         command = [
             *(mariadbd, "--no-defaults", f"--datadir={root / 'data'}"),
@@ -71,17 +55,7 @@ def run() -> Iterator[MariaDB]:
             *("--max-connections=200", "--skip-log-bin", "--innodb-log-file-size=16M"),
         ]
 
-        def ready() -> bool:
-            try:
-                _connect(root).close()
-            except pymysql.OperationalError:
-                return False
-            return True
-
         # A regular shutdown takes seconds, and a killed server is the harder test.
-        process = servers.Process(command, user, root / "log", ready, signal.SIGKILL)
-        try:
-            process.start()
-            yield MariaDB(root, process)
-        finally:
-            process.stop()
+        refused = pymysql.OperationalError
+        with running(MariaDB, root, command, user, _connect, refused, signal.SIGKILL) as server:
+            yield server

@@ -3,46 +3,34 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import pathlib
 import signal
-import subprocess
-import urllib.parse
 from collections.abc import Iterator
 
 import servers
+from servers.databases import PASSWORD, USER, DatabaseServer, initialize, running
 
-PASSWORD = "pass/word@1"  # must be escaped in a URL
 PORT = 5432
 
 
-class PostgreSQL:
-    """A running server; every :meth:`database` is new and empty."""
-
-    def __init__(self, root: pathlib.Path, process: servers.Process) -> None:
-        self._root, self._process = root, process
-        self._numbers = itertools.count()
-        self.start, self.stop, self.restart = process.start, process.stop, process.restart
-
-    def database(self, password: str = PASSWORD) -> str:
-        """Create a database whose owner has the password. Returns its URL."""
-        name = f"test{next(self._numbers)}"
-        owner = "tester" if password == PASSWORD else name
-        with contextlib.closing(_connect(self._root)) as connection:
+class PostgreSQL(DatabaseServer):
+    def create(self, name: str, owner: str, password: str) -> None:
+        with contextlib.closing(_connect(self.root)) as connection:
             connection.autocommit = True
             cursor = connection.cursor()
-            if owner != "tester":
+            if owner != USER:
                 cursor.execute(f"CREATE ROLE {owner} LOGIN PASSWORD %s", (password,))
             cursor.execute(f"CREATE DATABASE {name} OWNER {owner}")
-        login = f"{owner}:{urllib.parse.quote(password, safe='')}"
-        return f"postgresql://{login}@/{name}?host={self._root}"
+
+    def url(self, name: str, login: str) -> str:
+        return f"postgresql://{login}@/{name}?host={self.root}"
 
 
 def _connect(root: pathlib.Path):
     import psycopg2
 
     return psycopg2.connect(
-        host=str(root), port=PORT, user="tester", password=PASSWORD, dbname="postgres"
+        host=str(root), port=PORT, user=USER, password=PASSWORD, dbname="postgres"
     )
 
 
@@ -58,15 +46,12 @@ def run(*, durable: bool = False) -> Iterator[PostgreSQL]:
 
         (root / "password").write_text(PASSWORD)
         (root / "password").chmod(0o644)
-        subprocess.run(
+        initialize(
             [
-                *(initdb, "-D", str(root / "data"), "-U", "tester", "--no-sync", "-E", "UTF8"),
+                *(initdb, "-D", str(root / "data"), "-U", USER, "--no-sync", "-E", "UTF8"),
                 *("--locale=C.UTF-8", "-A", "scram-sha-256", f"--pwfile={root / 'password'}"),
             ],
-            check=True,
-            capture_output=True,
-            user=user,
-            cwd="/",
+            user,
         )
         settings = {
             "listen_addresses": "",
@@ -79,16 +64,6 @@ def run(*, durable: bool = False) -> Iterator[PostgreSQL]:
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
 
-        def ready() -> bool:
-            try:
-                _connect(root).close()
-            except psycopg2.OperationalError:
-                return False
-            return True
-
-        process = servers.Process(command, user, root / "log", ready, signal.SIGQUIT)
-        try:
-            process.start()
-            yield PostgreSQL(root, process)
-        finally:
-            process.stop()
+        refused = psycopg2.OperationalError
+        with running(PostgreSQL, root, command, user, _connect, refused, signal.SIGQUIT) as server:
+            yield server

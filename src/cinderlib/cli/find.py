@@ -153,7 +153,7 @@ def _found(
     except errors.NotFound:
         pass
     found, hint = list(by_name()), ""
-    if found and rule.destroys and _is_uuid(named):
+    if found and rule.destroys and is_uuid(named):
         # The ID of a deleted volume can be the name of a copy.
         hint = f"; it is the name of {what} {found[0].id}: specify that {what} by its ID"
         found = []
@@ -188,7 +188,8 @@ def add_candidates(error: errors.CinderlibError, found: Sequence[Any]) -> None:
         error.add_note(f"  and {len(found) - _CANDIDATES} more")
 
 
-def _is_uuid(text: str) -> bool:
+def is_uuid(text: str) -> bool:
+    """Whether a text is a UUID in any notation."""
     try:
         uuid.UUID(text)
     except ValueError:

@@ -47,15 +47,8 @@ class RemoteStore(Store):
             return None
         return records.decode(kind, msgspec.json.encode(found))
 
-    def find(
-        self,
-        kind: type[R],
-        where: Mapping[str, str] | None = None,
-        *,
-        after: R | None = None,
-        limit: int | None = None,
-    ) -> list[R]:
-        return list(self.iterate(kind, where, after=after, limit=limit))
+    def find(self, kind: type[R], *arguments: Any, **options: Any) -> list[R]:
+        return list(self.iterate(kind, *arguments, **options))
 
     def iterate(
         self,

@@ -196,30 +196,16 @@ class EncryptedStore(Store):
         record = self._store.get(kind, id)
         return None if record is None else self._decrypted(record)
 
-    def find(
-        self,
-        kind: type[R],
-        where: Mapping[str, str] | None = None,
-        *,
-        after: R | None = None,
-        limit: int | None = None,
-    ) -> list[R]:
-        found = self._store.find(kind, where, after=after, limit=limit)
+    def find(self, kind: type[R], *arguments: Any, **options: Any) -> list[R]:
+        found = self._store.find(kind, *arguments, **options)
         return [self._decrypted(record) for record in found]
 
     def query(self, *queries: Query) -> list[list[Any]]:
         answers = self._store.query(*queries)
         return [[self._decrypted(record) for record in answer] for answer in answers]
 
-    def scan(
-        self,
-        kind: type[R],
-        where: Mapping[str, str] | None = None,
-        *,
-        after: R | None = None,
-        page: int = PAGE,
-    ) -> Iterator[R | DamagedRecord]:
-        for found in self._store.scan(kind, where, after=after, page=page):
+    def scan(self, kind: type[R], *arguments: Any, **options: Any) -> Iterator[R | DamagedRecord]:
+        for found in self._store.scan(kind, *arguments, **options):
             yield found if isinstance(found, DamagedRecord) else self._decrypted(found)
 
     def count(self, kind: type[Record], where: Mapping[str, str] | None = None) -> int:

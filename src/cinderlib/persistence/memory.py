@@ -14,13 +14,12 @@ from cinderlib.persistence.base import (
     Change,
     Put,
     Remove,
-    Store,
     check_keys,
-    check_where,
     micros,
     moment,
     stale,
 )
+from cinderlib.persistence.checked import CheckedStore
 from cinderlib.records import KINDS, Record, now, replace
 
 R = TypeVar("R", bound=Record)
@@ -130,7 +129,7 @@ class _Table:
         return min(orders, key=lambda order: len(order.members))
 
 
-class MemoryStore(Store):
+class MemoryStore(CheckedStore):
     """A store in memory, invisible to other processes. It returns its records without copying."""
 
     shared = False
@@ -153,21 +152,13 @@ class MemoryStore(Store):
         with self._lock:
             return cast("R | None", self._table(kind).records.get(id))
 
-    def find(
-        self,
-        kind: type[R],
-        where: Mapping[str, str] | None = None,
-        *,
-        after: R | None = None,
-        limit: int | None = None,
+    def _find(
+        self, kind: type[R], where: Mapping[str, str], after: R | None, limit: int | None
     ) -> list[R]:
-        where = check_where(kind, where)
         place = (_created(after), after.id) if after else None
         found: list[Record] = []
         with self._lock:
             table = self._table(kind)
-            if limit is not None and limit <= 0:
-                return []
             for id in table.candidates(where).ids(place):
                 record = table.records[id]
                 if len(where) < 2 or all(getattr(record, f) == v for f, v in where.items()):
@@ -176,8 +167,7 @@ class MemoryStore(Store):
                         break
         return cast("list[R]", found)
 
-    def count(self, kind: type[Record], where: Mapping[str, str] | None = None) -> int:
-        where = check_where(kind, where)
+    def _count(self, kind: type[Record], where: Mapping[str, str]) -> int:
         if len(where) > 1:
             return len(self.find(kind, where))
         with self._lock:

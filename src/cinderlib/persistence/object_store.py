@@ -13,18 +13,16 @@ import msgspec
 
 from cinderlib.errors import CinderlibError, DamagedRecord, StoreError, Unsupported
 from cinderlib.persistence.base import (
-    PAGE,
     Change,
     Put,
     Remove,
-    Store,
     check_keys,
-    check_where,
     damaged,
     micros,
     moment,
     stale,
 )
+from cinderlib.persistence.checked import CheckedStore
 from cinderlib.persistence.driver_base import PersistenceDriverBase, Wrap
 from cinderlib.persistence.intent_index import INDEX_PREFIX, IntentIndex
 from cinderlib.records import (
@@ -61,7 +59,7 @@ class _Replaced(NamedTuple):
     old: Record | None
 
 
-class ObjectStore(Store):
+class ObjectStore(CheckedStore):
     """A store on top of a user's persistence class.
 
     A class whose ``get_key_values`` requires a key cannot list key-values; then an index lists the
@@ -93,36 +91,25 @@ class ObjectStore(Store):
         found = self._object(kind, id)
         return None if found is None else _stored(kind, found)
 
-    def find(
-        self,
-        kind: type[R],
-        where: Mapping[str, str] | None = None,
-        *,
-        after: R | None = None,
-        limit: int | None = None,
+    def _find(
+        self, kind: type[R], where: Mapping[str, str], after: R | None, limit: int | None
     ) -> list[R]:
         records, unreadable = self._sorted(kind, where, after)
         if unreadable:
             raise unreadable[0]
-        return records if limit is None else records[: max(limit, 0)]
+        return records[:limit]
 
-    def scan(
-        self,
-        kind: type[R],
-        where: Mapping[str, str] | None = None,
-        *,
-        after: R | None = None,
-        page: int = PAGE,
+    def _scan(
+        self, kind: type[R], where: Mapping[str, str], after: R | None, page: int
     ) -> Iterator[R | DamagedRecord]:
         records, unreadable = self._sorted(kind, where, after)
         yield from unreadable
         yield from records
 
     def _sorted(
-        self, kind: type[R], where: Mapping[str, str] | None, after: R | None
+        self, kind: type[R], where: Mapping[str, str], after: R | None
     ) -> tuple[list[R], list[DamagedRecord]]:
         """The records, and the errors for those that cannot be read."""
-        where = check_where(kind, where)
         self._complete_rollback()
         records: list[R] = []
         unreadable: list[DamagedRecord] = []
@@ -136,7 +123,7 @@ class ObjectStore(Store):
                     records.append(record)
         return sorted(records, key=_place), unreadable
 
-    def count(self, kind: type[Record], where: Mapping[str, str] | None = None) -> int:
+    def _count(self, kind: type[Record], where: Mapping[str, str]) -> int:
         records, unreadable = self._sorted(kind, where, None)
         return len(records) + len(unreadable)
 

@@ -57,17 +57,23 @@ def _killed(state: Path, connection: dict[str, Any], call: str, where: str) -> N
     ],
 )
 class TestKilled:
+    @pytest.fixture
+    def connection(
+        self, volume: Make, tmp_path: Path, call: str, where: str, device_is_left: bool
+    ) -> dict[str, Any]:
+        """A connection whose call was killed."""
+        connection = volume(id="connection-1")
+        _killed(tmp_path / "state", connection, call, where)
+        return connection
+
     def test_leftovers_are_found_and_removed(
         self,
         node: Node,
-        volume: Make,
+        connection: dict[str, Any],
         tmp_path: Path,
         call: str,
-        where: str,
         device_is_left: bool,
     ) -> None:
-        connection = volume(id="connection-1")
-        _killed(tmp_path / "state", connection, call, where)
         assert bool(loop.devices_of(loop.Source.of(str(tmp_path / "volume")))) is device_is_left
         (leftover,) = node.leftovers()
         assert leftover.connection_id == "connection-1"
@@ -78,32 +84,16 @@ class TestKilled:
         assert not node.leftovers()
 
     def test_the_next_attach_takes_over(
-        self,
-        node: Node,
-        volume: Make,
-        tmp_path: Path,
-        call: str,
-        where: str,
-        device_is_left: bool,
+        self, node: Node, connection: dict[str, Any], tmp_path: Path
     ) -> None:
-        connection = volume()
-        _killed(tmp_path / "state", connection, call, where)
         attachment = node.attach(connection)
         assert len(loop.devices_of(loop.Source.of(str(tmp_path / "volume")))) == 1
         assert not node.leftovers()
         node.detach(attachment.connection_info)
 
     def test_the_next_detach_takes_over(
-        self,
-        node: Node,
-        volume: Make,
-        tmp_path: Path,
-        call: str,
-        where: str,
-        device_is_left: bool,
+        self, node: Node, connection: dict[str, Any], tmp_path: Path
     ) -> None:
-        connection = volume()
-        _killed(tmp_path / "state", connection, call, where)
         node.detach(connection)
         assert not loop.devices_of(loop.Source.of(str(tmp_path / "volume")))
         assert not node.leftovers()

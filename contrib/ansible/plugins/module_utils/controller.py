@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import traceback
-import uuid
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -15,6 +14,7 @@ try:
     # The command's code reads the configuration file.
     from cinderlib import Node, errors, validation
     from cinderlib.cli import configuration, documents
+    from cinderlib.cli.find import is_uuid
     from cinderlib.cli.nouns.config import SECRET
     from cinderlib.cli.sizes import Size
     from cinderlib.node import masking
@@ -93,7 +93,7 @@ class Session:
         :raises InvalidInput: several volumes have this name.
         """
         found = self.volume_by_id(named)
-        return self.volume_by_name(named) if found is None and not _is_uuid(named) else found
+        return self.volume_by_name(named) if found is None and not is_uuid(named) else found
 
     def volume_by_id(self, id: str) -> cl.Volume | None:
         """The volume with this ID, with any name."""
@@ -126,7 +126,7 @@ class Session:
         :raises InvalidInput: several snapshots have this name.
         """
         found = self.snapshot_by_id(named)
-        return self.snapshot_by_name(named) if found is None and not _is_uuid(named) else found
+        return self.snapshot_by_name(named) if found is None and not is_uuid(named) else found
 
     def snapshot_by_id(self, id: str, volume: cl.Volume | None = None) -> cl.Snapshot | None:
         """The snapshot with this ID, with any name.
@@ -150,6 +150,22 @@ class Session:
             found = [snapshot for snapshot in found if snapshot.volume_id == volume.id]
         return _only(found, "snapshots", name)
 
+    def deleted(
+        self, found: cl.Volume | cl.Snapshot | None, state: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Delete a volume or snapshot, and return the results.
+
+        :param state: its properties, for the difference.
+        """
+        if found is None:
+            return {"changed": False}
+        diff = {"before": {**state, "state": "present"}, "after": {"state": "absent"}}
+        if self.module.check_mode:
+            return {"changed": True, "diff": diff}
+        self.load_for(found)
+        found.delete()
+        return {"changed": found.changed, "diff": diff}
+
     def connector(self) -> dict[str, Any]:
         """The connector properties of the host in the options; empty without such options."""
         if self.params["node"]:
@@ -169,14 +185,6 @@ def _only(found: list[Any], what: str, named: str) -> Any:
             f"{len(found)} {what} have the name {named!r}; specify one by ID: {ids}"
         )
     return found[0] if found else None
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return False
-    return True
 
 
 def backend_of(resource: cl.Volume | cl.Snapshot | cl.Connection) -> str:

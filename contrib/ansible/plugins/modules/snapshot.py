@@ -93,21 +93,10 @@ def work(session: controller.Session) -> dict[str, Any]:
     else:
         found = session.snapshot_by_name(params["name"], volume)
     if params["state"] == "absent":
-        return _absent(session, found)
+        return session.deleted(found, _state(found) if found is not None else {})
     if found is None or found.status == "error":
         return _created(session, session.volume(params["volume"]), found)
     return _changed(session, found)
-
-
-def _absent(session: controller.Session, found: cl.Snapshot | None) -> dict[str, Any]:
-    if found is None:
-        return {"changed": False}
-    diff = {"before": {**_state(found), "state": "present"}, "after": {"state": "absent"}}
-    if not session.module.check_mode:
-        session.load_for(found)
-        found.delete()
-        return {"changed": found.changed, "diff": diff}
-    return {"changed": True, "diff": diff}
 
 
 def _created(

@@ -135,7 +135,7 @@ def work(session: controller.Session) -> dict[str, Any]:
     by_id = params["id"] is not None
     found = session.volume_by_id(params["id"]) if by_id else session.volume_by_name(params["name"])
     if params["state"] == "absent":
-        return _absent(session, found)
+        return session.deleted(found, _state(found) if found is not None else {})
     if found is None or _creation_failed(found):
         return _created(session, found)
     _refuse_differences(session, found)
@@ -145,17 +145,6 @@ def work(session: controller.Session) -> dict[str, Any]:
 def _creation_failed(volume: cl.Volume) -> bool:
     """Whether the creation of the volume failed, so that it has no data yet."""
     return volume.status == "error" and volume.launched_at is None
-
-
-def _absent(session: controller.Session, found: cl.Volume | None) -> dict[str, Any]:
-    if found is None:
-        return {"changed": False}
-    diff = {"before": {**_state(found), "state": "present"}, "after": {"state": "absent"}}
-    if not session.module.check_mode:
-        session.load_for(found)
-        found.delete()
-        return {"changed": found.changed, "diff": diff}
-    return {"changed": True, "diff": diff}
 
 
 def _created(session: controller.Session, failed: cl.Volume | None) -> dict[str, Any]:

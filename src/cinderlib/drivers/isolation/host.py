@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Any, NoReturn, TypeAlias, TypeVar, cast
 
 from cinderlib.drivers import bootstrap
 from cinderlib.drivers.isolation import values
@@ -16,11 +16,16 @@ from cinderlib.drivers.isolation.channel import Channel, Lost
 from cinderlib.drivers.isolation.limits import OUT_OF_MEMORY
 from cinderlib.drivers.port import TASKS, Driver, Settings
 from cinderlib.errors import CinderlibError, DamagedRecord, InvalidState, StoreError, Unsupported
-from cinderlib.persistence.base import PAGE, Change, Query, Store
+from cinderlib.persistence.base import Change, Query, Store
 from cinderlib.progress import Progress
 from cinderlib.records import Record
 
 R = TypeVar("R", bound=Record)
+
+#: Options of a backend.
+Options: TypeAlias = Mapping[str, Any]
+#: The levels of loggers, by name.
+Levels: TypeAlias = Mapping[str, int]
 
 #: Calls at the same time. Callers limit them; threads are only started when they are needed.
 _THREADS = 4096
@@ -75,13 +80,7 @@ class _Host:
             raise InvalidState("the driver is not loaded")
         return self._driver
 
-    def _load(
-        self,
-        name: str,
-        options: Mapping[str, Any],
-        settings: Settings,
-        levels: Mapping[str, int],
-    ) -> Any:
+    def _load(self, name: str, options: Options, settings: Settings, levels: Levels) -> Any:
         from cinderlib.drivers import loading
 
         self._configure(settings, levels)
@@ -89,19 +88,13 @@ class _Host:
         self._driver = loading.load(name, options, store, settings, None, self._report)
         return self._driver.info
 
-    def _check(
-        self,
-        name: str,
-        options: Mapping[str, Any],
-        settings: Settings,
-        levels: Mapping[str, int],
-    ) -> Any:
+    def _check(self, name: str, options: Options, settings: Settings, levels: Levels) -> Any:
         from cinderlib.drivers import loading
 
         self._configure(settings, levels)
         return loading.check(name, options, settings)
 
-    def _configure(self, settings: Settings, levels: Mapping[str, int]) -> None:
+    def _configure(self, settings: Settings, levels: Levels) -> None:
         root = logging.getLogger()
         root.handlers[:] = [_Forwarder(self._channel)]
         for logger, level in levels.items():
@@ -190,29 +183,15 @@ class _CallersStore(Store):
     def get(self, kind: type[R], id: str) -> R | None:
         return cast("R | None", self._ask("get", kind, id))
 
-    def find(
-        self,
-        kind: type[R],
-        where: Mapping[str, str] | None = None,
-        *,
-        after: R | None = None,
-        limit: int | None = None,
-    ) -> list[R]:
-        return cast("list[R]", self._ask("find", kind, where, after=after, limit=limit))
+    def find(self, kind: type[R], *arguments: Any, **options: Any) -> list[R]:
+        return cast("list[R]", self._ask("find", kind, *arguments, **options))
 
     def query(self, *queries: Query) -> list[list[Any]]:
         return cast("list[list[Any]]", self._ask("query", *queries))
 
-    def scan(
-        self,
-        kind: type[R],
-        where: Mapping[str, str] | None = None,
-        *,
-        after: R | None = None,
-        page: int = PAGE,
-    ) -> Iterator[R | DamagedRecord]:
+    def scan(self, kind: type[R], *arguments: Any, **options: Any) -> Iterator[R | DamagedRecord]:
         # Drivers make lists of the results, so streaming would not save memory.
-        return iter(self._ask("scan", kind, where, after=after, page=page))
+        return iter(self._ask("scan", kind, *arguments, **options))
 
     def count(self, kind: type[Record], where: Mapping[str, str] | None = None) -> int:
         return cast(int, self._ask("count", kind, where))

@@ -6,23 +6,20 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
-import msgspec
-
 from cinderlib.errors import DamagedRecord
 from cinderlib.persistence.base import (
     PAGE,
     Query,
-    Store,
     check_where,
-    damaged,
     storable,
 )
+from cinderlib.persistence.checked import CheckedStore, decode_document
 from cinderlib.persistence.etcd import messages
 from cinderlib.persistence.etcd.changes import Memory, State
 from cinderlib.persistence.etcd.client import Client, Compacted
 from cinderlib.persistence.etcd.layout import ALL, Layout, Span, place
 from cinderlib.persistence.etcd.messages import Answer, KeyValue, Message
-from cinderlib.records import Record, decode
+from cinderlib.records import Record
 
 R = TypeVar("R", bound=Record)
 
@@ -30,7 +27,7 @@ R = TypeVar("R", bound=Record)
 BATCH = 100
 
 
-class EtcdReader(Store):
+class EtcdReader(CheckedStore):
     """The half of the store that reads.
 
     All records of a result have the same revision of etcd; :meth:`scan` reads each page at the
@@ -50,17 +47,9 @@ class EtcdReader(Store):
             return None
         return self._decoded(kind, id, answer.keys[0])
 
-    def find(
-        self,
-        kind: type[R],
-        where: Mapping[str, str] | None = None,
-        *,
-        after: R | None = None,
-        limit: int | None = None,
+    def _find(
+        self, kind: type[R], where: Mapping[str, str], after: R | None, limit: int | None
     ) -> list[R]:
-        where = check_where(kind, where)
-        if limit is not None and limit <= 0:
-            return []
         while True:
             try:
                 page = PAGE if limit is None else min(PAGE, limit)
@@ -69,17 +58,9 @@ class EtcdReader(Store):
             except Compacted:
                 continue  # with a newer revision
 
-    def scan(
-        self,
-        kind: type[R],
-        where: Mapping[str, str] | None = None,
-        *,
-        after: R | None = None,
-        page: int = PAGE,
+    def _scan(
+        self, kind: type[R], where: Mapping[str, str], after: R | None, page: int
     ) -> Iterator[R | DamagedRecord]:
-        where = check_where(kind, where)
-        if not all(storable(value) for value in where.values()):
-            return
         span = self._span(kind, where)
         if after is not None:
             span = self._layout.after(span, after)
@@ -145,10 +126,7 @@ class EtcdReader(Store):
                 found.sort(key=lambda record: (record.created_at, record.id))
         return found
 
-    def count(self, kind: type[Record], where: Mapping[str, str] | None = None) -> int:
-        where = check_where(kind, where)
-        if not all(storable(value) for value in where.values()):
-            return 0
+    def _count(self, kind: type[Record], where: Mapping[str, str]) -> int:
         if len(where) > 1:
             return sum(1 for _ in self.scan(kind, where))
         span = self._span(kind, where)
@@ -167,8 +145,6 @@ class EtcdReader(Store):
         self, kind: type[R], where: Mapping[str, str], after: R | None, page: int
     ) -> Iterator[R | DamagedRecord]:
         """All records at one revision, read in pages."""
-        if not all(storable(value) for value in where.values()):
-            return
         span = self._span(kind, where)
         if after is not None:
             span = self._layout.after(span, after)
@@ -222,14 +198,3 @@ def _readable(found: Iterable[R | DamagedRecord]) -> list[R]:
         if isinstance(each, DamagedRecord):
             raise each
     return cast("list[R]", records)
-
-
-def decode_document(kind: type[R], id: str, document: bytes) -> R:
-    try:
-        record = decode(kind, document)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        # The document may contain secrets.
-        raise damaged(kind, id, "its document is damaged") from None
-    if record.id != id:
-        raise damaged(kind, id, "it is the document of another record")
-    return record

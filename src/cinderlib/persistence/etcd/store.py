@@ -12,6 +12,7 @@ from cinderlib.persistence.base import (
     check_keys,
     storable,
 )
+from cinderlib.persistence.checked import decode_document
 from cinderlib.persistence.etcd import changes, messages
 from cinderlib.persistence.etcd.address import parse
 from cinderlib.persistence.etcd.changes import ABSENT, Name, State
@@ -20,7 +21,7 @@ from cinderlib.persistence.etcd.commit import Committer, Result
 from cinderlib.persistence.etcd.layout import Layout, Span, place
 from cinderlib.persistence.etcd.locks import EtcdLocks
 from cinderlib.persistence.etcd.messages import Answer
-from cinderlib.persistence.etcd.reading import BATCH, EtcdReader, decode_document, index_entries
+from cinderlib.persistence.etcd.reading import BATCH, EtcdReader, index_entries
 from cinderlib.persistence.etcd.sessions import Sessions
 from cinderlib.persistence.etcd.versions import prepare
 from cinderlib.records import Record, now

@@ -6,19 +6,13 @@ import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-import msgspec
-
 from cinderlib.errors import DamagedRecord, InvalidPersistence, StoreError
 from cinderlib.persistence.base import (
-    PAGE,
     Change,
     Put,
     Query,
     Remove,
-    Store,
     check_keys,
-    check_where,
-    damaged,
     from_micros,
     micros,
     moment,
@@ -26,11 +20,12 @@ from cinderlib.persistence.base import (
     stale,
     storable,
 )
+from cinderlib.persistence.checked import CheckedStore, decode_document
 from cinderlib.persistence.sql import database, engine, locks
 from cinderlib.persistence.sql.schema import COMPUTED, TABLES, VERSION
 from cinderlib.persistence.sql.statements import Form, Statements, alike, statements, together
 from cinderlib.persistence.sql.transaction import Transaction
-from cinderlib.records import Record, decode, encode, now, replace
+from cinderlib.records import Record, encode, now, replace
 
 R = TypeVar("R", bound=Record)
 
@@ -38,7 +33,7 @@ R = TypeVar("R", bound=Record)
 Place = tuple[int, str]
 
 
-class SQLStore(Store):
+class SQLStore(CheckedStore):
     """Records in a database that any number of processes share.
 
     A new database gets its tables; an older schema is upgraded.
@@ -80,26 +75,16 @@ class SQLStore(Store):
         if not storable(id):
             return None
         rows = self._database.read(self._statements[kind].get, {"id_": id})
-        return _decode(kind, id, rows[0][0]) if rows else None
+        return decode_document(kind, id, rows[0][0]) if rows else None
 
-    def find(
-        self,
-        kind: type[R],
-        where: Mapping[str, str] | None = None,
-        *,
-        after: R | None = None,
-        limit: int | None = None,
+    def _find(
+        self, kind: type[R], where: Mapping[str, str], after: R | None, limit: int | None
     ) -> list[R]:
         rows = self._rows(kind, where, _place(after), limit)
-        return [_decode(kind, id, document) for document, _, id in rows]
+        return [decode_document(kind, id, document) for document, _, id in rows]
 
-    def scan(
-        self,
-        kind: type[R],
-        where: Mapping[str, str] | None = None,
-        *,
-        after: R | None = None,
-        page: int = PAGE,
+    def _scan(
+        self, kind: type[R], where: Mapping[str, str], after: R | None, page: int
     ) -> Iterator[R | DamagedRecord]:
         place = _place(after)
         while True:
@@ -107,7 +92,7 @@ class SQLStore(Store):
             for document, created, id in rows:
                 place = created, id
                 try:
-                    yield _decode(kind, id, document)
+                    yield decode_document(kind, id, document)
                 except DamagedRecord as exc:
                     yield exc
             if len(rows) < page:
@@ -116,21 +101,19 @@ class SQLStore(Store):
     def _rows(
         self,
         kind: type[Record],
-        where: Mapping[str, str] | None,
+        where: Mapping[str, str],
         after: Place | None,
         limit: int | None,
     ) -> list[tuple[bytes | str, int, str]]:
         """Documents with their places, sorted by place."""
-        values: dict[str, Any] = dict(check_where(kind, where))
-        if not all(storable(value) for value in values.values()):
-            return []
+        values: dict[str, Any] = dict(where)
         statement = self._statements[kind].find(
             tuple(sorted(values)), after is not None, limit is not None
         )
         if after is not None:
             values["after_time"], values["after_id"] = after
         if limit is not None:
-            values["limit_"] = max(limit, 0)
+            values["limit_"] = limit
         return self._database.read(statement, values)
 
     def query(self, *queries: Query) -> list[list[Any]]:
@@ -153,15 +136,12 @@ class SQLStore(Store):
         before = None
         for number, document, _, id in rows:
             if (number, id) != before:  # A record can fulfil several conditions.
-                answers[number].append(_decode(queries[number].kind, id, document))
+                answers[number].append(decode_document(queries[number].kind, id, document))
             before = number, id
         return answers
 
-    def count(self, kind: type[Record], where: Mapping[str, str] | None = None) -> int:
-        values = check_where(kind, where)
-        if not all(storable(value) for value in values.values()):
-            return 0
-        rows = self._database.read(self._statements[kind].count(tuple(sorted(values))), values)
+    def _count(self, kind: type[Record], where: Mapping[str, str]) -> int:
+        rows = self._database.read(self._statements[kind].count(tuple(sorted(where))), where)
         return int(rows[0][0])
 
     def apply(self, *changes: Change) -> tuple[Record, ...]:
@@ -311,18 +291,6 @@ def _place(record: Record | None) -> Place | None:
     if record is None:
         return None
     return micros(record.created_at) if record.created_at else 0, record.id
-
-
-def _decode(kind: type[R], id: str, document: bytes | str) -> R:
-    try:
-        record = decode(kind, document)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        # The document may be secret. msgspec's message has only the path and the types, but its
-        # traceback refers to the document.
-        raise damaged(kind, id, "its document is damaged") from None
-    if record.id != id:
-        raise damaged(kind, id, "its document belongs to another record")
-    return record
 
 
 def _row_of(change: Change) -> tuple[str, str]:
