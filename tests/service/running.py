@@ -17,6 +17,17 @@ from typing import Any
 COMMAND = [sys.executable, "-c", "from cinderlib.launcher import main; main()"]
 
 
+#: Sends a request with the standard library alone, so that any user can run it.
+_GET = """
+import socket, sys
+connection = socket.socket(socket.AF_UNIX)
+connection.connect(sys.argv[1])
+connection.sendall(f"GET {sys.argv[2]} HTTP/1.0\\r\\n\\r\\n".encode())
+while part := connection.recv(65536):
+    sys.stdout.buffer.write(part)
+"""
+
+
 class _Connection(http.client.HTTPConnection):
     def __init__(self, path: str) -> None:
         super().__init__("localhost", timeout=60)
@@ -111,6 +122,22 @@ class Service:
         connection.close()
         is_json = answer.headers.get_content_type() == "application/json"
         return answer.status, json.loads(text) if is_json else text
+
+    def get_as(self, group: int, path: str) -> str:
+        """Send a request as the user ``nobody``. Returns the answer with its head.
+
+        :param group: the only group of that user.
+        :raises PermissionError: the socket does not let the user in.
+        """
+        done = subprocess.run(
+            [sys.executable, "-c", _GET, str(self.socket), path],
+            user=65534, group=group, extra_groups=[], cwd="/", capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        if "PermissionError" in done.stderr:
+            raise PermissionError(done.stderr)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def lines(self, method: str, path: str, body: Any = None) -> Iterator[dict[str, Any]]:
         """Send a request. Yields the lines of the answer when they arrive."""

@@ -218,6 +218,27 @@ def test_a_node_joins_another_host_only_if_an_operator_connects_it(site: Site, v
         second.detach(volume)
 
 
+def test_a_node_neither_sees_nor_changes_the_connection_of_another(site: Site, volume: str) -> None:
+    with site.client("node1") as own, site.client("node2") as other:
+        own.attach(volume)
+        (connection,) = own.connections()
+        path = f"/v1/connections/{connection['id']}"
+        for method, target, body in (
+            ("GET", path, None),
+            ("GET", f"{path}?keys=true", None),
+            ("GET", "/v1/connections?attached_host=node1&keys=true", None),
+            ("POST", f"{path}/disconnect", {"force": True}),
+            ("PUT", f"{path}/device", {"device": None}),
+        ):
+            sent = json.dumps(body).encode() if body else None
+            response = other._transport._send(method, target, sent, {})
+            assert (response.status, b"node1" in response.read()) == (403, True), target
+        listed = [client._transport.get("/v1/connections") for client in (own, other)]
+        assert [[each["id"] for each in found] for found in listed] == [[connection["id"]], []]
+        assert connections(site, volume) == [("node1", True)]
+        own.detach(volume)
+
+
 @pytest.mark.parametrize(
     ("name", "problem"),
     [

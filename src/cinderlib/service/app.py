@@ -31,6 +31,7 @@ from cinderlib.service.metrics import Metrics
 from cinderlib.service.roles import Peer, Role
 from cinderlib.service.routes import ROUTES, Route
 from cinderlib.service.verb_request import Listed, Request
+from cinderlib.value_checks import shown
 
 LOG = logging.getLogger(__name__)
 
@@ -167,7 +168,8 @@ class Application:
         except errors.CinderlibError as exc:
             return _error(exc)
         if is_new:
-            LOG.info("%s %s for %s", route.name, request.id or "", request.peer)
+            of = f" {shown(request.id)}" if request.id else ""
+            LOG.info("%s%s for %s", route.name, of, request.peer)
             self._changing.submit(self._run, call, route, request)
         if _wants_lines(http):
             return StreamingResponse(

@@ -17,7 +17,8 @@ from cinderlib.service.verb_request import Listed, Request, shown
 def list_connections(request: Request[requests.Nothing]) -> Listed:
     """List connections in the order of creation; a node lists its own."""
     if request.peer.role is Role.NODE:
-        request.peer.require(Role.NODE, host=request.query.get("attached_host", ""))
+        request.query = {"attached_host": request.peer.host, **request.query}
+        request.peer.require(Role.NODE, host=request.query["attached_host"])
     found = request.page(ConnectionRecord, "backend", "volume_id", "attached_host")
     return Listed(_connection(request, record) for record in found)
 

@@ -50,7 +50,7 @@ def serve(app: App, socket: Path | None, idle_timeout: float | None) -> None:
     if configured.file is None:
         raise errors.ConfigurationError(missing())
     options = _options(configured, socket, idle_timeout)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(level=logging.DEBUG if app.debug else logging.INFO, format="%(message)s")
     # It forks for each command: start it before threads exist and before Cinder is imported.
     command = warm_command.Command(preloading.preload, main)
     commands = warm_command.start(options.socket, command, mode=options.mode, group=options.group)
