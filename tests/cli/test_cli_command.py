@@ -139,7 +139,7 @@ def test_the_demonstration(cinderlib: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("volume lst", "Did you mean 'list'"),
+        ("volume lst", "Did you mean one of: 'list'"),
         ("--bogus volume list", "No such option '--bogus'"),
         ("volume create data ten", "write it like 10GiB"),
         ("volume create data", "Specify SIZE"),

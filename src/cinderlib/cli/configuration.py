@@ -340,8 +340,9 @@ def _places() -> tuple[Path, ...]:
 def missing() -> str:
     """The message if no configuration file exists."""
     return (
-        f"No configuration file: create {' or '.join(map(str, _places()))}, specify one with"
-        f" --config or ${VARIABLE}, or convert a cinder.conf with `cinderlib config from-cinder`"
+        f"No configuration file ({' or '.join(map(str, _places()))}): create one with"
+        f" `cinderlib init`, specify one with --config or ${VARIABLE}, or convert a cinder.conf"
+        " with `cinderlib config from-cinder`"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import itertools
 import os
@@ -13,6 +14,7 @@ import click
 
 from cinderlib.cli import form, output_options
 from cinderlib.cli.app import App
+from cinderlib.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from cinderlib.cli.view import View
@@ -200,6 +202,21 @@ class Root(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Resolved:
         return _canonical(super().resolve_command(ctx, args))
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args and not ctx.resilient_parsing:
+            from cinderlib.cli import configuration
+
+            with contextlib.suppress(ConfigurationError):
+                if configuration.find(None) is None:
+                    ctx.meta[_IS_NEW] = True
+        return super().parse_args(ctx, args)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Without arguments and configuration, write how to begin."""
+        if ctx.meta.get(_IS_NEW):
+            with formatter.section("This host has no configuration. To begin"):
+                formatter.write_dl(_BEGINNING)
+
     def make_context(
         self,
         info_name: str | None,
@@ -250,6 +267,13 @@ class Root(click.Group):
 
 
 _AS_JSON = "cinderlib.json"
+#: Whether no configuration exists.
+_IS_NEW = "cinderlib.new"
+_BEGINNING = (
+    ("cinderlib init", "Create a configuration: it asks for your storage."),
+    ("cinderlib init file", "Use files on this host as volumes."),
+    ("cinderlib demo", "See volumes, snapshots and devices at work first."),
+)
 
 
 def _is_structured(args: list[str]) -> bool:

@@ -24,6 +24,7 @@ def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
 cli = Root(
     "cinderlib",
     nouns={
+        "init": f"{_NOUNS}.init:init",
         "config": f"{_NOUNS}.config:config",
         "backend": f"{_NOUNS}.backend:backend",
         "volume": f"{_NOUNS}.volume:volume",

@@ -25,9 +25,11 @@ __all__ = [
     "DriverInfo",
     "Settings",
     "check",
+    "essential_options",
     "list_supported",
     "load",
     "prepare",
+    "product_of",
     "read_cinder_conf",
     "search",
     "short_names",
@@ -133,6 +135,28 @@ def short_names() -> dict[str, str]:
     from cinderlib.drivers import names
 
     return dict(names.short_names())
+
+
+def essential_options(path: str) -> dict[str, str]:
+    """The options that a configuration of a driver nearly always contains: name -> proposed value,
+    or an empty text.
+
+    :param path: full path of the driver's class.
+    """
+    from cinderlib.drivers import essentials
+
+    return essentials.of(path)
+
+
+def product_of(path: str) -> str | None:
+    """The vendor and product of a driver; ``None`` if they are not known.
+
+    :param path: full path of the driver's class.
+    """
+    from cinderlib.drivers import families
+
+    family = families.of(path)
+    return f"{family.vendor} {family.product}" if family else None
 
 
 def search(text: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cinderlib import errors, urls
-from cinderlib.cli import configuration
+from cinderlib.cli import configuration, tomltext
 from cinderlib.cli.app import App
 from cinderlib.cli.configuration import Configuration
 from cinderlib.cli.framework import Group, pass_app
@@ -59,7 +58,7 @@ def show(app: App) -> None:
     if app.as_json:
         app.write(shown)
     else:
-        click.echo("\n".join(_toml(shown)), nl=bool(shown))
+        click.echo("\n".join(tomltext.tables(shown)), nl=bool(shown))
 
 
 def _hidden(name: str, value: Any) -> Any:
@@ -183,7 +182,7 @@ def from_cinder(app: App, conf: str, target: str | None) -> None:
     if app.as_json:
         app.write(converted)
         return
-    text = "\n".join([f"# Created from {conf}", *_toml(converted)]) + "\n"
+    text = "\n".join([f"# Created from {conf}", *tomltext.tables(converted)]) + "\n"
     if target is None:
         click.echo(text, nl=False)
         return
@@ -212,27 +211,3 @@ def _of_cinder(found: CinderConf) -> dict[str, Any]:
         for name, options in found.backends.items()
     }
     return converted
-
-
-def _toml(data: Mapping[str, Any]) -> Iterator[str]:
-    """The tables of a configuration, as TOML."""
-    for name, table in data.items():
-        nested = {f"{name}.{_key(k)}": v for k, v in table.items()} if name == "backends" else {}
-        for title, entries in (nested or {name: table}).items():
-            yield f"\n[{title}]"
-            yield from (f"{_key(key)} = {_value(value)}" for key, value in entries.items())
-
-
-def _key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _value(key)
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + " }"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_value, value)) + "]"
-    if isinstance(value, str | bool | int | float):
-        # A TOML string has the syntax of a JSON string, except for one character.
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return str(value)  # dates

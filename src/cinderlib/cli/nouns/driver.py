@@ -81,7 +81,7 @@ def show(app: App, name: str, everything: bool) -> None:
         own = [item for item in entry["driver_options"] if item["name"] not in shared]
         entry = {**entry, "driver_options": own or entry["driver_options"]}
     if app.as_json:
-        app.write(entry)
+        output.as_json(entry)
         return
     facts = (
         *("name", "short_name", "vendor", "product", "class_fqn", "version", "supported"),
