@@ -31,6 +31,12 @@ MAX_DEPTH = 32
 MAX_INT = 2**63 - 1
 
 
+def shown_path(path: str | os.PathLike[str]) -> str:
+    """A path for a message: quoted, and shortened if it is longer than a file system allows."""
+    text = os.fspath(path)
+    return repr(text) if len(text) <= 1024 else f"{text[:80]!r}..."
+
+
 def shown(value: Any) -> str:
     """A value for a message: quoted, and shortened if it is long."""
     if isinstance(value, str):

@@ -163,7 +163,7 @@ class World:
             "snapshot revert snapshot": snapshot,
             "snapshot show snapshot": snapshot,
             "config from-cinder conf": str(folder / "cinder.conf"),
-            "node attach document": str(folder / "connection.json"),
+            "node attach volume": str(folder / "connection.json"),
             "node detach attachment": volume,
             "node extend attachment": volume,
             "node register name": "node1",

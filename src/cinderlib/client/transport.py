@@ -17,7 +17,7 @@ from cinderlib import errors
 from cinderlib.client import answers
 from cinderlib.progress import Progress
 from cinderlib.records import new_id
-from cinderlib.value_checks import shown
+from cinderlib.value_checks import shown_path
 
 #: Where the service of this host listens by default.
 DEFAULT_URL = "unix:///run/cinderlib/cinderlib.sock"
@@ -258,7 +258,7 @@ def _context(
 ) -> ssl.SSLContext:
     for file in (certificate, key, ca):
         if file is not None and not os.path.isfile(file):
-            raise errors.InvalidInput(f"The file {shown(os.fspath(file))} does not exist")
+            raise errors.InvalidInput(f"The file {shown_path(file)} does not exist")
     try:
         context = ssl.create_default_context(cafile=ca)
         if certificate is not None:

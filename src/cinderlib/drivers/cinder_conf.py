@@ -16,7 +16,7 @@ from typing import Any
 from oslo_config import cfg
 
 from cinderlib.errors import ConfigurationError
-from cinderlib.value_checks import shown
+from cinderlib.value_checks import shown_path
 
 #: Maximum length of a file, in characters.
 _LONGEST = 2**24
@@ -86,11 +86,11 @@ def _parsed(path: str | os.PathLike[str]) -> cfg.ConfigOpts:
         )
     except (OSError, UnicodeDecodeError, ValueError) as exc:
         reason = getattr(exc, "strerror", None) or "the file is not UTF-8 text"
-        raise ConfigurationError(f"cannot read {shown(os.fspath(path))}: {reason}") from exc
+        raise ConfigurationError(f"cannot read {shown_path(path)}: {reason}") from exc
     except cfg.ConfigFileParseError as exc:
-        raise ConfigurationError(f"{shown(os.fspath(path))}: {exc.msg}") from exc
+        raise ConfigurationError(f"{shown_path(path)}: {exc.msg}") from exc
     except cfg.Error as exc:
-        raise ConfigurationError(f"cannot read {shown(os.fspath(path))}: {exc}") from exc
+        raise ConfigurationError(f"cannot read {shown_path(path)}: {exc}") from exc
     return conf
 
 

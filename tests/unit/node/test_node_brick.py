@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import cinderlib as cl
 import cinderlib.node.osbrick as osbrick
 from cinderlib import errors
 from cinderlib.node import Node, get_connector_properties, masking, properties, protocols
@@ -61,20 +62,9 @@ def test_properties_are_read_again_after_their_files_change(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="os-brick asks the system as root (run as root)")
 def test_a_node_registers_itself(tmp_path: Path) -> None:
-    class Store:
-        def __init__(self) -> None:
-            self.kept: list[Any] = []
-            self.persistence = self
-
-        def set_key_value(self, key_value: Any) -> None:
-            self.kept.append(key_value)
-
-    store = Store()
-    node = Node(state_path=tmp_path, my_ip="192.0.2.9")
-    node.register(store, "node-1")
-    (kept,) = store.kept
-    assert kept.key == "node-1"
-    assert '"ip":"192.0.2.9"' in kept.value
+    with cl.Controller(state_path=tmp_path) as controller:
+        Node(state_path=tmp_path, my_ip="192.0.2.9").register(controller, "node-1")
+        assert controller.node("node-1")["ip"] == "192.0.2.9"
 
 
 def test_an_error_of_os_brick_shows_the_step_but_no_secret(
