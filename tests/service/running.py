@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import http.client
 import json
 import os
@@ -28,7 +29,7 @@ while part := connection.recv(65536):
 """
 
 
-class _Connection(http.client.HTTPConnection):
+class Connection(http.client.HTTPConnection):
     def __init__(self, path: str) -> None:
         super().__init__("localhost", timeout=60)
         self._path = path
@@ -97,6 +98,13 @@ class Service:
             assert notified.recv(100) == b"READY=1", self.log.read_text()
         return self
 
+    def next(self) -> Service:
+        """The service with the same configuration that replaces this one."""
+        following = copy.copy(self)
+        following.environment = dict(self.environment)
+        following.process = None
+        return following
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send it a signal and wait. Returns its exit code."""
         assert self.process is not None
@@ -113,7 +121,7 @@ class Service:
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         """Send a request. Returns the status and the JSON of the answer."""
-        connection = _Connection(str(self.socket))
+        connection = Connection(str(self.socket))
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         sent = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         connection.request(method, path, sent, given)
@@ -141,7 +149,7 @@ class Service:
 
     def lines(self, method: str, path: str, body: Any = None) -> Iterator[dict[str, Any]]:
         """Send a request. Yields the lines of the answer when they arrive."""
-        connection = _Connection(str(self.socket))
+        connection = Connection(str(self.socket))
         headers = {"Accept": "application/x-ndjson"}
         connection.request(method, path, json.dumps(body or {}).encode(), headers)
         for line in connection.getresponse():

@@ -1,4 +1,4 @@
-"""The sockets that the service listens on: made here, or handed over by systemd."""
+"""The sockets that the service listens on, one by one: created here, or opened by systemd."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import dataclasses
 import fcntl
 import grp
 import os
+import secrets
 import socket
 import stat
 from pathlib import Path
@@ -45,60 +46,153 @@ class UnixListener:
     The process holds a lock on a file in the same directory. The next service replaces the socket
     of a process that was killed, and never that of a live one.
 
-    :param mode: of the socket, such as ``0o660``.
-    :param group: whose members may connect, by ID; by default the process's own.
-    :raises ConfigurationError: another service listens there, or it cannot be created.
+    :ivar lock: the open file with the lock; it is handed over with the socket.
     """
 
-    def __init__(self, path: Path, *, mode: int, group: int | None) -> None:
+    def __init__(self, path: Path, listener: socket.socket, lock: int) -> None:
         self.path = path
-        self._lock = self._locked()
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket = listener
+        self.lock = lock
+
+    @classmethod
+    def create(cls, path: Path, *, mode: int, group: int | None) -> UnixListener:
+        """Listen at a path.
+
+        :param mode: of the socket, such as ``0o660``.
+        :param group: whose members may connect, by ID; by default the process's own.
+        :raises ConfigurationError: another service listens there, or it cannot be created.
+        """
+        lock = _locked(path)
         try:
+            if _answers(path):
+                raise errors.ConfigurationError(
+                    f"Another service, or systemd, listens on {path}; stop it first"
+                )
+            made = PathSocket(path, socket.SOCK_STREAM, mode=mode, group=group)
+            made.publish()
+        except BaseException:
+            os.close(lock)
+            raise
+        return cls(path, made.socket, lock)
+
+    def permit(self, *, mode: int, group: int | None) -> None:
+        """Apply other permissions to the socket.
+
+        :raises ConfigurationError: they cannot be changed.
+        """
+        try:
+            os.chown(self.path, -1, os.getegid() if group is None else group)
+            self.path.chmod(mode)
+        except OSError as exc:
+            raise errors.ConfigurationError(
+                f"The permissions of {self.path} cannot be changed: {exc.strerror}"
+            ) from exc
+
+    def close(self, *, remove: bool = True) -> None:
+        """Stop listening.
+
+        :param remove: remove the socket from its directory: no other process listens on it.
+        """
+        if remove:
             with contextlib.suppress(FileNotFoundError):
-                if not stat.S_ISSOCK(path.lstat().st_mode):
-                    raise errors.ConfigurationError(f"{path} exists and is not a socket")
-                path.unlink()
-            # Nobody else may connect before mode and group are right.
+                self.path.unlink()
+        self.socket.close()
+        os.close(self.lock)
+
+
+class PathSocket:
+    """A socket that takes the place of another one at a path at once: at every moment, clients find
+    the previous one or this one.
+
+    :ivar path: where clients find it, once it is published.
+    :raises ConfigurationError: it cannot be created.
+    """
+
+    def __init__(
+        self, path: Path, kind: socket.SocketKind, *, mode: int, group: int | None = None
+    ) -> None:
+        self.path = path
+        self.socket = socket.socket(socket.AF_UNIX, kind)
+        # Nobody may connect before mode, group and queue are right. The name is short because the
+        # paths of sockets are.
+        self._at = path.with_name(f".{secrets.token_hex(3)}")
+        self._inode = 0
+        try:
+            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             before = os.umask(0o177)
             try:
-                self.socket.bind(str(path))
+                self.socket.bind(str(self._at))
             finally:
                 os.umask(before)
             if group is not None:
-                os.chown(path, -1, group)
-            path.chmod(mode)
+                os.chown(self._at, -1, group)
+            self._at.chmod(mode)
             self.socket.listen(1024)
+            self._inode = self._at.lstat().st_ino
         except OSError as exc:
-            self.socket.close()
-            raise errors.ConfigurationError(
-                f"The socket {path} cannot be created: {exc.strerror or exc}"
-            ) from exc
+            raise self._failed(exc.strerror or str(exc)) from exc
 
-    def _locked(self) -> int:
-        lock = self.path.with_name(self.path.name + ".lock")
+    def publish(self) -> None:
+        """Give it its path.
+
+        :raises ConfigurationError: the path is that of another kind of file.
+        """
         try:
-            self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            opened = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            with contextlib.suppress(FileNotFoundError):
+                if not stat.S_ISSOCK(self.path.lstat().st_mode):
+                    raise self._failed("it exists and is not a socket")
+            self._at.rename(self.path)
         except OSError as exc:
-            raise errors.ConfigurationError(
-                f"The folder {self.path.parent} of the socket cannot be used: {exc.strerror}"
-            ) from exc
-        try:
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(opened)
-            raise errors.ConfigurationError(
-                f"Another service listens on {self.path}; stop it first"
-            ) from None
-        return opened
+            raise self._failed(exc.strerror or str(exc)) from exc
+        self._at = self.path
+
+    def _failed(self, reason: str) -> errors.ConfigurationError:
+        self.close()
+        return errors.ConfigurationError(f"The socket {self.path} cannot be created: {reason}")
+
+    def remove(self) -> None:
+        """Remove it from its directory, unless another one has taken its place."""
+        with contextlib.suppress(OSError):
+            if self._at.lstat().st_ino == self._inode:
+                self._at.unlink()
 
     def close(self) -> None:
-        """Remove the socket."""
-        with contextlib.suppress(FileNotFoundError):
-            self.path.unlink()
+        """Remove it and stop listening."""
+        self.remove()
         self.socket.close()
-        os.close(self._lock)
+
+
+def _answers(path: Path) -> bool:
+    """Whether a process listens at a path."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.setblocking(False)
+        try:
+            client.connect(str(path))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return True
+
+
+def _locked(path: Path) -> int:
+    lock = path.with_name(path.name + ".lock")
+    try:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        opened = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise errors.ConfigurationError(
+            f"The folder {path.parent} of the socket cannot be used: {exc.strerror}"
+        ) from exc
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(opened)
+        raise errors.ConfigurationError(
+            f"Another service listens on {path}; stop it first, or replace it with"
+            " `cinderlib serve --replace`"
+        ) from None
+    return opened
 
 
 def group_id(name: str) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import os
 import signal
 import socket
@@ -18,79 +17,22 @@ from typing import Any
 
 import uvicorn
 import uvloop
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from cinderlib import errors
-from cinderlib.service import listeners, roles, systemd
+from cinderlib.service import http_connection, roles, systemd
 from cinderlib.service.app import Application
+from cinderlib.service.handover import State
 from cinderlib.service.options import Options
 from cinderlib.service.roles import Peer
+from cinderlib.service.sockets import Sockets
 
 LOG = logging.getLogger(__name__)
 
-#: The longest head of a request, in bytes, and how long a client may take to send it, in seconds.
-LONGEST_HEAD = 64 * 1024
-HEAD_TIMEOUT = 10.0
 #: How many connections at once; more are answered with 503.
 CONNECTIONS = 4096
-
-
-class _Protocol(HttpToolsProtocol):
-    """HTTP of one connection: identifies its client, and limits the size of a request's head.
-
-    :cvar identify: gives the client of a connection.
-    """
-
-    identify: Callable[[asyncio.Transport], Peer]
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.app_state = {**self.app_state, "peer": type(self).identify(transport)}
-        self._head = 0
-        self._in_head = True
-        self._limit_head()
-
-    def _limit_head(self) -> None:
-        self._deadline = self.loop.call_later(HEAD_TIMEOUT, self._too_slow)
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        # Data after the end of the head belongs to the body.
-        self._head += len(data)
-        if self._in_head and self._head > LONGEST_HEAD:
-            self._refuse(431, b"Request Header Fields Too Large")
-
-    def on_message_begin(self) -> None:
-        # A kept connection has a head for each request.
-        self._deadline.cancel()
-        self._limit_head()
-        self._head = 0
-        self._in_head = True
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        self._deadline.cancel()
-        super().on_headers_complete()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._deadline.cancel()
-        super().connection_lost(exc)
-
-    def _too_slow(self) -> None:
-        self._refuse(408, b"Request Timeout")
-
-    def _refuse(self, status: int, reason: bytes) -> None:
-        if not self.transport.is_closing():
-            self.transport.write(
-                b"HTTP/1.1 %d %s\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-                % (status, reason)
-            )
-            self.transport.close()
-
-
-def _protocol(identify: Callable[[asyncio.Transport], Peer]) -> type[_Protocol]:
-    return type("Protocol", (_Protocol,), {"identify": staticmethod(identify)})
+#: Seconds that clients have to send a request on a connection to a service that stops while its
+#: socket stays: they expect an answer.
+GRACE = 2.0
 
 
 class Server:
@@ -98,6 +40,8 @@ class Server:
 
     :param reload: reads the configuration again and applies it; called in a thread.
     :param configuration: its file, by which commands know that it is theirs.
+    :param replace: take over the sockets of the service that runs.
+    :param listening: called once the service's sockets are its own.
     """
 
     def __init__(
@@ -107,6 +51,8 @@ class Server:
         *,
         reload: Callable[[], None],
         configuration: Path | None = None,
+        replace: bool = False,
+        listening: Callable[[], None] = lambda: None,
     ) -> None:
         self.application = application
         application.configuration = str(configuration) if configuration else None
@@ -114,45 +60,90 @@ class Server:
         self._reload = reload
         self._reloading = threading.Lock()
         application.reload = self._reload_now
-        self._stopping = False
+        self._replace = replace
+        self._on_listening = listening
+        self._sockets: Sockets | None = None
+        self._stops_at: float | None = None
         self._last_request = time.monotonic()
-        self._servers: list[uvicorn.Server] = []
+        self._servers: list[_Quiet] = []
 
-    def run(self) -> None:
-        """Serve until a signal, or until it was idle for long enough."""
+    def run(self) -> float:
+        """Serve until a signal, until it was idle for long enough, or until it is replaced.
+
+        :returns: the seconds that are left of ``stop_timeout``.
+        """
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(self._run())
+        return self._left()
 
     async def _run(self) -> None:
-        passed = listeners.from_systemd().by_name
-        own: listeners.UnixListener | None = None
-        if passed:
-            unix = passed.get("cinderlib") or next(iter(passed.values()))
-        else:
-            own = listeners.UnixListener(
-                self.options.socket, mode=self.options.mode, group=self.options.group
-            )
-            unix = own.socket
-        tcp = passed.get("cinderlib-tls")
-        if tcp is None and self.options.listen is not None:
-            tcp = listeners.tcp(self.options.listen)
+        self._loop = asyncio.get_running_loop()
         self._handle_signals()
-        serving = [self._serve(unix, self._of_unix_socket)]
-        if tcp is not None:
-            serving.append(self._serve(tcp, self._of_certificate, tls=self._tls()))
+        options = self.options
+        sockets = Sockets.open(
+            options.socket,
+            mode=options.mode,
+            group=options.group,
+            listen=options.listen,
+            replace=self._replace,
+        )
+        loaded = asyncio.Event()
+        threading.Thread(target=self._load, args=(loaded,), daemon=True).start()
+        if sockets.predecessor is not None:
+            # The running service answers until this one has loaded its backends.
+            await loaded.wait()
+            self._check_backends(sockets.predecessor.state)
+        self._sockets = sockets
+        serving = [self._serve(sockets.unix, self._of_unix_socket)]
+        if sockets.tcp is not None:
+            serving.append(self._serve(sockets.tcp, self._of_certificate, tls=self._tls()))
         background = [asyncio.create_task(each) for each in (self._watch_idle(), self._watchdog())]
-        threading.Thread(target=self.application.backends.load_all, daemon=True).start()
         try:
-            systemd.notify("READY=1")
-            LOG.info("Listening on %s", self.options.socket)
-            await asyncio.gather(*serving)
+            await asyncio.gather(*serving, self._when_started(sockets))
         finally:
             for task in background:
                 task.cancel()
             systemd.notify("STOPPING=1")
             await self._finish()
-            if own is not None:
-                own.close()
+            sockets.close()
+
+    def _load(self, loaded: asyncio.Event) -> None:
+        self.application.backends.load_all()
+        # The import of Cinder in a thread makes Thread.is_alive() and join() unreliable.
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(loaded.set)
+
+    async def _when_started(self, sockets: Sockets) -> None:
+        """Report that the service answers, and offer its sockets to a successor."""
+        while not all(server.started for server in self._servers):
+            await asyncio.sleep(0.01)
+        if self._stops_at is not None:
+            return
+        sockets.take_over(mode=self.options.mode, group=self.options.group)
+        self._on_listening()
+        controller = self.application.backends.controller
+
+        def replaced() -> None:
+            self._loop.call_soon_threadsafe(self._replaced)
+
+        sockets.offer(loaded=lambda: list(controller.backends), replaced=replaced)
+        systemd.notify("READY=1")
+        LOG.info("Listening on %s", self.options.socket)
+
+    def _check_backends(self, state: State) -> None:
+        """
+        :raises ConfigurationError: a backend that the running service has cannot be loaded.
+        """
+        for backend in self.application.backends.states():
+            if backend["name"] in state.loaded and not backend["loaded"]:
+                raise errors.ConfigurationError(
+                    f"The running service (process {state.pid}) continues: backend"
+                    f" {backend['name']}, which it has loaded, cannot be loaded: {backend['error']}"
+                )
+
+    def _replaced(self) -> None:
+        LOG.info("Another service has taken over; stopping")
+        self.stop()
 
     async def _serve(
         self,
@@ -163,7 +154,7 @@ class Server:
     ) -> None:
         config = uvicorn.Config(
             self._counted,
-            http=_protocol(identify),
+            http=http_connection.protocol(identify, self._grace),
             interface="asgi3",
             log_config=None,
             access_log=False,
@@ -173,11 +164,10 @@ class Server:
             ws="none",
             limit_concurrency=CONNECTIONS,
             timeout_keep_alive=75,
-            timeout_graceful_shutdown=math.ceil(self.options.stop_timeout),
         )
         config.load()
         config.ssl = tls
-        server = _Quiet(config)
+        server = _Quiet(config, grace=self._grace, left=self._left)
         self._servers.append(server)
         await server.serve(sockets=[listener])
 
@@ -216,16 +206,32 @@ class Server:
     # --- while it runs --------------------------------------------------------------------------
 
     def _handle_signals(self) -> None:
-        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
-        loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
+            self._loop.add_signal_handler(number, self.stop)
+        self._loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
 
     def stop(self) -> None:
         """Take no more requests, and end once those that run have ended."""
-        self._stopping = True
+        if self._sockets is None:
+            raise SystemExit(0)
+        if self._stops_at is None:
+            self._stops_at = time.monotonic() + self.options.stop_timeout
+        self._sockets.withdraw()
         for server in self._servers:
             server.should_exit = True
+
+    def _left(self) -> float:
+        """Seconds until the service has to end."""
+        if self._stops_at is None:
+            return self.options.stop_timeout
+        return max(0.0, self._stops_at - time.monotonic())
+
+    def _grace(self) -> float | None:
+        """Seconds that a client's next request is waited for on its connection; ``None`` as long as
+        the service runs."""
+        if self._stops_at is None:
+            return None
+        return GRACE if self._sockets is not None and self._sockets.stay else 0.0
 
     def _reload_soon(self) -> None:
         threading.Thread(target=self._reload_and_log, daemon=True).start()
@@ -267,10 +273,9 @@ class Server:
     async def _finish(self) -> None:
         """Let the calls that run end, for as long as is allowed; what is left then is settled from
         its intent, as after a crash."""
-        loop = asyncio.get_running_loop()
-        closing = loop.run_in_executor(None, self.application.close)
+        closing = self._loop.run_in_executor(None, self.application.close)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(closing), self.options.stop_timeout)
+            await asyncio.wait_for(asyncio.shield(closing), self._left())
         for call in self.application.calls.running():
             LOG.warning("%s of %s did not end in time", call.verb, call.peer)
         if self.application.calls.running():
@@ -280,8 +285,32 @@ class Server:
 
 
 class _Quiet(uvicorn.Server):
-    """uvicorn's server without its signal handlers: the service has two of them."""
+    """uvicorn's server without its signal handlers: the service has two of them.
+
+    :param grace: see :func:`cinderlib.service.http_connection.protocol`.
+    :param left: gives the seconds until the service has to end.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        *,
+        grace: Callable[[], float | None],
+        left: Callable[[], float],
+    ) -> None:
+        super().__init__(config)
+        self._grace = grace
+        self._left = left
 
     @contextlib.contextmanager
     def capture_signals(self) -> Any:
         yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        if self.config.is_ssl:
+            # uvicorn does not know the connections whose handshake has not ended.
+            await asyncio.sleep(min(self._grace() or 0.0, self._left()))
+        self.config.timeout_graceful_shutdown = self._left()  # type: ignore[assignment]
+        await super().shutdown(sockets)

@@ -29,3 +29,8 @@ def watchdog_interval() -> float | None:
         return int(os.environ["WATCHDOG_USEC"]) / 2e6
     except (KeyError, ValueError):
         return None
+
+
+def is_unit() -> bool:
+    """Whether this process is the main process of a unit: systemd starts its next one."""
+    return os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid())

@@ -16,6 +16,7 @@ import json
 import locale
 import os
 import pwd
+import select
 import selectors
 import signal
 import socket
@@ -26,7 +27,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from cinderlib import errors, service_address
+from cinderlib import service_address
+from cinderlib.service.listeners import PathSocket
 
 #: The longest request: more than a UNIX socket takes in one piece.
 LONGEST = 1024**2
@@ -49,16 +51,31 @@ class Command(NamedTuple):
 class WarmCommand:
     """The process, as the service that has started it sees it."""
 
-    def __init__(self, pid: int, path: Path) -> None:
+    def __init__(self, pid: int, listener: PathSocket) -> None:
         self._pid = pid
-        self._path = path
+        self._listener = listener
 
-    def stop(self) -> None:
-        """End it; commands that it runs continue."""
-        with contextlib.suppress(FileNotFoundError):
-            self._path.unlink()
+    def publish(self) -> None:
+        """Let clients find it.
+
+        :raises ConfigurationError: something else than a socket is at its path.
+        """
+        self._listener.publish()
+
+    def stop(self, timeout: float) -> None:
+        """End it once the commands that it runs have ended.
+
+        :param timeout: how long it waits for them, in seconds; those that still run then continue.
+        """
+        self._listener.remove()
         with contextlib.suppress(ProcessLookupError, ChildProcessError):
             os.kill(self._pid, signal.SIGTERM)
+            process = os.pidfd_open(self._pid)
+            try:
+                if not select.select([process], [], [], timeout)[0]:
+                    os.kill(self._pid, signal.SIGKILL)
+            finally:
+                os.close(process)
             os.waitpid(self._pid, 0)
 
 
@@ -73,33 +90,15 @@ def start(
     :raises ConfigurationError: the socket cannot be created.
     """
     path = Path(service_address.command_socket(str(service_socket)))
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    try:
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
-        before = os.umask(0o177)
-        try:
-            listener.bind(str(path))
-        finally:
-            os.umask(before)
-        if group is not None:
-            os.chown(path, -1, group)
-        path.chmod(mode)
-        listener.listen(128)
-    except OSError as exc:
-        listener.close()
-        raise errors.ConfigurationError(
-            f"The socket {path} cannot be created: {exc.strerror or exc}"
-        ) from exc
+    listener = PathSocket(path, socket.SOCK_SEQPACKET, mode=mode, group=group)
     parent = os.getpid()
     pid = os.fork()
     if pid:
-        listener.close()
-        return WarmCommand(pid, path)
+        listener.socket.close()
+        return WarmCommand(pid, listener)
     try:
         command.preload()
-        _Listener(listener, str(service_socket), parent, command.main).run()
+        _Listener(listener.socket, str(service_socket), parent, command.main).run()
     finally:
         os._exit(0)
 

@@ -26,12 +26,18 @@ if TYPE_CHECKING:
     type=click.FloatRange(0),
     help="Exit after this many seconds without requests.",
 )
+@click.option(
+    "--replace", is_flag=True, help="Take over from the running service without an interruption."
+)
 @pass_app
-def serve(app: App, socket: Path | None, idle_timeout: float | None) -> None:
+def serve(app: App, socket: Path | None, idle_timeout: float | None, replace: bool) -> None:
     """Run the service: one process that keeps the backends loaded.
 
     The command and the oVirt programs use it automatically, Python programs with
     cinderlib.connect(). See [service] in the configuration.
+
+    With --replace, a running service hands its sockets over once this one has loaded its
+    backends. It finishes its running calls and exits. If no service runs, this one just starts.
     """
     from cinderlib.cli.main import main
 
@@ -54,6 +60,7 @@ def serve(app: App, socket: Path | None, idle_timeout: float | None) -> None:
     # It forks for each command: start it before threads exist and before Cinder is imported.
     command = warm_command.Command(preloading.preload, main)
     commands = warm_command.start(options.socket, command, mode=options.mode, group=options.group)
+    left = 0.0
     try:
         app.may_create_store()
         app.show_progress = calls.report  # type: ignore[method-assign]
@@ -69,11 +76,17 @@ def serve(app: App, socket: Path | None, idle_timeout: float | None) -> None:
             new = load(app.config_path)
             backends.replace(new.backends, new.backend, settled=application.calls.wait)
 
-        Server(
-            application, options, reload=reload, configuration=configured.file.path.absolute()
+        left = Server(
+            application,
+            options,
+            reload=reload,
+            configuration=configured.file.path.absolute(),
+            replace=replace,
+            listening=commands.publish,
         ).run()
     finally:
-        commands.stop()
+        # Commands whose calls were interrupted report that.
+        commands.stop(max(left, 5.0))
 
 
 def _options(configured: Configuration, socket: Path | None, idle_timeout: float | None) -> Options:

@@ -1,0 +1,112 @@
+"""HTTP of one connection: identifies the client, limits the head of a request, ends gracefully."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from cinderlib.service.roles import Peer
+
+#: The longest head of a request, in bytes, and how long a client may take to send it, in seconds.
+LONGEST_HEAD = 64 * 1024
+HEAD_TIMEOUT = 10.0
+
+
+class Protocol(HttpToolsProtocol):
+    """The base of a listener's protocol; see :func:`protocol`.
+
+    :cvar identify: gives the client of a connection.
+    :cvar grace: seconds that a client has for its next request on a connection that is to be
+        closed; ``None`` as long as connections are kept.
+    """
+
+    identify: Callable[[asyncio.Transport], Peer]
+    grace: Callable[[], float | None]
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, "peer": type(self).identify(transport)}
+        self._head = 0
+        self._in_head = True
+        self._used_at = self.loop.time()
+        self._limit_head()
+        if type(self).grace() is not None:
+            # It was accepted just before the listener closed.
+            self.shutdown()
+
+    def _limit_head(self) -> None:
+        self._deadline = self.loop.call_later(HEAD_TIMEOUT, self._too_slow)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        # Data after the end of the head belongs to the body.
+        self._head += len(data)
+        if self._in_head and self._head > LONGEST_HEAD:
+            self._refuse(431, b"Request Header Fields Too Large")
+
+    def on_message_begin(self) -> None:
+        # A kept connection has a head for each request.
+        self._deadline.cancel()
+        self._limit_head()
+        self._head = 0
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._deadline.cancel()
+        super().on_headers_complete()
+        if type(self).grace() is not None:
+            # The answer tells the client to open another connection for its next request.
+            self.cycle.keep_alive = False
+
+    def on_response_complete(self) -> None:
+        self._used_at = self.loop.time()
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._deadline.cancel()
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Close the connection when no request runs, and none has come for as long as the grace.
+
+        A client may be sending its next request at this moment. It gets the answer, which names
+        the connection's end.
+        """
+        if self.transport.is_closing():
+            return
+        grace = type(self).grace() or 0.0
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if not cycle.response_started:
+                cycle.keep_alive = False
+        elif not self._has_begun() and self.loop.time() >= self._used_at + grace:
+            self.transport.close()
+            return
+        self.loop.call_later(max(0.05, grace / 4), self.shutdown)
+
+    def _has_begun(self) -> bool:
+        """Whether a part of a head has arrived."""
+        return self._in_head and self._head > 0
+
+    def _too_slow(self) -> None:
+        self._refuse(408, b"Request Timeout")
+
+    def _refuse(self, status: int, reason: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(
+                b"HTTP/1.1 %d %s\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+                % (status, reason)
+            )
+            self.transport.close()
+
+
+def protocol(
+    identify: Callable[[asyncio.Transport], Peer], grace: Callable[[], float | None]
+) -> type[Protocol]:
+    """The protocol of a listener's connections."""
+    namespace = {"identify": staticmethod(identify), "grace": staticmethod(grace)}
+    return type("Protocol", (Protocol,), namespace)
