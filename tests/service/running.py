@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import http.client
 import json
@@ -86,7 +87,7 @@ class Service:
             self.log.open("ab") as log,
         ):
             notified.bind(f"{folder}/notify")
-            notified.settimeout(120)
+            notified.settimeout(0.5)
             self.process = subprocess.Popen(
                 [*program, *COMMAND, "serve", *arguments],
                 env={**self.environment, "NOTIFY_SOCKET": f"{folder}/notify"},
@@ -95,8 +96,13 @@ class Service:
                 stderr=log,
                 **options,
             )
-            assert notified.recv(100) == b"READY=1", self.log.read_text()
-        return self
+            for _ in range(240):
+                with contextlib.suppress(TimeoutError):
+                    assert notified.recv(100) == b"READY=1"
+                    return self
+                if self.process.poll() is not None:
+                    break
+        raise AssertionError(self.log.read_text())
 
     def next(self) -> Service:
         """The service with the same configuration that replaces this one."""
