@@ -116,7 +116,7 @@ class PathSocket:
         # Nobody may connect before mode, group and queue are right. The name is short because the
         # paths of sockets are.
         self._at = path.with_name(f".{secrets.token_hex(3)}")
-        self._inode = 0
+        self._identity: tuple[int, int] | None = None
         try:
             path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             before = os.umask(0o177)
@@ -128,7 +128,7 @@ class PathSocket:
                 os.chown(self._at, -1, group)
             self._at.chmod(mode)
             self.socket.listen(1024)
-            self._inode = self._at.lstat().st_ino
+            self._identity = self._found()
         except OSError as exc:
             raise self._failed(exc.strerror or str(exc)) from exc
 
@@ -150,10 +150,15 @@ class PathSocket:
         self.close()
         return errors.ConfigurationError(f"The socket {self.path} cannot be created: {reason}")
 
+    def _found(self) -> tuple[int, int]:
+        """What identifies the file. Numbers of inodes are used again."""
+        status = self._at.lstat()
+        return status.st_ino, status.st_mtime_ns
+
     def remove(self) -> None:
         """Remove it from its directory, unless another one has taken its place."""
         with contextlib.suppress(OSError):
-            if self._at.lstat().st_ino == self._inode:
+            if self._identity is None or self._found() == self._identity:
                 self._at.unlink()
 
     def close(self) -> None:

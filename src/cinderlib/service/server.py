@@ -60,7 +60,7 @@ class Server:
         self._reload = reload
         self._reloading = threading.Lock()
         application.reload = self._reload_now
-        self._replace = replace
+        self._replaces = replace
         self._on_listening = listening
         self._sockets: Sockets | None = None
         self._stops_at: float | None = None
@@ -85,7 +85,7 @@ class Server:
             mode=options.mode,
             group=options.group,
             listen=options.listen,
-            replace=self._replace,
+            replace=self._replaces,
         )
         loaded = asyncio.Event()
         threading.Thread(target=self._load, args=(loaded,), daemon=True).start()
