@@ -1,6 +1,6 @@
 """Hands the listening sockets of a running service over to the service that replaces it.
 
-The running service listens on a socket of its own for its successor. It sends the open sockets, and
+The running service has a separate socket for the successor. It sends the open sockets, and
 continues to serve until the successor reports that it listens on them, so a successor that fails
 changes nothing.
 """
@@ -35,7 +35,7 @@ class State(msgspec.Struct, frozen=True):
     """The running service.
 
     :ivar pid: its process.
-    :ivar listen: the address of its TCP socket.
+    :ivar listen: the address of the TCP socket.
     :ivar loaded: the names of the backends that it has loaded.
     """
 
@@ -61,7 +61,7 @@ def _path(service_socket: Path) -> Path:
 class Predecessor:
     """The side of the running service: a thread that waits for a successor.
 
-    :param service_socket: the path of its UNIX socket.
+    :param service_socket: the path of the service's UNIX socket.
     :param descriptors: the open sockets and the lock, by name.
     :param state: gives its state.
     :param replaced: called once the successor listens.
@@ -189,7 +189,7 @@ class Successor:
             answer = connection.recv(_LONGEST)
         if answer != _STOPPING:
             raise errors.ConfigurationError(
-                f"Process {self.state.pid}, which was to be replaced, has ended meanwhile; start"
+                f"Process {self.state.pid}, whose sockets these are, has ended meanwhile; start"
                 " this service again"
             )
 

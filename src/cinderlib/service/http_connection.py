@@ -18,7 +18,7 @@ class Protocol(HttpToolsProtocol):
     """The base of a listener's protocol; see :func:`protocol`.
 
     :cvar identify: gives the client of a connection.
-    :cvar grace: seconds that a client has for its next request on a connection that is to be
+    :cvar grace: seconds that a client has for its next request before its connection is
         closed; ``None`` as long as connections are kept.
     """
 
@@ -59,7 +59,7 @@ class Protocol(HttpToolsProtocol):
         self._deadline.cancel()
         super().on_headers_complete()
         if type(self).grace() is not None:
-            # The answer tells the client to open another connection for its next request.
+            # The answer reports the end of the connection, so the client opens another one.
             self.cycle.keep_alive = False
 
     def on_response_complete(self) -> None:

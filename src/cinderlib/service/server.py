@@ -90,7 +90,7 @@ class Server:
         loaded = asyncio.Event()
         threading.Thread(target=self._load, args=(loaded,), daemon=True).start()
         if sockets.predecessor is not None:
-            # The running service answers until this one has loaded its backends.
+            # The running service answers until the backends are loaded here.
             await loaded.wait()
             self._check_backends(sockets.predecessor.state)
         self._sockets = sockets

@@ -36,8 +36,8 @@ def serve(app: App, socket: Path | None, idle_timeout: float | None, replace: bo
     The command and the oVirt programs use it automatically, Python programs with
     cinderlib.connect(). See [service] in the configuration.
 
-    With --replace, a running service hands its sockets over once this one has loaded its
-    backends. It finishes its running calls and exits. If no service runs, this one just starts.
+    With --replace, the new service loads the backends, and then takes the sockets of the running
+    service, which finishes its calls and exits. If no service runs, the option has no effect.
     """
     from cinderlib.cli.main import main
 
