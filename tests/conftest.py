@@ -28,6 +28,9 @@ settings.register_profile(
 )
 settings.load_profile("busy")
 
+# The list of drivers is kept between the tests, and not in the user's folder.
+os.environ["XDG_CACHE_HOME"] = f"{tempfile.gettempdir()}/cinderlib-tests-{os.geteuid()}"
+
 SERVERS = {"postgresql", "mariadb", "ceph", "etcd"}
 
 # A background job of a shell ignores Ctrl-C, as do all programs that it starts. Tests send it.

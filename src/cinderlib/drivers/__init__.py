@@ -28,6 +28,7 @@ __all__ = [
     "essential_options",
     "list_supported",
     "load",
+    "matches",
     "prepare",
     "product_of",
     "read_cinder_conf",
@@ -108,16 +109,18 @@ def check(name: str, options: Mapping[str, Any], *, settings: Settings) -> Lacks
     return loading.check(name, options, settings)
 
 
-def list_supported() -> dict[str, dict[str, Any]]:
+def list_supported(*, options: bool = True) -> dict[str, dict[str, Any]]:
     """All volume drivers, by class name, with their options and their state on this host.
 
-    A child process imports them, because all of them together need much memory.
+    A child process imports them, because all of them together need much memory. The result is kept
+    for later processes, until packages or commands of this host change.
 
+    :param options: whether to include ``driver_options``.
     :raises MissingDependency: Cinder is not installed.
     """
     from cinderlib.drivers import catalog
 
-    return catalog.in_child()
+    return catalog.listing(options=options)
 
 
 def read_cinder_conf(path: str | os.PathLike[str]) -> CinderConf:
@@ -128,6 +131,16 @@ def read_cinder_conf(path: str | os.PathLike[str]) -> CinderConf:
     from cinderlib.drivers import cinder_conf
 
     return cinder_conf.read(path)
+
+
+def matches(path: str, text: str) -> bool:
+    """Whether a driver matches a vendor, product, protocol or name.
+
+    :param path: full path of the driver's class.
+    """
+    from cinderlib.drivers import families
+
+    return families.match(path, text)
 
 
 def short_names() -> dict[str, str]:

@@ -1,7 +1,7 @@
 """All volume drivers with their options and their state on this host.
 
-Importing all of them takes half a second and 60 MB, so a child process does it: :func:`in_child`
-starts it, and it runs :func:`main`.
+Importing all of them takes seconds and 60 MB, so a child process does it, which runs :func:`main`.
+The result is kept for later runs.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 import tempfile
 from typing import Any
 
+from cinderlib.drivers import catalog_cache
 from cinderlib.errors import CinderlibError, DriverError
 
 #: Options that this library sets, or that have no effect without Cinder's services.
@@ -30,14 +31,21 @@ _START = (
 )
 
 
-def in_child() -> dict[str, dict[str, Any]]:
+def listing(*, options: bool) -> dict[str, dict[str, Any]]:
     """See :func:`cinderlib.drivers.list_supported`."""
-    drivers: dict[str, dict[str, Any]] = json.loads(_listing())
-    return drivers
+    return _catalog().listing(options=options)
 
 
 @functools.cache
-def _listing() -> str:
+def _catalog() -> catalog_cache.Catalog:
+    found = catalog_cache.load()
+    if found is None:
+        found = catalog_cache.Catalog.of(json.loads(_in_child()))
+        catalog_cache.save(found)
+    return found
+
+
+def _in_child() -> str:
     done = subprocess.run(
         [sys.executable, "-c", _START, json.dumps(sys.path)],
         capture_output=True,

@@ -151,11 +151,11 @@ def test_a_broken_package_is_reported_only_for_its_driver(
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
-    catalog._listing.cache_clear()
+    catalog._catalog.cache_clear()
     try:
         listed = drivers.list_supported()
     finally:
-        catalog._listing.cache_clear()
+        catalog._catalog.cache_clear()
     assert len(listed) == len(names.classes())
     for name, package in {
         "FJDXFCDriver": "pywbem",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
@@ -31,29 +31,22 @@ def list_(app: App, words: tuple[str, ...], usable: bool) -> None:
 
     WORD limits the list to a vendor, product, protocol or name: netapp, "dell fc", 3par.
     """
-    wanted = _search(words) if words else None
+    from cinderlib import drivers
+
     facts = ("name", "short_name", "vendor", "product", "class_fqn", "version", "supported")
     found: list[dict[str, Any]] = [
         {name: entry[name] for name in (*facts, "missing")}
-        for entry in _all().values()
-        if wanted is None or entry["class_fqn"] in wanted
+        for entry in drivers.list_supported(options=False).values()
+        if not words or drivers.matches(entry["class_fqn"], " ".join(words))
     ]
-    if usable:
-        found = [entry for entry in found if entry["supported"] and not entry["missing"]]
-    app.list_items(sorted(found, key=lambda item: (views.family(item), str(item["short_name"]))))
-
-
-def _search(words: Sequence[str]) -> set[str]:
-    """The full paths of the matching classes."""
-    from cinderlib import drivers
-
-    text = " ".join(words)
-    found = set(drivers.search(text))
     if not found:
+        text = " ".join(words)
         raise errors.NotFound(
             f"No driver matches {text!r}{drivers.suggestion(text)}", resource=text
         )
-    return found
+    if usable:
+        found = [entry for entry in found if entry["supported"] and not entry["missing"]]
+    app.list_items(sorted(found, key=lambda item: (views.family(item), str(item["short_name"]))))
 
 
 def _all() -> dict[str, dict[str, Any]]:
