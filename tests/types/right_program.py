@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 import cinderlib as cl
@@ -16,6 +17,12 @@ from cinderlib.serialization import to_line
 
 def print_progress(progress: cl.Progress) -> None:
     print(f"{progress.done / progress.total:.0%} {progress.unit} {progress.resource_id}")
+
+
+@contextlib.contextmanager
+def observe(activity: cl.Activity) -> Generator[None]:
+    print(activity.kind == "driver call", activity.name, activity.backend)
+    yield
 
 
 def controllers(folder: pathlib.Path) -> None:
@@ -39,6 +46,7 @@ def controllers(folder: pathlib.Path) -> None:
         lock_timeout=10,
         recover=False,
         progress=print_progress,
+        observer=observe,
         cinder_options={"my_ip": "192.0.2.7", "coordination": {"backend_url": "file:///locks"}},
     ) as ctl:
         ctl.set_persistence({"storage": "memory"})
@@ -103,6 +111,9 @@ def backends(backend: cl.Backend) -> None:
     backend.refresh()
     print(backend.live_migration, [pair.key for pair in backend.controller.key_values()])
     backend.validate_connector({"host": "node-1"})
+    age: float | None = backend.stats_age
+    ability: cl.Capability = backend.capabilities()["volume.revert"]
+    print(age, ability.operation, ability.is_possible, ability.way == "native", ability.reason)
     same: list[cl.Volume] = [*backend.volumes, *backend.volumes_filtered(volume_name="data")]
     same += backend.volumes_filtered(volume_id="id") + backend.restore_exports()
     found: cl.Discrepancy
@@ -126,6 +137,7 @@ def volumes(backend: cl.Backend) -> None:
         id="an-id",
         pool_name="pool",
         multiattach=True,
+        unique_name=True,
         metadata={"owner": "me"},
         admin_metadata={},
         extra_specs={"compression": "true"},
@@ -147,6 +159,7 @@ def volumes(backend: cl.Backend) -> None:
     volume.admin_metadata = {}
     volume.save()
     volume.refresh()
+    volume.rename("production")
     size: int = volume.extend(2)
     created: datetime.datetime | None = volume.created_at
     if created is not None:
@@ -180,6 +193,8 @@ def snapshots(volume: cl.Volume) -> None:
     print(snapshot.status, snapshot.volume_id, snapshot.volume_size, snapshot.volume.name)
     print(snapshot.progress, snapshot.provider_id, snapshot.name_in_storage, snapshot.user_id)
     restored: cl.Volume = snapshot.create_volume(name="restored", size=3)
+    newer: list[cl.Snapshot] = volume.revert_blockers(volume.snapshots[0])
+    print([each.name for each in newer])
     volume.revert_to_snapshot(volume.snapshots[-1])
     print(restored, cl.Snapshot.get_by_id("id"), cl.Snapshot.get_by_name("monday"))
     snapshot.delete()
@@ -231,7 +246,8 @@ def nodes(ctl: cl.Controller, connection_info: Mapping[str, Any], folder: pathli
     attachment: cl.Attachment = node.attach(connection_info)
     with open(attachment.path, "rb") as device:
         print(device.read(512), connector, attachment.device, attachment.changed)
-    print(attachment.state == "gone", node.look(connection_info, attachment.device) == "ok")
+    same: cl.Attachment | None = node.attachment(connection_info)
+    print(same, attachment.state == "gone", node.look(connection_info, attachment.device) == "ok")
     print(attachment.multipath_id, attachment.scsi_wwn, attachment.to_dict())
     size: int = node.extend(connection_info)
     print(size, node.attachments(), node.identity)
@@ -346,7 +362,7 @@ def services(volume: cl.Volume, snapshot: cl.Snapshot, connection: cl.Connection
         properties: dict[str, Any]
         for name, properties in controller.nodes():
             print(name, properties["host"])
-        print(controller.node("node1")["host"], controller.register_node("node2", properties))
+        print(controller.register_node("node2", controller.node("node1")))
         cl.Node().register(controller, "node1")
         print(volume.record, snapshot.record, connection.record)
         print(controller.recover(), list(controller.volumes()), repr(controller))
