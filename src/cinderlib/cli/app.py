@@ -125,6 +125,7 @@ class App(contextlib.ExitStack):
         only reads does not create a store. Other verbs call :meth:`may_create_store` or
         :meth:`require_store` first.
         """
+        from cinderlib import Controller as Controller  # an error with only cinderlib-node
         from cinderlib.errors import StoreNotFound
 
         self.log()
