@@ -123,6 +123,11 @@ everything: ## Run all tests, including those of which CI runs a part; takes hou
 matrix: ## Test Python 3.11, 3.12, 3.13 and Cinder 28, 29 with the newest packages
 	@"$$(scripts/find-python)" scripts/matrix $(ARGS)
 
+.PHONY: deb
+deb: ## Build the Debian package of the storage type for Proxmox VE in dist/
+	@scripts/host-packages --require debhelper lintian
+	scripts/deb
+
 .PHONY: clean
 clean: ## Remove all build results, including .venv
 	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache build dist

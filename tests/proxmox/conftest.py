@@ -55,15 +55,62 @@ class Cluster:
     def __init__(self, folder: pathlib.Path, *names: str) -> None:
         self.shared = folder / "shared"
         self.shared.mkdir()
+        self.volumes = self.shared / "volumes"
         self.nodes = [Node(folder / name, self.shared, name) for name in names]
+
+    def __enter__(self) -> Cluster:
+        # Snapshots of disks that a guest writes to need a filesystem that can clone files.
+        image = self.shared / "array.img"
+        with image.open("wb") as file:
+            file.truncate(100 * 1024**3)
+        self.volumes.mkdir()
+        subprocess.run(["mkfs.xfs", "-q", image], check=True)
+        subprocess.run(["mount", "-o", "loop", image, self.volumes], check=True)
+        for node in self.nodes:
+            node.run()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for node in self.nodes:
+            node.__exit__()
+        for device in self.loop_devices():
+            subprocess.run(["losetup", "--detach", device], check=True)
+        subprocess.run(["umount", self.volumes], check=True)
+
+    def loop_devices(self) -> list[str]:
+        """The devices of attached volumes."""
+        found = []
+        for name in os.listdir("/sys/block"):
+            file = pathlib.Path("/sys/block", name, "loop/backing_file")
+            if file.exists() and file.read_text().startswith(f"{self.volumes}/"):
+                found.append(f"/dev/{name}")
+        return found
+
+    def wait_for_calls(self) -> None:
+        """Wait until the services have finished the calls of clients that are gone."""
+        for node in self.nodes:
+            for call in node.ask("GET", "/v1/operations")[1]:
+                node.ask("GET", f"/v1/operations/{call['id']}?wait=true")
 
     def prove(self, *tests: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run tests in Perl, in taint mode as Proxmox's daemons."""
+        return self._perl(["prove", "--merge"], *(f"t/{test}.t" for test in tests), **environment)
+
+    def act(self, action: str, interrupt: str = "nobody 0") -> subprocess.CompletedProcess[str]:
+        """Run one action of Proxmox on the first node.
+
+        :param interrupt: see ``t/act.pl``.
+        """
+        return self._perl(["perl", "-T"], "t/act.pl", action, CINDERLIB_INTERRUPT=interrupt)
+
+    def _perl(
+        self, program: list[str], *arguments: str, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         nodes = {
             node.name: {"socket": str(node.socket), "links": str(node.links)} for node in self.nodes
         }
         return subprocess.run(
-            ["prove", "--merge", "-I", "lib", "-I", "t/lib", *(f"t/{test}.t" for test in tests)],
+            [*program, "-I", "lib", "-I", "t/lib", *arguments],
             cwd=SOURCE,
             env={**os.environ, "CINDERLIB_NODES": json.dumps(nodes), **environment},
             capture_output=True,
@@ -75,14 +122,10 @@ class Cluster:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """A running cluster of two nodes."""
-    if os.geteuid() != 0 or not shutil.which("prove"):
-        pytest.skip("needs root, for loop devices, and prove of Perl")
-    with tempfile.TemporaryDirectory(prefix="cl-") as name:
-        cluster = Cluster(pathlib.Path(name), "node1", "node2")
-        try:
-            for node in cluster.nodes:
-                node.run()
-            yield cluster
-        finally:
-            for node in cluster.nodes:
-                node.__exit__()
+    if os.geteuid() != 0 or not shutil.which("prove") or not shutil.which("mkfs.xfs"):
+        pytest.skip("needs root, for loop devices, prove of Perl, and mkfs.xfs")
+    with (
+        tempfile.TemporaryDirectory(prefix="cl-") as name,
+        Cluster(pathlib.Path(name), "node1", "node2") as cluster,
+    ):
+        yield cluster

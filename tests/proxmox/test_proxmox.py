@@ -2,12 +2,77 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from proxmox.conftest import Cluster
 
 pytestmark = pytest.mark.slow
 
 
-def test_the_life_of_virtual_disks(cluster: Cluster) -> None:
-    result = cluster.prove("disks")
+@pytest.mark.parametrize("name", ["disks", "nodes"])
+def test_the_life_of_virtual_disks(cluster: Cluster, name: str) -> None:
+    result = cluster.prove(name)
     assert result.returncode == 0, result.stdout
+
+
+#: In this order, each on the result of those before it.
+ACTIONS = (
+    *("alloc", "activate", "notes", "snapshot", "read", "rollback", "activate", "forget"),
+    *("resize", "deactivate", "template", "clone", "reassign", "free"),
+)
+
+
+def _agree(cluster: Cluster) -> None:
+    """The store, the array and Proxmox's list have the same disks."""
+    node = cluster.nodes[0]
+    status, found = node.ask("POST", "/v1/backends/files/reconcile", {})
+    assert (status, found) == (200, [])
+    status, volumes = node.ask("GET", "/v1/volumes?backend=files")
+    assert {each["status"] for each in volumes} <= {"available", "in-use"}
+    listed = [line.rpartition("/")[2] for line in cluster.act("names").stdout.split()]
+    assert sorted(each["name"] for each in volumes if "@" not in each["name"]) == sorted(listed)
+
+
+def _nothing_is_left(cluster: Cluster) -> None:
+    assert cluster.loop_devices() == []
+    assert [name for name in os.listdir(cluster.volumes) if not name.startswith(".")] == []
+    for node in cluster.nodes:
+        assert [files for _, _, files in os.walk(node.links) if files] == []
+
+
+def test_the_plug_in_is_killed_at_each_request(cluster: Cluster) -> None:
+    interruptions = 0
+    for action in ACTIONS:
+        number = 1
+        while (code := cluster.act(action, f"plugin {number}").returncode) == 9:
+            interruptions += 1
+            number += 1
+            cluster.wait_for_calls()
+            _agree(cluster)
+        done = cluster.act(action)
+        assert (code, done.returncode) == (done.returncode, 0), (action, done.stderr)
+        _agree(cluster)
+    assert interruptions >= len(ACTIONS)
+    _nothing_is_left(cluster)
+
+
+@pytest.mark.timeout(1800)
+def test_the_service_is_killed_during_each_request(cluster: Cluster) -> None:
+    node = cluster.nodes[0]
+    for action in ACTIONS:
+        number = 1
+        while True:
+            assert node.process is not None
+            # Some requests have ended by then; others are at different steps.
+            seconds = (0.0, 0.004, 0.02)[number % 3]
+            interrupt = f"service {number} {node.process.pid} {seconds}"
+            if cluster.act(action, interrupt).returncode != 9:
+                break
+            node.process.wait()
+            node.run()
+            number += 1
+        done = cluster.act(action)
+        assert done.returncode == 0, (action, done.stderr)
+        _agree(cluster)
+    _nothing_is_left(cluster)

@@ -402,7 +402,9 @@ sub create_base {
     my ($name, $base, $is_base) = ($class->parse_volname($volname))[1, 3, 5];
     die "'$volname' is a template already\n" if $is_base;
     (my $new = $name) =~ s/\Avm-/base-/;
-    _rename(Cinderlib::Backend->new($scfg), $name, $new);
+    my $backend = Cinderlib::Backend->new($scfg);
+    # An earlier call may have been killed after the rename, before Proxmox wrote its configuration.
+    _rename($backend, $name, $new) if $backend->find($name) || !$backend->find($new);
     return defined $base ? "$base/$new" : $new;
 }
 

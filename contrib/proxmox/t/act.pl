@@ -1,0 +1,56 @@
+#!/usr/bin/perl -T
+
+# One action of Proxmox on the first node, for tests that interrupt it: act.pl ACTION.
+#
+# CINDERLIB_INTERRUPT="plugin N" kills this process when its Nth request is sent; "service N PID
+# SECONDS" kills the service so many seconds after that. Exit code 9: it was interrupted.
+
+use strict;
+use warnings;
+
+use POSIX ();
+use Time::HiRes qw(sleep);
+
+use Proxmox;
+
+my ($node) = Proxmox->nodes;
+my ($who, $at, $pid, $after) = map { Proxmox::untainted($_) } split / /, $ENV{CINDERLIB_INTERRUPT} // 'nobody 0';
+my $requests = 0;
+my $interrupted = 0;
+
+if ($who ne 'nobody') {
+    no warnings 'redefine';
+    my $send = \&Cinderlib::Service::_send;
+    *Cinderlib::Service::_send = sub {
+        $send->(@_);
+        return if ++$requests != $at;
+        POSIX::_exit(9) if $who eq 'plugin';
+        sleep $after;
+        kill KILL => $pid;
+        $interrupted = 1;
+        return;
+    };
+}
+
+my ($disk, $clone) = ('array1:vm-300-disk-0', 'array1:base-300-disk-0/vm-301-disk-0');
+my %actions = (
+    alloc      => sub { $node->alloc(300, 1024 * 1024) },
+    activate   => sub { $node->activate($disk) },
+    # Proxmox removes what is left of a snapshot before it is taken again.
+    snapshot   => sub { $node->call(volume_snapshot_delete => $disk, 's'); $node->call(volume_snapshot => $disk, 's') },
+    read       => sub { $node->activate($disk, 's'); $node->read_at($disk, 0, 512, 's'); $node->deactivate($disk, 's') },
+    rollback   => sub { $node->rollback($disk, 's') },
+    forget     => sub { $node->call(volume_snapshot_delete => $disk, 's') },
+    resize     => sub { $node->call(volume_resize => $disk, 2 * 1024**3, 1) },
+    notes      => sub { $node->call(update_volume_attribute => $disk, notes => 'of the test') },
+    deactivate => sub { $node->deactivate($disk) },
+    template   => sub { $node->template($disk) },
+    clone      => sub { $node->clone('array1:base-300-disk-0', 301) },
+    reassign   => sub { $node->reassign($clone, 302, 'vm-302-disk-0') if grep { m{/vm-301-disk-0$} } @{ $node->names(301) } },
+    free       => sub { $node->free("array1:$_") for map { @{ $node->names($_) } } 302, 301, 300 },
+    names      => sub { print map { "$_\n" } @{ $node->names } },
+);
+
+my $done = eval { ($actions{ $ARGV[0] } // die "unknown action\n")->(); 1 };
+print STDERR $@ if !$done;
+POSIX::_exit($interrupted ? 9 : $done ? 0 : 1) if $ARGV[0] ne 'names';
