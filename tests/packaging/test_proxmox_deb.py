@@ -40,7 +40,7 @@ def test_the_package_is_installed_and_purged(tmp_path: pathlib.Path) -> None:
     root = tmp_path / "root"
     for folder in ("info", "updates", "triggers"):
         (root / "var/lib/dpkg" / folder).mkdir(parents=True)
-    # What it depends on is on the host.
+    # The host has the packages that it depends on.
     (root / "var/lib/dpkg/status").write_text(
         "".join(
             f"Package: {name}\nStatus: install ok installed\nMaintainer: test\nArchitecture: all\n"

@@ -87,7 +87,7 @@ class Cluster:
         return found
 
     def wait_for_calls(self) -> None:
-        """Wait until the services have finished the calls of clients that are gone."""
+        """Wait until the services have finished the calls of killed clients."""
         for node in self.nodes:
             for call in node.ask("GET", "/v1/operations")[1]:
                 node.ask("GET", f"/v1/operations/{call['id']}?wait=true")

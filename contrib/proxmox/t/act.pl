@@ -2,8 +2,8 @@
 
 # One action of Proxmox on the first node, for tests that interrupt it: act.pl ACTION.
 #
-# CINDERLIB_INTERRUPT="plugin N" kills this process when its Nth request is sent; "service N PID
-# SECONDS" kills the service so many seconds after that. Exit code 9: it was interrupted.
+# CINDERLIB_INTERRUPT="plugin N" kills this process when it has sent its Nth request that changes
+# something; "service N PID SECONDS" kills the service so many seconds after that. Exit code 9: it was interrupted.
 
 use strict;
 use warnings;
@@ -23,7 +23,7 @@ if ($who ne 'nobody') {
     my $send = \&Cinderlib::Service::_send;
     *Cinderlib::Service::_send = sub {
         $send->(@_);
-        return if ++$requests != $at;
+        return if $_[2] =~ /\AGET / || ++$requests != $at;
         POSIX::_exit(9) if $who eq 'plugin';
         sleep $after;
         kill KILL => $pid;
@@ -36,7 +36,7 @@ my ($disk, $clone) = ('array1:vm-300-disk-0', 'array1:base-300-disk-0/vm-301-dis
 my %actions = (
     alloc      => sub { $node->alloc(300, 1024 * 1024) },
     activate   => sub { $node->activate($disk) },
-    # Proxmox removes what is left of a snapshot before it is taken again.
+    # Proxmox removes a failed snapshot before it takes it again.
     snapshot   => sub { $node->call(volume_snapshot_delete => $disk, 's'); $node->call(volume_snapshot => $disk, 's') },
     read       => sub { $node->activate($disk, 's'); $node->read_at($disk, 0, 512, 's'); $node->deactivate($disk, 's') },
     rollback   => sub { $node->rollback($disk, 's') },

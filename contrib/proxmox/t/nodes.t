@@ -1,7 +1,7 @@
 #!/usr/bin/perl -T
 
-# Two nodes with the same storage: migrations, a node that is gone, and a process in the place of QEMU
-# that writes while disks are snapshotted, resized and moved.
+# Two nodes with the same storage: migrations, a node that lost power, and a process in the place of
+# QEMU that writes while disks are snapshotted, resized and moved.
 
 use strict;
 use warnings;
@@ -16,7 +16,7 @@ use constant { GIB => 1024**3, BLOCK => 4096, BLOCKS => 64 };
 
 my ($first, $second) = Proxmox->nodes;
 
-# A guest: a process that writes numbered blocks until it is told to stop, and then verifies them.
+# A guest: a process that writes numbered blocks until its input ends, and then verifies them.
 sub guest {
     my ($node, $volid) = @_;
     my $process = open(my $guest, '|-') // die $!;
@@ -122,7 +122,7 @@ subtest 'a node that is gone' => sub {
     my $disk = $first->alloc(203, 1024 * 1024);
     $first->activate($disk);
     $first->write_at($disk, 0, 'before the power failed');
-    # Nothing is deactivated. The guest starts on another node, moves back and forth, and stops.
+    # The node deactivates no disk. The guest starts on another node, moves back and forth, and stops.
     $second->activate($disk);
     is($second->read_at($disk, 0, 6), 'before', 'the guest starts on another node');
     $second->activate($disk);

@@ -106,6 +106,19 @@ def attach(
         return attachment(document, device, changed=True)
 
 
+def attached(
+    document: ConnectionDocument, settings: HostSettings, *, link: str | None = None
+) -> Attachment | None:
+    """See :meth:`cinderlib.node.Node.attached`."""
+    connector, state = protocols.connector(document, settings), settings.state
+    with state.locked(connector.key):
+        earlier = state.get(connector.key)
+        there = _still_attached(document, earlier, settings) if earlier else None
+        if earlier and there:
+            _set_link(earlier, there.path, link or earlier.link, settings)
+        return there
+
+
 def detach(
     document: ConnectionDocument,
     settings: HostSettings,

@@ -119,6 +119,22 @@ class Node:
             link=None if link is None else links.check(link),
         )
 
+    def attached(
+        self, connection_info: Mapping[str, Any], *, link: str | None = None
+    ) -> Attachment | None:
+        """The existing attachment of a connection, or ``None`` if its device is not the volume any
+        more. This attaches no device.
+
+        :param connection_info: as for :meth:`attach`.
+        :param link: as for :meth:`attach`.
+        :raises AlreadyExists: it is attached in another mode.
+        """
+        return lifecycle.attached(
+            ConnectionDocument(connection_info),
+            self._settings,
+            link=None if link is None else links.check(link),
+        )
+
     def detach(
         self,
         connection_info: Mapping[str, Any] | str,

@@ -65,6 +65,16 @@ class LocalHost:
             device["path"] = None
         return {**device, "made_by": [boot_id(), self.identity()]}
 
+    def attached(
+        self, connection: ConnectionRecord, volume: VolumeRecord | None, *, link: str | None = None
+    ) -> bool:
+        """Whether the recorded device of a connection is still attached; its link is repaired."""
+        if connection.device is None or connection.id in self._handles:
+            return False
+        there = self.node().attached(serialization.wire(connection, volume), link=link)
+        known = connection.device.reveal()
+        return there is not None and {**there.device, "made_by": known.get("made_by")} == known
+
     def detach(
         self, connection: ConnectionRecord, *, force: bool = False, ignore_errors: bool = False
     ) -> None:

@@ -38,6 +38,8 @@ def attach(
             )
         volume = journal.store.get(VolumeRecord, connection.volume_id)
         already = connection.device is not None
+        if already and whole is None and journal.host.attached(connection, volume, link=link):
+            return connection, False
         ours = whole if not already and _is_of_this_call(journal, whole) else None
         if ours is not None:
             intent, attaching = ours, connection

@@ -21,6 +21,11 @@ class Host(Protocol):
     ) -> dict[str, Any]:
         """:returns: the device document."""
 
+    def attached(
+        self, connection: ConnectionRecord, volume: VolumeRecord | None, *, link: str | None = None
+    ) -> bool:
+        """Whether the recorded device of a connection is still attached on this host."""
+
     def detach(
         self, connection: ConnectionRecord, *, force: bool = False, ignore_errors: bool = False
     ) -> None: ...

@@ -121,6 +121,13 @@ sub rename {
     return $self->of($volume, 'PATCH', '', body => { name => $new, unique_name => JSON::true });
 }
 
+# Rename a volume that no node uses: the link to its device has its name.
+sub rename_unused {
+    my ($self, $volume, $new) = @_;
+    $self->release($volume);
+    return $self->rename($volume, $new);
+}
+
 # Set a key of the metadata, or remove it.
 sub set {
     my ($self, $volume, $key, $value) = @_;

@@ -48,7 +48,7 @@ sub nodes {
 # Run code on a node: the folder of its links is the node's own.
 sub here {
     my ($self, $code) = @_;
-    local $PVE::Storage::Custom::CinderlibPlugin::LINKS = $self->{links};
+    local $Cinderlib::Proxmox::Names::LINKS = $self->{links};
     umask 0077;    # pvedaemon's
     return $code->($PLUGIN, $self->{scfg}, $self->{storeid});
 }
