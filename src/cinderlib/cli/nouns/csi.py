@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -57,6 +58,8 @@ def csi(
     CINDERLIB_CSI_NAME, CINDERLIB_CSI_KEYS and CINDERLIB_CSI_NODE_NAME. See [csi] in the
     configuration. A node needs no backends in it.
     """
+    # Programs are started without a fork of this process; gRPC would only log about it.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     try:
         from cinderlib.csi.identity import IdentityService
         from cinderlib.csi.node.service import NodeService

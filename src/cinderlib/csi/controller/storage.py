@@ -43,11 +43,19 @@ class Storage:
         context = Context(settings, controller, tuple(names), self._backends.loaded)
         #: Answers the service Controller.
         self.service = ControllerService(context)
-        self._loading = threading.Thread(target=self._backends.load_all, daemon=True)
+        # Not the end of the thread: the first import of Cinder imports a second copy of Python's
+        # threading, and Python 3.11 then never notices that the thread has ended.
+        self._tried = threading.Event()
 
     def load(self) -> None:
         """Load all backends in another thread; until then, the plug-in is not ready."""
-        self._loading.start()
+        threading.Thread(target=self._load, daemon=True).start()
+
+    def _load(self) -> None:
+        try:
+            self._backends.load_all()
+        finally:
+            self._tried.set()
 
     def ready(self) -> bool:
         """Whether volumes can be created.
@@ -57,7 +65,7 @@ class Storage:
         next(iter(self._controller.volumes(limit=1)), None)
         if self._controller.backends:
             return True
-        if self._loading.is_alive():
+        if not self._tried.is_set():
             return False
         reasons = [
             f"{state['name']}: {state['error']}"

@@ -38,6 +38,8 @@ def on(device: str) -> str | None:
     )  # fmt: skip
     found = dict(line.partition("=")[::2] for line in done.stdout.splitlines() if "=" in line)
     kind = found.get("TYPE") or found.get("PTTYPE")
+    if kind == "xfs" and _is_unfinished_xfs(device):
+        return None
     if kind:
         return kind
     # blkid ends with 2 also if it could not read.
@@ -47,6 +49,14 @@ def on(device: str) -> str | None:
     except OSError as exc:
         raise NodeError(f"{device} cannot be read: {exc.strerror}") from exc
     return None
+
+
+def _is_unfinished_xfs(device: str) -> bool:
+    """Whether mkfs was killed. The kernel never mounts such a filesystem, so it has no data. ext4
+    and btrfs have no signature before mkfs has finished."""
+    with open(device, "rb") as opened:
+        opened.seek(126)
+        return opened.read(1) == b"\1"
 
 
 def create(device: str, kind: str, options: Sequence[str] = ()) -> None:

@@ -213,7 +213,7 @@ class NodeTests:
     )
     def test_expand_while_it_is_used(self, csi: Plugin, capability: Any) -> None:
         csi_needs(csi, "EXPAND_VOLUME")
-        if capability.mount.fs_type == "ext4" and not _may_resize_ext4():
+        if capability.mount.fs_type == "ext4" and not may_resize_ext4():
             pytest.skip("the kernel extends a mounted ext4 only for CAP_SYS_RESOURCE")
         volume = csi.volume(volume_capabilities=[capability])
         used = csi.use(volume, capability)
@@ -251,8 +251,10 @@ class NodeTests:
         csi_needs(csi, "CREATE_DELETE_SNAPSHOT")
         volume, capability = csi.volume(), mount(filesystem=filesystem)
         used = csi.use(volume, capability)
-        Path(used["target_path"], "file").write_text("data")
-        os.sync()
+        with Path(used["target_path"], "file").open("w") as file:
+            file.write("data")
+            file.flush()
+            os.fsync(file)
         source = m.VolumeContentSource()
         source.snapshot.snapshot_id = csi.snapshot(volume.volume_id).snapshot_id
         if filesystem == "btrfs":
@@ -271,7 +273,7 @@ def _write(path: str) -> None:
         os.fsync(device)
 
 
-def _may_resize_ext4() -> bool:
+def may_resize_ext4() -> bool:
     """Whether this process may extend a mounted ext4: the kernel demands CAP_SYS_RESOURCE."""
     (line,) = [
         each for each in Path("/proc/self/status").read_text().splitlines() if "CapEff" in each
