@@ -81,6 +81,7 @@ class ServiceTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tru
     threads: int | None = None
     links: str | None = None
     stats_interval: float | None = None
+    log: Literal["auto", "text", "json", "journal"] | None = None
 
 
 class CSITable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

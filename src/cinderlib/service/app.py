@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -23,25 +22,17 @@ from starlette.routing import Route as HTTPRoute
 
 from cinderlib import errors
 from cinderlib.client import answers
-from cinderlib.progress import Progress
-from cinderlib.service import dispatch, openapi
+from cinderlib.service import dispatch, logs, openapi, responses
 from cinderlib.service.backends import Backends
 from cinderlib.service.calls import Call, Calls
-from cinderlib.service.metrics import Metrics
+from cinderlib.service.metrics import Metrics, Timed
+from cinderlib.service.responses import JSON, LINES
 from cinderlib.service.roles import Peer, Role
 from cinderlib.service.routes import ROUTES, Route
 from cinderlib.service.verb_request import Listed, Request
 from cinderlib.value_checks import shown
 
 LOG = logging.getLogger(__name__)
-
-#: The longest body of a request, in bytes.
-LONGEST = 4 * 1024**2
-#: Seconds between two lines of a progress stream in which the progress has not changed.
-HEARTBEAT = 10.0
-
-JSON = "application/json"
-LINES = "application/x-ndjson"
 
 
 class Application:
@@ -90,7 +81,7 @@ class Application:
         try:
             response = await endpoint(HTTPRequest(scope, receive))
         except Exception as exc:
-            response = _error(exc)
+            response = responses.of_error(exc)
         await response(scope, receive, send)
 
     def close(self) -> None:
@@ -107,10 +98,10 @@ class Application:
             peer = _peer(http)
             try:
                 peer.require(route.role if _is_stricter(route, peer) else Role.READ)
-                body = await _body(http, decoder)
+                body = await responses.body(http, decoder)
                 _check_query(http, route)
             except errors.CinderlibError as exc:
-                return _error(exc)
+                return responses.of_error(exc)
             except ClientDisconnect:
                 return Response(status_code=400)
             request = Request(
@@ -129,19 +120,21 @@ class Application:
     async def _read(self, http: HTTPRequest, route: Route, request: Request[Any]) -> Response:
         loop = asyncio.get_running_loop()
         try:
-            with self.metrics.timed(route.name, request):
+            with self.metrics.timed(route.name, request) as timed:
                 result = await loop.run_in_executor(self._reading, route.verb, request)
         except Exception as exc:
-            return _error(exc)
+            _log(route, request, timed, exc)
+            return responses.of_error(exc, is_logged=True)
+        _log(route, request, timed, None)
         if not isinstance(result, Listed):
             return Response(answers.encode(result), media_type=JSON)
-        lines = _wants_lines(http)
+        lines = responses.wants_lines(http)
         pages = answers.pages(result.records, lines=lines)
         try:
             # Send the status only after the store has answered once.
             start = await loop.run_in_executor(self._reading, _next_two, pages)
         except Exception as exc:
-            return _error(exc)
+            return responses.of_error(exc)
 
         async def stream() -> AsyncIterator[bytes]:
             yield start
@@ -166,24 +159,26 @@ class Application:
                 fingerprint=fingerprint,
             )
         except errors.CinderlibError as exc:
-            return _error(exc)
+            return responses.of_error(exc)
         if is_new:
+<<<<<<< HEAD
             of = f" {shown(request.id)}" if request.id else ""
             LOG.info("%s%s for %s", route.name, of, request.peer)
+=======
+>>>>>>> 9cd1831 (Each call of the service is one line of its log with fields, in the journal, as text or JSON; a Containerfile)
             self._changing.submit(self._run, call, route, request)
-        if _wants_lines(http):
+        if responses.wants_lines(http):
             return StreamingResponse(
-                _progress(call), media_type=LINES, headers={"Operation-Id": call.id}
+                responses.progress(call), media_type=LINES, headers={"Operation-Id": call.id}
             )
-        return await _result(call)
+        return await responses.result(call)
 
     def _run(self, call: Call, route: Route, request: Request[Any]) -> None:
         with self.metrics.timed(route.name, request) as timed:
             call.run(functools.partial(route.verb, request))
             if call.error is not None:
                 timed.failed(call.error)
-                if not isinstance(call.error, errors.CinderlibError):
-                    LOG.error("%s failed", route.name, exc_info=call.error)
+        _log(route, request, timed, call.error, call)
 
     # --- the service itself ---------------------------------------------------------------------
 
@@ -201,14 +196,16 @@ class Application:
             if not is_caller:
                 peer.require(Role.READ)
         except errors.CinderlibError as exc:
-            return _error(exc)
+            return responses.of_error(exc)
         if http.query_params.get("wait") != "true":
             return Response(answers.encode(_shown(call)), media_type=JSON)
         if not is_caller:
-            return _error(errors.PermissionDenied("The result of a call is its caller's alone"))
-        if _wants_lines(http):
-            return StreamingResponse(_progress(call), media_type=LINES)
-        return await _result(call)
+            return responses.of_error(
+                errors.PermissionDenied("The result of a call is its caller's alone")
+            )
+        if responses.wants_lines(http):
+            return StreamingResponse(responses.progress(call), media_type=LINES)
+        return await responses.result(call)
 
     async def _service(self, http: HTTPRequest) -> Response:
         """What a client has to know of the service, and how the service is."""
@@ -232,9 +229,9 @@ class Application:
             _peer(http).require(Role.ADMINISTER)
             await loop.run_in_executor(None, self.reload)
         except Exception as exc:
-            return _error(exc)
+            return responses.of_error(exc)
         status = self._status()
-        if _wants_lines(http):
+        if responses.wants_lines(http):
             return Response(answers.encode({"result": status}) + b"\n", media_type=LINES)
         return Response(answers.encode(status), media_type=JSON)
 
@@ -245,7 +242,7 @@ class Application:
         try:
             _peer(http).require(Role.READ)
         except errors.PermissionDenied as exc:
-            return _error(exc)
+            return responses.of_error(exc)
         loop = asyncio.get_running_loop()
         text = await loop.run_in_executor(self._reading, self.metrics.exposition)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -259,7 +256,7 @@ class Application:
         try:
             states = await loop.run_in_executor(self._reading, self._readiness)
         except Exception as exc:
-            return _error(exc)
+            return responses.of_error(exc)
         return Response(answers.encode(states), media_type=JSON)
 
     def _readiness(self) -> dict[str, Any]:
@@ -273,7 +270,33 @@ class Application:
             _peer(http).require(Role.READ)
             return Response(answers.encode(make()), media_type=JSON)
         except errors.CinderlibError as exc:
-            return _error(exc)
+            return responses.of_error(exc)
+
+
+def _log(
+    route: Route,
+    request: Request[Any],
+    timed: Timed,
+    error: BaseException | None,
+    call: Call | None = None,
+) -> None:
+    resource, operation = request.id, ""
+    if call is not None:
+        operation = call.id
+        if not resource and isinstance(call.result, dict):
+            resource = str(call.result.get("id", ""))  # a new one
+    logs.log(
+        logs.Call(
+            client=str(request.peer),
+            verb=route.name,
+            resource=resource,
+            backend=request.backend,
+            outcome=timed.outcome,
+            seconds=timed.seconds,
+            operation=operation,
+        ),
+        error,
+    )
 
 
 def _is_stricter(route: Route, peer: Peer) -> bool:
@@ -286,74 +309,11 @@ def _peer(http: HTTPRequest) -> Peer:
     return peer if isinstance(peer, Peer) else Peer("an unknown client", None)
 
 
-async def _body(http: HTTPRequest, decoder: msgspec.json.Decoder[Any]) -> Any:
-    received, length = bytearray(), 0
-    async for chunk in http.stream():
-        length += len(chunk)
-        # Read a longer body to its end, so that the client gets to read the answer.
-        if length <= LONGEST:
-            received += chunk
-    if length > LONGEST:
-        raise errors.InvalidInput(f"The body is longer than {LONGEST} bytes")
-    try:
-        return decoder.decode(bytes(received) or b"{}")
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
-        raise errors.InvalidInput(f"The body is not valid: {exc}") from None
-
-
 def _check_query(http: HTTPRequest, route: Route) -> None:
     for name in http.query_params if http.scope["query_string"] else ():
         if name not in route.query:
             known = ", ".join(route.query) or "none"
             raise errors.InvalidInput(f"There is no parameter {name!r}; known: {known}")
-
-
-def _wants_lines(http: HTTPRequest) -> bool:
-    return LINES in http.headers.get("accept", "")
-
-
-def _error(error: BaseException) -> Response:
-    if not isinstance(error, errors.CinderlibError):
-        LOG.error("A request failed", exc_info=error)
-    return Response(answers.encode(answers.of_error(error)), answers.status(error), media_type=JSON)
-
-
-async def _result(call: Call) -> Response:
-    loop = asyncio.get_running_loop()
-    done = asyncio.Event()
-    call.when_done(functools.partial(_wake, loop, done))
-    await done.wait()
-    headers = {"Operation-Id": call.id}
-    if call.error is not None:
-        response = _error(call.error)
-        response.headers.update(headers)
-        return response
-    return Response(answers.encode(call.result), media_type=JSON, headers=headers)
-
-
-async def _progress(call: Call) -> AsyncIterator[bytes]:
-    """Lines ``{"progress": ...}`` while the call runs, and at the end its result or error."""
-    loop = asyncio.get_running_loop()
-    changed = asyncio.Event()
-    watcher = functools.partial(_wake, loop, changed)
-    call.when_done(watcher)
-    with call.watched(lambda _: watcher()):
-        seen: Progress | None = None
-        yield msgspec.json.encode({"operation": call.id}) + b"\n"
-        while call.ended_at is None:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), HEARTBEAT)
-            changed.clear()
-            if call.progress is not seen or call.ended_at is None:
-                seen = call.progress
-                yield msgspec.json.encode({"progress": seen}) + b"\n"
-    end = answers.of_error(call.error) if call.error is not None else {"result": call.result}
-    yield answers.encode(end) + b"\n"
-
-
-def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
-    with contextlib.suppress(RuntimeError):  # the loop has ended; nobody waits
-        loop.call_soon_threadsafe(event.set)
 
 
 def _shown(call: Call) -> dict[str, Any]:
@@ -372,7 +332,7 @@ def _next_two(pages: Any) -> bytes:
 
 
 async def _unknown_path(http: HTTPRequest, exc: Exception) -> Response:
-    return _error(errors.NotFound(f"There is no {http.url.path} in this service"))
+    return responses.of_error(errors.NotFound(f"There is no {http.url.path} in this service"))
 
 
 async def _wrong_method(http: HTTPRequest, exc: Exception) -> Response:
@@ -381,4 +341,4 @@ async def _wrong_method(http: HTTPRequest, exc: Exception) -> Response:
 
 
 async def _failed(http: HTTPRequest, exc: Exception) -> Response:
-    return _error(exc)
+    return responses.of_error(exc)

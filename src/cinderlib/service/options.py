@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cinderlib import errors, value_checks
-from cinderlib.service import listeners
+from cinderlib.service import listeners, logs
 from cinderlib.service.roles import Role
 
 
@@ -30,6 +30,7 @@ class Options:
     :ivar links: the folder in which clients may have links to attached devices.
     :ivar stats_interval: age in seconds after which the capacity of a backend is queried again
         for the metrics; 0 disables the queries.
+    :ivar log: one of :data:`cinderlib.service.logs.FORMS`.
     """
 
     socket: Path
@@ -46,6 +47,7 @@ class Options:
     threads: int = 64
     links: Path = Path("/dev/cinderlib")
     stats_interval: float = 300.0
+    log: str = "auto"
 
 
 def _mode(value: Any, what: str) -> int:
@@ -81,6 +83,7 @@ _CHECKS: Mapping[str, Callable[[Any, str], Any]] = {
     "stop_timeout": value_checks.check_seconds,
     "threads": _threads,
     "stats_interval": value_checks.check_seconds,
+    "log": lambda value, what: value_checks.check_choice(value, logs.FORMS, what),
 }
 
 

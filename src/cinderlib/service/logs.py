@@ -1,0 +1,150 @@
+"""The log of the service: one line for each call, with fields, on standard error or in the journal
+of systemd.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import logging
+import re
+import sys
+from typing import Any
+
+from logging_journald import JournaldTransport, check_journal_stream
+
+from cinderlib import errors
+from cinderlib.client import answers
+
+LOG = logging.getLogger("cinderlib.service")
+
+#: The value of the option ``log``.
+FORMS = ("auto", "text", "json", "journal")
+#: Text of a client in a field is cut after this number of characters.
+LONGEST = 200
+#: The priorities of syslog(3), by Python's levels.
+_PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
+_PLAIN = re.compile(r"[\w.,:/+@-]+", re.ASCII)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Call:
+    """The fields of a call that ended.
+
+    :ivar client: see :class:`cinderlib.service.roles.Peer`.
+    :ivar resource: ID or name; empty if there is none.
+    :ivar outcome: ``'OK'`` or the code of the error.
+    :ivar operation: the ID of a call that changes something.
+    """
+
+    client: str
+    verb: str
+    resource: str
+    backend: str
+    outcome: str
+    seconds: float
+    operation: str = ""
+
+    def fields(self) -> dict[str, str]:
+        """The fields that are not empty, as texts."""
+        texts = {**dataclasses.asdict(self), "seconds": f"{self.seconds:.4f}"}
+        return {name: value[:LONGEST] for name, value in texts.items() if value}
+
+
+def log(call: Call, error: BaseException | None) -> None:
+    """Log a call that ended. Errors of the caller are not warnings."""
+    level, text = logging.INFO, f"{call.verb} {call.resource[:LONGEST]}".strip()
+    text += f" for {call.client}: {call.outcome}, {call.seconds:.3f} s"
+    if error is not None:
+        text += f": {error}"
+        if not isinstance(error, errors.CinderlibError):
+            level = logging.ERROR
+        elif answers.status(error) >= 500:
+            level = logging.WARNING
+    unexpected = error if level == logging.ERROR else None
+    LOG.log(level, "%s", text, extra={"call": call, "failure": error}, exc_info=unexpected)
+
+
+def start(form: str) -> None:
+    """Configure the root logger of this process.
+
+    :param form: one of :data:`FORMS`: ``'auto'`` is the journal if standard error is the journal's,
+        otherwise text.
+    """
+    if form == "auto":
+        form = "journal" if check_journal_stream() else "text"
+    handler: logging.Handler
+    if form == "journal":
+        handler = Journal(JournaldTransport(connected=False))
+    else:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(_JSONLines() if form == "json" else _KeysAndValues())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+def _fields(record: logging.LogRecord) -> dict[str, str]:
+    call: Call | None = getattr(record, "call", None)
+    if call is None:
+        return {}
+    failure: BaseException | None = getattr(record, "failure", None)
+    return call.fields() | ({} if failure is None else {"error": str(failure)})
+
+
+class _KeysAndValues(logging.Formatter):
+    """``verb=volume.create resource=... outcome=OK seconds=0.0123``; other records are text."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        fields = _fields(record)
+        if not fields:
+            return super().formatMessage(record)
+        return " ".join(f"{name}={_quoted(value)}" for name, value in fields.items())
+
+
+def _quoted(value: str) -> str:
+    return value if _PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)
+
+
+class _JSONLines(logging.Formatter):
+    """One object per line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
+        entry: dict[str, Any] = {
+            "time": at.isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_fields(record),
+        }
+        if "seconds" in entry:
+            entry["seconds"] = float(entry["seconds"])
+        if record.exc_info:
+            entry["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False)
+
+
+class Journal(logging.Handler):
+    """Writes to the journal, with the fields of a call as ``CINDERLIB_VERB`` and so on.
+
+    :param transport: sends entries.
+    """
+
+    def __init__(self, transport: JournaldTransport) -> None:
+        super().__init__()
+        self._transport = transport
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one entry."""
+        try:
+            priority = next((p for level, p in _PRIORITIES if record.levelno >= level), 7)
+            entry = [
+                ("MESSAGE", self.format(record)),
+                ("PRIORITY", priority),
+                ("SYSLOG_IDENTIFIER", "cinderlib"),
+                ("LOGGER", record.name),
+            ]
+            entry += [(f"CINDERLIB_{n.upper()}", v) for n, v in _fields(record).items()]
+            self._transport.send(entry)
+        except Exception:
+            self.handleError(record)
