@@ -30,7 +30,6 @@ from cinderlib.service.responses import JSON, LINES
 from cinderlib.service.roles import Peer, Role
 from cinderlib.service.routes import ROUTES, Route
 from cinderlib.service.verb_request import Listed, Request
-from cinderlib.value_checks import shown
 
 LOG = logging.getLogger(__name__)
 
@@ -161,11 +160,6 @@ class Application:
         except errors.CinderlibError as exc:
             return responses.of_error(exc)
         if is_new:
-<<<<<<< HEAD
-            of = f" {shown(request.id)}" if request.id else ""
-            LOG.info("%s%s for %s", route.name, of, request.peer)
-=======
->>>>>>> 9cd1831 (Each call of the service is one line of its log with fields, in the journal, as text or JSON; a Containerfile)
             self._changing.submit(self._run, call, route, request)
         if responses.wants_lines(http):
             return StreamingResponse(

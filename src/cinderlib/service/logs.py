@@ -14,7 +14,7 @@ from typing import Any
 
 from logging_journald import JournaldTransport, check_journal_stream
 
-from cinderlib import errors
+from cinderlib import errors, value_checks
 from cinderlib.client import answers
 
 LOG = logging.getLogger("cinderlib.service")
@@ -54,7 +54,9 @@ class Call:
 
 def log(call: Call, error: BaseException | None) -> None:
     """Log a call that ended. Errors of the caller are not warnings."""
-    level, text = logging.INFO, f"{call.verb} {call.resource[:LONGEST]}".strip()
+    level, text = logging.INFO, call.verb
+    if call.resource:
+        text += f" {value_checks.shown(call.resource)}"
     text += f" for {call.client}: {call.outcome}, {call.seconds:.3f} s"
     if error is not None:
         text += f": {error}"
@@ -66,11 +68,12 @@ def log(call: Call, error: BaseException | None) -> None:
     LOG.log(level, "%s", text, extra={"call": call, "failure": error}, exc_info=unexpected)
 
 
-def start(form: str) -> None:
+def start(form: str, *, debug: bool = False) -> None:
     """Configure the root logger of this process.
 
     :param form: one of :data:`FORMS`: ``'auto'`` is the journal if standard error is the journal's,
         otherwise text.
+    :param debug: whether to log details too.
     """
     if form == "auto":
         form = "journal" if check_journal_stream() else "text"
@@ -80,7 +83,7 @@ def start(form: str) -> None:
     else:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(_JSONLines() if form == "json" else _KeysAndValues())
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=[handler])
 
 
 def _fields(record: logging.LogRecord) -> dict[str, str]:

@@ -55,11 +55,7 @@ def serve(app: App, socket: Path | None, idle_timeout: float | None, replace: bo
     if configured.file is None:
         raise errors.ConfigurationError(missing())
     options = _options(configured, socket, idle_timeout)
-<<<<<<< HEAD
-    logging.basicConfig(level=logging.DEBUG if app.debug else logging.INFO, format="%(message)s")
-=======
-    logs.start(options.log)
->>>>>>> 9cd1831 (Each call of the service is one line of its log with fields, in the journal, as text or JSON; a Containerfile)
+    logs.start(options.log, debug=app.debug)
     # It forks for each command: start it before threads exist and before Cinder is imported.
     command = warm_command.Command(preloading.preload, main)
     commands = warm_command.start(options.socket, command, mode=options.mode, group=options.group)
