@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cinderlib import errors, exception, objects, persistence, serialization
     from cinderlib.client.controller import RemoteController, connect
     from cinderlib.client.node import NodeClient
+    from cinderlib.drivers.port import Manageable
     from cinderlib.node import Attachment, Leftover, Node, get_connector_properties
     from cinderlib.node.checks.finding import Diagnosis, Finding
     from cinderlib.objects.backend import Backend, DriverAttributes
@@ -57,6 +58,7 @@ _MODULE_OF = {
     "Finding": "cinderlib.node.checks.finding",
     "KeyValue": "cinderlib.objects.keyvalue",
     "Leftover": "cinderlib.node",
+    "Manageable": "cinderlib.drivers.port",
     "Node": "cinderlib.node",
     "NodeClient": "cinderlib.client.node",
     "Progress": "cinderlib.progress",
@@ -99,6 +101,7 @@ __all__ = [
     "Finding",
     "KeyValue",
     "Leftover",
+    "Manageable",
     "Node",
     "NodeClient",
     "Progress",

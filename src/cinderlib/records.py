@@ -111,7 +111,11 @@ class Record(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
 
 
 class VolumeRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
-    """A volume. The fields have the names and meanings of those of Cinder's volume."""
+    """A volume. The fields have the names and meanings of those of Cinder's volume.
+
+    :ivar managed_from: the driver's reference by which an existing volume was taken over; ``None``
+        for a volume that was created here.
+    """
 
     kind: ClassVar[str] = "volume"
     indexed: ClassVar[tuple[str, ...]] = ("backend", "name")
@@ -152,10 +156,14 @@ class VolumeRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
     provider_auth: Secret | None = None
     shared_targets: bool = False
     launched_at: datetime.datetime | None = None
+    managed_from: dict[str, Any] | None = None
 
 
 class SnapshotRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
-    """A snapshot of a volume."""
+    """A snapshot of a volume.
+
+    :ivar managed_from: the driver's reference by which an existing snapshot was taken over.
+    """
 
     kind: ClassVar[str] = "snapshot"
     indexed: ClassVar[tuple[str, ...]] = ("backend", "name", "volume_id")
@@ -176,6 +184,7 @@ class SnapshotRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
     provider_id: str | None = None
     provider_location: str | None = None
     provider_auth: Secret | None = None
+    managed_from: dict[str, Any] | None = None
 
 
 class ConnectionRecord(Record, kw_only=True, frozen=True, omit_defaults=True):

@@ -37,7 +37,7 @@ VOLUME_STATUSES = frozenset({
     "attaching", "available", "awaiting-transfer", "backing-up", "creating", "deleted", "deleting",
     "detaching", "downloading", "error", "error_backing-up", "error_deleting", "error_extending",
     "error_managing", "error_restoring", "extending", "in-use", "maintenance", "managing",
-    "reserved", "restoring-backup", "retyping", "reverting", "uploading",
+    "reserved", "restoring-backup", "retyping", "reverting", "unmanaging", "uploading",
 })
 SNAPSHOT_STATUSES = frozenset({
     "available", "backing-up", "creating", "deleted", "deleting", "error", "error_deleting",
@@ -233,6 +233,20 @@ def check_options(value: Any, what: str) -> dict[str, Any]:
         except InvalidInput as exc:
             raise ConfigurationError(str(exc), resource=name) from None
     return options
+
+
+def check_reference(value: Any, what: str = "reference") -> dict[str, Any]:
+    """The reference of an existing volume or snapshot, such as ``{'source-name': 'disk1'}``. The
+    driver defines its keys.
+
+    :returns: a copy.
+    """
+    if not isinstance(value, Mapping) or not value:
+        raise InvalidInput(
+            f"The {what} must be a mapping such as {{'source-name': 'disk1'}}, not {shown(value)}."
+        )
+    reference: dict[str, Any] = check_json(value, what)
+    return reference
 
 
 def check_connector(value: Any) -> dict[str, Any]:

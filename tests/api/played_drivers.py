@@ -157,3 +157,24 @@ class CompletingDriver(StubDriver):
 
     @_played
     def update_provider_info(self, volumes: Any, snapshots: Any) -> Any: ...
+
+
+class ManagingDriver(StubDriver):
+    """Renames existing volumes, and cannot list them."""
+
+    @_played
+    def manage_existing_get_size(self, volume: Any, existing_ref: Any) -> float:
+        if existing_ref.get("source-name") not in PLAY.storage:
+            raise exception.ManageExistingInvalidReference(
+                existing_ref=existing_ref, reason="not found"
+            )
+        return PLAY.storage[existing_ref["source-name"]]
+
+    @_played
+    def manage_existing(self, volume: Any, existing_ref: Any) -> dict[str, Any]:
+        PLAY.storage[volume.name] = PLAY.storage.pop(existing_ref["source-name"])
+        return {"provider_location": "there", "metadata": {"driver": "x"}}
+
+    @_played
+    def unmanage(self, volume: Any) -> None:
+        PLAY.storage[f"unmanaged-{volume.id}"] = PLAY.storage.pop(volume.name)

@@ -124,6 +124,8 @@ def test_the_output_of_all_verbs_follows_the_schema(filled: Command) -> None:
     assert pool["total_bytes"] > pool["free_bytes"] > 0
     items("check", "backend", "check")
     items("capability", "backend", "capabilities")
+    assert len(items("manageable", "volume", "manageable", "--all")) > 1
+    items("manageable", "snapshot", "manageable", "--all")
     assert len(items("driver", "driver", "list")) > 50
     items("recovered", "recover")
     items("volume", "snapshot", "revert", "monday", "--yes")

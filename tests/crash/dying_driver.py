@@ -40,5 +40,7 @@ for _name in (
     *("extend_volume", "create_snapshot", "delete_snapshot", "revert_to_snapshot"),
     *("validate_connector", "create_export", "ensure_export", "initialize_connection"),
     *("terminate_connection", "remove_export", "get_volume_stats", "exists_in_storage"),
+    *("manage_existing_get_size", "manage_existing", "unmanage"),
+    *("manage_existing_snapshot_get_size", "manage_existing_snapshot", "unmanage_snapshot"),
 ):
     setattr(DyingDriver, _name, _dying(_name))

@@ -8,9 +8,10 @@ them.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
+import pytest
 from world import World
 
 from cinderlib.locking.process_identity import this_host
@@ -25,20 +26,38 @@ class Scenario:
     """
     :ivar prepare: creates the initial state.
     :ivar start: returns the call.
+    :ivar unmanaged: the files without a record before or after the call.
     """
 
     name: str
     prepare: Callable[[World], Any]
     start: Callable[[World], Call]
+    unmanaged: frozenset[str] = frozenset()
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether only the slow tests include it: others take similar steps."""
+        return "manage" in self.name
 
 
 SCENARIOS: dict[str, Scenario] = {}
 
 
-def scenario(prepare: Callable[[World], Any]) -> Callable[[Callable[[World], Call]], None]:
+def names(*without: str) -> list[Any]:
+    """The names of the scenarios, as parameters of tests."""
+    return [
+        pytest.param(name, marks=[pytest.mark.slow] if scenario.is_slow else [])
+        for name, scenario in SCENARIOS.items()
+        if name not in without
+    ]
+
+
+def scenario(
+    prepare: Callable[[World], Any], unmanaged: Collection[str] = ()
+) -> Callable[[Callable[[World], Call]], None]:
     def register(start: Callable[[World], Call]) -> None:
         name = start.__name__.replace("_", " ")
-        SCENARIOS[name] = Scenario(name, prepare, start)
+        SCENARIOS[name] = Scenario(name, prepare, start, frozenset(unmanaged))
 
     return register
 
@@ -100,6 +119,11 @@ def attached_here(w: World) -> None:
     w.controller.connection(C).attach()
 
 
+def existing(w: World) -> None:
+    volume(w)
+    w.make_existing("existing")
+
+
 # --- operations ----------------------------------------------------------------------------------
 
 
@@ -154,6 +178,28 @@ def extend_attached(w: World) -> Call:
 def revert(w: World) -> Call:
     found, to = w.volume(A), w.controller.snapshot(S)
     return lambda: found.revert_to_snapshot(to)
+
+
+@scenario(existing, ["existing", f"volume-{B}"])
+def manage(w: World) -> Call:
+    reference = {"source-name": "existing"}
+    return lambda: w.backend.manage_volume(reference, id=B, name="managed", metadata={"a": "1"})
+
+
+@scenario(volume, [f"volume-{A}"])
+def unmanage(w: World) -> Call:
+    return w.volume(A).unmanage
+
+
+@scenario(existing, ["existing", f"snapshot-{S}"])
+def manage_snapshot(w: World) -> Call:
+    found = w.volume(A)
+    return lambda: found.manage_snapshot({"source-name": "existing"}, id=S, name="managed")
+
+
+@scenario(snapshot, [f"snapshot-{S}"])
+def unmanage_snapshot(w: World) -> Call:
+    return w.controller.snapshot(S).unmanage
 
 
 @scenario(volume)

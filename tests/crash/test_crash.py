@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from points import deaths
 from pool import Pool
-from scenarios import SCENARIOS
+from scenarios import names
 from tally import Note, note
 
 #: ``documents`` is a persistence class for cinderlib 5, without transactions and without a list of
@@ -104,7 +104,7 @@ def _description(request: Request) -> str:
 
 
 @pytest.mark.parametrize("store", STORES)
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", names())
 def test_killed_anywhere(
     pool: Pool, name: str, store: str, everything: bool, record_property: Note
 ) -> None:
@@ -114,7 +114,7 @@ def test_killed_anywhere(
 
 
 @pytest.mark.parametrize("store", STORES)
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", names())
 def test_recovery_killed_anywhere(
     pool: Pool, name: str, store: str, everything: bool, record_property: Note
 ) -> None:

@@ -12,7 +12,7 @@ import dataclasses
 import pytest
 from points import at_all
 from pool import Pool
-from scenarios import SCENARIOS
+from scenarios import names
 from tally import Note
 from test_crash import STORES, counted, play
 
@@ -47,7 +47,7 @@ MODES = {
 ENDINGS = {"retry": CALLS | {"file"}, "give up": PARTS, "end": PARTS}
 
 #: A forced disconnect continues if the driver fails, and leaves its mapping on the storage.
-NAMES = [name for name in SCENARIOS if name != "detach by force"]
+NAMES = names("detach by force")
 
 
 @pytest.mark.parametrize("store", STORES)

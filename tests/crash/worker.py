@@ -182,7 +182,9 @@ class Case:
         """Open the world as in a new process."""
         self.points = Points(_base)
         self.points.watch_host()
-        return World(self.root, _state, self._url, self.points, **options)
+        world = World(self.root, _state, self._url, self.points, **options)
+        world.unmanaged = self.scenario.unmanaged
+        return world
 
     def opened_empty(self, **options: Any) -> World:
         """Open the world without any resources."""

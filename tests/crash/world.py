@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pathlib
 from typing import Any
 
@@ -81,6 +82,8 @@ class World:
             self.controller.persistence.load = self.controller.load  # type: ignore[attr-defined]
         points.watch_store(self.controller.store)
         self.backend: Backend
+        #: Files without a record that the scenario creates or leaves on the storage.
+        self.unmanaged: frozenset[str] = frozenset()
 
     def load_backend(self) -> None:
         """Load the backend, which recovers interrupted operations."""
@@ -118,10 +121,20 @@ class World:
         return volume
 
     def write(self, volume: Volume, text: str) -> None:
-        with (self.volumes / volume.name_in_storage).open("r+b") as file:
+        self._write(self.volumes / volume.name_in_storage, text)
+
+    def _write(self, path: pathlib.Path, text: str) -> None:
+        with path.open("r+b") as file:
             for place in PLACES:
                 file.seek(place)
                 file.write(f"{text} at {place}".encode())
+
+    def make_existing(self, name: str) -> None:
+        """Create a volume on the storage without a record."""
+        path = self.volumes / name
+        path.touch()
+        os.truncate(path, GIB)
+        self._write(path, name)
 
     def connector(self, host: str) -> dict[str, Any]:
         return {"host": host, "ip": "192.0.2.1"}
@@ -179,7 +192,7 @@ class World:
             },
             "connections": sorted(connections, key=repr),
             "keys": {k.id: k.value for k in self._found(KeyValueRecord)},
-            "files": self._listed(self.volumes),
+            "files": {name: self._digest(name) for name in self._listed(self.volumes)},
             "access": self._listed(self.access),
             "loops": self._loops(),
         }
@@ -204,7 +217,7 @@ class World:
         sizes = {name(v): v.size for v in volumes.values()}
         sizes |= {name(s): s.volume_size for s in snapshots}
         files = self._listed(self.volumes)
-        wrong += [f"orphan: {file}" for file in files if file not in sizes]
+        wrong += [f"orphan: {f}" for f in files if f not in sizes and f not in self.unmanaged]
         wrong += [f"no data: {file}" for file in sizes if file not in files]
         for file in files:
             actual = (self.volumes / file).stat().st_size
@@ -268,9 +281,13 @@ class World:
                 connection.detach()
             connection.disconnect()
         for snapshot in list(self.controller.snapshots()):
-            snapshot.delete()
+            # If its manage failed, its data may be that of another program.
+            failed = snapshot.status == "error" and snapshot.managed_from is not None
+            snapshot.unmanage() if failed else snapshot.delete()
         for volume in list(self.controller.volumes()):
-            volume.delete()
+            volume.unmanage() if volume.status == "error_managing" else volume.delete()
+        for name in set(self._listed(self.volumes)) & self.unmanaged:
+            (self.volumes / name).unlink()
         left = {k: v for k, v in self.observe().items() if v and k != "keys"}
         return self.disagreements(litter=litter) + [
             f"cannot be removed: {left}" for _ in left and [1]

@@ -25,9 +25,11 @@ KEYWORDS = {
     "Controller.check_backend": ("volume_driver", "file_root", "reserved_percentage"),
     "Controller.reload_backend": ("volume_driver", "file_root", "reserved_percentage"),
     "Backend.create_volume": ("id", "pool_name", *volume._GIVEN),
+    "Backend.manage_volume": ("id", "pool_name", *sorted(volume._GIVEN.keys() - {"size"})),
     "Volume": ("id", *volume._GIVEN),
     "Volume.clone": ("id", *volume._GIVEN),
     "Volume.create_snapshot": ("id", *snapshot._GIVEN),
+    "Volume.manage_snapshot": ("id", *snapshot._GIVEN),
     "Volume.connect": ("id", *connection._GIVEN),
     "Snapshot": ("id", *snapshot._GIVEN),
     "Snapshot.create_volume": ("id", *volume._GIVEN),
@@ -67,6 +69,7 @@ class World:
 
     def fill(self) -> None:
         self.volume = self.backend.create_volume(1, name="data")
+        (self.root / "existing").write_bytes(b"data")
         self.snapshot = self.volume.create_snapshot("monday")
         self.connection = self.volume.connect(self.node.connector_properties("local"))
 
@@ -102,6 +105,7 @@ class World:
             each.delete()
         for each in list(self.controller.volumes()):
             each.delete()
+        (self.root / "existing").unlink(missing_ok=True)
 
     def examples(self) -> dict[str, Any]:
         """A correct value for each argument, by its name."""
@@ -128,7 +132,9 @@ class World:
             "value": "value", "volume": self.volume, "volume_backend_name": "array",
             "volume_driver": "file", "file_root": str(self.root), "volume_id": self.volume.id,
             "volume_name": "data", "volumes": [self.volume], "resource": None, "ref": "/nowhere",
-            "done": 1, "total": 2, "unit": "bytes", "instance_uuid": None,
+            "reference": {"source-name": "existing"}, "marker": None, "offset": 0,
+            "sort_keys": ["size"], "sort_dirs": ["asc"], "done": 1, "total": 2,
+            "unit": "bytes", "instance_uuid": None,
         }  # fmt: skip
 
 

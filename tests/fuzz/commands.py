@@ -138,6 +138,7 @@ class World:
     def fill(self) -> None:
         folder = self.command.folder
         self.command("volume", "create", "data", "1GiB")
+        (self.command.volumes / "existing").write_bytes(b"data")
         snapshot = self.command("snapshot", "create", "data", "monday").line
         document = self.command(
             "volume", "connect", "data", "--connector", str(folder / "connector.json")
@@ -157,6 +158,13 @@ class World:
             "volume clone name": "new",
             "volume extend size": "2GiB",
             "volume delete volumes": volume,
+            "volume manage reference": "existing",
+            "volume manage name": "new",
+            "volume unmanage volumes": volume,
+            "snapshot manage volume": "data",
+            "snapshot manage reference": "existing",
+            "snapshot manage name": "new",
+            "snapshot unmanage snapshots": snapshot,
             "snapshot create volume": "data",
             "snapshot create name": "new",
             "snapshot delete snapshots": snapshot,

@@ -51,6 +51,32 @@ def test_capabilities_of_a_backend(service: Service) -> None:
         assert not found["volume.multiattach"].is_possible
 
 
+def test_existing_volumes_and_snapshots(service: Service) -> None:
+    with cl.connect(service.url) as controller:
+        files = controller.backend("files")
+        first = files.create_volume(1)
+        snapshot = first.create_snapshot()
+        (listed,) = files.manageable_snapshots()
+        assert (listed.resource_id, listed.safe_to_manage) == (snapshot.id, False)
+        snapshot.unmanage()
+        snapshot.unmanage()
+        managed = first.manage_snapshot(listed.reference, name="again")
+        assert first.snapshots == [managed]
+        managed.delete()
+        (listed,) = files.manageable_volumes(limit=1)
+        assert listed.resource_id == first.id
+        assert files.manageable_volumes(marker=listed.reference) == []
+        first.unmanage()
+        assert first.changed
+        with pytest.raises(cl.errors.InvalidInput):
+            files.manage_volume({"source-name": "nothing"})
+        second = files.manage_volume(listed.reference, "second", metadata={"a": "b"})
+        assert (second.name, second.metadata, second.size) == ("second", {"a": "b"}, 1)
+        assert second.managed_from == listed.reference
+        assert controller.volume(second.id) == second
+        second.delete()
+
+
 def test_an_existing_id_with_other_properties(service: Service) -> None:
     with cl.connect(service.url) as controller:
         volume = controller.backend("files").create_volume(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cinderlib.cli import output
+from cinderlib.cli import output, references
 from cinderlib.cli.view import Item, View
 from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
 
@@ -119,6 +119,23 @@ CAPABILITIES = View(
     named=("operation",),
     firm=_STATES | {"way"},
     prose="reason",
+)
+MANAGEABLE = View(
+    "manageable volumes or snapshots on the storage",
+    ("name", "size", "source_reference", "reason_not_safe", "resource_id"),
+    wide=("extra_info",),
+    named=("name",),
+    titles={
+        "name": "REFERENCE",
+        "source_reference": "VOLUME",
+        "reason_not_safe": "NOT MANAGEABLE",
+        "resource_id": "ID",
+    },
+    cells={
+        "source_reference": lambda item: references.text(item["source_reference"]),
+    },
+    firm=frozenset({"name", "size"}),
+    fields=("kind", "reference", "safe_to_manage"),
 )
 CHECKS = View(
     "configured backends",

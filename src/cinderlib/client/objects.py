@@ -6,7 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import quote
 
+import msgspec
+
 from cinderlib import errors, records, validation
+from cinderlib.drivers.port import Manageable, Page
 from cinderlib.locking.process_identity import this_host
 from cinderlib.objects.arguments import check_resource
 from cinderlib.objects.backend import Backend
@@ -111,6 +114,16 @@ class RemoteVolume(_Remote, Volume):
         body = {"name": validation.check_name(name), "unique_name": True}
         self._adopt(records.from_builtins(VolumeRecord, self._change("PATCH", self._path(), body)))
 
+    def _manage(self, reference: dict[str, Any]) -> None:
+        asked = {name: value for name, value in self._requested.items() if name != "size"}
+        path = f"/v1/backends/{quote(self._record.backend, safe='')}/manage-volume"
+        answer = self._change("POST", path, {"reference": reference, "id": self.id, **asked})
+        self._adopt(records.from_builtins(VolumeRecord, answer))
+
+    def unmanage(self) -> None:
+        self._change("POST", self._path("unmanage"))
+        self._removed()
+
     def extend(self, size: float) -> int:
         answer = self._change("POST", self._path("extend"), {"size": validation.check_size(size)})
         size_bytes: int = answer.pop("size_bytes")
@@ -210,6 +223,16 @@ class RemoteSnapshot(_Remote, Snapshot):
         self._change("DELETE", self._path())
         self._adopt(replace(self._record, status="deleted"))
 
+    def _manage(self, reference: dict[str, Any]) -> None:
+        path = f"/v1/volumes/{quote(self.volume_id, safe='')}/manage-snapshot"
+        body = {"reference": reference, "id": self.id, **self._requested}
+        answer = self._change("POST", path, body)
+        self._adopt(records.from_builtins(SnapshotRecord, answer))
+
+    def unmanage(self) -> None:
+        self._change("POST", self._path("unmanage"))
+        self._removed()
+
 
 class RemoteConnection(_Remote, Connection):
     """A connection of a service."""
@@ -279,6 +302,18 @@ class RemoteBackend(Backend):
     def capabilities(self) -> dict[str, Capability]:
         path = f"/v1/backends/{quote(self.id, safe='')}/capabilities"
         return {each["operation"]: Capability(**each) for each in self._service._read(path)}
+
+    def _manageable(self, kind: str, wanted: Page) -> list[Manageable]:
+        query = {
+            "limit": str(wanted.limit),
+            "offset": str(wanted.offset),
+            "sort_keys": ",".join(wanted.sort_keys),
+            "sort_dirs": ",".join(wanted.sort_dirs),
+        }
+        if wanted.marker is not None:
+            query["marker"] = msgspec.json.encode(wanted.marker).decode()
+        path = f"/v1/backends/{quote(self.id, safe='')}/manageable-{kind}s"
+        return [Manageable(**each) for each in self._service._read(path, **query)]
 
     def restore_exports(self) -> list[Volume]:
         ids = self._service._change("POST", f"/v1/backends/{self.id}/restore-exports", {})

@@ -36,6 +36,10 @@ def explain(
         return errors.InvalidConnector(message, resource=resource)
     if isinstance(error, exception.VolumeIsBusy | exception.VolumeAttached):
         return errors.InvalidVolume(message, resource=resource, retryable=True)
+    if isinstance(error, _BAD_REFERENCE):
+        return errors.InvalidInput(message, resource=resource)
+    if isinstance(error, exception.ManageExistingAlreadyManaged):
+        return errors.InvalidState(message, resource=resource)
     if isinstance(error, exception.SnapshotIsBusy):
         return errors.InvalidSnapshot(message, resource=resource, retryable=True)
     unreached = _unreached(error)
@@ -51,6 +55,13 @@ def explain(
     elif any(isinstance(each, OSError) and each.errno in _NO_SPACE for each in _chain(error)):
         return errors.DriverError(message, resource=resource, retryable=False)
     return errors.DriverError(message, resource=resource)
+
+
+#: Drivers raise these before they change anything.
+_BAD_REFERENCE = (
+    exception.ManageExistingInvalidReference,
+    exception.ManageExistingVolumeTypeMismatch,
+)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

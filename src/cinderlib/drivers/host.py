@@ -20,6 +20,7 @@ from cinderlib.drivers import (
     translate,
 )
 from cinderlib.drivers.lockfiles import LockFiles
+from cinderlib.drivers.managing import ManagingDriver
 from cinderlib.drivers.port import TASKS, DriverInfo, Listing
 from cinderlib.drivers.scope import Scope
 from cinderlib.errors import CinderlibError, InvalidState
@@ -36,7 +37,7 @@ from cinderlib.records import (
 _log = logging.getLogger(__name__)
 
 
-class LocalDriver:
+class LocalDriver(ManagingDriver):
     """:class:`cinderlib.drivers.port.Driver` for a driver object of this process.
 
     :param driver: the driver, after its setup.

@@ -58,12 +58,12 @@ def listing(driver: Any, volumes: Sequence[Any], snapshots: Sequence[Any]) -> Li
         if kind in complete:
             kinds.add(kind)
         for entry in entries:
-            name = _name(entry.get("reference"))
+            name = name_of(entry.get("reference"))
             known_as = (
                 (kind, str(entry["cinder_id"])) if entry.get("cinder_id") else names.get(name)
             )
             # The LVM driver lists thin snapshots as volumes: only the name distinguishes them.
-            identity = known_as or _identity(name)
+            identity = known_as or identity_of(name)
             if identity is not None:
                 size = entry.get("size")
                 found[identity] = InStorage(
@@ -101,20 +101,20 @@ def _entries(driver: Any, method: str, known: Sequence[Any]) -> Iterable[Any] | 
     return entries
 
 
-def _name(reference: Any) -> str:
+def name_of(reference: Any) -> str:
     """The name in a reference, without the folder that drivers for filesystems add."""
     values = reference.values() if isinstance(reference, dict) else ()
     texts = [value.rpartition("/")[2] for value in values if isinstance(value, str)]
-    return next((text for text in texts if _identity(text)), texts[0] if texts else "")
+    return next((text for text in texts if identity_of(text)), texts[0] if texts else "")
 
 
 def _parent(reference: Any) -> str | None:
-    identity = _identity(_name(reference))
+    identity = identity_of(name_of(reference))
     return identity[1] if identity and identity[0] == "volume" else None
 
 
-def _identity(name: str) -> tuple[str, str] | None:
-    """The kind and ID in a name."""
+def identity_of(name: str) -> tuple[str, str] | None:
+    """The kind and ID in a name on the storage."""
     for kind, template in (
         ("volume", cfg.CONF.volume_name_template),
         # LVM reserves names that begin with "snapshot", so its driver adds "_" as a prefix.

@@ -98,6 +98,49 @@ class Listing:
     kinds: frozenset[str]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Manageable:
+    """A volume or snapshot on the storage, which cinderlib manages or could manage.
+
+    :ivar kind: ``'volume'`` or ``'snapshot'``.
+    :ivar reference: identifies it for the driver: the argument of ``manage_volume`` or
+        ``manage_snapshot``.
+    :ivar size: size in GiB, rounded up, if the driver reports it.
+    :ivar safe_to_manage: whether the driver reports that it can be managed.
+    :ivar reason_not_safe: why not.
+    :ivar resource_id: its ID, if the store has a record of it.
+    :ivar source_reference: for a snapshot, the reference of the volume, if the driver reports it.
+    :ivar extra_info: further information from the driver.
+    """
+
+    kind: str
+    reference: Mapping[str, Any]
+    size: int | None = None
+    safe_to_manage: bool = True
+    reason_not_safe: str = ""
+    resource_id: str | None = None
+    source_reference: Mapping[str, Any] | None = None
+    extra_info: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Page:
+    """The part of a listing to return, in the terms of Cinder's drivers.
+
+    :ivar marker: the reference of the last entry of the previous page.
+    :ivar limit: maximum number of entries.
+    :ivar offset: number of entries to skip after the marker.
+    :ivar sort_keys: ``'reference'`` and ``'size'``.
+    :ivar sort_dirs: ``'asc'`` or ``'desc'`` for each key.
+    """
+
+    marker: Mapping[str, Any] | None
+    limit: int
+    offset: int
+    sort_keys: tuple[str, ...]
+    sort_dirs: tuple[str, ...]
+
+
 #: Method of :class:`Driver` -> its task for error messages, with ``{}`` for the ID of the resource:
 #: "backend 'x' could not <task>: ...".
 TASKS: Mapping[str, str] = {
@@ -109,6 +152,14 @@ TASKS: Mapping[str, str] = {
     "create_snapshot": "create snapshot {}",
     "delete_snapshot": "delete snapshot {}",
     "revert_to_snapshot": "revert volume {}",
+    "manageable_volumes": "list the volumes on its storage",
+    "manageable_snapshots": "list the snapshots on its storage",
+    "manageable_volume_size": "find an existing volume for volume {}",
+    "manage_volume": "manage an existing volume as volume {}",
+    "unmanage_volume": "stop managing volume {}",
+    "manageable_snapshot_size": "find an existing snapshot for snapshot {}",
+    "manage_snapshot": "manage an existing snapshot as snapshot {}",
+    "unmanage_snapshot": "stop managing snapshot {}",
     "validate_connector": "use this connector",
     "create_export": "export volume {}",
     "ensure_export": "restore the export of volume {}",
@@ -130,7 +181,8 @@ TASKS: Mapping[str, str] = {
 READING = frozenset(
     {
         *("attribute", "exists", "extends_connected", "listing", "name_in_storage", "size_limit"),
-        *("snapshot_exists", "stats", "validate_connector"),
+        *("snapshot_exists", "stats", "validate_connector", "manageable_volumes"),
+        *("manageable_snapshots", "manageable_volume_size", "manageable_snapshot_size"),
     }
 )
 
@@ -168,6 +220,36 @@ class Driver(Protocol):
     def revert_to_snapshot(
         self, volume: VolumeRecord, snapshot: SnapshotRecord
     ) -> VolumeRecord: ...
+
+    # Existing volumes and snapshots. Each can also raise InvalidInput: the reference is not valid.
+    def manageable_volumes(self, known: Sequence[VolumeRecord], page: Page) -> list[Manageable]: ...
+
+    def manageable_snapshots(
+        self, known: Sequence[SnapshotRecord], page: Page
+    ) -> list[Manageable]: ...
+
+    def manageable_volume_size(self, volume: VolumeRecord, reference: Mapping[str, Any]) -> int:
+        """The size in GiB of an existing volume that could become this one.
+
+        :raises InvalidInput: the reference does not identify a volume.
+        :raises InvalidVolume: the volume already has another record."""
+
+    def manage_volume(self, volume: VolumeRecord, reference: Mapping[str, Any]) -> VolumeRecord:
+        """Adopt an existing volume as this one. Most drivers rename it; its data stays."""
+
+    def unmanage_volume(self, volume: VolumeRecord) -> None:
+        """Remove what the driver added to a volume, and keep the data. Also succeeds if the driver
+        does not find the volume."""
+
+    def manageable_snapshot_size(
+        self, snapshot: SnapshotRecord, volume: VolumeRecord, reference: Mapping[str, Any]
+    ) -> int: ...
+
+    def manage_snapshot(
+        self, snapshot: SnapshotRecord, volume: VolumeRecord, reference: Mapping[str, Any]
+    ) -> SnapshotRecord: ...
+
+    def unmanage_snapshot(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> None: ...
 
     # Connections.
     def validate_connector(self, connector: Mapping[str, Any]) -> None: ...

@@ -1,9 +1,11 @@
-"""Completes Cinder's RBD driver: names the clients of a busy image, removes leftovers of clones."""
+"""Completes Cinder's RBD driver: names the clients of a busy image, removes leftovers of clones,
+manages images and snapshots that already have the right name."""
 
 from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from oslo_config import cfg
@@ -35,6 +37,31 @@ def clients(driver: Any, name: str) -> list[str]:
         # The driver's error is more important.
         _log.debug("The clients of image %s are not known: %s", name, error)
         return []
+
+
+def has_name_already(driver: Any, obj: Any, reference: Mapping[str, Any]) -> bool:
+    """Whether an existing image or snapshot has the name that it would get. Ceph refuses a rename
+    to the same name, and Cinder's driver renames without a check.
+
+    :param obj: Cinder's object of the volume or snapshot.
+    """
+    return _module(driver) is not None and reference.get("source-name") == obj.name
+
+
+def manage_volume(driver: Any, volume: Any) -> Any:
+    """Manage an image that already has its name: the steps of the driver after the rename.
+
+    :returns: the driver's model update.
+    """
+    return driver._setup_volume(volume)
+
+
+def manage_snapshot(driver: Any, snapshot: Any) -> None:
+    """The same for a snapshot."""
+    module = _module(driver)
+    with module.RBDVolumeProxy(driver, snapshot.volume_name) as image:
+        if not image.is_protected_snap(snapshot.name):
+            image.protect_snap(snapshot.name)
 
 
 def release_source(driver: Any, volume: Any) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, cast
 
 from cinderlib import errors, serialization, validation, value_checks
 from cinderlib.objects.keywords import CreateVolumeKeywords
+from cinderlib.objects.managing import ManagingBackend
 from cinderlib.operations import capabilities, capacity, exports, reconciliation
 from cinderlib.operations.capabilities import Capability
 from cinderlib.operations.discrepancies import Discrepancy
@@ -48,7 +49,7 @@ class _IsSetUp:
         return default_controller.is_set_up()
 
 
-class Backend:
+class Backend(ManagingBackend):
     """A backend of the default controller: ``Backend(volume_backend_name='x', ...)``.
 
     The same name with the same options returns the same object again. ``Controller.backend`` does

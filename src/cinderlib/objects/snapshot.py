@@ -10,7 +10,7 @@ from cinderlib.objects.arguments import check_resource, refuse_unknown
 from cinderlib.objects.cinder_fields import SnapshotFields
 from cinderlib.objects.fields import Check, EditableField, Field
 from cinderlib.objects.keywords import CopyKeywords, SnapshotKeywords
-from cinderlib.objects.resource import Resource
+from cinderlib.objects.managing import ManagedSnapshot
 from cinderlib.objects.volume import Volume
 from cinderlib.operations import snapshots as operations
 from cinderlib.records import SnapshotRecord, new_id
@@ -23,7 +23,7 @@ _GIVEN: Mapping[str, Check] = {
 _NAMES = {"display_name": "name", "display_description": "description"}
 
 
-class Snapshot(SnapshotFields, Resource):
+class Snapshot(SnapshotFields, ManagedSnapshot):
     """A snapshot of a volume.
 
     ``Snapshot(volume, name='x')`` describes a snapshot, and :meth:`create` takes it.
@@ -60,6 +60,9 @@ class Snapshot(SnapshotFields, Resource):
     group_snapshot_id = Field[str | None]("Set by drivers; not used here.")
     user_id = Field[str | None]("User ID of the volume.")
     project_id = Field[str | None]("Project ID of the volume.")
+    managed_from = Field[dict[str, Any] | None](
+        "The driver's reference by which an existing snapshot was managed."
+    )
     provider_id = Field[str | None]("ID on the array, if the driver reports one.")
     provider_location = Field[str | None]("The driver's own data.")
 

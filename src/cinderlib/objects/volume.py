@@ -20,7 +20,7 @@ from cinderlib.objects.keywords import (
     CreateSnapshotKeywords,
     VolumeKeywords,
 )
-from cinderlib.objects.resource import Resource
+from cinderlib.objects.managing import ManagedVolume
 from cinderlib.objects.volume_type import VolumeType
 from cinderlib.operations import extend, revert
 from cinderlib.operations import volumes as operations
@@ -61,7 +61,7 @@ _NAMES = {"display_name": "name", "display_description": "description"}
 _TAKEN_OVER = ("description", "availability_zone", "bootable", "multiattach", "metadata")
 
 
-class Volume(VolumeFields, Resource):
+class Volume(VolumeFields, ManagedVolume):
     """A volume on a backend.
 
     ``Volume(backend, size=1)`` describes a volume, and :meth:`create` creates it.
@@ -141,6 +141,9 @@ class Volume(VolumeFields, Resource):
         "The driver's own data; for some drivers the block sizes of the device."
     )
     shared_targets = Field[bool]("Whether the array exports several volumes through one target.")
+    managed_from = Field[dict[str, Any] | None](
+        "The driver's reference by which an existing volume was managed."
+    )
     launched_at = Field[datetime.datetime | None]("When the storage had created it.")
 
     def __init__(

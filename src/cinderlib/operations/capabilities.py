@@ -8,7 +8,6 @@ from typing import Any
 
 from cinderlib import errors
 from cinderlib.drivers.port import Driver, DriverInfo
-from cinderlib.records import SnapshotRecord, VolumeRecord
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,6 +43,7 @@ class _Operation:
     generic: str = ""
 
 
+_NO_CHANGE = "removing the record needs no change on the storage"
 _OPERATIONS: Mapping[str, _Operation] = {
     "volume.create": _Operation("create volumes"),
     "volume.create_from_snapshot": _Operation(
@@ -56,8 +56,23 @@ _OPERATIONS: Mapping[str, _Operation] = {
     "volume.revert": _Operation("revert volumes to snapshots", ("revert_to_snapshot",)),
     "volume.connect": _Operation("map volumes to hosts"),
     "volume.multiattach": _Operation("map a volume to several hosts"),
+    "volume.list_manageable": _Operation(
+        "list the volumes on its storage", ("get_manageable_volumes",)
+    ),
+    "volume.manage": _Operation(
+        "manage existing volumes", ("manage_existing", "manage_existing_get_size")
+    ),
+    "volume.unmanage": _Operation("stop managing volumes", ("unmanage",), _NO_CHANGE),
     "snapshot.create": _Operation("create snapshots", ("create_snapshot",)),
     "snapshot.delete": _Operation("delete snapshots", ("delete_snapshot",)),
+    "snapshot.list_manageable": _Operation(
+        "list the snapshots on its storage", ("get_manageable_snapshots",)
+    ),
+    "snapshot.manage": _Operation(
+        "manage existing snapshots",
+        ("manage_existing_snapshot", "manage_existing_snapshot_get_size"),
+    ),
+    "snapshot.unmanage": _Operation("stop managing snapshots", ("unmanage_snapshot",), _NO_CHANGE),
 }
 
 
@@ -98,20 +113,20 @@ def is_native(driver: Driver, operation: str) -> bool:
 
 
 def require(
-    driver: Driver, operation: str, record: VolumeRecord | SnapshotRecord, *, instead: str = ""
+    driver: Driver, operation: str, backend: str, id: str | None = None, *, instead: str = ""
 ) -> None:
     """Refuse an operation that the backend cannot do, before any change.
 
-    :param record: the volume or snapshot of the operation.
+    :param id: the ID of the volume or snapshot of the operation, if there is one.
     :param instead: what the caller can do instead, for a note.
     :raises Unsupported: it cannot.
     """
     found = _static(driver.info, operation)
     if not found.is_possible:
         error = errors.Unsupported(
-            f"Backend {record.backend!r} cannot {_OPERATIONS[operation].task}: {found.reason}."
+            f"Backend {backend!r} cannot {_OPERATIONS[operation].task}: {found.reason}."
             " No change was made",
-            resource=record.id,
+            resource=id or backend,
         )
         if instead:
             error.add_note(instead)

@@ -34,13 +34,14 @@ _TRANSITIONAL: dict[type[Record], frozenset[str]] = {
     ConnectionRecord: connections.TRANSITIONAL,
 }
 #: States in which the storage may or may not have the resource.
-_UNKNOWN = volumes.TRANSITIONAL | {"error", "error_deleting"}
+_UNKNOWN = volumes.TRANSITIONAL | {"error", "error_deleting", "error_managing"}
 #: How many resources a detail names.
 _NAMED = 5
 #: Advice for a failure, by the status of the resource.
 _ADVICE = {
     "error": "create or revert it again, or delete it",
     "error_deleting": "delete it again",
+    "error_managing": "manage it again with its ID and reference, or unmanage it",
     "error_extending": "extend it again; until then its size on the storage is not known",
     "error_attaching": "connect the same host again, or disconnect it",
     "error_detaching": "disconnect it again",
@@ -135,7 +136,10 @@ class Comparison:
                     detail = f"it is '{record.status}', and nobody works on it: delete it"
                     self._add("stuck", record.kind, record.id, detail)
             elif record.status.startswith("error"):
-                advice = _ADVICE.get(record.status, "delete it, or bring it in order")
+                status = record.status
+                if status == "error" and getattr(record, "managed_from", None) is not None:
+                    status = "error_managing"
+                advice = _ADVICE.get(status, "delete it, or bring it in order")
                 repair = None
                 # No caller received a failed connection; a failed disconnect must be completed.
                 if isinstance(record, ConnectionRecord) and record.device is None:

@@ -51,7 +51,7 @@ def extend(journal: Journal, volume_id: str, size: int) -> tuple[VolumeRecord, b
                 f" {volume.backend!r}; disconnect it from {host_of(connected[0])} first",
                 resource=volume_id,
             )
-        capabilities.require(driver, "volume.extend", volume)
+        capabilities.require(driver, "volume.extend", volume.backend, volume_id)
         volumes.refuse_impossible_size(driver, volume, size)
         settled = _settled_status(connected)
         intent, extending = journal.begin(

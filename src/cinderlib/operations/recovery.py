@@ -15,6 +15,8 @@ from cinderlib.operations import (  # noqa: F401
     attachments,
     connections,
     extend,
+    manage,
+    manage_snapshots,
     revert,
     snapshots,
     unmapping,

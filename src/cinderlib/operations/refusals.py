@@ -27,6 +27,22 @@ def is_the_drivers(error: BaseException) -> bool:
     return isinstance(error, errors.CinderlibError) and not isinstance(error, errors.StoreError)
 
 
+def refuse_half_managed(record: VolumeRecord | SnapshotRecord, task: str) -> None:
+    """Refuse to delete or replace data that another program may have created.
+
+    :param task: as a participle, for the message.
+    :raises InvalidState: a manage of it failed.
+    """
+    failed = "error_managing" if isinstance(record, VolumeRecord) else "error"
+    if record.managed_from is not None and record.status == failed:
+        raise errors.InvalidState(
+            f"{record.kind.capitalize()} {record.id} cannot be {task}: managing it from"
+            f" {record.managed_from} failed, and its data did not change. Manage it again with this"
+            " ID and reference, or unmanage it",
+            resource=record.id,
+        )
+
+
 def status_after(error: BaseException, before: str, failed: str) -> str:
     """The status of a resource after a driver call that failed.
 

@@ -43,7 +43,9 @@ def revert(journal: Journal, volume_id: str, snapshot_id: str) -> VolumeRecord:
                 f" {snapshot.volume_size} GiB; {_INSTEAD}",
                 resource=volume_id,
             )
-        capabilities.require(driver, "volume.revert", volume, instead=_INSTEAD_NOTE)
+        capabilities.require(
+            driver, "volume.revert", volume.backend, volume_id, instead=_INSTEAD_NOTE
+        )
         _refuse_older(driver, snapshot, snapshots)
         intent, reverting = journal.begin(
             "volume.revert",

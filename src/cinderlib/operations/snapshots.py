@@ -9,11 +9,16 @@ from cinderlib import errors
 from cinderlib.operations import capabilities, volumes
 from cinderlib.operations.existing import raise_not_found, refuse_differences
 from cinderlib.operations.journal import Journal, recovers
-from cinderlib.operations.refusals import is_refusal, note_dependents, status_after
+from cinderlib.operations.refusals import (
+    is_refusal,
+    note_dependents,
+    refuse_half_managed,
+    status_after,
+)
 from cinderlib.persistence.base import Query, Remove
 from cinderlib.records import IntentRecord, SnapshotRecord, VolumeRecord, replace
 
-TRANSITIONAL = frozenset({"creating", "deleting"})
+TRANSITIONAL = frozenset({"creating", "deleting", "unmanaging"})
 
 
 def create(
@@ -34,10 +39,11 @@ def create(
     """
     lock = volumes.lock_name(snapshot.volume_id)
     with journal.locks.hold(lock):
-        there, volume = _look(journal, snapshot.id, snapshot.volume_id)
+        there, volume = look(journal, snapshot.id, snapshot.volume_id)
         driver = journal.driver(snapshot.backend)
         if there is not None:
             refuse_differences("Snapshot", there, {**asked, "volume_id": snapshot.volume_id})
+            refuse_half_managed(there, "created")
             if there.status != "error":
                 return there, False
         if volume is None:
@@ -47,7 +53,7 @@ def create(
                 f"No snapshot can be taken of volume {volume.id}: it is '{volume.status}'",
                 resource=volume.id,
             )
-        capabilities.require(driver, "snapshot.create", snapshot)
+        capabilities.require(driver, "snapshot.create", snapshot.backend, snapshot.id)
         if unique_name and snapshot.name:
             volumes.refuse_name(journal.store, snapshot, {"volume_id": snapshot.volume_id})
         snapshot = replace(
@@ -75,7 +81,7 @@ def create(
         return journal.finish_with(intent, done, creating, ready), True
 
 
-def _look(
+def look(
     journal: Journal, snapshot_id: str, volume_id: str
 ) -> tuple[SnapshotRecord | None, VolumeRecord | None]:
     """A snapshot and its volume as they are, interrupted operations settled; the volume's lock is
@@ -109,11 +115,12 @@ def delete(journal: Journal, snapshot_id: str) -> bool:
         return False
     lock = volumes.lock_name(found.volume_id)
     with journal.locks.hold(lock):
-        snapshot, volume = _look(journal, snapshot_id, found.volume_id)
+        snapshot, volume = look(journal, snapshot_id, found.volume_id)
         if snapshot is None:
             return False
+        refuse_half_managed(snapshot, "deleted")
         driver = journal.driver(snapshot.backend)
-        volume = volume or _stand_in(snapshot)
+        volume = volume or stand_in(snapshot)
         intent, deleting = journal.begin(
             "snapshot.delete", lock, replace(snapshot, status="deleting"), before=snapshot
         )
@@ -130,7 +137,8 @@ def delete(journal: Journal, snapshot_id: str) -> bool:
         return True
 
 
-def _stand_in(snapshot: SnapshotRecord) -> VolumeRecord:
+def stand_in(snapshot: SnapshotRecord) -> VolumeRecord:
+    """A record to pass to a driver for the volume of a snapshot that the store does not know."""
     return volumes.stand_in(snapshot.volume_id, snapshot.backend, snapshot.volume_size)
 
 
@@ -144,7 +152,7 @@ def recover_delete(journal: Journal, intent: IntentRecord) -> str:
 def _remove(journal: Journal, intent: IntentRecord) -> None:
     snapshot = journal.store.get(SnapshotRecord, intent.resource_id)
     if snapshot is not None:
-        volume = journal.store.get(VolumeRecord, snapshot.volume_id) or _stand_in(snapshot)
+        volume = journal.store.get(VolumeRecord, snapshot.volume_id) or stand_in(snapshot)
         journal.driver(intent.backend).delete_snapshot(snapshot, volume)
     journal.finish(
         intent,

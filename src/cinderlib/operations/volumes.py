@@ -21,6 +21,7 @@ from cinderlib.operations.refusals import (
     is_refusal,
     is_the_drivers,
     note_dependents,
+    refuse_half_managed,
     status_after,
 )
 from cinderlib.persistence.base import Query, Remove, Store
@@ -38,7 +39,9 @@ from cinderlib.value_checks import shown
 LOG = logging.getLogger(__name__)
 
 #: States that an operation leaves when it is interrupted.
-TRANSITIONAL = frozenset({"creating", "deleting", "extending", "reverting"})
+TRANSITIONAL = frozenset(
+    {"creating", "deleting", "extending", "managing", "reverting", "unmanaging"}
+)
 #: States in which a volume's data can be read.
 READABLE = frozenset({"available", "in-use", "error_extending"})
 
@@ -131,6 +134,7 @@ def create(
         there, _ = find(journal, volume.id)
         if there is not None:
             refuse_differences("Volume", there, {**asked, "backend": volume.backend})
+            refuse_half_managed(there, "created")
             if there.status != "error":
                 return there, False
             volume = _prepare_retry(driver, volume, there)
@@ -140,7 +144,7 @@ def create(
         if source is not None:
             is_snapshot = isinstance(source, SnapshotRecord)
             way = "volume.create_from_snapshot" if is_snapshot else "volume.clone"
-            capabilities.require(driver, way, volume)
+            capabilities.require(driver, way, volume.backend, volume.id)
         refuse_impossible_size(driver, volume, volume.size)
         if source is not None:
             volume = replace(volume, glance_metadata=source.glance_metadata)
@@ -341,6 +345,7 @@ def delete(journal: Journal, volume_id: str) -> bool:
                 " them first",
                 resource=volume_id,
             )
+        refuse_half_managed(volume, "deleted")
         pending_unmaps = journal.retry_pending_unmaps(intents)
         intent, deleting = journal.begin(
             "volume.delete", lock_name(volume_id), replace(volume, status="deleting"), before=volume

@@ -49,6 +49,37 @@ class CreateVolume(Body):
     qos_specs: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
 
 
+class ManageVolume(Body):
+    """An existing volume: the driver's reference, and the fields of the new record."""
+
+    reference: dict[str, Any]
+    id: str | msgspec.UnsetType = msgspec.UNSET
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    description: str | msgspec.UnsetType = msgspec.UNSET
+    pool_name: str | msgspec.UnsetType = msgspec.UNSET
+    host: str | msgspec.UnsetType = msgspec.UNSET
+    cluster_name: str | msgspec.UnsetType | None = msgspec.UNSET
+    availability_zone: str | msgspec.UnsetType | None = msgspec.UNSET
+    user_id: str | msgspec.UnsetType | None = msgspec.UNSET
+    project_id: str | msgspec.UnsetType | None = msgspec.UNSET
+    bootable: bool | msgspec.UnsetType = msgspec.UNSET
+    multiattach: bool | msgspec.UnsetType = msgspec.UNSET
+    metadata: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    admin_metadata: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    extra_specs: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    qos_specs: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+
+
+class ManageSnapshot(Body):
+    """An existing snapshot: the driver's reference, and the fields of the new record."""
+
+    reference: dict[str, Any]
+    id: str | msgspec.UnsetType = msgspec.UNSET
+    name: str = ""
+    description: str = ""
+    metadata: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+
+
 class ChangeVolume(Body):
     """Fields of a volume to write; the others stay. ``metadata`` replaces all keys,
     ``metadata_changes`` only those that it has, and removes those with ``null``."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
-from cinderlib.service import connection_verbs, requests, verbs
+from cinderlib.service import connection_verbs, manage_verbs, requests, verbs
 from cinderlib.service.roles import Role
 from cinderlib.service.verb_request import Request
 
@@ -45,6 +45,13 @@ _PAGE = {
 }
 _NAME = {"name": "only those with exactly this name"}
 _KEYS = {"keys": "'true' for the keys that the host needs, if the client may connect that host"}
+_MANAGEABLE = {
+    "limit": "at most so many",
+    "marker": "only those after this reference, a JSON object",
+    "offset": "skip so many",
+    "sort_keys": "'reference' and 'size', separated by commas",
+    "sort_dirs": "'asc' or 'desc' for each of sort_keys",
+}
 _OF = {"volume_id": "only those of this volume"}
 _PREFIX = {"name_prefix": "only those whose name begins with this"}
 #: Names instead of IDs in the path and in the body.
@@ -110,6 +117,20 @@ ROUTES = (
           query={"refresh": "'true' to ask the storage"}),
     Route("GET", "/v1/backends/{id}/capacity", "backend.capacity", Role.READ,
           verbs.show_capacity, query={"pool": "only that of this pool"}),
+    Route("GET", "/v1/backends/{id}/manageable-volumes", "volume.list_manageable",
+          Role.ADMINISTER, manage_verbs.list_manageable_volumes, answer=list[dict[str, Any]],
+          query=_MANAGEABLE),
+    Route("GET", "/v1/backends/{id}/manageable-snapshots", "snapshot.list_manageable",
+          Role.ADMINISTER, manage_verbs.list_manageable_snapshots, answer=list[dict[str, Any]],
+          query=_MANAGEABLE),
+    Route("POST", "/v1/backends/{id}/manage-volume", "volume.manage", Role.ADMINISTER,
+          manage_verbs.manage_volume, requests.ManageVolume, VolumeRecord),
+    Route("POST", "/v1/volumes/{id}/unmanage", "volume.unmanage", Role.ADMINISTER,
+          manage_verbs.unmanage_volume),
+    Route("POST", "/v1/volumes/{id}/manage-snapshot", "snapshot.manage", Role.ADMINISTER,
+          manage_verbs.manage_snapshot, requests.ManageSnapshot, SnapshotRecord),
+    Route("POST", "/v1/snapshots/{id}/unmanage", "snapshot.unmanage", Role.ADMINISTER,
+          manage_verbs.unmanage_snapshot),
     Route("POST", "/v1/backends/{id}/reconcile", "backend.reconcile", Role.ADMINISTER,
           verbs.reconcile, requests.Reconcile, list[dict[str, Any]]),
     Route("POST", "/v1/backends/{id}/restore-exports", "backend.restore_exports",

@@ -76,7 +76,7 @@ class Request(Generic[B]):
         if after is not None:
             last = of_cursor(kind, after) if "," in after else self._last(kind, after)
         self._use(where.get("backend", ""))
-        count = None if limit is None else _count(limit)
+        count = None if limit is None else whole_number(limit, "limit")
         prefix = self.query.get("name_prefix")
         if prefix is None:
             found: Iterator[Any] = self.controller.store.iterate(
@@ -121,7 +121,11 @@ def flag(request: Request[Any], name: str) -> bool:
     return text == "true"
 
 
-def _count(text: str) -> int:
+def whole_number(text: str, what: str) -> int:
+    """The value of a parameter of the query.
+
+    :raises InvalidInput: it is not a whole number.
+    """
     if not text.isascii() or not text.isdigit():
-        raise errors.InvalidInput(f"limit must be a whole number, not {value_checks.shown(text)}")
+        raise errors.InvalidInput(f"{what} must be a whole number, not {value_checks.shown(text)}")
     return int(text)

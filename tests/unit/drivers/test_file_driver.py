@@ -246,17 +246,23 @@ class TestAdoption:
         assert backend.driver.manage_existing_snapshot_get_size(snapshot, reference) == 2
         backend.driver.manage_existing_snapshot(snapshot, reference)
         assert os.listdir(root) == ["snapshot-2"]
+        assert (root / "snapshot-2").stat().st_mode & 0o777 == 0o400
+
+    def test_interrupted_rename_is_finished(self, backend, root, image):
+        os.link(image, root / "volume-1")
+        backend.driver.manage_existing(self.volume, {"source-name": "disk.img"})
+        assert os.listdir(root) == ["volume-1"]
 
     @pytest.mark.parametrize("reference", [{}, {"source-name": None}, {"source-name": "missing"}])
     def test_reference_to_no_file_is_refused(self, backend, root, image, reference):
-        with pytest.raises(errors.DriverError, match=r"source-name|is not a file"):
+        with pytest.raises(errors.InvalidInput, match=r"source-name|is not a file"):
             backend.driver.manage_existing(self.volume, reference)
         assert os.listdir(root) == ["disk.img"]
 
     def test_image_that_is_a_link_is_refused(self, backend, root):
         (root.parent / "secret").write_bytes(b"secret")
         (root / "disk.img").symlink_to(root.parent / "secret")
-        with pytest.raises(errors.DriverError, match="is not a file"):
+        with pytest.raises(errors.InvalidInput, match="is not a file"):
             backend.driver.manage_existing(self.volume, {"source-name": "disk.img"})
 
     def test_manageable_images_are_listed(self, backend, root, image):

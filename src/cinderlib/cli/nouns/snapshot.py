@@ -11,6 +11,7 @@ import click
 from cinderlib.cli import completing, failures, filters, find, items, naming, options, views
 from cinderlib.cli.app import App
 from cinderlib.cli.framework import Group, agreed, destructive, pass_app
+from cinderlib.cli.nouns import manage
 from cinderlib.cli.nouns.volume_edit import set_snapshot, unset_snapshot
 from cinderlib.cli.output_options import listing, single
 from cinderlib.validation import SNAPSHOT_STATUSES
@@ -40,7 +41,7 @@ def snapshot() -> None:
 @single(views.SNAPSHOTS)
 @pass_app
 def create(app: App, /, volume: str, name: str, **fields: Any) -> None:
-    """Create a snapshot NAME of a volume, even if the volume is in use."""
+    """Create a snapshot NAME of a volume, even while it is in use."""
     source = find.volume(app.controller, volume)
     given = {field: value for field, value in fields.items() if value is not None}
     given = naming.of_snapshot(source, name, given)
@@ -148,5 +149,5 @@ def delete(app: App, snapshots: tuple[str, ...], yes: bool, dry_run: bool) -> No
     failed.end()
 
 
-for verb in (set_snapshot, unset_snapshot):
+for verb in (set_snapshot, unset_snapshot, *manage.OF_SNAPSHOTS):
     snapshot.add_command(verb)

@@ -10,6 +10,7 @@ import click
 from cinderlib.cli import completing, failures, filters, find, items, naming, options, sizes, views
 from cinderlib.cli.app import App, backend_name
 from cinderlib.cli.framework import Group, agreed, destructive, pass_app
+from cinderlib.cli.nouns import manage
 from cinderlib.cli.nouns.volume_attach import attach, connect, detach, disconnect
 from cinderlib.cli.nouns.volume_edit import rename, set_, unset
 from cinderlib.cli.output_options import listing, single
@@ -200,5 +201,5 @@ def _snapshots(volume: cl.Volume) -> list[cl.Snapshot]:
     return volume.snapshots[::-1]
 
 
-for verb in (set_, unset, rename, attach, detach, connect, disconnect):
+for verb in (set_, unset, rename, attach, detach, connect, disconnect, *manage.OF_VOLUMES):
     volume.add_command(verb)

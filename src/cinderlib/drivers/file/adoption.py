@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from cinder import exception
@@ -36,8 +38,8 @@ class Adoption:
         """The file does not change."""
 
     def manage_existing_snapshot(self, snapshot: Any, existing_ref: dict[str, Any]) -> None:
-        """Rename a file to the name of a snapshot."""
-        self._adopt(snapshot.name, existing_ref)
+        """Rename a file to the name of a snapshot, and make it read-only."""
+        self._adopt(snapshot.name, existing_ref, mode=0o400)
 
     def manage_existing_snapshot_get_size(self, snapshot: Any, existing_ref: dict[str, Any]) -> int:
         return self._size_of(existing_ref)
@@ -113,11 +115,19 @@ class Adoption:
             )
         return name
 
-    def _adopt(self, name: str, reference: dict[str, Any]) -> None:
+    def _adopt(self, name: str, reference: dict[str, Any], mode: int = 0o600) -> None:
         target = self._folder.path(name)
         if target.is_file():
-            return  # an earlier call renamed it
+            self._finish_rename(reference, target)
+            return
         source = self._folder.free_path(self._existing(reference), "managed")
         with explained(f"rename {source} to {name}"):
-            source.chmod(0o600)
+            source.chmod(mode)
             sparse.rename(source, target)
+
+    def _finish_rename(self, reference: dict[str, Any], target: Path) -> None:
+        """Remove the old name of a file if an earlier call was interrupted before it did so."""
+        source = self._folder.path(str(reference.get("source-name")))
+        with explained(f"rename {source} to {target.name}"), contextlib.suppress(FileNotFoundError):
+            if source != target and source.samefile(target):
+                sparse.remove(source)

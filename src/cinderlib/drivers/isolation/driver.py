@@ -16,7 +16,15 @@ from typing import Any, NoReturn, cast
 from cinderlib import errors
 from cinderlib.drivers.isolation import limits, process
 from cinderlib.drivers.isolation.driver_host import DriverHost, Ended, handle_log_record
-from cinderlib.drivers.port import READING, TASKS, DriverInfo, Listing, Settings
+from cinderlib.drivers.port import (
+    READING,
+    TASKS,
+    DriverInfo,
+    Listing,
+    Manageable,
+    Page,
+    Settings,
+)
 from cinderlib.drivers.requirements import Lacks
 from cinderlib.locking.backend_lock import BackendLock
 from cinderlib.observation import Activity, Observer, observed
@@ -108,6 +116,36 @@ class IsolatedDriver:
 
     def revert_to_snapshot(self, volume: VolumeRecord, snapshot: SnapshotRecord) -> VolumeRecord:
         return cast(VolumeRecord, self._call("revert_to_snapshot", volume, snapshot))
+
+    # --- existing volumes and snapshots
+
+    def manageable_volumes(self, known: Sequence[VolumeRecord], page: Page) -> list[Manageable]:
+        return cast("list[Manageable]", self._call("manageable_volumes", list(known), page))
+
+    def manageable_snapshots(self, known: Sequence[SnapshotRecord], page: Page) -> list[Manageable]:
+        return cast("list[Manageable]", self._call("manageable_snapshots", list(known), page))
+
+    def manageable_volume_size(self, volume: VolumeRecord, reference: Mapping[str, Any]) -> int:
+        return cast(int, self._call("manageable_volume_size", volume, reference))
+
+    def manage_volume(self, volume: VolumeRecord, reference: Mapping[str, Any]) -> VolumeRecord:
+        return cast(VolumeRecord, self._call("manage_volume", volume, reference))
+
+    def unmanage_volume(self, volume: VolumeRecord) -> None:
+        self._call("unmanage_volume", volume)
+
+    def manageable_snapshot_size(
+        self, snapshot: SnapshotRecord, volume: VolumeRecord, reference: Mapping[str, Any]
+    ) -> int:
+        return cast(int, self._call("manageable_snapshot_size", snapshot, volume, reference))
+
+    def manage_snapshot(
+        self, snapshot: SnapshotRecord, volume: VolumeRecord, reference: Mapping[str, Any]
+    ) -> SnapshotRecord:
+        return cast(SnapshotRecord, self._call("manage_snapshot", snapshot, volume, reference))
+
+    def unmanage_snapshot(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> None:
+        self._call("unmanage_snapshot", snapshot, volume)
 
     # --- connections
 

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from cinderlib import errors, records
-from cinderlib.drivers.port import DriverInfo, InStorage, Listing, Settings
+from cinderlib.drivers.port import DriverInfo, InStorage, Listing, Manageable, Page, Settings
 from cinderlib.drivers.requirements import Lacks
 from cinderlib.persistence.base import Put, Query, Remove
 from cinderlib.progress import Progress
@@ -26,7 +26,10 @@ _RECORD, _SECRET, _OBJECT, _KIND, _TUPLE, _SET, _ERROR = range(1, 8)
 #: The classes whose objects are sent, by name. All have fields that their constructor takes.
 _CLASSES: Mapping[str, type[Any]] = {
     each.__name__: each
-    for each in (DriverInfo, InStorage, Lacks, Listing, Progress, Put, Query, Remove, Settings)
+    for each in (
+        *(DriverInfo, InStorage, Lacks, Listing, Manageable, Page, Progress, Put, Query, Remove),
+        Settings,
+    )
 }
 _FIELDS: Mapping[type[Any], tuple[str, ...]] = {
     each: getattr(each, "_fields", None) or tuple(each.__dataclass_fields__)

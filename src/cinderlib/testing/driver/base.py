@@ -30,6 +30,9 @@ CAPABILITIES: Mapping[str, str] = {
     "live_migration": "maps a volume to a second host during a live migration",
     "multiattach": "maps a volume to several hosts",
     "thin": "new volumes use no space",
+    "list_manageable": "lists the volumes that it can manage",
+    "manage": "manages existing volumes",
+    "manage_snapshots": "manages existing snapshots",
 }
 
 #: Capability -> the operations of :meth:`cinderlib.Backend.capabilities` that it consists of.
@@ -40,6 +43,9 @@ REPORTED: Mapping[str, tuple[str, ...]] = {
     "extend_attached": ("volume.extend_connected",),
     "revert": ("volume.revert",),
     "multiattach": ("volume.multiattach",),
+    "list_manageable": ("volume.list_manageable",),
+    "manage": ("volume.manage",),
+    "manage_snapshots": ("snapshot.manage",),
 }
 
 F = TypeVar("F", bound=Callable[..., Any])

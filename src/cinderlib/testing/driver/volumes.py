@@ -40,6 +40,10 @@ class VolumeTests(DriverTests):
             ("volume.clone", volume.clone),
             ("volume.extend", lambda: volume.extend(self.size + 1)),
             ("snapshot.create", volume.create_snapshot),
+            ("volume.list_manageable", backend.manageable_volumes),
+            ("volume.manage", lambda: backend.manage_volume({"source-name": "x"})),
+            ("snapshot.list_manageable", backend.manageable_snapshots),
+            ("snapshot.manage", lambda: volume.manage_snapshot({"source-name": "x"})),
             ("volume.multiattach", lambda: backend.create_volume(self.size, multiattach=True)),
         ]
         if possible["snapshot.create"]:
