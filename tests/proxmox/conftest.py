@@ -112,7 +112,12 @@ class Cluster:
         return subprocess.run(
             [*program, "-I", "lib", "-I", "t/lib", *arguments],
             cwd=SOURCE,
-            env={**os.environ, "CINDERLIB_NODES": json.dumps(nodes), **environment},
+            env={
+                **os.environ,
+                "CINDERLIB_NODES": json.dumps(nodes),
+                "CINDERLIB_LOCKS": str(self.shared),
+                **environment,
+            },
             capture_output=True,
             text=True,
             check=False,

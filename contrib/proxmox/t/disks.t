@@ -45,7 +45,7 @@ subtest 'the type' => sub {
     is($plugin->type, 'cinderlib', 'name');
     is($plugin->api, 15, 'the newest API that is known, without Proxmox');
     ok($plugin->plugindata->{content}[0]{$_}, $_) for qw(images rootdir);
-    my %known = (%{ $plugin->properties }, map { $_ => 1 } qw(pool nodes shared disable content bwlimit));
+    my %known = (%{ $plugin->properties }, map { $_ => 1 } qw(pool password nodes shared disable content bwlimit));
     ok($known{$_}, "the option $_ has a property") for keys %{ $plugin->options };
     ok(scalar(grep { $_ eq 'cinderlib' } @PVE::Storage::Plugin::SHARED_STORAGE), 'shared');
     {
@@ -58,6 +58,30 @@ subtest 'the type' => sub {
         qr/Backend 'other' is not configured.*files/, 'an unknown backend');
     refused(sub { $node->here(sub { $_[0]->status($_[2], { %{ $_[1] }, 'cinderlib-socket' => '/nowhere.sock' }) }) },
         qr/cannot be reached.*systemctl status/, 'a service that does not run');
+};
+
+subtest 'a password' => sub {
+    local $Cinderlib::Proxmox::Secrets::FOLDER = "$Proxmox::locks/secrets";
+    my $file = "$Proxmox::locks/secrets/array1.pw";
+    my $scfg = { %{ $node->{scfg} } };
+    my $plugin = 'PVE::Storage::Custom::CinderlibPlugin';
+    ok($plugin->plugindata->{'sensitive-properties'}{password}, 'is sensitive');
+    $node->here(sub { $_[0]->on_add_hook($_[2], $_[1], password => 'secret') });
+    is((stat $file)[2] & 0777, 0600, 'only root can read it');
+    open my $handle, '<', $file or die $!;
+    is(scalar <$handle>, "secret\n", 'as it was given');
+    is_deeply($node->{scfg}, $scfg, 'it is not in the configuration');
+    $node->here(sub { $_[0]->on_update_hook_full($_[2], $_[1], { content => 'images' }, [], {}) });
+    ok(-e $file, 'an update of other options keeps it');
+    $node->here(sub { $_[0]->on_update_hook($_[2], $_[1], password => 'new') });
+    open $handle, '<', $file or die $!;
+    is(scalar <$handle>, "new\n", 'an update replaces it');
+    $node->here(sub { $_[0]->on_update_hook_full($_[2], $_[1], {}, ['password'], { password => undef }) });
+    ok(!-e $file, 'and removes it');
+    refused(sub { $node->here(sub { $_[0]->on_add_hook('array2', { %{ $_[1] }, backend => 'other' }, password => 'x') }) },
+        qr/not configured/, 'a storage with an unknown backend');
+    ok(!-e "$Proxmox::locks/secrets/array2.pw", 'it leaves no password');
+    $node->here(sub { $_[0]->on_delete_hook($_[2], $_[1]) });
 };
 
 subtest 'names' => sub {

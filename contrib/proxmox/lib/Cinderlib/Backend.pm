@@ -63,6 +63,25 @@ sub about {
     return $self->request('GET', $verb ? "$path/$verb" : $path, %given);
 }
 
+# Have the service read its configuration again, and with it the files that it refers to.
+sub reload {
+    my ($self) = @_;
+    return $self->request('POST', '/v1/service/reload', body => {});
+}
+
+# Whether the backend can do an operation. A process asks once a minute.
+my %capabilities;
+
+sub can_do {
+    my ($self, $operation) = @_;
+    my $key = "$self->{service}{socket} $self->{name}";
+    if (!$capabilities{$key} || time - $capabilities{$key}{at} > 60) {
+        my $ways = { map { ($_->{operation} => $_->{way}) } @{ $self->about('capabilities') } };
+        $capabilities{$key} = { at => time, ways => $ways };
+    }
+    return ($capabilities{$key}{ways}{$operation} // 'none') ne 'none';
+}
+
 # --- volumes -----------------------------------------------------------------------------------------
 
 # The volumes whose names begin with a prefix.

@@ -14,14 +14,14 @@ use PVE::Storage::Custom::CinderlibPlugin;
 
 my $PLUGIN = 'PVE::Storage::Custom::CinderlibPlugin';
 
-# The folder of the locks that the cluster shares.
-our $locks = tempdir(CLEANUP => 1);
-
 sub untainted {
     my ($text) = @_;
     $text =~ /\A(.*)\z/s;
     return $1;
 }
+
+# The folder of the locks that the cluster shares.
+our $locks = untainted($ENV{CINDERLIB_LOCKS} // tempdir(CLEANUP => 1));
 
 # The nodes of the cluster, from the environment: name => {socket, links}.
 sub nodes {

@@ -9,12 +9,13 @@ use Cinderlib::Backend;
 use Cinderlib::Proxmox::Devices;
 use Cinderlib::Proxmox::Names;
 
+# Of a disk, its snapshot or a template: the operation of the backend that a feature needs, if any.
 my $FEATURES = {
-    snapshot => { current => 1, snap => 1 },
-    clone    => { base    => 1 },
-    template => { current => 1 },
-    copy     => { base    => 1, current => 1, snap => 1 },
-    rename   => { current => 1 },
+    snapshot => { current => 'snapshot.create', snap => 'snapshot.create' },
+    clone    => { base    => 'volume.clone' },
+    template => { current => '' },
+    copy     => { base    => '', current => '', snap => 'volume.create_from_snapshot' },
+    rename   => { current => '' },
 };
 
 sub volume_snapshot {
@@ -91,7 +92,9 @@ sub volume_has_feature {
     my ($class, $scfg, $feature, $storeid, $volname, $snapname) = @_;
     my $is_base = ($class->parse_volname($volname))[5];
     my $kind = defined $snapname ? 'snap' : $is_base ? 'base' : 'current';
-    return $FEATURES->{$feature}{$kind} ? 1 : undef;
+    my $needed = $FEATURES->{$feature}{$kind};
+    return undef if !defined $needed;
+    return !length $needed || Cinderlib::Backend->new($scfg)->can_do($needed) ? 1 : undef;
 }
 
 1;

@@ -12,6 +12,7 @@ use warnings;
 use Cinderlib::Backend;
 use Cinderlib::Proxmox::Devices;
 use Cinderlib::Proxmox::Names;
+use Cinderlib::Proxmox::Secrets;
 use Cinderlib::Proxmox::Snapshots;
 use Cinderlib::Proxmox::Streams;
 use Cinderlib::Service;
@@ -55,7 +56,7 @@ sub plugindata {
     return {
         content => [{ images => 1, rootdir => 1, none => 1 }, { images => 1, rootdir => 1 }],
         format  => [{ raw => 1 }, 'raw'],
-        'sensitive-properties' => {},
+        'sensitive-properties' => { password => 1 },
     };
 }
 
@@ -79,6 +80,7 @@ sub options {
         backend            => { fixed    => 1 },
         'cinderlib-socket' => { optional => 1 },
         pool               => { optional => 1 },
+        password           => { optional => 1 },
         nodes              => { optional => 1 },
         shared             => { optional => 1 },
         disable            => { optional => 1 },
@@ -88,8 +90,39 @@ sub options {
 }
 
 sub on_add_hook {
-    my ($class, $storeid, $scfg) = @_;
-    Cinderlib::Backend->new($scfg)->about('') if !$scfg->{disable};
+    my ($class, $storeid, $scfg, %sensitive) = @_;
+    my $password = $sensitive{password};
+    Cinderlib::Proxmox::Secrets::set($storeid, $password) if defined $password;
+    return if $scfg->{disable};
+    my $backend = Cinderlib::Backend->new($scfg);
+    my $added = eval {
+        $backend->reload if defined $password;
+        $backend->about('');
+        1;
+    };
+    return if $added;
+    my $error = $@;
+    Cinderlib::Proxmox::Secrets::set($storeid, undef) if defined $password;
+    die $error;
+}
+
+sub on_update_hook {
+    my ($class, $storeid, $scfg, %sensitive) = @_;
+    return if !exists $sensitive{password};
+    Cinderlib::Proxmox::Secrets::set($storeid, $sensitive{password});
+    Cinderlib::Backend->new($scfg)->reload;
+    return;
+}
+
+# Proxmox 9 passes the configuration before the update.
+sub on_update_hook_full {
+    my ($class, $storeid, $scfg, $update, $delete, $sensitive) = @_;
+    return $class->on_update_hook($storeid, { %$scfg, %$update }, %$sensitive);
+}
+
+sub on_delete_hook {
+    my ($class, $storeid) = @_;
+    Cinderlib::Proxmox::Secrets::set($storeid, undef);
     return;
 }
 
