@@ -80,7 +80,9 @@ def show(app: App, name: str, everything: bool) -> None:
         *("name", "short_name", "vendor", "product", "class_fqn", "version", "supported"),
         *("desc", "missing"),
     )
-    output.details({fact: entry[fact] for fact in facts})
+    # A description is a docstring in reStructuredText.
+    description = (entry["desc"] or "").replace("``", "")
+    output.details({fact: entry[fact] for fact in facts} | {"desc": description})
     click.echo()
     for line in _options(entry["driver_options"]):
         click.echo(line)
