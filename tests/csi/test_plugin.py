@@ -277,7 +277,7 @@ def test_secrets_are_neither_in_the_log_nor_in_the_context(
     csi: Plugin, process: plugins.Process
 ) -> None:
     context = csi.publish(csi.volume(), mount())
-    # The path of the file is what the driver's connection has instead of a password.
+    # The driver's connection has the path of the file in place of a password.
     assert str(process.folder) not in "".join(context.values())
     assert str(process.folder / "volumes") not in process.log
 

@@ -1,7 +1,7 @@
 """Keeps the list of drivers between runs: importing all drivers takes seconds.
 
-The list is read from the drivers again if Cinder, cinderlib, Python's packages or the commands of this host changed:
-the missing requirements of drivers depend on them.
+The list is read from the drivers again if Cinder, cinderlib, Python's packages or the commands of
+this host changed: the missing requirements of drivers depend on them.
 """
 
 from __future__ import annotations
