@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
+import subprocess
 
 import pytest
 from proxmox.conftest import Cluster
@@ -75,4 +78,21 @@ def test_the_service_is_killed_during_each_request(cluster: Cluster) -> None:
         done = cluster.act(action)
         assert done.returncode == 0, (action, done.stderr)
         _agree(cluster)
+    _nothing_is_left(cluster)
+
+
+def test_a_guest_starts_after_its_node_lost_all_devices(cluster: Cluster) -> None:
+    node = cluster.nodes[0]
+    assert cluster.act("alloc").returncode == 0
+    assert cluster.act("activate").returncode == 0
+    node.stop(signal.SIGKILL)
+    (device,) = cluster.loop_devices()
+    subprocess.run(["losetup", "--detach", device], check=True)
+    shutil.rmtree(node.links)
+    node.run()
+    done = cluster.act("activate")
+    assert done.returncode == 0, done.stderr
+    (device,) = cluster.loop_devices()
+    assert os.readlink(node.links / "files/vm-300-disk-0") == device
+    assert cluster.act("free").returncode == 0
     _nothing_is_left(cluster)
