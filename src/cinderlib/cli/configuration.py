@@ -82,6 +82,7 @@ class ServiceTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tru
     links: str | None = None
     stats_interval: float | None = None
     log: Literal["auto", "text", "json", "journal"] | None = None
+    traces: bool | None = None
 
 
 class CSITable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from starlette.applications import Starlette
@@ -31,6 +31,11 @@ from cinderlib.service.roles import Peer, Role
 from cinderlib.service.routes import ROUTES, Route
 from cinderlib.service.verb_request import Listed, Request
 
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+    from cinderlib.service.tracing import Tracing
+
 LOG = logging.getLogger(__name__)
 
 
@@ -45,6 +50,8 @@ class Application:
         self.backends = backends
         self.calls = Calls()
         self.metrics = metrics
+        #: Creates spans, if traces are enabled.
+        self.tracing: Tracing | None = None
         self.configuration: str | None = None
         self.started_at = time.time()
         #: Reads the configuration again and applies it.
@@ -94,6 +101,14 @@ class Application:
         decoder = msgspec.json.Decoder(route.body)
 
         async def answer(http: HTTPRequest) -> Response:
+            if self.tracing is None:
+                return await handle(http, None)
+            with self.tracing.request(route.method, route.path, http.headers) as span:
+                response = await handle(http, span)
+                span.set_attribute("http.response.status_code", response.status_code)
+                return response
+
+        async def handle(http: HTTPRequest, span: Span | None) -> Response:
             peer = _peer(http)
             try:
                 peer.require(route.role if _is_stricter(route, peer) else Role.READ)
@@ -109,6 +124,7 @@ class Application:
                 str(http.path_params.get("id", "")),
                 dict(http.query_params) if http.scope["query_string"] else {},
                 body,
+                span=span,
             )
             if route.changes:
                 return await self._change(http, route, request)
@@ -120,7 +136,7 @@ class Application:
         loop = asyncio.get_running_loop()
         try:
             with self.metrics.timed(route.name, request) as timed:
-                result = await loop.run_in_executor(self._reading, route.verb, request)
+                result = await loop.run_in_executor(self._reading, self._do, route, request)
         except Exception as exc:
             _log(route, request, timed, exc)
             return responses.of_error(exc, is_logged=True)
@@ -167,9 +183,15 @@ class Application:
             )
         return await responses.result(call)
 
+    def _do(self, route: Route, request: Request[Any]) -> Any:
+        if self.tracing is None:
+            return route.verb(request)
+        with self.tracing.operation(route.name, request):
+            return route.verb(request)
+
     def _run(self, call: Call, route: Route, request: Request[Any]) -> None:
         with self.metrics.timed(route.name, request) as timed:
-            call.run(functools.partial(route.verb, request))
+            call.run(functools.partial(self._do, route, request))
             if call.error is not None:
                 timed.failed(call.error)
         _log(route, request, timed, call.error, call)

@@ -30,6 +30,7 @@ class Options:
     :ivar links: the folder in which clients may have links to attached devices.
     :ivar stats_interval: age in seconds after which the capacity of a backend is queried again
         for the metrics; 0 disables the queries.
+    :ivar traces: whether to send traces.
     :ivar log: one of :data:`cinderlib.service.logs.FORMS`.
     """
 
@@ -48,6 +49,7 @@ class Options:
     links: Path = Path("/dev/cinderlib")
     stats_interval: float = 300.0
     log: str = "auto"
+    traces: bool = False
 
 
 def _mode(value: Any, what: str) -> int:
@@ -83,6 +85,7 @@ _CHECKS: Mapping[str, Callable[[Any, str], Any]] = {
     "stop_timeout": value_checks.check_seconds,
     "threads": _threads,
     "stats_interval": value_checks.check_seconds,
+    "traces": value_checks.check_flag,
     "log": lambda value, what: value_checks.check_choice(value, logs.FORMS, what),
 }
 

@@ -14,6 +14,8 @@ from cinderlib.service import requests
 from cinderlib.service.roles import Peer
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
     from cinderlib.objects.backend import Backend
     from cinderlib.objects.resource import Resource
     from cinderlib.service.backends import Backends
@@ -27,6 +29,7 @@ class Request(Generic[B]):
 
     :ivar id: the ID, or the name of a backend or node, in the path.
     :ivar query: the query's parameters.
+    :ivar span: the span of the request, if traces are enabled.
     :ivar backend: the configured backend that the verb used, for the metrics; empty before, and if
         it needs none. Never the text of a client, which could be any.
     """
@@ -37,6 +40,7 @@ class Request(Generic[B]):
     query: Mapping[str, str]
     body: B
     backend: str = ""
+    span: Span | None = None
 
     @property
     def controller(self) -> Any:

@@ -65,11 +65,19 @@ def serve(app: App, socket: Path | None, idle_timeout: float | None, replace: bo
         app.show_progress = calls.report  # type: ignore[method-assign]
         metrics = Metrics()
         app.observer = metrics.observe
+        tracing = None
+        if options.traces:
+            from cinderlib.service.tracing import Tracing, both
+
+            tracing = Tracing()
+            app.callback(tracing.close)
+            app.observer = both(metrics.observe, tracing.observe)
         backends = Backends(
             app.own_controller, configured.backends, configured.backend, options.links
         )
         metrics.add(State(backends, options.stats_interval))
         application = Application(backends, metrics, threads=options.threads)
+        application.tracing = tracing
 
         def reload() -> None:
             new = load(app.config_path)
