@@ -53,7 +53,7 @@ class Tracing:
         self._tracer: Tracer = self._provider.get_tracer("cinderlib.service")
 
     def close(self) -> None:
-        """Send what is left."""
+        """Send the remaining spans."""
         self._provider.shutdown()
 
     @contextlib.contextmanager
