@@ -3,7 +3,8 @@ for (const table of document.querySelectorAll("table.docutils")) {
   const headings = [...table.querySelectorAll("thead th")].map((each) => each.textContent);
   for (const row of table.querySelectorAll("tbody tr")) {
     for (const cell of row.cells) {
-      cell.dataset.heading = cell.textContent.trim() ? headings[cell.cellIndex] : "";
+      cell.dataset.heading = headings[cell.cellIndex] || "";
+      cell.classList.toggle("empty", !cell.textContent.trim());
     }
   }
 }
