@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from cinderlib import errors
 from cinderlib.csi import capabilities, ids, node_identity, settings
-from cinderlib.csi.controller import parameters
+from cinderlib.csi.controller import parameters, topology
 from cinderlib.csi.sealing import Seal
 from cinderlib.csi.server import endpoint_path
 from cinderlib.csi.wire import messages as m
@@ -182,3 +183,29 @@ def test_the_compiled_messages_are_those_of_the_source(tmp_path: pathlib.Path) -
     wire = ROOT / "src/cinderlib/csi/wire"
     for name in ("csi.binpb", "messages.pyi"):
         assert (tmp_path / name).read_bytes() == (wire / name).read_bytes()
+
+
+def _request(*places: dict[str, str]) -> Any:
+    request = m.CreateVolumeRequest()
+    for place in places:
+        request.accessibility_requirements.requisite.add().segments.update(place)
+        request.accessibility_requirements.preferred.add().segments.update(place)
+    return request
+
+
+def test_a_volume_is_created_where_its_nodes_reach_it() -> None:
+    table = {
+        "keys": _key(),
+        "backend_topology": {"east": [{"zone": "e"}], "west": [{"zone": "w"}, {"zone": "n"}]},
+    }
+    chosen = settings.read(table, "all")
+    zone = f"{chosen.name}/zone"
+    backends = ("east", "west", "everywhere")
+    choose = topology.choose
+    assert choose(chosen, backends, None, _request({zone: "n"})) == "west"
+    assert choose(chosen, ("east", "west"), None, _request({zone: "w"}, {zone: "e"})) == "west"
+    assert choose(chosen, backends, "everywhere", _request({zone: "x"})) == "everywhere"
+    assert choose(chosen, backends, "east", _request()) == "east"
+    with pytest.raises(errors.CinderlibError, match="No backend") as caught:
+        choose(chosen, backends, "east", _request({zone: "w"}))
+    assert caught.value.code == "RESOURCE_EXHAUSTED"

@@ -58,6 +58,9 @@ def stage(device: Device, path: str, capability: Capability, given: Parameters) 
     read_only = capability.read_only or device.read_only
     if mount is not None:
         _compare(mount, capability, read_only=read_only)
+        if not read_only:
+            # An interrupted call may have mounted it, and not extended it yet.
+            _resize(device, mount.filesystem, path)
         return
     kind = _filesystem(device, capability, given, seen, read_only=read_only)
     if not read_only:
@@ -67,7 +70,11 @@ def stage(device: Device, path: str, capability: Capability, given: Parameters) 
     targets.make_folder(path)
     filesystems.mount(device.path, path, kind, capability.flags, read_only=read_only)
     if not read_only:
-        filesystems.resize(device.path, kind, path, filesystems.device_size(device.path))
+        _resize(device, kind, path)
+
+
+def _resize(device: Device, kind: str, path: str) -> None:
+    filesystems.resize(device.path, kind, path, filesystems.device_size(device.path))
 
 
 def _compare(mount: mounts.Mount, capability: Capability, *, read_only: bool) -> None:

@@ -226,6 +226,8 @@ class HostileTests:
         assert Path("/proc/self/mountinfo").read_text().count(f" {target} ") == 1
 
     def test_parallel_volumes(self, csi: Plugin) -> None:
+        csi.patient = True
+
         def whole_way(number: int) -> None:
             volume = csi.volume()
             used = csi.use(volume)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import secrets
+import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -73,6 +75,9 @@ class Plugin:
         self.controller = Stub(self._channels[controller or endpoint], "Controller")
         self.node = Stub(self._channels[node or endpoint], "Node")
         self._numbers = itertools.count(1)
+        #: Whether to repeat calls that are ABORTED, as orchestrators do.
+        self.patient = False
+        self._guard = threading.Lock()
         self._run = secrets.token_hex(4)
         self._undo: dict[tuple[str, ...], Callable[[], object]] = {}
         answer = self.controller.controller_get_capabilities(
@@ -108,7 +113,15 @@ class Plugin:
             found.service, self.node
         )
         request = found.request(**fields) if request is None else request
-        return getattr(stub, found.attribute)(request, timeout=TIMEOUT)
+        deadline = time.monotonic() + TIMEOUT
+        while True:
+            try:
+                return getattr(stub, found.attribute)(request, timeout=TIMEOUT)
+            except grpc.RpcError as error:
+                is_pending = error.code() == CODE.ABORTED
+                if not (self.patient and is_pending and time.monotonic() < deadline):
+                    raise
+            time.sleep(0.2)
 
     def repeat(self, method: str, **fields: Any) -> Any:
         """Call a method ten times; all answers must be the same.
@@ -155,7 +168,8 @@ class Plugin:
 
     def undo(self, method: str, *key: str, **fields: Any) -> None:
         """Call a method at the end; the last one is called first."""
-        self._undo[(method, *key)] = lambda: self.call(method, **fields)
+        with self._guard:
+            self._undo[(method, *key)] = lambda: self.call(method, **fields)
 
     def publish(self, volume: Any, capability: Any, *, readonly: bool = False) -> dict[str, str]:
         """Publish a volume to this node.
@@ -240,8 +254,12 @@ class Plugin:
         """Remove a volume from this node: unpublish, unstage and unpublish on the controller."""
         methods = ("NodeUnpublishVolume", "NodeUnstageVolume", "ControllerUnpublishVolume")
         for method in methods:
-            for key in [each for each in self._undo if each[:2] == (method, volume.volume_id)]:
-                self._undo.pop(key)()
+            # Other threads add their own.
+            with self._guard:
+                own = [each for each in self._undo if each[:2] == (method, volume.volume_id)]
+                calls = [self._undo.pop(key) for key in own]
+            for call in calls:
+                call()
 
     def clean(self) -> None:
         """Remove everything that was created, in reverse order; nothing may remain.
