@@ -84,9 +84,14 @@ class Command:
 
         :param without: environment variables to remove.
         """
+        return self._run(COMMAND, *arguments, without=without, **options)
+
+    def _run(
+        self, command: list[str], *arguments: str, without: Collection[str], **options: Any
+    ) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, **self.environment}
         return subprocess.run(
-            [*COMMAND, *arguments],
+            [*command, *arguments],
             env={name: value for name, value in environment.items() if name not in without},
             capture_output=True,
             text=True,

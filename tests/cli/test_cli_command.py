@@ -104,6 +104,7 @@ def test_errors_are_one_line_with_a_traceback_only_for_debug(cinderlib: Command)
     assert "Traceback" in cinderlib.process("volume", "show", "nothing", "--debug").stderr
 
 
+@pytest.mark.alone(reason="replaces a method in this process")
 def test_unexpected_errors_are_one_line_too(
     cinderlib: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

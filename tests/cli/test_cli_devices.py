@@ -13,10 +13,13 @@ from cli.command import Command
 import cinderlib as cl
 from cinderlib.node import loop
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not os.path.exists("/dev/loop-control"),
-    reason="needs root and the kernel's loop module (run as root, `modprobe loop`)",
-)
+pytestmark = [
+    pytest.mark.alone(reason="chooses the device by replacing a function in this process"),
+    pytest.mark.skipif(
+        os.geteuid() != 0 or not os.path.exists("/dev/loop-control"),
+        reason="needs root and the kernel's loop module (run as root, `modprobe loop`)",
+    ),
+]
 
 
 #: Requests of /dev/loop-control (linux/loop.h).

@@ -343,6 +343,7 @@ def test_a_size_of_zero_is_refused(cinderlib: Command, arguments: str) -> None:
     assert [row[1] for row in cinderlib("volume", "list").rows] == ["data"]
 
 
+@pytest.mark.alone(reason="a service continues the operation")
 def test_recover_settles_operations_interrupted_by_control_c(cinderlib: Command) -> None:
     text = cinderlib.config.read_text()
     slow = text.replace('"file"', '"cli.slow_driver.SlowDriver"')

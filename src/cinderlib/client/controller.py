@@ -197,11 +197,9 @@ class RemoteController(StoreQueries):
 
     def node(self, name: str) -> dict[str, Any]:
         """As :meth:`cinderlib.Controller.node`."""
-        check_text(name, "node id")
-        for each, connector in self.nodes():
-            if each == name:
-                return connector
-        raise errors.NotFound(f"No node is registered as {name!r}", resource=name)
+        path = f"/v1/nodes/{quote(check_text(name, 'node id'), safe='')}"
+        connector: dict[str, Any] = self._transport.get(path)["connector"]
+        return connector
 
     def nodes(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """The registered nodes: name and connector properties."""

@@ -50,7 +50,7 @@ class RegisteredNodes:
                 resource=name,
             )
         connector = value_checks.json_object(record.reveal() or "")
-        if connector is None:
+        if connector is None or "host" not in connector:
             raise errors.InvalidDocument(
                 f"Key-value {name!r} in the store is not the connector of a node: run"
                 f" `cinderlib node register {name}` on that host again"

@@ -24,6 +24,7 @@ from cinderlib import errors
 from cinderlib.client import answers
 from cinderlib.service import dispatch, logs, openapi, responses
 from cinderlib.service.backends import Backends
+from cinderlib.service.bodies import Bodies
 from cinderlib.service.calls import Call, Calls
 from cinderlib.service.metrics import Metrics, Timed
 from cinderlib.service.responses import JSON, LINES
@@ -49,6 +50,7 @@ class Application:
     def __init__(self, backends: Backends, metrics: Metrics, *, threads: int = 64) -> None:
         self.backends = backends
         self.calls = Calls()
+        self._bodies = Bodies()
         self.metrics = metrics
         #: Creates spans, if traces are enabled.
         self.tracing: Tracing | None = None
@@ -112,7 +114,7 @@ class Application:
             peer = _peer(http)
             try:
                 peer.require(route.role if _is_stricter(route, peer) else Role.READ)
-                body = await responses.body(http, decoder)
+                body = await self._bodies.read(http, decoder)
                 _check_query(http, route)
             except errors.CinderlibError as exc:
                 return responses.of_error(exc)

@@ -19,6 +19,10 @@ from cinderlib.service.roles import Peer
 #: How long the result of a call is kept, in seconds, and of how many calls at most.
 KEPT_FOR = 900.0
 KEPT = 10_000
+#: How many calls can run or wait for a thread. More are refused.
+RUNNING = 4096
+#: The length of an ID that a client chooses.
+LONGEST_ID = 255
 
 Watcher = Callable[[Progress], None]
 
@@ -133,8 +137,11 @@ class Calls:
         :param id: chosen by the client; a repeated request with it gets the first result.
         :param fingerprint: of the request, so that an ID is not used for another.
         :returns: the call, and whether it is new: then the caller runs it.
-        :raises InvalidInput: the ID belongs to another request.
+        :raises InvalidInput: the ID belongs to another request, or is too long.
+        :raises ServiceUnavailable: too many calls run.
         """
+        if id is not None and len(id) > LONGEST_ID:
+            raise errors.InvalidInput(f"The Operation-Id is longer than {LONGEST_ID} characters")
         with self._guard:
             self._forget()
             call = self._calls.get(id) if id is not None else None
@@ -142,6 +149,10 @@ class Calls:
                 if call.fingerprint != fingerprint or not call.is_of(peer):
                     raise errors.InvalidInput(f"The Operation-Id {id!r} belongs to another request")
                 return call, False
+            if len(self._calls) - len(self._ended) >= RUNNING:
+                raise errors.ServiceUnavailable(
+                    f"The service works on {RUNNING} calls; try again later"
+                )
             call = Call(id or new_id(), verb, peer, fingerprint)
             self._calls[call.id] = call
         call.when_done(lambda: self._ended.append(call))

@@ -1,4 +1,4 @@
-"""HTTP of one connection: identifies the client, limits the head of a request, ends gracefully."""
+"""HTTP of one connection: identifies the client, limits its requests, ends gracefully."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from cinderlib.service.roles import Peer
 #: The longest head of a request, in bytes, and how long a client may take to send it, in seconds.
 LONGEST_HEAD = 64 * 1024
 HEAD_TIMEOUT = 10.0
+#: How long a client may take to send the body, in seconds.
+BODY_TIMEOUT = 30.0
+#: How many requests a client may send before it gets the first answer. Each takes more memory than
+#: its text.
+PIPELINED = 16
 
 
 class Protocol(HttpToolsProtocol):
@@ -31,13 +36,14 @@ class Protocol(HttpToolsProtocol):
         self._head = 0
         self._in_head = True
         self._used_at = self.loop.time()
-        self._limit_head()
+        self._deadline = self.loop.call_later(HEAD_TIMEOUT, self._too_slow)
         if type(self).grace() is not None:
             # It was accepted just before the listener closed.
             self.shutdown()
 
-    def _limit_head(self) -> None:
-        self._deadline = self.loop.call_later(HEAD_TIMEOUT, self._too_slow)
+    def _limit(self, seconds: float) -> None:
+        self._deadline.cancel()
+        self._deadline = self.loop.call_later(seconds, self._too_slow)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -47,20 +53,25 @@ class Protocol(HttpToolsProtocol):
             self._refuse(431, b"Request Header Fields Too Large")
 
     def on_message_begin(self) -> None:
+        if len(self.pipeline) >= PIPELINED:
+            raise ValueError("too many requests without reading answers")  # answered with 400
         # A kept connection has a head for each request.
-        self._deadline.cancel()
-        self._limit_head()
+        self._limit(HEAD_TIMEOUT)
         self._head = 0
         self._in_head = True
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        self._deadline.cancel()
+        self._limit(BODY_TIMEOUT)
         super().on_headers_complete()
         if type(self).grace() is not None:
             # The answer reports the end of the connection, so the client opens another one.
             self.cycle.keep_alive = False
+
+    def on_message_complete(self) -> None:
+        self._deadline.cancel()
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         self._used_at = self.loop.time()

@@ -1,4 +1,4 @@
-"""Bodies of requests, and answers: errors, results, and lines while a call runs."""
+"""Answers: errors, results, and lines while a call runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import contextlib
 import functools
 import logging
 from collections.abc import AsyncIterator
-from typing import Any
 
 import msgspec
 from starlette.requests import Request as HTTPRequest
@@ -20,28 +19,11 @@ from cinderlib.service.calls import Call
 
 LOG = logging.getLogger(__name__)
 
-#: The longest body of a request, in bytes.
-LONGEST = 4 * 1024**2
 #: Seconds between two lines of a progress stream in which the progress has not changed.
 HEARTBEAT = 10.0
 
 JSON = "application/json"
 LINES = "application/x-ndjson"
-
-
-async def body(http: HTTPRequest, decoder: msgspec.json.Decoder[Any]) -> Any:
-    received, length = bytearray(), 0
-    async for chunk in http.stream():
-        length += len(chunk)
-        # Read a longer body to its end, so that the client gets to read the answer.
-        if length <= LONGEST:
-            received += chunk
-    if length > LONGEST:
-        raise errors.InvalidInput(f"The body is longer than {LONGEST} bytes")
-    try:
-        return decoder.decode(bytes(received) or b"{}")
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
-        raise errors.InvalidInput(f"The body is not valid: {exc}") from None
 
 
 def wants_lines(http: HTTPRequest) -> bool:

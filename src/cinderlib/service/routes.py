@@ -137,6 +137,7 @@ ROUTES = (
           Role.ADMINISTER, verbs.restore_exports, answer=list[str]),
     Route("GET", "/v1/nodes", "node.list", Role.READ, verbs.list_nodes,
           answer=list[dict[str, Any]]),
+    Route("GET", "/v1/nodes/{id}", "node.show", Role.READ, verbs.show_node),
     Route("PUT", "/v1/nodes/{id}", "node.register", Role.NODE,
           connection_verbs.register_node, requests.RegisterNode),
     Route("POST", "/v1/recover", "recover", Role.ADMINISTER, verbs.recover,

@@ -92,6 +92,11 @@ def list_nodes(request: Request[requests.Nothing]) -> list[dict[str, Any]]:
     ]
 
 
+def show_node(request: Request[requests.Nothing]) -> dict[str, Any]:
+    """Show the connector properties of a registered node."""
+    return {"name": request.id, "connector": request.controller.node(request.id)}
+
+
 # --- volumes ------------------------------------------------------------------------------------
 
 
@@ -233,4 +238,6 @@ def restore_exports(request: Request[requests.Nothing]) -> list[str]:
 
 def recover(request: Request[requests.Nothing]) -> list[dict[str, Any]]:
     """Settle the operations that were interrupted."""
+    # The service loads a backend on its first use.
+    request.backends.load_all()
     return [dataclasses.asdict(each) for each in request.controller.recover()]

@@ -32,6 +32,10 @@ from cinderlib.service.listeners import PathSocket
 
 #: The longest request: more than a UNIX socket takes in one piece.
 LONGEST = 1024**2
+#: How many clients at once; others run their commands themselves. And how long a client may take
+#: to send its request, in seconds.
+CLIENTS = 512
+REQUEST_TIMEOUT = 5.0
 _UCRED = struct.Struct("3i")
 _PR_SET_PDEATHSIG = 1
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
@@ -136,6 +140,8 @@ class _Listener:
         self._parent = parent
         self._selector = selectors.DefaultSelector()
         self._clients: dict[int, socket.socket] = {}
+        #: Clients that have not sent their request, and the time until which they may.
+        self._silent: dict[socket.socket, float] = {}
         self._ending = False
 
     def run(self) -> None:
@@ -146,19 +152,24 @@ class _Listener:
         signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
         for number in _SIGNALS:
             signal.signal(number, self._on_signal)
+        self._listener.setblocking(False)
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._selector.register(wake, selectors.EVENT_READ)
         _end_with_parent()
         while self._goes_on():
-            for key, _ in self._selector.select():
+            for key, _ in self._selector.select(1.0 if self._silent else None):
                 if key.fileobj is self._listener:
-                    self._take()
+                    self._accept()
+                elif key.fileobj in self._silent:
+                    self._take(self._no_longer_silent(key.fileobj))
                 elif key.fileobj is wake:
                     with contextlib.suppress(BlockingIOError):
                         wake.recv(4096)
                 elif key.data in self._clients:
                     self._left(key.data)
             self._reap()
+            for client in [c for c, end in self._silent.items() if end < time.monotonic()]:
+                self._no_longer_silent(client).close()
 
     def _goes_on(self) -> bool:
         """Whether there is something to do: once the service has ended, the last commands."""
@@ -173,9 +184,26 @@ class _Listener:
         if number == signal.SIGTERM:
             self._ending = True
 
-    def _take(self) -> None:
-        client, _ = self._listener.accept()
-        client.settimeout(2.0)  # a request is sent in one piece
+    def _accept(self) -> None:
+        try:
+            client, _ = self._listener.accept()
+        except OSError:  # it has disconnected
+            return
+        if len(self._clients) + len(self._silent) >= CLIENTS:
+            client.close()
+            return
+        # A client that sends nothing does not block the others.
+        self._silent[client] = time.monotonic() + REQUEST_TIMEOUT
+        self._selector.register(client, selectors.EVENT_READ)
+
+    def _no_longer_silent(self, client: Any) -> socket.socket:
+        del self._silent[client]
+        self._selector.unregister(client)
+        found: socket.socket = client
+        return found
+
+    def _take(self, client: socket.socket) -> None:
+        client.settimeout(2.0)
         streams: tuple[int, ...] = ()
         try:
             text, streams = _receive(client)
@@ -185,7 +213,7 @@ class _Listener:
                 client.close()
                 return
             pid = os.fork()
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             client.close()
             return
         else:
@@ -229,7 +257,7 @@ class _Listener:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             self._listener.close()
             self._selector.close()
-            for other in self._clients.values():
+            for other in (*self._clients.values(), *self._silent):
                 other.close()
             os.setsid()
             _take_over(request)

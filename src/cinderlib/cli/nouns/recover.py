@@ -30,7 +30,7 @@ def recover(app: App) -> None:
         for name in app.configuration.backends if app.has_store else ():
             try:
                 # Loading a backend recovers its operations, unless that is disabled.
-                app.backend(name)
+                _ = app.backend(name).driver_info  # a service loads it to answer
             except CinderlibError as error:
                 unloaded[name] = error
                 click.echo(
