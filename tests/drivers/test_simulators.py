@@ -29,6 +29,10 @@ HOST = {
     "host_ips": ["192.0.2.1"],
 }
 SAN = {"san_ip": "192.0.2.9", "san_login": "user", "san_password": "S3cretPw99"}
+#: The operations on existing resources that many drivers do not implement.
+NO_LISTS = frozenset({"volume.list_manageable", "snapshot.list_manageable"})
+NO_SNAPSHOTS = NO_LISTS | {"snapshot.manage"}
+NOTHING = NO_SNAPSHOTS | {"volume.manage"}
 #: A simulator gives no device to this host. The driver does not list its volumes completely.
 EVERYTHING = CAPABILITIES.keys() - {"attach", "block_device", "read_only", "list"}
 
@@ -106,6 +110,7 @@ class TestStorwize(SimulatedArray):
     array = "storwize"
     drivers = {"storwize_iscsi": "StorwizeISCSI", "storwize_fc": "StorwizeFC"}
     delete = "rmvdisk"
+    cannot = NO_SNAPSHOTS
     beyond_the_simulator = dict.fromkeys(
         ("test_revert_to_any_snapshot_works_or_changes_nothing", "test_revert_restores_the_data"),
         "the simulator does not know the argument -restore of prestartfcmap",
@@ -121,7 +126,7 @@ class TestInStorage(SimulatedArray):
     array = "instorage"
     drivers = {"instorage_iscsi": "InStorageISCSI", "instorage_fc": "InStorageFC"}
     delete = "rmvdisk"
-    cannot = frozenset({"volume.multiattach", "volume.revert"})
+    cannot = NO_SNAPSHOTS | {"volume.multiattach", "volume.revert"}
     options = {**SAN, "instorage_mcs_volpool_name": "openstack,openstack1"}
 
 
@@ -129,7 +134,7 @@ class TestACS5000(SimulatedArray):
     array = "acs5000"
     drivers = {"acs5000_iscsi": "ACS5000ISCSI", "acs5000_fc": "ACS5000FC"}
     delete = "delete_volume"
-    cannot = frozenset({"volume.multiattach"})
+    cannot = NO_SNAPSHOTS | {"volume.multiattach"}
     supports = EVERYTHING - {"thin"}
     beyond_the_simulator = {
         "test_concurrent_threads_do_not_affect_each_other": (
@@ -138,18 +143,23 @@ class TestACS5000(SimulatedArray):
     }
     options = {**SAN, "acs5000_volpool_name": "pool01,pool02"}
 
+    def reference(self, resource: Any) -> dict[str, Any]:
+        """The driver names volumes by the end of their ID."""
+        return {"source-name": f"cinder-{resource.name_in_storage[-12:]}"}
+
 
 class TestLightOS(SimulatedArray):
     array = "lightos"
     drivers = {"lightos": "LightOS"}
     delete = "delete_volume"
-    cannot = frozenset({"volume.revert"})
+    cannot = NOTHING | {"volume.revert"}
     options = {"lightos_api_address": "192.0.2.9", "lightos_jwt": "jwt"}
 
 
 class TestStorPool(SimulatedArray):
     array = "storpool"
     drivers = {"storpool": "StorPool"}
+    cannot = NOTHING
     delete = "volume_delete"
     options = {"storpool_template": "ssd"}
 

@@ -8,7 +8,7 @@ the format of Cinder's templates.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cinder import exception
@@ -21,6 +21,13 @@ from cinderlib.drivers.port import InStorage, Listing
 _ALL = 2**31
 _UUID = "([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
 
+
+#: Number of hexadecimal digits of a UUID that identify it: some drivers use the last 12.
+_SHORTEST = 12
+_HEX = re.compile(f"[0-9a-f]{{{_SHORTEST}}}")
+
+#: Kind of resource -> the option with the template of the names.
+_TEMPLATES = (("volume", "volume_name_template"), ("snapshot", "snapshot_name_template"))
 
 #: Errors of drivers that do not have the method, do not find the name, or refuse to manage it.
 _NOT_BY_NAME = (
@@ -113,14 +120,33 @@ def _parent(reference: Any) -> str | None:
     return identity[1] if identity and identity[0] == "volume" else None
 
 
+def contains_id(reference: Mapping[str, Any], id: str) -> bool:
+    """Whether a text in a reference contains an ID, or a part of it that is long enough to identify
+    it: drivers shorten IDs, and add prefixes and suffixes."""
+    parts = _parts(_compact(id))
+    texts = [_compact(value) for value in reference.values() if isinstance(value, str)]
+    return any(part in text for text in texts for part in parts)
+
+
+def has_part_of_id(reference: Mapping[str, Any]) -> bool:
+    """Whether a reference could contain an ID, so that it is worth a search for it."""
+    return any(_HEX.search(_compact(v)) for v in reference.values() if isinstance(v, str))
+
+
+def _compact(text: str) -> str:
+    return re.sub("[-_]", "", text.lower())
+
+
+def _parts(id: str) -> set[str]:
+    """All parts of an ID with the shortest length that identifies it; the ID if it is shorter."""
+    return {id[start : start + _SHORTEST] for start in range(max(1, len(id) - _SHORTEST + 1))}
+
+
 def identity_of(name: str) -> tuple[str, str] | None:
     """The kind and ID in a name on the storage."""
-    for kind, template in (
-        ("volume", cfg.CONF.volume_name_template),
+    for kind, template in _TEMPLATES:
+        before, _, after = getattr(cfg.CONF, template).partition("%s")
         # LVM reserves names that begin with "snapshot", so its driver adds "_" as a prefix.
-        ("snapshot", cfg.CONF.snapshot_name_template),
-    ):
-        before, _, after = template.partition("%s")
         lead = "_?" if kind == "snapshot" else ""
         match = re.fullmatch(lead + re.escape(before) + _UUID + re.escape(after), name)
         if match is not None:

@@ -14,7 +14,7 @@ from cinderlib import errors
 from cinderlib.drivers import listing, rbd, translate
 from cinderlib.drivers.port import TASKS, Manageable, Page
 from cinderlib.drivers.scope import Calling, Scope
-from cinderlib.records import KINDS, Record, SnapshotRecord, VolumeRecord
+from cinderlib.records import Record, SnapshotRecord, VolumeRecord
 
 _log = logging.getLogger(__name__)
 
@@ -111,16 +111,20 @@ class ManagingDriver:
     def _refuse_managed(self, record: R, reference: Mapping[str, Any]) -> None:
         """Not all drivers refuse the name of a resource that has a record: RBD's would take it away
         from that record."""
-        identity = listing.identity_of(listing.name_of(reference))
-        if identity is None or identity[1] == record.id:
+        if not listing.has_part_of_id(reference):
             return
-        kind, id = identity
-        if self._scope.store.get(KINDS[kind], id) is not None:
-            raise errors.InvalidState(
-                f"Backend {record.backend!r} already manages this as {kind} {id}. No change was"
-                " made",
-                resource=record.id,
-            )
+        where: dict[str, str] = {"backend": record.backend}
+        known: list[VolumeRecord | SnapshotRecord] = [
+            *self._scope.store.find(VolumeRecord, where),
+            *self._scope.store.find(SnapshotRecord, where),
+        ]
+        for other in known:
+            if other.id != record.id and listing.contains_id(reference, other.id):
+                raise errors.InvalidState(
+                    f"Backend {record.backend!r} already manages this as {other.kind} {other.id}."
+                    " No change was made",
+                    resource=record.id,
+                )
 
 
 def _arguments(page: Page) -> tuple[Any, ...]:

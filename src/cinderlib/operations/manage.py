@@ -113,10 +113,13 @@ def _take_over(driver: Driver, volume: VolumeRecord, reference: Mapping[str, Any
     try:
         return driver.manage_volume(volume, reference)
     except (errors.DriverError, errors.InvalidState) as exc:
-        if was_interrupted(exc) or not names(reference, volume) or not driver.exists(volume):
+        if was_interrupted(exc) or not names(reference, volume):
             raise
-        # It has its name already, and the driver refuses to rename it.
-        return volume
+        try:
+            driver.manageable_volume_size(volume, reference)
+        except errors.CinderlibError:
+            raise exc from None
+        return volume  # it has its name already, and the driver refuses a rename to the same name
 
 
 def names(reference: Mapping[str, Any], record: VolumeRecord | SnapshotRecord) -> bool:

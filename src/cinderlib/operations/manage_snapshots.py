@@ -103,8 +103,10 @@ def _take_over(
     except (errors.DriverError, errors.InvalidState) as exc:
         if was_interrupted(exc) or not names(reference, snapshot):
             raise
-        if not driver.snapshot_exists(snapshot, volume):
-            raise
+        try:
+            driver.manageable_snapshot_size(snapshot, volume, reference)
+        except errors.CinderlibError:
+            raise exc from None
         return snapshot
 
 

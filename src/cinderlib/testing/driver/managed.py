@@ -17,6 +17,18 @@ class ManageTests(DriverTests):
         """A reference in the driver's form that identifies nothing."""
         return {"source-name": "conformance-missing"}
 
+    def reference(self, resource: Any) -> dict[str, Any]:
+        """The driver's reference of a volume or snapshot: from the driver's list, or its name."""
+        backend = resource.backend
+        is_volume = hasattr(resource, "snapshots")
+        kind = "volume" if is_volume else "snapshot"
+        if backend.capabilities()[f"{kind}.list_manageable"].is_possible:
+            listed = backend.manageable_volumes() if is_volume else backend.manageable_snapshots()
+            for entry in listed:
+                if entry.resource_id == resource.id:
+                    return dict(entry.reference)
+        return {"source-name": resource.name_in_storage}
+
     @needs("manage")
     def test_unmanaged_volume_is_managed_again_with_its_data(
         self, controller: Any, backend: Any
@@ -66,7 +78,7 @@ class ManageTests(DriverTests):
     def test_managed_volume_is_not_managed_a_second_time(self, backend: Any) -> None:
         volume = backend.create_volume(self.size)
         with pytest.raises(errors.CinderlibError):
-            backend.manage_volume(self._reference(volume))
+            backend.manage_volume(self.reference(volume))
         assert [each.id for each in backend.volumes] == [volume.id]
         volume.disconnect(volume.connect(self.connector(backend)))
 
@@ -135,24 +147,12 @@ class ManageTests(DriverTests):
             volume.manage_snapshot(self.missing_reference())
         assert volume.snapshots == []
 
-    def _reference(self, resource: Any) -> dict[str, Any]:
-        """The reference of a volume or snapshot, from the driver's list or from its name."""
-        backend = resource.backend
-        is_volume = hasattr(resource, "snapshots")
-        kind = "volume" if is_volume else "snapshot"
-        if backend.capabilities()[f"{kind}.list_manageable"].is_possible:
-            listed = backend.manageable_volumes() if is_volume else backend.manageable_snapshots()
-            for entry in listed:
-                if entry.resource_id == resource.id:
-                    return dict(entry.reference)
-        return {"source-name": resource.name_in_storage}
-
     def _unmanaged(self, resource: Any) -> dict[str, Any]:
         """Unmanage a volume or snapshot.
 
         :returns: its reference.
         """
-        reference = self._reference(resource)
+        reference = self.reference(resource)
         resource.unmanage()
         assert resource.changed
         return reference
