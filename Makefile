@@ -10,6 +10,8 @@ unexport PYTHONDONTWRITEBYTECODE
 # Packages that `make test` installs on the host (Debian, Ubuntu) if it has the privileges: servers
 # that the tests start, and tools with which they inspect storage.
 SERVERS := postgresql mariadb-server-core mariadb-client-core etcd-server etcd-client ceph-mon ceph-mgr ceph-osd ceph-common
+# Also for the tests of `make test-slow`: monitoring, and the storage type for Proxmox VE.
+SLOW_TOOLS := prometheus perl libjson-perl
 TOOLS := python3-rados python3-rbd lvm2 e2fsprogs xfsprogs btrfs-progs util-linux
 
 # One process more than the number of processors, because tests wait for servers. All tests of a file
@@ -38,7 +40,7 @@ test: $(READY) ## Run the tests, with real servers (ARGS='-k name' selects some)
 
 .PHONY: test-slow
 test-slow: $(READY) ## Run the code of all pages in docs/, the Ansible modules and other slow tests
-	@scripts/host-packages $(SERVERS) $(TOOLS)
+	@scripts/host-packages $(SERVERS) $(TOOLS) $(SLOW_TOOLS)
 	@scripts/ceph-modules $(VENV)
 	$(VENV)/bin/pytest $(PARALLEL) --dist loadgroup -m slow \
 		$(addprefix --ignore ,tests/drivers tests/fuzz $(CRASH)) $(ARGS)
