@@ -34,7 +34,7 @@ VOLUMES = View(
     fields=(
         *VolumeRecord.__struct_fields__,
         *("size_bytes", "pool", "hosts", "protocol", "path", "device_state", "changed"),
-        *("snapshots", "connections"),
+        *("snapshots", "connections", "sha256"),
     ),
 )
 SNAPSHOTS = View(

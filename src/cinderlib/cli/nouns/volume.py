@@ -13,6 +13,7 @@ from cinderlib.cli.framework import Group, agreed, destructive, pass_app
 from cinderlib.cli.nouns import manage
 from cinderlib.cli.nouns.volume_attach import attach, connect, detach, disconnect
 from cinderlib.cli.nouns.volume_edit import rename, set_, unset
+from cinderlib.cli.nouns.volume_transfer import export, import_
 from cinderlib.cli.output_options import listing, single
 from cinderlib.validation import VOLUME_STATUSES
 from cinderlib.value_checks import check_choice
@@ -201,5 +202,7 @@ def _snapshots(volume: cl.Volume) -> list[cl.Snapshot]:
     return volume.snapshots[::-1]
 
 
-for verb in (set_, unset, rename, attach, detach, connect, disconnect, *manage.OF_VOLUMES):
+_TRANSFER = (export, import_)
+_HOSTS = (attach, detach, connect, disconnect)
+for verb in (set_, unset, rename, *_HOSTS, *_TRANSFER, *manage.OF_VOLUMES):
     volume.add_command(verb)
