@@ -268,7 +268,7 @@ def test_a_backend_is_shown(cinderlib: Command, verb: str) -> None:
 @pytest.mark.slow
 def test_drivers(cinderlib: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     usable = cinderlib("driver", "list", "--usable", "--json").json
-    assert "file" in {entry["short_name"] for entry in usable}
+    assert "file" in {entry.get("short_name") for entry in usable}
     assert "lvm" in cinderlib("driver", "list").stdout
     shown = cinderlib("driver", "show", "file").stdout
     assert "file_root  (string" in shown
