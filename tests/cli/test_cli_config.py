@@ -12,6 +12,8 @@ from cli.command import Command
 from cinderlib import drivers
 from cinderlib.cli.nouns.config import SECRET
 
+pytestmark = pytest.mark.alone(reason="config always reads the configuration itself")
+
 
 @pytest.mark.parametrize(
     ("text", "line", "says"),

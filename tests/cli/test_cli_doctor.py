@@ -6,7 +6,10 @@ import json
 import re
 import subprocess
 
+import pytest
 from cli.command import Command
+
+pytestmark = pytest.mark.alone(reason="doctor always checks this host itself")
 
 
 def test_doctor_checks_the_protocols_of_the_backends(cinderlib: Command) -> None:

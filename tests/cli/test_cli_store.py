@@ -11,6 +11,8 @@ import sqlite3
 import pytest
 from cli.command import Command
 
+pytestmark = pytest.mark.alone(reason="store always reads the store itself")
+
 
 @pytest.fixture
 def filled(cinderlib: Command) -> Command:

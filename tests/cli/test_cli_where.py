@@ -14,6 +14,8 @@ from cli.command import Command
 
 from cinderlib.cli import paths
 
+pytestmark = pytest.mark.alone(reason="about places of files before a service runs")
+
 RELATIVE = """
 [controller]
 state_path = "state"
