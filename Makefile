@@ -62,7 +62,7 @@ drivers: $(VENDORS)/.ready ## Test every driver of Cinder (ARGS=--document write
 	@scripts/ceph-modules $(VENV)
 	$(VENV)/bin/pytest $(PARALLEL) --dist load tests/drivers $(ARGS)
 
-CRASH := $(addprefix tests/crash/test_,crash.py failures.py model.py)
+CRASH := $(addprefix tests/crash/test_,crash.py driver_hosts.py failures.py model.py service.py)
 
 # One test tries some hundred steps, which can take minutes on a busy machine.
 .PHONY: crash

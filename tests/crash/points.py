@@ -78,6 +78,10 @@ class Points:
             self._action = action
         self._thread = threading.get_ident()
 
+    def resume(self) -> None:
+        """Count the steps of this thread, in addition to those so far."""
+        self._thread = threading.get_ident()
+
     def disarm(self) -> None:
         """Stop counting, and let the store work again."""
         self._thread = 0

@@ -12,9 +12,10 @@ FEW = ("create", "connect", "disconnect", "delete volume", "extend attached", "a
 
 
 @pytest.mark.timeout(1800)
-def test_driver_hosts_killed_anywhere(pool: Pool, everything: bool) -> None:
+@pytest.mark.parametrize("store", ["sqlite", pytest.param("etcd", marks=pytest.mark.slow)])
+def test_driver_hosts_killed_anywhere(pool: Pool, store: str, everything: bool) -> None:
     names = list(SCENARIOS) if everything else list(FEW)
-    requests = [{"what": "kill hosts", "scenario": name, "store": "sqlite"} for name in names]
+    requests = [{"what": "kill hosts", "scenario": name, "store": store} for name in names]
     bad = []
     deaths = 0
     for name, answer in zip(names, pool.play(requests), strict=True):

@@ -26,6 +26,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(__file__)))
 sys.path.insert(0, os.path.dirname(__file__))
 
 import points as instrumentation
+import served
 import sqlalchemy as sa
 import together
 from points import Points
@@ -232,6 +233,19 @@ class Case:
         raised = _outcome(call)
         self.points.disarm()
         return {"raised": raised}
+
+    def counted_in_service(self) -> Answer:
+        """As :meth:`count`, in a service."""
+        world = self.prepared()
+        before = world.observe()
+        code = served.serve(world, self.scenario)
+        problems = [] if code == 0 else [f"the client ended with {code}"]
+        answer = {"steps": self.points.seen, "before": before, "after": world.observe()}
+        return answer | {"problems": problems + world.disagreements() + world.remove_all()}
+
+    def in_service(self, at: tuple[int, str], action: Callable[..., Any] | None) -> Answer:
+        """Run the operation in a service with an action at a step, by default the client's end."""
+        return {"client": served.serve(self.prepared(), self.scenario, at, action)}
 
     def without_host(self) -> Answer:
         """Kill the driver's process in each call, before and after the work, while the program
@@ -456,6 +470,20 @@ def play(request: dict[str, Any]) -> Answer:
     try:
         if request["what"] == "count":
             return in_child(case.count) or {}
+        if request["what"] == "count served":
+            return in_child(case.counted_in_service) or {}
+        if request["what"] == "kill client":
+            ended = (in_child(lambda: case.in_service(at, None)) or {}).get("client")
+            answer = in_child(lambda: case.recovered(before, after)) or {}
+            if ended != -signal.SIGKILL:
+                answer["problems"].append(f"the client was not killed but ended with {ended}")
+            if not answer["done"]:
+                answer["problems"].append("the call was not finished")
+            return answer
+        if request["what"] == "kill service":
+            if in_child(lambda: case.in_service(at, instrumentation.kill)) is not None:
+                return {"problems": ["it was not killed"]}
+            return in_child(lambda: case.recovered(before, after)) or {}
         if request["what"] == "kill hosts":
             return in_child(case.without_host) or {"problems": ["it was killed"]}
         if request["what"] == "fail":

@@ -265,13 +265,16 @@ def test_files_in_the_wheels(wheels: dict[str, zipfile.ZipFile]) -> None:
 @pytest.mark.skipif(
     not shutil.which("systemd-analyze"), reason="no systemd-analyze: apt-get install systemd"
 )
-def test_the_systemd_unit_is_valid(tmp_path: pathlib.Path) -> None:
-    name = "cinderlib-recover.service"
-    text = (ROOT / "systemd" / name).read_text()
+@pytest.mark.parametrize("name", ["cinderlib-recover.service", "cinderlib.service"])
+def test_the_systemd_units_are_valid(tmp_path: pathlib.Path, name: str) -> None:
     (tmp_path / "cinderlib").write_text("#!/bin/sh\n")
     (tmp_path / "cinderlib").chmod(0o755)
+    shutil.copy(ROOT / "systemd" / "cinderlib.socket", tmp_path)
     unit = tmp_path / name
-    unit.write_text(text.replace("ExecStart=cinderlib", f"ExecStart={tmp_path}/cinderlib"))
+    text = (ROOT / "systemd" / name).read_text()
+    unit.write_text(
+        re.sub("^(Exec[A-Za-z]+=)cinderlib", rf"\1{tmp_path}/cinderlib", text, flags=re.M)
+    )
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", unit],
         capture_output=True,
