@@ -6,10 +6,12 @@ the options that do not belong to a backend. Everything else is per driver.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import logging
 import os
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Mapping
@@ -93,7 +95,33 @@ def _import() -> None:
 
 
 def import_eventlet() -> None:
-    """Import eventlet, as Cinder does, without its deprecation warning, which users cannot fix."""
+    """Import eventlet, as Cinder does, without its deprecation warning, which users cannot fix.
+
+    Eventlet executes the module ``threading`` a second time. In Python 3.11 and 3.12 this replaces
+    the lock that shows the end of the importing thread, so ``join()`` of that thread and the end
+    of the process would wait for ever. Nobody waits for the thread that imports it here.
+    """
+    if threading.current_thread() is threading.main_thread() or "eventlet" in sys.modules:
+        _import_eventlet()
+        return
+    failures: list[BaseException] = []
+    finished = threading.Event()
+
+    def run() -> None:
+        try:
+            _import_eventlet()
+        except BaseException as exc:
+            failures.append(exc)
+        finally:
+            finished.set()
+
+    _thread.start_new_thread(run, ())
+    finished.wait()
+    if failures:
+        raise failures[0]
+
+
+def _import_eventlet() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import eventlet  # noqa: F401

@@ -131,3 +131,19 @@ def test_a_closed_driver_no_longer_repeats_a_call(load: Callable[..., Any], tmp_
     while closed._driver.renewals.acquire(timeout=1):
         pass  # a call that was running ends, and none follows
     assert other._driver.is_renewing()
+
+
+def test_the_first_backend_is_loaded_in_a_thread_that_ends(tmp_path: Path) -> None:
+    """In a process of its own, because the import of Cinder happens once."""
+    program = f"""
+import threading
+import cinderlib as cl
+controller = cl.Controller(state_path={str(tmp_path)!r})
+options = dict(volume_driver="file", file_root={str(tmp_path / "volumes")!r})
+thread = threading.Thread(target=controller.backend, args=["files"], kwargs=options)
+thread.start()
+thread.join(60)
+assert not thread.is_alive()
+controller.backends["files"].create_volume(1).delete()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
