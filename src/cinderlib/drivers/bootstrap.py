@@ -99,7 +99,7 @@ def import_eventlet() -> None:
 
     Eventlet executes the module ``threading`` a second time. In Python 3.11 and 3.12 this replaces
     the lock that shows the end of the importing thread, so ``join()`` of that thread and the end
-    of the process would wait for ever. Nobody waits for the thread that imports it here.
+    of the process would never return. Nobody waits for the thread that imports it here.
     """
     if threading.current_thread() is threading.main_thread() or "eventlet" in sys.modules:
         _import_eventlet()

@@ -134,7 +134,7 @@ def test_a_closed_driver_no_longer_repeats_a_call(load: Callable[..., Any], tmp_
 
 
 def test_the_first_backend_is_loaded_in_a_thread_that_ends(tmp_path: Path) -> None:
-    """In a process of its own, because the import of Cinder happens once."""
+    """In a new process, because the import of Cinder happens once."""
     program = f"""
 import threading
 import cinderlib as cl
