@@ -125,6 +125,7 @@ def backends(backend: cl.Backend) -> None:
     print(list(backend.persistence.get_key_values("key")))
     pair = cl.KeyValue("key", value=None)
     print(pair.key, pair.value)
+    existing(backend)
     volumes(backend)
 
 
@@ -183,6 +184,22 @@ def volumes(backend: cl.Backend) -> None:
     snapshots(volume)
     connections(volume)
     copy.delete()
+
+
+def existing(backend: cl.Backend) -> None:
+    item: cl.Manageable
+    for item in backend.manageable_volumes(marker=None, limit=10, offset=0, sort_keys=["size"]):
+        if item.safe_to_manage and item.resource_id is None:
+            volume: cl.Volume = backend.manage_volume(item.reference, "taken over", metadata={})
+            print(volume.managed_from, item.kind, item.size, item.extra_info)
+            for each in backend.manageable_snapshots(sort_dirs=["desc"]):
+                if each.source_reference == item.reference:
+                    snapshot: cl.Snapshot = volume.manage_snapshot(each.reference, name="monday")
+                    print(snapshot.managed_from)
+                    snapshot.unmanage()
+            volume.unmanage()
+        else:
+            print(item.reason_not_safe)
 
 
 def snapshots(volume: cl.Volume) -> None:
