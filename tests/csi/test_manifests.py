@@ -1,4 +1,4 @@
-"""The files in ``deploy``: manifests match the schemas of Kubernetes, and names match."""
+"""The files in ``contrib/csi``: manifests match the schemas of Kubernetes, and names match."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cinderlib.cli import configuration
 from cinderlib.cli.tomlfile import TomlFile
 from cinderlib.csi.settings import DEFAULT_NAME
 
-DEPLOY = pathlib.Path(__file__).resolve().parents[2] / "deploy"
+DEPLOY = pathlib.Path(__file__).resolve().parents[2] / "contrib" / "csi"
 KUBERNETES = DEPLOY / "kubernetes"
 OVERLAYS = sorted((KUBERNETES / "overlays").iterdir())
 #: The last five versions.

@@ -1,4 +1,4 @@
-# nomad volume create deploy/nomad/volume.hcl
+# nomad volume create contrib/csi/nomad/volume.hcl
 id           = "data"
 name         = "data"
 type         = "csi"
