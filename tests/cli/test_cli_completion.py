@@ -106,6 +106,7 @@ def test_no_completions_without_a_store_or_with_a_bad_configuration(
     assert offered(cinderlib, path, "volume show ", "volume sh") == [[], ["show"]]
 
 
+@pytest.mark.alone(reason="examines the modules that the command loads itself")
 def test_completion_loads_no_driver(cinderlib: Command) -> None:
     cinderlib("volume", "create", "data", "1GiB")
     program = (

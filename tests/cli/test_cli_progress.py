@@ -20,6 +20,8 @@ from cinderlib.cli.waiting import DELAY
 from cinderlib.persistence import generate_key
 from cinderlib.progress import Progress
 
+pytestmark = pytest.mark.alone(reason="the driver waits for files that this process makes")
+
 TESTS = pathlib.Path(__file__).parents[1]
 
 

@@ -4,7 +4,6 @@ never loads Cinder."""
 from __future__ import annotations
 
 import itertools
-import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -93,13 +92,8 @@ def _all_connections(app: App) -> Iterable[cl.Connection]:
 
 
 def _nodes(app: App, incomplete: str) -> Names:
-    for item in app.controller.key_values() if app.configuration.file else ():
-        try:
-            connector = json.loads(item.value or "")
-        except ValueError:
-            continue
-        if isinstance(connector, dict) and "host" in connector:
-            yield item.key, str(connector["host"])
+    for name, connector in app.controller.nodes() if app.configuration.file else ():
+        yield name, str(connector["host"])
 
 
 def _backends(app: App, incomplete: str) -> Names:
