@@ -49,13 +49,13 @@ def begin(controller: cl.Controller) -> dict[str, Any]:
     at_once = [VOLUMES[name] for name in os.environ["BEGIN"].split()]
     attach_connection, on_host = cl.Connection.attach, controller.local_host.attach
 
-    def wait_between(connection: cl.Connection) -> Any:
+    def wait_between(connection: cl.Connection, **options: Any) -> Any:
         if connection.volume_id == VOLUMES["between"]:
             wait_at_gate("between")
-        return attach_connection(connection)
+        return attach_connection(connection, **options)
 
-    def wait_when_done(connection: Any, volume: Any) -> Any:
-        device = on_host(connection, volume)
+    def wait_when_done(connection: Any, volume: Any, **options: Any) -> Any:
+        device = on_host(connection, volume, **options)
         if connection.volume_id == VOLUMES["attach"]:
             wait_at_gate("attach")
         return device

@@ -133,6 +133,7 @@ class World:
         (folder / "cinder.conf").write_text(
             "[DEFAULT]\nenabled_backends = a\n[a]\nvolume_driver = file\n"
         )
+        (folder / "image").write_bytes(bytes(4096))
         self.fill()
 
     def fill(self) -> None:
@@ -157,6 +158,11 @@ class World:
             "volume create size": "1GiB",
             "volume clone name": "new",
             "volume extend size": "2GiB",
+            "volume export file": str(folder / "exported"),
+            "volume import file": str(folder / "image"),
+            "volume import name": "new",
+            "volume rename name": "renamed",
+            "completion shell": "bash",
             "volume delete volumes": volume,
             "volume manage reference": "existing",
             "volume manage name": "new",
@@ -170,6 +176,8 @@ class World:
             "snapshot delete snapshots": snapshot,
             "snapshot revert snapshot": snapshot,
             "snapshot show snapshot": snapshot,
+            "snapshot set snapshot": snapshot,
+            "snapshot unset snapshot": snapshot,
             "config from-cinder conf": str(folder / "cinder.conf"),
             "node attach volume": str(folder / "connection.json"),
             "node detach attachment": volume,
@@ -209,4 +217,7 @@ class World:
             run("volume", "delete", each["id"], "--yes")
 
 
-_OF_VOLUME = ("attach", "clone", "connect", "detach", "disconnect", "extend", "show")
+_OF_VOLUME = (
+    "attach", "clone", "connect", "detach", "disconnect", "export", "extend", "rename", "set",
+    "show", "unset",
+)  # fmt: skip

@@ -5,15 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from oslo_config import cfg
+from service.secrets_of_driver import CHAP, KEY, PASSWORD
 
 from cinderlib.drivers.file.driver import FileDriver
-
-#: In the configuration, and in the message of each error of the driver.
-PASSWORD = "configured-S3cret-f1c7"
-#: Of a volume, in the store.
-CHAP = "of-the-volume-S3cret-a90e"
-#: Of a connection, which its host needs.
-KEY = "of-the-connection-S3cret-77d2"
 
 OPTIONS = [cfg.StrOpt("test_password", secret=True, help="The password of the array.")]
 

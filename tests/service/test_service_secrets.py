@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from service.running import Service
-from service.secret_driver import CHAP, KEY, PASSWORD
+from service.secrets_of_driver import CHAP, KEY, PASSWORD
 
 import cinderlib as cl
 from cinderlib.service.routes import ROUTES
