@@ -12,6 +12,8 @@ from cli.terminal import needs_tmux, open_terminal
 
 from cinderlib import drivers
 
+pytestmark = pytest.mark.alone(reason="without a configuration no service runs")
+
 PASSWORD = "S3cretPw99"
 
 

@@ -60,7 +60,7 @@ def show(app: App, name: str | None) -> None:
     loaded = app.backend(name)
     facts: dict[str, Any] = {
         "name": loaded.id,
-        "driver_version": loaded.driver.get_version(),
+        "driver_version": loaded.driver_info.version,
         "storage_protocol": loaded.stats().get("storage_protocol"),
         "pools": list(loaded.pool_names),
         "unsupported": [c.operation for c in loaded.capabilities().values() if not c.is_possible],
