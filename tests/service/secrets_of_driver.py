@@ -1,4 +1,4 @@
-"""The secrets of ``secret_driver.py``, which tests look for without importing Cinder."""
+"""The secrets that ``secret_driver.py`` has, as constants: importing that module imports Cinder."""
 
 #: In the configuration, and in the message of each error of the driver.
 PASSWORD = "configured-S3cret-f1c7"
