@@ -138,7 +138,7 @@ def test_ids_depend_on_driver_name_and_kind() -> None:
 
 def test_parameters_with_a_suggestion() -> None:
     with pytest.raises(errors.InvalidInput, match="did you mean 'backend'"):
-        parameters.of_volume({"bakend": "x"})
+        parameters.of_volume({"backen": "x"})
     found = parameters.of_volume(
         {"backend": "a", "spec.x:y": "1", "qos.iops": "5", "csi.storage.k8s.io/pvc/name": "claim"}
     )
