@@ -182,16 +182,12 @@ class Transport:
             try:
                 connection.request(method, target, body, dict(headers))
                 response: http.client.HTTPResponse = connection.getresponse()
-            except http.client.RemoteDisconnected:
-                # The service has closed a kept connection. A call that changes something is sent
-                # again with the same ID, so the service does it once.
+            except ConnectionError:
+                # The service may have closed a kept connection. A call that changes something is
+                # sent again with the same ID, so the service does it once.
                 self._close()
                 if fresh:
                     raise
-            except ConnectionError as exc:
-                self._close()
-                if fresh:
-                    raise self._unreachable(exc) from exc
             except OSError as exc:
                 self._close()
                 raise self._unreachable(exc) from exc

@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import stat
-import threading
 import time
 from collections.abc import Mapping
 from concurrent import futures
@@ -23,6 +22,8 @@ from cinderlib.csi.wire import services
 from cinderlib.csi.wire.services import Method
 
 LOG = logging.getLogger(__name__)
+#: The signals that end the plug-in.
+_ENDS = (signal.SIGTERM, signal.SIGINT)
 
 
 def endpoint_path(endpoint: str) -> Path:
@@ -64,7 +65,6 @@ class Server:
     ) -> None:
         self._path = endpoint_path(endpoint)
         self._stop_timeout = stop_timeout
-        self._stopping = threading.Event()
         pool = futures.ThreadPoolExecutor(threads, thread_name_prefix="csi")
         self._server = grpc.server(pool, options=[("grpc.max_receive_message_length", 4 << 20)])
         self._server.add_generic_rpc_handlers(
@@ -76,13 +76,19 @@ class Server:
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then let the running calls end."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._stopping.set())
-        self.start()
-        LOG.info("Listening on %s", self._path)
-        # Signal handlers run only while the main thread does not wait without a limit.
-        while not self._stopping.wait(3600):
-            pass
+        reader, writer = socket.socketpair()
+        with reader, writer:
+            # The kernel can deliver a signal to a thread of gRPC, which does not end a wait of the
+            # main thread. It does write to this socket.
+            writer.setblocking(False)
+            signal.set_wakeup_fd(writer.fileno())
+            for number in _ENDS:
+                signal.signal(number, lambda *_: None)
+            self.start()
+            LOG.info("Listening on %s", self._path)
+            while reader.recv(1)[0] not in _ENDS:
+                pass
+            signal.set_wakeup_fd(-1)
         self.stop()
 
     def start(self) -> None:
