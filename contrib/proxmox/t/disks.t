@@ -109,7 +109,7 @@ subtest 'allocate, list, use, resize, free' => sub {
     my $disk = $node->alloc(100, 2 * 1024 * 1024);
     is($disk, 'array1:vm-100-disk-0', 'the first name');
     is($node->alloc(100, 1024 * 1024), 'array1:vm-100-disk-1', 'the next name');
-    is($node->alloc(100, 4096, 'vm-100-cloudinit'), 'array1:vm-100-cloudinit', 'a name of its own');
+    is($node->alloc(100, 4096, 'vm-100-cloudinit'), 'array1:vm-100-cloudinit', 'a chosen name');
     refused(sub { $node->alloc(100, 4096, 'vm-100-cloudinit') }, qr/already exists/, 'the same name again');
     refused(sub { $node->alloc(100, 4096, 'vm-200-disk-0') }, qr/does not belong to guest 100/, 'another guest');
     $node->free('array1:vm-100-disk-1');

@@ -3,7 +3,7 @@ package Cinderlib::Service;
 # Requests to the local service of cinderlib: HTTP and JSON over its UNIX socket.
 #
 # It uses only modules of Perl itself and JSON. One request has one connection: that costs a fraction
-# of a millisecond, and there is no state to share between processes.
+# of a millisecond, and processes share no state.
 
 use strict;
 use warnings;
