@@ -22,8 +22,8 @@ from cli.terminal import needs_tmux, open_terminal
 
 import cinderlib as cl
 from cinderlib.cli import exits
-from cinderlib.cli.configuration import ControllerTable, NodeTable
 from cinderlib.cli.main import cli
+from cinderlib.cli.schema import ControllerTable, NodeTable
 from cinderlib.cli.sizes import Size, of_gib
 
 HEAVY = re.compile(r"(cinder|os_brick|eventlet|oslo_\w+)(\.|$)")

@@ -13,7 +13,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from cinderlib.cli import configuration
+from cinderlib.cli import schema
 from cinderlib.cli.tomlfile import TomlFile
 from cinderlib.csi.settings import DEFAULT_NAME
 
@@ -80,7 +80,7 @@ def test_an_overlay_is_built_and_valid(overlay: pathlib.Path) -> None:
     "file", sorted(KUBERNETES.rglob("*.toml")), ids=lambda path: f"{path.parent.name}"
 )
 def test_a_configuration_has_only_known_keys(file: pathlib.Path) -> None:
-    assert list(configuration.problems(TomlFile(file))) == []
+    assert list(schema.problems(TomlFile(file))) == []
 
 
 def test_mounts_and_names_match() -> None:

@@ -7,7 +7,7 @@ import pathlib
 
 import msgspec
 
-from cinderlib.cli.configuration import ServiceTable
+from cinderlib.cli.schema import ServiceTable
 from cinderlib.service.roles import Role
 from cinderlib.service.routes import ROUTES
 

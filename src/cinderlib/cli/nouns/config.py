@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cinderlib import errors, urls
-from cinderlib.cli import configuration, tomltext
+from cinderlib.cli import configuration, schema, tomltext
 from cinderlib.cli.app import App
 from cinderlib.cli.configuration import Configuration
 from cinderlib.cli.framework import Group, pass_app
@@ -62,11 +62,11 @@ def show(app: App) -> None:
 
 
 def _hidden(name: str, value: Any) -> Any:
-    if configuration.reference_of(value) is not None:
+    if schema.reference_of(value) is not None:
         return value
     if isinstance(value, Mapping):
         return {key: _hidden(key, item) for key, item in value.items()}
-    if isinstance(value, list) and any(map(configuration.reference_of, value)):
+    if isinstance(value, list) and any(map(schema.reference_of, value)):
         return [_hidden(name, item) for item in value]
     if SECRET.search(name):
         return "***"
@@ -103,7 +103,7 @@ def check(app: App, store: bool) -> None:
 
 
 def _findings(app: App, file: TomlFile, *, with_store: bool) -> Iterator[tuple[str, str]]:
-    wrong = [("error", str(problem)) for problem in configuration.problems(file)]
+    wrong = [("error", str(problem)) for problem in schema.problems(file)]
     yield from wrong
     yield from _open_secrets(file)
     if wrong:
