@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from cinderlib.drivers.port import Manageable
     from cinderlib.node import Attachment, Leftover, Node, get_connector_properties
     from cinderlib.node.checks.finding import Diagnosis, Finding
-    from cinderlib.objects.backend import Backend, DriverAttributes
+    from cinderlib.objects.backend import Backend
     from cinderlib.objects.connection import Connection
     from cinderlib.objects.controller import DEFAULT_PROJECT_ID, DEFAULT_USER_ID, Controller
     from cinderlib.objects.default_controller import setup
+    from cinderlib.objects.driver_attributes import DriverAttributes
     from cinderlib.objects.functions import (
         dump,
         dumps,
@@ -54,7 +55,7 @@ _MODULE_OF = {
     "DEFAULT_USER_ID": "cinderlib.objects.controller",
     "Diagnosis": "cinderlib.node.checks.finding",
     "Discrepancy": "cinderlib.operations.discrepancies",
-    "DriverAttributes": "cinderlib.objects.backend",
+    "DriverAttributes": "cinderlib.objects.driver_attributes",
     "Finding": "cinderlib.node.checks.finding",
     "KeyValue": "cinderlib.objects.keyvalue",
     "Leftover": "cinderlib.node",

@@ -2,54 +2,32 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
-from cinderlib import errors, serialization, validation, value_checks
+from cinderlib import serialization, validation, value_checks
+from cinderlib.objects import documents_out, driver_attributes
+from cinderlib.objects.backend_class import BackendClass
+from cinderlib.objects.documented import Documented
+from cinderlib.objects.driver_attributes import DriverAttributes
 from cinderlib.objects.keywords import CreateVolumeKeywords
 from cinderlib.objects.managing import ManagingBackend
 from cinderlib.operations import capabilities, capacity, exports, reconciliation
 from cinderlib.operations.capabilities import Capability
 from cinderlib.operations.discrepancies import Discrepancy
-from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
+from cinderlib.records import ConnectionRecord, SnapshotRecord
 
 if TYPE_CHECKING:
     from cinderlib.drivers.port import Driver, DriverInfo
-    from cinderlib.objects import connection, snapshot, volume
+    from cinderlib.objects import volume
     from cinderlib.objects.controller import Controller
-    from cinderlib.objects.default_controller import setup
-    from cinderlib.objects.documents_in import Source
-    from cinderlib.persistence import PersistenceConfig
-    from cinderlib.persistence.driver_base import PersistenceDriverBase
 
 C = TypeVar("C", SnapshotRecord, ConnectionRecord)
 T = TypeVar("T")
 
 
-class _OfController(Generic[T]):
-    """An attribute of the backend's controller; on the class, of the default controller."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __get__(self, instance: Backend | None, owner: type[Backend]) -> T:
-        if instance is not None:
-            return cast(T, getattr(instance.controller, self._name))
-        from cinderlib.objects import default_controller
-
-        return cast(T, getattr(default_controller.controller(), self._name))
-
-
-class _IsSetUp:
-    def __get__(self, instance: Backend | None, owner: type[Backend]) -> bool:
-        from cinderlib.objects import default_controller
-
-        return default_controller.is_set_up()
-
-
-class Backend(ManagingBackend):
+class Backend(BackendClass, ManagingBackend, Documented):
     """A backend of the default controller: ``Backend(volume_backend_name='x', ...)``.
 
     The same name with the same options returns the same object again. ``Controller.backend`` does
@@ -63,22 +41,6 @@ class Backend(ManagingBackend):
         with other options.
     :raises DriverError: the driver could not reach its storage.
     """
-
-    #: The loaded backends, by name.
-    backends: _OfController[Mapping[str, Backend]] = _OfController("backends")
-    #: The store, with the methods of cinderlib 5's persistence drivers.
-    persistence: _OfController[PersistenceDriverBase] = _OfController("persistence")
-    Volume: _OfController[type[volume.Volume]] = _OfController("Volume")
-    Snapshot: _OfController[type[snapshot.Snapshot]] = _OfController("Snapshot")
-    Connection: _OfController[type[connection.Connection]] = _OfController("Connection")
-
-    fail_on_missing_backend = _OfController[bool]("fail_on_missing_backend")
-    non_uuid_ids = _OfController[bool]("non_uuid_ids")
-    output_all_backend_info = _OfController[bool]("output_all_backend_info")
-    project_id = _OfController[str | None]("project_id")
-    user_id = _OfController[str | None]("user_id")
-    #: Whether :func:`cinderlib.setup` was called or the default controller was used.
-    global_initialization = _IsSetUp()
 
     _name: str
     controller: Controller
@@ -104,59 +66,6 @@ class Backend(ManagingBackend):
         self._stats = None
         self._stats_at = 0.0
         return self
-
-    # --- functions of the class ----------------------------------------------------------------
-
-    if TYPE_CHECKING:
-        global_setup = staticmethod(setup)
-    else:
-
-        @staticmethod
-        def global_setup(*args: object, **kwargs: object) -> None:
-            """The same as :func:`cinderlib.setup`."""
-            from cinderlib.objects import default_controller
-
-            default_controller.setup(*args, **kwargs)
-
-    @staticmethod
-    def set_persistence(persistence_config: PersistenceConfig) -> None:
-        """Give the default controller another store. No records are moved: use ``dump`` and
-        ``load(..., save=True)``."""
-        from cinderlib.objects import default_controller
-
-        default_controller.controller().set_persistence(persistence_config)
-
-    @staticmethod
-    def list_supported_drivers(output_version: Literal[1, 2, 3] = 1) -> dict[str, Any]:
-        """The same as :func:`cinderlib.list_supported_drivers`."""
-        from cinderlib.objects import functions
-
-        return functions.list_supported_drivers(output_version)
-
-    @staticmethod
-    def load_backend(backend_data: Mapping[str, Any]) -> Backend:
-        """Load a backend of the default controller from its options, including the name.
-
-        Unlike ``load``, this runs the driver named in the data: call it only with trusted data.
-        """
-        from cinderlib.objects import default_controller
-
-        return default_controller.controller().backend(**backend_data)
-
-    @classmethod
-    def load(cls, json_src: Source, save: bool = False, trusted: bool = False) -> Backend:
-        """The backend of a document. If it is not loaded, it is loaded with ``trusted``.
-
-        :param save: store the volumes of the document.
-        """
-        from cinderlib.objects import default_controller
-
-        loaded = default_controller.controller().load(json_src, save=save, trusted=trusted)
-        if not isinstance(loaded, Backend):
-            raise errors.InvalidDocument(
-                f"The document describes a {type(loaded).__name__.lower()}, not a backend"
-            )
-        return loaded
 
     # --- properties ----------------------------------------------------------------------------
 
@@ -197,7 +106,7 @@ class Backend(ManagingBackend):
     @property
     def driver(self) -> DriverAttributes:
         """The driver's own attributes and methods; the type has the name of the driver's class."""
-        return _driver_attributes(self._driver.info.driver)(self._driver)
+        return driver_attributes.of(self._driver)
 
     # Type checkers must find misspelt names; ``driver`` has the driver's attributes.
     if not TYPE_CHECKING:
@@ -347,118 +256,14 @@ class Backend(ManagingBackend):
             remove=value_checks.check_texts(remove, "remove"),
         )
 
-    def _place(self, pool_name: str | None, host: str | None) -> str:
-        """The ``host`` of a new volume."""
-        if host is not None:
-            if host.partition("#")[0].partition("@")[2] != self._name:
-                raise errors.InvalidInput(
-                    f"The host {host!r} of a volume on backend {self._name!r} must be like"
-                    f" '{self._host}@{self._name}#pool'"
-                )
-            return host
-        pools = self.pool_names
-        if pool_name is None:
-            pool_name = pools[0]
-        elif pool_name not in pools:
-            raise errors.InvalidInput(
-                f"Backend {self._name!r} has no pool {value_checks.shown(pool_name)}; it has"
-                f" {', '.join(pools)}"
-            )
-        return f"{self._host}@{self._name}#{pool_name}"
-
-    @property
-    def _host(self) -> str:
-        """The name before the ``@`` in the ``host`` of new volumes."""
-        return self._driver.info.options.get("backend_host") or self.controller.host
-
-    def _refuse_without_multiattach(self, pool_name: str) -> None:
-        """Drivers report multiattach for each pool or for all pools."""
-        stats = self.driver_stats()
-        pools = [pool for pool in stats["pools"] if pool["pool_name"] == pool_name]
-        pool = pools[0] if pools else stats["pools"][0]
-        if not pool.get("multiattach", stats.get("multiattach")):
-            raise errors.Unsupported(
-                f"Backend {self._name!r} does not support multiattach volumes: its driver maps a"
-                " volume to one host only",
-                resource=self,
-            )
-
     # --- documents -----------------------------------------------------------------------------
 
     def _document(self, *, related: bool) -> serialization.Document:
         options = self.controller.document_options(self._name)
         return serialization.backend_document(
             self._name,
-            volumes=self._volume_documents(options) if related else None,
+            volumes=documents_out.of_backend(self.controller.store, self._name, options)
+            if related
+            else None,
             options=options,
         )
-
-    def _volume_documents(self, options: Mapping[str, Any] | None) -> list[Any]:
-        """Documents of all its volumes. This takes three listings; querying each volume would take
-        two queries per volume."""
-        store, where = self.controller.store, {"backend": self._name}
-        snapshots = _by_volume(store.iterate(SnapshotRecord, where))
-        connections = _by_volume(store.iterate(ConnectionRecord, where))
-        return [
-            serialization.volume_document(
-                record,
-                snapshots=snapshots.get(record.id, ()),
-                connections=connections.get(record.id, ()),
-                options=options,
-            )
-            for record in store.iterate(VolumeRecord, where)
-        ]
-
-    @property
-    def json(self) -> dict[str, Any]:
-        """A document of the backend without volumes, for ``load``."""
-        document: dict[str, Any] = serialization.to_builtins(self._document(related=False))
-        return document
-
-    @property
-    def jsons(self) -> str:
-        """:attr:`json` as text."""
-        return serialization.to_text(self._document(related=False))
-
-    @property
-    def dump(self) -> dict[str, Any]:
-        """A document of the backend and all its volumes, for ``load``, **with their secrets**."""
-        document: dict[str, Any] = serialization.to_builtins(self._document(related=True))
-        return document
-
-    @property
-    def dumps(self) -> str:
-        """:attr:`dump` as text."""
-        return serialization.to_text(self._document(related=True))
-
-
-def _by_volume(records: Iterable[C]) -> dict[str, list[C]]:
-    found: dict[str, list[C]] = {}
-    for record in records:
-        found.setdefault(record.volume_id, []).append(record)
-    return found
-
-
-@functools.cache
-def _driver_attributes(path: str) -> type[DriverAttributes]:
-    """
-    :param path: full path of the driver's class.
-    """
-    module, _, name = path.rpartition(".")
-    names = {"__module__": module, "__qualname__": name, "__doc__": DriverAttributes.__doc__}
-    return type(name, (DriverAttributes,), names)
-
-
-class DriverAttributes:
-    """A driver's own attributes and methods, by name."""
-
-    def __init__(self, driver: Driver) -> None:
-        self._driver = driver
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return self._driver.attribute(name)
-
-    def __repr__(self) -> str:
-        return f"<driver {self._driver.info.driver}>"

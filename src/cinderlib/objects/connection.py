@@ -10,46 +10,23 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from cinderlib import errors, serialization, validation, value_checks
 from cinderlib.node import links
-from cinderlib.objects.arguments import check_resource, refuse_unknown
+from cinderlib.objects import new_connection
+from cinderlib.objects.arguments import check_resource
 from cinderlib.objects.backend import Backend
 from cinderlib.objects.cinder_fields import ConnectionFields
-from cinderlib.objects.fields import Check, EditableField, Field
+from cinderlib.objects.fields import EditableField, Field
 from cinderlib.objects.keywords import ConnectionKeywords, ConnectKeywords
 from cinderlib.objects.resource import Resource
 from cinderlib.objects.volume import Volume
 from cinderlib.operations import attachments
 from cinderlib.operations import connections as operations
 from cinderlib.persistence.host_key import host_of
-from cinderlib.records import ConnectionRecord, Secret, VolumeRecord, new_id, replace
+from cinderlib.records import ConnectionRecord, Secret, VolumeRecord, replace
 
 LOG = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from cinderlib.node.attachment import DeviceState
-
-
-def _mapping(value: Any, what: str) -> dict[str, Any]:
-    mapping: dict[str, Any] = value_checks.check_json(value_checks.check_mapping(value, what), what)
-    return mapping
-
-
-def _attempts(value: Any, what: str) -> int:
-    return value_checks.check_whole_number(value, what, least=1, most=10_000)
-
-
-def _mode(value: Any, what: str) -> str:
-    return value_checks.check_choice(value, validation.ATTACH_MODES, what)
-
-
-_GIVEN: Mapping[str, Check] = {
-    "attached_host": value_checks.check_optional_text,
-    "attach_mode": _mode,
-    "mountpoint": value_checks.check_optional_text,
-    "instance_uuid": value_checks.check_optional_text,
-    "use_multipath": value_checks.check_flag,
-    "device_scan_attempts": _attempts,
-}
-_STORED = {"device_scan_attempts": "scan_attempts"}
 
 
 class Connection(ConnectionFields, Resource):
@@ -77,7 +54,9 @@ class Connection(ConnectionFields, Resource):
 
     volume_id = Field[str]("ID of the volume.")
     status = Field[str]("``'attached'`` while it is mapped, ``'detached'`` afterwards.")
-    attach_mode = EditableField[str]("``'rw'`` (read-write) or ``'ro'`` (read-only).", _mode)
+    attach_mode = EditableField[str](
+        "``'rw'`` (read-write) or ``'ro'`` (read-only).", new_connection.check_mode
+    )
     attached_host = EditableField[str | None](
         "The host that attached the volume; specified, or set by the attach.",
         value_checks.check_optional_text,
@@ -93,7 +72,7 @@ class Connection(ConnectionFields, Resource):
         "Whether the host uses all paths to the volume.", value_checks.check_flag
     )
     scan_attempts = EditableField[int](
-        "How many times the host checks for the device to appear.", _attempts
+        "How many times the host checks for the device to appear.", new_connection.check_attempts
     )
     attached_at = Field[datetime.datetime | None](
         "Read from a document or from cinderlib 5; not used here."
@@ -108,45 +87,11 @@ class Connection(ConnectionFields, Resource):
         connection_info: Mapping[str, Any] | None = None,
         **fields: Unpack[ConnectionKeywords],
     ) -> None:
-        controller = value_checks.check_instance(backend, Backend, "backend").controller
-        refuse_unknown("A connection", fields, ["id", "volume_id", "status", *_GIVEN])
-        given: dict[str, Any] = {
-            _STORED.get(name, name): _GIVEN[name](value, name)
-            for name, value in fields.items()
-            if name in _GIVEN
-        }
-        info = _mapping({} if connection_info is None else connection_info, "connection_info")
-        connector = validation.check_connector(
-            info.get("connector") if connector is None else connector
-        )
-        volume_id = fields.get("volume_id")
         if volume is not None:
-            volume_id = check_resource(volume, Volume, "volume").id
-        id = fields.get("id")
-        known = {"use_multipath": bool(connector.get("multipath"))} | given
-        known.setdefault("scan_attempts", backend.scan_attempts)
-        if "mode" in connector:
-            known.setdefault("attach_mode", _mode(connector["mode"], "mode in the connector"))
-        record = ConnectionRecord(
-            id=new_id()
-            if id is None
-            else validation.check_id(id, "connection", non_uuid_ids=controller.non_uuid_ids),
-            backend=backend.id,
-            volume_id=validation.check_id(
-                volume_id, "volume", non_uuid_ids=controller.non_uuid_ids
-            ),
-            connector=connector,
-            conn_info=Secret(info["conn"]) if info.get("conn") else None,
-            device=Secret(info["device"]) if info.get("device") else None,
-            status=value_checks.check_choice(
-                fields.get("status", "attaching"), validation.ATTACH_STATUSES, "status"
-            ),
-            **known,
-        )
-        if info:  # All other fields were already checked.
-            serialization.check_record(record)
-        self._init(controller, record)
-        self._requested: Mapping[str, Any] = given
+            fields["volume_id"] = check_resource(volume, Volume, "volume").id
+        new = new_connection.describe(backend, connector, connection_info, fields)
+        self._init(backend.controller, new.record)
+        self._requested: Mapping[str, Any] = new.requested
 
     @classmethod
     def get_by_id(cls, connection_id: str) -> Connection:
@@ -207,7 +152,7 @@ class Connection(ConnectionFields, Resource):
         self._set_checked("device", value)
 
     def _set_checked(self, field: str, value: Mapping[str, Any] | None) -> None:
-        checked = _mapping({} if value is None else value, field)
+        checked = new_connection.check_data({} if value is None else value, field)
         secret = Secret(checked) if checked else None
         serialization.check_record(replace(self._record, **{field: secret}))
         self._edited[field] = secret

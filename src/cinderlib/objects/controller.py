@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cinderlib import errors, persistence, serialization, validation, value_checks
@@ -22,6 +20,7 @@ from cinderlib.objects import documents_in, documents_out, record_persistence
 from cinderlib.objects.backend import Backend
 from cinderlib.objects.connection import Connection
 from cinderlib.objects.documents_in import Loaded
+from cinderlib.objects.loaded_backends import LoadedBackends
 from cinderlib.objects.nodes import RegisteredNodes
 from cinderlib.objects.resource import Resource
 from cinderlib.objects.snapshot import Snapshot
@@ -35,14 +34,9 @@ from cinderlib.persistence.base import Store
 from cinderlib.progress import Listener, ProgressReporter
 from cinderlib.records import (
     Record,
-    SnapshotRecord,
-    VolumeRecord,
 )
 
 if TYPE_CHECKING:
-    from cinderlib.drivers.port import Driver, Settings
-    from cinderlib.drivers.requirements import Lacks
-    from cinderlib.node.checks.finding import Finding
     from cinderlib.persistence.driver_base import PersistenceDriverBase
     from cinderlib.persistence.encryption import Rotation
 
@@ -51,7 +45,7 @@ if TYPE_CHECKING:
 DEFAULT_PROJECT_ID = DEFAULT_USER_ID = "cinderlib"
 
 
-class Controller(StoreQueries, RegisteredNodes):
+class Controller(LoadedBackends, StoreQueries, RegisteredNodes):
     """Drives backends and keeps their metadata in one store.
 
     A process can have several controllers. Use it as a context manager, or call :meth:`close`.
@@ -208,167 +202,6 @@ class Controller(StoreQueries, RegisteredNodes):
             locks.close()
             before.close()
 
-    # --- backends ------------------------------------------------------------------------------
-
-    @property
-    def backends(self) -> Mapping[str, Backend]:
-        """The loaded backends, by name."""
-        return MappingProxyType(self._backends)
-
-    def backend(self, volume_backend_name: str, **driver_options: object) -> Backend:
-        """Load a backend, or return the backend that is already loaded with the same options.
-
-        See :class:`cinderlib.Backend` for arguments and errors.
-        """
-        name = validation.check_backend_name(volume_backend_name)
-        given = validation.check_options(driver_options, "driver options")
-        with self._loading[name]:
-            existing = self._backends.get(name)
-            if existing is not None:
-                _refuse_other_options(existing, given)
-                return existing
-            with self._new_driver(name, given) as driver:
-                backend = Backend._make(self, name, given, driver)
-                self._backends[name] = backend
-        if self._recover_at_start:
-            results = recovery.recover(self.journal, name, pending_unmaps=False)
-            recovered = [each for each in results if each.outcome in ("finished", "undone")]
-            with self._guard:
-                self._recovered_by_loading += recovered
-        return backend
-
-    def reload_backend(
-        self, volume_backend_name: str, **driver_options: object
-    ) -> Callable[[], None]:
-        """Load a loaded backend's driver again with other options; its objects stay valid.
-
-        :returns: a function that closes the previous driver; call it when no operation uses that
-            driver any more.
-        :raises BackendNotFound: the backend is not loaded.
-        :raises CinderlibError: the new driver cannot be loaded; the previous one stays loaded.
-        """
-        backend = self.loaded(volume_backend_name)
-        given = validation.check_options(driver_options, "driver options")
-        name = backend.id
-        with self._loading[name], self._new_driver(name, given) as driver:
-            before = backend._driver
-            backend._driver = driver
-            backend._given, backend._stats = given, None
-        return before.close
-
-    def check_backend(self, volume_backend_name: str, **driver_options: object) -> list[str]:
-        """Check the options of a backend without loading it or accessing its storage.
-
-        :returns: requirements of the driver that this host lacks, as texts.
-        :raises ConfigurationError: an option is unknown or has an invalid value; ``resource`` is
-            the name of the option, if the error is about one.
-        :raises MissingDependency: the driver cannot be imported on this host.
-        """
-        return self._lacks(volume_backend_name, driver_options).words
-
-    def _lacks(self, name: str, options: Mapping[str, Any]) -> Lacks:
-        from cinderlib import drivers
-
-        name = validation.check_backend_name(name)
-        options = validation.check_options(options, "driver options")
-        return drivers.check(name, options, settings=self._settings(create=False))
-
-    def diagnose(
-        self, backends: Mapping[str, Mapping[str, Any]] | None = None
-    ) -> tuple[Finding, ...]:
-        """Find problems that keep backends from loading here, and nodes with equal identities.
-
-        It creates only the state folder and does not access storage. It checks the state folder,
-        the nodes in the store, and the requirements of each driver on this host.
-
-        :param backends: name -> options, including ``volume_driver``; by default the loaded
-            backends.
-        :returns: the findings, the worst first. :meth:`cinderlib.Node.diagnose` has those of the
-            attaching host.
-        """
-        from cinderlib.node.checks.host import Host
-        from cinderlib.objects import diagnosis
-
-        if backends is None:
-            backends = {name: backend._given for name, backend in self._backends.items()}
-        else:
-            backends = {
-                name: value_checks.check_mapping(options, f"options of backend {name!r}")
-                for name, options in value_checks.check_mapping(backends, "backends").items()
-            }
-        host = Host(self._driver_settings["root_helper"])
-        return diagnosis.check(self, self._folders.path, host, backends)
-
-    @contextlib.contextmanager
-    def _new_driver(self, name: str, given: Mapping[str, Any]) -> Iterator[Driver]:
-        """Load a driver for the current store. While the context is entered, the store stays."""
-        while True:
-            store = self.store
-            driver = self._load_driver(name, given)
-            with self._guard:
-                if store is self.store and not self._closed:
-                    yield driver
-                    return
-            driver.close()
-            if self._closed:
-                raise errors.InvalidState(
-                    f"Backend {name!r} is not loaded: the controller was closed", resource=name
-                )
-
-    def _load_driver(self, name: str, given: Mapping[str, Any]) -> Driver:
-        from cinderlib import drivers
-
-        return drivers.load(
-            name,
-            given,
-            store=self.store,
-            settings=self._settings(),
-            lock=self._locks.of_backend(name),
-            progress=self._report_progress,
-            observer=self._observer,
-        )
-
-    def _settings(self, *, create: bool = True) -> Settings:
-        """:param create: create the folders that a driver uses."""
-        from cinderlib import drivers
-
-        folders = self._folders
-
-        return drivers.Settings(
-            host=self.host,
-            state_path=folders.drivers if create else str(folders.drivers_path),
-            lock_path=folders.locks if create else str(folders.locks_path),
-            project_id=self.project_id,
-            user_id=self.user_id,
-            **self._driver_settings,
-        )
-
-    def loaded(self, name: str) -> Backend:
-        """A loaded backend.
-
-        :raises BackendNotFound: no loaded backend has that name.
-        """
-        found = self._backends.get(name) if isinstance(name, str) else None
-        if found is None:
-            known = ", ".join(sorted(self._backends)) or "none"
-            raise errors.BackendNotFound(
-                f"Backend {value_checks.shown(name)} is not loaded in this controller; loaded:"
-                f" {known}",
-                resource=name,
-            )
-        return found
-
-    def _driver(self, name: str) -> Driver:
-        return self.loaded(name)._driver
-
-    def name_in_storage(self, record: VolumeRecord | SnapshotRecord) -> str:
-        """The name of a volume or snapshot on the array. Its backend must be loaded."""
-        if not isinstance(record, VolumeRecord | SnapshotRecord):
-            raise errors.InvalidInput(
-                f"The record of a volume or snapshot is needed, not {value_checks.shown(record)}."
-            )
-        return self._driver(record.backend).name_in_storage(record)
-
     # --- this host -----------------------------------------------------------------------------
 
     def local_connector(self, backend: Backend) -> dict[str, Any]:
@@ -481,18 +314,3 @@ class Controller(StoreQueries, RegisteredNodes):
 
     def __repr__(self) -> str:
         return f"<cinderlib.Controller store={self.store!r} backends={list(self._backends)}>"
-
-
-def _refuse_other_options(backend: Backend, options: Mapping[str, Any]) -> None:
-    # The message contains only names: a value can be a password.
-    missing = object()
-    names = {*backend._given, *options}
-    differ = sorted(
-        name for name in names if backend._given.get(name, missing) != options.get(name, missing)
-    )
-    if differ:
-        raise errors.ConfigurationError(
-            f"Backend {backend.id!r} is loaded with other options; these differ:"
-            f" {', '.join(differ)}",
-            resource=backend,
-        )

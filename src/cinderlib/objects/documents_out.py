@@ -1,10 +1,10 @@
-"""Streams documents of many volumes with constant memory."""
+"""Documents of many volumes."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, cast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from cinderlib import serialization
 from cinderlib.errors import DamagedRecord
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 #: several times as long, and larger queries take longer again.
 TOGETHER = 10
 
+C = TypeVar("C", SnapshotRecord, ConnectionRecord)
 _Related = tuple[list[SnapshotRecord], list[ConnectionRecord]]
 
 
 def documents(
     controller: Controller, volumes: Iterable[Volume]
 ) -> Iterator[serialization.VolumeDocument]:
-    """See :meth:`cinderlib.Controller.documents`."""
+    """See :meth:`cinderlib.Controller.documents`. Memory stays constant."""
     left = iter(volumes)
     while some := [
         cast(VolumeRecord, each._pending()) for each in itertools.islice(left, TOGETHER)
@@ -59,3 +60,29 @@ def _related(store: Store, ids: Sequence[str]) -> list[_Related]:
         )
         for id in ids
     ]
+
+
+def of_backend(
+    store: Store, backend: str, options: Mapping[str, Any] | None
+) -> list[serialization.VolumeDocument]:
+    """Documents of all volumes of a backend. This takes three listings; querying each volume would
+    take two queries per volume."""
+    where = {"backend": backend}
+    snapshots = _by_volume(store.iterate(SnapshotRecord, where))
+    connections = _by_volume(store.iterate(ConnectionRecord, where))
+    return [
+        serialization.volume_document(
+            record,
+            snapshots=snapshots.get(record.id, ()),
+            connections=connections.get(record.id, ()),
+            options=options,
+        )
+        for record in store.iterate(VolumeRecord, where)
+    ]
+
+
+def _by_volume(records: Iterable[C]) -> dict[str, list[C]]:
+    found: dict[str, list[C]] = {}
+    for record in records:
+        found.setdefault(record.volume_id, []).append(record)
+    return found

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from cinderlib import errors, serialization, value_checks
+from cinderlib.objects.documented import Documented
 from cinderlib.operations.concurrent_changes import ATTEMPTS
 from cinderlib.persistence.base import Put
 from cinderlib.records import Record, new_id, now, replace
@@ -48,7 +49,7 @@ class _OfController:
         return getattr(controller, self._name)
 
 
-class Resource:
+class Resource(Documented):
     """Base class of the objects that users hold. They are handles; the store has the data."""
 
     #: The store, with the methods of cinderlib 5's persistence drivers.
@@ -272,29 +273,6 @@ class Resource:
         return serialization.to_text(
             self._document(related=not value_checks.check_flag(simplified, "simplified"))
         )
-
-    @property
-    def json(self) -> dict[str, Any]:
-        """A document of this resource without related ones, for ``load``."""
-        return self.to_json(simplified=True)
-
-    @property
-    def jsons(self) -> str:
-        """:attr:`json` as text."""
-        return self.to_jsons(simplified=True)
-
-    @property
-    def dump(self) -> dict[str, Any]:
-        """A document of this resource and its related resources, for ``load``."""
-        return self.to_json(simplified=False)
-
-    @property
-    def dumps(self) -> str:
-        """:attr:`dump` as text."""
-        return self.to_jsons(simplified=False)
-
-    def _document(self, *, related: bool) -> serialization.Document:
-        raise NotImplementedError
 
     @classmethod
     def load(cls: type[Self], json_src: Source, save: bool = False) -> Self:

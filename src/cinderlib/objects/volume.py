@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from cinderlib import errors, serialization, validation, value_checks
-from cinderlib.locking.process_identity import this_host
-from cinderlib.node import links
-from cinderlib.objects.arguments import check_resource, refuse_unknown
+from cinderlib.objects import new_volume
+from cinderlib.objects.arguments import check_resource
+from cinderlib.objects.attaching import AttachableVolume
 from cinderlib.objects.backend import Backend
 from cinderlib.objects.cinder_fields import VolumeFields
-from cinderlib.objects.fields import Check, EditableField, Field
+from cinderlib.objects.fields import EditableField, Field
 from cinderlib.objects.keywords import (
-    ConnectKeywords,
     CopyKeywords,
     CreateSnapshotKeywords,
     VolumeKeywords,
@@ -24,44 +22,19 @@ from cinderlib.objects.managing import ManagedVolume
 from cinderlib.objects.volume_type import VolumeType
 from cinderlib.operations import extend, revert
 from cinderlib.operations import volumes as operations
-from cinderlib.persistence.host_key import host_of
 from cinderlib.records import (
-    ConnectionRecord,
     SnapshotRecord,
     VolumeRecord,
-    new_id,
     replace,
 )
 
 if TYPE_CHECKING:
-    from cinderlib.objects.connection import Connection
     from cinderlib.objects.snapshot import Snapshot
 
 GIB = 1024**3
 
-#: Fields that can be specified for a new volume, and their checks.
-_GIVEN: Mapping[str, Check] = {
-    "size": validation.check_size,
-    "name": validation.check_name,
-    "description": validation.check_description,
-    "host": validation.check_host,
-    "availability_zone": value_checks.check_optional_text,
-    "cluster_name": value_checks.check_optional_text,
-    "user_id": value_checks.check_optional_text,
-    "project_id": value_checks.check_optional_text,
-    "bootable": value_checks.check_flag,
-    "multiattach": value_checks.check_flag,
-    "metadata": validation.check_metadata,
-    "admin_metadata": validation.check_metadata,
-    "extra_specs": validation.check_specs,
-    "qos_specs": validation.check_specs,
-}
-_KNOWN = {"id", "pool_name", "unique_name", *_GIVEN}
-_NAMES = {"display_name": "name", "display_description": "description"}
-_TAKEN_OVER = ("description", "availability_zone", "bootable", "multiattach", "metadata")
 
-
-class Volume(VolumeFields, ManagedVolume):
+class Volume(VolumeFields, ManagedVolume, AttachableVolume):
     """A volume on a backend.
 
     ``Volume(backend, size=1)`` describes a volume, and :meth:`create` creates it.
@@ -82,8 +55,6 @@ class Volume(VolumeFields, ManagedVolume):
     _not_found = errors.VolumeNotFound
     _shown = ("name", "size", "status")
     _record: VolumeRecord
-    #: The document that it was loaded from, if it is not in a store.
-    _loaded: serialization.VolumeDocument | None = None
     _unique_name = False
 
     size = Field[int]("Size in GiB.")
@@ -152,48 +123,12 @@ class Volume(VolumeFields, ManagedVolume):
         pool_name: str | None = None,
         **named: Unpack[VolumeKeywords],
     ) -> None:
-        fields: dict[str, Any] = {_NAMES.get(name, name): value for name, value in named.items()}
-        source = backend_or_vol if isinstance(backend_or_vol, Volume) else None
+        source = backend_or_vol._record if isinstance(backend_or_vol, Volume) else None
         backend = self._backend_of(backend_or_vol)
-        controller = backend.controller
-        if not fields.keys() <= _KNOWN:
-            refuse_unknown("A volume", fields, ["id", "pool_name", "unique_name", *_GIVEN])
-        given = {
-            name: _GIVEN[name](value, name) for name, value in fields.items() if name in _GIVEN
-        }
-        value_checks.check_optional_text(pool_name, "pool_name")
-        if "size" not in given and source is None:
-            raise errors.InvalidInput("A volume needs a size in GiB")
-        if pool_name is not None and "host" in given:
-            raise errors.InvalidInput("Specify either pool_name or host for a volume, not both")
-        if given.get("multiattach"):
-            backend._refuse_without_multiattach(
-                pool_name or given.get("host", "").partition("#")[2]
-            )
-        inherited = _inherited(source) if source is not None else {}
-        id = fields.get("id")
-        id = (
-            new_id()
-            if id is None
-            else validation.check_id(id, "volume", non_uuid_ids=controller.non_uuid_ids)
-        )
-        where = (
-            {"host": backend._place(pool_name, given.get("host"))}
-            if (pool_name is not None or "host" in given or source is None)
-            else {}
-        )
-        values: dict[str, Any] = {
-            "user_id": controller.user_id,
-            "project_id": controller.project_id,
-            **inherited,
-            **given,
-            **where,
-        }
-        if values.get("extra_specs") or values.get("qos_specs"):
-            values["volume_type_id"] = id
-        self._init(controller, VolumeRecord(id=id, backend=backend.id, **values))
-        self._unique_name = value_checks.check_flag(fields.get("unique_name", False), "unique_name")
-        self._requested: Mapping[str, Any] = given | (where if pool_name is not None else {})
+        new = new_volume.describe(backend, source, pool_name, named)
+        self._init(backend.controller, new.record)
+        self._unique_name = new.unique_name
+        self._requested: Mapping[str, Any] = new.requested
 
     @classmethod
     def _backend_of(cls, backend_or_vol: Backend | Volume | str) -> Backend:
@@ -242,35 +177,6 @@ class Volume(VolumeFields, ManagedVolume):
         if found is None:
             found = self._controller.store.iterate(SnapshotRecord, {"volume_id": self.id})
         return [self._controller.wrap(record) for record in found]
-
-    @property
-    def connections(self) -> list[Connection]:
-        """Its connections, as the store has them now, in the order of creation."""
-        found: Iterable[ConnectionRecord] | None = None
-        if self._loaded is not None:
-            found = self._loaded.connections
-        if found is None:
-            found = self._controller.store.iterate(ConnectionRecord, {"volume_id": self.id})
-        connections = [self._controller.wrap(record) for record in found]
-        backend = self._controller.backends.get(self._record.backend)
-        if len(connections) > 1 and backend is not None and backend.live_migration:
-            together = frozenset(each.id for each in connections)
-            for each in connections if not self.multiattach else ():
-                each._read_with = together
-        return connections
-
-    def _connections_here(self) -> list[Connection]:
-        """Its connections with this host as ``attached_host``; others can be many."""
-        if self._loaded is not None and self._loaded.connections is not None:
-            return [each for each in self.connections if each.attached_host == this_host()]
-        here = {"volume_id": self.id, "attached_host": this_host()}
-        found = self._controller.store.iterate(ConnectionRecord, here)
-        return [self._controller.wrap(record) for record in found]
-
-    @property
-    def local_attach(self) -> Connection | None:
-        """The connection through which any process attached it to this host."""
-        return next((each for each in self._connections_here() if each.attached), None)
 
     # --- create, change, delete ----------------------------------------------------------------
 
@@ -381,154 +287,6 @@ class Volume(VolumeFields, ManagedVolume):
             self._adopt(revert.revert(self._controller.journal, self.id, chosen.id))
             self.changed = True
 
-    # --- connections ---------------------------------------------------------------------------
-
-    def connect(
-        self,
-        connector_dict: Mapping[str, Any],
-        *,
-        migrating: bool = False,
-        **fields: Unpack[ConnectKeywords],
-    ) -> Connection:
-        """Export and map it for a host.
-
-        :param connector_dict: the result of ``get_connector_properties`` on that host.
-        :param migrating: for a live migration to this host: the volume may be connected to the
-            other host as well until that is disconnected, although it is not multiattach. Not
-            needed if both connections have the same ``instance_uuid``.
-        :param fields: ``attached_host``, ``attach_mode`` (``'rw'`` or ``'ro'``), ``mountpoint``,
-            ``instance_uuid``, ``device_scan_attempts``, ``use_multipath``, ``id``.
-        :returns: the connection; the existing one if the host is already connected.
-        :raises InvalidVolume: it is connected to another host and neither multiattach nor
-            migrating.
-        :raises InvalidConnector: the connector lacks a property that the driver needs.
-        """
-        migrating = value_checks.check_flag(migrating, "migrating")
-        return self._connect(connector_dict, fields, to_attach=False, migrating=migrating)
-
-    def _connect(
-        self,
-        connector: Mapping[str, Any],
-        fields: ConnectKeywords,
-        *,
-        to_attach: bool,
-        migrating: bool,
-    ) -> Connection:
-        connection = self._controller.Connection(
-            self._controller.loaded(self._record.backend),
-            volume=self,
-            connector=connector,
-            **fields,
-        )
-        with self._named():
-            self._adopt(connection._connect(to_attach=to_attach, migrating=migrating))
-        self.changed = connection.changed
-        return connection
-
-    def disconnect(self, connection: Connection, force: bool = False) -> None:
-        """Unmap it from the connection's host. The last disconnect also removes the export."""
-        chosen = check_resource(connection, self._controller.Connection, "connection")
-        self._disconnect(chosen, value_checks.check_flag(force, "force"))
-
-    def _disconnect(self, connection: Connection, force: bool, *, detached: bool = False) -> None:
-        volume = connection._disconnect(force, detached=detached)
-        if volume is None or volume.id != self.id:
-            self.refresh()
-        else:
-            self._adopt(volume)
-        self.changed = connection.changed
-
-    def attach(self, *, migrating: bool = False, link: str | None = None) -> Connection:
-        """Connect it to this host and attach it.
-
-        :param migrating: as for :meth:`connect`.
-        :param link: the path of a symbolic link to the device, the same on each host and after each
-            boot. It is created or changed, also if the volume is attached already. The detach
-            removes it.
-        :returns: the connection, whose ``path`` is the device.
-        :raises NodeError: this host could not attach it; it was disconnected again.
-        """
-        controller = self._controller
-        migrating = value_checks.check_flag(migrating, "migrating")
-        link = None if link is None else links.check(link)
-        with self._named(), controller.journal.whole_call():
-            connector = controller.local_connector(controller.loaded(self._record.backend))
-            here: ConnectKeywords = {"attached_host": this_host()}
-            connection = self._connect(connector, here, to_attach=True, migrating=migrating)
-            connected_here = connection.changed
-            try:
-                connection.attach(link=link)
-            except BaseException as exc:
-                if connected_here:
-                    self._undo_connect(connection, exc)
-                raise
-        self.changed = connection.changed
-        return connection
-
-    def _undo_connect(self, connection: Connection, cause: BaseException) -> None:
-        try:
-            self.disconnect(connection)
-        except errors.CinderlibError as exc:
-            cause.add_note(f"Disconnecting it again also failed: {exc}")
-
-    def detach(self, force: bool = False, ignore_errors: bool = False) -> None:
-        """Remove its device from this host and disconnect it from this host.
-
-        A volume that is not connected to this host does not change.
-
-        :param force: continue with the next step if a step fails, and raise the error at the end.
-        :param ignore_errors: with ``force``, do not raise errors.
-        :raises NotLocal: it is connected only to other hosts.
-        """
-        force = value_checks.check_flag(force, "force")
-        ignore_errors = value_checks.check_flag(ignore_errors, "ignore_errors")
-        connection = self._here()
-        if connection is None:
-            self._refuse_elsewhere()
-            self.changed = False
-            return
-        failed: errors.CinderlibError | None = None
-        journal = self._controller.journal
-        with self._named(), journal.whole_call():
-            try:
-                connection._detach(force, ignore_errors, to_disconnect=True)
-            except errors.NodeError as exc:
-                if not force:
-                    raise
-                failed = exc
-            self._disconnect(connection, force, detached=failed is None)
-            if failed is not None and not ignore_errors:
-                raise failed
-
-    def _here(self) -> Connection | None:
-        """The connection of :attr:`local_attach`, or another connection of this host whose device
-        was removed or never attached."""
-        found = self._connections_here()
-        return next((each for each in found if each.attached), found[0] if found else None)
-
-    def _refuse_elsewhere(self) -> None:
-        others = self.connections
-        if others:
-            hosts = ", ".join(sorted({host_of(each._record) for each in others}))
-            raise errors.NotLocal(
-                f"Volume {self.id} is not attached to this host; it is connected to {hosts}",
-                resource=self,
-            )
-
-    @contextlib.contextmanager
-    def attached(self) -> Iterator[Connection]:
-        """``with vol.attached() as attach:`` attaches it, and detaches it at the end."""
-        connection = self.attach()
-        try:
-            yield connection
-        finally:
-            self.detach()
-
-    def cleanup(self) -> None:
-        """Detach and disconnect it from this host, if necessary; other hosts are not affected."""
-        while self._here() is not None:
-            self.detach()
-
     def _document(self, *, related: bool) -> serialization.VolumeDocument:
         record = cast(VolumeRecord, self._pending())
         return serialization.volume_document(
@@ -537,17 +295,3 @@ class Volume(VolumeFields, ManagedVolume):
             connections=[c._record for c in self.connections] if related else None,
             options=self._controller.document_options(record.backend),
         )
-
-
-def _inherited(source: Volume) -> dict[str, Any]:
-    record = source._record
-    inherited = {name: getattr(record, name) for name in _TAKEN_OVER}
-    return inherited | {
-        "size": record.size,
-        "name": record.name,
-        "host": record.host,
-        "user_id": record.user_id,
-        "project_id": record.project_id,
-        "extra_specs": record.extra_specs,
-        "qos_specs": record.qos_specs,
-    }

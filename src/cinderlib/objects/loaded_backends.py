@@ -1,0 +1,223 @@
+"""The backends of a controller: their drivers are loaded, loaded again with other options, and
+checked."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, cast
+
+from cinderlib import errors, validation, value_checks
+from cinderlib.locking import state_folder
+from cinderlib.locking.locks import Locks
+from cinderlib.objects.backend import Backend
+from cinderlib.observation import Observer
+from cinderlib.operations import recovery
+from cinderlib.operations.journal import Journal, Recovered
+from cinderlib.persistence.base import Store
+from cinderlib.progress import ProgressReporter
+from cinderlib.records import SnapshotRecord, VolumeRecord
+
+if TYPE_CHECKING:
+    from cinderlib.drivers.port import Driver, Settings
+    from cinderlib.drivers.requirements import Lacks
+    from cinderlib.node.checks.finding import Finding
+    from cinderlib.objects.controller import Controller
+
+
+class LoadedBackends:
+    """The backends of a :class:`cinderlib.Controller`."""
+
+    host: str
+    project_id: str
+    user_id: str
+    store: Store
+    journal: Journal
+    _locks: Locks
+    _folders: state_folder.Folders
+    _driver_settings: dict[str, Any]
+    _report_progress: ProgressReporter
+    _observer: Observer | None
+    _recover_at_start: bool
+
+    _guard: threading.RLock
+    _loading: Mapping[str, threading.RLock]
+    _closed: bool
+    _backends: dict[str, Backend]
+    _recovered_by_loading: list[Recovered]
+
+    @property
+    def backends(self) -> Mapping[str, Backend]:
+        """The loaded backends, by name."""
+        return MappingProxyType(self._backends)
+
+    def backend(self, volume_backend_name: str, **driver_options: object) -> Backend:
+        """Load a backend, or return the backend that is already loaded with the same options.
+
+        See :class:`cinderlib.Backend` for arguments and errors.
+        """
+        name = validation.check_backend_name(volume_backend_name)
+        given = validation.check_options(driver_options, "driver options")
+        with self._loading[name]:
+            existing = self._backends.get(name)
+            if existing is not None:
+                _refuse_other_options(existing, given)
+                return existing
+            with self._new_driver(name, given) as driver:
+                backend = Backend._make(cast("Controller", self), name, given, driver)
+                self._backends[name] = backend
+        if self._recover_at_start:
+            results = recovery.recover(self.journal, name, pending_unmaps=False)
+            recovered = [each for each in results if each.outcome in ("finished", "undone")]
+            with self._guard:
+                self._recovered_by_loading += recovered
+        return backend
+
+    def reload_backend(
+        self, volume_backend_name: str, **driver_options: object
+    ) -> Callable[[], None]:
+        """Load a loaded backend's driver again with other options; its objects stay valid.
+
+        :returns: a function that closes the previous driver; call it when no operation uses that
+            driver any more.
+        :raises BackendNotFound: the backend is not loaded.
+        :raises CinderlibError: the new driver cannot be loaded; the previous one stays loaded.
+        """
+        backend = self.loaded(volume_backend_name)
+        given = validation.check_options(driver_options, "driver options")
+        name = backend.id
+        with self._loading[name], self._new_driver(name, given) as driver:
+            before = backend._driver
+            backend._driver = driver
+            backend._given, backend._stats = given, None
+        return before.close
+
+    def check_backend(self, volume_backend_name: str, **driver_options: object) -> list[str]:
+        """Check the options of a backend without loading it or accessing its storage.
+
+        :returns: requirements of the driver that this host lacks, as texts.
+        :raises ConfigurationError: an option is unknown or has an invalid value; ``resource`` is
+            the name of the option, if the error is about one.
+        :raises MissingDependency: the driver cannot be imported on this host.
+        """
+        return self._lacks(volume_backend_name, driver_options).words
+
+    def _lacks(self, name: str, options: Mapping[str, Any]) -> Lacks:
+        from cinderlib import drivers
+
+        name = validation.check_backend_name(name)
+        options = validation.check_options(options, "driver options")
+        return drivers.check(name, options, settings=self._settings(create=False))
+
+    def diagnose(
+        self, backends: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> tuple[Finding, ...]:
+        """Find problems that keep backends from loading here, and nodes with equal identities.
+
+        It creates only the state folder and does not access storage. It checks the state folder,
+        the nodes in the store, and the requirements of each driver on this host.
+
+        :param backends: name -> options, including ``volume_driver``; by default the loaded
+            backends.
+        :returns: the findings, the worst first. :meth:`cinderlib.Node.diagnose` has those of the
+            attaching host.
+        """
+        from cinderlib.node.checks.host import Host
+        from cinderlib.objects import diagnosis
+
+        if backends is None:
+            backends = {name: backend._given for name, backend in self._backends.items()}
+        else:
+            backends = {
+                name: value_checks.check_mapping(options, f"options of backend {name!r}")
+                for name, options in value_checks.check_mapping(backends, "backends").items()
+            }
+        host = Host(self._driver_settings["root_helper"])
+        return diagnosis.check(cast("Controller", self), self._folders.path, host, backends)
+
+    @contextlib.contextmanager
+    def _new_driver(self, name: str, given: Mapping[str, Any]) -> Iterator[Driver]:
+        """Load a driver for the current store. While the context is entered, the store stays."""
+        while True:
+            store = self.store
+            driver = self._load_driver(name, given)
+            with self._guard:
+                if store is self.store and not self._closed:
+                    yield driver
+                    return
+            driver.close()
+            if self._closed:
+                raise errors.InvalidState(
+                    f"Backend {name!r} is not loaded: the controller was closed", resource=name
+                )
+
+    def _load_driver(self, name: str, given: Mapping[str, Any]) -> Driver:
+        from cinderlib import drivers
+
+        return drivers.load(
+            name,
+            given,
+            store=self.store,
+            settings=self._settings(),
+            lock=self._locks.of_backend(name),
+            progress=self._report_progress,
+            observer=self._observer,
+        )
+
+    def _settings(self, *, create: bool = True) -> Settings:
+        """:param create: create the folders that a driver uses."""
+        from cinderlib import drivers
+
+        folders = self._folders
+
+        return drivers.Settings(
+            host=self.host,
+            state_path=folders.drivers if create else str(folders.drivers_path),
+            lock_path=folders.locks if create else str(folders.locks_path),
+            project_id=self.project_id,
+            user_id=self.user_id,
+            **self._driver_settings,
+        )
+
+    def loaded(self, name: str) -> Backend:
+        """A loaded backend.
+
+        :raises BackendNotFound: no loaded backend has that name.
+        """
+        found = self._backends.get(name) if isinstance(name, str) else None
+        if found is None:
+            known = ", ".join(sorted(self._backends)) or "none"
+            raise errors.BackendNotFound(
+                f"Backend {value_checks.shown(name)} is not loaded in this controller; loaded:"
+                f" {known}",
+                resource=name,
+            )
+        return found
+
+    def _driver(self, name: str) -> Driver:
+        return self.loaded(name)._driver
+
+    def name_in_storage(self, record: VolumeRecord | SnapshotRecord) -> str:
+        """The name of a volume or snapshot on the array. Its backend must be loaded."""
+        if not isinstance(record, VolumeRecord | SnapshotRecord):
+            raise errors.InvalidInput(
+                f"The record of a volume or snapshot is needed, not {value_checks.shown(record)}."
+            )
+        return self._driver(record.backend).name_in_storage(record)
+
+
+def _refuse_other_options(backend: Backend, options: Mapping[str, Any]) -> None:
+    # The message contains only names: a value can be a password.
+    missing = object()
+    names = {*backend._given, *options}
+    differ = sorted(
+        name for name in names if backend._given.get(name, missing) != options.get(name, missing)
+    )
+    if differ:
+        raise errors.ConfigurationError(
+            f"Backend {backend.id!r} is loaded with other options; these differ:"
+            f" {', '.join(differ)}",
+            resource=backend,
+        )
