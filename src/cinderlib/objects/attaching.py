@@ -1,4 +1,4 @@
-"""The methods of a volume for its connections: to other hosts, and to this one with a device."""
+"""The methods of a volume for its connections: to other hosts, and attached to this host."""
 
 from __future__ import annotations
 

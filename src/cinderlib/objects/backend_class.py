@@ -42,7 +42,7 @@ class _IsSetUp:
 
 
 class BackendClass:
-    """The attributes and functions of the class. On a backend, the attributes are those of its
+    """The attributes and functions of the class. On a backend, the attributes are those of the
     controller."""
 
     #: The loaded backends, by name.
