@@ -25,15 +25,22 @@ class Authority:
         self._write(name, self._key, self._subject, HOUR)
 
     def issue(
-        self, name: str, *, common_name: str | None, expires: datetime.timedelta = HOUR
+        self,
+        name: str,
+        *,
+        common_name: str | None,
+        expires: datetime.timedelta = HOUR,
+        address: str = "127.0.0.1",
     ) -> pathlib.Path:
         """Write a certificate ``NAME.pem`` and its key ``NAME.key``.
 
         :param expires: from now.
+        :param address: of the server.
         :returns: the path of the certificate.
         """
         subject = x509.Name([]) if common_name is None else _name(common_name)
-        return self._write(name, ec.generate_private_key(ec.SECP256R1()), subject, expires)
+        key = ec.generate_private_key(ec.SECP256R1())
+        return self._write(name, key, subject, expires, address)
 
     def _write(
         self,
@@ -41,10 +48,11 @@ class Authority:
         key: ec.EllipticCurvePrivateKey,
         subject: x509.Name,
         expires: datetime.timedelta,
+        address: str = "127.0.0.1",
     ) -> pathlib.Path:
         now = datetime.datetime.now(datetime.UTC)
-        address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
         is_authority = key is self._key
+        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
         certificate = (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -54,7 +62,7 @@ class Authority:
             .not_valid_before(now - 2 * HOUR)
             .not_valid_after(now + expires)
             .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), True)
-            .add_extension(x509.SubjectAlternativeName([address]), False)
+            .add_extension(names, False)
             .sign(self._key, hashes.SHA256())
         )
         path = self.folder / f"{name}.pem"

@@ -1,4 +1,5 @@
-"""Nodes of a Proxmox cluster: services with their own host names, and one store."""
+"""Nodes of a Proxmox cluster: services with their own host names, and one store, or one service on
+another host for all."""
 
 from __future__ import annotations
 
@@ -6,10 +7,12 @@ import json
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
 
+import certificates
 import pytest
 from service.running import Service
 
@@ -29,14 +32,26 @@ class Node(Service):
         self.shared = shared
         super().__init__(folder)
 
+    driver = "file"
+
     def configure(self, service: str = "", backends: str = "") -> None:
         self.config.write_text(
             f'[store]\nconnection = "sqlite:///{self.shared}/metadata.sqlite"\n'
             f'[controller]\nhost = "cluster"\nstate_path = "{self.folder}/state"\n'
             f'file_locks_path = "{self.shared}/locks"\n'
             f'[service]\nsocket = "{self.socket}"\nlinks = "{self.links}"\n{service}\n'
-            f'[backends.files]\nvolume_driver = "file"\nfile_root = "{self.shared}/volumes"\n'
+            f'[backends.files]\nvolume_driver = "{self.driver}"\n'
+            f'file_root = "{self.shared}/volumes"\n'
             f"{backends}"
+        )
+
+    def configure_for(self, central: Central, client: dict[str, str]) -> None:
+        """Use a service on another host instead of an own store and driver."""
+        self.config.write_text(
+            f'[controller]\nstate_path = "{self.folder}/state"\n'
+            f'[node]\nservice = "{central.address}"\n'
+            + "".join(f'{option} = "{file}"\n' for option, file in client.items())
+            + f'[service]\nsocket = "{self.socket}"\nlinks = "{self.links}"\n'
         )
 
     def run(self) -> Node:
@@ -46,17 +61,52 @@ class Node(Service):
         return self
 
 
+class Central(Node):
+    """A service that has the driver and the store, for nodes that only attach."""
+
+    driver = "service.cluster_files.ClusterFiles"
+
+    def __init__(self, folder: pathlib.Path, shared: pathlib.Path) -> None:
+        super().__init__(folder, shared, "central")
+        self.authority = certificates.Authority(folder, "ca")
+        self.authority.issue("service", common_name="service")
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        self.address = f"https://127.0.0.1:{port}"
+        self.configure(
+            f'listen = "127.0.0.1:{port}"\ncertificate = "service.pem"\nkey = "service.key"\n'
+            'client_ca = "ca.pem"\nclients = { node1 = "operate", node2 = "operate" }\n'
+        )
+
+    def serve(self, node: Node) -> None:
+        """Have a node use this service."""
+        client = {
+            "certificate": str(self.authority.issue(node.name, common_name=node.name)),
+            "key": f"{self.folder}/{node.name}.key",
+            "ca": str(self.authority.certificate),
+        }
+        node.configure_for(self, client)
+
+
 class Cluster:
-    """Nodes with one store and one array.
+    """Nodes with one array.
 
     :param names: of the nodes.
+    :param central: whether another host has the store and the driver; by default the nodes have
+        them.
     """
 
-    def __init__(self, folder: pathlib.Path, *names: str) -> None:
+    def __init__(self, folder: pathlib.Path, *names: str, central: bool = False) -> None:
         self.shared = folder / "shared"
         self.shared.mkdir()
         self.volumes = self.shared / "volumes"
         self.nodes = [Node(folder / name, self.shared, name) for name in names]
+        self.services = list(self.nodes)
+        if central:
+            service = Central(folder / "central", self.shared)
+            for node in self.nodes:
+                service.serve(node)
+            self.services.insert(0, service)
 
     def __enter__(self) -> Cluster:
         # Snapshots of disks that a guest writes to need a filesystem that can clone files.
@@ -66,13 +116,13 @@ class Cluster:
         self.volumes.mkdir()
         subprocess.run(["mkfs.xfs", "-q", image], check=True)
         subprocess.run(["mount", "-o", "loop", image, self.volumes], check=True)
-        for node in self.nodes:
-            node.run()
+        for service in self.services:
+            service.run()
         return self
 
     def __exit__(self, *error: object) -> None:
-        for node in self.nodes:
-            node.__exit__()
+        for service in reversed(self.services):
+            service.__exit__()
         for device in self.loop_devices():
             subprocess.run(["losetup", "--detach", device], check=True)
         subprocess.run(["umount", self.volumes], check=True)
@@ -88,13 +138,14 @@ class Cluster:
 
     def wait_for_calls(self) -> None:
         """Wait until the services have finished the calls of killed clients."""
-        for node in self.nodes:
-            for call in node.ask("GET", "/v1/operations")[1]:
-                node.ask("GET", f"/v1/operations/{call['id']}?wait=true")
+        for service in reversed(self.services):
+            for call in service.ask("GET", "/v1/operations")[1]:
+                service.ask("GET", f"/v1/operations/{call['id']}?wait=true")
 
     def prove(self, *tests: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run tests in Perl, in taint mode as Proxmox's daemons."""
-        return self._perl(["prove", "--merge"], *(f"t/{test}.t" for test in tests), **environment)
+        program = ["prove", "--merge", "--verbose"]
+        return self._perl(program, *(f"t/{test}.t" for test in tests), **environment)
 
     def act(self, action: str, interrupt: str = "nobody 0") -> subprocess.CompletedProcess[str]:
         """Run one action of Proxmox on the first node.
@@ -124,13 +175,14 @@ class Cluster:
         )
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
+@pytest.fixture(scope="module", params=["a store in common", "a central service"])
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A running cluster of two nodes."""
     if os.geteuid() != 0 or not shutil.which("prove") or not shutil.which("mkfs.xfs"):
         pytest.skip("needs root, for loop devices, prove of Perl, and mkfs.xfs")
+    central = request.param == "a central service"
     with (
         tempfile.TemporaryDirectory(prefix="cl-") as name,
-        Cluster(pathlib.Path(name), "node1", "node2") as cluster,
+        Cluster(pathlib.Path(name), "node1", "node2", central=central) as cluster,
     ):
         yield cluster

@@ -28,10 +28,10 @@ ACTIONS = (
 
 def _agree(cluster: Cluster) -> None:
     """The store, the array and Proxmox's list have the same disks."""
-    node = cluster.nodes[0]
-    status, found = node.ask("POST", "/v1/backends/files/reconcile", {})
+    driving = cluster.services[0]
+    status, found = driving.ask("POST", "/v1/backends/files/reconcile", {})
     assert (status, found) == (200, [])
-    status, volumes = node.ask("GET", "/v1/volumes?backend=files")
+    status, volumes = driving.ask("GET", "/v1/volumes?backend=files")
     assert {each["status"] for each in volumes} <= {"available", "in-use"}
     listed = [line.rpartition("/")[2] for line in cluster.act("names").stdout.split()]
     assert sorted(each["name"] for each in volumes if "@" not in each["name"]) == sorted(listed)

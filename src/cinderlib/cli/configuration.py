@@ -170,6 +170,11 @@ class Configuration:
         given = {name: value for name, value in table.items() if name in _OF_NODE_CLIENT}
         return {"url": given.pop("service"), **given}
 
+    def this_host(self) -> dict[str, Any]:
+        """The settings of this host for a controller of a service."""
+        host = self.node()
+        return {k: host[k] for k in ("root_helper", "my_ip", "state_path") if k in host}
+
     def service(self) -> dict[str, Any]:
         """The settings of the service; relative paths are resolved from the folder of the file."""
         return self._with_paths("service", "socket", "certificate", "key", "client_ca", "links")

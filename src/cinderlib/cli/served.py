@@ -33,8 +33,7 @@ def _connected(
         return None
     import cinderlib as cl
 
-    host = configuration.node()
-    here = {name: host[name] for name in ("root_helper", "my_ip", "state_path") if name in host}
+    here = configuration.this_host()
     try:
         return cl.connect(f"unix://{os.path.abspath(socket)}", progress=on_progress, **here)
     except cl.errors.CinderlibError:

@@ -60,11 +60,35 @@ def connect(
     :raises InvalidInput: the URL or a file is wrong.
     :raises ServiceUnavailable: no service answers.
     """
-    transport = Transport(url, certificate=certificate, key=key, ca=ca)
-    local_host = LocalHost(root_helper, my_ip, state_path)
-    controller = RemoteController(transport, local_host, ProgressReporter(progress))
+    controller = controller_of(
+        url,
+        certificate=certificate,
+        key=key,
+        ca=ca,
+        root_helper=root_helper,
+        my_ip=my_ip,
+        state_path=state_path,
+        progress=progress,
+    )
     controller.refresh_backends()
     return controller
+
+
+def controller_of(
+    url: str,
+    *,
+    certificate: str | os.PathLike[str] | None = None,
+    key: str | os.PathLike[str] | None = None,
+    ca: str | os.PathLike[str] | None = None,
+    root_helper: str = "sudo",
+    my_ip: str | None = None,
+    state_path: str | None = None,
+    progress: Listener | None = None,
+) -> RemoteController:
+    """The same as :func:`connect`, for a service that may be out of reach for now."""
+    transport = Transport(url, certificate=certificate, key=key, ca=ca)
+    local_host = LocalHost(root_helper, my_ip, state_path)
+    return RemoteController(transport, local_host, ProgressReporter(progress))
 
 
 class RemoteController(StoreQueries):
@@ -102,6 +126,11 @@ class RemoteController(StoreQueries):
     def is_local(self) -> bool:
         """Whether the service runs on this host, and so attaches volumes to it."""
         return self._transport.is_local
+
+    @property
+    def url(self) -> str:
+        """The address of the service."""
+        return self._transport.url
 
     def _change(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Have the service do something; the progress goes to the listener.

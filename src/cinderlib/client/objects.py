@@ -128,6 +128,10 @@ class RemoteVolume(_Remote, Volume):
         answer = self._change("POST", self._path("extend"), {"size": validation.check_size(size)})
         size_bytes: int = answer.pop("size_bytes")
         self._adopt(records.from_builtins(VolumeRecord, answer))
+        if not self._service.is_local:
+            attached = self.local_attach
+            if attached is not None:
+                return attached.extend()
         return size_bytes
 
     def revert_blockers(self, snapshot: Snapshot) -> list[Snapshot]:
@@ -302,6 +306,17 @@ class RemoteBackend(Backend):
     def capabilities(self) -> dict[str, Capability]:
         path = f"/v1/backends/{quote(self.id, safe='')}/capabilities"
         return {each["operation"]: Capability(**each) for each in self._service._read(path)}
+
+    def capacity(self) -> dict[str, Any]:
+        """The capacity that the service knows, without waiting for the storage.
+
+        :returns: ``total_bytes``, ``free_bytes`` and ``used_bytes`` (``None`` if the driver does
+            not report it), ``age`` in seconds, ``stale``, and ``error`` of the last refresh.
+        :raises DriverError: the storage has not reported its capacity yet.
+        """
+        path = f"/v1/backends/{quote(self.id, safe='')}/capacity"
+        known: dict[str, Any] = self._service._read(path)
+        return known
 
     def _manageable(self, kind: str, wanted: Page) -> list[Manageable]:
         query = {

@@ -25,6 +25,16 @@ DEFAULT_URL = "unix:///run/cinderlib/cinderlib.sock"
 #: How often the client requests the result of a call again after its connection broke.
 ATTEMPTS = 5
 
+#: Seconds for a connection to a service on another host.
+CONNECT_TIMEOUT = 10.0
+#: The connection to a host that lost its power or network breaks after 20 to 25 s.
+_KEEP_ALIVE = {
+    socket.TCP_KEEPIDLE: 10,
+    socket.TCP_KEEPINTVL: 5,
+    socket.TCP_KEEPCNT: 3,
+    socket.TCP_USER_TIMEOUT: 20_000,
+}
+
 _LINES = {"Accept": "application/x-ndjson"}
 
 
@@ -42,6 +52,19 @@ class _UnixConnection(http.client.HTTPConnection):
         except BaseException:
             self.close()
             raise
+
+
+class _TLSConnection(http.client.HTTPSConnection):
+    """HTTP over TLS. A service that does not answer for long is not an error, a host that does not
+    is."""
+
+    def connect(self) -> None:
+        self.timeout = CONNECT_TIMEOUT
+        super().connect()
+        self.sock.settimeout(None)
+        for option, value in _KEEP_ALIVE.items():
+            self.sock.setsockopt(socket.IPPROTO_TCP, option, value)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
 class Transport:
@@ -71,7 +94,7 @@ class Transport:
         elif parts.scheme == "https" and parts.hostname:
             context = _context(certificate, key, ca)
             host, port = parts.hostname, parts.port or 443
-            self._open = lambda: http.client.HTTPSConnection(host, port, context=context)
+            self._open = lambda: _TLSConnection(host, port, context=context)
         else:
             raise errors.InvalidInput(
                 f"{url!r} is not the URL of a service; expected unix:///PATH or https://HOST:PORT"

@@ -18,7 +18,8 @@ from cinderlib.objects.fields import EditableField, Field
 from cinderlib.objects.keywords import ConnectionKeywords, ConnectKeywords
 from cinderlib.objects.resource import Resource
 from cinderlib.objects.volume import Volume
-from cinderlib.operations import attachments, connect, disconnect
+from cinderlib.operations import attachments
+from cinderlib.operations import connections as operations
 from cinderlib.persistence.host_key import host_of
 from cinderlib.records import ConnectionRecord, Secret, VolumeRecord, replace
 
@@ -198,7 +199,7 @@ class Connection(ConnectionFields, Resource):
 
     def _connect(self, *, to_attach: bool = False, migrating: bool = False) -> VolumeRecord:
         """:returns: the record of the volume after the connect."""
-        record, volume, self.changed = connect.connect(
+        record, volume, self.changed = operations.connect(
             self._controller.journal,
             self._record,
             self._requested,
@@ -232,9 +233,9 @@ class Connection(ConnectionFields, Resource):
         with self._named():
             journal = self._controller.journal
             # A loaded document can name another volume than the connection's record.
-            volume = disconnect.disconnect(
+            volume = operations.disconnect(
                 journal, self.id, self.volume_id, force=force, detached=detached
-            ) or disconnect.disconnect(journal, self.id, force=force)
+            ) or operations.disconnect(journal, self.id, force=force)
         self.changed = volume is not None
         self._removed(status="detached", conn_info=None, device=None)
         return volume

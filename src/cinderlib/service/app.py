@@ -23,7 +23,7 @@ from starlette.routing import Route as HTTPRoute
 from cinderlib import errors
 from cinderlib.client import answers
 from cinderlib.service import dispatch, logs, openapi, responses
-from cinderlib.service.backends import Backends
+from cinderlib.service.backends import Source
 from cinderlib.service.bodies import Bodies
 from cinderlib.service.calls import Call, Calls
 from cinderlib.service.metrics import Metrics, Timed
@@ -47,7 +47,7 @@ class Application:
     :param threads: how many calls that change something are worked on at once.
     """
 
-    def __init__(self, backends: Backends, metrics: Metrics, *, threads: int = 64) -> None:
+    def __init__(self, backends: Source, metrics: Metrics, *, threads: int = 64) -> None:
         self.backends = backends
         self.calls = Calls()
         self._bodies = Bodies()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cinderlib import errors
+from cinderlib.service import links as link_paths
 from cinderlib.service.capacity import Capacities
-from cinderlib.value_checks import shown
 
 if TYPE_CHECKING:
     from cinderlib.objects.backend import Backend
@@ -19,7 +18,44 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-_LINK = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]*")
+
+class Source(Protocol):
+    """The backends of a service: the configured ones (:class:`Backends`), or of a
+    service on another host (:class:`cinderlib.service.upstream.UpstreamBackends`)."""
+
+    capacities: Capacities
+
+    @property
+    def controller(self) -> Any:
+        """The controller that the backends belong to."""
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the backends."""
+
+    def check_name(self, name: str) -> None:
+        """:raises BackendNotFound: there is no such backend."""
+
+    def check_link(self, path: str) -> str:
+        """:raises InvalidInput: a client must not have a link with that path."""
+
+    def loaded(self, name: str) -> Backend:
+        """A backend that can be used."""
+
+    def load_all(self) -> None:
+        """Load all backends, if this service has drivers."""
+
+    def replace(
+        self,
+        names: list[str],
+        options: Callable[[str], Mapping[str, Any]],
+        *,
+        settled: Callable[[], None],
+    ) -> None:
+        """Apply another configuration."""
+
+    def states(self) -> list[dict[str, Any]]:
+        """Of each backend: ``name``, ``loaded``, ``error``, ``driver``."""
 
 
 class Backends:
@@ -57,13 +93,7 @@ class Backends:
 
     def check_link(self, path: str) -> str:
         """:raises InvalidInput: a client must not have a link with that path."""
-        parts = path.removeprefix(f"{self._links}/").split("/")
-        if not path.startswith(f"{self._links}/") or not all(map(_LINK.fullmatch, parts)):
-            raise errors.InvalidInput(
-                f"The link {shown(path)} must be in the folder {self._links}, with letters, digits"
-                " and '_.@-' in its names"
-            )
-        return path
+        return link_paths.check(path, self._links)
 
     def loaded(self, name: str) -> Backend:
         """A backend, loaded now if it was not; one whose storage failed is tried again.

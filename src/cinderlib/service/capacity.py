@@ -11,12 +11,9 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from cinderlib import errors
-
-if TYPE_CHECKING:
-    from cinderlib.objects.backend import Backend
 
 _GIB = 1024**3
 #: Seconds after which statistics are refreshed.
@@ -25,6 +22,13 @@ FRESH = 10.0
 STALE = 60.0
 #: How long a request waits for the first statistics of a backend, in seconds.
 PATIENCE = 1.5
+
+
+class Reports(Protocol):
+    """A backend that reports its statistics."""
+
+    def driver_stats(self, *, refresh: bool) -> dict[str, Any]:
+        """The driver's statistics, with a list ``pools``; sizes are in GiB."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -42,7 +46,7 @@ class Capacities:
     :param loaded: a backend by its name, loaded now if it was not.
     """
 
-    def __init__(self, loaded: Callable[[str], Backend]) -> None:
+    def __init__(self, loaded: Callable[[str], Reports]) -> None:
         self._loaded = loaded
         self._guard = threading.Lock()
         self._known: dict[str, _Known] = {}

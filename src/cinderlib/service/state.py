@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 from cinderlib.records import ConnectionRecord, IntentRecord, VolumeRecord
 
 if TYPE_CHECKING:
-    from cinderlib.service.backends import Backends
+    from cinderlib.service.backends import Source
 
 _GIB = 1024**3
 
@@ -36,7 +36,7 @@ class State(Collector):
         statistics of a backend, without waiting for the storage; 0 disables that.
     """
 
-    def __init__(self, backends: Backends, stats_interval: float) -> None:
+    def __init__(self, backends: Source, stats_interval: float) -> None:
         self._backends = backends
         self._stats_interval = stats_interval
 

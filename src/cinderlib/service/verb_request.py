@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from cinderlib.objects.backend import Backend
     from cinderlib.objects.resource import Resource
-    from cinderlib.service.backends import Backends
+    from cinderlib.service.backends import Source
 
 B = TypeVar("B", bound=requests.Body)
 
@@ -34,7 +34,7 @@ class Request(Generic[B]):
         it needs none. Never the text of a client, which could be any.
     """
 
-    backends: Backends
+    backends: Source
     peer: Peer
     id: str
     query: Mapping[str, str]
@@ -48,7 +48,7 @@ class Request(Generic[B]):
         return self.backends.controller
 
     def loaded(self, name: str) -> Backend:
-        """A backend; see :meth:`Backends.loaded`."""
+        """A backend; see :meth:`Source.loaded`."""
         self.backends.check_name(name)
         self.backend = name
         return self.backends.loaded(name)

@@ -24,14 +24,18 @@ sub untainted {
 our $locks = untainted($ENV{CINDERLIB_LOCKS} // tempdir(CLEANUP => 1));
 
 # The nodes of the cluster, from the environment: name => {socket, links}.
+#
+#   storeid  the name of the storage
+#   and properties of the storage
 sub nodes {
     my ($class, %options) = @_;
     my $given = decode_json($ENV{CINDERLIB_NODES} // die 'CINDERLIB_NODES is not set');
+    my $storeid = delete $options{storeid} // 'array1';
     return map {
         my $node = $given->{$_};
         bless {
             name    => $_,
-            storeid => 'array1',
+            storeid => $storeid,
             links   => untainted($node->{links}),
             scfg    => {
                 type               => 'cinderlib',

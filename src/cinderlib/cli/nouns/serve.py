@@ -15,6 +15,7 @@ from cinderlib.cli.framework import Command, pass_app
 
 if TYPE_CHECKING:
     from cinderlib.cli.configuration import Configuration
+    from cinderlib.service.backends import Source
     from cinderlib.service.options import Options
 
 
@@ -43,7 +44,6 @@ def serve(app: App, socket: Path | None, idle_timeout: float | None, replace: bo
     try:
         from cinderlib.service import calls, logs, warm_command
         from cinderlib.service.app import Application
-        from cinderlib.service.backends import Backends
         from cinderlib.service.metrics import Metrics
         from cinderlib.service.server import Server
         from cinderlib.service.state import State
@@ -61,7 +61,6 @@ def serve(app: App, socket: Path | None, idle_timeout: float | None, replace: bo
     commands = warm_command.start(options.socket, command, mode=options.mode, group=options.group)
     left = 0.0
     try:
-        app.may_create_store()
         app.show_progress = calls.report  # type: ignore[method-assign]
         metrics = Metrics()
         app.observer = metrics.observe
@@ -72,9 +71,7 @@ def serve(app: App, socket: Path | None, idle_timeout: float | None, replace: bo
             tracing = Tracing()
             app.callback(tracing.close)
             app.observer = both(metrics.observe, tracing.observe)
-        backends = Backends(
-            app.own_controller, configured.backends, configured.backend, options.links
-        )
+        backends = _backends(app, options)
         metrics.add(State(backends, options.stats_interval))
         application = Application(backends, metrics, threads=options.threads)
         application.tracing = tracing
@@ -94,6 +91,24 @@ def serve(app: App, socket: Path | None, idle_timeout: float | None, replace: bo
     finally:
         # Commands whose calls were interrupted report that.
         commands.stop(max(left, 5.0))
+
+
+def _backends(app: App, options: Options) -> Source:
+    """The configured backends of this host, or those of the service on another host."""
+    configured = app.configuration
+    upstream = configured.node_client()
+    if upstream is None:
+        from cinderlib.service.backends import Backends
+
+        app.may_create_store()
+        return Backends(app.own_controller, configured.backends, configured.backend, options.links)
+    from cinderlib.client.controller import controller_of
+    from cinderlib.service import upstream as upstream_module
+
+    upstream_module.check(configured.backends, configured.data.get("store", {}))
+    return upstream_module.UpstreamBackends(
+        controller_of(**upstream, **configured.this_host()), options.links
+    )
 
 
 def _options(configured: Configuration, socket: Path | None, idle_timeout: float | None) -> Options:
