@@ -25,13 +25,14 @@ PYTHON = "/usr/bin/python3"
 #: The distribution for a host that only attaches.
 NODE = ROOT / "packages" / "node"
 _NODE = tuple(tomllib.loads((NODE / "pyproject.toml").read_text())["project"]["dependencies"])
+_EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 _DATABASE = ("alembic", "SQLAlchemy", "tooz", "psycopg2-binary")
 #: The Python packages of each role in addition to this project. A node has no cinder, and the
 #: packages for a store in a database are on a separate disk.
 ENVIRONMENTS = {
     "node": _NODE,
     "store": _DATABASE,
-    "controller": ("cinder", *_NODE, *_DATABASE),
+    "controller": ("cinder", *_NODE, *_DATABASE, *_EXTRAS["service"]),
 }
 #: The distributions of this project that each role has.
 DISTRIBUTIONS = {"node": [NODE], "controller": [NODE, ROOT]}
@@ -59,6 +60,7 @@ def prepare(report: Callable[[str], None]) -> dict[str, pathlib.Path]:
         key = "\n".join([*packages, (ROOT / "constraints.txt").read_text(), _python_version()])
         recipes[f"python-{role}"] = (key, functools.partial(_make_environment, packages=packages))
     files = [*(ROOT / "src").rglob("*.py"), *(HERE / "guest").rglob("*")]
+    files += (ROOT / "systemd").iterdir()
     files += [ROOT / "pyproject.toml", ROOT / "hatch_build.py", NODE / "pyproject.toml"]
     for role, distributions in DISTRIBUTIONS.items():
         make = functools.partial(_make_project, distributions=distributions)
@@ -112,6 +114,7 @@ def _make_environment(folder: pathlib.Path, packages: Iterable[str]) -> None:
 def _make_project(folder: pathlib.Path, distributions: Iterable[pathlib.Path]) -> None:
     _pip(folder / "tree" / "python", "--no-deps", *map(str, distributions))
     shutil.copytree(HERE / "guest", folder / "tree" / "guest", symlinks=True)
+    shutil.copytree(ROOT / "systemd", folder / "tree" / "systemd")
     _pack(folder)
 
 

@@ -15,7 +15,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 #: The machines' numbers, the last part of their addresses.
-NUMBERS = {"controller": 1, "ceph": 9, "node1": 11, "node2": 12, "bare": 13}
+NUMBERS = {
+    "controller": 1,
+    "ceph": 9,
+    "node1": 11,
+    "node2": 12,
+    "bare": 13,
+    "service": 14,
+    "node3": 15,
+}
 NETWORKS = (1, 2)
 #: For each machine, its root file system and its Python environment.
 _SYSTEMS = {
@@ -24,7 +32,11 @@ _SYSTEMS = {
     "node1": ("node", "node"),
     "node2": ("node", "node"),
     "bare": ("bare", "node"),
+    "service": ("controller", "controller"),
+    "node3": ("node", "node"),
 }
+#: Machines whose first process is systemd. The others start only what the scenarios need.
+_WITH_SYSTEMD = ("service", "node3")
 #: The simplest CPU is the fastest to emulate; Ceph's programs need more features.
 _CPUS = {"ceph": "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+pclmulqdq"}
 #: The variables with which a machine's Python finds this project and its dependencies.
@@ -237,13 +249,16 @@ class Machine:
         root, python = _SYSTEMS[self.name]
         number = NUMBERS[self.name]
         kernel = "quiet console=ttyS0 mitigations=off clocksource=hpet tsc=unstable net.ifnames=0"
+        kernel += f" lab.name={self.name} lab.number={number}"
+        if self.name in _WITH_SYSTEMD:
+            kernel += " lab.init=systemd"
         command = [
             *("qemu-system-x86_64", "-name", self.name, "-M", "q35,usb=off,sata=off,smbus=off"),
             # Always emulate: /dev/kvm may exist and not work.
             *("-accel", "tcg,thread=multi,tb-size=256", "-cpu", _CPUS.get(self.name, "qemu64")),
             *("-smp", "1", "-m", str(self._memory), "-nodefaults", "-no-user-config"),
             *("-display", "none", "-kernel", f"{roots}/vmlinuz", "-initrd", f"{roots}/initrd.gz"),
-            *("-append", f"{kernel} lab.name={self.name} lab.number={number}"),
+            *("-append", kernel),
             *("-serial", f"file:{self.folder}/kernel.log"),
             *("-chardev", f"file,id=log,path={self.folder}/machine.log"),
             *("-device", "virtio-serial-pci", "-device", "virtconsole,chardev=log"),

@@ -22,6 +22,8 @@ _SHAPES: dict[str, tuple[int, tuple[int, ...]]] = {
     "node1": (1024, ()),
     "node2": (1024, ()),
     "bare": (1024, ()),
+    "service": (2048, (20,)),
+    "node3": (1024, ()),
 }
 
 

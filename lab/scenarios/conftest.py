@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from steps import GIB
+from steps import GIB, started
 from xdist.scheduler import LoadScopeScheduling
 
 from lab.machine import NUMBERS, Machine, Session, address
@@ -19,7 +19,7 @@ from lab.table import VERSIONS, Table
 
 #: Parts of names of scenarios whose set-up takes long. These scenarios share a run.
 _TOGETHER = {
-    "Ceph": ("rbd",),
+    "Ceph": ("rbd", "test_boot"),
     "NFS": ("nfs",),
     "PostgreSQL": ("test_store", "test_ovirt", "by_the_adapter", "engines_own_client"),
 }
@@ -114,6 +114,24 @@ def node2(run: Run) -> Machine:
 def bare(run: Run) -> Machine:
     """A machine that is not prepared for storage."""
     return run.machine("bare")
+
+
+@pytest.fixture(scope="session")
+def service(run: Run) -> Machine:
+    """A host with an array and systemd, for cinderlib as a service."""
+    return _with_systemd(run.machine("service"))
+
+
+@pytest.fixture(scope="session")
+def node3(run: Run) -> Machine:
+    """A machine that attaches volumes, with systemd."""
+    return _with_systemd(run.machine("node3"))
+
+
+def _with_systemd(machine: Machine) -> Machine:
+    """Wait until systemd has started everything."""
+    started(machine)
+    return machine
 
 
 @pytest.fixture(scope="session")

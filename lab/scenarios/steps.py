@@ -130,3 +130,13 @@ def until(condition: Callable[[], bool], what: str, timeout: float = FAILOVER_TI
             pytest.fail(f"not within {timeout:.0f} s: {what}")
         time.sleep(0.5)
     return time.monotonic() - began
+
+
+def started(machine: Machine) -> None:
+    """Wait until systemd has started everything on a machine.
+
+    :raises AssertionError: a unit failed.
+    """
+    state = "systemctl is-system-running || true"
+    until(lambda: machine.run(state).strip() in ("running", "degraded"), "systemd is started")
+    assert machine.run("systemctl list-units --failed --plain --no-legend") == ""

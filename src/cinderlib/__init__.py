@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cinderlib.client.node import NodeClient
     from cinderlib.drivers.port import Manageable
     from cinderlib.node import Attachment, Leftover, Node, get_connector_properties
+    from cinderlib.node.boot import PersistentAttachment, PersistentAttachments
     from cinderlib.node.checks.finding import Diagnosis, Finding
     from cinderlib.objects.backend import Backend
     from cinderlib.objects.connection import Connection
@@ -62,6 +63,8 @@ _MODULE_OF = {
     "Manageable": "cinderlib.drivers.port",
     "Node": "cinderlib.node",
     "NodeClient": "cinderlib.client.node",
+    "PersistentAttachment": "cinderlib.node.boot",
+    "PersistentAttachments": "cinderlib.node.boot",
     "Progress": "cinderlib.progress",
     "QoSSpecs": "cinderlib.objects.volume_type",
     "Recovered": "cinderlib.operations.journal",
@@ -105,6 +108,8 @@ __all__ = [
     "Manageable",
     "Node",
     "NodeClient",
+    "PersistentAttachment",
+    "PersistentAttachments",
     "Progress",
     "QoSSpecs",
     "Recovered",

@@ -247,6 +247,7 @@ def test_files_in_the_wheels(wheels: dict[str, zipfile.ZipFile]) -> None:
         if ".data/data/" in name
     }
     assert shared == {
+        "lib/systemd/system/cinderlib-attach.service",
         "lib/systemd/system/cinderlib-recover.service",
         "lib/systemd/system/cinderlib.service",
         "lib/systemd/system/cinderlib.socket",
@@ -265,7 +266,9 @@ def test_files_in_the_wheels(wheels: dict[str, zipfile.ZipFile]) -> None:
 @pytest.mark.skipif(
     not shutil.which("systemd-analyze"), reason="no systemd-analyze: apt-get install systemd"
 )
-@pytest.mark.parametrize("name", ["cinderlib-recover.service", "cinderlib.service"])
+@pytest.mark.parametrize(
+    "name", ["cinderlib-attach.service", "cinderlib-recover.service", "cinderlib.service"]
+)
 def test_the_systemd_units_are_valid(tmp_path: pathlib.Path, name: str) -> None:
     (tmp_path / "cinderlib").write_text("#!/bin/sh\n")
     (tmp_path / "cinderlib").chmod(0o755)

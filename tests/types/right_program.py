@@ -220,7 +220,7 @@ def snapshots(volume: cl.Volume) -> None:
 def connections(volume: cl.Volume) -> None:
     with volume.attached() as attached, open(attached.path, "r+b") as device:
         device.write(b"*" * 512)
-    connection: cl.Connection = volume.attach(migrating=True)
+    connection: cl.Connection = volume.attach(migrating=True, persist=True)
     print(connection.path, connection.protocol, connection.connected, connection.attached)
     volume.detach(force=True, ignore_errors=True)
     mapped = volume.connect(
@@ -266,6 +266,11 @@ def nodes(ctl: cl.Controller, connection_info: Mapping[str, Any], folder: pathli
     same: cl.Attachment | None = node.attachment(connection_info)
     print(same, attachment.state == "gone", node.look(connection_info, attachment.device) == "ok")
     print(attachment.multipath_id, attachment.scsi_wwn, attachment.to_dict())
+    kept: cl.PersistentAttachments = node.persistent
+    persistent: cl.PersistentAttachment
+    for persistent in [*kept.all(), *kept.attach(wait=60)]:
+        print(persistent.connection_info, persistent.link, persistent.attachment, persistent.error)
+    print(kept.add(connection_info), kept.add("an-id"), kept.remove("an-id") is True)
     size: int = node.extend(connection_info)
     print(size, node.attachments(), node.identity)
     detached: bool = node.detach(attachment.connection_info, device=attachment.device, force=True)

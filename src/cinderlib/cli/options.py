@@ -61,3 +61,8 @@ def force(help: str) -> Callable[[F], F]:
         return click.option("--force", is_flag=True, help=help)(function)
 
     return add
+
+
+persist = click.option(
+    "--persist", is_flag=True, help="Attach the volume again after each boot; see `node persist`."
+)

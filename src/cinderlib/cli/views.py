@@ -80,7 +80,7 @@ ATTACHMENTS = View(
     },
     cells={"path": _device},
     firm=_DEVICES,
-    fields=("state", "device", "changed"),
+    fields=("state", "device", "persistent", "changed"),
 )
 LEFTOVERS = View(
     "leftovers on this host",

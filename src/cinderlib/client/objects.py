@@ -159,7 +159,9 @@ class RemoteVolume(_Remote, Volume):
         self.refresh()
         return connection
 
-    def attach(self, *, migrating: bool = False, link: str | None = None) -> Connection:
+    def attach(
+        self, *, migrating: bool = False, link: str | None = None, persist: bool = False
+    ) -> Connection:
         """Connect it to this host and attach it: by the service if it runs on this host, otherwise
         by this process."""
         if not self._service.is_local:
@@ -173,9 +175,12 @@ class RemoteVolume(_Remote, Volume):
                 if made:
                     connection.disconnect()
                 raise
+            if persist:
+                self._service.local_host.persist(connection.record)
             self.changed = connection.changed
             return connection
-        body = {"migrating": migrating} | ({} if link is None else {"link": link})
+        body: dict[str, Any] = {"migrating": migrating, "persist": persist}
+        body |= {} if link is None else {"link": link}
         answer = self._change("POST", self._path("attach"), body)
         attached: Connection = self._service.wrap(records.from_builtins(ConnectionRecord, answer))
         attached.changed = self.changed

@@ -22,6 +22,7 @@ from cinderlib.node import block, links, protocols
 from cinderlib.node.attachment import Attachment, DeviceState
 from cinderlib.node.base import Connector, HostSettings
 from cinderlib.node.document import ConnectionDocument, check_device
+from cinderlib.node.persistent import Kept
 from cinderlib.node.state import Entry
 
 #: How long the kernel may take to remove a device, in seconds.
@@ -101,6 +102,7 @@ def attach(
             state.put(
                 msgspec.structs.replace(entry, status="attached", device=device, traces=traces)
             )
+            _renew_persistent(entry, settings)
         else:
             state.remove(entry.key)
         return attachment(document, device, changed=True)
@@ -130,7 +132,7 @@ def detach(
     """See :meth:`cinderlib.node.Node.detach`."""
     with _known(document, settings, device) as (connector, known, entry):
         try:
-            _detach(connector, known, entry, force=force)
+            _detach(connector, known, entry, force=force, ends=True)
         except CinderlibError:
             if not (force and ignore_errors):
                 raise
@@ -157,8 +159,7 @@ def attachments(settings: HostSettings) -> Iterator[Attachment]:
 
 def current(document: ConnectionDocument, settings: HostSettings) -> Attachment | None:
     """See :meth:`cinderlib.node.Node.attachment`."""
-    connector = protocols.connector(document, settings)
-    entry = settings.state.get(_recorded_key(connector, document, settings))
+    entry = settings.state.get(recorded_key(protocols.connector(document, settings)))
     if entry is None or entry.status != "attached" or not entry.device:
         return None
     connector = as_attached(entry, settings)
@@ -218,7 +219,7 @@ def _known(
     """The connection with its original settings, and its device. This host's record has priority
     over the arguments."""
     connector = protocols.connector(document, settings)
-    key = _recorded_key(connector, document, settings)
+    key = recorded_key(connector)
     with settings.state.locked(key):
         entry = settings.state.get(key)
         if entry:
@@ -231,12 +232,12 @@ def _known(
         yield connector, dict(known) if known else None, entry
 
 
-def _recorded_key(
-    connector: Connector, document: ConnectionDocument, settings: HostSettings
-) -> str:
-    """The key of the recorded connection. It can differ if a link on the path was changed."""
-    if document.id and settings.state.get(connector.key) is None:
-        found = settings.state.find(document.id)
+def recorded_key(connector: Connector) -> str:
+    """The key of the recorded connection. It can differ from the connector's if a link on the path
+    was changed."""
+    document, state = connector.document, connector.settings.state
+    if document.id and state.get(connector.key) is None:
+        found = state.find(document.id)
         if found is not None and found.document.get("conn") == document.with_device(None)["conn"]:
             return found.key
     return connector.key
@@ -252,6 +253,16 @@ def _interrupted(key: str, settings: HostSettings) -> Iterator[Entry | None]:
             yield entry if entry and entry.status != "attached" else None
     except Busy:
         yield None
+
+
+def _renew_persistent(entry: Entry, settings: HostSettings) -> None:
+    """The next boot attaches it with the newest document: its keys may have changed."""
+    persistent = settings.state.persistent
+    try:
+        if persistent.get(entry.key) is not None:
+            persistent.put(Kept(key=entry.key, document=entry.document, link=entry.link))
+    except CinderlibError as exc:
+        LOG.warning("The persistent attachment is not renewed: %s", exc)
 
 
 def _set_link(entry: Entry, device: Any, link: str | None, settings: HostSettings) -> None:
@@ -307,7 +318,10 @@ def _detach(
     entry: Entry | None,
     *,
     force: bool = False,
+    ends: bool = False,
 ) -> None:
+    """:param ends: a user detaches it, so it must not be attached again after a boot. The others
+    undo a failed attach."""
     state = connector.settings.state
     if device and connector.look(device) == "another":
         LOG.warning("%s is another device now, and is not touched", device["path"])
@@ -316,6 +330,9 @@ def _detach(
         raise DeviceInUse(
             f"{device['path']} is used by {', '.join(users)}.", resource=connector.document.id
         )
+    if ends:
+        for key in {connector.key, entry.key if entry else connector.key}:
+            state.persistent.remove(key)
     if entry:
         traces = entry.traces or (connector.traces(device) if device else [])
         device = device if device is None or connector.outlives_process(device) else None

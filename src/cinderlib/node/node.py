@@ -10,6 +10,7 @@ from cinderlib.errors import ConnectionNotFound, InvalidInput, NotLocal
 from cinderlib.node import lifecycle, links, properties
 from cinderlib.node.attachment import Attachment, DeviceState
 from cinderlib.node.base import HostSettings
+from cinderlib.node.boot import PersistentAttachments
 from cinderlib.node.document import ConnectionDocument, check_device
 from cinderlib.node.lifecycle import Leftover
 from cinderlib.node.state import State
@@ -64,6 +65,8 @@ class Node:
             host=host,
         )
         self._settings = HostSettings(root_helper=root_helper, state=State(state_path))
+        #: The attachments that this host has again after each boot.
+        self.persistent = PersistentAttachments(self._settings)
 
     def __repr__(self) -> str:
         multipath, folder = self._request.multipath, str(self._settings.state.path)
@@ -262,7 +265,9 @@ class Node:
     def _document(self, connection_info: Mapping[str, Any] | str) -> ConnectionDocument:
         if not isinstance(connection_info, str):
             return ConnectionDocument(connection_info)
-        entry = self._settings.state.find(connection_info)
+        state = self._settings.state
+        # A persistent attachment that did not return after the boot has no entry.
+        entry = state.find(connection_info) or state.persistent.find(connection_info)
         if entry is None:
             raise ConnectionNotFound(
                 f"No volume is attached on this host for the connection {shown(connection_info)}.",

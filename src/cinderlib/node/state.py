@@ -24,6 +24,7 @@ from cinderlib.errors import Busy, NodeError
 from cinderlib.locking import state_folder
 from cinderlib.locking.process_identity import boot_id
 from cinderlib.node.block import Trace
+from cinderlib.node.persistent import Documents
 from cinderlib.value_checks import check_path
 
 
@@ -79,6 +80,11 @@ class State:
         """The folder for mounts of shares. It is outside the private folder, so that other users
         can access the files."""
         return self.path.with_name(f"{self.path.name}-mounts")
+
+    @property
+    def persistent(self) -> Documents:
+        """The attachments of this host that return after each boot."""
+        return Documents(self.path / "persistent")
 
     def get(self, key: str) -> Entry | None:
         """The entry with that key."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from cinderlib import errors, serialization
@@ -75,6 +76,10 @@ class LocalHost:
         known = connection.device.reveal()
         return there is not None and {**there.device, "made_by": known.get("made_by")} == known
 
+    def persist(self, connection: ConnectionRecord) -> None:
+        """Attach an attached connection again after each boot."""
+        self.node().persistent.add(serialization.wire(connection))
+
     def detach(
         self, connection: ConnectionRecord, *, force: bool = False, ignore_errors: bool = False
     ) -> None:
@@ -116,7 +121,7 @@ class LocalHost:
         if connection.device is None or not self.has(connection):
             return None
         try:
-            device = connection.device.reveal()
+            device = self.device(connection) or {}
             if device.get("path") is None:
                 # A handle exists only in the process that opened it.
                 return "ok" if connection.id in self._handles else "unknown"
@@ -125,6 +130,21 @@ class LocalHost:
             return self.node().look(document, device)
         except errors.CinderlibError:
             return "unknown"
+
+    def device(self, connection: ConnectionRecord) -> dict[str, Any] | None:
+        """The device information of a connection. After a boot, a persistent attachment can have
+        another device than the record."""
+        if connection.device is None:
+            return None
+        device: dict[str, Any] = connection.device.reveal()
+        of_boot = device.get("made_by", [boot_id()])
+        if connection.attached_host != this_host() or of_boot[:1] == [boot_id()]:
+            return device
+        with contextlib.suppress(errors.CinderlibError):
+            attachment = self.node().attachment(serialization.wire(connection))
+            if attachment is not None:
+                return dict(attachment.device)
+        return device
 
     def handle(self, connection_id: str) -> Any:
         """The handle of this process for a connection, or ``None``."""

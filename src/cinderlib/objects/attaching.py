@@ -111,19 +111,23 @@ class AttachableVolume(Resource):
             self._adopt(volume)
         self.changed = connection.changed
 
-    def attach(self, *, migrating: bool = False, link: str | None = None) -> Connection:
+    def attach(
+        self, *, migrating: bool = False, link: str | None = None, persist: bool = False
+    ) -> Connection:
         """Connect it to this host and attach it.
 
         :param migrating: as for :meth:`connect`.
         :param link: the path of a symbolic link to the device, the same on each host and after each
             boot. It is created or changed, also if the volume is attached already. The detach
             removes it.
+        :param persist: attach it again after each boot, see :attr:`cinderlib.Node.persistent`.
         :returns: the connection, whose ``path`` is the device.
         :raises NodeError: this host could not attach it; it was disconnected again.
         """
         controller = self._controller
         migrating = value_checks.check_flag(migrating, "migrating")
         link = None if link is None else links.check(link)
+        persist = value_checks.check_flag(persist, "persist")
         with self._named(), controller.journal.whole_call():
             connector = controller.local_connector(controller.loaded(self._record.backend))
             here: ConnectKeywords = {"attached_host": this_host()}
@@ -135,6 +139,8 @@ class AttachableVolume(Resource):
                 if connected_here:
                     self._undo_connect(connection, exc)
                 raise
+        if persist:
+            controller.local_host.persist(connection.record)
         self.changed = connection.changed
         return connection
 

@@ -164,10 +164,11 @@ class Connection(ConnectionFields, Resource):
         not attached."""
         # The type is the usual one, so that a caller that has just attached the volume does not
         # need to exclude the others.
-        device = self.device
+        local_host = self._controller.local_host
+        device = self.device if "device" in self._edited else local_host.device(self._record)
         if device is None:
             return None
-        return self._controller.local_host.handle(self.id) or device.get("path")
+        return local_host.handle(self.id) or device.get("path")
 
     @property
     def device_state(self) -> DeviceState | None:

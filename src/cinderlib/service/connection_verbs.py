@@ -145,7 +145,7 @@ def attach_volume(request: Request[requests.AttachVolume]) -> dict[str, Any]:
     body = request.body
     fields = {"link": request.backends.check_link(body.link)} if isinstance(body.link, str) else {}
     volume = lookup.loaded_volume(request, request.id)
-    connection = volume.attach(migrating=body.migrating, **fields)
+    connection = volume.attach(migrating=body.migrating, persist=body.persist, **fields)
     return _shown(connection.record, keys=True, changed=connection.changed)
 
 

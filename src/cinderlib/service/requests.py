@@ -123,10 +123,12 @@ class ConnectVolume(Body):
 
 
 class AttachVolume(Body):
-    """Whether a volume may stay connected to another host, for a live migration to this one; and
-    the path of a link to the device, in the service's folder for links."""
+    """Whether a volume may stay connected to another host, for a live migration to this one;
+    whether it is attached again after each boot; and the path of a link to the device, in the
+    service's folder for links."""
 
     migrating: bool = False
+    persist: bool = False
     link: str | msgspec.UnsetType = msgspec.UNSET
 
 

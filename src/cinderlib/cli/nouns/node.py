@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cinderlib import errors
-from cinderlib.cli import completing, documents, find, options, output, views
+from cinderlib.cli import completing, documents, find, node_items, options, output, views
 from cinderlib.cli.app import App
 from cinderlib.cli.framework import Group, agreed, destructive, pass_app
+from cinderlib.cli.nouns import node_boot
 from cinderlib.cli.output_options import listing, single
-from cinderlib.value_checks import shown
 
 if TYPE_CHECKING:
     import cinderlib as cl
@@ -24,6 +23,9 @@ if TYPE_CHECKING:
 def node() -> None:
     """Attach and detach mapped volumes on this host."""
 
+
+for _verb in (node_boot.persist, node_boot.unpersist, node_boot.attach_all, node_boot.fstab):
+    node.add_command(_verb)
 
 _protocol = click.option(
     "--protocol", help="Collect only the properties for this protocol, for example iscsi; faster."
@@ -62,32 +64,23 @@ def register(app: App, name: str, protocol: str | None) -> None:
 
 @node.command("list")
 @listing(views.ATTACHMENTS)
+@click.option(
+    "--persistent",
+    is_flag=True,
+    help="Only volumes that are attached again after each boot, also those that are not attached.",
+)
 @pass_app
-def list_(app: App) -> None:
+def list_(app: App, persistent: bool) -> None:
     """List the volumes that are attached on this host."""
-    attached = app.node.attachments()
-    app.list_items(_facts(item) for item in attached)
-
-
-def _facts(attachment: cl.Attachment) -> dict[str, Any]:
-    """The properties of an attachment, without keys."""
-    document = attachment.connection_info
-    return {
-        "path": attachment.path,
-        "id": document.get("id"),
-        "volume_id": document.get("volume", {}).get("id"),
-        "protocol": document["conn"]["driver_volume_type"],
-        "multipath_id": attachment.multipath_id,
-        "scsi_wwn": attachment.scsi_wwn,
-        "state": attachment.state,
-    }
+    app.list_items(node_items.listed(app.node, persistent_only=persistent))
 
 
 @node.command("attach")
 @click.argument("volume")
+@options.persist
 @single(views.ATTACHMENTS)
 @pass_app
-def attach(app: App, volume: str) -> None:
+def attach(app: App, volume: str, persist: bool) -> None:
     """Attach a volume and print its device.
 
     VOLUME is a file with the output of `volume connect`; - reads standard input. With a service in
@@ -106,8 +99,14 @@ def attach(app: App, volume: str) -> None:
             "On this host, this protocol has no device, but a handle of the process: attach the"
             " volume in a program, or install the kernel client of the protocol"
         )
+    if persist:
+        app.node.persistent.add(attachment.connection_info)
+        node_boot.say_unit(app)
     device, changed = attachment.device, attachment.changed
-    app.result({**_facts(attachment), "device": device, "changed": changed}, attachment.path)
+    app.result(
+        {**node_items.of_attachment(attachment), "device": device, "changed": changed},
+        attachment.path,
+    )
 
 
 @node.command("detach")
@@ -127,7 +126,7 @@ def detach(app: App, attachment: str, force: bool, yes: bool) -> None:
     rule = find.rule_to_destroy(yes=yes) if force else find.ANY
     document: dict[str, Any] | str
     try:
-        document = _document(app, attachment, rule)
+        document = node_items.document(app, attachment, rule)
     except errors.ConnectionNotFound:
         # An attach that was interrupted has a connection in the service, but no device.
         if client is None or not _is_connected(client, attachment):
@@ -137,7 +136,7 @@ def detach(app: App, attachment: str, force: bool, yes: bool) -> None:
         # Of a controller that gave it no ID, for example cinderlib 5: no connection of the service.
         client = None
     connected = client is not None and _is_connected(client, document)
-    what = f"detach {_label(document, attachment)} even if it is in use"
+    what = f"detach {node_items.label(document, attachment)} even if it is in use"
     if force and not agreed(what, yes=yes, dry_run=False):
         return
     with app.working("Detaching"):
@@ -174,47 +173,11 @@ def extend(app: App, attachment: str) -> None:
 
     ATTACHMENT: see `node detach`.
     """
-    size = app.node.extend(_document(app, attachment))
+    size = app.node.extend(node_items.document(app, attachment))
     if app.as_json:
         app.write({"attachment": attachment, "size": size, "size_bytes": size})
     else:
         click.echo(str(size))
-
-
-def _document(app: App, named: str, rule: find.Rule = find.ANY) -> dict[str, Any]:
-    """The connection document of the attachment on this host for an argument."""
-    if named == "-":
-        return documents.read(sys.stdin.buffer)
-    attached = app.node.attachments()
-    found, hint = [a.connection_info for a in attached if named in (a.path, *_ids(a))], ""
-    if not found:
-        ids, hint = find.beginning({id for a in attached for id in _ids(a)}, named, rule)
-        found = [a.connection_info for a in attached if not _ids(a).isdisjoint(ids)]
-    if not found:
-        raise errors.ConnectionNotFound(
-            f"No attachment on this host matches {shown(named)}{hint}. `cinderlib node list` lists"
-            " the attached volumes",
-            resource=named,
-        )
-    if len(found) > 1:
-        raise errors.InvalidInput(
-            f"{len(found)} attachments match {shown(named)}; specify one by its device"
-        )
-    return found[0]
-
-
-def _ids(attachment: cl.Attachment) -> set[str]:
-    """The IDs of the connection and of the volume."""
-    document = attachment.connection_info
-    return {id for id in (document.get("id"), document.get("volume", {}).get("id")) if id}
-
-
-def _label(document: dict[str, Any] | str, named: str) -> str:
-    """The argument and the complete ID of an attachment, for a confirmation."""
-    if isinstance(document, str):
-        return named
-    id = document.get("volume", {}).get("id") or document.get("id")
-    return f"{named} (volume {id})" if id and id != named else named
 
 
 @node.command("leftovers")

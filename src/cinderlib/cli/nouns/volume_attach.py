@@ -10,20 +10,22 @@ from cinderlib import errors
 from cinderlib.cli import completing, documents, find, items, options, output, views
 from cinderlib.cli.app import App
 from cinderlib.cli.framework import Command, agreed, pass_app
+from cinderlib.cli.nouns import node_boot
 from cinderlib.cli.output_options import single
 from cinderlib.value_checks import shown
 
 
 @click.command("attach", cls=Command)
 @click.argument("volume", shell_complete=completing.volumes)
+@options.persist
 @single(views.CONNECTIONS)
 @pass_app
-def attach(app: App, volume: str) -> None:
+def attach(app: App, volume: str, persist: bool) -> None:
     """Attach a volume to this host and print its device."""
     found = find.volume(app.controller, volume)
     with app.working(f"Attaching {volume}"):
         app.backend_of(found)
-        connection = found.attach()
+        connection = found.attach(persist=persist)
     if not isinstance(connection.path, str):
         found.detach()
         raise click.ClickException(
@@ -32,6 +34,8 @@ def attach(app: App, volume: str) -> None:
         )
     already = "" if connection.changed else " already"
     app.say(f"Volume {volume} is{already} attached.")
+    if persist:
+        node_boot.say_unit(app)
     result = {**items.connection(connection, found.name or found.id), "changed": connection.changed}
     app.result(result, connection.path)
 
