@@ -19,11 +19,12 @@ from cinderlib.drivers import (
     stats,
     translate,
 )
+from cinderlib.drivers.calling import ConvertingCall
 from cinderlib.drivers.lockfiles import LockFiles
 from cinderlib.drivers.managing import ManagingDriver
 from cinderlib.drivers.port import TASKS, DriverInfo, Listing
 from cinderlib.drivers.scope import Scope
-from cinderlib.errors import CinderlibError, InvalidState
+from cinderlib.errors import InvalidState
 from cinderlib.locking.backend_lock import BackendLock
 from cinderlib.progress import Listener, Progress
 from cinderlib.records import (
@@ -306,48 +307,9 @@ class LocalDriver(ManagingDriver):
     def _snapshot(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> Any:
         return translate.snapshot(self._context, snapshot, translate.volume(self._context, volume))
 
-    def _calling(self, what: str, *given: Record) -> _Calling:
+    def _calling(self, what: str, *given: Record) -> ConvertingCall:
         if self._release is None:
             raise InvalidState(
                 f"Backend {self._scope.backend!r} is closed: load it again to use it", resource=None
             )
-        return _Calling(self._scope, self._info, self._lock, what, *given)
-
-
-class _Calling(scope.Calling):
-    """A call of a driver method, whose errors are converted to the library's.
-
-    :param lock: held during the call, if the driver does not support concurrent processes.
-    :param what: the task of the driver, for the message, with ``{}`` for the ID of the resource.
-    """
-
-    __slots__ = ("_info", "_lock", "_what")
-
-    def __init__(
-        self, scope: Scope, info: DriverInfo, lock: BackendLock | None, what: str, *given: Record
-    ) -> None:
-        super().__init__(scope, *given)
-        self._info = info
-        self._lock = lock
-        self._what = what
-
-    def __enter__(self) -> scope.Call:
-        if self._lock is not None:
-            self._lock.__enter__()
-        return super().__enter__()
-
-    def __exit__(self, *error: object) -> None:
-        super().__exit__(*error)
-        if self._lock is not None:
-            self._lock.__exit__()
-        raised = error[1]
-        if not isinstance(raised, Exception) or isinstance(raised, CinderlibError):
-            return
-        about, backend, info = self._call.about, self._call.scope.backend, self._info
-        raise failures.explain(
-            raised,
-            f"backend {backend!r} could not {self._what.format(about)}",
-            about,
-            info.options,
-            info.secrets,
-        ) from failures.harmless(raised, info.secrets)
+        return ConvertingCall(self._scope, self._info, self._lock, what, *given)

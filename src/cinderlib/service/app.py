@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import hashlib
-import importlib.metadata
 import logging
-import os
-import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -22,10 +19,11 @@ from starlette.routing import Route as HTTPRoute
 
 from cinderlib import errors
 from cinderlib.client import answers
-from cinderlib.service import dispatch, logs, openapi, responses
+from cinderlib.service import dispatch, logs, responses
 from cinderlib.service.backends import Source
 from cinderlib.service.bodies import Bodies
 from cinderlib.service.calls import Call, Calls
+from cinderlib.service.endpoints import Endpoints
 from cinderlib.service.metrics import Metrics, Timed
 from cinderlib.service.responses import JSON, LINES
 from cinderlib.service.roles import Peer, Role
@@ -54,26 +52,16 @@ class Application:
         self.metrics = metrics
         #: Creates spans, if traces are enabled.
         self.tracing: Tracing | None = None
-        self.configuration: str | None = None
-        self.started_at = time.time()
-        #: Reads the configuration again and applies it.
-        self.reload: Callable[[], None] = lambda: None
         # Separate threads for reads: they do not wait for calls that wait for an array.
         self._reading = ThreadPoolExecutor(8, "read")
         self._changing = ThreadPoolExecutor(threads, "change")
+        self.endpoints = Endpoints(backends, self.calls, metrics, self._reading)
         endpoints = [(route.method, route.path, self._endpoint(route)) for route in ROUTES]
         self._table = dispatch.Table(endpoints)
         self._other = Starlette(
             routes=[
                 *(HTTPRoute(path, do, methods=[method]) for method, path, do in endpoints),
-                HTTPRoute("/v1/operations", self._operations, methods=["GET"]),
-                HTTPRoute("/v1/operations/{id}", self._operation, methods=["GET"]),
-                HTTPRoute("/v1/service", self._service, methods=["GET"]),
-                HTTPRoute("/v1/service/reload", self._reload, methods=["POST"]),
-                HTTPRoute("/openapi.json", self._openapi, methods=["GET"]),
-                HTTPRoute("/metrics", self._metrics, methods=["GET"]),
-                HTTPRoute("/health", self._health, methods=["GET"]),
-                HTTPRoute("/ready", self._ready, methods=["GET"]),
+                *self.endpoints.routes(),
             ],
             exception_handlers={404: _unknown_path, 405: _wrong_method, 500: _failed},
         )
@@ -111,7 +99,7 @@ class Application:
                 return response
 
         async def handle(http: HTTPRequest, span: Span | None) -> Response:
-            peer = _peer(http)
+            peer = responses.peer(http)
             try:
                 peer.require(route.role if _is_stricter(route, peer) else Role.READ)
                 body = await self._bodies.read(http, decoder)
@@ -198,98 +186,6 @@ class Application:
                 timed.failed(call.error)
         _log(route, request, timed, call.error, call)
 
-    # --- the service itself ---------------------------------------------------------------------
-
-    async def _operations(self, http: HTTPRequest) -> Response:
-        return self._for(http, lambda: [_shown(call) for call in self.calls.all()])
-
-    async def _operation(self, http: HTTPRequest) -> Response:
-        """A call that runs or has ended; ``?wait=true`` answers as the call itself would."""
-        peer = _peer(http)
-        try:
-            if peer.role is None:
-                peer.require(Role.READ)
-            call = self.calls.get(str(http.path_params["id"]))
-            is_caller = call.is_of(peer)
-            if not is_caller:
-                peer.require(Role.READ)
-        except errors.CinderlibError as exc:
-            return responses.of_error(exc)
-        if http.query_params.get("wait") != "true":
-            return Response(answers.encode(_shown(call)), media_type=JSON)
-        if not is_caller:
-            return responses.of_error(
-                errors.PermissionDenied("The result of a call is its caller's alone")
-            )
-        if responses.wants_lines(http):
-            return StreamingResponse(responses.progress(call), media_type=LINES)
-        return await responses.result(call)
-
-    async def _service(self, http: HTTPRequest) -> Response:
-        """What a client has to know of the service, and how the service is."""
-        return self._for(http, self._status)
-
-    def _status(self) -> dict[str, Any]:
-        return {
-            "version": importlib.metadata.version("cinderlib"),
-            "pid": os.getpid(),
-            "started_at": self.started_at,
-            "configuration": self.configuration,
-            "backends": self.backends.names,
-            "states": self.backends.states(),
-            "running": [_shown(call) for call in self.calls.running()],
-        }
-
-    async def _reload(self, http: HTTPRequest) -> Response:
-        """Reload the configuration. Not a call, because it waits for the calls that run."""
-        loop = asyncio.get_running_loop()
-        try:
-            _peer(http).require(Role.ADMINISTER)
-            await loop.run_in_executor(None, self.reload)
-        except Exception as exc:
-            return responses.of_error(exc)
-        status = self._status()
-        if responses.wants_lines(http):
-            return Response(answers.encode({"result": status}) + b"\n", media_type=LINES)
-        return Response(answers.encode(status), media_type=JSON)
-
-    async def _openapi(self, http: HTTPRequest) -> Response:
-        return Response(openapi.document(), media_type=JSON)
-
-    async def _metrics(self, http: HTTPRequest) -> Response:
-        try:
-            _peer(http).require(Role.READ)
-        except errors.PermissionDenied as exc:
-            return responses.of_error(exc)
-        loop = asyncio.get_running_loop()
-        text = await loop.run_in_executor(self._reading, self.metrics.exposition)
-        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
-
-    async def _health(self, http: HTTPRequest) -> Response:
-        return Response(b'{"status":"ok"}', media_type=JSON)
-
-    async def _ready(self, http: HTTPRequest) -> Response:
-        """Whether the store answers. Backends that are not loaded are listed, not errors."""
-        loop = asyncio.get_running_loop()
-        try:
-            states = await loop.run_in_executor(self._reading, self._readiness)
-        except Exception as exc:
-            return responses.of_error(exc)
-        return Response(answers.encode(states), media_type=JSON)
-
-    def _readiness(self) -> dict[str, Any]:
-        from cinderlib.records import VolumeRecord
-
-        self.backends.controller.store.count(VolumeRecord)
-        return {"status": "ready", "backends": self.backends.states()}
-
-    def _for(self, http: HTTPRequest, make: Callable[[], Any]) -> Response:
-        try:
-            _peer(http).require(Role.READ)
-            return Response(answers.encode(make()), media_type=JSON)
-        except errors.CinderlibError as exc:
-            return responses.of_error(exc)
-
 
 def _log(
     route: Route,
@@ -322,27 +218,11 @@ def _is_stricter(route: Route, peer: Peer) -> bool:
     return not (route.method == "GET" and route.role is Role.NODE and peer.role is not Role.NODE)
 
 
-def _peer(http: HTTPRequest) -> Peer:
-    peer = http.scope["state"].get("peer")
-    return peer if isinstance(peer, Peer) else Peer("an unknown client", None)
-
-
 def _check_query(http: HTTPRequest, route: Route) -> None:
     for name in http.query_params if http.scope["query_string"] else ():
         if name not in route.query:
             known = ", ".join(route.query) or "none"
             raise errors.InvalidInput(f"There is no parameter {name!r}; known: {known}")
-
-
-def _shown(call: Call) -> dict[str, Any]:
-    return {
-        "id": call.id,
-        "verb": call.verb,
-        "state": call.state,
-        "client": str(call.peer),
-        "started_at": call.started_at,
-        "progress": call.progress,
-    }
 
 
 def _next_two(pages: Any) -> bytes:

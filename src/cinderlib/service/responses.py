@@ -16,6 +16,7 @@ from cinderlib import errors
 from cinderlib.client import answers
 from cinderlib.progress import Progress
 from cinderlib.service.calls import Call
+from cinderlib.service.roles import Peer
 
 LOG = logging.getLogger(__name__)
 
@@ -72,3 +73,9 @@ async def progress(call: Call) -> AsyncIterator[bytes]:
 def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
     with contextlib.suppress(RuntimeError):  # the loop has ended; nobody waits
         loop.call_soon_threadsafe(event.set)
+
+
+def peer(http: HTTPRequest) -> Peer:
+    """The client of a request."""
+    found = http.scope["state"].get("peer")
+    return found if isinstance(found, Peer) else Peer("an unknown client", None)

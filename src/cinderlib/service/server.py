@@ -55,11 +55,11 @@ class Server:
         listening: Callable[[], None] = lambda: None,
     ) -> None:
         self.application = application
-        application.configuration = str(configuration) if configuration else None
+        application.endpoints.configuration = str(configuration) if configuration else None
         self.options = options
         self._reload = reload
         self._reloading = threading.Lock()
-        application.reload = self._reload_now
+        application.endpoints.reload = self._reload_now
         self._replaces = replace
         self._on_listening = listening
         self._sockets: Sockets | None = None

@@ -7,36 +7,26 @@ rights of that user.
 
 from __future__ import annotations
 
-import array
 import contextlib
 import ctypes
-import dataclasses
-import io
-import json
-import locale
 import os
-import pwd
 import select
 import selectors
 import signal
 import socket
-import struct
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from cinderlib import service_address
+from cinderlib.service import client_process
 from cinderlib.service.listeners import PathSocket
 
-#: The longest request: more than a UNIX socket takes in one piece.
-LONGEST = 1024**2
 #: How many clients at once; others run their commands themselves. And how long a client may take
 #: to send its request, in seconds.
 CLIENTS = 512
 REQUEST_TIMEOUT = 5.0
-_UCRED = struct.Struct("3i")
 _PR_SET_PDEATHSIG = 1
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
 
@@ -105,24 +95,6 @@ def start(
         _Listener(listener.socket, str(service_socket), parent, command.main).run()
     finally:
         os._exit(0)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Request:
-    """What a client hands over.
-
-    :ivar streams: its standard streams, as files of this process.
-    :ivar closed: which of them were closed.
-    """
-
-    uid: int
-    gid: int
-    streams: tuple[int, ...]
-    arguments: list[str]
-    folder: str
-    environment: dict[str, str]
-    umask: int
-    closed: list[int]
 
 
 class _Listener:
@@ -206,8 +178,8 @@ class _Listener:
         client.settimeout(2.0)
         streams: tuple[int, ...] = ()
         try:
-            text, streams = _receive(client)
-            request = _request(client, text, streams)
+            text, streams = client_process.receive(client)
+            request = client_process.request_of(client, text, streams)
             if request is None or os.getppid() != self._parent:
                 client.sendall(b"refused")
                 client.close()
@@ -248,7 +220,7 @@ class _Listener:
                     client.sendall(b"exit %d" % os.waitstatus_to_exitcode(status))
                 client.close()
 
-    def _become(self, request: _Request, client: socket.socket) -> NoReturn:
+    def _become(self, request: client_process.Request, client: socket.socket) -> NoReturn:
         """Be the client's command, in the child."""
         try:
             signal.set_wakeup_fd(-1)
@@ -260,7 +232,7 @@ class _Listener:
             for other in (*self._clients.values(), *self._silent):
                 other.close()
             os.setsid()
-            _take_over(request)
+            client_process.take_over(request)
             os.environ.setdefault(service_address.VARIABLE, self._service)
             client.sendall(b"pid %d" % os.getpid())
         except BaseException:
@@ -268,90 +240,9 @@ class _Listener:
                 client.sendall(b"refused")
             os._exit(0)
         client.close()
-        os._exit(_run(self._main))
+        os._exit(client_process.run(self._main))
 
 
 def _end_with_parent() -> None:
     """Have the kernel send SIGTERM when the service dies (prctl(2))."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _receive(client: socket.socket) -> tuple[bytes, tuple[int, ...]]:
-    text, messages, _, _ = client.recvmsg(LONGEST, socket.CMSG_SPACE(3 * 4))
-    streams = array.array("i")
-    for level, kind, data in messages:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            streams.frombytes(data[: len(data) - len(data) % streams.itemsize])
-    return text, tuple(streams)
-
-
-def _request(client: socket.socket, text: bytes, streams: tuple[int, ...]) -> _Request | None:
-    """The client's request; ``None`` if this process cannot act for the client's user."""
-    _, uid, gid = _UCRED.unpack(
-        client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-    )
-    if len(streams) != 3 or os.geteuid() not in (0, uid):
-        return None
-    return _Request(uid=uid, gid=gid, streams=streams, **json.loads(text))
-
-
-def _take_over(request: _Request) -> None:
-    """Take over the client's streams, user, folder and environment."""
-    for number, stream in enumerate(request.streams):
-        os.dup2(stream, number)
-    if request.uid != os.geteuid():
-        try:
-            groups = os.getgrouplist(pwd.getpwuid(request.uid).pw_name, request.gid)
-        except KeyError:
-            groups = [request.gid]
-        os.setgroups(groups)
-        os.setgid(request.gid)
-        os.setuid(request.uid)
-    os.chdir(request.folder)
-    os.umask(request.umask)
-    os.environ.clear()
-    os.environ.update(request.environment)
-    time.tzset()
-    _open_streams(request.closed)
-    sys.argv = ["cinderlib", *request.arguments]
-
-
-def _open_streams(closed: list[int]) -> None:
-    """The standard streams, in the client's encoding, as Python opens them when it starts."""
-    locale.setlocale(locale.LC_ALL, "C")
-    with contextlib.suppress(locale.Error):
-        locale.setlocale(locale.LC_ALL, "")
-    is_plain = locale.setlocale(locale.LC_CTYPE) in ("C", "POSIX")
-    encoding = "utf-8" if is_plain else locale.getencoding()
-    tolerant = "surrogateescape" if is_plain else "strict"
-    for number, name, mode, on_error in (
-        (0, "stdin", "r", tolerant),
-        (1, "stdout", "w", tolerant),
-        (2, "stderr", "w", "backslashreplace"),
-    ):
-        stream = None
-        if number in closed:
-            os.close(number)
-        else:
-            stream = io.TextIOWrapper(
-                open(number, f"{mode}b", closefd=False),  # noqa: SIM115
-                encoding=encoding,
-                errors=on_error,
-                line_buffering=mode == "w" and (number == 2 or os.isatty(number)),
-            )
-        setattr(sys, name, stream)
-        setattr(sys, f"__{name}__", stream)
-
-
-def _run(main: Callable[[], None]) -> int:
-    code = 1
-    try:
-        main()
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()
-    return code

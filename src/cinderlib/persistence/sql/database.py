@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL
 from cinderlib.errors import StoreError
 from cinderlib.locking.files import FileLocks
 from cinderlib.locking.locks import STRIPES
-from cinderlib.persistence.sql import engine, upgrade
+from cinderlib.persistence.sql import engine, failures, upgrade
 from cinderlib.persistence.sql.connections import AllInUse, Connections, Kept
 from cinderlib.persistence.sql.statements import Statement
 from cinderlib.persistence.sql.transaction import OneByOne, Together, Transaction, Values, rows
@@ -73,12 +73,12 @@ class Database:
         self, url: URL, timeout: float, *, prepare: bool = True, create: bool = True
     ) -> None:
         self._name = engine.display_name(url)
-        self._secrets = engine.secrets_in(url)
         self._timeout = timeout
         self._engine = engine.create(url, timeout)
         self.dialect = self._engine.dialect
         dbapi: Any = self.dialect.dbapi
         self._Error: type[Exception] = dbapi.Error
+        self._failures = failures.Failures(self._name, engine.secrets_in(url), dbapi)
         self.IntegrityError: type[Exception] = dbapi.IntegrityError
         self._closed = False
         self._sqlite = self.dialect.name == "sqlite"
@@ -131,7 +131,7 @@ class Database:
             result: T = self._turns.do(work, self._timeout)
         except TimeoutError:
             problem = f"other threads used it for {self._timeout:g} seconds"
-            raise self._failure(problem) from None
+            raise self._failures.error(problem) from None
         return result
 
     def _alone(self, work: Callable[[Transaction], T]) -> T:
@@ -172,7 +172,7 @@ class Database:
         except StoreError:
             return _nothing  # The lock file cannot be created or opened: SQLite's lock is enough.
         if leave is None:
-            raise self._failure(f"other processes used it for {self._timeout:g} seconds")
+            raise self._failures.error(f"other processes used it for {self._timeout:g} seconds")
         return leave
 
     def _commit(self, transaction: Transaction, work: Callable[[Transaction], T]) -> T:
@@ -263,11 +263,13 @@ class Database:
             try:
                 return attempt(*arguments, **named)
             except AllInUse as exc:
-                raise self._failure("all connections are in use", exc) from exc
+                raise self._failures.error("all connections are in use", exc) from exc
             except sa.exc.DBAPIError as exc:
                 error: BaseException = exc.orig or exc
             except sa.exc.SQLAlchemyError as exc:
-                raise self._failure(self._text(exc), exc) from self._harmless(exc)
+                raise self._failures.error(
+                    self._failures.text(exc), exc
+                ) from self._failures.harmless(exc)
             except self._Error as exc:
                 error = exc
             except _Lost as exc:
@@ -277,7 +279,7 @@ class Database:
                     reconnects += 1
                     continue
             except _Undecided as exc:
-                raise self._failure(
+                raise self._failures.error(
                     "the connection was lost at the end of a transaction, and it is unknown "
                     "whether it was written; read the records before you continue",
                     exc.__cause__,
@@ -285,38 +287,25 @@ class Database:
             except Conflict as exc:
                 error = exc.__cause__ or exc
                 if conflicts >= ATTEMPTS:
-                    raise self._failure("other writers were faster each time", error) from None
+                    raise self._failures.error(
+                        "other writers were faster each time", error
+                    ) from None
                 conflicts += 1
                 continue
-            if _is_busy(error):
+            if failures.is_busy(error):
                 if time.monotonic() > deadline:
                     problem = f"another program locked it for {self._timeout:g} seconds"
-                    raise self._failure(problem, error) from error
+                    raise self._failures.error(problem, error) from error
                 # A program of another kind has the lock. Short random pauses give all waiting
                 # processes the same chance. SQLite's own increasing pauses would favour new ones.
                 time.sleep(random.uniform(0.0002, 0.002))  # noqa: S311
-            elif _is_deadlock(error) and conflicts < ATTEMPTS:
+            elif failures.is_deadlock(error) and conflicts < ATTEMPTS:
                 conflicts += 1
                 time.sleep(random.uniform(0, 0.002) * conflicts)  # noqa: S311
             else:
-                raise self._failure(self._text(error), error) from self._harmless(error)
-
-    def _text(self, error: BaseException) -> str:
-        text = str(error.args[-1] if error.args else error).strip() or type(error).__name__
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return " ".join(text.split())
-
-    def _harmless(self, error: BaseException) -> BaseException | None:
-        """The error as a cause, unless its text contains a password."""
-        return None if any(secret in str(error) for secret in self._secrets) else error
-
-    def _failure(self, problem: str, error: BaseException | None = None) -> StoreError:
-        dbapi: Any = self.dialect.dbapi
-        lasting = isinstance(error, self._Error) and (
-            not isinstance(error, dbapi.OperationalError) or _is_read_only(error)
-        )
-        return StoreError(f"The store {self} failed: {problem}.", retryable=not lasting)
+                raise self._failures.error(
+                    self._failures.text(error), error
+                ) from self._failures.harmless(error)
 
     def after_fork(self) -> None:
         """In a child process: start without the turn of a parent's thread, which does not run
@@ -326,21 +315,6 @@ class Database:
 
 def _nothing() -> None:
     """Leave no queue."""
-
-
-def _is_busy(error: BaseException) -> bool:
-    # SQLITE_BUSY and SQLITE_LOCKED, with their extended codes.
-    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF in (5, 6)
-
-
-def _is_read_only(error: BaseException) -> bool:
-    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF == 8  # SQLITE_READONLY
-
-
-def _is_deadlock(error: BaseException) -> bool:
-    """Whether the database rolled the transaction back in favour of another."""
-    state = getattr(error, "pgcode", None) or getattr(error, "sqlstate", None)
-    return state in ("40001", "40P01") or (bool(error.args) and error.args[0] == 1213)
 
 
 def _after_fork() -> None:

@@ -1,92 +1,19 @@
-"""The records that are stored, serialized and sent between hosts.
-
-A record is plain data: immutable, comparable, without a reference to a driver, a store or another
-record (it refers to others by ID). The objects that users hold wrap a record. The store keeps the
-records. The driver host receives them and returns changed ones. Times are timezone-aware and in
-UTC; sizes are in GiB, as in Cinder.
-
-Do not change nested dicts in place: use :func:`replace`.
-"""
+"""The kinds of records and their fields."""
 
 from __future__ import annotations
 
 import datetime
 import os
-import sys
 import typing
 from collections.abc import Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import msgspec
 
-from cinderlib.errors import DecryptionError
-
-R = TypeVar("R", bound="Record")
+from cinderlib.records.secret import Secret, is_encrypted, undecryptable
 
 #: Returns a changed copy of a record: ``replace(record, status='available')``.
 replace = msgspec.structs.replace
-
-
-#: The prefix of values that the store has encrypted (:mod:`cinderlib.persistence.encryption`).
-ENCRYPTED = "cinderlib:encrypted:"
-_ENCRYPTED = ENCRYPTED.encode()
-#: Replaces a secret in output.
-HIDDEN = "***"
-
-
-def is_encrypted(value: Any) -> bool:
-    """Whether a stored value is encrypted."""
-    return isinstance(value, str) and value.startswith(ENCRYPTED)
-
-
-def undecryptable(field: str, kind: str = "", id: str = "") -> DecryptionError:
-    """The error for a secret that cannot be decrypted; it names the record if that is known."""
-    of = f" of {kind.replace('_', '-')} {id!r}" if kind else ""
-    return DecryptionError(
-        f"The {field}{of} is encrypted, and the store was opened without the key that decrypts it."
-        " Add that key to encryption_keys",
-        resource=id or None,
-    )
-
-
-class Secret:
-    """A JSON value that must not appear in a repr, a log line, an error or a listing.
-
-    Only :meth:`reveal` returns the value, so all code that handles it in clear is easy to find.
-    """
-
-    __slots__ = ("_of", "_value")
-
-    def __init__(self, value: Any) -> None:
-        self._value: Any = value.reveal() if isinstance(value, Secret) else value
-        # Field, kind and ID of the record, if the value came encrypted from a store.
-        self._of: tuple[str, ...] = ("secret",)
-
-    def reveal(self) -> Any:
-        """The value, in clear.
-
-        :raises DecryptionError: it came encrypted from the store, and none of the store's keys
-            decrypts it.
-        """
-        if is_encrypted(self._value):
-            raise undecryptable(*self._of)
-        return self._value
-
-    def known(self) -> Any:
-        """The value in clear, or the encrypted value if it could not be decrypted."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return "Secret('***')" if self else "Secret(None)"
-
-    def __bool__(self) -> bool:
-        return bool(self._value)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and self.known() == other.known()
-
-    def __hash__(self) -> int:
-        return hash(repr(self.known()))
 
 
 class Record(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
@@ -308,82 +235,3 @@ def new_id() -> str:
 def now() -> datetime.datetime:
     """The time to write into a record."""
     return datetime.datetime.now(datetime.UTC)
-
-
-def _encode_secret(value: Any) -> Any:
-    if isinstance(value, Secret):
-        return value.known()
-    raise NotImplementedError(f"a record cannot contain a {type(value).__name__}")
-
-
-def _decode_secret(kind: type, value: Any) -> Any:
-    return Secret(value)
-
-
-_encoder = msgspec.json.Encoder(enc_hook=_encode_secret)
-# All decoders are built at import: msgspec analyses a type on first use, and two threads that do so
-# at the same time crash the process (seen with msgspec 0.22).
-_decoders: dict[type, msgspec.json.Decoder[Any]] = {
-    kind: msgspec.json.Decoder(kind, dec_hook=_decode_secret) for kind in KINDS.values()
-}
-
-
-def encode(record: Record) -> bytes:
-    """A record as JSON for the store, **with secrets in clear** unless the store encrypted them."""
-    return _encoder.encode(record)
-
-
-def decode(kind: type[R], document: bytes | str) -> R:
-    """A record from its JSON.
-
-    Unknown fields are ignored, so that rows written by a newer version can be read.
-
-    :raises msgspec.ValidationError: a field is missing or has the wrong type.
-    :raises msgspec.DecodeError: it is not JSON.
-    """
-    record = typing.cast(R, _decoders[kind].decode(document))
-    for field in kind.common:
-        text = getattr(record, field)
-        if text is not None:
-            msgspec.structs.force_setattr(record, field, sys.intern(text))
-    if ENCRYPTED in document if isinstance(document, str) else _ENCRYPTED in document:
-        for field in SECRETS[kind]:
-            secret = getattr(record, field)
-            if isinstance(secret, Secret):
-                secret._of = (field, kind.kind, record.id)
-    return record
-
-
-def check_types(record: Record) -> None:
-    """Check that a record can be read again once it is stored.
-
-    :raises ValueError: a field has the wrong type; the message does not contain any value.
-    """
-    try:
-        decode(type(record), encode(record))
-    except (msgspec.MsgspecError, UnicodeError, NotImplementedError, TypeError) as exc:
-        # The message of an encoder's error contains the text that it cannot encode.
-        what = exc if isinstance(exc, msgspec.MsgspecError) else type(exc).__name__
-        raise ValueError(f"not a valid {record.kind}: {what}") from None
-
-
-def to_builtins(record: Record, *, secrets: bool = False) -> dict[str, Any]:
-    """A record as plain dicts, lists, texts and numbers.
-
-    :param secrets: include the secrets in clear; otherwise they are ``'***'``.
-    """
-
-    def hook(value: Any) -> Any:
-        if isinstance(value, Secret):
-            return value.reveal() if secrets else HIDDEN
-        return _encode_secret(value)
-
-    return typing.cast(dict[str, Any], msgspec.to_builtins(record, enc_hook=hook))
-
-
-def from_builtins(kind: type[R], data: Mapping[str, Any]) -> R:
-    """The opposite of :func:`to_builtins` with secrets.
-
-    :raises msgspec.ValidationError: a field is missing or has the wrong type.
-    """
-    return msgspec.convert(data, kind, dec_hook=_decode_secret)

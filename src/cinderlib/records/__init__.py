@@ -1,0 +1,55 @@
+"""The records that are stored, serialized and sent between hosts.
+
+A record is plain data: immutable, comparable, without a reference to a driver, a store or another
+record (it refers to others by ID). The objects that users hold wrap a record. The store keeps the
+records. The driver host receives them and returns changed ones. Times are timezone-aware and in
+UTC; sizes are in GiB, as in Cinder.
+
+Do not change nested dicts in place: use :func:`replace`.
+"""
+
+from __future__ import annotations
+
+from cinderlib.records.encoding import check_types, decode, encode, from_builtins, to_builtins
+from cinderlib.records.kinds import (
+    KINDS,
+    SECRETS,
+    AnyRecord,
+    ConnectionRecord,
+    IntentRecord,
+    KeyValueRecord,
+    Owner,
+    Record,
+    SnapshotRecord,
+    VolumeRecord,
+    new_id,
+    now,
+    replace,
+)
+from cinderlib.records.secret import ENCRYPTED, HIDDEN, Secret, is_encrypted, undecryptable
+
+__all__ = [
+    "ENCRYPTED",
+    "HIDDEN",
+    "KINDS",
+    "SECRETS",
+    "AnyRecord",
+    "ConnectionRecord",
+    "IntentRecord",
+    "KeyValueRecord",
+    "Owner",
+    "Record",
+    "Secret",
+    "SnapshotRecord",
+    "VolumeRecord",
+    "check_types",
+    "decode",
+    "encode",
+    "from_builtins",
+    "is_encrypted",
+    "new_id",
+    "now",
+    "replace",
+    "to_builtins",
+    "undecryptable",
+]
