@@ -18,8 +18,7 @@ from cinderlib.objects.fields import EditableField, Field
 from cinderlib.objects.keywords import ConnectionKeywords, ConnectKeywords
 from cinderlib.objects.resource import Resource
 from cinderlib.objects.volume import Volume
-from cinderlib.operations import attachments
-from cinderlib.operations import connections as operations
+from cinderlib.operations import attachments, connect, disconnect
 from cinderlib.persistence.host_key import host_of
 from cinderlib.records import ConnectionRecord, Secret, VolumeRecord, replace
 
@@ -200,7 +199,7 @@ class Connection(ConnectionFields, Resource):
 
     def _connect(self, *, to_attach: bool = False, migrating: bool = False) -> VolumeRecord:
         """:returns: the record of the volume after the connect."""
-        record, volume, self.changed = operations.connect(
+        record, volume, self.changed = connect.connect(
             self._controller.journal,
             self._record,
             self._requested,
@@ -234,9 +233,9 @@ class Connection(ConnectionFields, Resource):
         with self._named():
             journal = self._controller.journal
             # A loaded document can name another volume than the connection's record.
-            volume = operations.disconnect(
+            volume = disconnect.disconnect(
                 journal, self.id, self.volume_id, force=force, detached=detached
-            ) or operations.disconnect(journal, self.id, force=force)
+            ) or disconnect.disconnect(journal, self.id, force=force)
         self.changed = volume is not None
         self._removed(status="detached", conn_info=None, device=None)
         return volume

@@ -32,9 +32,7 @@ from cinderlib.operations.journal import Journal, Recovered
 from cinderlib.persistence import PersistenceConfig
 from cinderlib.persistence.base import Store
 from cinderlib.progress import Listener, ProgressReporter
-from cinderlib.records import (
-    Record,
-)
+from cinderlib.records import Record
 
 if TYPE_CHECKING:
     from cinderlib.persistence.driver_base import PersistenceDriverBase

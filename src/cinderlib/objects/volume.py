@@ -13,20 +13,11 @@ from cinderlib.objects.attaching import AttachableVolume
 from cinderlib.objects.backend import Backend
 from cinderlib.objects.cinder_fields import VolumeFields
 from cinderlib.objects.fields import EditableField, Field
-from cinderlib.objects.keywords import (
-    CopyKeywords,
-    CreateSnapshotKeywords,
-    VolumeKeywords,
-)
+from cinderlib.objects.keywords import CopyKeywords, CreateSnapshotKeywords, VolumeKeywords
 from cinderlib.objects.managing import ManagedVolume
 from cinderlib.objects.volume_type import VolumeType
-from cinderlib.operations import extend, revert
-from cinderlib.operations import volumes as operations
-from cinderlib.records import (
-    SnapshotRecord,
-    VolumeRecord,
-    replace,
-)
+from cinderlib.operations import create_volume, delete_volume, extend, revert, unique_names
+from cinderlib.records import SnapshotRecord, VolumeRecord, replace
 
 if TYPE_CHECKING:
     from cinderlib.objects.snapshot import Snapshot
@@ -191,7 +182,7 @@ class Volume(VolumeFields, ManagedVolume, AttachableVolume):
             ``'error'``; delete it or repeat the call.
         """
         with self._named():
-            record, self.changed = operations.create(
+            record, self.changed = create_volume.create(
                 self._controller.journal,
                 self._record,
                 getattr(self, "_requested", {}),
@@ -210,10 +201,10 @@ class Volume(VolumeFields, ManagedVolume, AttachableVolume):
         with_snapshots = value_checks.check_flag(snapshots, "snapshots")
         with self._named():
             if with_snapshots:
-                operations.refuse_connected(self._controller.store, self.id)
+                delete_volume.refuse_connected(self._controller.store, self.id)
                 for snapshot in reversed(self.snapshots):
                     snapshot.delete()
-            self.changed = operations.delete(self._controller.journal, self.id)
+            self.changed = delete_volume.delete(self._controller.journal, self.id)
         self._removed(status="deleted")
 
     def rename(self, name: str) -> None:
@@ -223,7 +214,7 @@ class Volume(VolumeFields, ManagedVolume, AttachableVolume):
         """
         wanted = validation.check_name(name)
         with self._named():
-            record, self.changed = operations.rename(self._controller.journal, self.id, wanted)
+            record, self.changed = unique_names.rename(self._controller.journal, self.id, wanted)
             self._adopt(record)
 
     def extend(self, size: float) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from cinderlib import errors
 from cinderlib.locking.process_identity import this_host
-from cinderlib.operations import connections, whole_call_intents
+from cinderlib.operations import connections, disconnect, whole_call_intents
 from cinderlib.operations.journal import Journal, intents_of, recovers
 from cinderlib.persistence.base import Query, Remove
 from cinderlib.records import ConnectionRecord, IntentRecord, Secret, VolumeRecord, replace
@@ -201,7 +201,7 @@ def recover_whole_attach(journal: Journal, intent: IntentRecord) -> str:
     connection = journal.store.get(ConnectionRecord, intent.resource_id)
     if connection is not None:
         whole_call_intents.remove_device(journal, connection, force=True)
-    connections.settle_disconnected(journal, intent, "attach")
+    disconnect.settle_disconnected(journal, intent, "attach")
     return "undone"
 
 
@@ -216,5 +216,5 @@ def recover_whole_detach(journal: Journal, intent: IntentRecord) -> str:
         except errors.DeviceInUse:
             journal.finish(intent, "It stays attached")
             return "undone"
-    connections.settle_disconnected(journal, intent, "detach")
+    disconnect.settle_disconnected(journal, intent, "detach")
     return "finished"

@@ -143,7 +143,7 @@ class Comparison:
                 repair = None
                 # No caller received a failed connection; a failed disconnect must be completed.
                 if isinstance(record, ConnectionRecord) and record.device is None:
-                    repair = partial(repairs.disconnect, self._journal, record)
+                    repair = partial(repairs.remove_failed_connection, self._journal, record)
                 self._add(
                     "failed", record.kind, record.id, f"it is '{record.status}': {advice}",
                     repair=repair,

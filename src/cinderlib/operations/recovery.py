@@ -13,14 +13,16 @@ from cinderlib.locking import process_identity
 # Imported for the recoveries that they register.
 from cinderlib.operations import (  # noqa: F401
     attachments,
-    connections,
+    connect,
+    create_volume,
+    delete_volume,
+    disconnect,
     extend,
     manage,
     manage_snapshots,
     revert,
     snapshots,
     unmapping,
-    volumes,
     whole_call_intents,
 )
 from cinderlib.operations.journal import PENDING_UNMAPS, Journal, Recovered

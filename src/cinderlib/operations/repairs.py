@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from cinderlib import errors
 from cinderlib.drivers.port import Driver, InStorage
-from cinderlib.operations import connections, recovery, snapshots, volumes
+from cinderlib.operations import connections, disconnect, recovery, snapshots, volumes
 from cinderlib.operations.discrepancies import Changed
 from cinderlib.operations.journal import PENDING_UNMAPS, Journal
 from cinderlib.persistence.base import Put, Remove
@@ -35,9 +35,9 @@ def settle(journal: Journal, intent: IntentRecord) -> None:
         raise errors.CinderlibError(recovered.reason)
 
 
-def disconnect(journal: Journal, connection: ConnectionRecord) -> None:
+def remove_failed_connection(journal: Journal, connection: ConnectionRecord) -> None:
     """Remove a connection whose connect or disconnect failed."""
-    if connections.disconnect(journal, connection.id) is None:
+    if disconnect.disconnect(journal, connection.id) is None:
         raise Changed("it was deleted in the meantime")
 
 

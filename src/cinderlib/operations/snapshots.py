@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cinderlib import errors
-from cinderlib.operations import capabilities, volumes
+from cinderlib.operations import capabilities, unique_names, volumes
 from cinderlib.operations.existing import raise_not_found, refuse_differences
 from cinderlib.operations.journal import Journal, recovers
 from cinderlib.operations.refusals import (
@@ -55,7 +55,7 @@ def create(
             )
         capabilities.require(driver, "snapshot.create", snapshot.backend, snapshot.id)
         if unique_name and snapshot.name:
-            volumes.refuse_name(journal.store, snapshot, {"volume_id": snapshot.volume_id})
+            unique_names.refuse(journal.store, snapshot, {"volume_id": snapshot.volume_id})
         snapshot = replace(
             snapshot,
             volume_size=volume.size,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 from cinderlib import errors
@@ -21,6 +22,8 @@ from cinderlib.records import (
     replace,
     to_builtins,
 )
+
+LOG = logging.getLogger(__name__)
 
 
 def unmap(
@@ -71,6 +74,23 @@ def unmap_after_failure(
     if failure is not None:
         raise failure
     return volume
+
+
+def remove_leftover_export(driver: Driver, volume: VolumeRecord) -> VolumeRecord:
+    """Remove an export that no connection needs, for example that of a failed connect. Cinder's
+    manager also does this before each delete.
+
+    An error of the driver is ignored: storage that still exports the volume refuses the delete.
+
+    :returns: the volume with the driver's changes.
+    """
+    try:
+        return driver.remove_export(volume)
+    except errors.CinderlibError as exc:
+        if not is_the_drivers(exc):
+            raise
+        LOG.info("The export of volume %s could not be removed: %s", volume.id, exc)
+        return volume
 
 
 def unmap_intent(connection: ConnectionRecord, *, mapped: bool = True) -> IntentRecord:

@@ -1,0 +1,179 @@
+"""Creates volumes: empty, from a snapshot, or as a clone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cinderlib import errors
+from cinderlib.drivers.port import Driver
+from cinderlib.operations import capabilities, unique_names, volumes
+from cinderlib.operations.existing import raise_not_found, refuse_differences
+from cinderlib.operations.journal import Journal, recovers, was_interrupted
+from cinderlib.operations.refusals import is_refusal, refuse_half_managed
+from cinderlib.persistence.base import Remove
+from cinderlib.records import IntentRecord, SnapshotRecord, VolumeRecord, now, replace
+
+
+def create(
+    journal: Journal,
+    volume: VolumeRecord,
+    asked: Mapping[str, Any],
+    *,
+    unique_name: bool = False,
+) -> tuple[VolumeRecord, bool]:
+    """Create a volume: with the data of ``volume.snapshot_id`` or ``volume.source_volid``, if set.
+
+    :param volume: the record to create; not stored yet.
+    :param asked: the fields that the caller named; an existing volume with the same ID must
+        have the same values.
+    :param unique_name: refuse a name that another volume of the backend has.
+    :returns: the stored record, and whether the volume was created by this call.
+    :raises AlreadyExists: another volume has the ID, or the name that must be unique.
+    :raises InvalidVolume: it was created earlier, and a later operation on it failed.
+    :raises InvalidVolume, InvalidSnapshot, VolumeNotFound, SnapshotNotFound: the source cannot be
+        read.
+    """
+    driver = journal.driver(volume.backend)
+    source_id = volume.source_volid
+    if volume.snapshot_id is not None:
+        snapshot = journal.store.get(SnapshotRecord, volume.snapshot_id)
+        if snapshot is None:
+            raise_not_found(errors.SnapshotNotFound, "snapshot", volume.snapshot_id)
+        source_id = snapshot.volume_id
+    locks = {volumes.lock_name(volume.id)}
+    if source_id is not None:
+        locks.add(volumes.lock_name(source_id))
+    if unique_name and volume.name:
+        locks.add(unique_names.lock_name(volume.backend, volume.name))
+    with journal.locks.hold(*locks):
+        there, _ = volumes.find(journal, volume.id)
+        if there is not None:
+            refuse_differences("Volume", there, {**asked, "backend": volume.backend})
+            refuse_half_managed(there, "created")
+            if there.status != "error":
+                return there, False
+            volume = _prepare_retry(driver, volume, there)
+        if unique_name and volume.name:
+            unique_names.refuse(journal.store, volume, {"backend": volume.backend})
+        source = _source(journal, volume)
+        if source is not None:
+            is_snapshot = isinstance(source, SnapshotRecord)
+            way = "volume.create_from_snapshot" if is_snapshot else "volume.clone"
+            capabilities.require(driver, way, volume.backend, volume.id)
+        volumes.refuse_impossible_size(driver, volume, volume.size)
+        if source is not None:
+            volume = replace(volume, glance_metadata=source.glance_metadata)
+        intent, creating = journal.begin(
+            "volume.create", volumes.lock_name(volume.id), replace(volume, status="creating")
+        )
+        try:
+            made = _make(driver, creating, source)
+            ready = replace(made, status="available", launched_at=now())
+        except BaseException as exc:
+            _clean_up(journal, driver, intent, creating, exc, kept=there is not None)
+            raise
+        done = f"Volume {volume.id} was created on {volume.backend}"
+        return journal.finish_with(intent, done, creating, ready), True
+
+
+def _prepare_retry(driver: Driver, volume: VolumeRecord, failed: VolumeRecord) -> VolumeRecord:
+    """Delete the remains of a failed create, and return the record for the next attempt."""
+    if failed.launched_at is not None:
+        raise errors.InvalidVolume(
+            f"Volume {failed.id} was created earlier, and a later operation on it failed. Its data"
+            " is not overwritten. Revert it to a snapshot, or delete it",
+            resource=failed.id,
+        )
+    driver.delete_volume(failed)
+    return replace(volume, version=failed.version, created_at=failed.created_at)
+
+
+def _source(journal: Journal, volume: VolumeRecord) -> VolumeRecord | SnapshotRecord | None:
+    if volume.snapshot_id is not None:
+        snapshot = journal.store.get(SnapshotRecord, volume.snapshot_id)
+        if snapshot is None:
+            raise_not_found(errors.SnapshotNotFound, "snapshot", volume.snapshot_id)
+        if snapshot.status != "available":
+            raise errors.InvalidSnapshot(
+                f"Snapshot {snapshot.id} cannot be used as a source: it is '{snapshot.status}'",
+                resource=snapshot.id,
+            )
+        _refuse_smaller(volume, f"snapshot {snapshot.id}", snapshot.volume_size)
+        return snapshot
+    if volume.source_volid is not None:
+        source = volumes.get(journal, volume.source_volid)
+        if source.status not in volumes.READABLE:
+            raise errors.InvalidVolume(
+                f"Volume {source.id} cannot be cloned: it is '{source.status}'", resource=source.id
+            )
+        _refuse_smaller(volume, f"volume {source.id}", source.size)
+        return source
+    return None
+
+
+def _refuse_smaller(volume: VolumeRecord, source: str, size: int) -> None:
+    if volume.size < size:
+        raise errors.OutOfRange(
+            f"A volume of {volume.size} GiB cannot hold the data of {source}, which has {size} GiB",
+            resource=volume.id,
+        )
+
+
+def _make(
+    driver: Driver, volume: VolumeRecord, source: VolumeRecord | SnapshotRecord | None
+) -> VolumeRecord:
+    if isinstance(source, SnapshotRecord):
+        return driver.create_volume_from_snapshot(volume, source)
+    if source is not None:
+        return driver.create_cloned_volume(volume, source)
+    return driver.create_volume(volume)
+
+
+def _clean_up(
+    journal: Journal,
+    driver: Driver,
+    intent: IntentRecord,
+    creating: VolumeRecord,
+    cause: BaseException,
+    *,
+    kept: bool,
+) -> None:
+    """Record that a volume could not be created.
+
+    Its record stays with the status 'error', so that it can be created again or deleted. The record
+    is removed if the driver created no volume, or if a retry cannot succeed.
+
+    :param kept: whether the record of an earlier attempt has the ID.
+    """
+    if was_interrupted(cause):
+        return
+    leaves_nothing = is_refusal(cause)
+    if isinstance(cause, errors.DriverError) and not cause.retryable:
+        try:
+            driver.delete_volume(creating)
+            leaves_nothing = True
+        except errors.CinderlibError as exc:
+            cause.add_note(f"Cleaning up failed too: {exc}")
+    if leaves_nothing and not kept:
+        journal.discard(intent, Remove(VolumeRecord, creating.id))
+        return
+    cause.add_note(
+        f"Volume {creating.id} stays as 'error': create it again with this ID, or remove it with"
+        f" `cinderlib volume delete {creating.id}`"
+    )
+    journal.fail(intent, creating, replace(creating, status="error"))
+
+
+@recovers("volume.create")
+def recover_create(journal: Journal, intent: IntentRecord) -> str:
+    """No caller received the volume, and its data may be incomplete: delete it."""
+    volume = journal.store.get(VolumeRecord, intent.resource_id)
+    if volume is not None:
+        journal.driver(intent.backend).delete_volume(volume)
+        journal.finish(
+            intent, f"Volume {volume.id} was removed from storage", Remove(VolumeRecord, volume.id)
+        )
+    else:
+        journal.finish(intent, "No change was made")
+    return "undone"

@@ -1,0 +1,95 @@
+"""Deletes volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cinderlib import errors
+from cinderlib.operations import volumes
+from cinderlib.operations.journal import Journal, intents_of, recovers
+from cinderlib.operations.refusals import note_dependents, refuse_half_managed, status_after
+from cinderlib.operations.unmapping import remove_leftover_export
+from cinderlib.persistence.base import Query, Remove, Store
+from cinderlib.persistence.host_key import host_of
+from cinderlib.records import ConnectionRecord, IntentRecord, SnapshotRecord, VolumeRecord, replace
+
+
+def delete(journal: Journal, volume_id: str) -> bool:
+    """Delete a volume.
+
+    :returns: whether there was one.
+    :raises InvalidVolume: it has snapshots or connections, or the storage refuses because it is in
+        use; nothing changed.
+    """
+    with journal.locks.hold(volumes.lock_name(volume_id)):
+        volume, (connections, snapshots, intents) = volumes.find(
+            journal,
+            volume_id,
+            Query(ConnectionRecord, "volume_id", volume_id),
+            Query(SnapshotRecord, "volume_id", volume_id, limit=1),
+            intents_of(volume_id),
+        )
+        if volume is None:
+            return False
+        driver = journal.driver(volume.backend)
+        _refuse_connected(volume_id, connections)
+        if snapshots:
+            count = journal.store.count(SnapshotRecord, {"volume_id": volume_id})
+            raise errors.InvalidVolume(
+                f"Volume {volume_id} cannot be deleted: it has {count} snapshot(s); delete"
+                " them first",
+                resource=volume_id,
+            )
+        refuse_half_managed(volume, "deleted")
+        pending_unmaps = journal.retry_pending_unmaps(intents)
+        intent, deleting = journal.begin(
+            "volume.delete",
+            volumes.lock_name(volume_id),
+            replace(volume, status="deleting"),
+            before=volume,
+        )
+        try:
+            driver.delete_volume(remove_leftover_export(driver, deleting))
+        except BaseException as exc:
+            status = status_after(exc, volume.status, "error_deleting")
+            journal.fail(intent, deleting, replace(deleting, status=status))
+            note_dependents(journal, exc, volume)
+            raise
+        gone = [Remove(IntentRecord, each.id) for each in pending_unmaps]
+        journal.finish(
+            intent, f"Volume {volume_id} was deleted", Remove(VolumeRecord, volume_id), *gone
+        )
+        return True
+
+
+def refuse_connected(store: Store, volume_id: str) -> None:
+    """Refuse to delete a volume that hosts use, before its snapshots are deleted.
+
+    :raises InvalidVolume: it is connected.
+    """
+    _refuse_connected(volume_id, store.find(ConnectionRecord, {"volume_id": volume_id}))
+
+
+def _refuse_connected(volume_id: str, connections: Sequence[ConnectionRecord]) -> None:
+    if connections:
+        hosts = ", ".join(sorted({host_of(c) for c in connections}))
+        raise errors.InvalidVolume(
+            f"Volume {volume_id} cannot be deleted: it is connected to {hosts}; disconnect it"
+            " first",
+            resource=volume_id,
+        )
+
+
+@recovers("volume.delete")
+def recover_delete(journal: Journal, intent: IntentRecord) -> str:
+    """Its data may be deleted already: complete the delete."""
+    volume = journal.store.get(VolumeRecord, intent.resource_id)
+    if volume is not None:
+        driver = journal.driver(intent.backend)
+        driver.delete_volume(remove_leftover_export(driver, volume))
+    journal.finish(
+        intent,
+        f"Volume {intent.resource_id} was deleted",
+        Remove(VolumeRecord, intent.resource_id),
+    )
+    return "finished"
