@@ -1,4 +1,4 @@
-"""What a store is asked to do: to write and remove records, and to find them."""
+"""Requests to a store: to write, remove and find records."""
 
 from __future__ import annotations
 
