@@ -279,3 +279,46 @@ def test_drivers(cinderlib: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "SolidFire" in cinderlib("driver", "list", "netapp").stdout
     assert "pure_iscsi" in cinderlib("driver", "show", "pure", ends=3).stderr
     assert "did you mean" in cinderlib("driver", "list", "netpp", ends=3).stderr
+
+
+def _included(cinderlib: Command) -> pathlib.Path:
+    """A file with a backend that the configuration includes."""
+    folder = cinderlib.folder / "included"
+    folder.mkdir()
+    (folder / "password").write_text("secret-of-the-file\n")
+    file = folder / "more.toml"
+    file.write_text(
+        '[backends.more]\nvolume_driver = "file"\nfile_root = "volumes"\n'
+        'backend_host = { file = "password" }\n'
+    )
+    cinderlib.config.write_text(f'include = "included/*.toml"\n{cinderlib.config.read_text()}')
+    return file
+
+
+def test_backends_of_other_files(cinderlib: Command) -> None:
+    file = _included(cinderlib)
+    assert "2 backends" in cinderlib("config", "check").stderr
+    shown = tomllib.loads(cinderlib("config", "show").stdout)
+    assert list(shown["backends"]) == ["files", "more"]
+    cinderlib("volume", "create", "data", "1", "--backend", "more")
+    # Paths are relative to the included file.
+    assert list((file.parent / "volumes").glob("volume-*"))
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("[store]\nconnection = 'sqlite:///x'", 1, "only [backends.NAME], not store"),
+        ("\n[backends.files]\nvolume_driver = 'file'", 2, "'files' is also in"),
+        ("[backends.more]\nvolume_drivr = 'file'", 2, "a misspelling of it?"),
+        ("[backends.more\n", 1, "not valid TOML"),
+    ],
+)
+def test_an_error_in_another_file(cinderlib: Command, text: str, line: int, says: str) -> None:
+    file = _included(cinderlib)
+    file.write_text(text)
+    for command in (("config", "check"), ("volume", "list")):
+        found = cinderlib(*command, ends=2)
+        output = " ".join((found.stdout + found.stderr).split())
+        assert f"{file}:{line}: " in output
+        assert says in output

@@ -36,6 +36,7 @@ class Node(Service):
 
     def configure(self, service: str = "", backends: str = "") -> None:
         self.config.write_text(
+            f'include = "{self.shared}/priv/cinderlib/*.toml"\n'
             f'[store]\nconnection = "sqlite:///{self.shared}/metadata.sqlite"\n'
             f'[controller]\nhost = "cluster"\nstate_path = "{self.folder}/state"\n'
             f'file_locks_path = "{self.shared}/locks"\n'
@@ -145,6 +146,8 @@ class Cluster:
     def prove(self, *tests: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run tests in Perl, in taint mode as Proxmox's daemons."""
         program = ["prove", "--merge", "--verbose"]
+        if len(self.services) == len(self.nodes):
+            environment["CINDERLIB_PRIV"] = f"{self.shared}/priv"
         return self._perl(program, *(f"t/{test}.t" for test in tests), **environment)
 
     def act(self, action: str, interrupt: str = "nobody 0") -> subprocess.CompletedProcess[str]:

@@ -138,6 +138,39 @@ def test_a_reload_applies_the_configuration(folder: pathlib.Path) -> None:
         assert running.ask("POST", "/v1/volumes", {"backend": "more", "size": 1})[0] == 200
 
 
+def test_included_files_are_read_again_when_they_change(folder: pathlib.Path) -> None:
+    service = Service(folder)
+    service.config.write_text(f'include = "more/*.toml"\n{service.config.read_text()}')
+    with service.start() as running:
+        file = folder / "more" / "more.toml"
+        file.parent.mkdir()
+        options = f'volume_driver = "file"\nfile_root = "{folder}/more"\n'
+        file.write_text(f"[backends.more]\n{options}")
+        with cl.connect(running.url) as controller:
+            while "more" not in controller.backends:
+                controller.refresh_backends()
+            assert running.ask("POST", "/v1/volumes", {"backend": "more", "size": 1})[0] == 200
+            file.unlink()
+            while "more" in controller.backends:
+                controller.refresh_backends()
+
+
+def test_a_changed_secret_takes_effect(folder: pathlib.Path) -> None:
+    """The options are the same, and the file that they refer to has changed."""
+    secret = folder / "root"
+    secret.write_text(f"{folder}/first\n")
+    with Service(
+        folder,
+        backends='[backends.files]\nvolume_driver = "file"\nfile_root = { file = "root" }\n',
+    ).start() as running:
+        assert running.ask("POST", "/v1/volumes", {"backend": "files", "size": 1})[0] == 200
+        secret.write_text(f"{folder}/second\n")
+        assert running.ask("POST", "/v1/service/reload", {})[0] == 200
+        assert running.ask("POST", "/v1/volumes", {"backend": "files", "size": 1})[0] == 200
+        for name in ("first", "second"):
+            assert len(list((folder / name).glob("volume-*"))) == 1
+
+
 def test_a_reload_rejects_an_invalid_configuration(folder: pathlib.Path) -> None:
     with Service(folder).start() as running:
         good = running.config.read_text()

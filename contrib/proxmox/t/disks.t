@@ -60,28 +60,74 @@ subtest 'the type' => sub {
         qr/cannot be reached.*systemctl status/, 'a service that does not run');
 };
 
+sub content {
+    my ($file) = @_;
+    open my $handle, '<', $file or return undef;
+    local $/;
+    return scalar <$handle>;
+}
+
 subtest 'a password' => sub {
-    local $Cinderlib::Proxmox::Secrets::FOLDER = "$Proxmox::locks/secrets";
-    my $file = "$Proxmox::locks/secrets/array1.pw";
+    local $Cinderlib::Proxmox::Configuration::FOLDER = "$Proxmox::locks/priv";
+    mkdir "$Proxmox::locks/priv", 0700;
+    my $file = "$Proxmox::locks/priv/storage/array1.pw";
     my $scfg = { %{ $node->{scfg} } };
     my $plugin = 'PVE::Storage::Custom::CinderlibPlugin';
     ok($plugin->plugindata->{'sensitive-properties'}{password}, 'is sensitive');
     $node->here(sub { $_[0]->on_add_hook($_[2], $_[1], password => 'secret') });
     is((stat $file)[2] & 0777, 0600, 'only root can read it');
-    open my $handle, '<', $file or die $!;
-    is(scalar <$handle>, "secret\n", 'as it was given');
+    is(content($file), "secret\n", 'as it was given');
     is_deeply($node->{scfg}, $scfg, 'it is not in the configuration');
-    $node->here(sub { $_[0]->on_update_hook_full($_[2], $_[1], { content => 'images' }, [], {}) });
+    $node->here(sub { $_[0]->on_update_hook_full($_[2], $_[1], { content => 'images' }, undef, undef) });
     ok(-e $file, 'an update of other options keeps it');
     $node->here(sub { $_[0]->on_update_hook($_[2], $_[1], password => 'new') });
-    open $handle, '<', $file or die $!;
-    is(scalar <$handle>, "new\n", 'an update replaces it');
+    is(content($file), "new\n", 'an update replaces it');
     $node->here(sub { $_[0]->on_update_hook_full($_[2], $_[1], {}, ['password'], { password => undef }) });
     ok(!-e $file, 'and removes it');
     refused(sub { $node->here(sub { $_[0]->on_add_hook('array2', { %{ $_[1] }, backend => 'other' }, password => 'x') }) },
         qr/not configured/, 'a storage with an unknown backend');
-    ok(!-e "$Proxmox::locks/secrets/array2.pw", 'it leaves no password');
+    ok(!-e "$Proxmox::locks/priv/storage/array2.pw", 'it leaves no password');
     $node->here(sub { $_[0]->on_delete_hook($_[2], $_[1]) });
+};
+
+subtest 'the driver of a storage' => sub {
+    my $plugin = 'PVE::Storage::Custom::CinderlibPlugin';
+    refused(sub { $plugin->check_config('array3', {}, 1) }, qr/Specify the backend/, 'neither a backend nor a driver');
+    my $read = { backend => 'array3', 'cinderlib-driver' => 'lvm' };
+    is_deeply($plugin->check_config('array3', $read, 1), $read, 'a storage that is read from the file');
+    is($plugin->check_config('array3', { 'cinderlib-driver' => 'lvm' }, 1)->{backend}, 'array3', 'its backend');
+    is_deeply($plugin->check_config('array3', { pool => 'p' }, 0), { pool => 'p' }, 'an update has no backend');
+    SKIP: {
+        skip 'the driver is on another host', 1 if !defined $ENV{CINDERLIB_PRIV};
+        local $Cinderlib::Proxmox::Configuration::FOLDER = Proxmox::untainted($ENV{CINDERLIB_PRIV});
+        my $file = "$Cinderlib::Proxmox::Configuration::FOLDER/cinderlib/array3.toml";
+        my $scfg = $plugin->check_config('array3', {
+            'cinderlib-driver'  => 'proxmox.secret_files.SecretFiles',
+            'cinderlib-options' => "file_root=$Proxmox::locks/of-array3",
+            'cinderlib-socket'  => $node->{scfg}{'cinderlib-socket'},
+        }, 1);
+        refused(sub { $plugin->on_add_hook('array3', $scfg, password => 'wrong') }, qr/login was refused/, 'a wrong password');
+        ok(!-e $file, 'it leaves no backend');
+        $plugin->on_add_hook('array3', $scfg, password => 'right');
+        unlike(content($file), qr/right/, 'the password is not in the file of the backend');
+        is((stat $file)[2] & 0777, 0600, 'only root can read it');
+        my ($here, $there) = map { bless { %$_, storeid => 'array3', scfg => { %$scfg, 'cinderlib-socket' => $_->{scfg}{'cinderlib-socket'} } }, ref }
+            $node, (Proxmox->nodes)[1];
+        my $disk = $here->alloc(150, 1024 * 1024);
+        my $deadline = time + 30;
+        sleep 1 until eval { $there->names(150)->[0] } || time > $deadline;
+        is_deeply($there->names(150), ['vm-150-disk-0'], 'another node has the storage without a reload');
+        refused(sub { $plugin->on_update_hook_full('array3', $scfg, { 'cinderlib-options' => 'nonsense' }, [], {}) },
+            qr/'nonsense' is not an option.*NAME=VALUE/, 'options that are not pairs');
+        refused(sub { $plugin->on_update_hook_full('array3', $scfg, { 'cinderlib-options' => 'san_password=x' }, [], {}) },
+            qr/--password only/, 'a password among the options');
+        refused(sub { $plugin->on_update_hook_full('array3', $scfg, {}, [], { password => 'wrong' }) },
+            qr/login was refused/, 'a new password that is wrong');
+        is(content("$Cinderlib::Proxmox::Configuration::FOLDER/storage/array3.pw"), "right\n", 'the previous one stays');
+        $here->free($disk);
+        $plugin->on_delete_hook('array3', $scfg);
+        ok(!-e $file, 'a removed storage leaves no backend');
+    }
 };
 
 subtest 'names' => sub {

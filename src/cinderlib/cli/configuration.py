@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from cinderlib.cli import paths
+from cinderlib.cli import includes, paths
 from cinderlib.cli.schema import (
     in_memory_error,
     is_in_memory,
@@ -41,9 +41,17 @@ class Configuration:
     def __init__(self, file: TomlFile | None) -> None:
         self.file = file
         self._data: dict[str, Any] = file.data if file else {}
+        #: The file of each backend: an included one, or the configuration file itself.
+        self._files: dict[str, TomlFile] = {}
         if file:
             for problem in problems(file):
                 raise problem
+            self._files = includes.read(file)
+            self._data = {name: table for name, table in file.data.items() if name != "include"}
+            if self._files:
+                self._data["backends"] = {
+                    name: each.data["backends"][name] for name, each in self._files.items()
+                }
 
     @property
     def data(self) -> dict[str, Any]:
@@ -207,8 +215,13 @@ class Configuration:
 
     def _resolved(self, value: Any, *keys: str) -> Any:
         found = self._dereferenced(value, *keys)
-        assert self.file is not None  # a value comes from it
-        return paths.resolve(keys[-1], found, self.file.path.parent)
+        return paths.resolve(keys[-1], found, self._file_of(*keys).path.parent)
+
+    def _file_of(self, *keys: str) -> TomlFile:
+        """The file with the value of these keys."""
+        found = self._files.get(keys[1]) if keys[0] == "backends" else self.file
+        assert found is not None  # a value comes from it
+        return found
 
     def _dereferenced(self, value: Any, *keys: str) -> Any:
         if isinstance(value, list):
@@ -216,22 +229,22 @@ class Configuration:
         reference = reference_of(value)
         if reference is None:
             return value
-        assert self.file is not None  # a value comes from it
+        source = self._file_of(*keys)
         kind, where = reference
         if kind == "env":
             if where not in os.environ:
-                raise self.file.error(f"the environment variable {where} is not set", *keys)
+                raise source.error(f"the environment variable {where} is not set", *keys)
             return os.environ[where]
         try:
             # Relative to the folder of the configuration file.
-            with open(self.file.path.parent / where, encoding="utf-8") as file:
+            with open(source.path.parent / where, encoding="utf-8") as file:
                 found = file.read(_LONGEST + 1)
             if len(found) > _LONGEST:
-                raise self.file.error(f"{where} has more than {_LONGEST} characters", *keys)
+                raise source.error(f"{where} has more than {_LONGEST} characters", *keys)
             return found.rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as exc:
             reason = exc.strerror if isinstance(exc, OSError) else "the file is not text"
-            raise self.file.error(f"cannot read {where}: {reason}", *keys) from exc
+            raise source.error(f"cannot read {where}: {reason}", *keys) from exc
 
 
 def find(given: str | None) -> Path | None:

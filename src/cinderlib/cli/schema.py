@@ -101,7 +101,10 @@ def problems(file: TomlFile) -> Iterator[ConfigurationError]:
     """The errors in a file that can be found without Cinder."""
     tables = (*_FREE, *TABLES)
     for name, table in file.data.items():
-        if name not in tables:
+        if name == "include":
+            if not isinstance(table, str) or not table:
+                yield file.error('include must be a pattern of files: "/folder/*.toml"', name)
+        elif name not in tables:
             yield file.error(f"unknown table [{name}]{suggestion(name, tables)}", name)
         elif not isinstance(table, dict):
             yield file.error(f"{name} must be a table: [{name}]", name)

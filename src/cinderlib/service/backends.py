@@ -81,6 +81,8 @@ class Backends:
         self._options = options
         self._guards = {name: threading.Lock() for name in names}
         self._failures: dict[str, str] = {}
+        #: The options that each loaded backend has.
+        self._used: dict[str, dict[str, Any]] = {}
 
     def check_name(self, name: str) -> None:
         """:raises BackendNotFound: the configuration has no such backend."""
@@ -107,11 +109,13 @@ class Backends:
             return found
         with self._guards[name]:
             try:
-                backend = self.controller.backend(name, **self._options(name))
+                options = dict(self._options(name))
+                backend = self.controller.backend(name, **options)
             except errors.CinderlibError as exc:
                 self._failures[name] = str(exc)
                 raise
             self._failures.pop(name, None)
+            self._used[name] = options
             return backend
 
     def load_all(self) -> None:
@@ -134,8 +138,9 @@ class Backends:
 
         :param settled: returns once no call that runs now has the drivers from before.
         """
-        before = {name: dict(self._options(name)) for name in self.names}
-        changed = [name for name in names if before.get(name) not in (None, dict(options(name)))]
+        # Not the previous configuration: files with secrets may have changed since.
+        used = dict(self._used).items()
+        changed = [name for name, before in used if name in names and before != options(name)]
         for name in names:
             self._guards.setdefault(name, threading.Lock())
         for name in set(self._guards) - set(names):
@@ -148,7 +153,10 @@ class Backends:
 
     def _reloaded(self, name: str) -> Callable[[], None]:
         with self._guards[name]:
-            return self.controller.reload_backend(name, **self._options(name))
+            options = dict(self._options(name))
+            close = self.controller.reload_backend(name, **options)
+            self._used[name] = options
+            return close
 
     def states(self) -> list[dict[str, Any]]:
         """Of each backend: ``name``, ``loaded``, ``error`` (of the last try), ``driver``."""

@@ -30,6 +30,8 @@ LOG = logging.getLogger(__name__)
 
 #: How many connections at once; more are answered with 503.
 CONNECTIONS = 4096
+#: Seconds between two checks of the files that the configuration includes.
+WATCH_INTERVAL = 2.0
 #: Seconds that clients have to send a request on a connection to a service that stops while its
 #: socket stays: they expect an answer.
 GRACE = 2.0
@@ -42,6 +44,7 @@ class Server:
     :param configuration: its file, by which commands know that it is theirs.
     :param replace: take over the sockets of the service that runs.
     :param listening: called once the service's sockets are its own.
+    :param watched: a value that changes with files of the configuration; they are then read again.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Server:
         configuration: Path | None = None,
         replace: bool = False,
         listening: Callable[[], None] = lambda: None,
+        watched: Callable[[], object] = lambda: None,
     ) -> None:
         self.application = application
         application.endpoints.configuration = str(configuration) if configuration else None
@@ -62,6 +66,7 @@ class Server:
         application.endpoints.reload = self._reload_now
         self._replaces = replace
         self._on_listening = listening
+        self._watched = watched
         self._sockets: Sockets | None = None
         self._stops_at: float | None = None
         self._last_request = time.monotonic()
@@ -97,7 +102,10 @@ class Server:
         serving = [self._serve(sockets.unix, self._of_unix_socket)]
         if sockets.tcp is not None:
             serving.append(self._serve(sockets.tcp, self._of_certificate, tls=self._tls()))
-        background = [asyncio.create_task(each) for each in (self._watch_idle(), self._watchdog())]
+        background = [
+            asyncio.create_task(each)
+            for each in (self._watch_idle(), self._watchdog(), self._watch_files())
+        ]
         try:
             await asyncio.gather(*serving, self._when_started(sockets))
         finally:
@@ -263,6 +271,15 @@ class Server:
                 self.stop()
                 return
             await asyncio.sleep(max(0.05, limit - idle))
+
+    async def _watch_files(self) -> None:
+        known = self._watched()
+        while True:
+            await asyncio.sleep(WATCH_INTERVAL)
+            now = await self._loop.run_in_executor(None, self._watched)
+            if now != known:
+                known = now
+                self._reload_soon()
 
     async def _watchdog(self) -> None:
         interval = systemd.watchdog_interval()

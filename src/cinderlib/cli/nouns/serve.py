@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cinderlib import errors
-from cinderlib.cli import preloading
+from cinderlib.cli import includes, preloading
 from cinderlib.cli.app import App
 from cinderlib.cli.configuration import load, missing
 from cinderlib.cli.framework import Command, pass_app
@@ -77,7 +77,8 @@ def serve(app: App, socket: Path | None, idle_timeout: float | None, replace: bo
         application.tracing = tracing
 
         def reload() -> None:
-            new = load(app.config_path)
+            nonlocal configured
+            configured = new = load(app.config_path)
             backends.replace(new.backends, new.backend, settled=application.calls.wait)
 
         left = Server(
@@ -87,6 +88,7 @@ def serve(app: App, socket: Path | None, idle_timeout: float | None, replace: bo
             configuration=configured.file.path.absolute(),
             replace=replace,
             listening=commands.publish,
+            watched=lambda: includes.fingerprint(configured.file),
         ).run()
     finally:
         # Commands whose calls were interrupted report that.

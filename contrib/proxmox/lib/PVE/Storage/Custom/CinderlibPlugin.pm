@@ -12,7 +12,7 @@ use warnings;
 use Cinderlib::Backend;
 use Cinderlib::Proxmox::Devices;
 use Cinderlib::Proxmox::Names;
-use Cinderlib::Proxmox::Secrets;
+use Cinderlib::Proxmox::Configuration;
 use Cinderlib::Proxmox::Snapshots;
 use Cinderlib::Proxmox::Streams;
 use Cinderlib::Service;
@@ -67,6 +67,22 @@ sub properties {
             type        => 'string',
             pattern     => '[A-Za-z0-9_][A-Za-z0-9_.-]*',
         },
+        'cinderlib-driver' => {
+            description => 'Driver of the array: the backend is then configured here, not in the configuration'
+                . ' of the service. A name as in `cinderlib driver list`, or a class of Cinder.',
+            type    => 'string',
+            pattern => '[A-Za-z_][A-Za-z0-9_.]*',
+        },
+        'cinderlib-options' => {
+            description => 'Options of the driver, without secrets: san_ip=192.0.2.10,san_login=proxmox',
+            type        => 'string',
+            pattern     => '[a-z0-9_]+=[^\r\n]*',
+        },
+        'cinderlib-secret' => {
+            description => 'Option of the driver that gets the password. Default: san_password',
+            type        => 'string',
+            pattern     => '[a-z0-9_]+',
+        },
         'cinderlib-socket' => {
             description => "Socket of the cinderlib service. Default: $Cinderlib::Service::DEFAULT_SOCKET",
             type        => 'string',
@@ -77,52 +93,72 @@ sub properties {
 
 sub options {
     return {
-        backend            => { fixed    => 1 },
-        'cinderlib-socket' => { optional => 1 },
-        pool               => { optional => 1 },
-        password           => { optional => 1 },
-        nodes              => { optional => 1 },
-        shared             => { optional => 1 },
-        disable            => { optional => 1 },
-        content            => { optional => 1 },
-        bwlimit            => { optional => 1 },
+        backend             => { fixed    => 1, optional => 1 },
+        'cinderlib-driver'  => { fixed    => 1, optional => 1 },
+        'cinderlib-options' => { optional => 1 },
+        'cinderlib-secret'  => { optional => 1 },
+        'cinderlib-socket'  => { optional => 1 },
+        pool                => { optional => 1 },
+        password            => { optional => 1 },
+        nodes               => { optional => 1 },
+        shared              => { optional => 1 },
+        disable             => { optional => 1 },
+        content             => { optional => 1 },
+        bwlimit             => { optional => 1 },
     };
+}
+
+# A storage with its own driver has a backend, by default with the name of the storage. Proxmox also
+# calls this for each storage that it reads from its file.
+sub check_config {
+    my ($class, $storeid, $config, $create, @more) = @_;
+    my $checked = $class->SUPER::check_config($storeid, $config, $create, @more);
+    return $checked if !$create;
+    die "Specify the backend of the service (backend), or the driver of the array (cinderlib-driver)\n"
+        if !defined $checked->{backend} && !defined $checked->{'cinderlib-driver'};
+    $checked->{backend} //= $storeid;
+    return $checked;
 }
 
 sub on_add_hook {
     my ($class, $storeid, $scfg, %sensitive) = @_;
-    my $password = $sensitive{password};
-    Cinderlib::Proxmox::Secrets::set($storeid, $password) if defined $password;
+    my $undo = Cinderlib::Proxmox::Configuration::write($storeid, $scfg, %sensitive);
     return if $scfg->{disable};
     my $backend = Cinderlib::Backend->new($scfg);
-    my $added = eval {
-        $backend->reload if defined $password;
-        $backend->about('');
-        1;
-    };
-    return if $added;
+    return _applied($backend, $undo, sub { $backend->about('') });
+}
+
+# Have the service read what was written. If it cannot be used, the previous files are restored.
+sub _applied {
+    my ($backend, $undo, $check) = @_;
+    return if eval { $backend->reload if $undo; $check->(); 1 };
     my $error = $@;
-    Cinderlib::Proxmox::Secrets::set($storeid, undef) if defined $password;
+    if ($undo) {
+        $undo->();
+        eval { $backend->reload; 1 } or warn $@;
+    }
     die $error;
 }
 
 sub on_update_hook {
-    my ($class, $storeid, $scfg, %sensitive) = @_;
-    return if !exists $sensitive{password};
-    Cinderlib::Proxmox::Secrets::set($storeid, $sensitive{password});
-    Cinderlib::Backend->new($scfg)->reload;
-    return;
+    my ($class, $storeid, $update, %sensitive) = @_;
+    # Proxmox 8 passes only the options that change.
+    my $before = eval { PVE::Storage::config()->{ids}{$storeid} } // {};
+    return $class->on_update_hook_full($storeid, $before, $update, [], \%sensitive);
 }
 
 # Proxmox 9 passes the configuration before the update.
 sub on_update_hook_full {
     my ($class, $storeid, $scfg, $update, $delete, $sensitive) = @_;
-    return $class->on_update_hook($storeid, { %$scfg, %$update }, %$sensitive);
+    my $new = { %$scfg, %$update };
+    delete @$new{ @{ $delete // [] } };
+    my $undo = Cinderlib::Proxmox::Configuration::write($storeid, $new, %{ $sensitive // {} });
+    return _applied(Cinderlib::Backend->new($new), $undo, sub { });
 }
 
 sub on_delete_hook {
-    my ($class, $storeid) = @_;
-    Cinderlib::Proxmox::Secrets::set($storeid, undef);
+    my ($class, $storeid, $scfg) = @_;
+    Cinderlib::Proxmox::Configuration::remove($storeid);
     return;
 }
 
