@@ -186,6 +186,18 @@ def test_no_import_cycles_inside_a_package(room: str) -> None:
     _refuse_circles(inside)
 
 
+#: The packages through which people and programs use the library.
+WAYS_IN = {"cli", "service", "csi", "ovirt", "client"}
+
+
+def test_ways_in_import_each_other_only_for_a_documented_reason() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    documented = set(re.findall(r"^ *\| `(\w+)/` → `(\w+)/` \| \S", page, re.MULTILINE))
+    found = {edge: first for edge, first in _edges(_room).items() if WAYS_IN.issuperset(edge)}
+    assert not [str(found[edge]) for edge in found.keys() - documented], "no reason is documented"
+    assert not documented - found.keys(), "documented, but not imported"
+
+
 def test_a_package_uses_no_private_names_of_another() -> None:
     private: dict[str, set[str]] = {}
     trees = {module: ast.parse(path.read_text()) for module, path in MODULES.items()}

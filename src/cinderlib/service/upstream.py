@@ -91,6 +91,17 @@ class UpstreamBackends:
         return found
 
 
+def backends(settings: Mapping[str, Any], folder: Path) -> UpstreamBackends:
+    """The backends of a service on another host.
+
+    :param settings: the arguments of :func:`cinderlib.client.controller.controller_of`.
+    :param folder: in which clients may have links to attached devices.
+    """
+    from cinderlib.client.controller import controller_of
+
+    return UpstreamBackends(controller_of(**settings), folder)
+
+
 class _Reported:
     """The driver's statistics of a backend, as the other service has them."""
 

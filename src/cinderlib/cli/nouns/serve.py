@@ -104,13 +104,10 @@ def _backends(app: App, options: Options) -> Source:
 
         app.may_create_store()
         return Backends(app.own_controller, configured.backends, configured.backend, options.links)
-    from cinderlib.client.controller import controller_of
     from cinderlib.service import upstream as upstream_module
 
     upstream_module.check(configured.backends, configured.data.get("store", {}))
-    return upstream_module.UpstreamBackends(
-        controller_of(**upstream, **configured.this_host()), options.links
-    )
+    return upstream_module.backends({**upstream, **configured.this_host()}, options.links)
 
 
 def _options(configured: Configuration, socket: Path | None, idle_timeout: float | None) -> Options:

@@ -13,7 +13,7 @@ from cinderlib.csi.controller.context import Context
 from cinderlib.csi.controller.service import ControllerService
 from cinderlib.csi.failures import NotReady
 from cinderlib.csi.settings import Settings
-from cinderlib.service.backends import Backends
+from cinderlib.objects.configured_backends import ConfiguredBackends
 
 LOG = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Storage:
                 f" {', '.join(unknown)}"
             )
         self._controller = controller
-        self._backends = Backends(controller, list(names), options)
+        self._backends = ConfiguredBackends(controller, list(names), options)
         context = Context(settings, controller, tuple(names), self._backends.loaded)
         #: Answers the service Controller.
         self.service = ControllerService(context)
