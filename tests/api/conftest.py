@@ -4,24 +4,64 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 import cinderlib as cl
 
+if TYPE_CHECKING:
+    from api.in_service import InService
+
+#: Loads a backend: its name, and its options.
+LoadBackend = Callable[..., cl.Backend]
+
 SHARED = "api.shared_array.SharedArray"
 
 
-@pytest.fixture(params=["memory", "db"])
-def controller(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[cl.Controller]:
-    config: dict[str, Any] = {"storage": request.param}
-    if request.param == "db":
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "through" in metafunc.fixturenames:
+        ways: list[Any] = ["memory", "db"]
+        if metafunc.definition.get_closest_marker("library") is None:
+            ways.append(pytest.param("service", marks=pytest.mark.slow))
+        metafunc.parametrize("through", ways)
+
+
+@pytest.fixture
+def library(through: str, tmp_path: Path) -> Iterator[cl.Controller]:
+    """The library's controller, which is the service's own if there is a service. Tests prepare
+    and examine records with it."""
+    config: dict[str, Any] = {"storage": "memory" if through == "memory" else "db"}
+    if config["storage"] == "db":
         config["connection"] = f"sqlite:///{tmp_path}/metadata.sqlite"
     with cl.Controller(config, state_path=tmp_path / "state") as controller:
         yield controller
+
+
+@pytest.fixture
+def service(through: str, library: cl.Controller, tmp_path: Path) -> Iterator[InService | None]:
+    """The service of the test, if it has one."""
+    if through != "service":
+        yield None
+        return
+    from api import in_service
+
+    with in_service.run(library, tmp_path) as service:
+        yield service
+
+
+@pytest.fixture
+def controller(library: cl.Controller, service: InService | None) -> cl.Controller:
+    """The controller that is tested: the library's, or that of a client of a service."""
+    return library if service is None else cast(cl.Controller, service.client)
+
+
+@pytest.fixture
+def load_backend(library: cl.Controller, service: InService | None) -> LoadBackend:
+    """Loads a backend with options, and returns the tested controller's backend."""
+    return library.backend if service is None else service.load
 
 
 @pytest.fixture
@@ -31,15 +71,15 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def backend(controller: cl.Controller, root: Path) -> cl.Backend:
+def backend(load_backend: LoadBackend, root: Path) -> cl.Backend:
     """The embedded driver."""
-    return controller.backend("here", volume_driver="file", file_root=str(root))
+    return load_backend("here", volume_driver="file", file_root=str(root))
 
 
 @pytest.fixture
-def array(controller: cl.Controller, root: Path) -> cl.Backend:
+def array(load_backend: LoadBackend, root: Path) -> cl.Backend:
     """An array that accepts connections from any host."""
-    return controller.backend("array", volume_driver=SHARED, file_root=str(root))
+    return load_backend("array", volume_driver=SHARED, file_root=str(root))
 
 
 def connector(host: str) -> dict[str, Any]:

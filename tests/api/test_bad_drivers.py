@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api.conftest import connector, files
+from api.conftest import LoadBackend, connector, files
 
 import cinderlib as cl
 
@@ -16,8 +16,8 @@ ID = "aaaaaaaa-0000-4000-8000-000000000001"
 
 
 @pytest.fixture
-def failing(controller: cl.Controller, root: Path) -> Iterator[cl.Backend]:
-    backend = controller.backend(
+def failing(load_backend: LoadBackend, root: Path) -> Iterator[cl.Backend]:
+    backend = load_backend(
         "failing", volume_driver="api.shared_array.FailingArray", file_root=str(root)
     )
     yield backend
@@ -142,12 +142,12 @@ def test_an_answer_without_fields_that_the_host_needs(
 
 
 def test_a_backend_that_cannot_be_loaded_does_not_hide_others(
-    controller: cl.Controller, backend: cl.Backend, root: Path
+    controller: cl.Controller, backend: cl.Backend, load_backend: LoadBackend, root: Path
 ) -> None:
-    beside = controller.backend("beside", volume_driver="file", file_root=str(root / "beside"))
+    beside = load_backend("beside", volume_driver="file", file_root=str(root / "beside"))
     volume, other = backend.create_volume(1), beside.create_volume(1)
     with pytest.raises(cl.errors.CinderlibError):
-        controller.backend("broken", volume_driver="file", file_root="relative")
+        load_backend("broken", volume_driver="file", file_root="relative")
     if not controller.store.shared:
         return
     with cl.Controller(controller.store, state_path=root.parent / "state") as again:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api.conftest import SHARED, connector
+from api.conftest import SHARED, LoadBackend, connector
 
 import cinderlib as cl
 from cinderlib.locking import process_identity
@@ -315,8 +315,8 @@ def test_a_volume_without_an_instance_is_not_moved_to_an_instance(moving: cl.Vol
     assert hosts(moving) == ["alpha"]
 
 
-def test_a_program_without_support_for_migration(controller: cl.Controller, root: Path) -> None:
-    backend = controller.backend(
+def test_a_program_without_support_for_migration(load_backend: LoadBackend, root: Path) -> None:
+    backend = load_backend(
         "array", volume_driver=SHARED, file_root=str(root), live_migration=True
     )
     moving = backend.create_volume(1)

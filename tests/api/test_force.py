@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api.conftest import connector
+from api.conftest import LoadBackend, connector
 
 import cinderlib as cl
 
 
 @pytest.fixture
-def stubborn(controller: cl.Controller, root: Path) -> cl.Backend:
-    return controller.backend(
+def stubborn(load_backend: LoadBackend, root: Path) -> cl.Backend:
+    return load_backend(
         "stubborn", volume_driver="api.shared_array.StubbornArray", file_root=str(root)
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from api.conftest import connector, files
+from api.conftest import LoadBackend, connector, files
 from api.play import Played, reset
 
 import cinderlib as cl
@@ -24,9 +24,9 @@ def play() -> Iterator[Played]:
 
 
 @pytest.fixture
-def managing(controller: cl.Controller, play: Played) -> cl.Backend:
+def managing(load_backend: LoadBackend, play: Played) -> cl.Backend:
     """An array with one existing volume, whose driver does not know which volumes exist."""
-    backend = controller.backend("played", volume_driver="api.played_drivers.ManagingDriver")
+    backend = load_backend("played", volume_driver="api.played_drivers.ManagingDriver")
     play.storage["existing"] = 2.3
     return backend
 
@@ -114,9 +114,9 @@ def test_a_volume_that_the_driver_does_not_release_stays_usable(
 
 
 def test_a_driver_without_these_methods_is_not_asked(
-    controller: cl.Controller, play: Played
+    load_backend: LoadBackend, play: Played
 ) -> None:
-    backend = controller.backend("played", volume_driver="api.played_drivers.BareDriver")
+    backend = load_backend("played", volume_driver="api.played_drivers.BareDriver")
     volume = backend.create_volume(1)
     play.calls.clear()
     for ask in (

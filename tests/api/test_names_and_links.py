@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from api.conftest import files
+from api.conftest import LoadBackend, files
 
 import cinderlib as cl
 
@@ -71,9 +71,9 @@ def test_a_volume_is_deleted_with_its_snapshots(array: cl.Backend, root: Path) -
 
 @pytest.mark.slow
 def test_newer_snapshots_that_a_revert_would_delete_are_listed(
-    controller: cl.Controller, root: Path
+    load_backend: LoadBackend, root: Path
 ) -> None:
-    backend = controller.backend("rolls", volume_driver="api.played_drivers.RevertingDriver")
+    backend = load_backend("rolls", volume_driver="api.played_drivers.RevertingDriver")
     volume = backend.create_volume(1)
     first, second, third = (volume.create_snapshot(name) for name in "abc")
     assert [each.name for each in volume.revert_blockers(first)] == ["b", "c"]

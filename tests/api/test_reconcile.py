@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api.conftest import connector, damage, files
+from api.conftest import LoadBackend, connector, damage, files
 
 import cinderlib as cl
 from cinderlib.persistence.base import Put, Remove
@@ -115,9 +115,9 @@ def test_orphans_are_listed_and_removed_only_by_id(backend: cl.Backend, root: Pa
 
 
 def test_volumes_of_other_backends_and_stores_are_not_orphans(
-    controller: cl.Controller, backend: cl.Backend, root: Path, tmp_path: Path
+    load_backend: LoadBackend, backend: cl.Backend, root: Path, tmp_path: Path
 ) -> None:
-    beside = controller.backend("beside", volume_driver="file", file_root=str(root))
+    beside = load_backend("beside", volume_driver="file", file_root=str(root))
     beside.create_volume(1).create_snapshot()
     assert found(backend) == []
     with cl.Controller({"storage": "memory"}, state_path=tmp_path / "state") as other:
@@ -168,9 +168,9 @@ def test_the_record_of_a_connected_missing_volume_is_kept(array: cl.Backend, roo
 
 
 def test_an_orphan_that_cannot_be_deleted_leaves_no_record(
-    controller: cl.Controller, root: Path
+    load_backend: LoadBackend, root: Path
 ) -> None:
-    array = controller.backend(
+    array = load_backend(
         "array", volume_driver="api.shared_array.StubbornArray", file_root=str(root)
     )
     volume = array.create_volume(1)

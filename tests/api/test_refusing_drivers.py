@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from api.conftest import connector
+from api.conftest import LoadBackend, connector
 from api.play import Played, reset
 
 import cinderlib as cl
@@ -25,9 +25,9 @@ def play() -> Iterator[Played]:
 
 
 @pytest.fixture
-def load(controller: cl.Controller, play: Played) -> Load:
+def load(load_backend: LoadBackend, play: Played) -> Load:
     def load(kind: str) -> cl.Backend:
-        backend = controller.backend("played", volume_driver=f"api.played_drivers.{kind}")
+        backend = load_backend("played", volume_driver=f"api.played_drivers.{kind}")
         play.calls.clear()
         return backend
 

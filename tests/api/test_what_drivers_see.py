@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from api.conftest import connector
+from api.conftest import LoadBackend, connector
 from api.play import Played, reset
 
 import cinderlib as cl
@@ -22,8 +22,8 @@ def play() -> Iterator[Played]:
 
 
 @pytest.fixture
-def load(controller: cl.Controller, play: Played) -> Load:
-    return lambda kind: controller.backend("played", volume_driver=f"api.played_drivers.{kind}")
+def load(load_backend: LoadBackend, play: Played) -> Load:
+    return lambda kind: load_backend("played", volume_driver=f"api.played_drivers.{kind}")
 
 
 def test_a_volume_has_an_owner(load: Load, play: Played) -> None:
