@@ -18,14 +18,18 @@ if TYPE_CHECKING:
 #: Loads a backend: its name, and its options.
 LoadBackend = Callable[..., cl.Backend]
 
+#: A client of a service, as the value of ``through``.
+SERVICE = pytest.param("service", marks=pytest.mark.slow)
+
 SHARED = "api.shared_array.SharedArray"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "through" in metafunc.fixturenames:
-        ways: list[Any] = ["memory", "db"]
-        if metafunc.definition.get_closest_marker("library") is None:
-            ways.append(pytest.param("service", marks=pytest.mark.slow))
+    marks = metafunc.definition.iter_markers("parametrize")
+    if "through" in metafunc.fixturenames and "through" not in [mark.args[0] for mark in marks]:
+        ways: list[Any] = ["memory", "db", SERVICE]
+        if metafunc.definition.get_closest_marker("library"):
+            ways.remove(SERVICE)
         metafunc.parametrize("through", ways)
 
 

@@ -61,9 +61,9 @@ class InService:
 def run(library: cl.Controller, folder: pathlib.Path) -> Iterator[InService]:
     """Serve a controller, and connect to it.
 
-    :param folder: for the state of the client.
+    :param folder: has the state of this host in ``state``, and links to its devices.
     """
-    backends = Backends(library, [], lambda name: {}, links=folder / "links")
+    backends = Backends(library, [], lambda name: {}, links=folder / "by-name")
     application = Application(backends, Metrics(), threads=8)
     listening = threading.Event()
     # The path of a test's folder is too long for a socket.
@@ -76,7 +76,7 @@ def run(library: cl.Controller, folder: pathlib.Path) -> Iterator[InService]:
         thread.start()
         try:
             assert listening.wait(60)
-            with cl.connect(f"unix://{path}", state_path=str(folder / "client")) as client:
+            with cl.connect(f"unix://{path}", state_path=str(folder / "state/node")) as client:
                 yield InService(library, client, backends)
         finally:
             server.stop_soon()

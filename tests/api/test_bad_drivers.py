@@ -142,15 +142,15 @@ def test_an_answer_without_fields_that_the_host_needs(
 
 
 def test_a_backend_that_cannot_be_loaded_does_not_hide_others(
-    controller: cl.Controller, backend: cl.Backend, load_backend: LoadBackend, root: Path
+    library: cl.Controller, backend: cl.Backend, load_backend: LoadBackend, root: Path
 ) -> None:
     beside = load_backend("beside", volume_driver="file", file_root=str(root / "beside"))
     volume, other = backend.create_volume(1), beside.create_volume(1)
     with pytest.raises(cl.errors.CinderlibError):
         load_backend("broken", volume_driver="file", file_root="relative")
-    if not controller.store.shared:
+    if not library.store.shared:
         return
-    with cl.Controller(controller.store, state_path=root.parent / "state") as again:
+    with cl.Controller(library.store, state_path=root.parent / "state") as again:
         with pytest.raises(cl.errors.CinderlibError):
             again.backend("here", volume_driver="file", file_root="relative")
         again.backend("beside", volume_driver="file", file_root=str(root / "beside"))

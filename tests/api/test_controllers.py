@@ -127,6 +127,7 @@ cl.Backend('one', volume_driver='file', file_root={str(tmp_path / "array")!r}).c
     assert list(cwd.iterdir()) == []
 
 
+@pytest.mark.library(reason="about options of backends")
 def test_different_options_for_a_loaded_backend_are_listed(
     controller: cl.Controller, root: Path
 ) -> None:
@@ -163,12 +164,14 @@ def test_a_misspelt_option_is_an_error_that_suggests_the_right_one(
     assert "fil_root" in caplog.text
 
 
+@pytest.mark.library(reason="about options of backends")
 @pytest.mark.parametrize("name", ["", "a@b", "a#b", "a/b", "DEFAULT", "x" * 300, None])
 def test_invalid_backend_names_are_refused(controller: cl.Controller, name: str) -> None:
     with pytest.raises(cl.errors.ConfigurationError):
         controller.backend(name, volume_driver="file", file_root="/nowhere")
 
 
+@pytest.mark.library(reason="about attributes of the driver")
 def test_unknown_attributes_come_from_the_driver(backend: cl.Backend) -> None:
     assert backend.get_version() == backend.driver.get_version()
     assert backend.supported is True
@@ -215,6 +218,7 @@ def test_concurrent_controllers_do_not_mix(tmp_path: Path) -> None:
         controller.close()
 
 
+@pytest.mark.library(reason="about documents")
 def test_moving_to_another_store(
     controller: cl.Controller, backend: cl.Backend, tmp_path: Path
 ) -> None:
@@ -251,6 +255,7 @@ def test_documents_run_no_code_unless_trusted(tmp_path: Path) -> None:
         assert controller.load(document, trusted=True).id == "evil"
 
 
+@pytest.mark.library(reason="about documents")
 def test_a_document_of_a_snapshot_does_not_bring_back_an_old_volume(backend: cl.Backend) -> None:
     volume = backend.create_volume(1)
     old = volume.create_snapshot("s").dumps
@@ -259,6 +264,7 @@ def test_a_document_of_a_snapshot_does_not_bring_back_an_old_volume(backend: cl.
     assert backend.Volume.get_by_id(volume.id).size == 2
 
 
+@pytest.mark.library(reason="about documents")
 def test_the_content_of_a_document_is_usable_without_saving_it(backend: cl.Backend) -> None:
     volume = backend.create_volume(1)
     snapshot = volume.create_snapshot("s")

@@ -16,6 +16,8 @@ from cinderlib.node.checks.finding import Finding
 from cinderlib.node.checks.host import Host
 from cinderlib.objects import diagnosis
 
+pytestmark = pytest.mark.library(reason="about the diagnosis")
+
 
 def register(controller: cl.Controller, name: str, **properties: Any) -> None:
     controller.persistence.set_key_value(cl.KeyValue(name, json.dumps(properties)))

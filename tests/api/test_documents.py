@@ -13,6 +13,8 @@ from cinderlib.objects import documents_out
 from cinderlib.persistence.base import Put
 from cinderlib.records import SnapshotRecord, VolumeRecord, new_id
 
+pytestmark = pytest.mark.library(reason="about documents")
+
 
 def test_each_volume_has_its_snapshots_and_connections(
     controller: cl.Controller, array: cl.Backend

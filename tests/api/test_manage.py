@@ -129,8 +129,9 @@ def test_a_driver_without_these_methods_is_not_asked(
             ask()
     assert play.calls == []
     assert backend.volumes == [volume]
+    name = volume.name_in_storage
     volume.unmanage()
-    assert (backend.volumes, play.storage) == ([], {volume.name_in_storage: 1})
+    assert (backend.volumes, play.storage) == ([], {name: 1})
 
 
 def test_an_existing_volume_gets_one_record(backend: cl.Backend, root: Path) -> None:

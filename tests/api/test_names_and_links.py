@@ -107,5 +107,5 @@ def test_the_link_of_an_attachment_follows_it(backend: cl.Backend, tmp_path: Pat
         volume.attach(link=str(other))
     assert (volume.connections, other.read_text()) == ([], "a file")
     for bad in ("relative", "/", "/a/../b", "/a//b", ""):
-        with pytest.raises(cl.errors.InvalidInput, match="absolute path"):
+        with pytest.raises(cl.errors.InvalidInput, match=r"absolute path|must be in the folder"):
             volume.attach(link=bad)

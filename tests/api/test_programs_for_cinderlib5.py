@@ -31,6 +31,7 @@ def volume(array: cl.Backend) -> cl.Volume:
     )
 
 
+@pytest.mark.library(reason="about attributes of the driver")
 def test_attributes_of_the_driver_are_available_on_the_backend(array: cl.Backend) -> None:
     array.driver.check_for_setup_error()
     assert isinstance(array.get_version(), str)
@@ -54,6 +55,7 @@ def test_metadata_has_a_public_setter(volume: cl.Volume, controller: cl.Controll
     assert (found.admin_metadata, found.metadata) == ({"deleted": "soon"}, {"app": "web"})
 
 
+@pytest.mark.library(reason="writes a record")
 def test_connection_records_are_added_and_removed_with_public_methods(
     volume: cl.Volume, controller: cl.Controller
 ) -> None:
@@ -93,6 +95,7 @@ def test_extra_attributes_of_a_program_stay_with_the_object(volume: cl.Volume) -
     assert volume.resource_version == "42"  # type: ignore[attr-defined]
 
 
+@pytest.mark.library(reason="about documents")
 def test_a_node_without_the_backend_uses_the_stored_connection(
     volume: cl.Volume, tmp_path: Path
 ) -> None:
@@ -110,6 +113,7 @@ def test_a_node_without_the_backend_uses_the_stored_connection(
         assert node.volume(volume.id).connections == [loaded]
 
 
+@pytest.mark.library(reason="about key-values")
 def test_key_values_of_a_program(controller: cl.Controller, array: cl.Backend) -> None:
     persistence = array.controller.persistence
     persistence.set_key_value(objects.KeyValue("probe", "1"))
@@ -118,6 +122,7 @@ def test_key_values_of_a_program(controller: cl.Controller, array: cl.Backend) -
     assert list(persistence.get_key_values("probe")) == []
 
 
+@pytest.mark.library(reason="about options of backends")
 def test_options_can_be_strings(controller: cl.Controller, root: Path) -> None:
     """For example from a file without types."""
     options = {"reserved_percentage": "10", "use_multipath_for_image_xfer": "true"}
@@ -126,6 +131,7 @@ def test_options_can_be_strings(controller: cl.Controller, root: Path) -> None:
     assert backend.config["use_multipath_for_image_xfer"] is True
 
 
+@pytest.mark.library(reason="about documents")
 def test_a_loaded_object_is_changed_and_saved(volume: cl.Volume, controller: cl.Controller) -> None:
     loaded = controller.load(volume.json)
     volume.metadata["app"] = "web"
@@ -146,6 +152,7 @@ def test_a_loaded_object_is_changed_and_saved(volume: cl.Volume, controller: cl.
     assert volume.connections[0].mountpoint == "/data"
 
 
+@pytest.mark.library(reason="writes a record")
 def test_a_new_object_does_not_overwrite_another(volume: cl.Volume, array: cl.Backend) -> None:
     new = cl.Volume(array, size=1, id=volume.id, name="new")
     with pytest.raises(cl.errors.StaleRecord):

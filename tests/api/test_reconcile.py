@@ -168,20 +168,21 @@ def test_the_record_of_a_connected_missing_volume_is_kept(array: cl.Backend, roo
 
 
 def test_an_orphan_that_cannot_be_deleted_leaves_no_record(
-    load_backend: LoadBackend, root: Path
+    load_backend: LoadBackend, library: cl.Controller, root: Path
 ) -> None:
     array = load_backend(
         "array", volume_driver="api.shared_array.StubbornArray", file_root=str(root)
     )
     volume = array.create_volume(1)
+    name = volume.name_in_storage
     volume.connect(connector("alpha"))
-    (record,) = controller.store.find(ConnectionRecord)
-    controller.store.apply(Remove(VolumeRecord, volume.id), Remove(ConnectionRecord, record.id))
+    (record,) = library.store.find(ConnectionRecord)
+    library.store.apply(Remove(VolumeRecord, volume.id), Remove(ConnectionRecord, record.id))
     (discrepancy,) = array.reconcile(remove=[volume.id])
     assert (discrepancy.problem, discrepancy.outcome) == ("orphan", "failed")
     assert "could not delete" in discrepancy.reason
-    assert (array.volumes, controller.recover()) == ([], [])
-    assert volume.name_in_storage in files(root)
+    assert (array.volumes, array.controller.recover()) == ([], [])
+    assert name in files(root)
 
 
 def test_a_removal_that_is_killed_is_finished(
@@ -280,8 +281,8 @@ def test_a_slow_create_is_not_a_finding(
     assert files(root) == [f"volume-{FOREIGN}"]
 
 
-def test_stale_states_are_findings(backend: cl.Backend, root: Path) -> None:
-    store = backend.controller.store
+def test_stale_states_are_findings(backend: cl.Backend, library: cl.Controller, root: Path) -> None:
+    store = library.store
     volumes = [backend.create_volume(1) for _ in range(3)]
     statuses = ["creating", "error_deleting", "error"]
     for volume, status in zip(volumes, statuses, strict=True):
@@ -302,8 +303,10 @@ def test_stale_states_are_findings(backend: cl.Backend, root: Path) -> None:
     assert found(backend) == []
 
 
-def test_a_status_that_contradicts_the_connections(array: cl.Backend) -> None:
-    store = array.controller.store
+def test_a_status_that_contradicts_the_connections(
+    array: cl.Backend, library: cl.Controller
+) -> None:
+    store = library.store
     connected, free = array.create_volume(1), array.create_volume(1)
     connected.connect(connector("alpha"))
     for volume, status in ((connected, "available"), (free, "in-use")):
@@ -317,8 +320,10 @@ def test_a_status_that_contradicts_the_connections(array: cl.Backend) -> None:
     assert found(array) == []
 
 
-def test_records_of_a_volume_without_its_record(array: cl.Backend, root: Path) -> None:
-    store = array.controller.store
+def test_records_of_a_volume_without_its_record(
+    array: cl.Backend, library: cl.Controller, root: Path
+) -> None:
+    store = library.store
     volume = array.create_volume(1)
     snapshot = volume.create_snapshot()
     connection = volume.connect(connector("alpha"))
@@ -337,10 +342,12 @@ def test_records_of_a_volume_without_its_record(array: cl.Backend, root: Path) -
     assert found(array) == []
 
 
-def test_a_snapshot_that_is_missing_on_the_storage(backend: cl.Backend, root: Path) -> None:
+def test_a_snapshot_that_is_missing_on_the_storage(
+    backend: cl.Backend, library: cl.Controller, root: Path
+) -> None:
     volume = backend.create_volume(1)
     snapshot = volume.create_snapshot()
-    backend.controller.store.apply(Remove(VolumeRecord, volume.id))
+    library.store.apply(Remove(VolumeRecord, volume.id))
     for name in files(root):
         (root / name).unlink()
     expected = ("dangling", "snapshot", snapshot.id)
@@ -349,8 +356,10 @@ def test_a_snapshot_that_is_missing_on_the_storage(backend: cl.Backend, root: Pa
     assert found(backend) == []
 
 
-def test_a_connection_without_its_volume_is_removed(array: cl.Backend) -> None:
-    store = array.controller.store
+def test_a_connection_without_its_volume_is_removed(
+    array: cl.Backend, library: cl.Controller
+) -> None:
+    store = library.store
     volume = array.create_volume(1)
     connection = volume.connect(connector("alpha"))
     volume_file = Path(array.config["file_root"]) / volume.name_in_storage

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api.conftest import files
+from api.conftest import SERVICE, files
 from api.holding import held
 
 import cinderlib as cl
@@ -17,9 +17,11 @@ from cinderlib.operations.journal import Journal
 from cinderlib.persistence.base import Put
 from cinderlib.records import IntentRecord, Owner, VolumeRecord, replace
 
+pytestmark = pytest.mark.parametrize("through", ["db", SERVICE])
+
 
 @pytest.fixture
-def controller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A controller with SQLite in a folder that other hosts may mount, without seeing its locks."""
     monkeypatch.setattr(filesystems, "is_of_one_kernel", lambda folder: False)
     store = {"storage": "db", "connection": f"sqlite:///{tmp_path}/store.sqlite"}
@@ -28,17 +30,17 @@ def controller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def interrupted(
-    backend: cl.Backend, who: Owner, operation: str = "volume.create"
+    library: cl.Controller, who: Owner, operation: str = "volume.create"
 ) -> tuple[cl.Volume, IntentRecord]:
     """A volume that a process began to create and never finished."""
-    volume = backend.create_volume(1)
-    store = backend.controller.store
+    volume = library.loaded("here").create_volume(1)
+    store = library.store
     record = store.get(VolumeRecord, volume.id)
     assert record is not None
     intent = IntentRecord(
         id=volume.id[:-1] + "x",
         operation=operation,
-        backend=backend.id,
+        backend="here",
         resource_id=volume.id,
         lock=f"volume:{volume.id}",
         owner=who,
@@ -52,27 +54,33 @@ ELSEWHERE = Owner(host="elsewhere", boot_id="1", pid=1, start_time=1)
 BEFORE_THE_BOOT = Owner(host=ME.host, boot_id="earlier", pid=ME.pid, start_time=ME.start_time)
 
 
-def test_operations_from_before_the_boot_are_settled(backend: cl.Backend, root: Path) -> None:
+def test_operations_from_before_the_boot_are_settled(
+    backend: cl.Backend, library: cl.Controller, root: Path
+) -> None:
     """Another process may have its process ID now."""
-    volume, _ = interrupted(backend, BEFORE_THE_BOOT)
+    volume, _ = interrupted(library, BEFORE_THE_BOOT)
     (result,) = backend.controller.recover()
     assert (result.resource_id, result.outcome) == (volume.id, "undone")
     assert (backend.volumes, files(root)) == ([], [])
 
 
-def test_operations_of_another_host_are_skipped(backend: cl.Backend, root: Path) -> None:
-    volume, intent = interrupted(backend, ELSEWHERE)
+def test_operations_of_another_host_are_skipped(
+    backend: cl.Backend, library: cl.Controller, root: Path
+) -> None:
+    volume, intent = interrupted(library, ELSEWHERE)
     (result,) = backend.controller.recover()
     assert (result.outcome, "elsewhere" in result.reason) == ("skipped", True)
     with pytest.raises(cl.errors.Busy, match="on elsewhere and may still run"):
-        volume.delete()
-    assert backend.controller.store.find(IntentRecord)[0].id == intent.id
+        backend.controller.volume(volume.id).delete()
+    assert library.store.find(IntentRecord)[0].id == intent.id
     assert files(root) == [volume.name_in_storage]
 
 
-def test_running_operations_are_left_alone(backend: cl.Backend, root: Path) -> None:
-    volume, intent = interrupted(backend, ME)
-    with held(backend.controller, intent.lock):
+def test_running_operations_are_left_alone(
+    backend: cl.Backend, library: cl.Controller, root: Path
+) -> None:
+    volume, intent = interrupted(library, ME)
+    with held(library, intent.lock):
         (result,) = backend.controller.recover()
     assert (result.outcome, result.reason) == ("skipped", "it is running")
     assert files(root) == [volume.name_in_storage]
@@ -80,12 +88,14 @@ def test_running_operations_are_left_alone(backend: cl.Backend, root: Path) -> N
     assert result.outcome == "undone"
 
 
-def test_operations_of_a_newer_version_are_skipped(backend: cl.Backend, root: Path) -> None:
-    volume, intent = interrupted(backend, BEFORE_THE_BOOT, "volume.transmute")
+def test_operations_of_a_newer_version_are_skipped(
+    backend: cl.Backend, library: cl.Controller, root: Path
+) -> None:
+    volume, intent = interrupted(library, BEFORE_THE_BOOT, "volume.transmute")
     (result,) = backend.controller.recover()
     assert result.outcome == "failed"
     assert "does not know the operation 'volume.transmute'" in result.reason
-    assert backend.controller.store.find(IntentRecord)[0].id == intent.id
+    assert library.store.find(IntentRecord)[0].id == intent.id
     assert files(root) == [volume.name_in_storage]
 
 
@@ -108,7 +118,7 @@ INTERRUPTED: dict[str, tuple[str, Callable[[cl.Volume], Any]]] = {
 
 @pytest.mark.parametrize("call", INTERRUPTED)
 def test_recover_settles_operations_interrupted_by_control_c(
-    backend: cl.Backend, monkeypatch: pytest.MonkeyPatch, call: str
+    backend: cl.Backend, library: cl.Controller, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     from cinderlib.drivers.file.driver import FileDriver  # after Cinder is loaded
 
@@ -123,11 +133,12 @@ def test_recover_settles_operations_interrupted_by_control_c(
             raise KeyboardInterrupt
 
         patch.setattr(FileDriver, method, interrupted)
-        with pytest.raises(KeyboardInterrupt):
+        # A client of a service gets an internal error.
+        with pytest.raises((KeyboardInterrupt, cl.errors.CinderlibError)):
             ask(volume)
     result = backend.controller.recover()
     assert {each.outcome for each in result} <= {"finished", "undone"}
-    assert backend.controller.store.find(IntentRecord) == []
+    assert library.store.find(IntentRecord) == []
     statuses = {each.status for each in [*backend.volumes, *volume.snapshots]}
     assert statuses <= {"available"}
     for left in backend.volumes:
@@ -137,9 +148,9 @@ def test_recover_settles_operations_interrupted_by_control_c(
 
 
 def test_recover_reports_once_what_loading_a_backend_settled(
-    backend: cl.Backend, root: Path, tmp_path: Path
+    backend: cl.Backend, library: cl.Controller, root: Path, tmp_path: Path
 ) -> None:
-    volume, _ = interrupted(backend, BEFORE_THE_BOOT)
+    volume, _ = interrupted(library, BEFORE_THE_BOOT)
     store = {"storage": "db", "connection": f"sqlite:///{tmp_path}/store.sqlite"}
     with cl.Controller(store, state_path=tmp_path / "state") as controller:
         controller.backend("here", volume_driver="file", file_root=str(root))

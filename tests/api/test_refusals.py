@@ -109,12 +109,12 @@ def test_a_busy_volume_is_refused_after_the_lock_timeout(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("status", ["error", "maintenance"])
 def test_volumes_in_an_unusable_state_are_refused(
-    controller: cl.Controller, backend: cl.Backend, status: str
+    library: cl.Controller, backend: cl.Backend, status: str
 ) -> None:
     volume = backend.create_volume(1)
-    record = controller.store.get(VolumeRecord, volume.id)
+    record = library.store.get(VolumeRecord, volume.id)
     assert record is not None
-    controller.store.apply(Put(replace(record, status=status)))
+    library.store.apply(Put(replace(record, status=status)))
     for ask in (
         volume.clone,
         volume.create_snapshot,

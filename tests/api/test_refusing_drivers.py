@@ -238,6 +238,10 @@ def test_a_volume_that_the_listing_omits_is_searched_by_name(
 # --- connect -------------------------------------------------------------------------------------
 
 
+#: What a program gets. An interrupted thread of a service is an internal error for its client.
+UNDONE = (errors.CinderlibError, KeyboardInterrupt)
+
+
 def failures() -> dict[str, BaseException]:
     from cinder import exception
 
@@ -258,7 +262,7 @@ def test_failed_connect_is_undone(
     volume = backend.create_volume(1)
     play.calls.clear()
     (play.fails if done == "before" else play.fails_after)[step] = failures()[failure]
-    with pytest.raises((errors.DriverError, KeyboardInterrupt)):
+    with pytest.raises(UNDONE):
         volume.connect(connector("alpha"))
     undone = [call for call in play.calls if call in ("terminate_connection", "remove_export")]
     if (step, failure) == ("create_export", "refused"):  # like Cinder
@@ -310,13 +314,15 @@ def test_a_failed_undo_does_not_block_the_volume(
 
 
 @pytest.mark.parametrize("way", ["again", "disconnect", "reconcile"])
-def test_an_incomplete_connection_of_an_older_version(load: Load, play: Played, way: str) -> None:
+def test_an_incomplete_connection_of_an_older_version(
+    load: Load, library: cl.Controller, play: Played, way: str
+) -> None:
     backend = load("StubDriver")
     volume = backend.create_volume(1)
     connection = volume.connect(connector("alpha"))
-    record = backend.controller.store.get(ConnectionRecord, connection.id)
+    record = library.store.get(ConnectionRecord, connection.id)
     assert record is not None
-    backend.controller.store.apply(
+    library.store.apply(
         Put(replace(record, status="error_attaching", conn_info=None, attached_at=None))
     )
     play.mapped.clear()
@@ -355,7 +361,7 @@ def test_a_failed_connect_of_a_second_host_keeps_the_first(load: Load, play: Pla
     volume.connect(connector("alpha"))
     for failure in failures().values():
         play.fails["initialize_connection"] = failure
-        with pytest.raises((errors.DriverError, KeyboardInterrupt)):
+        with pytest.raises(UNDONE):
             volume.connect(connector("beta"))
         assert (len(play.exported), len(play.mapped)) == (1, 1)
         assert [each.attached_host for each in volume.connections] == [None]
@@ -492,8 +498,8 @@ def test_file_larger_than_its_filesystem_can_hold(backend: cl.Backend, root: Pat
 # --- unreachable storage -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("library", ["socket", "urllib3", "requests", "text"])
-def test_refused_connection_is_not_a_timeout(load: Load, play: Played, library: str) -> None:
+@pytest.mark.parametrize("package", ["socket", "urllib3", "requests", "text"])
+def test_refused_connection_is_not_a_timeout(load: Load, play: Played, package: str) -> None:
     import socket
 
     import requests
@@ -505,15 +511,15 @@ def test_refused_connection_is_not_a_timeout(load: Load, play: Played, library: 
         port = server.getsockname()[1]
     url = f"http://127.0.0.1:{port}/api"
     try:
-        if library == "urllib3":
+        if package == "urllib3":
             urllib3.PoolManager(retries=False).request("GET", url)
-        elif library == "requests":
+        elif package == "requests":
             requests.get(url, timeout=5)
         else:
             socket.create_connection(("127.0.0.1", port))
     except Exception as exc:
         failure = exc
-    if library == "text":  # some drivers keep only the message
+    if package == "text":  # some drivers keep only the message
         failure = RuntimeError(f"Bad answer: {failure}")
     play.fails["create_volume"] = failure
     with pytest.raises(errors.DriverError, match="Connection refused") as caught:

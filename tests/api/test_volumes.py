@@ -107,6 +107,7 @@ def test_deletion_is_idempotent(backend: cl.Backend, root: Path) -> None:
     volume = backend.create_volume(1)
     volume.delete()
     assert (volume.changed, volume.status, files(root)) == (True, "deleted", [])
+    assert volume.deleted
     volume.delete()
     assert volume.changed is False
     with pytest.raises(cl.errors.VolumeNotFound):
@@ -262,6 +263,19 @@ def test_a_page_continues_after_the_previous_page(
     assert list(controller.volumes(limit=0)) == []
 
 
+def test_two_programs_change_the_metadata_of_a_snapshot(backend: cl.Backend) -> None:
+    one = backend.create_volume(1).create_snapshot(metadata={"kept": "1", "removed": "1"})
+    other = backend.Snapshot.get_by_id(one.id)
+    other.metadata["theirs"] = "2"
+    other.save()
+    one.metadata["mine"] = "3"
+    del one.metadata["removed"]
+    one.save()
+    found = backend.Snapshot.get_by_id(one.id)
+    assert found.metadata == {"kept": "1", "theirs": "2", "mine": "3"}
+
+
+@pytest.mark.library(reason="writes a record")
 def test_the_object_interface_of_a_store_saves_objects(
     controller: cl.Controller, backend: cl.Backend
 ) -> None:

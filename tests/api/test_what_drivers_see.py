@@ -92,9 +92,9 @@ def test_stats_have_the_fields_of_the_scheduler(load: Load, play: Played) -> Non
     assert "cacheable" not in backend.stats(refresh=True)["pools"][0]
 
 
-def test_image_metadata_is_copied(load: Load, play: Played) -> None:
+def test_image_metadata_is_copied(load: Load, library: cl.Controller, play: Played) -> None:
     backend = load("StubDriver")
-    store = backend.controller.store
+    store = library.store
     volume = backend.create_volume(1, bootable=True)
     record = store.get(VolumeRecord, volume.id)
     assert record is not None
@@ -111,22 +111,22 @@ def test_image_metadata_is_copied(load: Load, play: Played) -> None:
 
 
 def test_records_of_older_versions_are_completed(
-    controller: cl.Controller, play: Played, load: Load
+    library: cl.Controller, play: Played, load: Load
 ) -> None:
     host = "controller@played#pool"
     ids = [f"aaaaaaaa-0000-4000-8000-00000000000{n}" for n in range(3)]
     volumes = [VolumeRecord(id=id, backend="played", size=1, host=host) for id in ids]
     volumes[0] = replace(volumes[0], provider_id="kept")
     snapshot = SnapshotRecord(id=ids[0], backend="played", volume_id=ids[1], volume_size=1)
-    controller.store.apply(*map(Put, [*volumes, snapshot]))
+    library.store.apply(*map(Put, [*volumes, snapshot]))
     play.answers["update_provider_info"] = (
         [{"id": id, "provider_id": "new"} for id in ids[:2]],
         [{"id": ids[0], "provider_id": "snap"}],
     )
     load("CompletingDriver")
-    found = [controller.store.get(VolumeRecord, id) for id in ids]
+    found = [library.store.get(VolumeRecord, id) for id in ids]
     assert [each and each.provider_id for each in found] == ["kept", "new", None]
-    kept = controller.store.get(SnapshotRecord, ids[0])
+    kept = library.store.get(SnapshotRecord, ids[0])
     assert kept is not None
     assert kept.provider_id == "snap"
     seen_volumes, seen_snapshots = play.seen["update_provider_info"]
@@ -135,11 +135,11 @@ def test_records_of_older_versions_are_completed(
 
 
 def test_a_backend_loads_even_if_completing_records_fails(
-    controller: cl.Controller, play: Played, load: Load, caplog: pytest.LogCaptureFixture
+    library: cl.Controller, play: Played, load: Load, caplog: pytest.LogCaptureFixture
 ) -> None:
     host = "controller@played#pool"
     id = "aaaaaaaa-0000-4000-8000-000000000000"
-    controller.store.apply(Put(VolumeRecord(id=id, backend="played", size=1, host=host)))
+    library.store.apply(Put(VolumeRecord(id=id, backend="played", size=1, host=host)))
     play.fails["update_provider_info"] = RuntimeError("no answer")
     assert load("CompletingDriver").volumes[0].provider_id is None
     assert "no answer" in caplog.text

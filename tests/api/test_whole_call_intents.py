@@ -75,6 +75,7 @@ AFTERWARDS: dict[str, tuple[Call, str]] = {
 )
 def test_an_interrupted_whole_call_is_settled(
     controller: cl.Controller,
+    library: cl.Controller,
     backend: cl.Backend,
     step: str,
     afterwards: str,
@@ -82,8 +83,8 @@ def test_an_interrupted_whole_call_is_settled(
     volume = backend.create_volume(1)
     if step == "detach":
         volume.attach()
-    interrupt(controller, step, lambda volume: getattr(volume, step)(), volume)
-    assert on_this_host(controller) == (["attached"] if step == "attach" else [])
+    interrupt(library, step, lambda volume: getattr(volume, step)(), volume)
+    assert on_this_host(library) == (["attached"] if step == "attach" else [])
 
     call, status = AFTERWARDS[afterwards]
     call(controller.volume(volume.id))
@@ -91,7 +92,7 @@ def test_an_interrupted_whole_call_is_settled(
     assert volume.status == status
     attached = afterwards == "attach"
     assert [c.attached for c in volume.connections] == ([attached] if status == "in-use" else [])
-    assert on_this_host(controller) == (["attached"] if attached else [])
+    assert on_this_host(library) == (["attached"] if attached else [])
 
     # Everything is settled, and recovery does not restore any of it.
     if afterwards != "detach the connection":
@@ -100,23 +101,26 @@ def test_an_interrupted_whole_call_is_settled(
     if volume.connections:
         volume.disconnect(volume.connections[0])
     volume.delete()
-    assert controller.store.find(IntentRecord) == []
-    assert on_this_host(controller) == []
+    assert library.store.find(IntentRecord) == []
+    assert on_this_host(library) == []
 
 
 def test_recovery_skips_a_connection_during_an_attach(
-    controller: cl.Controller, backend: cl.Backend, monkeypatch: pytest.MonkeyPatch
+    controller: cl.Controller,
+    library: cl.Controller,
+    backend: cl.Backend,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(recovery, "PATIENCE_IF_DEAD", 0.05)
     volume = backend.create_volume(1)
-    interrupt(controller, "attach", lambda volume: volume.attach(), volume)
-    (whole,) = controller.store.find(IntentRecord)
+    interrupt(library, "attach", lambda volume: volume.attach(), volume)
+    (whole,) = library.store.find(IntentRecord)
     died = replace(whole, owner=Owner(host=this_host(), boot_id="earlier", pid=1, start_time=1))
-    controller.store.apply(Put(died))
+    library.store.apply(Put(died))
     held, asked = threading.Event(), threading.Event()
 
     def attach() -> None:
-        with controller.journal.locks.hold(whole_call_intents.host_lock_name(whole.resource_id)):
+        with library.journal.locks.hold(whole_call_intents.host_lock_name(whole.resource_id)):
             held.set()
             asked.wait(30)
 
@@ -129,8 +133,8 @@ def test_recovery_skips_a_connection_during_an_attach(
         asked.set()
         thread.join()
     assert (recovered.outcome, recovered.reason) == ("skipped", "it is running")
-    assert on_this_host(controller) == ["attached"]
+    assert on_this_host(library) == ["attached"]
     (recovered,) = controller.recover()
     assert recovered.outcome == "undone"
-    assert on_this_host(controller) == []
+    assert on_this_host(library) == []
     volume.delete()

@@ -20,6 +20,7 @@ from cinderlib.client.transport import DEFAULT_URL, Transport
 from cinderlib.drivers.port import DriverInfo
 from cinderlib.locking.process_identity import this_host
 from cinderlib.node.this_host import LocalHost
+from cinderlib.objects.backend import Backend
 from cinderlib.objects.connection import Connection
 from cinderlib.objects.resource import Resource
 from cinderlib.objects.snapshot import Snapshot
@@ -29,7 +30,7 @@ from cinderlib.operations.journal import Recovered
 from cinderlib.progress import Listener, ProgressReporter
 from cinderlib.records import ConnectionRecord, Record, SnapshotRecord, VolumeRecord
 from cinderlib.validation import check_connector
-from cinderlib.value_checks import check_text
+from cinderlib.value_checks import check_instance, check_text
 
 if TYPE_CHECKING:
     import os
@@ -205,10 +206,9 @@ class RemoteController(StoreQueries):
 
     # --- this host ------------------------------------------------------------------------------
 
-    def _connector(self, volume: Volume) -> dict[str, Any]:
-        """The connector properties of this host, as far as a volume's protocol needs them."""
-        backend = self.loaded(volume.record.backend)
-        info = backend.driver_info
+    def local_connector(self, backend: Backend) -> dict[str, Any]:
+        """The connector properties of this host that a backend's protocol needs."""
+        info = check_instance(backend, Backend, "backend").driver_info
         node = self.local_host.node(
             multipath=info.multipath, enforce_multipath=info.enforce_multipath
         )

@@ -11,6 +11,7 @@ import msgspec
 from cinderlib import errors, records, validation
 from cinderlib.drivers.port import Manageable, Page
 from cinderlib.locking.process_identity import this_host
+from cinderlib.objects import new_connection
 from cinderlib.objects.arguments import check_resource
 from cinderlib.objects.backend import Backend
 from cinderlib.objects.connection import Connection
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from cinderlib.node.this_host import LocalHost
 
 _GIB = 1024**3
+#: Fields of which only the keys that were set or removed are written.
+_KEY_BY_KEY = ("metadata", "admin_metadata")
 
 
 class Service(Protocol):
@@ -41,7 +44,7 @@ class Service(Protocol):
 
     def _read(self, path: str, **query: str | None) -> Any: ...
 
-    def _connector(self, volume: Volume) -> dict[str, Any]: ...
+    def local_connector(self, backend: Backend) -> dict[str, Any]: ...
 
     def peek_volume(self, volume_id: str) -> VolumeRecord | None: ...
 
@@ -79,11 +82,18 @@ class _Remote(Resource):
     def save(self) -> None:
         """Write the fields that were set since it was read, and only these."""
         before, after = self._record, self._pending()
-        changes = {
-            name: getattr(after, name)
-            for name in (*self._edited,)
-            if getattr(after, name) != getattr(before, name)
-        }
+        changes: dict[str, Any] = {}
+        for name in (*self._edited,):
+            old, new = getattr(before, name), getattr(after, name)
+            if name in _KEY_BY_KEY and old != new:
+                # Other writers may have set other keys meanwhile.
+                changes[f"{name}_changes"] = {
+                    key: new.get(key)
+                    for key in old.keys() | new.keys()
+                    if old.get(key) != new.get(key)
+                }
+            elif old != new:
+                changes[name] = new
         if changes:
             self._adopt(
                 records.from_builtins(self._kind, self._change("PATCH", self._path(), changes))
@@ -108,7 +118,7 @@ class RemoteVolume(_Remote, Volume):
 
     def delete(self, *, snapshots: bool = False) -> None:
         self._change("DELETE", self._path() + ("?snapshots=true" if snapshots else ""))
-        self._adopt(replace(self._record, status="deleted"))
+        self._removed(status="deleted")
 
     def rename(self, name: str) -> None:
         body = {"name": validation.check_name(name), "unique_name": True}
@@ -152,6 +162,7 @@ class RemoteVolume(_Remote, Volume):
     ) -> Connection:
         connector = validation.check_connector(connector_dict)
         body = {"connector": connector, "migrating": migrating, **fields}
+        body |= new_connection.check_fields(fields)
         answer = self._change("POST", self._path("connect"), body)
         answer.pop("connection_info")
         connection: Connection = self._service.wrap(records.from_builtins(ConnectionRecord, answer))
@@ -166,7 +177,9 @@ class RemoteVolume(_Remote, Volume):
         by this process."""
         if not self._service.is_local:
             connection = self.connect(
-                self._service._connector(self), migrating=migrating, attached_host=this_host()
+                self._service.local_connector(self.backend),
+                migrating=migrating,
+                attached_host=this_host(),
             )
             made = connection.changed
             try:
@@ -230,7 +243,7 @@ class RemoteSnapshot(_Remote, Snapshot):
 
     def delete(self) -> None:
         self._change("DELETE", self._path())
-        self._adopt(replace(self._record, status="deleted"))
+        self._removed(status="deleted")
 
     def _manage(self, reference: dict[str, Any]) -> None:
         path = f"/v1/volumes/{quote(self.volume_id, safe='')}/manage-snapshot"
@@ -264,8 +277,10 @@ class RemoteConnection(_Remote, Connection):
         return super().connection_info
 
     def disconnect(self, force: bool = False) -> None:
+        if not force and self._stays_after_a_migration():
+            return
         self._change("POST", self._path("disconnect"), {"force": force})
-        self._adopt(replace(self._record, status="detached", conn_info=None, device=None))
+        self._removed(status="detached", conn_info=None, device=None)
 
     def attach(self, *, link: str | None = None) -> None:
         self._require_keys()

@@ -41,6 +41,8 @@ class RemoteStore(Store):
 
     def get(self, kind: type[R], id: str) -> R | None:
         path = self._path(kind)
+        if not id:
+            return None  # the path would be that of the list
         try:
             found = self._transport.get(f"{path}/{quote(id, safe='')}", **_keys(kind))
         except errors.NotFound:

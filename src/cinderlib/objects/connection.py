@@ -222,13 +222,7 @@ class Connection(ConnectionFields, Resource):
         :param detached: whether the same call has just detached it.
         :returns: the volume after the disconnect; ``None`` if the connection did not exist.
         """
-        if not force and self._is_left_by_a_migration():
-            LOG.warning(
-                "Volume %s stays connected to %s: the other host was disconnected after this"
-                " connection was read, so the volume has migrated",
-                *(self.volume_id, host_of(self._record)),
-            )
-            self.changed = False
+        if not force and self._stays_after_a_migration():
             return self._controller.peek_volume(self.volume_id)
         with self._named():
             journal = self._controller.journal
@@ -244,14 +238,22 @@ class Connection(ConnectionFields, Resource):
         super().refresh()
         self._read_with = frozenset()
 
-    def _is_left_by_a_migration(self) -> bool:
+    def _stays_after_a_migration(self) -> bool:
         """Whether it was read while its volume was connected to two hosts for a live migration, and
         is the only connection left. A program that disconnects all the hosts that it has read would
-        disconnect the host that uses the volume now."""
+        disconnect the host that uses the volume now; it gets a warning."""
         if self._read_with <= {self.id}:
             return False
         found = self._controller.store.find(ConnectionRecord, {"volume_id": self.volume_id})
-        return [each.id for each in found] == [self.id]
+        if [each.id for each in found] != [self.id]:
+            return False
+        LOG.warning(
+            "Volume %s stays connected to %s: the other host was disconnected after this"
+            " connection was read, so the volume has migrated",
+            *(self.volume_id, host_of(self._record)),
+        )
+        self.changed = False
+        return True
 
     def device_attached(self, device: Mapping[str, Any]) -> None:
         """Record the device on another host that attached it."""

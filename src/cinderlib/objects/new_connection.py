@@ -53,6 +53,15 @@ class NewConnection:
     requested: Mapping[str, Any]
 
 
+def check_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that a program can specify for any connection, checked.
+
+    :raises InvalidInput: a field is unknown or has an invalid value.
+    """
+    refuse_unknown("A connection", fields, ["id", "volume_id", "status", *_GIVEN])
+    return {name: _GIVEN[name](value, name) for name, value in fields.items() if name in _GIVEN}
+
+
 def describe(
     backend: Backend,
     connector: Mapping[str, Any] | None,
@@ -64,12 +73,7 @@ def describe(
     :raises InvalidInput: a field is unknown or has an invalid value.
     """
     controller = value_checks.check_instance(backend, Backend, "backend").controller
-    refuse_unknown("A connection", fields, ["id", "volume_id", "status", *_GIVEN])
-    given: dict[str, Any] = {
-        _STORED.get(name, name): _GIVEN[name](value, name)
-        for name, value in fields.items()
-        if name in _GIVEN
-    }
+    given = {_STORED.get(name, name): value for name, value in check_fields(fields).items()}
     info = check_data({} if connection_info is None else connection_info, "connection_info")
     connector = validation.check_connector(
         info.get("connector") if connector is None else connector

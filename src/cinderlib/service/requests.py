@@ -81,12 +81,14 @@ class ManageSnapshot(Body):
 
 
 class ChangeVolume(Body):
-    """Fields of a volume to write; the others stay. ``metadata`` replaces all keys,
-    ``metadata_changes`` only those that it has, and removes those with ``null``."""
+    """Fields of a volume to write; the others stay. ``metadata`` and ``admin_metadata`` replace all
+    keys, ``metadata_changes`` and ``admin_metadata_changes`` only those that they have, and remove
+    those with ``null``."""
 
     name: str | msgspec.UnsetType = msgspec.UNSET
     unique_name: bool | msgspec.UnsetType = msgspec.UNSET
     metadata_changes: dict[str, str | None] | msgspec.UnsetType = msgspec.UNSET
+    admin_metadata_changes: dict[str, str | None] | msgspec.UnsetType = msgspec.UNSET
     description: str | msgspec.UnsetType = msgspec.UNSET
     availability_zone: str | msgspec.UnsetType | None = msgspec.UNSET
     bootable: bool | msgspec.UnsetType = msgspec.UNSET
@@ -151,9 +153,11 @@ class CreateSnapshot(Body):
 
 
 class ChangeSnapshot(Body):
-    """Fields of a snapshot to write; the others stay."""
+    """Fields of a snapshot to write; the others stay. ``metadata`` replaces all keys,
+    ``metadata_changes`` only those that it has, and removes those with ``null``."""
 
     name: str | msgspec.UnsetType = msgspec.UNSET
+    metadata_changes: dict[str, str | None] | msgspec.UnsetType = msgspec.UNSET
     description: str | msgspec.UnsetType = msgspec.UNSET
     metadata: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
 

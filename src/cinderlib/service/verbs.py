@@ -147,9 +147,10 @@ def _changed(resource: Any, body: requests.Body) -> dict[str, Any]:
     fields = body.given()
     if fields.pop("unique_name", False) and "name" in fields:
         resource.rename(fields.pop("name"))
-    if (changes := fields.pop("metadata_changes", None)) is not None:
-        merged = {**fields.get("metadata", resource.metadata), **changes}
-        fields["metadata"] = {key: value for key, value in merged.items() if value is not None}
+    for field in ("metadata", "admin_metadata"):
+        if (changes := fields.pop(f"{field}_changes", None)) is not None:
+            merged = {**fields.get(field, getattr(resource, field)), **changes}
+            fields[field] = {key: value for key, value in merged.items() if value is not None}
     for name, value in fields.items():
         setattr(resource, name, value)
     if fields:
