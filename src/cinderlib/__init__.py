@@ -6,8 +6,10 @@ The names below are loaded on first use, so a program does not load modules that
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
 
+#: For type checkers, which treat this name as true. The module typing is not imported, because its
+#: import takes as long as the rest of this one.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cinderlib import errors, exception, objects, persistence, serialization
     from cinderlib.client.controller import RemoteController, connect

@@ -1,6 +1,6 @@
 """The sockets of the service of this host.
 
-The launcher of the command imports this module and must start fast, so it imports only ``os``.
+The launchers of the programs import this module and must start fast, so it imports only ``os``.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import os
 
 #: The environment variable with the path of a service's socket, or ``none`` for no service.
 VARIABLE = "CINDERLIB_SERVICE"
+#: The sockets on which a service runs programs: the command, and oVirt's adapter.
+COMMAND, ADAPTER = "command", "adapter"
 
 
 def default_socket() -> str:
@@ -28,6 +30,10 @@ def sockets() -> list[str]:
     return [path for path in dict.fromkeys(places) if os.path.exists(path)]
 
 
-def command_socket(socket: str) -> str:
-    """Where the warm process of a service takes commands."""
-    return f"{socket.removesuffix('.sock')}.command.sock"
+def program_socket(socket: str, program: str) -> str:
+    """Where a service runs programs for clients.
+
+    :param socket: the service's socket.
+    :param program: :data:`COMMAND` or :data:`ADAPTER`.
+    """
+    return f"{socket.removesuffix('.sock')}.{program}.sock"

@@ -1,4 +1,5 @@
-"""oVirt's managed block storage: simulates the engine and the host, which run our programs."""
+"""oVirt's managed block storage: simulates the engine and the host, which run our programs alone,
+and with a service."""
 
 from __future__ import annotations
 
@@ -8,9 +9,12 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from service.running import Service
 
 import cinderlib as cl
 from cinderlib.ovirt import adapter
@@ -20,9 +24,12 @@ CORRELATION_ID = "cid-1"
 NOISY = "ovirt.noisy_array.NoisyArray"
 
 
-def program(module: str) -> list[str]:
-    """The command line of the installed program."""
-    return [sys.executable, "-c", f"from cinderlib.ovirt.{module} import main; main()"]
+def program(name: str) -> list[str]:
+    """The command line of the installed program.
+
+    :param name: ``adapter`` or ``helper``.
+    """
+    return [sys.executable, "-c", f"from cinderlib.launcher import {name}; {name}()"]
 
 
 class CommandFailed(Exception):
@@ -34,11 +41,13 @@ class Engine:
     """Runs the adapter and reads its output like the engine.
 
     :ivar output: the output of the program, if it runs in this process.
+    :ivar with_service: whether a service runs; then each verb is a process that uses it.
     """
 
     folder: pathlib.Path
     driver: dict[str, Any]
     output: pytest.CaptureFixture[str]
+    with_service: bool = False
 
     @property
     def url(self) -> str:
@@ -48,13 +57,15 @@ class Engine:
         return [verb, json.dumps(self.driver), self.url, CORRELATION_ID, *extra]
 
     def __call__(self, verb: str, *extra: str) -> str:
+        if self.with_service:
+            return self.process(verb, *extra)
         self.output.readouterr()
         code = adapter.run(self._arguments(verb, extra))
         printed = self.output.readouterr()
         return self._answer(printed.out + printed.err, code)
 
     def process(self, verb: str, *extra: str) -> str:
-        """The same in a new process, which takes seconds to load Cinder."""
+        """The same in a new process, which takes seconds to load Cinder without a service."""
         done = subprocess.run(
             [*program("adapter"), *self._arguments(verb, extra)],
             cwd=self.folder,
@@ -87,9 +98,33 @@ class Engine:
         )
 
 
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    """A service without the engine's backends, which it does not need."""
+    with tempfile.TemporaryDirectory(prefix="cl-") as folder:
+        with Service(pathlib.Path(folder)).start() as running:
+            yield running
+        log = running.log.read_text()
+        assert "secret-of-the-array" not in log
+        assert "Traceback" not in log
+
+
+@pytest.fixture(params=["alone", pytest.param("service", marks=pytest.mark.slow)])
+def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Whether the programs find a service."""
+    socket = "none"
+    if request.param == "service":
+        socket = str(request.getfixturevalue("service").socket)
+    monkeypatch.setenv("CINDERLIB_SERVICE", socket)
+    return str(request.param)
+
+
 @pytest.fixture
 def engine(
-    tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: pathlib.Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
 ) -> Engine:
     monkeypatch.setenv("CINDERLIB_STATE_PATH", str(tmp_path / "state"))
     options = {
@@ -99,7 +134,7 @@ def engine(
         "array_password": "secret-of-the-array",
         "adapter": "cinderlib",
     }
-    return Engine(tmp_path, options, capfd)
+    return Engine(tmp_path, options, capfd, with_service=mode == "service")
 
 
 def connector(host: str) -> dict[str, Any]:
@@ -308,6 +343,7 @@ def test_a_disk_is_attached_by_the_host_that_the_engine_connected(
         ("paint", {}),
     ],
 )
+@pytest.mark.usefixtures("mode")
 def test_errors_of_the_helper_are_one_line(tmp_path: pathlib.Path, verb: str, given: Any) -> None:
     done = Vdsm(tmp_path).run(verb, given)
     assert (done.returncode, done.stdout) == (1, "")

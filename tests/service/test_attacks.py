@@ -226,7 +226,7 @@ def test_an_operation_id_is_limited(service: Service) -> None:
 
 def test_commands_run_while_others_send_nothing_or_garbage(service: Service) -> None:
     """To the process that runs commands."""
-    path = service_address.command_socket(str(service.socket))
+    path = service_address.program_socket(str(service.socket), "command")
     chance = random.Random(16)
     with contextlib.ExitStack() as opened:
         for number in range(100):

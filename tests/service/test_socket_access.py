@@ -45,10 +45,11 @@ def test_a_user_outside_the_group_is_refused(service: Service) -> None:
             service.get_as(OTHERS, path)
 
 
-def test_both_sockets_have_the_same_access(service: Service) -> None:
-    """The process that runs commands accepts the same users."""
-    of_commands = pathlib.Path(service_address.command_socket(str(service.socket)))
-    for path in (service.socket, of_commands):
+@pytest.mark.parametrize("program", [service_address.COMMAND, service_address.ADAPTER])
+def test_all_sockets_have_the_same_access(service: Service, program: str) -> None:
+    """The processes that run programs accept the same users."""
+    of_program = pathlib.Path(service_address.program_socket(str(service.socket), program))
+    for path in (service.socket, of_program):
         found = path.stat()
         assert (found.st_gid, found.st_mode & 0o777) == (MEMBERS.gr_gid, 0o660)
     child = os.fork()
@@ -57,7 +58,7 @@ def test_both_sockets_have_the_same_access(service: Service) -> None:
         os.setgid(OTHERS)
         os.setuid(OTHERS)
         try:
-            socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET).connect(str(of_commands))
+            socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET).connect(str(of_program))
         except PermissionError:
             os._exit(0)
         os._exit(1)

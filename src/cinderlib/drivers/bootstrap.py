@@ -76,6 +76,10 @@ def preload() -> None:
     """
     with REGISTRY_LOCK:
         _import()
+    from tooz import coordination
+
+    # Finds the package for the locks between drivers, among those of the whole environment.
+    coordination.get_coordinator("file:///", b"")
 
 
 def _import() -> None:

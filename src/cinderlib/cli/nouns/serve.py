@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cinderlib import errors
-from cinderlib.cli import includes, preloading
+from cinderlib.cli import includes
 from cinderlib.cli.app import App
 from cinderlib.cli.configuration import load, missing
 from cinderlib.cli.framework import Command, pass_app
@@ -39,14 +39,13 @@ def serve(app: App, socket: Path | None, idle_timeout: float | None, replace: bo
     With --replace, the new service loads the backends, and then takes the sockets of the running
     service, which finishes its calls and exits. If no service runs, the option has no effect.
     """
-    from cinderlib.cli.main import main
-
     try:
-        from cinderlib.service import calls, logs, warm_command
+        from cinderlib.service import calls, logs
         from cinderlib.service.app import Application
         from cinderlib.service.metrics import Metrics
         from cinderlib.service.server import Server
         from cinderlib.service.state import State
+        from cinderlib.service.warm.process import WarmProcesses
     except ImportError as exc:
         raise errors.MissingDependency(
             f"The service needs the Python package {exc.name!r}: install cinderlib[service]"
@@ -56,9 +55,7 @@ def serve(app: App, socket: Path | None, idle_timeout: float | None, replace: bo
         raise errors.ConfigurationError(missing())
     options = _options(configured, socket, idle_timeout)
     logs.start(options.log, debug=app.debug)
-    # It forks for each command: start it before threads exist and before Cinder is imported.
-    command = warm_command.Command(preloading.preload, main)
-    commands = warm_command.start(options.socket, command, mode=options.mode, group=options.group)
+    programs = WarmProcesses(options.socket, mode=options.mode, group=options.group)
     left = 0.0
     try:
         app.show_progress = calls.report  # type: ignore[method-assign]
@@ -87,12 +84,12 @@ def serve(app: App, socket: Path | None, idle_timeout: float | None, replace: bo
             reload=reload,
             configuration=configured.file.path.absolute(),
             replace=replace,
-            listening=commands.publish,
+            listening=programs.publish,
             watched=lambda: includes.fingerprint(configured.file),
         ).run()
     finally:
-        # Commands whose calls were interrupted report that.
-        commands.stop(max(left, 5.0))
+        # Programs whose calls were interrupted report that.
+        programs.stop(max(left, 5.0))
 
 
 def _backends(app: App, options: Options) -> Source:
