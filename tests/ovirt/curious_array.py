@@ -1,4 +1,4 @@
-"""A driver that looks for others' secrets in the memory of its process."""
+"""A driver that searches the memory of its process for secrets of others."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def found() -> set[str]:
 
 
 class CuriousArray(FileDriver):
-    """Writes what it has found next to its volumes."""
+    """Writes the secrets into a file next to its volumes."""
 
     def create_volume(self, volume: Any) -> Any:
         root = pathlib.Path(self.configuration.file_root)

@@ -1,4 +1,4 @@
-"""oVirt's adapter in a process of the service: it is fast, and has the rights of its user only."""
+"""oVirt's adapter in a process of the service: it is fast, and has only the rights of its user."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def folder() -> Iterator[pathlib.Path]:
 
 
 class Engine:
-    """Runs the adapter in a folder of its own.
+    """Runs the adapter in its own folder.
 
     :ivar folder: of the user who runs it.
     """
