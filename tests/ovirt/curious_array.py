@@ -1,4 +1,4 @@
-"""A driver that searches the memory of its process for secrets of others."""
+"""A driver that searches its process's memory for the secrets of other users."""
 
 from __future__ import annotations
 

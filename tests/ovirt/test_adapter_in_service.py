@@ -1,4 +1,4 @@
-"""oVirt's adapter in a process of the service: it is fast, and has only the rights of its user."""
+"""oVirt's adapter in a process of the service: it is fast, and has only the rights of the user."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _MODULES = (
 
 
 def preload() -> None:
-    """Import all of it. What is missing is reported by the copy that needs it."""
+    """Import all of it. A copy that needs a missing package reports it."""
     from cinderlib.drivers import bootstrap
 
     with contextlib.suppress(ImportError, CinderlibError):

@@ -10,7 +10,7 @@ from cinderlib import service_address
 class Program(NamedTuple):
     """A program.
 
-    :ivar name: the last part of the path of its socket.
+    :ivar name: the end of the path of the socket.
     :ivar preload: ``MODULE:FUNCTION`` that imports everything that the program can need.
     :ivar mains: for each name by which a client can start it, ``MODULE:FUNCTION`` that runs it on
         ``sys.argv`` and the standard streams, and exits.
