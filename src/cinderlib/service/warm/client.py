@@ -31,8 +31,8 @@ class User(NamedTuple):
 class _Request:
     """What a client hands over.
 
-    :ivar program: the name of its program.
-    :ivar closed: which of its standard streams were closed.
+    :ivar program: the client's program, by name.
+    :ivar closed: the standard streams that were closed.
     """
 
     program: str
