@@ -213,6 +213,7 @@ def test_a_reload_does_not_interrupt_a_call(slow: Service, folder: pathlib.Path)
         making.start()
         _until(folder / "gate.reached")
         assert [call["verb"] for call in controller.status()["running"]] == ["volume.create"]
+        assert "volume.create" in slow.command("service", "status").stdout
         slow.config.write_text(f"{slow.config.read_text()}max_over_subscription_ratio = 3\n")
         reloading = threading.Thread(target=controller.reload)
         reloading.start()

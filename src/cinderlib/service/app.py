@@ -58,13 +58,18 @@ class Application:
         self.endpoints = Endpoints(backends, self.calls, metrics, self._reading)
         endpoints = [(route.method, route.path, self._endpoint(route)) for route in ROUTES]
         self._table = dispatch.Table(endpoints)
-        self._other = Starlette(
-            routes=[
-                *(HTTPRoute(path, do, methods=[method]) for method, path, do in endpoints),
-                *self.endpoints.routes(),
-            ],
-            exception_handlers={404: _unknown_path, 405: _wrong_method, 500: _failed},
-        )
+        routes = [
+            *(HTTPRoute(path, do, methods=[method]) for method, path, do in endpoints),
+            *self.endpoints.routes(),
+        ]
+        #: Method and path of all requests that are answered.
+        self.routes = [
+            (method, route.path)
+            for route in routes
+            for method in (route.methods or set()) - {"HEAD"}
+        ]
+        handlers = {404: _unknown_path, 405: _wrong_method, 500: _failed}
+        self._other = Starlette(routes=routes, exception_handlers=handlers)
 
     async def asgi(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer a request (ASGI). Starlette answers requests that are not for a verb."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import contextvars
-import datetime
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -32,7 +31,7 @@ class Call:
 
     :ivar id: from the client's ``Operation-Id``, or a new one.
     :ivar verb: such as ``'volume.create'``.
-    :ivar resource_id: of the resource it works on, once that is known.
+    :ivar started_at: in seconds since 1970.
     """
 
     def __init__(self, id: str, verb: str, peer: Peer, fingerprint: str) -> None:
@@ -40,7 +39,7 @@ class Call:
         self.verb = verb
         self.peer = peer
         self.fingerprint = fingerprint
-        self.started_at = datetime.datetime.now(datetime.UTC)
+        self.started_at = time.time()
         self.progress: Progress | None = None
         self.result: Any = None
         self.error: BaseException | None = None

@@ -18,8 +18,16 @@ from cinderlib import errors
 from cinderlib.client import answers
 from cinderlib.service import openapi, responses
 from cinderlib.service.backends import Source
-from cinderlib.service.calls import Call, Calls
+from cinderlib.service.calls import Calls
 from cinderlib.service.metrics import Metrics
+from cinderlib.service.own_routes import (
+    OWN_ROUTES,
+    BackendState,
+    Health,
+    Operation,
+    Readiness,
+    Status,
+)
 from cinderlib.service.responses import JSON, LINES
 from cinderlib.service.roles import Role
 
@@ -47,19 +55,23 @@ class Endpoints:
 
     def routes(self) -> list[HTTPRoute]:
         """The routes, for Starlette."""
+        answer = {
+            "operation.list": self._operations,
+            "operation.show": self._operation,
+            "service.show": self._service,
+            "service.reload": self._reload,
+            "service.openapi": self._openapi,
+            "service.metrics": self._exposition,
+            "service.health": self._health,
+            "service.readiness": self._ready,
+        }
         return [
-            HTTPRoute("/v1/operations", self._operations, methods=["GET"]),
-            HTTPRoute("/v1/operations/{id}", self._operation, methods=["GET"]),
-            HTTPRoute("/v1/service", self._service, methods=["GET"]),
-            HTTPRoute("/v1/service/reload", self._reload, methods=["POST"]),
-            HTTPRoute("/openapi.json", self._openapi, methods=["GET"]),
-            HTTPRoute("/metrics", self._exposition, methods=["GET"]),
-            HTTPRoute("/health", self._health, methods=["GET"]),
-            HTTPRoute("/ready", self._ready, methods=["GET"]),
+            HTTPRoute(route.path, answer[route.name], methods=[route.method])
+            for route in OWN_ROUTES
         ]
 
     async def _operations(self, http: HTTPRequest) -> Response:
-        return self._for(http, lambda: [_shown(call) for call in self._calls.all()])
+        return self._for(http, lambda: [Operation.of(call) for call in self._calls.all()])
 
     async def _operation(self, http: HTTPRequest) -> Response:
         """A call that runs or has ended; ``?wait=true`` answers as the call itself would."""
@@ -74,7 +86,7 @@ class Endpoints:
         except errors.CinderlibError as exc:
             return responses.of_error(exc)
         if http.query_params.get("wait") != "true":
-            return Response(answers.encode(_shown(call)), media_type=JSON)
+            return Response(answers.encode(Operation.of(call)), media_type=JSON)
         if not is_caller:
             return responses.of_error(
                 errors.PermissionDenied("The result of a call is its caller's alone")
@@ -87,16 +99,19 @@ class Endpoints:
         """What a client has to know of the service, and how the service is."""
         return self._for(http, self._status)
 
-    def _status(self) -> dict[str, Any]:
-        return {
-            "version": importlib.metadata.version("cinderlib"),
-            "pid": os.getpid(),
-            "started_at": self._started_at,
-            "configuration": self.configuration,
-            "backends": self._backends.names,
-            "states": self._backends.states(),
-            "running": [_shown(call) for call in self._calls.running()],
-        }
+    def _status(self) -> Status:
+        return Status(
+            version=importlib.metadata.version("cinderlib"),
+            pid=os.getpid(),
+            started_at=self._started_at,
+            configuration=self.configuration,
+            backends=list(self._backends.names),
+            states=self._states(),
+            running=[Operation.of(call) for call in self._calls.running()],
+        )
+
+    def _states(self) -> list[BackendState]:
+        return [BackendState(**state) for state in self._backends.states()]
 
     async def _reload(self, http: HTTPRequest) -> Response:
         """Reload the configuration. Not a call, because it waits for the calls that run."""
@@ -124,7 +139,7 @@ class Endpoints:
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def _health(self, http: HTTPRequest) -> Response:
-        return Response(b'{"status":"ok"}', media_type=JSON)
+        return Response(answers.encode(Health()), media_type=JSON)
 
     async def _ready(self, http: HTTPRequest) -> Response:
         """Whether the store answers. Backends that are not loaded are listed, not errors."""
@@ -135,11 +150,11 @@ class Endpoints:
             return responses.of_error(exc)
         return Response(answers.encode(states), media_type=JSON)
 
-    def _readiness(self) -> dict[str, Any]:
+    def _readiness(self) -> Readiness:
         from cinderlib.records import VolumeRecord
 
         self._backends.controller.store.count(VolumeRecord)
-        return {"status": "ready", "backends": self._backends.states()}
+        return Readiness(self._states())
 
     def _for(self, http: HTTPRequest, make: Callable[[], Any]) -> Response:
         try:
@@ -147,14 +162,3 @@ class Endpoints:
             return Response(answers.encode(make()), media_type=JSON)
         except errors.CinderlibError as exc:
             return responses.of_error(exc)
-
-
-def _shown(call: Call) -> dict[str, Any]:
-    return {
-        "id": call.id,
-        "verb": call.verb,
-        "state": call.state,
-        "client": str(call.peer),
-        "started_at": call.started_at,
-        "progress": call.progress,
-    }
