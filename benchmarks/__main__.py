@@ -13,7 +13,17 @@ from benchmarks import environment, report
 from benchmarks.bench import Bench, work_folder
 from benchmarks.results import Results
 
-PARTS = ("start", "operations", "attach", "scale", "concurrency", "growth", "drivers", "service")
+PARTS = (
+    "start",
+    "operations",
+    "attach",
+    "scale",
+    "concurrency",
+    "growth",
+    "drivers",
+    "service",
+    "proxmox",
+)
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / ".cache" / "bench"
 DOCS = ROOT / "docs"

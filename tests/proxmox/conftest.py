@@ -43,6 +43,8 @@ class Node(Service):
             f'[service]\nsocket = "{self.socket}"\nlinks = "{self.links}"\n{service}\n'
             f'[backends.files]\nvolume_driver = "{self.driver}"\n'
             f'file_root = "{self.shared}/volumes"\n'
+            '[backends.slow]\nvolume_driver = "proxmox.slow_files.SlowFiles"\n'
+            f'file_root = "{self.shared}/slow"\n'
             f"{backends}"
         )
 
@@ -156,6 +158,13 @@ class Cluster:
         :param interrupt: see ``t/act.pl``.
         """
         return self._perl(["perl", "-T"], "t/act.pl", action, CINDERLIB_INTERRUPT=interrupt)
+
+    def speed(self, disks: int) -> dict[str, list[float]]:
+        """The milliseconds of 20 calls of each kind, with so many disks."""
+        done = self._perl(["perl", "-T"], "t/speed.pl", str(disks))
+        assert done.returncode == 0, done.stderr
+        found: dict[str, list[float]] = json.loads(done.stdout)
+        return found
 
     def _perl(
         self, program: list[str], *arguments: str, **environment: str

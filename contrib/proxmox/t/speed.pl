@@ -1,11 +1,12 @@
 #!/usr/bin/perl -T
 
-# How long the calls take that Proxmox's web page waits for: speed.pl DISKS. Prints medians and the
-# fastest of 20 calls in milliseconds.
+# How long the calls take that Proxmox's web page waits for: speed.pl DISKS. Prints the milliseconds of
+# 20 calls of each as JSON.
 
 use strict;
 use warnings;
 
+use JSON;
 use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
 
 use Proxmox;
@@ -16,6 +17,8 @@ my ($node) = Proxmox->nodes;
 my ($disks) = map { Proxmox::untainted($_) } @ARGV;
 die "usage: speed.pl DISKS\n" if !$disks;
 
+my %found;
+
 sub timed {
     my ($what, $code) = @_;
     $code->();
@@ -25,8 +28,7 @@ sub timed {
         $code->();
         push @times, 1000 * (clock_gettime(CLOCK_MONOTONIC) - $began);
     }
-    @times = sort { $a <=> $b } @times;
-    printf "%-44s %7.1f %7.1f\n", $what, $times[CALLS / 2], $times[0];
+    $found{$what} = \@times;
     return;
 }
 
@@ -35,7 +37,6 @@ for my $number ($there .. $disks - 1) {
     $node->here(sub { $_[0]->alloc_image($_[2], $_[1], 1000 + int($number / 4), 'raw',
         'vm-' . (1000 + int($number / 4)) . '-disk-' . $number % 4, 1024 * 1024) });
 }
-printf "%-44s %7s %7s\n", "$disks disks, ms", 'median', 'fastest';
 my $disk = 'array1:vm-1000-disk-0';
 timed('list_images', sub { $node->list });
 timed('list_images of a guest', sub { $node->list(1000) });
@@ -49,3 +50,4 @@ timed('activate_volume of an attached disk', sub {
 timed('deactivate_volume and activate_volume', sub { $node->deactivate($disk); $node->activate($disk) });
 $node->deactivate($disk);
 timed('alloc_image and free_image', sub { $node->free($node->alloc(1, 1024 * 1024)) });
+print encode_json(\%found), "\n";

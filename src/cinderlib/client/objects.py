@@ -176,6 +176,9 @@ class RemoteVolume(_Remote, Volume):
         """Connect it to this host and attach it: by the service if it runs on this host, otherwise
         by this process."""
         if not self._service.is_local:
+            if not persist and (here := self._attached_here(link)) is not None:
+                self.changed = False
+                return here
             connection = self.connect(
                 self._service.local_connector(self.backend),
                 migrating=migrating,
@@ -199,6 +202,16 @@ class RemoteVolume(_Remote, Volume):
         attached.changed = self.changed
         self.refresh()
         return attached
+
+    def _attached_here(self, link: str | None) -> Connection | None:
+        """Its connection, if its device still exists on this host: the call of a repeated attach
+        that does not need the service to map the volume."""
+        found = self.local_attach
+        if found is None:
+            return None
+        there = self._service.local_host.attached(found.record, self._record, link=link)
+        found.changed = False
+        return found if there else None
 
     def detach(self, force: bool = False, ignore_errors: bool = False) -> None:
         if self._service.is_local:

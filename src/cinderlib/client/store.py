@@ -22,6 +22,9 @@ from cinderlib.records import (
 
 R = TypeVar("R", bound=Record)
 
+#: So many records are requested in one answer.
+_SHORT = 20
+
 #: Where each kind of record is.
 PATHS: Mapping[type[Record], str] = {
     VolumeRecord: "/v1/volumes",
@@ -61,10 +64,19 @@ class RemoteStore(Store):
         limit: int | None = None,
     ) -> Iterator[R]:
         query: dict[str, str | None] = {**check_where(kind, where), **_keys(kind)}
-        if limit is not None:
-            query["limit"] = str(max(0, limit))
         if after is not None:
             query["after"] = cursor(after)
+        # Most lists are short. Only longer ones need another connection.
+        first = _SHORT if limit is None else min(_SHORT, max(0, limit))
+        short = self._transport.get(self._path(kind), **query, limit=str(first))
+        for found in short:
+            after = records.decode(kind, msgspec.json.encode(found))
+            yield after
+        if len(short) < first or first == limit or after is None:
+            return
+        query["after"] = cursor(after)
+        if limit is not None:
+            query["limit"] = str(limit - first)
         for line in self._transport.lines(self._path(kind), **query):
             yield records.decode(kind, line)
 

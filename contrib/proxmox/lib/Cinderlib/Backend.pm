@@ -103,8 +103,11 @@ sub get {
 }
 
 # Create a volume with a name that no other volume has.
+#
+# If that takes longer than `patience` seconds, it returns, and the service continues. The volume is in
+# the list already, and its first attach waits for the end.
 sub create {
-    my ($self, $volume, $bytes) = @_;
+    my ($self, $volume, $bytes, $patience) = @_;
     my $body = {
         backend     => $self->{name},
         name        => $volume,
@@ -112,13 +115,24 @@ sub create {
         size_bytes  => int $bytes,
     };
     $body->{pool_name} = $self->{pool} if defined $self->{pool};
-    return $self->request('POST', '/v1/volumes', body => $body);
+    $self->_patiently('create', $patience, sub { $self->request('POST', '/v1/volumes', body => $body, @_) });
+    return;
 }
 
-# Create a volume with the data of another one.
+# Create a volume with the data of another one. It returns after `patience` seconds, like create.
 sub clone {
-    my ($self, $source, $volume) = @_;
-    return $self->_copy({ source_volid => $source }, $source, $volume);
+    my ($self, $source, $volume, $patience) = @_;
+    $self->_patiently('clone', $patience, sub { $self->_copy({ source_volid => $source }, $source, $volume, @_) });
+    return;
+}
+
+# Send a request. If it takes longer than `patience` seconds, return its ID.
+sub _patiently {
+    my ($self, $what, $patience, $send) = @_;
+    my $id = join('-', $what, $$, time, int(rand(1 << 30)));
+    return undef if eval { $send->(timeout => $patience, id => $id); 1 };
+    die $@ if !Cinderlib::Service::Error::is($@, 'Timeout');
+    return $id;
 }
 
 # Create a volume with the data of a snapshot, if it does not exist.
@@ -163,10 +177,9 @@ sub extend {
 # Returns undef, or a function that waits for the end, if it takes longer than `patience` seconds.
 sub delete {
     my ($self, $volume, $patience) = @_;
-    my $id = join('-', 'delete', $$, time, int(rand(1 << 30)));
     my %how = (query => { snapshots => 'true' });
-    return if eval { $self->of($volume, 'DELETE', '', %how, timeout => $patience, id => $id); 1 };
-    die $@ if !Cinderlib::Service::Error::is($@, 'Timeout');
+    my $id = $self->_patiently('delete', $patience, sub { $self->of($volume, 'DELETE', '', %how, @_) });
+    return if !defined $id;
     return sub {
         eval { $self->{service}->await($id); 1 } or die _readable($@, $volume);
     };
@@ -174,11 +187,16 @@ sub delete {
 
 # --- devices -----------------------------------------------------------------------------------------
 
-# Attach a volume to this node. A migration has it on two nodes for some time.
+# Attach a volume to this node. A migration has it on two nodes for some time. It waits while another
+# call uses the volume, for example until a slow array has created it.
 sub attach {
     my ($self, $volume, $link) = @_;
     my $body = { migrating => JSON::true, link => $link };
-    return $self->of($volume, 'POST', 'attach', body => $body);
+    my $attached;
+    until ($attached) {
+        $attached = $self->of($volume, 'POST', 'attach', body => $body, catch => ['Busy']);
+    }
+    return $attached;
 }
 
 # Detach a volume from this node, if this node has it.

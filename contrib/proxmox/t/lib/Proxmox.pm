@@ -60,7 +60,7 @@ sub here {
 # The same under the cluster's lock of the storage, which is waited for and held for 60 s.
 sub locked {
     my ($self, $code) = @_;
-    open my $lock, '>>', "$locks/$self->{storeid}" or die $!;
+    open my $lock, '>>', "$locks/lock-$self->{storeid}" or die $!;
     local $SIG{ALRM} = sub { die "got lock timeout\n" };
     alarm 60;
     flock $lock, LOCK_EX or die $!;

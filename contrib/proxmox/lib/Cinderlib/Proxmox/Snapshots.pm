@@ -84,7 +84,7 @@ sub clone_image {
     die "A linked clone needs a template; '$volname' is not one\n" if !$is_base || defined $snap;
     my $backend = Cinderlib::Backend->new($scfg);
     my $new = Cinderlib::Proxmox::Names::free_name($backend, $vmid);
-    $backend->clone($name, $new);
+    $backend->clone($name, $new, $PVE::Storage::Custom::CinderlibPlugin::UNDER_LOCK);
     return "$name/$new";
 }
 

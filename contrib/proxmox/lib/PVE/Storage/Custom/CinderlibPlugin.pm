@@ -31,11 +31,13 @@ use constant {
     GIB        => 1024**3,
     # Seconds that pvestatd, which asks all storages one after another, may have to wait.
     SOON => 2,
-    # Seconds of the cluster's lock (60) that a deletion may use. The rest of it becomes a task.
-    UNDER_LOCK => 40,
     # Seconds between two warnings about an old capacity.
     WARN_AGAIN => 300,
 };
+
+# Seconds of the cluster's lock (60) that a call may use. The rest of a deletion becomes a task of
+# Proxmox; the service finishes the rest of a new disk.
+our $UNDER_LOCK = 40;
 
 # Proxmox treats storages of these types as shared by all nodes.
 push @PVE::Storage::Plugin::SHARED_STORAGE, 'cinderlib'
@@ -209,7 +211,7 @@ sub alloc_image {
     }
     my $backend = Cinderlib::Backend->new($scfg);
     $name //= Cinderlib::Proxmox::Names::free_name($backend, $vmid);
-    $backend->create($name, $size * 1024);
+    $backend->create($name, $size * 1024, $UNDER_LOCK);
     return $name;
 }
 
@@ -221,7 +223,7 @@ sub free_image {
         if $volume->{metadata}{protected};
     Cinderlib::Proxmox::Devices::remove_copy($backend, $_->{name}) for @{ $backend->volumes("$name\@") };
     $backend->detach($name);
-    return $backend->delete($name, UNDER_LOCK);
+    return $backend->delete($name, $UNDER_LOCK);
 }
 
 sub list_images {
