@@ -68,15 +68,8 @@ def volume(controller: cl.Controller, named: str, rule: Rule = ANY) -> cl.Volume
     :raises VolumeNotFound: no volume matches, or the argument is not precise enough.
     :raises InvalidInput: several volumes match, or the argument is empty.
     """
-    return _found(
-        named,
-        rule,
-        controller.volume,
-        lambda: controller.volumes(name=named),
-        controller.volumes,
-        errors.VolumeNotFound,
-        "volume",
-    )
+    by_id, every = controller.volume, controller.volumes
+    return _found(named, rule, "volume", by_id, every, errors.VolumeNotFound)
 
 
 def snapshot(controller: cl.Controller, named: str, rule: Rule = ANY) -> cl.Snapshot:
@@ -85,15 +78,8 @@ def snapshot(controller: cl.Controller, named: str, rule: Rule = ANY) -> cl.Snap
     :raises SnapshotNotFound: no snapshot matches, or the argument is not precise enough.
     :raises InvalidInput: several snapshots match, or the argument is empty.
     """
-    return _found(
-        named,
-        rule,
-        controller.snapshot,
-        lambda: controller.snapshots(name=named),
-        controller.snapshots,
-        errors.SnapshotNotFound,
-        "snapshot",
-    )
+    by_id, every = controller.snapshot, controller.snapshots
+    return _found(named, rule, "snapshot", by_id, every, errors.SnapshotNotFound)
 
 
 def connection(controller: cl.Controller, named: str, rule: Rule = ANY) -> cl.Connection:
@@ -102,15 +88,8 @@ def connection(controller: cl.Controller, named: str, rule: Rule = ANY) -> cl.Co
     :raises ConnectionNotFound: no connection matches, or the argument is not precise enough.
     :raises InvalidInput: several connections match, or the argument is empty.
     """
-    return _found(
-        named,
-        rule,
-        controller.connection,
-        lambda: (),
-        controller.connections,
-        errors.ConnectionNotFound,
-        "connection",
-    )
+    by_id, every = controller.connection, controller.connections
+    return _found(named, rule, "connection", by_id, every, errors.ConnectionNotFound)
 
 
 def beginning(ids: Iterable[str], named: str, rule: Rule) -> tuple[list[str], str]:
@@ -140,11 +119,10 @@ def label(resource: cl.Volume | cl.Snapshot, *facts: str) -> str:
 def _found(
     named: str,
     rule: Rule,
-    by_id: Callable[[str], R],
-    by_name: Callable[[], Iterable[R]],
-    everything: Callable[[], Iterable[R]],
-    not_found: type[errors.NotFound],
     what: str,
+    by_id: Callable[[str], R],
+    every: Callable[..., Iterable[R]],
+    not_found: type[errors.NotFound],
 ) -> R:
     if not named:
         raise errors.InvalidInput(f"The {what} is empty: specify its name or ID.")
@@ -152,17 +130,18 @@ def _found(
         return by_id(named)
     except errors.NotFound:
         pass
-    found, hint = list(by_name()), ""
+    has_names = what != "connection"
+    found, hint = list(every(name=named)) if has_names else [], ""
     if found and rule.destroys and is_uuid(named):
         # The ID of a deleted volume can be the name of a copy.
         hint = f"; it is the name of {what} {found[0].id}: specify that {what} by its ID"
         found = []
     elif not found:
-        items = {item.id: item for item in everything()}
+        items = {item.id: item for item in every()}
         ids, hint = beginning(items, named, rule)
         found = [items[id] for id in ids]
     if not found:
-        names = "ID" if what == "connection" else "name or ID"
+        names = "name or ID" if has_names else "ID"
         raise not_found(f"No {what} has the {names} {shown(named)}{hint}", resource=named)
     if len(found) > 1:
         error = errors.InvalidInput(

@@ -35,45 +35,31 @@ def _stored_as(name: str) -> Callable[[click.Context, click.Parameter, Any], Non
     return store
 
 
+def _option(
+    *names: str, help: str, callback: Callable[..., None] | None = None, **how: Any
+) -> click.Option:
+    option = click.Option(names, help=help, expose_value=False, **how)
+    option.callback = callback or _stored_as(str(option.name))
+    return option
+
+
 def _common() -> list[click.Option]:
     """The options that are accepted before the noun and after the verb."""
+    as_json, path = output_options.choose_format, click.Path(dir_okay=False)
     return [
-        click.Option(
-            ["--config", "config_path"],
-            type=click.Path(dir_okay=False),
-            metavar="FILE",
-            help="The configuration file.",
-            expose_value=False,
-            callback=_stored_as("config_path"),
+        _option(
+            "--config", "config_path", help="The configuration file.", type=path, metavar="FILE"
         ),
-        click.Option(
-            ["--json", "as_json"],
-            is_flag=True,
-            help="The same as -o json.",
-            expose_value=False,
-            callback=output_options.choose_format,
-        ),
-        click.Option(
-            ["-q", "--quiet"],
-            is_flag=True,
-            help="Write only results and errors, no messages.",
-            expose_value=False,
-            callback=_stored_as("quiet"),
-        ),
-        click.Option(
-            ["-v", "--verbose"],
-            count=True,
+        _option("--json", "as_json", help="The same as -o json.", callback=as_json, is_flag=True),
+        _option("-q", "--quiet", help="Write only results and errors, no messages.", is_flag=True),
+        _option(
+            "-v",
+            "--verbose",
+            "verbosity",
             help="Log the steps; repeat it to add the logs of the driver and the node.",
-            expose_value=False,
-            callback=_stored_as("verbosity"),
+            count=True,
         ),
-        click.Option(
-            ["--debug"],
-            is_flag=True,
-            help="Log everything, and show tracebacks of errors.",
-            expose_value=False,
-            callback=_stored_as("debug"),
-        ),
+        _option("--debug", help="Log everything, and show tracebacks of errors.", is_flag=True),
     ]
 
 

@@ -56,48 +56,49 @@ def output_option(formats: tuple[str, ...]) -> click.Option:
     )
 
 
-_COLUMNS = click.option(
+def _option(
+    name: str, stored_as: str, value_of: Callable[[Any], Any], help: str, **how: Any
+) -> Callable[[F], F]:
+    """
+    :param stored_as: the attribute of the :class:`Form`.
+    :param value_of: returns the value of the attribute for that of the option.
+    """
+    callback = _store(stored_as, value_of)
+    return click.option(name, help=help, expose_value=False, callback=callback, **how)
+
+
+_COLUMNS = _option(
     "--columns",
+    "columns",
+    _names,
+    "Write only these fields of the JSON output, separated by commas.",
     metavar="NAMES",
-    help="Write only these fields of the JSON output, separated by commas.",
-    expose_value=False,
-    callback=_store("columns", _names),
 )
-_BYTES = click.option(
-    "--bytes",
-    is_flag=True,
-    help="Write sizes in bytes.",
-    expose_value=False,
-    callback=_store("bytes", bool),
+_BYTES = _option("--bytes", "bytes", bool, "Write sizes in bytes.", is_flag=True)
+_NULLS = _option(
+    "--nulls", "nulls", bool, "Include fields without a value in JSON and YAML.", is_flag=True
 )
-_NULLS = click.option(
-    "--nulls",
-    is_flag=True,
-    help="Include fields without a value in JSON and YAML.",
-    expose_value=False,
-    callback=_store("nulls", bool),
-)
-_HEADERS = click.option(
+_HEADERS = _option(
     "--no-headers",
+    "headers",
+    lambda given: False,
+    "Omit the line with the names of the columns.",
     is_flag=True,
-    help="Omit the line with the names of the columns.",
-    expose_value=False,
-    callback=_store("headers", lambda given: False),
 )
-_SORT = click.option(
+_SORT = _option(
     "--sort",
+    "sort",
+    _names,
+    "Sort by these fields, separated by commas; -NAME reverses the order.",
     metavar="NAMES",
-    help="Sort by these fields, separated by commas; -NAME reverses the order.",
-    expose_value=False,
-    callback=_store("sort", _names),
 )
-_LIMIT = click.option(
+_LIMIT = _option(
     "--limit",
+    "limit",
+    int,
+    "Write at most this number of items.",
     type=click.IntRange(min=1),
     metavar="NUMBER",
-    help="Write at most this number of items.",
-    expose_value=False,
-    callback=_store("limit", int),
 )
 
 

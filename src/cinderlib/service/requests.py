@@ -22,52 +22,42 @@ class Body(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_on
         }
 
 
-class CreateVolume(Body):
+class NewVolume(Body):
+    """The fields that any new record of a volume can have."""
+
+    id: str | msgspec.UnsetType = msgspec.UNSET
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    description: str | msgspec.UnsetType = msgspec.UNSET
+    pool_name: str | msgspec.UnsetType = msgspec.UNSET
+    host: str | msgspec.UnsetType = msgspec.UNSET
+    cluster_name: str | msgspec.UnsetType | None = msgspec.UNSET
+    availability_zone: str | msgspec.UnsetType | None = msgspec.UNSET
+    user_id: str | msgspec.UnsetType | None = msgspec.UNSET
+    project_id: str | msgspec.UnsetType | None = msgspec.UNSET
+    bootable: bool | msgspec.UnsetType = msgspec.UNSET
+    multiattach: bool | msgspec.UnsetType = msgspec.UNSET
+    metadata: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    admin_metadata: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    extra_specs: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    qos_specs: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+
+
+class CreateVolume(NewVolume):
     """A new volume, or a copy: with ``source_volid`` of a volume, with ``snapshot_id`` of a
     snapshot. A request has exactly one of these two and ``backend``."""
 
     backend: str | msgspec.UnsetType = msgspec.UNSET
     source_volid: str | msgspec.UnsetType = msgspec.UNSET
     snapshot_id: str | msgspec.UnsetType = msgspec.UNSET
-    id: str | msgspec.UnsetType = msgspec.UNSET
     size: float | msgspec.UnsetType = msgspec.UNSET
     size_bytes: int | msgspec.UnsetType = msgspec.UNSET
-    name: str | msgspec.UnsetType = msgspec.UNSET
     unique_name: bool | msgspec.UnsetType = msgspec.UNSET
-    description: str | msgspec.UnsetType = msgspec.UNSET
-    pool_name: str | msgspec.UnsetType = msgspec.UNSET
-    host: str | msgspec.UnsetType = msgspec.UNSET
-    cluster_name: str | msgspec.UnsetType | None = msgspec.UNSET
-    availability_zone: str | msgspec.UnsetType | None = msgspec.UNSET
-    user_id: str | msgspec.UnsetType | None = msgspec.UNSET
-    project_id: str | msgspec.UnsetType | None = msgspec.UNSET
-    bootable: bool | msgspec.UnsetType = msgspec.UNSET
-    multiattach: bool | msgspec.UnsetType = msgspec.UNSET
-    metadata: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
-    admin_metadata: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
-    extra_specs: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
-    qos_specs: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
 
 
-class ManageVolume(Body):
+class ManageVolume(NewVolume, kw_only=True):
     """An existing volume: the driver's reference, and the fields of the new record."""
 
     reference: dict[str, Any]
-    id: str | msgspec.UnsetType = msgspec.UNSET
-    name: str | msgspec.UnsetType = msgspec.UNSET
-    description: str | msgspec.UnsetType = msgspec.UNSET
-    pool_name: str | msgspec.UnsetType = msgspec.UNSET
-    host: str | msgspec.UnsetType = msgspec.UNSET
-    cluster_name: str | msgspec.UnsetType | None = msgspec.UNSET
-    availability_zone: str | msgspec.UnsetType | None = msgspec.UNSET
-    user_id: str | msgspec.UnsetType | None = msgspec.UNSET
-    project_id: str | msgspec.UnsetType | None = msgspec.UNSET
-    bootable: bool | msgspec.UnsetType = msgspec.UNSET
-    multiattach: bool | msgspec.UnsetType = msgspec.UNSET
-    metadata: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
-    admin_metadata: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
-    extra_specs: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
-    qos_specs: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ManageSnapshot(Body):

@@ -76,6 +76,20 @@ class Context:
         self._load_backend(found)
         return found
 
+    def find_volume(self, volume_id: str) -> cl.Volume | None:
+        """A volume, whose backend is loaded; ``None`` if it does not exist."""
+        try:
+            return self.volume(volume_id)
+        except errors.VolumeNotFound:
+            return None
+
+    def find_snapshot(self, snapshot_id: str) -> cl.Snapshot | None:
+        """A snapshot, whose backend is loaded; ``None`` if it does not exist."""
+        try:
+            return self.snapshot(snapshot_id)
+        except errors.SnapshotNotFound:
+            return None
+
     def _load_backend(self, resource: cl.Volume | cl.Snapshot) -> None:
         name = resource.record.backend
         if name not in self.backends:

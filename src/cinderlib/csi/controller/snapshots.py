@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import cinderlib as cl
-from cinderlib import errors
 from cinderlib.csi import arguments, ids
 from cinderlib.csi.controller import parameters
 from cinderlib.csi.controller.context import Context, snapshot_message
@@ -35,22 +34,17 @@ def create(context: Context, request: Any) -> Any:
 
 
 def _existing(context: Context, snapshot_id: str) -> cl.Snapshot | None:
-    try:
-        snapshot = context.snapshot(snapshot_id)
-    except errors.SnapshotNotFound:
-        return None
-    return None if snapshot.status in _UNFINISHED else snapshot
+    snapshot = context.find_snapshot(snapshot_id)
+    return None if snapshot is None or snapshot.status in _UNFINISHED else snapshot
 
 
 def delete(context: Context, request: Any) -> Any:
     """DeleteSnapshot."""
     snapshot_id = arguments.required(request, "snapshot_id")
     with context.pending.claim(snapshot_id):
-        try:
-            snapshot = context.snapshot(snapshot_id)
-        except errors.SnapshotNotFound:
-            return m.DeleteSnapshotResponse()
-        snapshot.delete()
+        snapshot = context.find_snapshot(snapshot_id)
+        if snapshot is not None:
+            snapshot.delete()
     return m.DeleteSnapshotResponse()
 
 

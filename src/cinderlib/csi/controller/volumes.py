@@ -46,11 +46,8 @@ def _refuse_mutable(request: Any) -> None:
 
 
 def _existing(context: Context, volume_id: str) -> cl.Volume | None:
-    try:
-        volume = context.volume(volume_id)
-    except errors.VolumeNotFound:
-        return None
-    return None if volume.status in _UNFINISHED else volume
+    volume = context.find_volume(volume_id)
+    return None if volume is None or volume.status in _UNFINISHED else volume
 
 
 def _create(
@@ -179,11 +176,9 @@ def delete(context: Context, request: Any) -> Any:
     """DeleteVolume."""
     volume_id = arguments.required(request, "volume_id")
     with context.pending.claim(volume_id):
-        try:
-            volume = context.volume(volume_id)
-        except errors.VolumeNotFound:
-            return m.DeleteVolumeResponse()
-        volume.delete()
+        volume = context.find_volume(volume_id)
+        if volume is not None:
+            volume.delete()
     return m.DeleteVolumeResponse()
 
 

@@ -19,6 +19,22 @@ from cinderlib.testing.csi.volumes import UNKNOWN, csi_needs
 THREADS = 32
 
 
+def _refuse_stage(csi: Plugin, code: grpc.StatusCode, volume: Any, context: Any) -> None:
+    csi.refused(
+        code,
+        "NodeStageVolume",
+        volume_id=volume.volume_id,
+        publish_context=context,
+        staging_target_path=csi.staging(volume),
+        volume_capability=mount(),
+    )
+
+
+def _refuse_unpublish(csi: Plugin, code: grpc.StatusCode, volume_id: str, target: object) -> None:
+    fields = {"volume_id": volume_id, "target_path": str(target)}
+    csi.refused(code, "NodeUnpublishVolume", **fields)
+
+
 class HostileTests:
     """Bad input and parallel calls."""
 
@@ -42,12 +58,7 @@ class HostileTests:
         link = csi.folder / "pod-link"
         link.symlink_to(victim)
         csi.refused(CODE.INVALID_ARGUMENT, "NodePublishVolume", **staged, target_path=str(link))
-        csi.refused(
-            CODE.INVALID_ARGUMENT,
-            "NodeUnpublishVolume",
-            volume_id=volume.volume_id,
-            target_path=str(link),
-        )
+        _refuse_unpublish(csi, CODE.INVALID_ARGUMENT, volume.volume_id, link)
         assert link.is_symlink()
         assert not victim.is_mount()
         link.unlink()
@@ -59,12 +70,7 @@ class HostileTests:
         target = Path(csi.target(volume))
         target.write_text("data of someone else")
         csi.refused(CODE.INVALID_ARGUMENT, "NodePublishVolume", **staged, target_path=str(target))
-        csi.refused(
-            CODE.FAILED_PRECONDITION,
-            "NodeUnpublishVolume",
-            volume_id=volume.volume_id,
-            target_path=str(target),
-        )
+        _refuse_unpublish(csi, CODE.FAILED_PRECONDITION, volume.volume_id, target)
         assert target.read_text() == "data of someone else"
         target.unlink()
 
@@ -78,12 +84,7 @@ class HostileTests:
             csi.refused(CODE.FAILED_PRECONDITION, method, **fields)
         staged = {"volume_id": mine["volume_id"], "staging_target_path": other["target_path"]}
         csi.refused(CODE.FAILED_PRECONDITION, "NodeUnstageVolume", **staged)
-        csi.refused(
-            CODE.FAILED_PRECONDITION,
-            "NodeUnpublishVolume",
-            volume_id=UNKNOWN,
-            target_path=other["target_path"],
-        )
+        _refuse_unpublish(csi, CODE.FAILED_PRECONDITION, UNKNOWN, other["target_path"])
         assert Path(other["target_path"], "file").read_text() == "data"
 
     def test_a_foreign_mount(self, csi: Plugin) -> None:
@@ -94,12 +95,7 @@ class HostileTests:
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", target], check=True)
         try:
             csi.refused(CODE.FAILED_PRECONDITION, "NodePublishVolume", **staged, target_path=target)
-            csi.refused(
-                CODE.FAILED_PRECONDITION,
-                "NodeUnpublishVolume",
-                volume_id=volume.volume_id,
-                target_path=target,
-            )
+            _refuse_unpublish(csi, CODE.FAILED_PRECONDITION, volume.volume_id, target)
             assert os.path.ismount(target)
         finally:
             subprocess.run(["umount", target], check=True)
@@ -111,14 +107,7 @@ class HostileTests:
         subprocess.run(["mkswap", used["target_path"]], check=True, capture_output=True)
         csi.clean_node(volume)
         context = csi.publish(volume, mount())
-        csi.refused(
-            CODE.FAILED_PRECONDITION,
-            "NodeStageVolume",
-            volume_id=volume.volume_id,
-            publish_context=context,
-            staging_target_path=csi.staging(volume),
-            volume_capability=mount(),
-        )
+        _refuse_stage(csi, CODE.FAILED_PRECONDITION, volume, context)
 
     @pytest.mark.parametrize("flag", ["bind", "remount", "loop", "suid", "a b", "-o", "x" * 300])
     def test_mount_flags_that_are_not_allowed(self, csi: Plugin, flag: str) -> None:
@@ -130,14 +119,7 @@ class HostileTests:
         fields = {"name": csi.name(), "volume_capabilities": [mount()]}
         csi.refused(CODE.INVALID_ARGUMENT, "CreateVolume", **fields, parameters=huge)
         volume = csi.volume()
-        csi.refused(
-            CODE.INVALID_ARGUMENT,
-            "NodeStageVolume",
-            volume_id=volume.volume_id,
-            publish_context=huge,
-            staging_target_path=csi.staging(volume),
-            volume_capability=mount(),
-        )
+        _refuse_stage(csi, CODE.INVALID_ARGUMENT, volume, huge)
 
     @pytest.mark.parametrize("change", ["damaged", "of another volume", "text"])
     def test_a_wrong_publish_context(self, csi: Plugin, change: str) -> None:
@@ -150,14 +132,7 @@ class HostileTests:
             context = csi.publish(other, mount())
         else:
             context = dict.fromkeys(context, "text")
-        csi.refused(
-            CODE.INVALID_ARGUMENT,
-            "NodeStageVolume",
-            volume_id=volume.volume_id,
-            publish_context=context,
-            staging_target_path=csi.staging(volume),
-            volume_capability=mount(),
-        )
+        _refuse_stage(csi, CODE.INVALID_ARGUMENT, volume, context)
 
     # --- parallel calls -------------------------------------------------------------------------
 
