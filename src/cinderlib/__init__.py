@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cinderlib import errors, exception, objects, persistence, serialization
     from cinderlib.client.controller import RemoteController, connect
     from cinderlib.client.node import NodeClient
-    from cinderlib.drivers.port import Manageable
+    from cinderlib.drivers.port import Extent, Extents, Manageable
     from cinderlib.node import Attachment, Leftover, Node, get_connector_properties
     from cinderlib.node.boot import PersistentAttachment, PersistentAttachments
     from cinderlib.node.checks.finding import Diagnosis, Finding
@@ -59,6 +59,8 @@ _MODULE_OF = {
     "Diagnosis": "cinderlib.node.checks.finding",
     "Discrepancy": "cinderlib.operations.discrepancies",
     "DriverAttributes": "cinderlib.objects.driver_attributes",
+    "Extent": "cinderlib.drivers.port",
+    "Extents": "cinderlib.drivers.port",
     "Finding": "cinderlib.node.checks.finding",
     "KeyValue": "cinderlib.objects.keyvalue",
     "Leftover": "cinderlib.node",
@@ -104,6 +106,8 @@ __all__ = [
     "Diagnosis",
     "Discrepancy",
     "DriverAttributes",
+    "Extent",
+    "Extents",
     "Finding",
     "KeyValue",
     "Leftover",

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import msgspec
 
 from cinderlib import errors, records, validation
-from cinderlib.drivers.port import Manageable, Page
+from cinderlib.drivers.port import Extent, Extents, Manageable, Page
 from cinderlib.locking.process_identity import this_host
 from cinderlib.objects import new_connection
 from cinderlib.objects.arguments import check_resource
@@ -133,6 +133,21 @@ class RemoteVolume(_Remote, Volume):
     def unmanage(self) -> None:
         self._change("POST", self._path("unmanage"))
         self._removed()
+
+    def _part_of_extents(self, since_id: str | None, offset: int) -> Extents:
+        return _extents(self._service._read(self._path("extents"), **_since(since_id, offset)))
+
+    def _begin_apply(self, connection_id: str, point: str, since: str | None, size: int) -> bool:
+        body = {"connection_id": connection_id, "point": point, "since": since, "size": size}
+        answer = self._change("POST", self._path("begin-apply"), body)
+        must_write: bool = answer.pop("must_write")
+        self._adopt(records.from_builtins(VolumeRecord, answer))
+        return must_write
+
+    def _finish_apply(self, connection_id: str, written: bool) -> None:
+        body = {"connection_id": connection_id, "written": written}
+        answer = self._change("POST", self._path("finish-apply"), body)
+        self._adopt(records.from_builtins(VolumeRecord, answer))
 
     def extend(self, size: float) -> int:
         answer = self._change("POST", self._path("extend"), {"size": validation.check_size(size)})
@@ -258,6 +273,9 @@ class RemoteSnapshot(_Remote, Snapshot):
         self._change("DELETE", self._path())
         self._removed(status="deleted")
 
+    def _part_of_extents(self, since_id: str | None, offset: int) -> Extents:
+        return _extents(self._service._read(self._path("extents"), **_since(since_id, offset)))
+
     def _manage(self, reference: dict[str, Any]) -> None:
         path = f"/v1/volumes/{quote(self.volume_id, safe='')}/manage-snapshot"
         body = {"reference": reference, "id": self.id, **self._requested}
@@ -267,6 +285,14 @@ class RemoteSnapshot(_Remote, Snapshot):
     def unmanage(self) -> None:
         self._change("POST", self._path("unmanage"))
         self._removed()
+
+
+def _since(since_id: str | None, offset: int) -> dict[str, str | None]:
+    return {"since": since_id, "offset": str(offset)}
+
+
+def _extents(answer: Mapping[str, Any]) -> Extents:
+    return Extents(tuple(Extent(**each) for each in answer["found"]), answer["end"])
 
 
 class RemoteConnection(_Remote, Connection):

@@ -20,6 +20,7 @@ from cinderlib.drivers import (
     translate,
 )
 from cinderlib.drivers.calling import ConvertingCall
+from cinderlib.drivers.extents import ExtentsDriver
 from cinderlib.drivers.lockfiles import LockFiles
 from cinderlib.drivers.managing import ManagingDriver
 from cinderlib.drivers.port import TASKS, DriverInfo, Listing
@@ -38,7 +39,7 @@ from cinderlib.records import (
 _log = logging.getLogger(__name__)
 
 
-class LocalDriver(ManagingDriver):
+class LocalDriver(ManagingDriver, ExtentsDriver):
     """:class:`cinderlib.drivers.port.Driver` for a driver object of this process.
 
     :param driver: the driver, after its setup.

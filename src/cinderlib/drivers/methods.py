@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from cinderlib.drivers import rbd
+
 #: Methods that Cinder's base classes only declare: there they raise an error or have no effect.
 OPTIONAL = (
     "create_volume_from_snapshot",
@@ -20,6 +22,7 @@ OPTIONAL = (
     "manage_existing_snapshot_get_size",
     "unmanage_snapshot",
     "get_manageable_snapshots",
+    "extents",
 )
 #: The module of Cinder's base classes.
 _BASE = "cinder.volume.driver"
@@ -38,6 +41,8 @@ def lacks(driver: Any) -> dict[str, str]:
         owner = next((each for each in kind.__mro__ if name in vars(each)), None)
         if owner is None and hasattr(driver, name):
             continue  # another object has it, to which the driver forwards calls
+        if name == "extents" and rbd.is_rbd(driver):
+            continue  # librbd lists them
         if owner is None or owner.__module__ == _BASE:
             found[name] = f"the driver {kind.__name__} does not implement {name}()"
     return found

@@ -141,6 +141,31 @@ class Page:
     sort_dirs: tuple[str, ...]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Extent:
+    """A range of bytes of a volume or snapshot.
+
+    :ivar offset: its first byte.
+    :ivar length: its number of bytes.
+    :ivar kind: ``'data'``, or ``'zero'`` if all bytes are zero.
+    """
+
+    offset: int
+    length: int
+    kind: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Extents:
+    """A part of the extents of a volume or snapshot, in the order of their offsets.
+
+    :ivar end: the first byte after this part; the next part begins there.
+    """
+
+    found: tuple[Extent, ...]
+    end: int
+
+
 #: Method of :class:`Driver` -> its task for error messages, with ``{}`` for the ID of the resource:
 #: "backend 'x' could not <task>: ...".
 TASKS: Mapping[str, str] = {
@@ -160,6 +185,8 @@ TASKS: Mapping[str, str] = {
     "manageable_snapshot_size": "find an existing snapshot for snapshot {}",
     "manage_snapshot": "manage an existing snapshot as snapshot {}",
     "unmanage_snapshot": "stop managing snapshot {}",
+    "volume_extents": "list the extents of volume {}",
+    "snapshot_extents": "list the extents of snapshot {}",
     "validate_connector": "use this connector",
     "create_export": "export volume {}",
     "ensure_export": "restore the export of volume {}",
@@ -183,6 +210,7 @@ READING = frozenset(
         *("attribute", "exists", "extends_connected", "listing", "name_in_storage", "size_limit"),
         *("snapshot_exists", "stats", "validate_connector", "manageable_volumes"),
         *("manageable_snapshots", "manageable_volume_size", "manageable_snapshot_size"),
+        *("volume_extents", "snapshot_extents"),
     }
 )
 
@@ -250,6 +278,26 @@ class Driver(Protocol):
     ) -> SnapshotRecord: ...
 
     def unmanage_snapshot(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> None: ...
+
+    # What changed. Only for drivers that can list extents natively.
+    def volume_extents(
+        self, volume: VolumeRecord, since: SnapshotRecord | None, offset: int
+    ) -> Extents:
+        """The extents of a volume, or those that were written after a snapshot of it.
+
+        Without ``since``, the extents cover the whole range. With it, other bytes are as in that
+        snapshot.
+
+        :param offset: of the first byte. The driver determines how far the answer reaches."""
+
+    def snapshot_extents(
+        self,
+        snapshot: SnapshotRecord,
+        volume: VolumeRecord,
+        since: SnapshotRecord | None,
+        offset: int,
+    ) -> Extents:
+        """The same for a snapshot. ``since`` is an older snapshot of the same volume."""
 
     # Connections.
     def validate_connector(self, connector: Mapping[str, Any]) -> None: ...

@@ -1,5 +1,5 @@
 """Completes Cinder's RBD driver: names the clients of a busy image, removes leftovers of clones,
-manages images and snapshots that already have the right name."""
+manages images and snapshots that already have the right name, lists extents."""
 
 from __future__ import annotations
 
@@ -17,6 +17,36 @@ def _module(driver: Any) -> Any:
     """Cinder's module, or None if this is another driver."""
     module = sys.modules.get("cinder.volume.drivers.rbd")
     return module if module is not None and isinstance(driver, module.RBDDriver) else None
+
+
+#: Bytes of an image that one list of extents covers.
+_REACH = 16 << 30
+
+
+def is_rbd(driver: Any) -> bool:
+    """Whether it is Cinder's RBD driver."""
+    return _module(driver) is not None
+
+
+def extents(
+    driver: Any, image: str, snapshot: str | None, since: str | None, offset: int
+) -> tuple[list[tuple[int, int, bool]], int]:
+    """The extents of an image or of its snapshot with data, or those that changed after an older
+    snapshot.
+
+    :returns: offset, length and whether there is data, for each; and the end of the answer.
+    """
+    found: list[tuple[int, int, bool]] = []
+
+    def add(start: int, length: int, exists: bool) -> None:
+        found.append((start, length, bool(exists)))
+
+    module = _module(driver)
+    with module.RBDVolumeProxy(driver, image, snapshot=snapshot, read_only=True) as opened:
+        end = min(offset + _REACH, opened.size())
+        if offset < end:
+            opened.diff_iterate(offset, end - offset, since, add)
+    return found, end
 
 
 def clients(driver: Any, name: str) -> list[str]:

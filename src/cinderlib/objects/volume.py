@@ -15,9 +15,10 @@ from cinderlib.objects.cinder_fields import VolumeFields
 from cinderlib.objects.fields import EditableField, Field
 from cinderlib.objects.keywords import CopyKeywords, CreateSnapshotKeywords, VolumeKeywords
 from cinderlib.objects.managing import ManagedVolume
+from cinderlib.objects.streaming import StreamedVolume
 from cinderlib.objects.volume_type import VolumeType
 from cinderlib.operations import create_volume, delete_volume, extend, revert, unique_names
-from cinderlib.records import SnapshotRecord, VolumeRecord, replace
+from cinderlib.records import AppliedStream, SnapshotRecord, VolumeRecord, replace
 
 if TYPE_CHECKING:
     from cinderlib.objects.snapshot import Snapshot
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 GIB = 1024**3
 
 
-class Volume(VolumeFields, ManagedVolume, AttachableVolume):
+class Volume(VolumeFields, ManagedVolume, AttachableVolume, StreamedVolume):
     """A volume on a backend.
 
     ``Volume(backend, size=1)`` describes a volume, and :meth:`create` creates it.
@@ -105,6 +106,9 @@ class Volume(VolumeFields, ManagedVolume, AttachableVolume):
     shared_targets = Field[bool]("Whether the array exports several volumes through one target.")
     managed_from = Field[dict[str, Any] | None](
         "The driver's reference by which an existing volume was managed."
+    )
+    applied = Field[AppliedStream | None](
+        "The stream that was applied last, see :meth:`apply_stream`."
     )
     launched_at = Field[datetime.datetime | None]("When the storage had created it.")
 

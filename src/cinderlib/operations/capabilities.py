@@ -44,6 +44,7 @@ class _Operation:
 
 
 _NO_CHANGE = "removing the record needs no change on the storage"
+_ALL_CHANGED = "all data is reported as changed"
 _OPERATIONS: Mapping[str, _Operation] = {
     "volume.create": _Operation("create volumes"),
     "volume.create_from_snapshot": _Operation(
@@ -63,8 +64,10 @@ _OPERATIONS: Mapping[str, _Operation] = {
         "manage existing volumes", ("manage_existing", "manage_existing_get_size")
     ),
     "volume.unmanage": _Operation("stop managing volumes", ("unmanage",), _NO_CHANGE),
+    "volume.extents": _Operation("list the extents of volumes", ("extents",), _ALL_CHANGED),
     "snapshot.create": _Operation("create snapshots", ("create_snapshot",)),
     "snapshot.delete": _Operation("delete snapshots", ("delete_snapshot",)),
+    "snapshot.extents": _Operation("list the extents of snapshots", ("extents",), _ALL_CHANGED),
     "snapshot.list_manageable": _Operation(
         "list the snapshots on its storage", ("get_manageable_snapshots",)
     ),

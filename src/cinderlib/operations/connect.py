@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from cinderlib import errors
-from cinderlib.operations import connections, disconnect, volumes, whole_call_intents
+from cinderlib.operations import connections, disconnect, streams, volumes, whole_call_intents
 from cinderlib.operations.journal import Journal, intents_of, recovers
 from cinderlib.operations.refusals import is_the_drivers
 from cinderlib.operations.unmapping import unmap_after_failure, unmap_intent
@@ -106,7 +106,12 @@ def _connect(
         ready = replace(
             attaching, status="attached", conn_info=Secret(conn_info), attached_at=now()
         )
-        in_use = replace(exported, status="in-use", attach_status="attached")
+        in_use = replace(
+            exported,
+            status="in-use",
+            attach_status="attached",
+            applied=streams.after_connect(exported, ready),
+        )
         done = f"Volume {volume.id} was connected to {host_of(ready)}"
         whole = (
             Put(whole_call_intents.intent(journal, whole_call_intents.ATTACH, ready), check=False)

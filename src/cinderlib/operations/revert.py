@@ -50,7 +50,7 @@ def revert(journal: Journal, volume_id: str, snapshot_id: str) -> VolumeRecord:
         intent, reverting = journal.begin(
             "volume.revert",
             volumes.lock_name(volume_id),
-            replace(volume, status="reverting"),
+            replace(volume, status="reverting", applied=None),
             before=volume,
             data={"snapshot_id": snapshot_id, "status": volume.status},
         )

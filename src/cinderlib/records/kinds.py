@@ -37,11 +37,33 @@ class Record(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     updated_at: datetime.datetime | None = None
 
 
+class AppliedStream(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """The stream that was applied to a volume last. The volume has its content as long as no other
+    program wrote to the volume.
+
+    :ivar point: identifies the content after the stream, usually by the ID of a snapshot.
+    :ivar since: the point before it; ``None`` if the stream had the whole content.
+    :ivar complete: whether the stream was written to its end.
+    :ivar resumable: whether an incomplete stream can be applied again.
+    :ivar applied_by: the connection through which it is or was written, if it is not complete.
+    :ivar opened_by: the last connection that could write after that.
+    """
+
+    point: str
+    since: str | None = None
+    complete: bool = False
+    resumable: bool = True
+    applied_by: str | None = None
+    opened_by: str | None = None
+
+
 class VolumeRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
     """A volume. The fields have the names and meanings of those of Cinder's volume.
 
     :ivar managed_from: the driver's reference by which an existing volume was taken over; ``None``
         for a volume that was created here.
+    :ivar applied: the stream that was applied last, if the volume still has its content or is
+        incomplete.
     """
 
     kind: ClassVar[str] = "volume"
@@ -84,6 +106,7 @@ class VolumeRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
     shared_targets: bool = False
     launched_at: datetime.datetime | None = None
     managed_from: dict[str, Any] | None = None
+    applied: AppliedStream | None = None
 
 
 class SnapshotRecord(Record, kw_only=True, frozen=True, omit_defaults=True):

@@ -99,6 +99,23 @@ class RevertVolume(Body):
     snapshot_id: str
 
 
+class BeginApply(Body):
+    """A stream that a client writes through a connection: the content after it, the content that it
+    begins with, and the size of the exported volume in bytes."""
+
+    connection_id: str
+    point: str
+    size: int
+    since: str | None = None
+
+
+class FinishApply(Body):
+    """The end of a stream, or of reading through a connection."""
+
+    connection_id: str
+    written: bool = True
+
+
 class ConnectVolume(Body):
     """The host to map a volume for: its connector properties, or the name it registered under."""
 

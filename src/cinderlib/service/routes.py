@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
-from cinderlib.service import connection_verbs, manage_verbs, requests, verbs
+from cinderlib.service import connection_verbs, manage_verbs, requests, stream_verbs, verbs
 from cinderlib.service.roles import Role
 from cinderlib.service.verb_request import Request
 
@@ -54,6 +54,10 @@ _MANAGEABLE = {
 }
 _OF = {"volume_id": "only those of this volume"}
 _PREFIX = {"name_prefix": "only those whose name begins with this"}
+_SINCE = {
+    "since": "only what was written after this snapshot; with backend: its name",
+    "offset": "the first byte; the end of the previous answer",
+}
 #: Names instead of IDs in the path and in the body.
 _BY_NAME = {"backend": "volumes are given by their name on this backend, not by ID"}
 _OF_NAMED = _BY_NAME | {"volume": "with backend: the name of the volume of the snapshot"}
@@ -76,6 +80,12 @@ ROUTES = (
     Route("GET", "/v1/volumes/{id}/revert-blockers", "volume.revert_blockers", Role.READ,
           verbs.revert_blockers,
           query=_BY_NAME | {"snapshot_id": "the snapshot; with backend: its name"}),
+    Route("GET", "/v1/volumes/{id}/extents", "volume.extents", Role.READ,
+          stream_verbs.volume_extents, query=_BY_NAME | _SINCE),
+    Route("POST", "/v1/volumes/{id}/begin-apply", "volume.begin_apply", Role.OPERATE,
+          stream_verbs.begin_apply, requests.BeginApply, VolumeRecord, _BY_NAME),
+    Route("POST", "/v1/volumes/{id}/finish-apply", "volume.finish_apply", Role.OPERATE,
+          stream_verbs.finish_apply, requests.FinishApply, VolumeRecord, _BY_NAME),
     Route("POST", "/v1/volumes/{id}/connect", "volume.connect", Role.NODE,
           connection_verbs.connect_volume, requests.ConnectVolume, ConnectionRecord,
           _BY_NAME),
@@ -93,6 +103,8 @@ ROUTES = (
           requests.ChangeSnapshot, SnapshotRecord, _OF_NAMED),
     Route("DELETE", "/v1/snapshots/{id}", "snapshot.delete", Role.OPERATE, verbs.delete_snapshot,
           query=_OF_NAMED),
+    Route("GET", "/v1/snapshots/{id}/extents", "snapshot.extents", Role.READ,
+          stream_verbs.snapshot_extents, query=_OF_NAMED | _SINCE),
     Route("GET", "/v1/connections", "connection.list", Role.NODE,
           connection_verbs.list_connections, answer=list[ConnectionRecord],
           query=_PAGE | _OF | _KEYS | {"attached_host": "only those of this host"}),

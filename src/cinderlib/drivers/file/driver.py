@@ -8,7 +8,7 @@ import os
 import socket
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from cinder import exception
 from cinder.volume import configuration, driver, volume_utils
 from oslo_config import cfg
 
-from cinderlib.drivers.file import loop, sparse
+from cinderlib.drivers.file import extents, loop, sparse
 from cinderlib.drivers.file.adoption import Adoption
 from cinderlib.drivers.file.folder import GIB, Folder, explained
 from cinderlib.locking import state_folder
@@ -187,6 +187,21 @@ class FileDriver(Adoption, driver.VolumeDriver):  # type: ignore[misc]
         """Whether a volume or snapshot with this name is in the folder."""
         return self._folder.path(name).is_file()
 
+    def extents(
+        self, name: str, since: str | None, offset: int
+    ) -> tuple[list[tuple[int, int, bool]], int]:
+        """The ranges of a volume or snapshot with data, or those that changed after a snapshot; see
+        :mod:`cinderlib.drivers.extents`."""
+        path = self._folder.path(name)
+        with explained(f"list the extents of {path}"), sparse.opened(path) as fd:
+            loop.flush(path)
+            end = min(offset + extents.REACH, os.fstat(fd).st_size)
+            if since is None:
+                parts = ((each, True) for each in extents.data(fd, offset, end))
+                return _lengths(parts), end
+            with sparse.opened(self._folder.path(since)) as before:
+                return _lengths(extents.changed(before, fd, offset, end)), end
+
     def leftovers(self, *, remove: bool = False) -> list[str]:
         """Incomplete files that killed processes left."""
         with explained(f"list {self._folder.root}"):
@@ -259,3 +274,7 @@ class FileDriver(Adoption, driver.VolumeDriver):  # type: ignore[misc]
                 logger.info("Copied %d of %d MiB to %s", done >> 20, total >> 20, target.name)
 
         sparse.clone(source, target, flush=lambda: loop.flush(source), progress=progress, **options)
+
+
+def _lengths(parts: Iterable[tuple[extents.Range, bool]]) -> list[tuple[int, int, bool]]:
+    return [(each.start, each.end - each.start, has_data) for each, has_data in parts]

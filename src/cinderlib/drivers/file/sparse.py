@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from cinderlib.drivers.file import extents
+
 #: Called with the number of copied bytes and the total.
 Progress = Callable[[int, int], None]
 
@@ -160,6 +162,13 @@ def abandoned(folder: Path, *, remove: bool) -> list[str]:
     return found
 
 
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[int]:
+    """A descriptor to read a file."""
+    with contextlib.closing(_File(path, os.O_RDONLY)) as file:
+        yield file.fd
+
+
 class _File:
     """An open regular file, not a link or a special file."""
 
@@ -227,20 +236,6 @@ def _reflink(source: int, target: int) -> bool:
     return True
 
 
-def _extents(fd: int) -> Iterator[tuple[int, int]]:
-    """Start and end of each part of the file with data."""
-    end = 0
-    while True:
-        try:
-            start = os.lseek(fd, end, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:
-                return
-            raise
-        end = os.lseek(fd, start, os.SEEK_HOLE)
-        yield start, end
-
-
 def _copy_consistently(
     file: _File, target: int, flush: Callable[[], None], progress: Progress
 ) -> int:
@@ -271,8 +266,8 @@ def _wait_for_pause(fd: int) -> int | None:
 
 
 def _copy(file: _File, target: int, progress: Progress) -> int:
-    extents = list(_extents(file.fd))
-    total = sum(end - start for start, end in extents)
+    found = list(extents.data(file.fd, 0, os.fstat(file.fd).st_size))
+    total = sum(end - start for start, end in found)
     free = space(file.path.parent).free
     if total > free:
         raise OSError(
@@ -282,7 +277,7 @@ def _copy(file: _File, target: int, progress: Progress) -> int:
         )
     done = 0
     progress(done, total)
-    for start, end in extents:
+    for start, end in found:
         while start < end:
             count = os.copy_file_range(
                 file.fd, target, min(end - start, _CHUNK), offset_src=start, offset_dst=start

@@ -20,6 +20,7 @@ from cinderlib.drivers.port import (
     READING,
     TASKS,
     DriverInfo,
+    Extents,
     Listing,
     Manageable,
     Page,
@@ -146,6 +147,22 @@ class IsolatedDriver:
 
     def unmanage_snapshot(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> None:
         self._call("unmanage_snapshot", snapshot, volume)
+
+    # --- what changed
+
+    def volume_extents(
+        self, volume: VolumeRecord, since: SnapshotRecord | None, offset: int
+    ) -> Extents:
+        return cast(Extents, self._call("volume_extents", volume, since, offset))
+
+    def snapshot_extents(
+        self,
+        snapshot: SnapshotRecord,
+        volume: VolumeRecord,
+        since: SnapshotRecord | None,
+        offset: int,
+    ) -> Extents:
+        return cast(Extents, self._call("snapshot_extents", snapshot, volume, since, offset))
 
     # --- connections
 

@@ -15,7 +15,16 @@ from typing import Any
 import msgspec
 
 from cinderlib import errors, records
-from cinderlib.drivers.port import DriverInfo, InStorage, Listing, Manageable, Page, Settings
+from cinderlib.drivers.port import (
+    DriverInfo,
+    Extent,
+    Extents,
+    InStorage,
+    Listing,
+    Manageable,
+    Page,
+    Settings,
+)
 from cinderlib.drivers.requirements import Lacks
 from cinderlib.persistence.base import Put, Query, Remove
 from cinderlib.progress import Progress
@@ -27,8 +36,8 @@ _RECORD, _SECRET, _OBJECT, _KIND, _TUPLE, _SET, _ERROR = range(1, 8)
 _CLASSES: Mapping[str, type[Any]] = {
     each.__name__: each
     for each in (
-        *(DriverInfo, InStorage, Lacks, Listing, Manageable, Page, Progress, Put, Query, Remove),
-        Settings,
+        *(DriverInfo, Extent, Extents, InStorage, Lacks, Listing, Manageable, Page, Progress),
+        *(Put, Query, Remove, Settings),
     )
 }
 _FIELDS: Mapping[type[Any], tuple[str, ...]] = {

@@ -1,0 +1,277 @@
+"""The methods of the objects for extents, and for streams of content and changes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import IO, TYPE_CHECKING, Any, cast
+
+from cinderlib import errors, value_checks
+from cinderlib.drivers.port import Extent, Extents
+from cinderlib.objects.arguments import check_resource
+from cinderlib.objects.resource import Resource
+from cinderlib.operations import extents, streams
+from cinderlib.progress import Listener, ProgressReporter
+from cinderlib.records import SnapshotRecord, VolumeRecord, new_id, now
+from cinderlib.streams import copying
+from cinderlib.streams.device import Device
+from cinderlib.streams.format import Header, Reader
+
+if TYPE_CHECKING:
+    from cinderlib.objects.connection import Connection
+    from cinderlib.objects.snapshot import Snapshot
+    from cinderlib.objects.volume import Volume
+
+
+class _Streamed(Resource):
+    """What volumes and snapshots have in common."""
+
+    def extents(self, since: Snapshot | None = None) -> Iterator[Extent]:
+        """Which bytes are data and which are zero, or what was written after a snapshot.
+
+        :param since: an older snapshot of the same volume. Without it, the extents cover all bytes.
+            With it, all other bytes are as in that snapshot.
+        :returns: the extents in the order of their offsets, queried from the driver in parts. If
+            the driver cannot list them (see ``snapshot.extents`` in
+            :meth:`cinderlib.Backend.capabilities`), one extent of data has all bytes.
+        :raises InvalidInput: ``since`` is not an older snapshot of the same volume.
+        :raises InvalidVolume, InvalidSnapshot: the data cannot be read now.
+        :raises DriverError: the storage failed.
+        """
+        offset = 0
+        while True:
+            part = self.list_extents(since, offset=offset)
+            yield from part.found
+            if part.end <= offset:
+                return
+            offset = part.end
+
+    def list_extents(self, since: Snapshot | None = None, *, offset: int = 0) -> Extents:
+        """One part of :meth:`extents`.
+
+        :param offset: the first byte; the ``end`` of the previous part.
+        :returns: the extents, and the first byte after this part: ``offset`` if it is the end of
+            the volume.
+        """
+        base = None if since is None else check_resource(since, self._snapshots(), "since").id
+        value_checks.check_whole_number(offset, "offset")
+        with self._named():
+            return self._part_of_extents(base, offset)
+
+    def _part_of_extents(self, since_id: str | None, offset: int) -> Extents:
+        raise NotImplementedError
+
+    def _snapshots(self) -> type[Snapshot]:
+        return self._controller.Snapshot
+
+    def _export(
+        self,
+        target: IO[bytes],
+        header: dict[str, Any],
+        since: Snapshot | None,
+        found: list[Extent],
+        device: Device,
+        progress: Listener | None,
+    ) -> copying.Exported:
+        described = Header(
+            **header,
+            since=None if since is None else since.id,
+            data_bytes=sum(each.length for each in found if each.kind == "data"),
+            created_at=now().isoformat(timespec="seconds"),
+        )
+        report = ProgressReporter(progress)
+        return copying.write_stream(device, target, described, found, report)
+
+
+class StreamedVolume(_Streamed):
+    """The methods of a volume."""
+
+    _record: VolumeRecord
+
+    def _part_of_extents(self, since_id: str | None, offset: int) -> Extents:
+        return extents.of_volume(self._controller.journal, self.id, since_id, offset)
+
+    def export_stream(
+        self,
+        target: IO[bytes],
+        since: Snapshot | None = None,
+        *,
+        progress: Listener | None = None,
+    ) -> copying.Exported:
+        """Write the content of the volume, or its changes since a snapshot, as a stream.
+
+        The volume is attached to this host meanwhile. The stream of a snapshot can be the base of
+        further streams, that of a volume cannot: use :meth:`cinderlib.Snapshot.export_stream`.
+
+        :param target: a binary file or pipe.
+        :param since: an older snapshot of the volume.
+        :param progress: receives the number of bytes.
+        :raises InvalidVolume: the volume is connected, so its content can change.
+        :raises CinderlibError: the volume cannot be attached or read.
+        """
+        with self._only_attached() as connection, Device(connection.path) as device:
+            header = {
+                "point": new_id(),
+                "size": device.size,
+                "volume_id": self.id,
+                "volume_name": self._record.name,
+            }
+            found = list(self.extents(since))
+            exported = self._export(target, header, since, found, device, progress)
+            self.finish_apply(connection.id, written=False)
+            return exported
+
+    def apply_stream(
+        self, source: IO[bytes] | Reader, *, progress: Listener | None = None
+    ) -> copying.Applied:
+        """Write a stream to the volume, and record which content the volume has then.
+
+        A stream with the whole content replaces everything. A stream with changes requires that the
+        stream with their base was applied last and that no other program wrote to the volume. The
+        volume is attached to this host meanwhile.
+
+        If it is interrupted, :attr:`applied` is not ``complete``. Apply the same stream again to
+        complete it.
+
+        :param source: a binary file or pipe at the beginning of the stream.
+        :param progress: receives the number of bytes.
+        :raises InvalidVolume: the volume is connected, or does not have the base. Nothing changed.
+        :raises InvalidInput: the stream is damaged, or the volume is too small.
+        :raises CinderlibError: the volume cannot be attached or written.
+        """
+        stream = source if isinstance(source, Reader) else Reader(source)
+        header = stream.header
+        with self._only_attached() as connection:
+            must_write = self.begin_apply(
+                connection.id, point=header.point, since=header.since, size=header.size
+            )
+            if not must_write:
+                self.changed = False
+                return copying.Applied(header.point, header.since, False)
+            with Device(connection.path, writable=True) as device:
+                applied = copying.apply_stream(stream, device, ProgressReporter(progress))
+            self.finish_apply(connection.id, written=True)
+        self.changed = True
+        return applied
+
+    @contextlib.contextmanager
+    def _only_attached(self) -> Iterator[Connection]:
+        """Attach the volume, which no host uses, and detach it at the end."""
+        volume = cast("Volume", self)
+        if volume.connections:
+            raise errors.InvalidVolume(
+                f"Volume {self._record.name or self.id} is connected to a host, so its content can"
+                " change: disconnect it, or use a snapshot of it",
+                resource=self,
+            )
+        with volume.attached() as connection:
+            yield connection
+
+    def begin_apply(
+        self, connection_id: str, *, point: str, since: str | None = None, size: int
+    ) -> bool:
+        """Record that a stream is being written to the volume. :meth:`apply_stream` does this; a
+        program that writes through a connection of another host calls both methods itself.
+
+        :param connection_id: the only connection of the volume, through which it is written.
+        :param point: identifies the content after the stream.
+        :param since: the content that the stream begins with; ``None`` if it has everything.
+        :param size: of the exported volume, in bytes.
+        :returns: whether the stream must be written: not if the volume has its content already.
+        :raises InvalidVolume: the volume does not have the content that the stream begins with.
+        """
+        texts = value_checks.check_text(connection_id, "connection_id"), check_point(point)
+        base = None if since is None else check_point(since)
+        bytes_ = value_checks.check_whole_number(size, "size")
+        return self._begin_apply(*texts, base, bytes_)
+
+    def finish_apply(self, connection_id: str, *, written: bool = True) -> None:
+        """Record that a stream was written to its end and is on the storage.
+
+        :param written: ``False`` if the connection was only used to read.
+        :raises InvalidVolume: another host was connected meanwhile.
+        """
+        name = value_checks.check_text(connection_id, "connection_id")
+        self._finish_apply(name, value_checks.check_flag(written, "written"))
+
+    def _begin_apply(self, connection_id: str, point: str, since: str | None, size: int) -> bool:
+        with self._named():
+            record, must_write = streams.begin(
+                *(self._controller.journal, self.id, connection_id),
+                point=point, since=since, size=size,
+            )  # fmt: skip
+        self._adopt(record)
+        return must_write
+
+    def _finish_apply(self, connection_id: str, written: bool) -> None:
+        with self._named():
+            self._adopt(
+                streams.finish(self._controller.journal, self.id, connection_id, written=written)
+            )
+
+
+def check_point(point: object) -> str:
+    """:raises InvalidInput: it cannot identify the content of a volume."""
+    text = value_checks.check_text(point, "point")
+    if not 0 < len(text) <= 255:
+        raise errors.InvalidInput("A point must have between 1 and 255 characters")
+    return text
+
+
+class StreamedSnapshot(_Streamed):
+    """The methods of a snapshot."""
+
+    _record: SnapshotRecord
+
+    def _part_of_extents(self, since_id: str | None, offset: int) -> Extents:
+        return extents.of_snapshot(self._controller.journal, self.id, since_id, offset)
+
+    def export_stream(
+        self,
+        target: IO[bytes],
+        since: Snapshot | None = None,
+        *,
+        progress: Listener | None = None,
+    ) -> copying.Exported:
+        """Write the content of the snapshot, or the changes since an older one, as a stream.
+
+        Its data is read from a volume that is created from the snapshot, attached to this host and
+        deleted at the end. :meth:`cinderlib.Volume.apply_stream` writes the stream to a volume of
+        any backend.
+
+        :param target: a binary file or pipe.
+        :param since: an older snapshot of the same volume.
+        :param progress: receives the number of bytes.
+        :raises InvalidInput: ``since`` is not an older snapshot of the same volume.
+        :raises CinderlibError: the snapshot cannot be read.
+        """
+        record = self._record
+        header: dict[str, Any] = {
+            "point": self.id,
+            "size": record.volume_size * 1024**3,
+            "volume_id": record.volume_id,
+            "volume_name": getattr(self._controller.peek_volume(record.volume_id), "name", ""),
+        }
+        found = list(self.extents(since))  # also checks the arguments
+        with (
+            self._temporary() as volume,
+            volume.attached() as connection,
+            Device(connection.path) as device,
+        ):
+            return self._export(target, header, since, found, device, progress)
+
+    @contextlib.contextmanager
+    def _temporary(self) -> Iterator[Volume]:
+        """A volume with the data of the snapshot, which is deleted at the end."""
+        snapshot = cast("Snapshot", self)
+        name = f"export of snapshot {self._record.name or self.id}"[:255]
+        volume = snapshot.create_volume(name=name)
+        try:
+            yield volume
+        except BaseException as exc:
+            try:
+                volume.delete()
+            except errors.CinderlibError as failed:
+                exc.add_note(f"Deleting the temporary volume {volume.id} also failed: {failed}")
+            raise
+        volume.delete()

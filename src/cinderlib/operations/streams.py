@@ -1,0 +1,131 @@
+"""Streams that are applied to volumes: which content a volume has, and whether it is complete.
+
+The data is written through an attachment. A stream that is not complete is recorded before the
+first byte is written, so that a volume never looks complete after an interruption. Writing the same
+stream again gives the same content, so no other recovery is needed.
+"""
+
+from __future__ import annotations
+
+from cinderlib import errors
+from cinderlib.operations import volumes
+from cinderlib.operations.journal import Journal
+from cinderlib.persistence.base import Query
+from cinderlib.records import AppliedStream, ConnectionRecord, VolumeRecord, replace
+
+_GIB = 1024**3
+
+
+def begin(
+    journal: Journal,
+    volume_id: str,
+    connection_id: str,
+    *,
+    point: str,
+    since: str | None,
+    size: int,
+) -> tuple[VolumeRecord, bool]:
+    """Record that a stream is being applied.
+
+    :param connection_id: the only connection of the volume, through which it will be written.
+    :param size: of the exported volume, in bytes.
+    :returns: the stored record, and whether the stream must be written: not if the volume has its
+        content already.
+    :raises InvalidVolume: the volume does not have the content that the stream begins with, or is
+        connected to another host. Nothing changed.
+    :raises InvalidInput: the volume is too small.
+    """
+    lock = volumes.lock_name(volume_id)
+    of_volume = Query(ConnectionRecord, "volume_id", volume_id)
+    with journal.locks.hold(lock):
+        volume, (connections,) = volumes.look(journal, volume_id, of_volume)
+        if [each.id for each in connections] != [connection_id]:
+            raise errors.InvalidVolume(
+                f"Volume {volume_id} must be connected only to the host that applies the stream",
+                resource=volume_id,
+            )
+        applied = volume.applied
+        is_unchanged = applied is not None and applied.opened_by == connection_id
+        if applied and is_unchanged and applied.complete and applied.point == point:
+            done = replace(volume, applied=replace(applied, opened_by=None))
+            return journal.keep(volume, done), False
+        try:
+            if volume.size * _GIB < size:
+                raise errors.InvalidInput(
+                    f"Volume {volume_id} has {volume.size} GiB, but the stream is of a volume with"
+                    f" {size} bytes: extend it first",
+                    resource=volume_id,
+                )
+            if since is not None:
+                _refuse_other_base(volume, applied if is_unchanged else None, point, since)
+        except errors.CinderlibError:
+            journal.keep(volume, _unwritten(volume, connection_id))
+            raise
+        begun = AppliedStream(
+            point=point, since=since, applied_by=connection_id, opened_by=connection_id
+        )
+        return journal.keep(volume, replace(volume, applied=begun)), True
+
+
+def _refuse_other_base(
+    volume: VolumeRecord, applied: AppliedStream | None, point: str, since: str
+) -> None:
+    if applied is None:
+        why = "the content of the volume is not known, because no stream was applied, or it changed"
+    elif applied.complete:
+        if applied.point == since:
+            return
+        why = f"the volume has the content of {applied.point}"
+    else:
+        if applied.resumable and (applied.point, applied.since) == (point, since):
+            return
+        why = f"the volume is incomplete: applying {applied.point} was interrupted"
+        if applied.resumable:
+            why += ". Apply that stream again first"
+    raise errors.InvalidVolume(
+        f"The stream {point} has only the changes since {since}, but {why}. A stream with the whole"
+        " content can be applied to any volume",
+        resource=volume.id,
+    )
+
+
+def _unwritten(volume: VolumeRecord, connection_id: str) -> VolumeRecord:
+    """The record of a volume to which a connection will not have written."""
+    applied = volume.applied
+    if applied is None or applied.opened_by != connection_id:
+        return volume
+    return replace(volume, applied=replace(applied, opened_by=applied.applied_by))
+
+
+def finish(
+    journal: Journal, volume_id: str, connection_id: str, *, written: bool = True
+) -> VolumeRecord:
+    """Record that a stream was written to its end, or that a connection was only used to read.
+
+    :raises InvalidVolume: another process applies a stream, or writes to the volume.
+    """
+    with journal.locks.hold(volumes.lock_name(volume_id)):
+        volume = volumes.get(journal, volume_id)
+        if not written:
+            return journal.keep(volume, _unwritten(volume, connection_id))
+        applied = volume.applied
+        if applied is None or {applied.applied_by, applied.opened_by} != {connection_id}:
+            raise errors.InvalidVolume(
+                f"Volume {volume_id} was connected to another host while a stream was applied: its"
+                " content is not known",
+                resource=volume_id,
+            )
+        complete = replace(applied, complete=True, applied_by=None, opened_by=None)
+        return journal.keep(volume, replace(volume, applied=complete))
+
+
+def after_connect(volume: VolumeRecord, connection: ConnectionRecord) -> AppliedStream | None:
+    """The stream that a volume still has when a host can write to it."""
+    applied = volume.applied
+    if applied is None or connection.attach_mode == "ro":
+        return applied
+    if applied.opened_by in (None, applied.applied_by):
+        return replace(applied, opened_by=connection.id)
+    if applied.complete:
+        return None
+    return replace(applied, resumable=False, opened_by=connection.id)

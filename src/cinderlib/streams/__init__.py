@@ -1,0 +1,1 @@
+"""Streams with the content of a volume, or with its changes since a snapshot."""
