@@ -126,6 +126,8 @@ def test_the_output_of_all_verbs_follows_the_schema(filled: Command) -> None:
     items("capability", "backend", "capabilities")
     assert len(items("manageable", "volume", "manageable", "--all")) > 1
     items("manageable", "snapshot", "manageable", "--all")
+    items("extent", "volume", "extents", "new")
+    items("extent", "snapshot", "extents", "monday")
     assert len(items("driver", "driver", "list")) > 50
     items("recovered", "recover")
     items("volume", "snapshot", "revert", "monday", "--yes")

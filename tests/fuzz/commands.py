@@ -141,6 +141,8 @@ class World:
         self.command("volume", "create", "data", "1GiB")
         (self.command.volumes / "existing").write_bytes(b"data")
         snapshot = self.command("snapshot", "create", "data", "monday").line
+        if not (folder / "stream").exists():
+            self.command("snapshot", "export", "monday", str(folder / "stream"))
         document = self.command(
             "volume", "connect", "data", "--connector", str(folder / "connector.json")
         )
@@ -162,6 +164,10 @@ class World:
             "volume import file": str(folder / "image"),
             "volume import name": "new",
             "volume rename name": "renamed",
+            "volume apply file": str(folder / "stream"),
+            "snapshot export snapshot": snapshot,
+            "snapshot export file": str(folder / "exported"),
+            "snapshot extents snapshot": snapshot,
             "completion shell": "bash",
             "volume delete volumes": volume,
             "volume manage reference": "existing",
@@ -222,6 +228,6 @@ class World:
 
 
 _OF_VOLUME = (
-    "attach", "clone", "connect", "detach", "disconnect", "export", "extend", "rename", "set",
-    "show", "unset",
+    "apply", "attach", "clone", "connect", "detach", "disconnect", "export", "extend", "extents",
+    "rename", "set", "show", "unset",
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import pathlib
 import signal
@@ -49,6 +50,33 @@ def test_capabilities_of_a_backend(service: Service) -> None:
         found = controller.backend("files").capabilities()
         assert found["volume.clone"] == cl.Capability("volume.clone", "native")
         assert not found["volume.multiattach"].is_possible
+
+
+def test_extents_and_streams(service: Service) -> None:
+    with cl.connect(service.url) as controller:
+        files = controller.backend("files")
+        source, target = files.create_volume(1), files.create_volume(1)
+        first = source.create_snapshot()
+        with source.attached() as connection, open(connection.path, "r+b") as device:
+            device.write(b"x" * 4096)
+        second = source.create_snapshot()
+        (changed,) = second.extents(since=first)
+        assert (changed.offset, changed.kind) == (0, "data")
+        assert sum(each.length for each in source.extents()) == 1024**3
+        whole, changes = io.BytesIO(), io.BytesIO()
+        first.export_stream(whole)
+        exported = second.export_stream(changes, since=first)
+        assert exported.data_bytes < 1024**2
+        with pytest.raises(cl.errors.InvalidVolume, match="not known"):
+            target.apply_stream(io.BytesIO(changes.getvalue()))
+        for stream in (whole, changes, changes):
+            target.apply_stream(io.BytesIO(stream.getvalue()))
+        assert not target.changed
+        assert target.applied is not None
+        assert (target.applied.point, target.applied.complete) == (second.id, True)
+        assert len(list(files.volumes)) == 2
+        with target.attached() as connection, open(connection.path, "rb") as device:
+            assert device.read(4096) == b"x" * 4096
 
 
 def test_existing_volumes_and_snapshots(service: Service) -> None:

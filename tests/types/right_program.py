@@ -202,6 +202,25 @@ def existing(backend: cl.Backend) -> None:
             print(item.reason_not_safe)
 
 
+def streams(older: cl.Snapshot, newer: cl.Snapshot, target: cl.Volume) -> None:
+    extent: cl.Extent
+    for extent in newer.extents(since=older):
+        print(extent.offset + extent.length, extent.kind)
+    part: cl.Extents = target.list_extents(offset=4096)
+    print(part.found, part.end, list(target.extents()))
+    with open("changes", "w+b") as file:
+        exported = newer.export_stream(file, since=older, progress=print)
+        print(exported.point, exported.since, exported.data_bytes, exported.sha256)
+        file.seek(0)
+        applied = target.apply_stream(file)
+        print(applied.changed, applied.point)
+        target.export_stream(file)
+    if target.applied is not None and not target.applied.complete:
+        print(target.applied.point, target.applied.since, target.applied.resumable)
+    must: bool = target.begin_apply("connection", point="a", since=None, size=1)
+    target.finish_apply("connection", written=must)
+
+
 def snapshots(volume: cl.Volume) -> None:
     snapshot: cl.Snapshot = volume.create_snapshot("monday", id="an-id", metadata={"by": "cron"})
     cl.Snapshot(volume, name="tuesday", description="").create()

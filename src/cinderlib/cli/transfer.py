@@ -5,15 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
-import os
-from collections.abc import Callable
-from typing import IO, Any
+from collections.abc import Callable, Iterable
+from typing import IO
 
 from cinderlib import errors
 from cinderlib.progress import Progress
-
-_BLOCK = 1024**2
-_ZEROS = bytes(_BLOCK)
+from cinderlib.streams.device import BLOCK, Device, blocks, is_zero
+from cinderlib.streams.format import Source
 
 #: Receives the progress.
 Listener = Callable[[Progress], None]
@@ -33,34 +31,28 @@ class Copied:
     sha256: str
 
 
-def size_of(path: str) -> int:
-    """The size of a file or block device in bytes."""
-    with open(path, "rb") as file:
-        return file.seek(0, os.SEEK_END)
-
-
-def export(source: str, target: IO[bytes], *, sparse: bool, report: Listener) -> Copied:
+def export(source: Device, target: IO[bytes], *, sparse: bool, report: Listener) -> Copied:
     """Copy a device to a file or a pipe.
 
     :param sparse: skip blocks of zeros; the target is a new file.
     """
-    total = size_of(source)
-    with open(source, "rb", buffering=0) as device:
+    total = source.size
 
-        def write(block: bytes, is_zero: bool) -> None:
-            if sparse and is_zero:
-                target.seek(len(block), io.SEEK_CUR)
-            else:
-                target.write(block)
+    def write(place: int, block: bytes) -> None:
+        if sparse and is_zero(block):
+            target.seek(len(block), io.SEEK_CUR)
+        else:
+            target.write(block)
 
-        copied = _copy(device, write, total, report)
-        if sparse:
-            target.truncate()
+    every = (source.read(*place) for place in blocks(0, total))
+    copied = _copy(every, write, total, report)
+    if sparse:
+        target.truncate()
     target.flush()
     return copied
 
 
-def load(source: IO[bytes], target: str, total: int | None, report: Listener) -> Copied:
+def load(source: Source, target: Device, total: int | None, report: Listener) -> Copied:
     """Copy a file or a pipe to a device.
 
     A new volume can contain data of a deleted one. Therefore zeros are compared with the device,
@@ -69,41 +61,39 @@ def load(source: IO[bytes], target: str, total: int | None, report: Listener) ->
     :param total: bytes of the source; ``None`` if unknown.
     :raises InvalidInput: the source is larger than the device, or not a raw image.
     """
-    room = size_of(target)
-    with open(target, "r+b", buffering=0) as device:
+    room = target.size
 
-        def write(block: bytes, is_zero: bool) -> None:
-            place = device.tell()
-            if not place:
-                refuse_qcow2(block)
-            if place + len(block) > room:
-                raise errors.InvalidInput(
-                    f"The image is larger than the volume, which has {room} bytes: specify a larger"
-                    " SIZE"
-                )
-            if is_zero and _read(device, len(block)) == block:
-                return
-            device.seek(place)
-            _write(device, block)
+    def write(place: int, block: bytes) -> None:
+        if not place:
+            refuse_qcow2(block)
+        if place + len(block) > room:
+            raise errors.InvalidInput(
+                f"The image is larger than the volume, which has {room} bytes: specify a larger"
+                " SIZE"
+            )
+        if is_zero(block):
+            target.zero(place, len(block))
+        else:
+            target.write(place, block)
 
-        copied = _copy(source, write, room if total is None else total, report)
-        # The rest of the volume must not contain data of a deleted volume either.
-        while rest := min(_BLOCK, room - device.tell()):
-            write(_ZEROS[:rest], True)
-        os.fsync(device.fileno())
+    every = iter(lambda: read_whole(source, BLOCK), b"")
+    copied = _copy(every, write, room if total is None else total, report)
+    # The rest of the volume must not contain data of a deleted volume either.
+    if copied.size_bytes < room:
+        target.zero(copied.size_bytes, room - copied.size_bytes)
+    target.flush()
     return copied
 
 
 def _copy(
-    source: Any, write: Callable[[bytes, bool], None], total: int, report: Listener
+    every: Iterable[bytes], write: Callable[[int, bytes], None], total: int, report: Listener
 ) -> Copied:
     checksum, size, data = hashlib.sha256(), 0, 0
-    while block := _read(source, _BLOCK):
-        is_zero = block == _ZEROS[: len(block)]
+    for block in every:
         checksum.update(block)
-        write(block, is_zero)
+        write(size, block)
         size += len(block)
-        data += 0 if is_zero else len(block)
+        data += 0 if is_zero(block) else len(block)
         report(Progress(size, total, "bytes"))
     return Copied(size, data, checksum.hexdigest())
 
@@ -117,7 +107,7 @@ def refuse_qcow2(beginning: bytes) -> None:
         )
 
 
-def _read(file: Any, count: int) -> bytes:
+def read_whole(file: Source, count: int) -> bytes:
     """Read a whole block: a pipe returns less at once."""
     parts: list[bytes] = []
     while count and (part := file.read(count)):
@@ -126,7 +116,20 @@ def _read(file: Any, count: int) -> bytes:
     return b"".join(parts)
 
 
-def _write(file: Any, block: bytes) -> None:
-    view = memoryview(block)
-    while view:
-        view = view[file.write(view) :]
+class Rest:
+    """A file or pipe whose beginning was read already.
+
+    :param beginning: the bytes that were read.
+    """
+
+    def __init__(self, beginning: bytes, file: IO[bytes]) -> None:
+        self._beginning = beginning
+        self._file = file
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read bytes, perhaps fewer."""
+        if self._beginning:
+            part = self._beginning if size < 0 else self._beginning[:size]
+            self._beginning = self._beginning[len(part) :]
+            return part
+        return self._file.read(size)

@@ -137,6 +137,12 @@ MANAGEABLE = View(
     firm=frozenset({"name", "size"}),
     fields=("kind", "reference", "safe_to_manage"),
 )
+EXTENTS = View(
+    "extents",
+    ("offset", "length", "kind"),
+    named=("offset",),
+    firm=frozenset({"offset", "length", "kind"}),
+)
 CHECKS = View(
     "configured backends",
     ("name", "state", "message"),

@@ -15,7 +15,7 @@ from cinderlib.progress import Listener, ProgressReporter
 from cinderlib.records import SnapshotRecord, VolumeRecord, new_id, now
 from cinderlib.streams import copying
 from cinderlib.streams.device import Device
-from cinderlib.streams.format import Header, Reader
+from cinderlib.streams.format import Header, Reader, Source
 
 if TYPE_CHECKING:
     from cinderlib.objects.connection import Connection
@@ -122,7 +122,7 @@ class StreamedVolume(_Streamed):
             return exported
 
     def apply_stream(
-        self, source: IO[bytes] | Reader, *, progress: Listener | None = None
+        self, source: Source | Reader, *, progress: Listener | None = None
     ) -> copying.Applied:
         """Write a stream to the volume, and record which content the volume has then.
 
@@ -141,17 +141,16 @@ class StreamedVolume(_Streamed):
         """
         stream = source if isinstance(source, Reader) else Reader(source)
         header = stream.header
+        applied = copying.Applied(header.point, header.since, False)
         with self._only_attached() as connection:
             must_write = self.begin_apply(
                 connection.id, point=header.point, since=header.since, size=header.size
             )
-            if not must_write:
-                self.changed = False
-                return copying.Applied(header.point, header.since, False)
-            with Device(connection.path, writable=True) as device:
-                applied = copying.apply_stream(stream, device, ProgressReporter(progress))
-            self.finish_apply(connection.id, written=True)
-        self.changed = True
+            if must_write:
+                with Device(connection.path, writable=True) as device:
+                    applied = copying.apply_stream(stream, device, ProgressReporter(progress))
+                self.finish_apply(connection.id, written=True)
+        self.changed = applied.changed
         return applied
 
     @contextlib.contextmanager
@@ -159,11 +158,18 @@ class StreamedVolume(_Streamed):
         """Attach the volume, which no host uses, and detach it at the end."""
         volume = cast("Volume", self)
         if volume.connections:
-            raise errors.InvalidVolume(
+            refused = errors.InvalidVolume(
                 f"Volume {self._record.name or self.id} is connected to a host, so its content can"
                 " change: disconnect it, or use a snapshot of it",
                 resource=self,
             )
+            applied = self._record.applied
+            if applied is not None and not applied.complete:
+                refused.add_note(
+                    f"Applying {applied.point} was interrupted, or still runs. If it does not run,"
+                    " detach the volume, and apply that stream again"
+                )
+            raise refused
         with volume.attached() as connection:
             yield connection
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from cinderlib import errors
 
-_BLOCK = 1 << 20
-_ZEROS = bytes(_BLOCK)
+#: The longest block that is read or compared at once.
+BLOCK = 1 << 20
+_ZEROS = bytes(BLOCK)
 #: FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE: the range is zero afterwards, and uses no space.
 _PUNCH = 0x01 | 0x02
 
@@ -123,8 +124,8 @@ class Device:
 
 def blocks(offset: int, length: int) -> Iterator[tuple[int, int]]:
     """Offsets and lengths of the blocks of 1 MiB, at most, of a range."""
-    for start in range(offset, offset + length, _BLOCK):
-        yield start, min(_BLOCK, offset + length - start)
+    for start in range(offset, offset + length, BLOCK):
+        yield start, min(BLOCK, offset + length - start)
 
 
 def is_zero(data: bytes) -> bool:

@@ -10,7 +10,7 @@ import hashlib
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, Protocol
 
 import msgspec
 
@@ -23,6 +23,12 @@ LONGEST = 16 << 20
 _FRAME = struct.Struct(">4sQQI")
 _HEAD, _DATA, _ZERO, _DONE = b"HEAD", b"DATA", b"ZERO", b"DONE"
 _DIGEST_SIZE = hashlib.sha256().digest_size
+
+
+class Source(Protocol):
+    """A binary file or pipe."""
+
+    def read(self, size: int = ..., /) -> bytes: ...
 
 
 class Header(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
@@ -104,7 +110,7 @@ class Reader:
     :raises InvalidInput: it is not a stream of this format.
     """
 
-    def __init__(self, source: IO[bytes]) -> None:
+    def __init__(self, source: Source) -> None:
         self._source = source
         self._sha256 = hashlib.sha256()
         self.sha256 = ""

@@ -11,7 +11,7 @@ import click
 from cinderlib.cli import completing, failures, filters, find, items, naming, options, views
 from cinderlib.cli.app import App
 from cinderlib.cli.framework import Group, agreed, destructive, pass_app
-from cinderlib.cli.nouns import manage
+from cinderlib.cli.nouns import extents, manage
 from cinderlib.cli.nouns.volume_edit import set_snapshot, unset_snapshot
 from cinderlib.cli.output_options import listing, single
 from cinderlib.validation import SNAPSHOT_STATUSES
@@ -149,5 +149,5 @@ def delete(app: App, snapshots: tuple[str, ...], yes: bool, dry_run: bool) -> No
     failed.end()
 
 
-for verb in (set_snapshot, unset_snapshot, *manage.OF_SNAPSHOTS):
+for verb in (set_snapshot, unset_snapshot, *extents.OF_SNAPSHOTS, *manage.OF_SNAPSHOTS):
     snapshot.add_command(verb)

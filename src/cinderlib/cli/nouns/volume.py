@@ -10,7 +10,7 @@ import click
 from cinderlib.cli import completing, failures, filters, find, items, naming, options, sizes, views
 from cinderlib.cli.app import App, backend_name
 from cinderlib.cli.framework import Group, agreed, destructive, pass_app
-from cinderlib.cli.nouns import manage
+from cinderlib.cli.nouns import extents, manage
 from cinderlib.cli.nouns.volume_attach import attach, connect, detach, disconnect
 from cinderlib.cli.nouns.volume_edit import rename, set_, unset
 from cinderlib.cli.nouns.volume_transfer import export, import_
@@ -204,5 +204,5 @@ def _snapshots(volume: cl.Volume) -> list[cl.Snapshot]:
 
 _TRANSFER = (export, import_)
 _HOSTS = (attach, detach, connect, disconnect)
-for verb in (set_, unset, rename, *_HOSTS, *_TRANSFER, *manage.OF_VOLUMES):
+for verb in (set_, unset, rename, *_HOSTS, *_TRANSFER, *extents.OF_VOLUMES, *manage.OF_VOLUMES):
     volume.add_command(verb)

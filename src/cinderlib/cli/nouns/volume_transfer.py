@@ -7,14 +7,23 @@ import dataclasses
 import os
 import re
 import stat
-import sys
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from cinderlib import errors
-from cinderlib.cli import completing, find, items, naming, options, sizes, transfer, views
+from cinderlib.cli import (
+    completing,
+    find,
+    items,
+    naming,
+    options,
+    sizes,
+    streaming,
+    transfer,
+    views,
+)
 from cinderlib.cli.app import App
 from cinderlib.cli.framework import Command, pass_app
 from cinderlib.cli.output_options import single
@@ -22,6 +31,8 @@ from cinderlib.value_checks import shown
 
 if TYPE_CHECKING:
     import cinderlib as cl
+    from cinderlib.streams.device import Device
+    from cinderlib.streams.format import Reader
 
 _GIB = 1024**3
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -30,23 +41,32 @@ _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 @click.command("export", cls=Command)
 @click.argument("volume", shell_complete=completing.volumes)
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
+@click.option("--stream", is_flag=True, help="Write a stream instead of a raw image.")
+@click.option(
+    "--since",
+    metavar="SNAPSHOT",
+    help="Write a stream with the changes since this snapshot.",
+    shell_complete=completing.snapshots,
+)
 @pass_app
-def export(app: App, volume: str, file: str) -> None:
-    """Write the content of a volume to a raw image.
+def export(app: App, volume: str, file: str, stream: bool, since: str | None) -> None:
+    """Write the content of a volume to a raw image, or to a stream.
 
     FILE must not exist; it is sparse, and is removed if the export fails. - writes to standard
-    output. The volume must not be in use: create a snapshot, and export a volume from it.
+    output. The volume must not be in use: create a snapshot, and use `snapshot export`.
     """
     found = find.volume(app.controller, volume)
-    with app.working(f"Exporting {volume}"), _device(app, found) as device:
-        if file == "-":
-            stdout = sys.stdout.buffer
-            copied = transfer.export(device, stdout, sparse=False, report=app.show_progress)
-        else:
-            with _new_file(file) as target:
-                copied = transfer.export(device, target, sparse=True, report=app.show_progress)
-                target.flush()
-                os.fsync(target.fileno())
+    if stream or since is not None:
+        app.backend_of(found)
+        streaming.export(app, found, file, since, f"volume {volume}")
+        return
+    with (
+        app.working(f"Exporting {volume}"),
+        _device(app, found) as device,
+        streaming.target(file) as target,
+    ):
+        sparse = file != "-"
+        copied = transfer.export(device, target, sparse=sparse, report=app.show_progress)
     data = sizes.of_bytes(copied.data_bytes)
     size = sizes.of_bytes(copied.size_bytes)
     app.say(f"Exported volume {volume}: {size}, {data} of data, SHA-256 {copied.sha256}.")
@@ -55,8 +75,10 @@ def export(app: App, volume: str, file: str) -> None:
 
 
 @contextlib.contextmanager
-def _device(app: App, volume: cl.Volume) -> Iterator[str]:
+def _device(app: App, volume: cl.Volume, *, writable: bool = False) -> Iterator[Device]:
     """Attach a volume, and detach it at the end."""
+    from cinderlib.streams.device import Device
+
     if volume.connections:
         raise errors.InvalidVolume(
             f"Volume {volume.name or volume.id} is connected to a host, so its content can change:"
@@ -64,34 +86,11 @@ def _device(app: App, volume: cl.Volume) -> Iterator[str]:
             resource=volume.id,
         )
     app.backend_of(volume)
-    with volume.attached() as connection:
-        if not isinstance(connection.path, str):
-            raise errors.Unsupported(
-                f"On this host, {connection.protocol} has no device, but a handle of the process"
-            )
-        yield connection.path
-
-
-@contextlib.contextmanager
-def _new_file(path: str) -> Iterator[IO[bytes]]:
-    try:
-        file = open(path, "xb", opener=_private)  # noqa: SIM115 (the file is removed on errors)
-    except FileExistsError:
-        raise errors.AlreadyExists(
-            f"{path} already exists: choose another file, or remove it first"
-        ) from None
-    except OSError as exc:
-        raise errors.InvalidInput(f"Cannot write {path}: {exc.strerror}") from exc
-    try:
-        with file:
-            yield file
-    except BaseException:
-        os.unlink(path)
-        raise
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    with (
+        volume.attached() as connection,
+        Device(connection.path, writable=writable) as device,
+    ):
+        yield device
 
 
 @click.command("import", cls=Command)
@@ -117,16 +116,24 @@ def import_(
     allow_duplicate: bool,
     **fields: Any,
 ) -> None:
-    """Create a volume NAME with the content of a raw image.
+    """Create a volume NAME with the content of a raw image, or of a stream.
 
     FILE is a file or block device; - reads standard input. SIZE is that of FILE if it is omitted,
-    and required for standard input. The volume is deleted if the import fails.
+    and required for a raw image on standard input. The volume is deleted if the import fails.
     """
     if sha256 is not None and not _SHA256.fullmatch(sha256):
         raise click.UsageError(
             f"{shown(sha256)} is not a SHA-256 checksum (64 hexadecimal digits)."
         )
-    total = _size(file)
+    source, stream = streaming.opened(file)
+    if stream is not None and sha256 is not None:
+        raise click.UsageError("A stream has its own checksums: omit --sha256.")
+    if stream is not None and stream.header.since is not None:
+        raise errors.InvalidInput(
+            f"The stream has only the changes since {stream.header.since}: import the stream with"
+            " the whole content, then write this one with `volume apply`"
+        )
+    total = _size(file) if stream is None else stream.header.size
     if size is None and total is None:
         raise click.UsageError("Specify SIZE, because the size of standard input is not known.")
     wanted = -(-(total or 0) // _GIB) if size is None else size
@@ -134,10 +141,6 @@ def import_(
         raise errors.InvalidInput(
             f"The image has {sizes.of_bytes(total)}, more than {sizes.of_gib(wanted)}"
         )
-    if file.seekable():
-        place = file.tell()
-        transfer.refuse_qcow2(file.read(4))
-        file.seek(place)
     app.may_create_store()
     backend = app.configuration.only_backend() if backend is None else backend
     fields["pool_name"] = fields.pop("pool")
@@ -147,21 +150,28 @@ def import_(
     )
     with app.working(f"Importing {name}"):
         created = app.backend(backend).create_volume(name=name, size=max(wanted, 1), **given)
-        copied = _fill(app, created, file, total, sha256)
+        copied = _fill(app, created, stream or source, total, sha256)
     app.say(
-        f"Imported {name}: {sizes.of_bytes(copied.size_bytes)},"
+        f"Imported {name}: {sizes.of_bytes(total or copied.size_bytes)},"
         f" {sizes.of_bytes(copied.data_bytes)} of data, SHA-256 {copied.sha256}."
     )
     app.result({**items.volume(created), "changed": True, "sha256": copied.sha256}, created.id)
 
 
 def _fill(
-    app: App, volume: cl.Volume, file: IO[bytes], total: int | None, sha256: str | None
+    app: App,
+    volume: cl.Volume,
+    source: Reader | transfer.Rest,
+    total: int | None,
+    sha256: str | None,
 ) -> transfer.Copied:
-    """Write an image to a new volume, which is deleted if that fails."""
+    """Write an image or a stream to a new volume, which is deleted if that fails."""
     try:
-        with _device(app, volume) as device:
-            copied = transfer.load(file, device, total, app.show_progress)
+        if not isinstance(source, transfer.Rest):
+            applied = volume.apply_stream(source, progress=app.show_progress)
+            return transfer.Copied(source.header.size, applied.data_bytes, applied.sha256)
+        with _device(app, volume, writable=True) as device:
+            copied = transfer.load(source, device, total, app.show_progress)
             if sha256 is not None and copied.sha256 != sha256.lower():
                 raise errors.InvalidInput(
                     f"The SHA-256 checksum of the image is {copied.sha256}, not {sha256.lower()}"
@@ -180,7 +190,4 @@ def _size(file: IO[bytes]) -> int | None:
     mode = os.fstat(file.fileno()).st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISBLK(mode):
         return None
-    place = file.tell()
-    size = file.seek(0, os.SEEK_END) - place
-    file.seek(place)
-    return size
+    return streaming.remaining(file)
