@@ -9,6 +9,7 @@ import pathlib
 import random
 import shutil
 import subprocess
+import sys
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -52,7 +53,7 @@ def write(volume: cinderlib.Volume, *places: tuple[int, bytes | int]) -> None:
 
 
 def sha256(volume: cinderlib.Volume) -> str:
-    """The checksum of a volume's file: of its blocks that are not zero, and their places."""
+    """The checksum of a volume's file: of the blocks that are not zero, and their places."""
     root = volume.backend.driver_info.options["file_root"]
     digest = hashlib.sha256()
     with (pathlib.Path(root) / volume.name_in_storage).open("rb") as file:
@@ -144,7 +145,7 @@ def test_a_stream_with_another_base_is_refused(
     target.apply_stream(io.BytesIO(full))
     with pytest.raises(errors.InvalidVolume, match=f"has the content of {first.id}"):
         target.apply_stream(io.BytesIO(later))
-    # A refused stream does not change what is known.
+    # A refused stream does not change the record.
     stream_of(target)  # nor does an export
     assert target.apply_stream(io.BytesIO(changes)).changed
     assert not target.apply_stream(io.BytesIO(changes)).changed
@@ -189,6 +190,59 @@ def test_a_damaged_stream_leaves_the_volume_marked_and_can_be_applied_again(
     target.apply_stream(io.BytesIO(good))
     assert target.applied.complete
     assert sha256(target) == sha256(volume)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reads", [0, 1, 3, 5, 7, 100])
+def test_a_killed_apply_is_marked_and_can_be_repeated(tmp_path: pathlib.Path, reads: int) -> None:
+    """The process is killed by a read of the stream, and at the end after the last write."""
+    program = f"""
+import os, signal, sys
+import cinderlib
+from cinderlib.objects.streaming import StreamedVolume
+
+class Dying:
+    def __init__(self): self.file, self.left = open({str(tmp_path / "stream")!r}, "rb"), {reads}
+    def read(self, size=-1):
+        if not self.left: os.kill(os.getpid(), signal.SIGKILL)
+        self.left -= 1
+        return self.file.read(size)
+
+if {reads} == 100:
+    StreamedVolume.finish_apply = lambda *args, **named: os.kill(os.getpid(), signal.SIGKILL)
+store = {{"storage": "db", "connection": "sqlite:///{tmp_path}/store"}}
+with cinderlib.Controller(store, state_path={str(tmp_path / "state")!r}) as controller:
+    controller.backend("other", volume_driver="file", file_root={str(tmp_path / "other")!r})
+    controller.volume(sys.argv[1]).apply_stream(Dying())
+"""
+    store = {"storage": "db", "connection": f"sqlite:///{tmp_path}/store"}
+    with cinderlib.Controller(store, state_path=tmp_path / "state") as controller:
+        one, other = (
+            controller.backend(name, volume_driver="file", file_root=str(tmp_path / name))
+            for name in ("one", "other")
+        )
+        volume, target = one.create_volume(1), other.create_volume(1)
+        write(volume, (0, content(1, MIB)))
+        base = volume.create_snapshot()
+        target.apply_stream(io.BytesIO(stream_of(base)))
+        write(volume, (0, content(2, MIB)), (9 * MIB, content(3, MIB)))
+        stream = stream_of(volume.create_snapshot(), base)
+        (tmp_path / "stream").write_bytes(stream)
+        killed = subprocess.run([sys.executable, "-c", program, target.id], capture_output=True)
+        assert killed.returncode == -9, killed.stderr.decode()
+        controller.recover()
+        target.refresh()
+        assert target.applied is not None
+        assert target.applied.complete == (reads < 3), "the header has 3 reads"
+        if target.connections:
+            with pytest.raises(errors.InvalidVolume, match="connected") as refused:
+                target.apply_stream(io.BytesIO(stream))
+            assert "detach the volume" in str(refused.value.__notes__)
+            target.detach()
+        target.apply_stream(io.BytesIO(stream))
+        assert target.applied.complete
+        assert sha256(target) == sha256(volume)
+        assert target.connections == []
 
 
 def test_an_interrupted_volume_that_was_written_needs_everything(

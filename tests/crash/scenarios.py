@@ -8,7 +8,6 @@ them.
 from __future__ import annotations
 
 import dataclasses
-import io
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -38,7 +37,7 @@ class Scenario:
     @property
     def is_slow(self) -> bool:
         """Whether only the slow tests include it: others take similar steps."""
-        return "manage" in self.name or "stream" in self.name
+        return "manage" in self.name
 
 
 SCENARIOS: dict[str, Scenario] = {}
@@ -125,19 +124,6 @@ def existing(w: World) -> None:
     w.make_existing("existing")
 
 
-def streamed(w: World) -> None:
-    """A volume with the content of a snapshot of another one, and a stream with changes since."""
-    snapshot(w)
-    source, target = w.volume(A), w.make_volume(B)
-    with io.BytesIO() as whole:
-        w.controller.snapshot(S).export_stream(whole)
-        target.apply_stream(io.BytesIO(whole.getvalue()))
-    w.write(source, "changed")
-    newer = source.create_snapshot("newer", id=C)
-    with (w.root / "stream").open("wb") as changes:
-        newer.export_stream(changes, w.controller.snapshot(S))
-
-
 # --- operations ----------------------------------------------------------------------------------
 
 
@@ -192,17 +178,6 @@ def extend_attached(w: World) -> Call:
 def revert(w: World) -> Call:
     found, to = w.volume(A), w.controller.snapshot(S)
     return lambda: found.revert_to_snapshot(to)
-
-
-@scenario(streamed)
-def apply_stream(w: World) -> Call:
-    found, stream = w.volume(B), (w.root / "stream").read_bytes()
-
-    def apply() -> None:
-        found.cleanup()  # an interrupted call leaves the volume attached
-        found.apply_stream(io.BytesIO(stream))
-
-    return apply
 
 
 @scenario(existing, ["existing", f"volume-{B}"])

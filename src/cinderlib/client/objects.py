@@ -186,10 +186,16 @@ class RemoteVolume(_Remote, Volume):
         return connection
 
     def attach(
-        self, *, migrating: bool = False, link: str | None = None, persist: bool = False
+        self,
+        *,
+        migrating: bool = False,
+        link: str | None = None,
+        persist: bool = False,
+        id: str | None = None,
     ) -> Connection:
         """Connect it to this host and attach it: by the service if it runs on this host, otherwise
         by this process."""
+        chosen = {} if id is None else {"id": id}
         if not self._service.is_local:
             if not persist and (here := self._attached_here(link)) is not None:
                 self.changed = False
@@ -198,6 +204,7 @@ class RemoteVolume(_Remote, Volume):
                 self._service.local_connector(self.backend),
                 migrating=migrating,
                 attached_host=this_host(),
+                **chosen,
             )
             made = connection.changed
             try:
@@ -210,7 +217,7 @@ class RemoteVolume(_Remote, Volume):
                 self._service.local_host.persist(connection.record)
             self.changed = connection.changed
             return connection
-        body: dict[str, Any] = {"migrating": migrating, "persist": persist}
+        body: dict[str, Any] = {"migrating": migrating, "persist": persist, **chosen}
         body |= {} if link is None else {"link": link}
         answer = self._change("POST", self._path("attach"), body)
         attached: Connection = self._service.wrap(records.from_builtins(ConnectionRecord, answer))

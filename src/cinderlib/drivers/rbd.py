@@ -31,7 +31,7 @@ def is_rbd(driver: Any) -> bool:
 def extents(
     driver: Any, image: str, snapshot: str | None, since: str | None, offset: int
 ) -> tuple[list[tuple[int, int, bool]], int]:
-    """The extents of an image or of its snapshot with data, or those that changed after an older
+    """The extents with data of an image or a snapshot, or those that changed after an older
     snapshot.
 
     :returns: offset, length and whether there is data, for each; and the end of the answer.

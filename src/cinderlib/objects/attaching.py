@@ -112,7 +112,12 @@ class AttachableVolume(Resource):
         self.changed = connection.changed
 
     def attach(
-        self, *, migrating: bool = False, link: str | None = None, persist: bool = False
+        self,
+        *,
+        migrating: bool = False,
+        link: str | None = None,
+        persist: bool = False,
+        id: str | None = None,
     ) -> Connection:
         """Connect it to this host and attach it.
 
@@ -121,6 +126,7 @@ class AttachableVolume(Resource):
             boot. It is created or changed, also if the volume is attached already. The detach
             removes it.
         :param persist: attach it again after each boot, see :attr:`cinderlib.Node.persistent`.
+        :param id: the ID of the connection; by default a new one.
         :returns: the connection, whose ``path`` is the device.
         :raises NodeError: this host could not attach it; it was disconnected again.
         """
@@ -131,6 +137,8 @@ class AttachableVolume(Resource):
         with self._named(), controller.journal.whole_call():
             connector = controller.local_connector(controller.loaded(self._record.backend))
             here: ConnectKeywords = {"attached_host": this_host()}
+            if id is not None:
+                here["id"] = id
             connection = self._connect(connector, here, to_attach=True, migrating=migrating)
             connected_here = connection.changed
             try:

@@ -27,7 +27,7 @@ class _Streamed(Resource):
     """What volumes and snapshots have in common."""
 
     def extents(self, since: Snapshot | None = None) -> Iterator[Extent]:
-        """Which bytes are data and which are zero, or what was written after a snapshot.
+        """Which bytes are data and which are zero, or the changes since a snapshot.
 
         :param since: an older snapshot of the same volume. Without it, the extents cover all bytes.
             With it, all other bytes are as in that snapshot.
@@ -109,7 +109,8 @@ class StreamedVolume(_Streamed):
         :raises InvalidVolume: the volume is connected, so its content can change.
         :raises CinderlibError: the volume cannot be attached or read.
         """
-        with self._only_attached() as connection, Device(connection.path) as device:
+        self._refuse_connected()
+        with self._attached(new_id()) as connection, Device(connection.path) as device:
             header = {
                 "point": new_id(),
                 "size": device.size,
@@ -141,45 +142,56 @@ class StreamedVolume(_Streamed):
         """
         stream = source if isinstance(source, Reader) else Reader(source)
         header = stream.header
+        self._refuse_connected()
+        id = new_id()
+        must_write = self.begin_apply(id, point=header.point, since=header.since, size=header.size)
         applied = copying.Applied(header.point, header.since, False)
-        with self._only_attached() as connection:
-            must_write = self.begin_apply(
-                connection.id, point=header.point, since=header.since, size=header.size
-            )
-            if must_write:
+        if must_write:
+            with self._attached(id) as connection:
                 with Device(connection.path, writable=True) as device:
                     applied = copying.apply_stream(stream, device, ProgressReporter(progress))
-                self.finish_apply(connection.id, written=True)
-        self.changed = applied.changed
+                self.finish_apply(connection.id)
+        self.changed = must_write
         return applied
 
-    @contextlib.contextmanager
-    def _only_attached(self) -> Iterator[Connection]:
-        """Attach the volume, which no host uses, and detach it at the end."""
-        volume = cast("Volume", self)
-        if volume.connections:
-            refused = errors.InvalidVolume(
-                f"Volume {self._record.name or self.id} is connected to a host, so its content can"
-                " change: disconnect it, or use a snapshot of it",
-                resource=self,
+    def _refuse_connected(self) -> None:
+        if not cast("Volume", self).connections:
+            return
+        refused = errors.InvalidVolume(
+            f"Volume {self._record.name or self.id} is connected to a host, so its content can"
+            " change: disconnect it, or use a snapshot of it",
+            resource=self,
+        )
+        applied = self._record.applied
+        if applied is not None and not applied.complete:
+            refused.add_note(
+                f"Applying {applied.point} was interrupted, or still runs. If it does not run,"
+                " detach the volume, and apply that stream again"
             )
-            applied = self._record.applied
-            if applied is not None and not applied.complete:
-                refused.add_note(
-                    f"Applying {applied.point} was interrupted, or still runs. If it does not run,"
-                    " detach the volume, and apply that stream again"
+        raise refused
+
+    @contextlib.contextmanager
+    def _attached(self, connection_id: str) -> Iterator[Connection]:
+        """Attach it with a new connection, and detach it at the end."""
+        volume = cast("Volume", self)
+        connection = volume.attach(id=connection_id)
+        try:
+            if connection.id != connection_id:
+                raise errors.InvalidVolume(
+                    f"Volume {self.id} was connected by another program meanwhile", resource=self
                 )
-            raise refused
-        with volume.attached() as connection:
             yield connection
+        finally:
+            volume.detach()
 
     def begin_apply(
         self, connection_id: str, *, point: str, since: str | None = None, size: int
     ) -> bool:
-        """Record that a stream is being written to the volume. :meth:`apply_stream` does this; a
-        program that writes through a connection of another host calls both methods itself.
+        """Record that a stream will be written to the volume. :meth:`apply_stream` does this; a
+        program that writes the stream on another host calls this, connects the volume, writes, and
+        calls :meth:`finish_apply`.
 
-        :param connection_id: the only connection of the volume, through which it is written.
+        :param connection_id: the ID for the connection through which it will be written.
         :param point: identifies the content after the stream.
         :param since: the content that the stream begins with; ``None`` if it has everything.
         :param size: of the exported volume, in bytes.

@@ -15,7 +15,7 @@ _GIB = 1024**3
 def of_volume(journal: Journal, volume_id: str, since_id: str | None, offset: int) -> Extents:
     """The extents of a volume from an offset on.
 
-    :param since_id: the ID of a snapshot of it: only what was written after it.
+    :param since_id: the ID of a snapshot of it: only the changes since then.
     :raises VolumeNotFound, SnapshotNotFound: one does not exist.
     :raises InvalidVolume, InvalidSnapshot: the data cannot be read now.
     :raises InvalidInput: the snapshot is not of this volume.
@@ -37,8 +37,8 @@ def of_volume(journal: Journal, volume_id: str, since_id: str | None, offset: in
 def of_snapshot(journal: Journal, snapshot_id: str, since_id: str | None, offset: int) -> Extents:
     """The extents of a snapshot from an offset on.
 
-    :param since_id: the ID of an older snapshot of the same volume: only what was written between
-        both.
+    :param since_id: the ID of an older snapshot of the same volume: only the changes
+        between both.
     :raises CinderlibError: as :func:`of_volume`.
     """
     snapshot = _available(journal, snapshot_id)

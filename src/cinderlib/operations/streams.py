@@ -25,45 +25,40 @@ def begin(
     since: str | None,
     size: int,
 ) -> tuple[VolumeRecord, bool]:
-    """Record that a stream is being applied.
+    """Record that a stream will be applied.
 
-    :param connection_id: the only connection of the volume, through which it will be written.
+    :param connection_id: the ID of the connection through which it will be written. It does not
+        exist yet.
     :param size: of the exported volume, in bytes.
     :returns: the stored record, and whether the stream must be written: not if the volume has its
         content already.
     :raises InvalidVolume: the volume does not have the content that the stream begins with, or is
-        connected to another host. Nothing changed.
-    :raises InvalidInput: the volume is too small.
+        connected. Nothing changed.
+    :raises InvalidInput: the volume is too small. Nothing changed.
     """
-    lock = volumes.lock_name(volume_id)
-    of_volume = Query(ConnectionRecord, "volume_id", volume_id)
-    with journal.locks.hold(lock):
+    of_volume = Query(ConnectionRecord, "volume_id", volume_id, 1)
+    with journal.locks.hold(volumes.lock_name(volume_id)):
         volume, (connections,) = volumes.look(journal, volume_id, of_volume)
-        if [each.id for each in connections] != [connection_id]:
+        if connections:
             raise errors.InvalidVolume(
-                f"Volume {volume_id} must be connected only to the host that applies the stream",
+                f"Volume {volume_id} is connected to a host: disconnect it first",
+                resource=volume_id,
+            )
+        if volume.size * _GIB < size:
+            raise errors.InvalidInput(
+                f"Volume {volume_id} has {volume.size} GiB, but the stream is of a volume with"
+                f" {size} bytes: extend it first",
                 resource=volume_id,
             )
         applied = volume.applied
-        is_unchanged = applied is not None and applied.opened_by == connection_id
-        if applied and is_unchanged and applied.complete and applied.point == point:
-            done = replace(volume, applied=replace(applied, opened_by=None))
-            return journal.keep(volume, done), False
-        try:
-            if volume.size * _GIB < size:
-                raise errors.InvalidInput(
-                    f"Volume {volume_id} has {volume.size} GiB, but the stream is of a volume with"
-                    f" {size} bytes: extend it first",
-                    resource=volume_id,
-                )
-            if since is not None:
-                _refuse_other_base(volume, applied if is_unchanged else None, point, since)
-        except errors.CinderlibError:
-            journal.keep(volume, _unwritten(volume, connection_id))
-            raise
-        begun = AppliedStream(
-            point=point, since=since, applied_by=connection_id, opened_by=connection_id
-        )
+        if applied and applied.opened_by not in (None, applied.applied_by):
+            # Another program could write to it.
+            applied = None if applied.complete else replace(applied, resumable=False)
+        if applied and applied.complete and applied.point == point:
+            return volume, False
+        if since is not None:
+            _refuse_other_base(volume, applied, point, since)
+        begun = AppliedStream(point=point, since=since, applied_by=connection_id)
         return journal.keep(volume, replace(volume, applied=begun)), True
 
 

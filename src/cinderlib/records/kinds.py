@@ -45,7 +45,7 @@ class AppliedStream(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=Tru
     :ivar since: the point before it; ``None`` if the stream had the whole content.
     :ivar complete: whether the stream was written to its end.
     :ivar resumable: whether an incomplete stream can be applied again.
-    :ivar applied_by: the connection through which it is or was written, if it is not complete.
+    :ivar applied_by: the connection for writing it, if it is not complete.
     :ivar opened_by: the last connection that could write after that.
     """
 

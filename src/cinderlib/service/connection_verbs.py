@@ -144,6 +144,8 @@ def attach_volume(request: Request[requests.AttachVolume]) -> dict[str, Any]:
     """Attach a volume to the host of the service."""
     body = request.body
     fields = {"link": request.backends.check_link(body.link)} if isinstance(body.link, str) else {}
+    if isinstance(body.id, str):
+        fields["id"] = body.id
     volume = lookup.loaded_volume(request, request.id)
     connection = volume.attach(migrating=body.migrating, persist=body.persist, **fields)
     return _shown(connection.record, keys=True, changed=connection.changed)

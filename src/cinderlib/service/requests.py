@@ -100,8 +100,8 @@ class RevertVolume(Body):
 
 
 class BeginApply(Body):
-    """A stream that a client writes through a connection: the content after it, the content that it
-    begins with, and the size of the exported volume in bytes."""
+    """A stream that a client will write through a connection with this ID: the content after it,
+    the content that it begins with, and the size of the exported volume in bytes."""
 
     connection_id: str
     point: str
@@ -133,12 +133,13 @@ class ConnectVolume(Body):
 
 class AttachVolume(Body):
     """Whether a volume may stay connected to another host, for a live migration to this one;
-    whether it is attached again after each boot; and the path of a link to the device, in the
-    service's folder for links."""
+    whether it is attached again after each boot; the path of a link to the device, in the
+    service's folder for links; and the ID of the connection."""
 
     migrating: bool = False
     persist: bool = False
     link: str | msgspec.UnsetType = msgspec.UNSET
+    id: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Force(Body):

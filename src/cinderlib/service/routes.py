@@ -55,7 +55,7 @@ _MANAGEABLE = {
 _OF = {"volume_id": "only those of this volume"}
 _PREFIX = {"name_prefix": "only those whose name begins with this"}
 _SINCE = {
-    "since": "only what was written after this snapshot; with backend: its name",
+    "since": "only the changes since this snapshot; with backend: its name",
     "offset": "the first byte; the end of the previous answer",
 }
 #: Names instead of IDs in the path and in the body.

@@ -13,13 +13,13 @@ from cinderlib.service.verb_request import Request, shown, whole_number
 
 
 def volume_extents(request: Request[requests.Nothing]) -> dict[str, Any]:
-    """List the extents of a volume, or what was written after a snapshot of it."""
+    """List the extents of a volume, or the changes since a snapshot."""
     volume = lookup.loaded_volume(request, request.id)
     return _extents(request, volume, volume)
 
 
 def snapshot_extents(request: Request[requests.Nothing]) -> dict[str, Any]:
-    """List the extents of a snapshot, or what was written after an older one."""
+    """List the extents of a snapshot, or the changes since an older one."""
     snapshot = request.of_loaded(lookup.snapshot(request, request.id))
     return _extents(request, snapshot, snapshot.volume)
 

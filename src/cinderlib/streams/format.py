@@ -1,7 +1,7 @@
 """The format of streams: docs/streams.md describes it.
 
-A stream is a magic text and frames. Each frame has a checksum of its own, so that a damaged one is
-detected before it is written to a volume, and the last frame has the checksum of the whole stream.
+A stream is a magic text and frames. Each frame has a checksum, so that damage is detected before
+the volume changes. The last frame has the checksum of the whole stream.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class Reader:
                 raise msgspec.ValidationError("it has no header")
             self.header = msgspec.json.decode(data, type=Header)
             if self.header.size < 0 or not self.header.point:
-                raise msgspec.ValidationError("a field of its header is not valid")
+                raise msgspec.ValidationError("a field of the header is not valid")
         except (msgspec.MsgspecError, UnicodeError) as exc:
             raise errors.InvalidInput(f"This stream is not valid: {exc}") from None
 

@@ -77,6 +77,16 @@ class Pattern:
         self._parts = [(offset, os.urandom(MIB)) for offset in (0, size // 2, size - MIB)]
 
     @property
+    def offsets(self) -> list[int]:
+        """The offsets of the parts."""
+        return [offset for offset, _ in self._parts]
+
+    @property
+    def length(self) -> int:
+        """The number of bytes."""
+        return sum(len(data) for _, data in self._parts)
+
+    @property
     def digest(self) -> str:
         return hashlib.sha256(b"".join(data for _, data in self._parts)).hexdigest()
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _since = click.option(
     "--since",
     metavar="SNAPSHOT",
-    help="List only what was written after this snapshot of the volume.",
+    help="List only the changes since this snapshot.",
     shell_complete=completing.snapshots,
 )
 
@@ -81,8 +81,8 @@ def apply(app: App, volume: str, file: IO[bytes], yes: bool, dry_run: bool) -> N
     """Write a stream to an existing volume.
 
     FILE is a stream of `snapshot export` or `volume export`; - reads standard input. A stream with
-    changes is refused if the volume does not have the content of its base. If the command is
-    interrupted, repeat it with the same stream.
+    changes is refused if the volume does not have the content that they are based on. If the
+    command is interrupted, repeat it with the same stream.
     """
     found = find.volume(app.controller, volume, find.rule_to_destroy(yes=yes))
     _, stream = streaming.opened(file)

@@ -131,7 +131,7 @@ def import_(
     if stream is not None and stream.header.since is not None:
         raise errors.InvalidInput(
             f"The stream has only the changes since {stream.header.since}: import the stream with"
-            " the whole content, then write this one with `volume apply`"
+            " the whole content, then write the changes with `volume apply`"
         )
     total = _size(file) if stream is None else stream.header.size
     if size is None and total is None:
