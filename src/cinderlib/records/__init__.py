@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from cinderlib.records.encoding import check_types, decode, encode, from_builtins, to_builtins
 from cinderlib.records.kinds import (
-    AppliedStream,
     KINDS,
     SECRETS,
     AnyRecord,
+    AppliedStream,
     ConnectionRecord,
     IntentRecord,
     KeyValueRecord,
@@ -30,12 +30,12 @@ from cinderlib.records.kinds import (
 from cinderlib.records.secret import ENCRYPTED, HIDDEN, Secret, is_encrypted, undecryptable
 
 __all__ = [
-    "AppliedStream",
     "ENCRYPTED",
     "HIDDEN",
     "KINDS",
     "SECRETS",
     "AnyRecord",
+    "AppliedStream",
     "ConnectionRecord",
     "IntentRecord",
     "KeyValueRecord",
