@@ -24,10 +24,12 @@ READ_ONLY = "Read-only: writes are refused"
 #: Seconds until a path fails and writes continue on the other, and until it is back.
 FAILOVER_TIMEOUT = 240.0
 
-#: Writes data and records its checksums until ``stop`` is set.
+#: Writes data and records its checksums until ``stop`` is set. ``pause`` can be set before: the time
+#: between two writes in seconds.
 WRITER = """
     import data, threading, time
     stop, failed, written, longest = threading.Event(), [], {}, [0]
+    pause = globals().get('pause', 0)
     def write():
         number = 0
         while not stop.is_set():
@@ -39,6 +41,7 @@ WRITER = """
             number += 1
             progress[0] = number
             longest[0] = max(longest[0], time.monotonic() - began)
+            time.sleep(pause)
     def different():
         return [place for place, sha in written.items()
                 if data.read(attachment.path, chunks=1, offset=place) != sha]

@@ -31,6 +31,11 @@ def test_the_service_restarts_while_a_volume_is_written_to(service: Machine) -> 
         "vgcreate -q volumes /dev/disk/by-id/virtio-data0; mkdir -p /etc/cinderlib; umask 077;"
         f" cat >/etc/cinderlib/cinderlib.toml <<'TOML'\n{_CONFIGURATION}TOML"
     )
+    # The processor is emulated, and target and initiator share it.
+    service.run(
+        "mkdir /etc/systemd/system/cinderlib.service.d; cd $_; printf '[Service]\\n"
+        "TimeoutStartSec=10min\\nWatchdogSec=120\\n' >lab.conf; systemctl daemon-reload"
+    )
     service.run("systemctl enable --now cinderlib.socket")
     assert _state(service, "ActiveState") == "inactive"
 
@@ -46,7 +51,7 @@ def test_the_service_restarts_while_a_volume_is_written_to(service: Machine) -> 
     path = service.run("cinderlib volume attach data").strip().splitlines()[-1]
     with service.python() as python:
         python("from types import SimpleNamespace; import data")
-        python("attachment = SimpleNamespace(path=path)", path=path)
+        python("attachment = SimpleNamespace(path=path); pause = 1", path=path)
         python(WRITER)
         until(lambda: python("progress[0]") > 4, "writes begin")
 

@@ -30,6 +30,7 @@ from host_tree import (
 from cinderlib import errors
 from cinderlib.node import Node
 from cinderlib.node.checks import multipath_conf
+from cinderlib.node.persistent import Kept
 from cinderlib.node.state import Entry
 
 NAME_FILE = "/etc/iscsi/initiatorname.iscsi"
@@ -721,6 +722,17 @@ def test_leftovers_of_an_interrupted_attach(tree: Tree, tmp_path: Path) -> None:
     found = only(list(tree.diagnose([]).findings))
     # Root has its own state folder, so this user's leftovers are not in it.
     assert (found.commands, "cleanup" in found.advice) == ((), True)
+
+
+def test_persistent_volumes_that_do_not_return(tree: Tree) -> None:
+    document = {"conn": {"driver_volume_type": "local", "data": {"device_path": "/none"}}}
+    tree.state.persistent.put(Kept(key="k", document={**document, "id": "connection-1"}))
+    unit, missing = tree.diagnose([]).findings
+    assert (unit.check, missing.check) == ("boot.unit", "boot.attachment")
+    assert unit.commands == ("systemctl enable cinderlib-attach.service",)
+    assert "connection-1" in missing.problem
+    tree.write("/etc/systemd/system/multi-user.target.wants/cinderlib-attach.service", "")
+    assert [each.check for each in tree.diagnose([]).findings] == ["boot.attachment"]
 
 
 def test_a_user_without_root_privileges(tmp_path: Path) -> None:

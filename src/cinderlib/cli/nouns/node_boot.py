@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +16,6 @@ from cinderlib.value_checks import shown
 
 if TYPE_CHECKING:
     from cinderlib.node.boot import PersistentAttachment
-
-_UNIT = "cinderlib-attach.service"
 
 
 @click.command("persist", cls=Command)
@@ -42,8 +39,12 @@ def persist(app: App, attachment: str) -> None:
 
 def say_unit(app: App) -> None:
     """Report that systemd does not run the unit which attaches the volumes."""
-    if os.path.isdir("/run/systemd/system") and not glob.glob(f"/etc/systemd/system/*/{_UNIT}"):
-        app.say(f"Enable the unit that attaches it: systemctl enable {_UNIT}")
+    from cinderlib.node.checks.boot import UNIT
+    from cinderlib.node.checks.host import Host
+
+    host = Host()
+    if host.has_systemd and not host.is_enabled(UNIT):
+        app.say(f"Enable the unit that attaches it: systemctl enable {UNIT}")
 
 
 @click.command("unpersist", cls=Command)
@@ -113,6 +114,7 @@ def fstab(app: App, attachment: str, mount_point: str, options: str) -> None:
     ATTACHMENT: see `node detach`.
     """
     from cinderlib.node import filesystems
+    from cinderlib.node.checks.boot import UNIT
 
     if not os.path.isabs(mount_point):
         raise errors.InvalidInput(
@@ -126,7 +128,7 @@ def fstab(app: App, attachment: str, mount_point: str, options: str) -> None:
         "device": filesystems.stable_name(path, found),
         "mount_point": filesystems.escaped(mount_point),
         "type": found.type,
-        "options": f"{options},_netdev,x-systemd.after={_UNIT}",
+        "options": f"{options},_netdev,x-systemd.after={UNIT}",
     }
     line = " ".join([*fields.values(), "0", "2"])
     app.result({**fields, "line": line}, line)

@@ -13,6 +13,7 @@ import msgspec
 from cinderlib.errors import CinderlibError, InvalidInput
 from cinderlib.node.base import HostSettings
 from cinderlib.node.checks import (
+    boot,
     common,
     fibre_channel,
     iscsi,
@@ -115,6 +116,7 @@ def _findings(
 ) -> Iterator[Finding]:
     yield from common.check(host, _used(reasons) or reasons)
     yield from state.check(settings, is_root=host.is_root)
+    yield from boot.check(host, settings)
     if "iscsi" in reasons:
         yield from iscsi.check(host)
     if "multipath" in reasons:

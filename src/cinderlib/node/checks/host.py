@@ -151,6 +151,10 @@ class Host:
         """Whether systemd manages the services of the host."""
         return self.file("/run/systemd/system").is_dir()
 
+    def is_enabled(self, unit: str) -> bool:
+        """Whether systemd starts a unit with the host."""
+        return any(self.file("/etc/systemd/system").glob(f"*.wants/{unit}"))
+
     @property
     def is_container(self) -> bool:
         """Whether this is a container, which shares the kernel of another host."""
