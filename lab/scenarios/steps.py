@@ -24,8 +24,8 @@ READ_ONLY = "Read-only: writes are refused"
 #: Seconds until a path fails and writes continue on the other, and until it is back.
 FAILOVER_TIMEOUT = 240.0
 
-#: Writes data and records its checksums until ``stop`` is set. ``pause`` can be set before: the time
-#: between two writes in seconds.
+#: Writes data and records its checksums until ``stop`` is set. ``pause`` can be set before: the
+#: time between two writes in seconds.
 WRITER = """
     import data, threading, time
     stop, failed, written, longest = threading.Event(), [], {}, [0]
