@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -348,3 +349,22 @@ def test_a_program_without_support_for_migration(
         connection.disconnect(force=True)
     assert hosts(moving) == []
     moving.delete()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for loop devices")
+def test_an_attach_that_cannot_be_persistent_is_undone(
+    backend: cl.Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> bool:
+        raise cl.errors.NodeError("No space left.")
+
+    volume = backend.create_volume(1)
+    monkeypatch.setattr(cl.PersistentAttachments, "add", refuse)
+    with pytest.raises(cl.errors.NodeError, match="No space"):
+        volume.attach(persist=True)
+    assert (volume.connections, volume.status) == ([], "available")
+    existing = volume.attach()
+    with pytest.raises(cl.errors.NodeError, match="No space"):
+        volume.attach(persist=True)
+    assert existing.device_state == "ok"
+    volume.detach()

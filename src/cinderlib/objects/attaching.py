@@ -148,9 +148,20 @@ class AttachableVolume(Resource):
                     self._undo_connect(connection, exc)
                 raise
         if persist:
-            controller.local_host.persist(connection.record)
+            self._persist(connection, undo=bool(connected_here))
         self.changed = connection.changed
         return connection
+
+    def _persist(self, connection: Connection, *, undo: bool) -> None:
+        try:
+            self._controller.local_host.persist(connection.record)
+        except errors.CinderlibError as exc:
+            if undo:
+                try:
+                    self.detach()
+                except errors.CinderlibError as other:
+                    exc.add_note(f"Detaching it again also failed: {other}")
+            raise
 
     def _undo_connect(self, connection: Connection, cause: BaseException) -> None:
         try:
