@@ -19,7 +19,7 @@ from lab.table import VERSIONS, Table
 
 #: Parts of names of scenarios whose set-up takes long. These scenarios share a run.
 _TOGETHER = {
-    "Ceph": ("rbd", "test_boot"),
+    "Ceph": ("rbd",),
     "NFS": ("nfs",),
     "PostgreSQL": ("test_store", "test_ovirt", "by_the_adapter", "engines_own_client"),
 }

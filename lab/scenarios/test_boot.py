@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,71 +20,93 @@ my_ip = "{address("node3", 1)}"
 """
 
 
-@shows("Persistent volumes are mounted after a reset", "iSCSI multipath", "NVMe/TCP", "RBD")
+@shows("Persistent volumes are mounted after a reset", "iSCSI multipath", "NVMe/TCP")
 @pytest.mark.timeout(1800)
 def test_volumes_return_after_a_reset(
     controller: Machine,
     control: Session,
     nvme: tuple[dict[str, Any], str],
-    rbd: None,
     node3: Machine,
 ) -> None:
-    before = node3.inventory()
-    node3.run(
-        f"mkdir -p /etc/cinderlib; cat >/etc/cinderlib/cinderlib.toml <<'T'\n{_CONFIGURATION}T"
-    )
-    properties = json.loads(node3.program("cinderlib node connector"))
-    control("disk = lvm.create_volume(size=1); image = ceph.create_volume(size=1)")
-    documents = {"nvme": nvme[0]}
-    for name, volume in (("iscsi", "disk"), ("rbd", "image")):
-        documents[name] = control(
-            f"{volume}.connect(properties, attached_host='node3').connection_info",
-            properties=properties,
-        )
-    written = {name: _mounted(node3, name, document) for name, document in documents.items()}
-    # The last change before the loss of power is a persistent attachment: it must be on the disk.
-    node3.run(f"systemctl enable {_UNIT}; sync")
-    node3.run(f"cinderlib node persist {written['rbd'][0]}")
-    node3.reset()
-    started(node3)
-    assert _paths(node3) == {name: sha for name, (_, sha) in written.items()}
-    assert len(_attachments(node3)) == len(documents)
-    _are_attached_before_they_are_mounted(node3, list(documents))
-    assert node3.run("cinderlib node leftovers --json").strip() == "[]"
-    paths = node3.run("ls /sys/block/$(basename $(readlink /dev/mapper/3*))/slaves")
-    assert len(paths.split()) == 2
+    control("disk = lvm.create_volume(size=1)")
+    with _configured(node3) as properties:
+        documents = {"nvme": nvme[0], "iscsi": _connected(control, "disk", properties)}
+        _return_while_they_are_persistent(node3, documents)
+    _deleted(control, "disk")
 
-    for each in _attachments(node3):
-        node3.run(f"cinderlib node unpersist {each['path']}")
-    node3.run("sed -i /cinderlib-attach/d /etc/fstab; sync")
-    node3.reset()
-    started(node3)
-    assert _attachments(node3) == []
-    after = node3.inventory()
+
+@shows("Persistent volumes are mounted after a reset", "RBD")
+@pytest.mark.timeout(1800)
+def test_rbd_images_return_after_a_reset(rbd: None, control: Session, node3: Machine) -> None:
+    control("image = ceph.create_volume(size=1)")
+    with _configured(node3) as properties:
+        _return_while_they_are_persistent(node3, {"rbd": _connected(control, "image", properties)})
+    _deleted(control, "image")
+
+
+@contextlib.contextmanager
+def _configured(machine: Machine) -> Iterator[dict[str, Any]]:
+    """A node with a configuration and without a store. Yields its connector properties."""
+    machine.run(f"mkdir /etc/cinderlib; cat >/etc/cinderlib/cinderlib.toml <<T\n{_CONFIGURATION}T")
+    yield json.loads(machine.program("cinderlib node connector"))
+    machine.run(f"rm -r /etc/cinderlib /srv/*; systemctl disable -q {_UNIT}; sync")
+
+
+def _connected(control: Session, volume: str, properties: dict[str, Any]) -> dict[str, Any]:
+    document: dict[str, Any] = control(
+        f"{volume}.connect(properties, attached_host='node3').connection_info",
+        properties=properties,
+    )
+    return document
+
+
+def _deleted(control: Session, volume: str) -> None:
+    control(f"{volume}.refresh(); {volume}.disconnect({volume}.connections[0]); {volume}.delete()")
+
+
+def _return_while_they_are_persistent(
+    machine: Machine, documents: dict[str, dict[str, Any]]
+) -> None:
+    """Volumes are mounted after a reset while they are persistent.
+
+    :param documents: their connection documents by name.
+    """
+    before = machine.inventory()
+    machine.run(f"systemctl enable {_UNIT}")
+    written = {name: _mounted(machine, name, document) for name, document in documents.items()}
+    # The last change before the loss of power is a persistent attachment: it must be on the disk.
+    for path, _ in written.values():
+        machine.run(f"cinderlib node persist {path}")
+    machine.reset()
+    started(machine)
+    assert _files(machine) == {name: sha for name, (_, sha) in written.items()}
+    assert len(_attachments(machine)) == len(documents)
+    _are_attached_before_they_are_mounted(machine, list(documents))
+    assert machine.program("cinderlib node leftovers --json").strip() == "[]"
+    if "iscsi" in documents:
+        paths = machine.run("ls /sys/block/$(basename $(readlink /dev/mapper/3*))/slaves")
+        assert len(paths.split()) == 2
+
+    for each in _attachments(machine):
+        machine.run(f"cinderlib node unpersist {each['path']}")
+    machine.run("sed -i /cinderlib-attach/d /etc/fstab; sync")
+    machine.reset()
+    started(machine)
+    assert _attachments(machine) == []
+    after = machine.inventory()
     # Records of open-iscsi and of the previous boot remain until the node detaches the volume.
     after |= {kind: before[kind] for kind in ("iSCSI node records", "attachments recorded")}
     assert after == before
     for document in documents.values():
-        node3.program("cinderlib node detach -", json.dumps(carry(document)))
-    node3.run("rm -r /etc/cinderlib /srv/*; systemctl disable -q cinderlib-attach.service; sync")
-    control(
-        """
-        for volume in (disk, image):
-            volume.refresh()
-            volume.disconnect(volume.connections[0])
-            volume.delete()
-        """
-    )
+        machine.program("cinderlib node detach -", json.dumps(carry(document)))
 
 
 def _mounted(machine: Machine, name: str, document: dict[str, Any]) -> tuple[str, str]:
-    """Attach a volume, persistently except RBD, and mount a filesystem on it with its line for
-    fstab.
+    """Attach a volume, and mount a filesystem on it with its line for fstab.
 
     :returns: the device, and the checksum of the file.
     """
-    option = "" if name == "rbd" else "--persist"
-    path = machine.program(f"cinderlib node attach {option} -", json.dumps(document)).strip()
+    path = machine.program("cinderlib node attach -", json.dumps(document)).strip()
     machine.run(
         f"""
         set -e
@@ -99,7 +123,7 @@ def _mounted(machine: Machine, name: str, document: dict[str, Any]) -> tuple[str
     return path, machine.run(f"sha256sum /srv/{name}/file").split()[0]
 
 
-def _paths(machine: Machine) -> dict[str, str]:
+def _files(machine: Machine) -> dict[str, str]:
     """The checksum of the file on each mounted volume, by name."""
     found = machine.run("cd /srv; for d in *; do ! mountpoint -q $d || sha256sum $d/file; done")
     return {path.split("/")[0]: sha for sha, path in map(str.split, found.splitlines())}

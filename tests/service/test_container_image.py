@@ -99,6 +99,8 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
         cleanup.callback(subprocess.run, ["buildah", "rmi", f"{tag}-base"], check=False)
         _run(
             *("buildah", "build", "--isolation", "chroot", "--layers=false", "--pull-never"),
+            # OCI's format has no health check.
+            *("--format", "docker"),
             *("--tag", tag, "--file", ROOT / "contrib" / "container" / "Containerfile"),
             *("--volume", f"{wheels}:/wheels:ro", "--build-arg", f"BASE={tag}-base"),
             *("--build-arg", "PIP_ARGUMENTS=--no-index -f /wheels"),
