@@ -7,9 +7,11 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Iterator
 
 import certificates
@@ -28,9 +30,11 @@ class Node(Service):
     def __init__(self, folder: pathlib.Path, shared: pathlib.Path, name: str) -> None:
         folder.mkdir()
         self.name = name
+        self._boot_id = folder / "boot_id"
         self.links = folder / "links"
         self.shared = shared
         super().__init__(folder)
+        self.boot()
 
     driver = "file"
 
@@ -58,10 +62,18 @@ class Node(Service):
         )
 
     def run(self) -> Node:
-        """Start it with its own host name."""
-        program = ["unshare", "--uts", "sh", "-c", f'hostname {self.name}; exec "$@"', "sh"]
-        self.start(program=program)
+        """Start it with its own host name and boot ID."""
+        script = (
+            f"hostname {self.name}; mount --bind {self._boot_id} /proc/sys/kernel/random/boot_id;"
+            ' exec "$@"'
+        )
+        self.start(program=["unshare", "--uts", "--mount", "sh", "-c", script, "sh"])
         return self
+
+    def boot(self) -> None:
+        """The next start is after a boot: the node has no links, and the kernel another ID."""
+        self._boot_id.write_text(f"{uuid.uuid4()}\n")
+        shutil.rmtree(self.links, ignore_errors=True)
 
 
 class Central(Node):
@@ -138,6 +150,14 @@ class Cluster:
             if file.exists() and file.read_text().startswith(f"{self.volumes}/"):
                 found.append(f"/dev/{name}")
         return found
+
+    def lose_power(self, node: Node) -> None:
+        """Restart a node that is the only one with devices, as after a power failure."""
+        node.stop(signal.SIGKILL)
+        for device in self.loop_devices():
+            subprocess.run(["losetup", "--detach", device], check=True)
+        node.boot()
+        node.run()
 
     def wait_for_calls(self) -> None:
         """Wait until the services have finished the calls of killed clients."""

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
-import signal
 import statistics
-import subprocess
 
 import pytest
 from proxmox.conftest import Cluster
@@ -14,7 +11,7 @@ from proxmox.conftest import Cluster
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("name", ["disks", "nodes", "slow"])
+@pytest.mark.parametrize("name", ["disks", "nodes", "slow", "parallel"])
 def test_the_life_of_virtual_disks(cluster: Cluster, name: str) -> None:
     result = cluster.prove(name)
     assert result.returncode == 0, result.stdout
@@ -62,8 +59,11 @@ def test_the_plug_in_is_killed_at_each_request(cluster: Cluster) -> None:
 
 
 @pytest.mark.timeout(1800)
-def test_the_service_is_killed_during_each_request(cluster: Cluster) -> None:
+@pytest.mark.parametrize("what", ["service", "node"])
+def test_it_is_killed_during_each_request(cluster: Cluster, what: str) -> None:
+    """The service alone, or the whole node: its devices and links do not exist any more."""
     node = cluster.nodes[0]
+    interruptions = 0
     for action in ACTIONS:
         number = 1
         while True:
@@ -74,11 +74,17 @@ def test_the_service_is_killed_during_each_request(cluster: Cluster) -> None:
             if cluster.act(action, interrupt).returncode != 9:
                 break
             node.process.wait()
-            node.run()
+            if what == "node":
+                cluster.lose_power(node)
+            else:
+                node.run()
+            interruptions += 1
             number += 1
         done = cluster.act(action)
         assert done.returncode == 0, (action, done.stderr)
+        cluster.wait_for_calls()
         _agree(cluster)
+    assert interruptions >= len(ACTIONS)
     _nothing_is_left(cluster)
 
 
@@ -86,11 +92,7 @@ def test_a_guest_starts_after_its_node_lost_all_devices(cluster: Cluster) -> Non
     node = cluster.nodes[0]
     assert cluster.act("alloc").returncode == 0
     assert cluster.act("activate").returncode == 0
-    node.stop(signal.SIGKILL)
-    (device,) = cluster.loop_devices()
-    subprocess.run(["losetup", "--detach", device], check=True)
-    shutil.rmtree(node.links)
-    node.run()
+    cluster.lose_power(node)
     done = cluster.act("activate")
     assert done.returncode == 0, done.stderr
     (device,) = cluster.loop_devices()

@@ -6,6 +6,7 @@ use strict;
 use warnings;
 
 use POSIX ();
+use Scalar::Util qw(tainted);
 use Test::More;
 
 use Proxmox;
@@ -170,6 +171,10 @@ subtest 'allocate, list, use, resize, free' => sub {
 
     my $path = $node->path($disk);
     ok(!-e $path, 'a disk that is not in use has no device');
+    # Proxmox starts programs with them in taint mode.
+    ok(!tainted($_), "$_ is not tainted") for $path, $disk, $node->here(sub {
+        $_[0]->map_volume(@_[2, 1], 'vm-100-disk-0' . substr($ENV{PATH}, 0, 0));
+    }), map { @$_{qw(volid name)} } @{ $node->list(100) };
     $node->activate($disk);
     ok(-b $path, 'the path is a block device');
     is($node->path($disk), $path, 'and the same as before');
