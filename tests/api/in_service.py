@@ -54,7 +54,7 @@ class InService:
             list(self._configured), self._configured.__getitem__, settled=lambda: None
         )
         self._backends.loaded(name)
-        return self.client.backend(name)
+        return self.client.loaded(name)
 
 
 @contextlib.contextmanager

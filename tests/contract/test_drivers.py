@@ -65,6 +65,31 @@ class TestIsolatedFile(TestFile):
         return super().backend_options(tmp_path) | {"isolation": "process"}
 
 
+@pytest.mark.slow
+class TestFileThroughService(TestFile):
+    """The same driver in a service; the suite uses a client of it."""
+
+    # tests/api/test_reconcile.py prepares these in the store of a service.
+
+    @pytest.mark.skip(reason="a client does not write records")
+    def test_reconcile_finds_orphans(self): ...
+
+    @pytest.mark.skip(reason="a client does not load documents")
+    def test_reconcile_finds_missing_volumes(self): ...
+
+    @pytest.fixture
+    def controller(self, tmp_path, _capable):
+        from api import in_service
+
+        store = {"storage": "db", "connection": f"sqlite:///{tmp_path}/conformance.sqlite"}
+        with (
+            cinderlib.Controller(store) as library,
+            in_service.run(library, tmp_path) as service,
+        ):
+            service.client.backend = service.load
+            yield service.client
+
+
 def runs_as_nobody(python):
     with contextlib.suppress(PermissionError):
         return not subprocess.run(

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import grp
 import os
+import re
 import secrets
 import socket
 import stat
+import time
 from pathlib import Path
 
 from cinderlib import errors
 
 #: The first file descriptor that systemd passes (sd_listen_fds(3)).
 _FIRST = 3
+#: The names of sockets before they get their paths.
+_TEMPORARY = re.compile(r"\.[0-9a-f]{6}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -116,6 +121,7 @@ class PathSocket:
         # Nobody may connect before mode, group and queue are right. The name is short because the
         # paths of sockets are.
         self._at = path.with_name(f".{secrets.token_hex(3)}")
+        _remove_abandoned(path.parent)
         self._identity: tuple[int, int] | None = None
         try:
             path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -165,6 +171,36 @@ class PathSocket:
         """Remove it and stop listening."""
         self.remove()
         self.socket.close()
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove the sockets of processes that were killed before they gave them their paths."""
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            if not _TEMPORARY.fullmatch(path.name):
+                continue
+            status = path.lstat()
+            # A process listens on its new socket within this time.
+            is_old = time.time() - status.st_mtime > 60
+            if is_old and stat.S_ISSOCK(status.st_mode) and _is_refused(path):
+                path.unlink()
+
+
+def _is_refused(path: Path) -> bool:
+    """Whether no process listens on a socket, of any kind."""
+    for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET):
+        with socket.socket(socket.AF_UNIX, kind) as client:
+            client.setblocking(False)
+            try:
+                client.connect(str(path))
+            except ConnectionRefusedError:
+                return True
+            except OSError as exc:
+                if exc.errno != errno.EPROTOTYPE:
+                    return False
+            else:
+                return False
+    return False
 
 
 def _answers(path: Path) -> bool:
