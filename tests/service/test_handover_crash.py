@@ -1,4 +1,4 @@
-"""A service killed at any step of its replacement, with clients that call: every call that was
+"""A service killed at any step while it is replaced, with clients that call: every call that was
 answered is done, every other one reports an error, and the socket has a service again."""
 
 from __future__ import annotations
@@ -159,14 +159,14 @@ def test_killed_at_any_step_of_a_replacement(folder: pathlib.Path, dies: str, st
 
 
 def agrees(service: Service, clients: Clients) -> None:
-    """Check that the store and the storage have exactly what clients were told."""
+    """Check that the store and the storage have exactly what the answers say."""
     with cl.connect(service.url) as controller:
         assert {done.outcome for done in controller.recover()} <= {"finished", "undone"}
         there = {volume.id: volume.status for volume in controller.volumes()}
         assert set(there.values()) <= {"available"}
         certain = set(clients.made) - set(clients.refused)
         assert certain & set(there) == certain - set(clients.deleted)
-        # What a client was not told about can be repeated.
+        # Calls that reported an error can be repeated.
         for id in clients.refused:
             if id not in clients.deleted:
                 controller.backend("files").create_volume(1, id=id)
