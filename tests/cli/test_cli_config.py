@@ -12,8 +12,6 @@ from cli.command import Command
 from cinderlib import drivers
 from cinderlib.cli.nouns.config import SECRET
 
-pytestmark = pytest.mark.alone(reason="config always reads the configuration itself")
-
 
 @pytest.mark.parametrize(
     ("text", "line", "says"),
@@ -246,6 +244,7 @@ def test_backend_check_exits_with_1_for_an_unusable_backend(cinderlib: Command) 
     assert [row[0] for row in cinderlib("backend", "list").rows] == names
 
 
+@pytest.mark.alone(reason="a service needs the programs in its PATH")
 def test_backend_check_lists_missing_optional_commands(
     cinderlib: Command, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

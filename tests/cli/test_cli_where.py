@@ -14,8 +14,6 @@ from cli.command import Command
 
 from cinderlib.cli import paths
 
-pytestmark = pytest.mark.alone(reason="about places of files before a service runs")
-
 RELATIVE = """
 [controller]
 state_path = "state"
@@ -73,6 +71,7 @@ def test_a_configuration_means_the_same_from_every_folder(
     assert there(elsewhere) == []
 
 
+@pytest.mark.alone(reason="a service creates its store when it starts")
 @pytest.mark.parametrize("arguments", READING)
 def test_reading_commands_do_not_create_files(cinderlib: Command, arguments: str) -> None:
     cinderlib.write(RELATIVE)
@@ -84,6 +83,7 @@ def test_reading_commands_do_not_create_files(cinderlib: Command, arguments: str
         assert "does not exist yet" in done.stderr or arguments == "backend list"
 
 
+@pytest.mark.alone(reason="no service runs without its store")
 @pytest.mark.parametrize("arguments", [*READING[:9], "volume create data 1", "reconcile"])
 def test_a_folder_in_the_url_that_does_not_exist_is_an_error(
     cinderlib: Command, arguments: str
@@ -95,6 +95,7 @@ def test_a_folder_in_the_url_that_does_not_exist_is_an_error(
     assert there(cinderlib.folder) == before
 
 
+@pytest.mark.alone(reason="no service runs without a configuration")
 @pytest.mark.parametrize("arguments", [*READING[:10], "volume create data 1", "backend check"])
 def test_without_a_configuration_the_error_lists_the_searched_paths(
     cinderlib: Command, tmp_path: pathlib.Path, arguments: str
@@ -129,6 +130,7 @@ def test_unknown_names_are_errors(cinderlib: Command, arguments: str) -> None:
     assert "files" in done.stderr + done.stdout or "available" in done.stderr
 
 
+@pytest.mark.alone(reason="no service runs without its store")
 @pytest.mark.parametrize(
     "store",
     [
@@ -193,6 +195,7 @@ def _path_options(folder: pathlib.Path) -> list[tuple[str, str]]:
     return found
 
 
+@pytest.mark.alone(reason="no service runs without a state folder")
 @pytest.mark.skipif(os.geteuid() != 0, reason="changes the user")
 @pytest.mark.parametrize("home", [None, "relative"])
 def test_a_user_without_a_home_must_choose_a_folder(

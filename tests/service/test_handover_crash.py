@@ -159,7 +159,7 @@ def test_killed_at_any_step_of_a_replacement(folder: pathlib.Path, dies: str, st
 
 
 def agrees(service: Service, clients: Clients) -> None:
-    """Check that the store and the storage have exactly what the answers say."""
+    """Check that the store and the storage have exactly what the answers report."""
     with cl.connect(service.url) as controller:
         assert {done.outcome for done in controller.recover()} <= {"finished", "undone"}
         there = {volume.id: volume.status for volume in controller.volumes()}

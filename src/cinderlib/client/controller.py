@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import threading
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
@@ -188,8 +189,10 @@ class RemoteController(StoreQueries):
             self.refresh_backends()
         if name not in self._backends:
             known = ", ".join(self._backends) or "none"
+            near = difflib.get_close_matches(str(name), self._backends, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
             raise errors.BackendNotFound(
-                f"The service has no backend {name!r}; it has: {known}", resource=name
+                f"The service has no backend {name!r}; it has: {known}{hint}", resource=name
             )
         return self._backends[name]
 

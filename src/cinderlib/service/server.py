@@ -102,13 +102,17 @@ class Server:
         serving = [self._serve(sockets.unix, self._of_unix_socket)]
         if sockets.tcp is not None:
             serving.append(self._serve(sockets.tcp, self._of_certificate, tls=self._tls()))
+        servers = [asyncio.create_task(each) for each in serving]
         background = [
             asyncio.create_task(each)
             for each in (self._watch_idle(), self._watchdog(), self._watch_files())
         ]
         try:
-            await asyncio.gather(*serving, self._when_started(sockets))
+            await asyncio.gather(*servers, self._when_started(sockets))
         finally:
+            # After an error they still answer: the service that this one replaces may have ended.
+            self.stop()
+            await asyncio.gather(*servers, return_exceptions=True)
             for task in background:
                 task.cancel()
             systemd.notify("STOPPING=1")
