@@ -39,12 +39,18 @@ def table(results: Results) -> str:
 
 def _line(row: Row) -> str:
     figures = "; ".join(f"{who}: {figure}" for who, figure in row.figures.items())
-    value = "" if row.value is None else f"{shown(row.value.median)} {row.value.unit}"
-    limit = ""
-    if row.limit is not None and row.value is not None:
-        limit = f"{'≥' if row.at_least else '≤'} {shown(row.limit)}"
+    value, limit = _value_and_limit(row)
     verdict = {None: "", True: "met", False: "**missed**"}[row.kept]
     return f"| {row.what} | {figures} | {value} | {limit} | {verdict} |"
+
+
+def _value_and_limit(row: Row) -> tuple[str, str]:
+    if row.value is None:
+        return "", ""
+    limit = ""
+    if row.limit is not None:
+        limit = f"{'≥' if row.at_least else '≤'} {shown(row.limit)}"
+    return f"{shown(row.value.median)} {row.value.unit}", limit
 
 
 def summary(results: Results) -> str:
@@ -58,6 +64,17 @@ def summary(results: Results) -> str:
     listed = [_ours(results, f"{store}: volumes listed a second") for store in stores]
     cells = [f"{figure.median:,.0f} per second" if figure else "" for figure in listed]
     lines.append(f"| list volumes | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n" + _service_summary(results)
+
+
+def _service_summary(results: Results) -> str:
+    """The values of the service and their limits."""
+    rows = [row for row in results.rows if row.part == "service" and row.value is not None]
+    if not rows:
+        return ""
+    lines = ["", "With the [service](service.md):", ""]
+    lines += ["| Measured | Value | Limit |", "| --- | --- | --- |"]
+    lines += [f"| {row.what} | {' | '.join(_value_and_limit(row))} |" for row in rows]
     return "\n".join(lines) + "\n"
 
 

@@ -28,6 +28,8 @@ CLIENTS = 64
 SHARE = 0.9
 #: The lowest accepted number of volumes listed per second.
 LISTED = 30_000
+#: MiB that a service with 20 backends may use, and its processes that run programs.
+MEMORY = 256
 
 _PASS, _WITH, _WITHOUT = "`python -c pass`", "with service", "without"
 
@@ -139,28 +141,38 @@ def _commands(bench: Bench, service: Any) -> None:
             )  # fmt: skip
 
 
-def _adapter(bench: Bench, service: Any) -> None:
+def _adapter_of(service: Any, verb: str, *extra: str) -> Program:
+    """The adapter with a verb, as oVirt's engine runs it."""
     adapter = str(pathlib.Path(sys.executable).with_name("cinderlib-adapter"))
-    warm = {**service.environment, "CINDERLIB_STATE_PATH": f"{service.folder}/state"}
+    environment = {**service.environment, "CINDERLIB_STATE_PATH": f"{service.folder}/state"}
     driver = {
         "volume_backend_name": "null",
         "volume_driver": "benchmarks.nulldriver.NullDriver",
     }
-    common = [json.dumps(driver), warm["STORE"], "1234"]
+    return [adapter, verb, json.dumps(driver), environment["STORE"], "1234", *extra], environment
+
+
+def _adapter(bench: Bench, service: Any) -> None:
     from cinderlib.records import new_id
 
+    disk, connector = new_id(), json.dumps({"host": "h", "ip": "192.0.2.1", "initiator": "iqn.h"})
+    program, warm = _adapter_of(service, "create_volume", disk, "1")
+    subprocess.run(program, env=warm, capture_output=True, check=True)
     verbs: dict[str, Callable[[], list[str]]] = {
-        "create_volume": lambda: ["create_volume", *common, new_id(), "1"],
-        "storage_stats": lambda: ["storage_stats", *common, "false"],
+        "create_volume": lambda: [new_id(), "1"],
+        "connect_volume": lambda: [disk, connector],
+        "storage_stats": lambda: ["false"],
     }
-    for verb, arguments in verbs.items():
+    for verb, extra in verbs.items():
+
+        def run(service_socket: str, verb: str = verb, extra: Any = extra) -> Program:
+            program, environment = _adapter_of(service, verb, *extra())
+            return program, {**environment, "CINDERLIB_SERVICE": service_socket}
+
         programs: dict[str, Callable[[], Program]] = {
             _PASS: lambda: ([sys.executable, "-c", "pass"], warm),
-            _WITH: lambda a=arguments: ([adapter, *a()], warm),  # type: ignore[misc]
-            _WITHOUT: lambda a=arguments: (  # type: ignore[misc]
-                [adapter, *a()],
-                {**warm, "CINDERLIB_SERVICE": "none"},
-            ),
+            _WITH: lambda r=run: r(str(service.socket)),  # type: ignore[misc]
+            _WITHOUT: lambda r=run: r("none"),  # type: ignore[misc]
         }
         if bench.old is not None and verb == "create_volume":
             store = bench.stores()["SQLite"]()["connection"]
@@ -262,13 +274,46 @@ def _listing(bench: Bench) -> None:
 
 
 def _memory(bench: Bench) -> None:
-    figures = {}
+    figures: dict[str, Figure] = {}
     for count in (1, 20):
         backends = "".join(_BACKEND.format(f"b{number}", "NullDriver") for number in range(count))
         with _service(bench, backends) as service:
-            used = _memory_of(service.process.pid) / 2**20
-            figures[f"{count} backend{'s' if count > 1 else ''}"] = Figure.of([used], "MiB")
-    bench.results.add("service", "memory of the service", figures)
+            for number in range(count):
+                status, _ = service.ask("POST", "/v1/volumes", {"backend": f"b{number}", "size": 1})
+                assert status == 200
+            name = f"{count} backend{'s' if count > 1 else ''}"
+            figures[name] = _in_mebibytes(_memory_of(service.process.pid))
+            if count > 1:
+                _run_programs(service)
+                for pid, program in _programs_of(service.process.pid).items():
+                    figures[f"process for {program}"] = _in_mebibytes(_memory_of(pid))
+    bench.results.add(
+        "service", "memory of the service with 20 backends", figures,
+        figures["20 backends"], MEMORY,
+    )  # fmt: skip
+
+
+def _run_programs(service: Any) -> None:
+    """Run the command and the adapter once, so that their processes have imported everything."""
+    service.command("volume", "list")
+    program, environment = _adapter_of(service, "storage_stats", "false")
+    subprocess.run(program, env=environment, capture_output=True, check=True)
+
+
+def _programs_of(service: int) -> dict[int, str]:
+    """The processes of a service that run programs, and the names of the programs."""
+    with open(f"/proc/{service}/task/{service}/children") as file:
+        children = file.read().split()
+    found = {}
+    for child in children:
+        words = pathlib.Path(f"/proc/{child}/cmdline").read_bytes().decode().split("\0")
+        if "cinderlib.service.warm.listener" in words:
+            found[int(child)] = words[words.index("cinderlib.service.warm.listener") + 1]
+    return found
+
+
+def _in_mebibytes(size: int) -> Figure:
+    return Figure.of([size / 2**20], "MiB")
 
 
 def _memory_of(pid: int) -> int:

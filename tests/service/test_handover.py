@@ -149,7 +149,7 @@ def test_a_new_service_that_fails_replaces_nothing(first: Service, folder: pathl
         # The command's socket is still that of the running service.
         assert first.socket.with_name("s.command.sock").is_socket()
         assert sorted(path.name for path in folder.iterdir() if path.is_socket()) == [
-            *("s.command.sock", "s.next.sock", "s.sock")
+            *("s.adapter.sock", "s.command.sock", "s.next.sock", "s.sock")
         ]
     assert load.failures == []
 

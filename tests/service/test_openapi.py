@@ -22,7 +22,7 @@ def test_every_route_is_in_the_document() -> None:
     assert set(application.routes) == described
     names = [each["operationId"] for path in DOCUMENT["paths"].values() for each in path.values()]
     assert len(names) == len(set(names))
-    application.close()
+    application.workers.close()
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ class Traced:
         backends = Backends(self.controller, ["array"], lambda _: options, folder / "links")
         backends.loaded("array")
         self.application = Application(backends, metrics)
-        self.application.tracing = self._tracing
+        self.application.workers.tracing = self._tracing
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         """Send a request. Returns the JSON of the answer."""
@@ -76,7 +76,7 @@ class Traced:
 def traced(tmp_path: pathlib.Path) -> Iterator[Traced]:
     made = Traced(tmp_path)
     yield made
-    made.application.close()
+    made.application.workers.close()
     made.controller.close()
 
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import hashlib
 import logging
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,21 +16,19 @@ from starlette.routing import Route as HTTPRoute
 
 from cinderlib import errors
 from cinderlib.client import answers
-from cinderlib.service import dispatch, logs, responses
+from cinderlib.service import dispatch, responses
 from cinderlib.service.backends import Source
 from cinderlib.service.bodies import Bodies
-from cinderlib.service.calls import Call, Calls
 from cinderlib.service.endpoints import Endpoints
-from cinderlib.service.metrics import Metrics, Timed
+from cinderlib.service.metrics import Metrics
 from cinderlib.service.responses import JSON, LINES
-from cinderlib.service.roles import Peer, Role
 from cinderlib.service.routes import ROUTES, Route
 from cinderlib.service.verb_request import Listed, Request
+from cinderlib.service.workers import Workers, check_client, check_query
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-    from cinderlib.service.tracing import Tracing
 
 LOG = logging.getLogger(__name__)
 
@@ -46,16 +41,11 @@ class Application:
     """
 
     def __init__(self, backends: Source, metrics: Metrics, *, threads: int = 64) -> None:
-        self.backends = backends
-        self.calls = Calls()
         self._bodies = Bodies()
         self.metrics = metrics
-        #: Creates spans, if traces are enabled.
-        self.tracing: Tracing | None = None
-        # Separate threads for reads: they do not wait for calls that wait for an array.
-        self._reading = ThreadPoolExecutor(8, "read")
-        self._changing = ThreadPoolExecutor(threads, "change")
-        self.endpoints = Endpoints(backends, self.calls, metrics, self._reading)
+        self.workers = Workers(metrics, threads)
+        self.backends = backends
+        self.endpoints = Endpoints(backends, self.workers.calls, metrics, self.workers.reading)
         endpoints = [(route.method, route.path, self._endpoint(route)) for route in ROUTES]
         self._table = dispatch.Table(endpoints)
         routes = [
@@ -85,20 +75,16 @@ class Application:
             response = responses.of_error(exc)
         await response(scope, receive, send)
 
-    def close(self) -> None:
-        """Wait for the calls that run, and take no more."""
-        self._changing.shutdown(wait=True)
-        self._reading.shutdown(wait=True)
-
     # --- the verbs ------------------------------------------------------------------------------
 
     def _endpoint(self, route: Route) -> Callable[[HTTPRequest], Any]:
         decoder = msgspec.json.Decoder(route.body)
 
         async def answer(http: HTTPRequest) -> Response:
-            if self.tracing is None:
+            tracing = self.workers.tracing
+            if tracing is None:
                 return await handle(http, None)
-            with self.tracing.request(route.method, route.path, http.headers) as span:
+            with tracing.request(route.method, route.path, http.headers) as span:
                 response = await handle(http, span)
                 span.set_attribute("http.response.status_code", response.status_code)
                 return response
@@ -106,9 +92,9 @@ class Application:
         async def handle(http: HTTPRequest, span: Span | None) -> Response:
             peer = responses.peer(http)
             try:
-                peer.require(route.role if _is_stricter(route, peer) else Role.READ)
+                check_client(route, peer)
                 body = await self._bodies.read(http, decoder)
-                _check_query(http, route)
+                check_query(http.query_params if http.scope["query_string"] else (), route)
             except errors.CinderlibError as exc:
                 return responses.of_error(exc)
             except ClientDisconnect:
@@ -129,105 +115,39 @@ class Application:
 
     async def _read(self, http: HTTPRequest, route: Route, request: Request[Any]) -> Response:
         loop = asyncio.get_running_loop()
+        reading = self.workers.reading
         try:
-            with self.metrics.timed(route.name, request) as timed:
-                result = await loop.run_in_executor(self._reading, self._do, route, request)
+            result = await loop.run_in_executor(reading, self.workers.read, route, request)
         except Exception as exc:
-            _log(route, request, timed, exc)
             return responses.of_error(exc, is_logged=True)
-        _log(route, request, timed, None)
         if not isinstance(result, Listed):
             return Response(answers.encode(result), media_type=JSON)
         lines = responses.wants_lines(http)
         pages = answers.pages(result.records, lines=lines)
         try:
             # Send the status only after the store has answered once.
-            start = await loop.run_in_executor(self._reading, _next_two, pages)
+            start = await loop.run_in_executor(reading, _next_two, pages)
         except Exception as exc:
             return responses.of_error(exc)
 
         async def stream() -> AsyncIterator[bytes]:
             yield start
-            while (
-                page := await loop.run_in_executor(self._reading, next, pages, None)
-            ) is not None:
+            while (page := await loop.run_in_executor(reading, next, pages, None)) is not None:
                 yield page
 
         return StreamingResponse(stream(), media_type=LINES if lines else JSON)
 
     async def _change(self, http: HTTPRequest, route: Route, request: Request[Any]) -> Response:
-        fingerprint = hashlib.sha256(
-            f"{http.method} {http.scope['path']} ".encode()
-            + http.scope["query_string"]
-            + msgspec.json.encode(request.body)
-        ).hexdigest()
+        target = f"{http.method} {http.scope['path']} ".encode() + http.scope["query_string"]
         try:
-            call, is_new = self.calls.begin(
-                route.name,
-                request.peer,
-                id=http.headers.get("operation-id"),
-                fingerprint=fingerprint,
-            )
+            call = self.workers.begin(route, request, target, http.headers.get("operation-id"))
         except errors.CinderlibError as exc:
             return responses.of_error(exc)
-        if is_new:
-            self._changing.submit(self._run, call, route, request)
         if responses.wants_lines(http):
             return StreamingResponse(
                 responses.progress(call), media_type=LINES, headers={"Operation-Id": call.id}
             )
         return await responses.result(call)
-
-    def _do(self, route: Route, request: Request[Any]) -> Any:
-        if self.tracing is None:
-            return route.verb(request)
-        with self.tracing.operation(route.name, request):
-            return route.verb(request)
-
-    def _run(self, call: Call, route: Route, request: Request[Any]) -> None:
-        with self.metrics.timed(route.name, request) as timed:
-            call.run(functools.partial(self._do, route, request))
-            if call.error is not None:
-                timed.failed(call.error)
-        _log(route, request, timed, call.error, call)
-
-
-def _log(
-    route: Route,
-    request: Request[Any],
-    timed: Timed,
-    error: BaseException | None,
-    call: Call | None = None,
-) -> None:
-    resource, operation = request.id, ""
-    if call is not None:
-        operation = call.id
-        if not resource and isinstance(call.result, dict):
-            resource = str(call.result.get("id", ""))  # a new one
-    logs.log(
-        logs.Call(
-            client=str(request.peer),
-            verb=route.name,
-            resource=resource,
-            backend=request.backend,
-            outcome=timed.outcome,
-            seconds=timed.seconds,
-            operation=operation,
-        ),
-        error,
-    )
-
-
-def _is_stricter(route: Route, peer: Peer) -> bool:
-    # Connections are shown to those who read all, and to the node whose own they are.
-    return not (route.method == "GET" and route.role is Role.NODE and peer.role is not Role.NODE)
-
-
-def _check_query(http: HTTPRequest, route: Route) -> None:
-    for name in http.query_params if http.scope["query_string"] else ():
-        if name not in route.query:
-            known = ", ".join(route.query) or "none"
-            raise errors.InvalidInput(f"There is no parameter {name!r}; known: {known}")
 
 
 def _next_two(pages: Any) -> bytes:

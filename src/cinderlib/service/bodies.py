@@ -42,7 +42,14 @@ class Bodies:
                     received += chunk
             if length > LONGEST:
                 raise errors.InvalidInput(f"The body is longer than {LONGEST} bytes")
-            try:
-                return decoder.decode(bytes(received) or b"{}")
-            except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
-                raise errors.InvalidInput(f"The body is not valid: {exc}") from None
+            return decoded(bytes(received), decoder)
+
+
+def decoded(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
+    """
+    :raises InvalidInput: the body is not valid.
+    """
+    try:
+        return decoder.decode(body or b"{}")
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
+        raise errors.InvalidInput(f"The body is not valid: {exc}") from None

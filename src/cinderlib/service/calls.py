@@ -45,7 +45,6 @@ class Call:
         self.error: BaseException | None = None
         self.ended_at: float | None = None
         self._guard = threading.Lock()
-        self._done = threading.Event()
         self._watchers: list[Watcher] = []
         self._when_done: list[Callable[[], None]] = []
 
@@ -84,7 +83,6 @@ class Call:
             with self._guard:
                 self.ended_at = time.monotonic()
                 waiting, self._when_done = self._when_done, []
-            self._done.set()
             for each in waiting:
                 each()
 
@@ -98,7 +96,9 @@ class Call:
 
     def wait(self) -> None:
         """Until it has ended."""
-        self._done.wait()
+        done = threading.Event()
+        self.when_done(done.set)
+        done.wait()
 
     @property
     def state(self) -> str:

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
+from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
+from cinderlib.service.bodies import LARGE
+from cinderlib.service.direct import Answer, Direct
 from cinderlib.service.roles import Peer
 
 #: The longest head of a request, in bytes, and how long a client may take to send it, in seconds.
@@ -25,16 +33,20 @@ class Protocol(HttpToolsProtocol):
     :cvar identify: gives the client of a connection.
     :cvar grace: seconds that a client has for its next request before its connection is
         closed; ``None`` as long as connections are kept.
+    :cvar direct: answers the requests that it accepts.
     """
 
     identify: Callable[[asyncio.Transport], Peer]
     grace: Callable[[], float | None]
+    direct: Direct
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.app_state = {**self.app_state, "peer": type(self).identify(transport)}
         self._head = 0
         self._in_head = True
+        #: The request that is answered directly, as soon as its body is complete.
+        self._awaited: RequestResponseCycle | None = None
         self._used_at = self.loop.time()
         self._deadline = self.loop.call_later(HEAD_TIMEOUT, self._too_slow)
         if type(self).grace() is not None:
@@ -69,9 +81,57 @@ class Protocol(HttpToolsProtocol):
             # The answer reports the end of the connection, so the client opens another one.
             self.cycle.keep_alive = False
 
+    def on_body(self, body: bytes) -> None:
+        super().on_body(body)
+        cycle = self._awaited
+        if cycle is not None and len(cycle.body) > LARGE:
+            self._awaited = None
+            super()._start_asgi_task(cycle, self.app)
+
     def on_message_complete(self) -> None:
         self._deadline.cancel()
         super().on_message_complete()
+        if self._awaited is not None:
+            cycle, self._awaited = self._awaited, None
+            self._answer(cycle)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Start to answer a request."""
+        if (
+            app is not self.app  # refuses, because there are too many connections
+            or cycle.waiting_for_100_continue
+            or self.flow.write_paused
+            or len(cycle.body) > LARGE
+            or not type(self).direct.accepts(cycle.scope)
+        ):
+            super()._start_asgi_task(cycle, app)
+        elif cycle.more_body:
+            self._awaited = cycle
+        else:
+            self._answer(cycle)
+
+    def _answer(self, cycle: RequestResponseCycle) -> None:
+        send = functools.partial(self._send, cycle)
+        type(self).direct.answer(cycle.scope, bytes(cycle.body), send)
+
+    def _send(self, cycle: RequestResponseCycle, answer: Answer) -> None:
+        """Send a whole answer, as the cycle does for an application."""
+        if cycle.disconnected:
+            return
+        cycle.response_started = cycle.response_complete = True
+        parts = [STATUS_LINE[answer.status]]
+        for name, value in cycle.default_headers:
+            parts += (name, b": ", value, b"\r\n")
+        parts.append(b"content-type: application/json\r\ncontent-length: %d\r\n" % len(answer.body))
+        if answer.operation:
+            parts.append(b"operation-id: %s\r\n" % _header(answer.operation))
+        if not cycle.keep_alive:
+            parts.append(b"connection: close\r\n")
+        parts += (b"\r\n", answer.body)
+        self.transport.write(b"".join(parts))
+        if not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
 
     def on_response_complete(self) -> None:
         self._used_at = self.loop.time()
@@ -115,9 +175,20 @@ class Protocol(HttpToolsProtocol):
             self.transport.close()
 
 
+def _header(text: str) -> bytes:
+    """The value of a header. An ID that a client has chosen came in one."""
+    return text.encode("latin-1", "replace")
+
+
 def protocol(
-    identify: Callable[[asyncio.Transport], Peer], grace: Callable[[], float | None]
+    identify: Callable[[asyncio.Transport], Peer],
+    grace: Callable[[], float | None],
+    direct: Direct,
 ) -> type[Protocol]:
     """The protocol of a listener's connections."""
-    namespace = {"identify": staticmethod(identify), "grace": staticmethod(grace)}
+    namespace: dict[str, Any] = {
+        "identify": staticmethod(identify),
+        "grace": staticmethod(grace),
+        "direct": direct,
+    }
     return type("Protocol", (Protocol,), namespace)

@@ -48,24 +48,48 @@ class Call:
 
     def fields(self) -> dict[str, str]:
         """The fields that are not empty, as texts."""
-        texts = {**dataclasses.asdict(self), "seconds": f"{self.seconds:.4f}"}
+        texts = {
+            "client": self.client,
+            "verb": self.verb,
+            "resource": self.resource,
+            "backend": self.backend,
+            "outcome": self.outcome,
+            "seconds": f"{self.seconds:.4f}",
+            "operation": self.operation,
+        }
         return {name: value[:LONGEST] for name, value in texts.items() if value}
 
 
 def log(call: Call, error: BaseException | None) -> None:
     """Log a call that ended. Errors of the caller are not warnings."""
-    level, text = logging.INFO, call.verb
-    if call.resource:
-        text += f" {value_checks.shown(call.resource)}"
-    text += f" for {call.client}: {call.outcome}, {call.seconds:.3f} s"
-    if error is not None:
-        text += f": {error}"
-        if not isinstance(error, errors.CinderlibError):
-            level = logging.ERROR
-        elif answers.status(error) >= 500:
-            level = logging.WARNING
-    unexpected = error if level == logging.ERROR else None
-    LOG.log(level, "%s", text, extra={"call": call, "failure": error}, exc_info=unexpected)
+    level = logging.INFO
+    if error is not None and not isinstance(error, errors.CinderlibError):
+        level = logging.ERROR
+    elif error is not None and answers.status(error) >= 500:
+        level = logging.WARNING
+    if not LOG.isEnabledFor(level):
+        return
+    info = (type(error), error, error.__traceback__) if error and level == logging.ERROR else None
+    # Logger.log() would find the line of the caller, which takes as long as the rest.
+    record = logging.LogRecord(LOG.name, level, "", 0, _Message(call, error), (), info)
+    record.call, record.failure = call, error
+    LOG.handle(record)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Message:
+    """The text of a call, for the forms of the log that contain it."""
+
+    call: Call
+    error: BaseException | None
+
+    def __str__(self) -> str:
+        call, error = self.call, self.error
+        text = call.verb
+        if call.resource:
+            text += f" {value_checks.shown(call.resource)}"
+        text += f" for {call.client}: {call.outcome}, {call.seconds:.3f} s"
+        return text if error is None else f"{text}: {error}"
 
 
 def start(form: str, *, debug: bool = False) -> None:

@@ -62,6 +62,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._mine = threading.local()
+        self._children: dict[tuple[Any, tuple[str, ...]], Any] = {}
         ProcessCollector(registry=self.registry)
         self._operations = Counter(
             "cinderlib_operations",
@@ -123,7 +124,7 @@ class Metrics:
     def timed(self, verb: str, request: Request[Any]) -> Iterator[Timed]:
         """Count and time an operation, for the backend that it has used at its end."""
         timed, start = Timed(), time.perf_counter()
-        running = self._running.labels(verb)
+        running = self._labelled(self._running, verb)
         running.inc()
         try:
             yield timed
@@ -133,8 +134,8 @@ class Metrics:
         finally:
             timed.seconds = time.perf_counter() - start
             running.dec()
-            self._operations.labels(verb, request.backend, timed.outcome).inc()
-            self._seconds.labels(verb, request.backend).observe(timed.seconds)
+            self._labelled(self._operations, verb, request.backend, timed.outcome).inc()
+            self._labelled(self._seconds, verb, request.backend).observe(timed.seconds)
 
     @contextlib.contextmanager
     def observe(self, activity: Activity) -> Iterator[None]:
@@ -153,18 +154,26 @@ class Metrics:
             # A wait for a lock inside the call of a driver is not the driver's share.
             mine.waited = before + (seconds if activity.kind == "lock" else mine.waited)
 
+    def _labelled(self, metric: Any, *labels: str) -> Any:
+        """The metric with these labels. The package's own search for it takes longer."""
+        key = metric, labels
+        found = self._children.get(key)
+        if found is None:
+            found = self._children[key] = metric.labels(*labels)
+        return found
+
     def _count(self, activity: Activity, seconds: float, outcome: str) -> None:
         name, backend = activity.name, activity.backend
         match activity.kind:
             case "driver call":
-                self._driver_calls.labels(backend, name, outcome).inc()
-                self._driver_seconds.labels(backend, name).observe(seconds)
+                self._labelled(self._driver_calls, backend, name, outcome).inc()
+                self._labelled(self._driver_seconds, backend, name).observe(seconds)
             case "lock":
-                self._lock_seconds.labels(name).observe(seconds)
+                self._labelled(self._lock_seconds, name).observe(seconds)
             case "host start":
-                self._host_starts.labels(backend, name).inc()
+                self._labelled(self._host_starts, backend, name).inc()
             case "recovery":
-                self._recovered.labels(name, backend, outcome).inc()
+                self._labelled(self._recovered, name, backend, outcome).inc()
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +37,11 @@ class Route:
     @property
     def changes(self) -> bool:
         return self.method != "GET"
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the answer is sent piece by piece."""
+        return not self.changes and typing.get_origin(self.answer) is list
 
 
 _PAGE = {

@@ -21,6 +21,7 @@ import uvloop
 from cinderlib import errors
 from cinderlib.service import http_connection, roles, systemd
 from cinderlib.service.app import Application
+from cinderlib.service.direct import Direct
 from cinderlib.service.handover import State
 from cinderlib.service.options import Options
 from cinderlib.service.roles import Peer
@@ -71,6 +72,7 @@ class Server:
         self._stops_at: float | None = None
         self._last_request = time.monotonic()
         self._servers: list[_Quiet] = []
+        self._direct = Direct(application.backends, application.workers, self._count)
 
     def run(self) -> float:
         """Serve until a signal, until it was idle for long enough, or until it is replaced.
@@ -166,7 +168,7 @@ class Server:
     ) -> None:
         config = uvicorn.Config(
             self._counted,
-            http=http_connection.protocol(identify, self._grace),
+            http=http_connection.protocol(identify, self._grace, self._direct),
             interface="asgi3",
             log_config=None,
             access_log=False,
@@ -183,8 +185,11 @@ class Server:
         self._servers.append(server)
         await server.serve(sockets=[listener])
 
-    async def _counted(self, scope: Any, receive: Any, send: Any) -> None:
+    def _count(self) -> None:
         self._last_request = time.monotonic()
+
+    async def _counted(self, scope: Any, receive: Any, send: Any) -> None:
+        self._count()
         await self.application.asgi(scope, receive, send)
 
     # --- clients --------------------------------------------------------------------------------
@@ -270,7 +275,7 @@ class Server:
         limit = self.options.idle_timeout
         while limit:
             idle = time.monotonic() - self._last_request
-            if idle >= limit and not self.application.calls.running():
+            if idle >= limit and not self.application.workers.calls.running():
                 LOG.info("Idle for %d s; stopping", limit)
                 self.stop()
                 return
@@ -294,12 +299,12 @@ class Server:
     async def _finish(self) -> None:
         """Let the calls that run end, for as long as is allowed; what is left then is settled from
         its intent, as after a crash."""
-        closing = self._loop.run_in_executor(None, self.application.close)
+        closing = self._loop.run_in_executor(None, self.application.workers.close)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(closing), self._left())
-        for call in self.application.calls.running():
+        for call in self.application.workers.calls.running():
             LOG.warning("%s of %s did not end in time", call.verb, call.peer)
-        if self.application.calls.running():
+        if self.application.workers.calls.running():
             # Threads that wait for a driver cannot be ended in any other way.
             logging.shutdown()
             os._exit(1)

@@ -71,12 +71,12 @@ def serve(app: App, socket: Path | None, idle_timeout: float | None, replace: bo
         backends = _backends(app, options)
         metrics.add(State(backends, options.stats_interval))
         application = Application(backends, metrics, threads=options.threads)
-        application.tracing = tracing
+        application.workers.tracing = tracing
 
         def reload() -> None:
             nonlocal configured
             configured = new = load(app.config_path)
-            backends.replace(new.backends, new.backend, settled=application.calls.wait)
+            backends.replace(new.backends, new.backend, settled=application.workers.calls.wait)
 
         left = Server(
             application,
