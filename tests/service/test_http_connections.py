@@ -82,7 +82,7 @@ def test_pipelined_requests_are_answered_in_order(raw: Raw) -> None:
 @pytest.mark.parametrize("size", [10, 50_000])
 def test_a_body_can_arrive_in_pieces(raw: Raw, size: int) -> None:
     body = {"backend": "files", "size": 1, "metadata": {"text": "x" * size}}
-    whole = request("POST", "/v1/volumes", body, "operation-id: pieces-%d" % size)
+    whole = request("POST", "/v1/volumes", body, f"operation-id: pieces-{size}")
     step = 7 if size == 10 else 5000
     raw.send(*(whole[at : at + step] for at in range(0, len(whole), step)))
     status, headers, volume = raw.answer()
