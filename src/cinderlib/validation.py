@@ -47,6 +47,8 @@ ATTACH_STATUSES = frozenset({
     "attached", "attaching", "deleted", "detached", "detaching", "error_attaching",
     "error_detaching", "reserved",
 })
+#: How a temporary volume gives access to a snapshot.
+SNAPSHOT_ACCESSES = ("native", "clone")
 ATTACH_MODES = frozenset({"rw", "ro"})
 
 #: Sections of Cinder's configuration, in lower case. A backend with such a name would collide.

@@ -6,6 +6,7 @@ import pathlib
 from typing import Any
 
 from cinder import exception
+from cinder.volume import driver
 
 from cinderlib.drivers.file.driver import FileDriver
 
@@ -59,8 +60,30 @@ class ArrayDriver(FileDriver):
             raise exception.VolumeIsBusy(volume_name=volume.name)
         super().delete_volume(volume)
 
+    def create_export_snapshot(
+        self, context: Any, snapshot: Any, connector: dict[str, Any]
+    ) -> None:
+        self.create_export(context, snapshot, connector)
+
+    def initialize_connection_snapshot(
+        self, snapshot: Any, connector: dict[str, Any], **kwargs: Any
+    ) -> dict[str, Any]:
+        return self.initialize_connection(snapshot, connector)
+
+    def terminate_connection_snapshot(self, snapshot: Any, connector: Any, **kwargs: Any) -> None:
+        self.terminate_connection(snapshot, connector)
+
+    def remove_export_snapshot(self, context: Any, snapshot: Any) -> None:
+        self.remove_export(context, snapshot)
+
     def get_volume_stats(self, refresh: bool = False) -> dict[str, Any]:
         stats: dict[str, Any] = super().get_volume_stats(refresh)
         for pool in stats["pools"]:
             pool["multiattach"] = True
         return stats
+
+
+class CopyingDriver(ArrayDriver):
+    """Cannot map snapshots."""
+
+    initialize_connection_snapshot = driver.BaseVD.initialize_connection_snapshot

@@ -40,6 +40,8 @@ for _name in (
     *("extend_volume", "create_snapshot", "delete_snapshot", "revert_to_snapshot"),
     *("validate_connector", "create_export", "ensure_export", "initialize_connection"),
     *("terminate_connection", "remove_export", "get_volume_stats", "exists_in_storage"),
+    *("create_export_snapshot", "initialize_connection_snapshot"),
+    *("terminate_connection_snapshot", "remove_export_snapshot"),
     *("manage_existing_get_size", "manage_existing", "unmanage"),
     *("manage_existing_snapshot_get_size", "manage_existing_snapshot", "unmanage_snapshot"),
 ):

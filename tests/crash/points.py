@@ -22,6 +22,7 @@ from cinderlib import errors
 from cinderlib.node import command, loop
 from cinderlib.node.node import Node
 from cinderlib.node.state import State
+from cinderlib.node.this_host import LocalHost
 from cinderlib.persistence.base import Put
 
 #: Exit status of a process that reached another step than planned.
@@ -119,6 +120,7 @@ class Points:
         """Instrument the node, its state, programs, loop devices, and all changes of files."""
         for method in ("attach", "detach", "extend"):
             self.around(Node, method, "node")
+        self.around(LocalHost, "copy", "node")
         for method in ("put", "remove"):
             self.around(State, method, "state")
         self.around(command, "run", "command", lambda argv, **_: argv[0])

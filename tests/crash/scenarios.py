@@ -27,17 +27,19 @@ class Scenario:
     :ivar prepare: creates the initial state.
     :ivar start: returns the call.
     :ivar unmanaged: the files without a record before or after the call.
+    :ivar driver: the class in ``array_driver.py``.
     """
 
     name: str
     prepare: Callable[[World], Any]
     start: Callable[[World], Call]
     unmanaged: frozenset[str] = frozenset()
+    driver: str = "ArrayDriver"
 
     @property
     def is_slow(self) -> bool:
         """Whether only the slow tests include it: others take similar steps."""
-        return "manage" in self.name
+        return "manage" in self.name or "copied" in self.name
 
 
 SCENARIOS: dict[str, Scenario] = {}
@@ -53,11 +55,13 @@ def names(*without: str) -> list[Any]:
 
 
 def scenario(
-    prepare: Callable[[World], Any], unmanaged: Collection[str] = ()
+    prepare: Callable[[World], Any],
+    unmanaged: Collection[str] = (),
+    driver: str = "ArrayDriver",
 ) -> Callable[[Callable[[World], Call]], None]:
     def register(start: Callable[[World], Call]) -> None:
         name = start.__name__.replace("_", " ")
-        SCENARIOS[name] = Scenario(name, prepare, start, frozenset(unmanaged))
+        SCENARIOS[name] = Scenario(name, prepare, start, frozenset(unmanaged), driver)
 
     return register
 
@@ -91,6 +95,16 @@ def shared_by_two(w: World) -> None:
 def snapshot(w: World) -> None:
     volume(w)
     w.volume(A).create_snapshot("kept", id=S)
+
+
+def attached_snapshot(w: World) -> None:
+    snapshot(w)
+    w.controller.snapshot(S).attach()
+
+
+def connected_snapshot(w: World) -> None:
+    snapshot(w)
+    w.controller.snapshot(S).connect(w.connector("first"), attached_host="first", id=C)
 
 
 def changed_since_snapshot(w: World) -> None:
@@ -180,6 +194,12 @@ def revert(w: World) -> Call:
     return lambda: found.revert_to_snapshot(to)
 
 
+@scenario(changed_since_snapshot)
+def revert_copied(w: World) -> Call:
+    found, to = w.volume(A), w.controller.snapshot(S)
+    return lambda: found.revert_to_snapshot(to, by_copy=True)
+
+
 @scenario(existing, ["existing", f"volume-{B}"])
 def manage(w: World) -> Call:
     reference = {"source-name": "existing"}
@@ -264,6 +284,37 @@ def attach_connection(w: World) -> Call:
 @scenario(attached_here)
 def detach_connection(w: World) -> Call:
     return w.controller.connection(C).detach
+
+
+@scenario(snapshot)
+def connect_snapshot(w: World) -> Call:
+    found = w.controller.snapshot(S)
+    return lambda: found.connect(w.connector("first"), attached_host="first")
+
+
+@scenario(connected_snapshot)
+def disconnect_snapshot(w: World) -> Call:
+    return w.controller.connection(C).disconnect
+
+
+@scenario(snapshot)
+def attach_snapshot(w: World) -> Call:
+    return w.controller.snapshot(S).attach
+
+
+@scenario(attached_snapshot)
+def detach_snapshot(w: World) -> Call:
+    return w.controller.snapshot(S).detach
+
+
+@scenario(snapshot, driver="CopyingDriver")
+def attach_copied_snapshot(w: World) -> Call:
+    return w.controller.snapshot(S).attach
+
+
+@scenario(attached_snapshot, driver="CopyingDriver")
+def detach_copied_snapshot(w: World) -> Call:
+    return w.controller.snapshot(S).detach
 
 
 @scenario(volume)

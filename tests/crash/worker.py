@@ -185,6 +185,7 @@ class Case:
         self.points.watch_host()
         world = World(self.root, _state, self._url, self.points, **options)
         world.unmanaged = self.scenario.unmanaged
+        world.driver = self.scenario.driver
         return world
 
     def opened_empty(self, **options: Any) -> World:

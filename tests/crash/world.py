@@ -84,10 +84,12 @@ class World:
         self.backend: Backend
         #: Files without a record that the scenario creates or leaves on the storage.
         self.unmanaged: frozenset[str] = frozenset()
+        #: The class of the driver in ``array_driver.py``.
+        self.driver = "ArrayDriver"
 
     def load_backend(self) -> None:
         """Load the backend, which recovers interrupted operations."""
-        options = {"volume_driver": "array_driver.ArrayDriver", "file_root": str(self.volumes)}
+        options = {"volume_driver": f"array_driver.{self.driver}", "file_root": str(self.volumes)}
         if self._isolated:
             options |= {"volume_driver": "dying_driver.DyingDriver", "isolation": "process"}
         self.backend = self.controller.backend("array", **options)
@@ -141,6 +143,13 @@ class World:
 
     # --- observations ----------------------------------------------------------------------------
 
+    def _name(self, record: VolumeRecord | SnapshotRecord) -> str:
+        """The name on the storage; of a mapped snapshot for its temporary volume."""
+        if isinstance(record, VolumeRecord) and record.snapshot_access == "native":
+            snapshot = self.controller.store.get(SnapshotRecord, str(record.snapshot_id))
+            record = record if snapshot is None else snapshot
+        return self.controller.name_in_storage(record)
+
     def _digest(self, name: str) -> str:
         digest = hashlib.sha256()
         try:
@@ -172,8 +181,7 @@ class World:
 
     def observe(self) -> dict[str, Any]:
         """Everything that a user can observe, in a form that is comparable between runs."""
-        store = self.controller.store
-        name = self.controller.name_in_storage
+        store, name = self.controller.store, self._name
         connections = [
             [c.volume_id, c.connector.get("host"), c.status, c.attach_mode, c.device is not None]
             for c in store.find(ConnectionRecord)
@@ -203,7 +211,7 @@ class World:
         :param litter: whether to include files without effect in the host's state folder, such as
             locks.
         """
-        store, name = self.controller.store, self.controller.name_in_storage
+        store, name = self.controller.store, self._name
         wrong = [
             f"intent {i.operation} of {i.resource_id} is left" for i in store.find(IntentRecord)
         ]
@@ -246,7 +254,7 @@ class World:
     def _host_disagreements(
         self, volumes: dict[str, VolumeRecord], connections: list[ConnectionRecord]
     ) -> list[str]:
-        wrong, name = [], self.controller.name_in_storage
+        wrong, name = [], self._name
         devices = self._loops()
         for connection in connections:
             if connection.device is None or connection.attached_host != this_host():

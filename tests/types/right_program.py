@@ -228,10 +228,16 @@ def snapshots(volume: cl.Volume) -> None:
     snapshot.save()
     print(snapshot.status, snapshot.volume_id, snapshot.volume_size, snapshot.volume.name)
     print(snapshot.progress, snapshot.provider_id, snapshot.name_in_storage, snapshot.user_id)
+    with snapshot.attached() as attached, open(attached.path, "rb") as device:
+        print(device.read(512), snapshot.local_attach, attached.volume.snapshot_access)
+    mapped: cl.Connection = snapshot.connect({"host": "node-1"}, attached_host="node-1")
+    print(snapshot.attach(link="/run/monday") == mapped, snapshot.connections[0].attach_mode)
+    snapshot.detach(force=True)
     restored: cl.Volume = snapshot.create_volume(name="restored", size=3)
     newer: list[cl.Snapshot] = volume.revert_blockers(volume.snapshots[0])
     print([each.name for each in newer])
     volume.revert_to_snapshot(volume.snapshots[-1])
+    volume.revert_to_snapshot(volume.snapshots[0], by_copy=True)
     print(restored, cl.Snapshot.get_by_id("id"), cl.Snapshot.get_by_name("monday"))
     snapshot.delete()
 

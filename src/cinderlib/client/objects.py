@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import quote
@@ -9,6 +10,7 @@ from urllib.parse import quote
 import msgspec
 
 from cinderlib import errors, records, validation
+from cinderlib.client.snapshot_access import RemoteAttachableSnapshot
 from cinderlib.drivers.port import Extent, Extents, Manageable, Page
 from cinderlib.locking.process_identity import this_host
 from cinderlib.objects import new_connection
@@ -167,9 +169,10 @@ class RemoteVolume(_Remote, Volume):
             for each in found["snapshots"]
         ]
 
-    def revert_to_snapshot(self, snapshot: Snapshot) -> None:
+    def revert_to_snapshot(self, snapshot: Snapshot, *, by_copy: bool = False) -> None:
         chosen = check_resource(snapshot, Snapshot, "snapshot")
-        answer = self._change("POST", self._path("revert"), {"snapshot_id": chosen.id})
+        body = {"snapshot_id": chosen.id, "by_copy": by_copy}
+        answer = self._change("POST", self._path("revert"), body)
         self._adopt(records.from_builtins(VolumeRecord, answer))
 
     def connect(
@@ -260,11 +263,12 @@ class RemoteVolume(_Remote, Volume):
 
     def disconnect(self, connection: Connection, force: bool = False) -> None:
         check_resource(connection, Connection, "connection").disconnect(force)
-        self.refresh()
+        with contextlib.suppress(errors.VolumeNotFound):  # a temporary volume of a snapshot
+            self.refresh()
         self.changed = connection.changed
 
 
-class RemoteSnapshot(_Remote, Snapshot):
+class RemoteSnapshot(_Remote, RemoteAttachableSnapshot, Snapshot):
     """A snapshot of a service."""
 
     _collection = "snapshots"

@@ -30,10 +30,10 @@ from cinderlib.drivers import (
     translate,
 )
 from cinderlib.drivers.database import Database
-from cinderlib.drivers.host import LocalDriver
 from cinderlib.drivers.port import DriverInfo, Settings
 from cinderlib.drivers.registry_lock import REGISTRY_LOCK
 from cinderlib.drivers.scope import Scope, View
+from cinderlib.drivers.snapshot_access import SnapshotAccessDriver
 from cinderlib.errors import CinderlibError, ConfigurationError, DriverError, MissingDependency
 from cinderlib.locking.backend_lock import BackendLock
 from cinderlib.persistence.base import Store
@@ -50,7 +50,7 @@ def load(
     settings: Settings,
     lock: BackendLock | None,
     progress: Listener | None,
-) -> LocalDriver:
+) -> SnapshotAccessDriver:
     """See :func:`cinderlib.drivers.load`."""
     path = names.resolve(given.get("volume_driver", ""))
     group = options.new_group()
@@ -98,7 +98,9 @@ def load(
         active_active=active_active,
         lacks=methods.lacks(driver),
     )
-    return LocalDriver(driver, own, info, context, lambda: _release(own, group), lock, progress)
+    return SnapshotAccessDriver(
+        driver, own, info, context, lambda: _release(own, group), lock, progress
+    )
 
 
 def check(name: str, given: Mapping[str, Any], settings: Settings) -> requirements.Lacks:

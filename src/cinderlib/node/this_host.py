@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from cinderlib import errors, serialization
 from cinderlib.locking.process_identity import boot_id, this_host
+from cinderlib.node import copying
 from cinderlib.records import ConnectionRecord, VolumeRecord
 
 if TYPE_CHECKING:
@@ -93,6 +95,33 @@ class LocalHost:
         document.pop("device", None)
         self.node().detach(document, device=device, force=force, ignore_errors=ignore_errors)
         self._handles.pop(connection.id, None)
+
+    def connector(
+        self, protocol: str | None, *, multipath: bool, enforce_multipath: bool
+    ) -> dict[str, Any]:
+        """The connector properties of this host that a protocol needs."""
+        node = self.node(multipath=multipath, enforce_multipath=enforce_multipath)
+        return node.connector_properties(protocol)
+
+    def copy(
+        self,
+        source: ConnectionRecord,
+        target: ConnectionRecord,
+        report: Callable[[int, int], None],
+    ) -> None:
+        """Copy the data between two attachments of this host; see :mod:`cinderlib.node.copying`."""
+        copying.copy(self._open(source), self._open(target), report)
+
+    def _open(self, connection: ConnectionRecord) -> Any:
+        """The path or the handle of an attachment."""
+        handle = self._handles.get(connection.id)
+        path = (self.device(connection) or {}).get("path")
+        if handle is None and not isinstance(path, str):
+            raise errors.NodeError(
+                f"Connection {connection.id} is not attached in this process",
+                resource=connection.id,
+            )
+        return path if handle is None else handle
 
     def extend(self, connection: ConnectionRecord) -> int:
         """:returns: the device's size in bytes."""

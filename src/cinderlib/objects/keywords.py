@@ -71,16 +71,21 @@ class SnapshotKeywords(CreateSnapshotKeywords, total=False):
     display_description: str
 
 
-class ConnectKeywords(TypedDict, total=False):
-    """Fields of :meth:`cinderlib.Volume.connect`."""
+class SnapshotConnectKeywords(TypedDict, total=False):
+    """Fields of :meth:`cinderlib.Snapshot.connect`."""
 
     id: str | None
     attached_host: str | None
-    attach_mode: Literal["rw", "ro"]
     mountpoint: str | None
     instance_uuid: str | None
     use_multipath: bool
     device_scan_attempts: int
+
+
+class ConnectKeywords(SnapshotConnectKeywords, total=False):
+    """Fields of :meth:`cinderlib.Volume.connect`."""
+
+    attach_mode: Literal["rw", "ro"]
 
 
 class ConnectionKeywords(ConnectKeywords, total=False):

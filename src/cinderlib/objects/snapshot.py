@@ -11,6 +11,7 @@ from cinderlib.objects.cinder_fields import SnapshotFields
 from cinderlib.objects.fields import Check, EditableField, Field
 from cinderlib.objects.keywords import CopyKeywords, SnapshotKeywords
 from cinderlib.objects.managing import ManagedSnapshot
+from cinderlib.objects.snapshot_access import AttachableSnapshot
 from cinderlib.objects.streaming import StreamedSnapshot
 from cinderlib.objects.volume import Volume
 from cinderlib.operations import snapshots as operations
@@ -24,7 +25,7 @@ _GIVEN: Mapping[str, Check] = {
 _NAMES = {"display_name": "name", "display_description": "description"}
 
 
-class Snapshot(SnapshotFields, ManagedSnapshot, StreamedSnapshot):
+class Snapshot(SnapshotFields, ManagedSnapshot, AttachableSnapshot, StreamedSnapshot):
     """A snapshot of a volume.
 
     ``Snapshot(volume, name='x')`` describes a snapshot, and :meth:`create` takes it.

@@ -17,7 +17,14 @@ from cinderlib.objects.keywords import CopyKeywords, CreateSnapshotKeywords, Vol
 from cinderlib.objects.managing import ManagedVolume
 from cinderlib.objects.streaming import StreamedVolume
 from cinderlib.objects.volume_type import VolumeType
-from cinderlib.operations import create_volume, delete_volume, extend, revert, unique_names
+from cinderlib.operations import (
+    create_volume,
+    delete_volume,
+    extend,
+    revert,
+    revert_by_copy,
+    unique_names,
+)
 from cinderlib.records import AppliedStream, SnapshotRecord, VolumeRecord, replace
 
 if TYPE_CHECKING:
@@ -109,6 +116,10 @@ class Volume(VolumeFields, ManagedVolume, AttachableVolume, StreamedVolume):
     )
     applied = Field[AppliedStream | None](
         "The stream that was applied last, see :meth:`apply_stream`."
+    )
+    snapshot_access = Field[str | None](
+        "For the temporary volume of an attached snapshot, ``'native'`` if the storage maps the"
+        " snapshot itself, and ``'clone'`` if the volume is a copy; otherwise ``None``."
     )
     launched_at = Field[datetime.datetime | None]("When the storage had created it.")
 
@@ -270,16 +281,29 @@ class Volume(VolumeFields, ManagedVolume, AttachableVolume, StreamedVolume):
         blockers = revert.blockers(self._controller.journal, self.id, chosen.id)
         return [self._controller.wrap(record) for record in blockers]
 
-    def revert_to_snapshot(self, snapshot: Snapshot) -> None:
+    def revert_to_snapshot(self, snapshot: Snapshot, *, by_copy: bool = False) -> None:
         """Restore the data of the volume from a snapshot of the volume.
 
-        :raises InvalidVolume: it is connected, was extended since, or has newer snapshots, which
-            many drivers would delete; nothing changed.
+        :param by_copy: attach both to this host and copy the data, instead of the driver's revert.
+            All snapshots remain. A safety snapshot is taken first. It is deleted at the end, and
+            remains if the copy fails.
+        :raises InvalidVolume: it is connected, was extended since, or (without ``by_copy``) has
+            newer snapshots, which many drivers would delete; nothing changed.
         :raises Unsupported: the driver has no such operation; nothing changed.
+        :raises NodeError: with ``by_copy``, this host cannot attach both, or the copy failed. If
+            data was written already, the status is ``'error'``: repeat the call, or revert to the
+            safety snapshot, which a note of the error names.
         """
         chosen = check_resource(snapshot, self._controller.Snapshot, "snapshot")
+        by_copy = value_checks.check_flag(by_copy, "by_copy")
+        journal = self._controller.journal
         with self._named():
-            self._adopt(revert.revert(self._controller.journal, self.id, chosen.id))
+            if by_copy:
+                with journal.whole_call():
+                    record = revert_by_copy.revert(journal, self.id, chosen.id)
+            else:
+                record = revert.revert(journal, self.id, chosen.id)
+            self._adopt(record)
             self.changed = True
 
     def _document(self, *, related: bool) -> serialization.VolumeDocument:

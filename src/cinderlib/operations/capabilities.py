@@ -36,11 +36,15 @@ class _Operation:
     :ivar task: for messages, after "cannot".
     :ivar methods: the driver's methods for the native way, beyond those that all drivers have.
     :ivar generic: the generic way, as a clause; empty if there is none.
+    :ivar generic_methods: the driver's methods for the generic way.
+    :ivar requires: an operation that the generic way consists of.
     """
 
     task: str
     methods: tuple[str, ...] = ()
     generic: str = ""
+    generic_methods: tuple[str, ...] = ()
+    requires: str = ""
 
 
 _NO_CHANGE = "removing the record needs no change on the storage"
@@ -55,6 +59,12 @@ _OPERATIONS: Mapping[str, _Operation] = {
     "volume.extend": _Operation("extend volumes", ("extend_volume",)),
     "volume.extend_connected": _Operation("extend connected volumes", ("extend_volume",)),
     "volume.revert": _Operation("revert volumes to snapshots", ("revert_to_snapshot",)),
+    "volume.revert_by_copy": _Operation(
+        "revert volumes by a copy",
+        generic="the data of the snapshot is copied through attachments of a host",
+        generic_methods=("create_snapshot", "delete_snapshot"),
+        requires="snapshot.attach",
+    ),
     "volume.connect": _Operation("map volumes to hosts"),
     "volume.multiattach": _Operation("map a volume to several hosts"),
     "volume.list_manageable": _Operation(
@@ -68,6 +78,12 @@ _OPERATIONS: Mapping[str, _Operation] = {
     "snapshot.create": _Operation("create snapshots", ("create_snapshot",)),
     "snapshot.delete": _Operation("delete snapshots", ("delete_snapshot",)),
     "snapshot.extents": _Operation("list the extents of snapshots", ("extents",), _ALL_CHANGED),
+    "snapshot.attach": _Operation(
+        "attach snapshots",
+        ("initialize_connection_snapshot", "terminate_connection_snapshot"),
+        "a temporary volume from the snapshot is attached",
+        ("create_volume_from_snapshot",),
+    ),
     "snapshot.list_manageable": _Operation(
         "list the snapshots on its storage", ("get_manageable_snapshots",)
     ),
@@ -103,11 +119,14 @@ def _reported(pools: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
 def _static(info: DriverInfo, operation: str) -> Capability:
     known = _OPERATIONS[operation]
     reasons = [info.lacks[method] for method in known.methods if method in info.lacks]
-    if not reasons:
+    if not reasons and not known.requires:
         return Capability(operation, "native")
-    if known.generic:
-        return Capability(operation, "generic", f"{reasons[0]}; {known.generic}")
-    return Capability(operation, "none", reasons[0])
+    missing = [info.lacks[method] for method in known.generic_methods if method in info.lacks]
+    if known.requires and not (required := _static(info, known.requires)).is_possible:
+        missing.append(required.reason)
+    if known.generic and not missing:
+        return Capability(operation, "generic", "; ".join([*reasons[:1], known.generic]))
+    return Capability(operation, "none", [*reasons, *missing][0])
 
 
 def is_native(driver: Driver, operation: str) -> bool:

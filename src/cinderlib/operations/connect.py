@@ -6,7 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from cinderlib import errors
-from cinderlib.operations import connections, disconnect, streams, volumes, whole_call_intents
+from cinderlib.operations import (
+    connections,
+    disconnect,
+    long_calls,
+    streams,
+    volumes,
+    whole_call_intents,
+)
 from cinderlib.operations.journal import Journal, intents_of, recovers
 from cinderlib.operations.refusals import is_the_drivers
 from cinderlib.operations.unmapping import unmap_after_failure, unmap_intent
@@ -74,7 +81,8 @@ def _connect(
         if there is not None and there.status == "attached":
             _refuse_different(there, asked)
             return there, volume, False
-        if volume.status not in volumes.READABLE:
+        is_long_call = long_calls.refuse_others(journal, volume.id, intents)
+        if volume.status not in volumes.READABLE and not is_long_call:
             raise errors.InvalidVolume(
                 f"Volume {volume.id} cannot be connected: it is '{volume.status}'",
                 resource=volume.id,

@@ -10,7 +10,7 @@ from cinderlib.drivers.port import Driver
 from cinderlib.operations import capabilities, unique_names, volumes
 from cinderlib.operations.existing import raise_not_found, refuse_differences
 from cinderlib.operations.journal import Journal, recovers, was_interrupted
-from cinderlib.operations.refusals import is_refusal, refuse_half_managed
+from cinderlib.operations.refusals import is_refusal, refuse_half_managed, refuse_temporary
 from cinderlib.persistence.base import Remove
 from cinderlib.records import IntentRecord, SnapshotRecord, VolumeRecord, now, replace
 
@@ -60,6 +60,7 @@ def create(
         if source is not None:
             is_snapshot = isinstance(source, SnapshotRecord)
             way = "volume.create_from_snapshot" if is_snapshot else "volume.clone"
+            way = way if volume.snapshot_access is None else "snapshot.attach"
             capabilities.require(driver, way, volume.backend, volume.id)
         volumes.refuse_impossible_size(driver, volume, volume.size)
         if source is not None:
@@ -103,6 +104,7 @@ def _source(journal: Journal, volume: VolumeRecord) -> VolumeRecord | SnapshotRe
         return snapshot
     if volume.source_volid is not None:
         source = volumes.get(journal, volume.source_volid)
+        refuse_temporary(source, "cloned")
         if source.status not in volumes.READABLE:
             raise errors.InvalidVolume(
                 f"Volume {source.id} cannot be cloned: it is '{source.status}'", resource=source.id

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from cinderlib import errors
-from cinderlib.operations import connections, volumes, whole_call_intents
+from cinderlib.operations import connections, temporary, volumes, whole_call_intents
 from cinderlib.operations.existing import raise_not_found
 from cinderlib.operations.journal import Journal, intents_of, recovers
 from cinderlib.operations.refusals import is_the_drivers, status_after
@@ -97,10 +97,12 @@ def disconnect(
         else:
             unmap_changes += settled_with(intents, detaching)
         done = f"Volume {volume.id} was disconnected from {host_of(connection)}"
-        gone = _gone(connection)
-        return journal.finish_with(
-            intent, done, volume, _without(after, others), *gone, *unmap_changes
+        gone, released = _gone(connection), temporary.release(volume, others)
+        disconnected = journal.finish_with(
+            intent, done, volume, _without(after, others), *gone, *unmap_changes, *released
         )
+        temporary.complete(journal, released)
+        return disconnected
 
 
 def _settle_or_give_up(journal: Journal, connection_id: str, lock: str) -> bool:
@@ -204,13 +206,17 @@ def settle_disconnected(
         left.append(Put(unmap_intent(connection)))
         after = volume if others else remove_leftover_export(driver, volume)
     done = f"The interrupted {what} of volume {volume.id} was settled on the storage"
+    released = temporary.release(volume, others)
+    left += released
     journal.finish_with(intent, done, volume, _without(after, others), *_gone(connection), *left)
+    temporary.complete(journal, released)
 
 
 def _without(volume: VolumeRecord, others: Sequence[ConnectionRecord]) -> VolumeRecord:
     if others:
         return volume
-    return replace(volume, status="available", attach_status="detached")
+    status = "available" if volume.snapshot_access is None else "deleting"
+    return replace(volume, status=status, attach_status="detached")
 
 
 def _gone(connection: ConnectionRecord) -> tuple[Remove, Remove]:

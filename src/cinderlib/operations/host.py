@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from cinderlib.records import ConnectionRecord, VolumeRecord
@@ -29,6 +30,22 @@ class Host(Protocol):
     def detach(
         self, connection: ConnectionRecord, *, force: bool = False, ignore_errors: bool = False
     ) -> None: ...
+
+    def connector(
+        self, protocol: str | None, *, multipath: bool, enforce_multipath: bool
+    ) -> dict[str, Any]:
+        """The connector properties of this host that a protocol needs."""
+
+    def copy(
+        self,
+        source: ConnectionRecord,
+        target: ConnectionRecord,
+        report: Callable[[int, int], None],
+    ) -> None:
+        """Copy the data between two attachments of this host.
+
+        :param report: called with the number of bytes that are done and the total.
+        """
 
     def extend(self, connection: ConnectionRecord) -> int:
         """:returns: the device's size in bytes."""

@@ -35,6 +35,8 @@ R = TypeVar("R", bound=Record)
 #: Unmaps that the driver could not execute. They do not block other operations. They are retried by
 #: the next operation on the volume, by recovery and by reconciliation.
 PENDING_UNMAPS = frozenset({"connection.unmap"})
+#: A compound operation on a temporary volume: between its steps, only the lock of the call is held.
+SNAPSHOT_CONNECT = "snapshot.connect"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -196,11 +198,14 @@ class Journal:
     @contextlib.contextmanager
     def whole_call(self) -> Iterator[None]:
         """Contains both steps of a compound operation. Its intent is in the store, and between the
-        steps only the call's own lock is held.
+        steps only the call's own lock is held. A compound operation can contain another one.
 
         :raises NodeError: this host's state folder cannot be used.
         :raises StoreError: the service that keeps the locks cannot be reached.
         """
+        if getattr(self._mine, "call", None) is not None:
+            yield
+            return
         on_host = self.on_this_host()
         with self.locks.call() as number:
             self._mine.call = {"call": number, **on_host}
@@ -267,7 +272,9 @@ class Journal:
         interrupted = [
             intent
             for intent in found
-            if intent.lock == lock and intent.operation not in PENDING_UNMAPS
+            if intent.lock == lock
+            and intent.operation not in PENDING_UNMAPS
+            and not (intent.operation == SNAPSHOT_CONNECT and self.whole_call_is_running(intent))
         ]
         for intent in interrupted:
             if self.may_run(intent):

@@ -18,14 +18,18 @@ from cinderlib.operations import (  # noqa: F401
     delete_volume,
     disconnect,
     extend,
+    long_calls,
     manage,
     manage_snapshots,
     revert,
+    revert_by_copy,
+    snapshot_access,
     snapshots,
+    temporary,
     unmapping,
     whole_call_intents,
 )
-from cinderlib.operations.journal import PENDING_UNMAPS, Journal, Recovered
+from cinderlib.operations.journal import PENDING_UNMAPS, SNAPSHOT_CONNECT, Journal, Recovered
 from cinderlib.progress import Progress
 from cinderlib.records import IntentRecord
 
@@ -35,6 +39,8 @@ LOG = logging.getLogger(__name__)
 PATIENCE = 0.05
 #: The same if the process is dead: a lock service may need time to release its locks.
 PATIENCE_IF_DEAD = 5.0
+#: Operations that hold only the lock of their call between their steps.
+_SPANNING = whole_call_intents.WHOLE_CALLS | {SNAPSHOT_CONNECT}
 
 
 def recover(
@@ -74,6 +80,8 @@ def _attempt(
     journal: Journal, intent: IntentRecord, settle: Callable[[IntentRecord], str]
 ) -> Recovered:
     try:
+        if intent.operation in long_calls.LONG_CALLS:
+            return _attempt_long_call(journal, intent, settle)
         dead = process_identity.is_dead(intent.owner)
         patience = PATIENCE_IF_DEAD if dead else PATIENCE
         locks = {intent.lock}
@@ -85,9 +93,7 @@ def _attempt(
                 return _result(intent, "skipped", "it ended meanwhile")
             if intent.operation not in PENDING_UNMAPS and (reason := _why_foreign(journal, intent)):
                 return _result(intent, "skipped", reason)
-            if intent.operation in whole_call_intents.WHOLE_CALLS and journal.whole_call_is_running(
-                intent
-            ):
+            if intent.operation in _SPANNING and journal.whole_call_is_running(intent):
                 return _result(intent, "skipped", "it is running")
             return _result(intent, settle(intent))
     except errors.Busy:
@@ -102,9 +108,22 @@ def _attempt(
         return _result(intent, "failed", reason)
 
 
+def _attempt_long_call(
+    journal: Journal, intent: IntentRecord, settle: Callable[[IntentRecord], str]
+) -> Recovered:
+    """Continue a long call, whose steps take their own locks."""
+    if reason := _why_foreign(journal, intent):
+        return _result(intent, "skipped", reason)
+    with journal.whole_call():
+        mine = long_calls.take_over(journal, intent)
+        if mine is None:
+            return _result(intent, "skipped", "it is running, or ended meanwhile")
+        return _result(intent, settle(mine))
+
+
 def _why_foreign(journal: Journal, intent: IntentRecord) -> str | None:
     """Why others must settle an operation, or ``None`` if it can be settled here."""
-    if intent.operation in attachments.ON_THE_HOST:
+    if intent.operation in attachments.ON_THE_HOST | long_calls.LONG_CALLS:
         # The device is on the host that started it, and only that host can check it.
         if journal.is_on_this_host(intent):
             return None

@@ -43,6 +43,20 @@ def refuse_half_managed(record: VolumeRecord | SnapshotRecord, task: str) -> Non
         )
 
 
+def refuse_temporary(volume: VolumeRecord, task: str) -> None:
+    """Refuse to use the temporary volume of an attached snapshot like other volumes.
+
+    :param task: as a participle, for the message.
+    :raises InvalidVolume: it is one.
+    """
+    if volume.snapshot_access is not None:
+        raise errors.InvalidVolume(
+            f"Volume {volume.id} cannot be {task}: it is a temporary volume, which exists while"
+            f" snapshot {volume.snapshot_id} is attached. Create a volume from the snapshot",
+            resource=volume.id,
+        )
+
+
 def status_after(error: BaseException, before: str, failed: str) -> str:
     """The status of a resource after a driver call that failed.
 

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from cinderlib import errors
-from cinderlib.operations import capabilities, unique_names, volumes
+from cinderlib.operations import capabilities, temporary, unique_names, volumes
 from cinderlib.operations.existing import raise_not_found, refuse_differences
 from cinderlib.operations.journal import Journal, recovers
 from cinderlib.operations.refusals import (
     is_refusal,
     note_dependents,
     refuse_half_managed,
+    refuse_temporary,
     status_after,
 )
 from cinderlib.persistence.base import Query, Remove
@@ -27,12 +28,14 @@ def create(
     asked: Mapping[str, Any],
     *,
     unique_name: bool = False,
+    reverting: bool = False,
 ) -> tuple[SnapshotRecord, bool]:
     """Take a snapshot of ``snapshot.volume_id``, attached or not.
 
     :param asked: the fields that the caller named; an existing snapshot with the same ID must
         have the same values.
     :param unique_name: refuse a name that another snapshot of the volume has.
+    :param reverting: whether the call belongs to the revert of the volume, which has that status.
     :returns: the stored record, and whether it was taken by this call.
     :raises AlreadyExists: another snapshot has the ID, or the name that must be unique.
     :raises VolumeNotFound, InvalidVolume: the volume has no data to keep.
@@ -48,7 +51,10 @@ def create(
                 return there, False
         if volume is None:
             raise_not_found(errors.VolumeNotFound, "volume", snapshot.volume_id)
-        if volume.status not in volumes.READABLE:
+        refuse_temporary(volume, "used for a snapshot")
+        if volume.status not in volumes.READABLE and not (
+            reverting and volume.status == "reverting"
+        ):
             raise errors.InvalidVolume(
                 f"No snapshot can be taken of volume {volume.id}: it is '{volume.status}'",
                 resource=volume.id,
@@ -119,6 +125,7 @@ def delete(journal: Journal, snapshot_id: str) -> bool:
         if snapshot is None:
             return False
         refuse_half_managed(snapshot, "deleted")
+        temporary.refuse_attached(journal.store, snapshot)
         driver = journal.driver(snapshot.backend)
         volume = volume or stand_in(snapshot)
         intent, deleting = journal.begin(

@@ -64,6 +64,9 @@ class VolumeRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
         for a volume that was created here.
     :ivar applied: the stream that was applied last, if the volume still has its content or is
         incomplete.
+    :ivar snapshot_access: how this temporary volume gives a host access to the snapshot
+        ``snapshot_id``: ``'native'`` (the storage maps the snapshot itself) or ``'clone'`` (the
+        volume is a copy). It is deleted with its connection. ``None`` for other volumes.
     """
 
     kind: ClassVar[str] = "volume"
@@ -107,6 +110,7 @@ class VolumeRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
     launched_at: datetime.datetime | None = None
     managed_from: dict[str, Any] | None = None
     applied: AppliedStream | None = None
+    snapshot_access: str | None = None
 
 
 class SnapshotRecord(Record, kw_only=True, frozen=True, omit_defaults=True):

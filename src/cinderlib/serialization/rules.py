@@ -100,6 +100,7 @@ _RULES: dict[str, Check] = {
     **dict.fromkeys(("extra_specs", "qos_specs"), v.check_specs),
     "host": lambda value, what: _host(value),
     "managed_from": v.check_reference,
+    "snapshot_access": _one_of(v.SNAPSHOT_ACCESSES),
     "size": v.check_size,
     "volume_size": v.check_size,
     "attach_status": _one_of(v.ATTACH_STATUSES),

@@ -33,10 +33,10 @@ def show_connection(request: Request[requests.Nothing]) -> dict[str, Any]:
 
 def _connection(request: Request[Any], record: ConnectionRecord) -> dict[str, Any]:
     keys = request.query.get("keys") == "true"
-    return _shown(record, keys=keys and request.peer.may(Role.NODE, host=_host(record)))
+    return shown_connection(record, keys=keys and request.peer.may(Role.NODE, host=_host(record)))
 
 
-def _shown(record: ConnectionRecord, *, keys: bool, **more: Any) -> dict[str, Any]:
+def shown_connection(record: ConnectionRecord, *, keys: bool, **more: Any) -> dict[str, Any]:
     """A connection for an answer.
 
     :param keys: whether it is complete. Otherwise it has the parts that cannot be secret.
@@ -70,19 +70,8 @@ def _host(record: ConnectionRecord) -> str:
 
 def connect_volume(request: Request[requests.ConnectVolume]) -> dict[str, Any]:
     """Map a volume, given by its ID or name, for a host; the answer has the keys that it needs."""
-    body = request.body
-    if isinstance(body.connector, dict) == isinstance(body.node, str):
-        raise errors.InvalidInput("Specify the host with either connector or node")
-    connector = (
-        body.connector
-        if isinstance(body.connector, dict)
-        else request.controller.node(str(body.node))
-    )
-    host = str(connector.get("host", ""))
-    request.peer.require(Role.NODE, host=host)
-    if isinstance(body.attached_host, str):
-        request.peer.require(Role.NODE, host=body.attached_host)
-    fields = body.given("connector", "node")
+    connector = connector_of(request)
+    fields = request.body.given("connector", "node")
     volume = lookup.volume_with_any_name(request)
     if request.peer.role is Role.NODE:
         _refuse_migration(request, volume)
@@ -91,12 +80,33 @@ def connect_volume(request: Request[requests.ConnectVolume]) -> dict[str, Any]:
     connection = volume.connect(connector, **fields)
     # An existing connection with the same ID or initiator can be another host's.
     request.peer.require(Role.NODE, host=_host(connection.record))
-    return _shown(
+    return shown_connection(
         connection.record,
         keys=True,
         changed=connection.changed,
         connection_info=connection.connection_info,
     )
+
+
+def connector_of(
+    request: Request[requests.ConnectVolume] | Request[requests.ConnectSnapshot],
+) -> dict[str, Any]:
+    """The connector properties of the host to connect, which the client may connect.
+
+    :raises InvalidInput: the host is not specified, or twice.
+    """
+    body = request.body
+    if isinstance(body.connector, dict) == isinstance(body.node, str):
+        raise errors.InvalidInput("Specify the host with either connector or node")
+    connector: dict[str, Any] = (
+        body.connector
+        if isinstance(body.connector, dict)
+        else request.controller.node(str(body.node))
+    )
+    request.peer.require(Role.NODE, host=str(connector.get("host", "")))
+    if isinstance(body.attached_host, str):
+        request.peer.require(Role.NODE, host=body.attached_host)
+    return connector
 
 
 def _refuse_migration(request: Request[requests.ConnectVolume], volume: Any) -> None:
@@ -137,7 +147,7 @@ def report_device(request: Request[requests.ReportDevice]) -> dict[str, Any]:
     before = connection.device
     connection.device = request.body.device
     connection.save()
-    return _shown(connection.record, keys=False, changed=connection.device != before)
+    return shown_connection(connection.record, keys=False, changed=connection.device != before)
 
 
 def attach_volume(request: Request[requests.AttachVolume]) -> dict[str, Any]:
@@ -148,7 +158,7 @@ def attach_volume(request: Request[requests.AttachVolume]) -> dict[str, Any]:
         fields["id"] = body.id
     volume = lookup.loaded_volume(request, request.id)
     connection = volume.attach(migrating=body.migrating, persist=body.persist, **fields)
-    return _shown(connection.record, keys=True, changed=connection.changed)
+    return shown_connection(connection.record, keys=True, changed=connection.changed)
 
 
 def detach_volume(request: Request[requests.Force]) -> dict[str, Any]:

@@ -94,9 +94,10 @@ class ExtendVolume(Body):
 
 
 class RevertVolume(Body):
-    """The snapshot whose data a volume gets back."""
+    """The snapshot whose data a volume gets back, and whether the host of the service copies it."""
 
     snapshot_id: str
+    by_copy: bool = False
 
 
 class BeginApply(Body):
@@ -129,6 +130,26 @@ class ConnectVolume(Body):
     instance_uuid: str | msgspec.UnsetType | None = msgspec.UNSET
     use_multipath: bool | msgspec.UnsetType = msgspec.UNSET
     device_scan_attempts: int | msgspec.UnsetType = msgspec.UNSET
+
+
+class ConnectSnapshot(Body):
+    """The host to map a snapshot for, read-only: its connector properties, or the name it
+    registered under."""
+
+    connector: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    node: str | msgspec.UnsetType = msgspec.UNSET
+    id: str | msgspec.UnsetType = msgspec.UNSET
+    attached_host: str | msgspec.UnsetType | None = msgspec.UNSET
+    mountpoint: str | msgspec.UnsetType | None = msgspec.UNSET
+    instance_uuid: str | msgspec.UnsetType | None = msgspec.UNSET
+    use_multipath: bool | msgspec.UnsetType = msgspec.UNSET
+    device_scan_attempts: int | msgspec.UnsetType = msgspec.UNSET
+
+
+class AttachSnapshot(Body):
+    """The path of a link to the device, in the service's folder for links."""
+
+    link: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class AttachVolume(Body):

@@ -8,7 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
-from cinderlib.service import connection_verbs, manage_verbs, requests, stream_verbs, verbs
+from cinderlib.service import (
+    connection_verbs,
+    manage_verbs,
+    requests,
+    snapshot_verbs,
+    stream_verbs,
+    verbs,
+)
 from cinderlib.service.roles import Role
 from cinderlib.service.verb_request import Request
 
@@ -111,6 +118,12 @@ ROUTES = (
           query=_OF_NAMED),
     Route("GET", "/v1/snapshots/{id}/extents", "snapshot.extents", Role.READ,
           stream_verbs.snapshot_extents, query=_OF_NAMED | _SINCE),
+    Route("POST", "/v1/snapshots/{id}/connect", "snapshot.connect", Role.OPERATE,
+          snapshot_verbs.connect_snapshot, requests.ConnectSnapshot, ConnectionRecord, _OF_NAMED),
+    Route("POST", "/v1/snapshots/{id}/attach", "snapshot.attach", Role.OPERATE,
+          snapshot_verbs.attach_snapshot, requests.AttachSnapshot, ConnectionRecord, _OF_NAMED),
+    Route("POST", "/v1/snapshots/{id}/detach", "snapshot.detach", Role.OPERATE,
+          snapshot_verbs.detach_snapshot, requests.Force, SnapshotRecord, _OF_NAMED),
     Route("GET", "/v1/connections", "connection.list", Role.NODE,
           connection_verbs.list_connections, answer=list[ConnectionRecord],
           query=_PAGE | _OF | _KEYS | {"attached_host": "only those of this host"}),

@@ -182,7 +182,8 @@ def extend_volume(request: Request[requests.ExtendVolume]) -> dict[str, Any]:
 def revert_volume(request: Request[requests.RevertVolume]) -> dict[str, Any]:
     """Revert a volume to a snapshot; newer data is lost."""
     volume = lookup.loaded_volume(request, request.id)
-    volume.revert_to_snapshot(lookup.snapshot(request, request.body.snapshot_id, volume))
+    snapshot = lookup.snapshot(request, request.body.snapshot_id, volume)
+    volume.revert_to_snapshot(snapshot, by_copy=request.body.by_copy)
     return shown(volume.record, changed=volume.changed)
 
 

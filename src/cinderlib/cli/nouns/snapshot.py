@@ -11,7 +11,7 @@ import click
 from cinderlib.cli import completing, failures, filters, find, items, naming, options, views
 from cinderlib.cli.app import App
 from cinderlib.cli.framework import Group, agreed, destructive, pass_app
-from cinderlib.cli.nouns import extents, manage
+from cinderlib.cli.nouns import extents, manage, snapshot_attach
 from cinderlib.cli.nouns.volume_edit import set_snapshot, unset_snapshot
 from cinderlib.cli.output_options import listing, single
 from cinderlib.validation import SNAPSHOT_STATUSES
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def snapshot() -> None:
-    """Create, list, show, revert to and delete snapshots.
+    """Create, list, show, attach, revert to and delete snapshots.
 
     `volume create --snapshot` creates a volume from a snapshot.
     """
@@ -99,10 +99,15 @@ def _name_of_volume(app: App, snapshot: cl.Snapshot) -> str:
 
 @snapshot.command("revert")
 @click.argument("snapshot", shell_complete=completing.snapshots)
+@click.option(
+    "--by-copy",
+    is_flag=True,
+    help="Copy the data on this host, for drivers that cannot revert, or to an older snapshot.",
+)
 @destructive
 @single(views.VOLUMES)
 @pass_app
-def revert(app: App, snapshot: str, yes: bool, dry_run: bool) -> None:
+def revert(app: App, snapshot: str, by_copy: bool, yes: bool, dry_run: bool) -> None:
     """Revert a volume to the data of a snapshot.
 
     Data that was written after the snapshot is lost. The volume must not be connected to a host.
@@ -118,7 +123,7 @@ def revert(app: App, snapshot: str, yes: bool, dry_run: bool) -> None:
         return
     with app.working(f"Reverting {named}"):
         app.backend_of(volume)
-        volume.revert_to_snapshot(found)
+        volume.revert_to_snapshot(found, by_copy=by_copy)
     app.say(f"Reverted volume {named} to snapshot {snapshot}.")
     app.result({**items.volume(volume), "changed": volume.changed}, None)
 
@@ -149,5 +154,11 @@ def delete(app: App, snapshots: tuple[str, ...], yes: bool, dry_run: bool) -> No
     failed.end()
 
 
-for verb in (set_snapshot, unset_snapshot, *extents.OF_SNAPSHOTS, *manage.OF_SNAPSHOTS):
+for verb in (
+    set_snapshot,
+    unset_snapshot,
+    *snapshot_attach.OF_SNAPSHOTS,
+    *extents.OF_SNAPSHOTS,
+    *manage.OF_SNAPSHOTS,
+):
     snapshot.add_command(verb)

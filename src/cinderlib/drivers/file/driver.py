@@ -181,6 +181,23 @@ class FileDriver(Adoption, driver.VolumeDriver):  # type: ignore[misc]
     def terminate_connection(self, volume: Any, connector: Any, **kwargs: Any) -> None:
         """The driver does not open the file, so it does not need to close it."""
 
+    def create_export_snapshot(
+        self, context: Any, snapshot: Any, connector: dict[str, Any]
+    ) -> None:
+        """Files do not need an export."""
+
+    def remove_export_snapshot(self, context: Any, snapshot: Any) -> None:
+        """Files do not have an export."""
+
+    def initialize_connection_snapshot(
+        self, snapshot: Any, connector: dict[str, Any], **kwargs: Any
+    ) -> dict[str, Any]:
+        """Return the file of a snapshot, which nobody may write."""
+        return self.initialize_connection(snapshot, connector)
+
+    def terminate_connection_snapshot(self, snapshot: Any, connector: Any, **kwargs: Any) -> None:
+        """The driver does not open the file, so it does not need to close it."""
+
     # --- the backend as a whole ----------------------------------------------------------------
 
     def exists_in_storage(self, name: str) -> bool:

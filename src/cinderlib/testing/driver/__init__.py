@@ -21,6 +21,7 @@ from cinderlib.testing.driver.connections import ConnectionTests
 from cinderlib.testing.driver.copies import CopyTests
 from cinderlib.testing.driver.data import DataTests
 from cinderlib.testing.driver.managed import ManageTests
+from cinderlib.testing.driver.snapshot_access import SnapshotAccessTests
 from cinderlib.testing.driver.streams import StreamTests
 from cinderlib.testing.driver.volumes import VolumeTests
 
@@ -28,6 +29,12 @@ __all__ = ["CAPABILITIES", "REPORTED", "DriverConformance", "needs"]
 
 
 class DriverConformance(
-    VolumeTests, DataTests, CopyTests, ConnectionTests, ManageTests, StreamTests
+    VolumeTests,
+    DataTests,
+    CopyTests,
+    ConnectionTests,
+    ManageTests,
+    StreamTests,
+    SnapshotAccessTests,
 ):
     """The suite. A subclass must define :meth:`backend_options` and :attr:`supports`."""

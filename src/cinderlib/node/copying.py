@@ -1,0 +1,269 @@
+"""Copies the content of an attached volume to another one: only data, past the page cache.
+
+Blocks of zeros are not written. They are discarded on the target, which may contain other data, so
+thin volumes stay small. The next block is read while the last one is written.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import ctypes
+import dataclasses
+import errno
+import fcntl
+import mmap
+import os
+import stat
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from cinderlib.errors import NodeError
+
+#: Bytes for each system call.
+BLOCK = 4 << 20
+_PUNCH_HOLE, _KEEP_SIZE = 2, 1  # of fallocate(2)
+#: Errors of fallocate if the device or the filesystem cannot discard.
+_NO_DISCARD = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENODEV})
+_ZEROS = bytes(BLOCK)
+
+#: Called with the number of bytes that are done and the total.
+Report = Callable[[int, int], None]
+
+
+class ByteIO(Protocol):
+    """A handle of a protocol without a device (RBD through librbd)."""
+
+    def seek(self, offset: int, whence: int = 0) -> Any: ...
+
+    def tell(self) -> int: ...
+
+    def read(self, length: int) -> bytes: ...
+
+    def write(self, data: bytes) -> Any: ...
+
+    def flush(self) -> None: ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Copied:
+    """The result of a copy.
+
+    :ivar size_bytes: bytes of the source.
+    :ivar data_bytes: bytes that were written: those of blocks that are not only zeros.
+    """
+
+    size_bytes: int
+    data_bytes: int
+
+
+def copy(source: str | ByteIO, target: str | ByteIO, report: Report) -> Copied:
+    """Copy a device, file or handle to another one, completely and durably.
+
+    :param target: at least as large as the source. The rest of it is zeroed.
+    :raises NodeError: a read or write failed, or the target is smaller. The target may have a part
+        of the data.
+    """
+    try:
+        with _opened(source, write=False) as read, _opened(target, write=True) as written:
+            size, room = read.size, written.size
+            if size > room:
+                raise NodeError(
+                    f"The source has {size} bytes, the target {room}: the target did not change"
+                )
+            data_bytes = _copy(read, written, report)
+            written.zero(size, room - size)
+            written.sync()
+    except OSError as exc:
+        raise NodeError(f"The copy failed: {exc.strerror or exc}") from exc
+    return Copied(size, data_bytes)
+
+
+def _copy(source: _Side, target: _Side, report: Report) -> int:
+    data_bytes, size = 0, source.size
+    report(0, size)
+    with concurrent.futures.ThreadPoolExecutor(1, "cinderlib-copy") as reader:
+        blocks = source.blocks()
+        upcoming = reader.submit(next, blocks, None)
+        while (block := upcoming.result()) is not None:
+            upcoming = reader.submit(next, blocks, None)
+            offset, length, data = block
+            if data is None or data == _ZEROS[:length]:
+                target.zero(offset, length)
+            else:
+                target.write(offset, data)
+                data_bytes += length
+            report(offset + length, size)
+    return data_bytes
+
+
+Block = tuple[int, int, bytes | None]
+
+
+class _Side(Protocol):
+    size: int
+
+    def blocks(self) -> Iterator[Block]:
+        """Offset, length and data of each block; the data is ``None`` for a hole."""
+
+    def write(self, offset: int, data: bytes) -> None: ...
+
+    def zero(self, offset: int, length: int) -> None:
+        """Let a range read as zeros, without using space if possible."""
+
+    def sync(self) -> None: ...
+
+
+@contextlib.contextmanager
+def _opened(place: str | ByteIO, *, write: bool) -> Iterator[_Side]:
+    if not isinstance(place, str):
+        yield _Handle(place)
+        return
+    flags = (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC
+    try:
+        fd = os.open(place, flags | os.O_DIRECT)
+    except OSError as exc:
+        if exc.errno != errno.EINVAL:
+            raise
+        fd = os.open(place, flags)  # the filesystem has no direct I/O
+    try:
+        yield _Device(fd)
+    finally:
+        os.close(fd)
+
+
+class _Device:
+    """A block device or a file."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self.size = os.lseek(fd, 0, os.SEEK_END)
+        self._is_file = stat.S_ISREG(os.fstat(fd).st_mode)
+        # Direct I/O needs aligned memory, which an anonymous map has.
+        self._buffer = mmap.mmap(-1, BLOCK)
+        self._discards = True
+
+    def blocks(self) -> Iterator[Block]:
+        end = 0
+        for start, stop in self._extents():
+            yield from _holes(end, start)
+            while start < stop:
+                length = min(BLOCK, stop - start)
+                yield start, length, self._read(start, length)
+                start += length
+            end = stop
+        yield from _holes(end, self.size)
+
+    def _extents(self) -> Iterator[tuple[int, int]]:
+        """Start and end of each part with data. Block devices do not report it."""
+        end = 0
+        while end < self.size:
+            try:
+                start = os.lseek(self._fd, end, os.SEEK_DATA) if self._is_file else end
+            except OSError as exc:
+                if exc.errno == errno.ENXIO:
+                    return
+                raise
+            end = os.lseek(self._fd, start, os.SEEK_HOLE) if self._is_file else self.size
+            yield start, min(end, self.size)
+
+    def _read(self, offset: int, length: int) -> bytes:
+        view, done = memoryview(self._buffer), 0
+        while done < length:
+            with self._aligned(offset + done, length - done):
+                count = os.preadv(self._fd, [view[done:length]], offset + done)
+            if not count:
+                raise NodeError("The source became smaller during the copy")
+            done += count
+        return bytes(view[:length])
+
+    def write(self, offset: int, data: bytes) -> None:
+        view, done = memoryview(self._buffer), 0
+        view[: len(data)] = data
+        while done < len(data):
+            with self._aligned(offset + done, len(data) - done):
+                done += os.pwritev(self._fd, [view[done : len(data)]], offset + done)
+
+    @contextlib.contextmanager
+    def _aligned(self, offset: int, length: int) -> Iterator[None]:
+        """Switch direct I/O off for the end of a file that is not a multiple of a block."""
+        if not (offset | length) % 4096:
+            yield
+            return
+        flags = fcntl.fcntl(self._fd, fcntl.F_GETFL)
+        fcntl.fcntl(self._fd, fcntl.F_SETFL, flags & ~os.O_DIRECT)
+        try:
+            yield
+        finally:
+            fcntl.fcntl(self._fd, fcntl.F_SETFL, flags)
+
+    def zero(self, offset: int, length: int) -> None:
+        while length > 0 and self._discards:
+            step = min(length, 1 << 30)
+            code = _fallocate(self._fd, _PUNCH_HOLE | _KEEP_SIZE, offset, step)
+            if code in _NO_DISCARD:
+                self._discards = False
+                break
+            if code:
+                raise OSError(code, os.strerror(code))
+            offset, length = offset + step, length - step
+        while length > 0:
+            step = min(length, BLOCK)
+            # Thick storage without discard: write only where there is other data.
+            if self._read(offset, step) != _ZEROS[:step]:
+                self.write(offset, _ZEROS[:step])
+            offset, length = offset + step, length - step
+
+    def sync(self) -> None:
+        os.fsync(self._fd)
+
+
+class _Handle:
+    """A handle of this process."""
+
+    def __init__(self, handle: ByteIO) -> None:
+        self._handle = handle
+        handle.seek(0, os.SEEK_END)
+        self.size = handle.tell()
+
+    def blocks(self) -> Iterator[Block]:
+        offset = 0
+        while offset < self.size:
+            length = min(BLOCK, self.size - offset)
+            yield offset, length, self._read(offset, length)
+            offset += length
+
+    def _read(self, offset: int, length: int) -> bytes:
+        self._handle.seek(offset)
+        data = bytes(self._handle.read(length))
+        if len(data) != length:
+            raise NodeError("The source became smaller during the copy")
+        return data
+
+    def write(self, offset: int, data: bytes) -> None:
+        self._handle.seek(offset)
+        self._handle.write(data)
+
+    def zero(self, offset: int, length: int) -> None:
+        while length > 0:
+            step = min(length, BLOCK)
+            if self._read(offset, step) != _ZEROS[:step]:
+                self.write(offset, _ZEROS[:step])
+            offset, length = offset + step, length - step
+
+    def sync(self) -> None:
+        self._handle.flush()
+
+
+def _holes(start: int, end: int) -> Iterator[Block]:
+    if start < end:
+        yield start, end - start, None
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _fallocate(fd: int, mode: int, offset: int, length: int) -> int:
+    """:returns: the error number, or 0."""
+    done: int = _libc.fallocate64(fd, mode, ctypes.c_longlong(offset), ctypes.c_longlong(length))
+    return ctypes.get_errno() if done else 0

@@ -1,0 +1,92 @@
+"""Attaches volumes and snapshots to this host within an operation, to copy their data."""
+
+from __future__ import annotations
+
+from cinderlib.locking.process_identity import this_host
+from cinderlib.operations import attachments, snapshot_access
+from cinderlib.operations.connect import connect
+from cinderlib.operations.disconnect import disconnect
+from cinderlib.operations.journal import Journal
+from cinderlib.progress import Progress
+from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord, new_id
+
+
+def _connection(journal: Journal, volume: VolumeRecord, mode: str) -> ConnectionRecord:
+    """A connection of this host that is not stored yet."""
+    driver = journal.driver(volume.backend)
+    protocol = driver.stats().get("storage_protocol")
+    connector = journal.host.connector(
+        protocol if isinstance(protocol, str) else None,
+        multipath=driver.info.multipath,
+        enforce_multipath=driver.info.enforce_multipath,
+    )
+    return ConnectionRecord(
+        id=new_id(),
+        backend=volume.backend,
+        volume_id=volume.id,
+        connector=connector,
+        attached_host=this_host(),
+        attach_mode=mode,
+        use_multipath=bool(connector.get("multipath")),
+        scan_attempts=driver.info.scan_attempts,
+    )
+
+
+def attach_volume(journal: Journal, volume: VolumeRecord) -> ConnectionRecord:
+    """Attach a volume to this host; an existing attachment is used. Called within
+    :meth:`Journal.whole_call`."""
+    there, _, made = connect(journal, _connection(journal, volume, "rw"), {}, to_attach=True)
+    return _attached(journal, there, made=made)
+
+
+def attach_snapshot(
+    journal: Journal, snapshot: SnapshotRecord, volume: VolumeRecord
+) -> ConnectionRecord:
+    """Attach a snapshot to this host, read-only. Called within :meth:`Journal.whole_call`.
+
+    :param volume: the volume of the snapshot.
+    """
+    connection = _connection(journal, volume, "ro")
+    there, _, made = snapshot_access.connect(
+        journal,
+        *snapshot_access.temporary_volume(journal, snapshot, volume, connection),
+        {},
+        to_attach=True,
+    )
+    return _attached(journal, there, made=made)
+
+
+def _attached(journal: Journal, connection: ConnectionRecord, *, made: bool) -> ConnectionRecord:
+    try:
+        return attachments.attach(journal, connection.id)[0]
+    except BaseException:
+        if made:
+            disconnect(journal, connection.id, connection.volume_id)
+        raise
+
+
+def detach(journal: Journal, connection: ConnectionRecord) -> None:
+    """Detach and disconnect a connection of this host. Called within
+    :meth:`Journal.whole_call`."""
+    attachments.detach(journal, connection.id, to_disconnect=True)
+    disconnect(journal, connection.id, connection.volume_id, detached=True)
+
+
+def detach_all(journal: Journal, volume_ids: list[str]) -> None:
+    """Detach these volumes from this host."""
+    for volume_id in volume_ids:
+        here = {"volume_id": volume_id, "attached_host": this_host()}
+        for connection in journal.store.find(ConnectionRecord, here):
+            detach(journal, connection)
+
+
+def copy(journal: Journal, source: ConnectionRecord, target: ConnectionRecord, about: str) -> None:
+    """Copy the data between two attachments of this host.
+
+    :param about: the ID of the resource for the progress.
+    """
+
+    def report(done: int, total: int) -> None:
+        journal.tell(Progress(done, total, "bytes", about))
+
+    journal.host.copy(source, target, report)

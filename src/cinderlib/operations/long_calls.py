@@ -1,0 +1,75 @@
+"""Operations that consist of other operations, for example a copy between two attached volumes.
+
+Only the lock of their call is held between the steps, so each step can take its own locks. Each
+step is settled by itself after a crash. The intent of the whole is then taken over by a process on
+the host that started it, and the call continues there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from cinderlib import errors
+from cinderlib.locking.process_identity import this_process
+from cinderlib.operations.journal import Journal
+from cinderlib.persistence.base import Put
+from cinderlib.records import IntentRecord, VolumeRecord, new_id, replace
+
+#: The operations.
+LONG_CALLS = frozenset({"volume.revert_by_copy"})
+
+
+def lock_name(volume_id: str) -> str:
+    """The lock that is held for a moment to take over a long call."""
+    return f"long call:{volume_id}"
+
+
+def intent(
+    journal: Journal, operation: str, volume: VolumeRecord, data: Mapping[str, Any]
+) -> IntentRecord:
+    """The intent of a long call of this thread."""
+    return IntentRecord(
+        id=new_id(),
+        operation=operation,
+        backend=volume.backend,
+        resource_id=volume.id,
+        lock=lock_name(volume.id),
+        owner=this_process(),
+        data={**data, **journal.this_call()},
+    )
+
+
+def refuse_others(journal: Journal, volume_id: str, found: Iterable[IntentRecord]) -> bool:
+    """Refuse to connect a volume that a long call works on.
+
+    :param found: the intents of the volume.
+    :returns: whether this thread executes a long call on it.
+    :raises Busy: another process does.
+    """
+    calls = [each for each in found if each.operation in LONG_CALLS]
+    if not calls:
+        return False
+    if any(journal.is_this_call(each) for each in calls):
+        return True
+    raise errors.Busy(
+        f"Volume {volume_id} cannot be connected: {calls[0].operation} of it was started by process"
+        f" {calls[0].owner.pid} on {calls[0].owner.host}. Wait until it ends, or call recover()",
+        resource=volume_id,
+    )
+
+
+def take_over(journal: Journal, intent: IntentRecord) -> IntentRecord | None:
+    """Continue an interrupted long call in this thread; called within :meth:`Journal.whole_call`.
+
+    :returns: the intent, or ``None`` if it has ended or still runs.
+    :raises Busy: another process takes it over now.
+    """
+    with journal.locks.hold(intent.lock, timeout=5):
+        current = journal.store.get(IntentRecord, intent.id)
+        if current is None or journal.whole_call_is_running(current):
+            return None
+        data = {**current.data, **journal.this_call()}
+        mine = replace(current, owner=this_process(), data=data)
+        journal.store.apply(Put(mine))
+        return journal.store.get(IntentRecord, intent.id)

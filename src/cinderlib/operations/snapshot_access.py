@@ -1,0 +1,134 @@
+"""Snapshots that are connected to hosts, read-only, through temporary volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cinderlib import errors
+from cinderlib.locking.process_identity import this_process
+from cinderlib.operations import (
+    capabilities,
+    connections,
+    create_volume,
+    delete_volume,
+    temporary,
+    volumes,
+)
+from cinderlib.operations.connect import connect as connect_volume
+from cinderlib.operations.journal import SNAPSHOT_CONNECT, Journal, recovers, was_interrupted
+from cinderlib.persistence.base import Put
+from cinderlib.records import (
+    ConnectionRecord,
+    IntentRecord,
+    SnapshotRecord,
+    VolumeRecord,
+    new_id,
+    replace,
+)
+
+
+def _way(journal: Journal, snapshot: SnapshotRecord) -> str:
+    driver = journal.driver(snapshot.backend)
+    capabilities.require(driver, "snapshot.attach", snapshot.backend, snapshot.id)
+    return "native" if capabilities.is_native(driver, "snapshot.attach") else "clone"
+
+
+def temporary_volume(
+    journal: Journal, snapshot: SnapshotRecord, source: VolumeRecord, connection: ConnectionRecord
+) -> tuple[VolumeRecord, ConnectionRecord]:
+    """The records, not stored yet, through which a host accesses a snapshot.
+
+    :param source: the volume of the snapshot.
+    :param connection: describes the host; not stored yet.
+    :returns: the temporary volume, and the connection to it.
+    :raises Unsupported: the driver can neither map snapshots nor create volumes from them.
+    """
+    id = temporary.id_of(snapshot.id, connection)
+    volume = VolumeRecord(
+        id=id,
+        backend=snapshot.backend,
+        size=snapshot.volume_size,
+        host=source.host,
+        name=temporary.name_of(snapshot.id),
+        availability_zone=source.availability_zone,
+        cluster_name=source.cluster_name,
+        user_id=source.user_id,
+        project_id=source.project_id,
+        extra_specs=source.extra_specs,
+        qos_specs=source.qos_specs,
+        volume_type_id=None if source.volume_type_id is None else id,
+        encryption_key_id=source.encryption_key_id,
+        snapshot_id=snapshot.id,
+        snapshot_access=_way(journal, snapshot),
+    )
+    return volume, replace(connection, volume_id=id, attach_mode="ro")
+
+
+def connect(
+    journal: Journal,
+    volume: VolumeRecord,
+    connection: ConnectionRecord,
+    asked: Mapping[str, Any],
+    *,
+    to_attach: bool = False,
+) -> tuple[ConnectionRecord, VolumeRecord, bool]:
+    """Map a snapshot to a host: create the temporary volume, and connect it.
+
+    The intent covers both steps, so a crash between them leaves no temporary volume. It is called
+    within :meth:`Journal.whole_call`.
+
+    :param volume: the temporary volume; not stored yet.
+    :returns: as :func:`cinderlib.operations.connect.connect`.
+    :raises InvalidSnapshot, SnapshotNotFound: the snapshot cannot be read.
+    """
+    intent = IntentRecord(
+        id=new_id(),
+        operation=SNAPSHOT_CONNECT,
+        backend=volume.backend,
+        resource_id=volume.id,
+        lock=volumes.lock_name(volume.id),
+        owner=this_process(),
+        data=journal.this_call(),
+    )
+    journal.store.apply(Put(intent))
+    try:
+        there, made = create_volume.create(journal, volume, {"snapshot_id": volume.snapshot_id})
+        if not made and there.status.startswith("error"):
+            delete_volume.delete(journal, volume.id)
+            create_volume.create(journal, volume, {"snapshot_id": volume.snapshot_id})
+        connected = connect_volume(journal, connection, asked, to_attach=to_attach)
+    except BaseException as exc:
+        if not was_interrupted(exc):
+            _withdraw(journal, intent, exc)
+        raise
+    journal.finish(intent, f"Snapshot {volume.snapshot_id} was connected")
+    return connected
+
+
+def _withdraw(journal: Journal, intent: IntentRecord, cause: BaseException) -> None:
+    """Delete the temporary volume of a failed connect, unless another call has connected it."""
+    try:
+        with journal.locks.hold(intent.lock):
+            if journal.store.get(IntentRecord, intent.id) is not None:
+                recover_connect(journal, intent)
+    except errors.CinderlibError as exc:
+        cause.add_note(f"Deleting the temporary volume failed too, and is tried again later: {exc}")
+
+
+@recovers(SNAPSHOT_CONNECT)
+def recover_connect(journal: Journal, intent: IntentRecord) -> str:
+    """Keep the temporary volume if it is connected, and delete it otherwise."""
+    found = journal.store.find(ConnectionRecord, {"volume_id": intent.resource_id})
+    connections.settle(journal, found)
+    volume = journal.store.get(VolumeRecord, intent.resource_id)
+    done = "It was settled"
+    if volume is None or volume.status in volumes.TRANSITIONAL:
+        # The intent of that step settles it.
+        journal.finish(intent, done)
+        return "undone"
+    if journal.store.count(ConnectionRecord, {"volume_id": volume.id}):
+        journal.finish(intent, done)
+        return "finished"
+    temporary.recover_release(journal, intent)
+    return "undone"

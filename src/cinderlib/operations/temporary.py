@@ -1,0 +1,123 @@
+"""Temporary volumes, through which a host accesses a snapshot.
+
+There is one for each snapshot and host. It has one connection, and is deleted with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Sequence
+
+from cinderlib import errors
+from cinderlib.locking.process_identity import this_process
+from cinderlib.operations import volumes
+from cinderlib.operations.journal import Journal, intents_of, recovers
+from cinderlib.operations.refusals import is_the_drivers
+from cinderlib.operations.unmapping import remove_leftover_export
+from cinderlib.persistence.base import Put, Remove, Store
+from cinderlib.persistence.host_key import key
+from cinderlib.records import (
+    ConnectionRecord,
+    IntentRecord,
+    SnapshotRecord,
+    VolumeRecord,
+    new_id,
+)
+
+LOG = logging.getLogger(__name__)
+
+_NAMESPACE = uuid.UUID("0d1c5e0a-5d0c-4a51-9a5e-6f0a8f0f6c11")
+
+
+def name_of(snapshot_id: str) -> str:
+    """The name of the temporary volumes of a snapshot, by which a store finds them."""
+    return f"attached-snapshot-{snapshot_id}"
+
+
+def id_of(snapshot_id: str, connection: ConnectionRecord) -> str:
+    """The ID of the temporary volume through which a host accesses a snapshot.
+
+    :param connection: describes the host.
+    """
+    host = connection.attached_host or connection.connector.get("host") or key(connection)
+    return str(uuid.uuid5(_NAMESPACE, f"{snapshot_id}/{host}/{connection.instance_uuid or ''}"))
+
+
+def of_snapshot(store: Store, snapshot: SnapshotRecord) -> list[VolumeRecord]:
+    """The temporary volumes of a snapshot."""
+    found = store.find(VolumeRecord, {"backend": snapshot.backend, "name": name_of(snapshot.id)})
+    return [volume for volume in found if volume.snapshot_access is not None]
+
+
+def refuse_attached(store: Store, snapshot: SnapshotRecord) -> None:
+    """Refuse to delete a snapshot that hosts access; the volume's lock is held.
+
+    :raises InvalidSnapshot: they do.
+    """
+    found = of_snapshot(store, snapshot)
+    if found:
+        raise errors.InvalidSnapshot(
+            f"Snapshot {snapshot.id} cannot be deleted: a host accesses it through temporary volume"
+            f" {found[0].id}. Detach the snapshot, or disconnect it, first",
+            resource=snapshot.id,
+        )
+
+
+def release(volume: VolumeRecord, others: Sequence[ConnectionRecord]) -> list[Put]:
+    """The intent to delete a temporary volume whose connection was removed.
+
+    :param others: its other connections.
+    """
+    if volume.snapshot_access is None or others:
+        return []
+    return [
+        Put(
+            IntentRecord(
+                id=new_id(),
+                operation="snapshot.release",
+                backend=volume.backend,
+                resource_id=volume.id,
+                lock=volumes.lock_name(volume.id),
+                owner=this_process(),
+            )
+        )
+    ]
+
+
+def complete(journal: Journal, released: Sequence[Put]) -> None:
+    """Delete a temporary volume; its lock is held, and the intent is stored. If the storage fails,
+    recovery deletes it."""
+    for each in released:
+        assert isinstance(each.record, IntentRecord)
+        try:
+            journal.recover(each.record)
+        except errors.CinderlibError as exc:
+            if not is_the_drivers(exc):
+                raise
+            LOG.warning(
+                "Temporary volume %s could not be deleted. recover() deletes it: %s",
+                *(each.record.resource_id, exc),
+            )
+
+
+@recovers("snapshot.release")
+def recover_release(journal: Journal, intent: IntentRecord) -> str:
+    """Nobody uses the temporary volume: delete it."""
+    volume = journal.store.get(VolumeRecord, intent.resource_id)
+    if volume is not None:
+        (found,) = journal.store.query(intents_of(volume.id))
+        left = journal.retry_pending_unmaps(found)
+        driver = journal.driver(intent.backend)
+        driver.delete_volume(remove_leftover_export(driver, volume))
+        if left and volume.snapshot_access == "native":
+            # Deleting the record would lose the mapping of the snapshot, which remains.
+            raise errors.InvalidSnapshot(
+                f"Snapshot {volume.snapshot_id} may still be mapped", resource=volume.snapshot_id
+            )
+    journal.finish(
+        intent,
+        f"Temporary volume {intent.resource_id} was deleted",
+        Remove(VolumeRecord, intent.resource_id),
+    )
+    return "finished"

@@ -1,0 +1,65 @@
+"""Copies between attached volumes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import pathlib
+
+import pytest
+
+from cinderlib.errors import NodeError
+from cinderlib.node import copying
+
+MIB = 1 << 20
+
+
+def made(path: pathlib.Path, size: int, *data: tuple[int, bytes]) -> str:
+    with path.open("wb") as file:
+        file.truncate(size)
+        for offset, part in data:
+            file.seek(offset)
+            file.write(part)
+    return str(path)
+
+
+def digest(path: str) -> str:
+    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("size", [64 * MIB, 64 * MIB + 4096 + 17, 100])
+def test_the_target_is_equal_and_as_sparse_as_the_source(tmp_path, size):
+    parts = [(offset, os.urandom(70_000)) for offset in (0, 20 * MIB) if size > 30 * MIB]
+    source = made(tmp_path / "source", size, *parts, (size - 50, os.urandom(50)))
+    target = made(tmp_path / "target", size, *((at * MIB, b"x" * MIB) for at in range(size // MIB)))
+    seen = []
+    copied = copying.copy(source, target, lambda done, total: seen.append((done, total)))
+    assert digest(source) == digest(target)
+    assert copied.size_bytes == size
+    assert os.stat(target).st_blocks * 512 <= copied.data_bytes + MIB
+    assert (seen[0], seen[-1]) == ((0, size), (size, size))
+    assert seen == sorted(seen)
+
+
+def test_what_is_behind_the_data_is_zeroed(tmp_path):
+    source = made(tmp_path / "source", MIB, (0, b"data"))
+    target = made(tmp_path / "target", 3 * MIB, (0, b"x" * 3 * MIB))
+    copying.copy(source, target, lambda done, total: None)
+    data = pathlib.Path(target).read_bytes()
+    assert (data[:4], data[4:].strip(b"\0"), len(data)) == (b"data", b"", 3 * MIB)
+
+
+def test_handles_are_copied(tmp_path):
+    source, target = io.BytesIO(os.urandom(5 * MIB) + bytes(3 * MIB)), io.BytesIO(b"x" * 9 * MIB)
+    copied = copying.copy(source, target, lambda done, total: None)
+    assert target.getvalue() == source.getvalue() + bytes(MIB)
+    assert copied.data_bytes == 8 * MIB
+
+
+def test_a_smaller_target_is_not_changed(tmp_path):
+    source = made(tmp_path / "source", 2 * MIB, (0, b"data"))
+    target = made(tmp_path / "target", MIB, (0, b"kept"))
+    with pytest.raises(NodeError, match="the target did not change"):
+        copying.copy(source, target, lambda done, total: None)
+    assert pathlib.Path(target).read_bytes()[:4] == b"kept"
