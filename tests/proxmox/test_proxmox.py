@@ -101,6 +101,20 @@ def test_a_guest_starts_after_its_node_lost_all_devices(cluster: Cluster) -> Non
     _nothing_is_left(cluster)
 
 
+def test_a_lun_of_the_array_becomes_a_disk(cluster: Cluster) -> None:
+    (cluster.volumes / "old-lun").write_bytes(b"of the old host".ljust(1 << 30, b"\0"))
+    driving, node = cluster.services[0], cluster.nodes[0]
+    reference = {"reference": {"source-name": "old-lun"}, "name": "vm-300-disk-0"}
+    status, _ = driving.ask("POST", "/v1/backends/files/manage-volume", reference)
+    assert status == 200
+    assert cluster.act("names").stdout.split() == ["vm-300-disk-0"]
+    assert cluster.act("activate").returncode == 0
+    with (node.links / "files/vm-300-disk-0").open("rb") as device:
+        assert device.read(15) == b"of the old host"
+    assert cluster.act("free").returncode == 0
+    _nothing_is_left(cluster)
+
+
 #: Milliseconds: five times the limits of benchmarks/parts/proxmox.py, for busy machines.
 BOUNDS = {"list_images": 1500, "status": 100, "activate_volume of an attached disk": 50}
 

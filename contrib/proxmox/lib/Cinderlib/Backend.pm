@@ -12,6 +12,9 @@ use JSON;
 use Cinderlib::Service;
 use Cinderlib::Service::Error;
 
+# Seconds that a volume may take to be in the store, after the patience for its creation.
+use constant BEGIN_TRIES => 10;
+
 # The backend of a storage in Proxmox's configuration.
 sub new {
     my ($class, $scfg) = @_;
@@ -115,15 +118,27 @@ sub create {
         size_bytes  => int $bytes,
     };
     $body->{pool_name} = $self->{pool} if defined $self->{pool};
-    $self->_patiently('create', $patience, sub { $self->request('POST', '/v1/volumes', body => $body, @_) });
-    return;
+    return $self->_begun($volume, 'create', $patience, sub { $self->request('POST', '/v1/volumes', body => $body, @_) });
 }
 
 # Create a volume with the data of another one. It returns after `patience` seconds, like create.
 sub clone {
     my ($self, $source, $volume, $patience) = @_;
-    $self->_patiently('clone', $patience, sub { $self->_copy({ source_volid => $source }, $source, $volume, @_) });
-    return;
+    return $self->_begun($volume, 'clone', $patience, sub { $self->_copy({ source_volid => $source }, $source, $volume, @_) });
+}
+
+# Send a request that creates a volume. It may return when the volume is in the store, so that no other
+# call uses its name. A driver that is not loaded yet has not come so far.
+sub _begun {
+    my ($self, $volume, $what, $patience, $send) = @_;
+    my $id = $self->_patiently($what, $patience, $send) // return;
+    for (1 .. BEGIN_TRIES) {
+        return if $self->find($volume);
+        return if eval { $self->{service}->await($id, 1); 1 };
+        die _readable($@, $volume) if !Cinderlib::Service::Error::is($@, 'Timeout');
+    }
+    die "The array of backend '$self->{name}' does not answer. Check the list of the storage later:"
+        . " $volume may have been created by then\n";
 }
 
 # Send a request. If it takes longer than `patience` seconds, return its ID.

@@ -54,8 +54,8 @@ sub request {
 
 # The result of an operation whose request has timed out.
 sub await {
-    my ($self, $id) = @_;
-    return $self->request('GET', "/v1/operations/$id", query => { wait => 'true' });
+    my ($self, $id, $timeout) = @_;
+    return $self->request('GET', "/v1/operations/$id", query => { wait => 'true' }, timeout => $timeout);
 }
 
 # A text as one segment of a path.
