@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from cinderlib.observation import Activity
     from cinderlib.operations.capabilities import Capability
     from cinderlib.operations.discrepancies import Discrepancy
+    from cinderlib.operations.history_query import Operation
     from cinderlib.operations.journal import Recovered
     from cinderlib.persistence.encryption import Rotation
     from cinderlib.progress import Progress
@@ -69,6 +70,7 @@ _MODULE_OF = {
     "NodeClient": "cinderlib.client.node",
     "PersistentAttachment": "cinderlib.node.boot",
     "PersistentAttachments": "cinderlib.node.boot",
+    "Operation": "cinderlib.operations.history_query",
     "Progress": "cinderlib.progress",
     "QoSSpecs": "cinderlib.objects.volume_type",
     "Recovered": "cinderlib.operations.journal",
@@ -114,6 +116,7 @@ __all__ = [
     "Manageable",
     "Node",
     "NodeClient",
+    "Operation",
     "PersistentAttachment",
     "PersistentAttachments",
     "Progress",

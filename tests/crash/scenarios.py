@@ -41,6 +41,11 @@ class Scenario:
         """Whether only the slow tests include it: others take similar steps."""
         return "manage" in self.name or "copied" in self.name
 
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the history has it: calls that only write records of the store are not in it."""
+        return self.name not in ("save", "load and save", "register node")
+
 
 SCENARIOS: dict[str, Scenario] = {}
 

@@ -201,6 +201,7 @@ class Case:
         """Open the world in the initial state of the operation."""
         world = self.opened_empty()
         self.scenario.prepare(world)
+        world.forget_history()
         return world
 
     def clean(self) -> None:
@@ -224,7 +225,10 @@ class Case:
         call()
         self.points.disarm()
         answer = {"steps": self.points.seen, "before": before, "after": world.observe()}
-        return answer | {"problems": world.disagreements() + world.remove_all()}
+        problems = world.disagreements()
+        if self.scenario.is_recorded:
+            problems += world.wrong_in_history(answer["after"], before, answer["after"])
+        return answer | {"problems": problems + world.remove_all()}
 
     def interrupted(self, at: tuple[int, str], action: str) -> Answer:
         """Run the operation with an action at a step."""
@@ -317,6 +321,7 @@ class Case:
             then in an error state, to be repeated or removed, and the operation is not interrupted.
         """
         world = self.open()
+        interrupted = world.intents()
         self.points.arm()
         world.load_backend()
         self.points.disarm()
@@ -325,8 +330,11 @@ class Case:
         problems = [f"recovery left work to recover(): {intent}" for intent in left]
         world.controller.recover()
         state = world.observe()
+        problems += world.missing_in_history(interrupted)
         if not failed:
             problems += world.disagreements()
+            if self.scenario.is_recorded:
+                problems += world.wrong_in_history(state, before, after)
             if state not in (before, after):
                 problems.append(f"neither before nor after: {_difference(before, state)}")
         problems += self._repeat(world, after)

@@ -21,6 +21,7 @@ from cinderlib.records import (
     ConnectionRecord,
     IntentRecord,
     KeyValueRecord,
+    OperationRecord,
     Record,
     SnapshotRecord,
     VolumeRecord,
@@ -140,6 +141,58 @@ class World:
 
     def connector(self, host: str) -> dict[str, Any]:
         return {"host": host, "ip": "192.0.2.1"}
+
+    # --- history ---------------------------------------------------------------------------------
+
+    def forget_history(self) -> None:
+        """Remove the records of ended operations."""
+        from cinderlib.persistence.base import Remove
+
+        store = self.controller.store
+        if store.keeps_history:
+            for record in store.find(OperationRecord):
+                store.apply(Remove(OperationRecord, record.id))
+
+    def intents(self) -> list[IntentRecord]:
+        return self.controller.store.find(IntentRecord)
+
+    def recorded(self) -> list[tuple[str, str, str]]:
+        """The ended operations: name, outcome and resource."""
+        store = self.controller.store
+        if not store.keeps_history:
+            return []
+        return [(o.operation, o.outcome, o.resource_id) for o in store.find(OperationRecord)]
+
+    def missing_in_history(self, intents: list[IntentRecord]) -> list[str]:
+        """Describe the operations of these intents that ended without a record.
+
+        :param intents: those that were in the store before the recovery.
+        """
+        if not self.controller.store.keeps_history:
+            return []
+        settled = {
+            (name, id)
+            for name, outcome, id in self.recorded()
+            if outcome in ("finished", "undone", "failed")
+        }
+        return [
+            f"{intent.operation} of {intent.resource_id} was recovered without a record"
+            for intent in intents
+            if (intent.operation, intent.resource_id) not in settled
+        ]
+
+    def wrong_in_history(
+        self, state: dict[str, Any], before: dict[str, Any], after: dict[str, Any]
+    ) -> list[str]:
+        """Describe the records that disagree with the state."""
+        succeeded = [each for each in self.recorded() if each[1] in ("done", "finished")]
+        if before == after or not self.controller.store.keeps_history:
+            return []
+        if state == before and succeeded:
+            return [f"recorded as done, but not done: {succeeded}"]
+        if state == after and not succeeded:
+            return ["done, but not recorded as done"]
+        return []
 
     # --- observations ----------------------------------------------------------------------------
 

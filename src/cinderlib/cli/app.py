@@ -236,6 +236,8 @@ class App(contextlib.ExitStack):
             handlers=[_ToStandardError()],
         )
         logging.getLogger("cinderlib").setLevel(level)
+        if self.verbosity:
+            logging.getLogger("cinderlib.drivers.observed").setLevel(logging.DEBUG)
 
     @property
     def _logs_of_others(self) -> bool:

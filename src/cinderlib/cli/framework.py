@@ -56,7 +56,7 @@ def _common() -> list[click.Option]:
             "-v",
             "--verbose",
             "verbosity",
-            help="Log the steps; repeat it to add the logs of the driver and the node.",
+            help="Log operations and driver calls with times; repeat it to add other logs.",
             count=True,
         ),
         _option("--debug", help="Log everything, and show tracebacks of errors.", is_flag=True),

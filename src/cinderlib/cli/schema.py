@@ -36,6 +36,7 @@ class ControllerTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=
     lock_url: str | None = None
     lock_timeout: float | None = None
     recover: bool | None = None
+    history_limit: int | None = None
 
 
 class NodeTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

@@ -60,12 +60,12 @@ def write(controller: cl.Controller, volumes: Iterable[cl.Volume], file: IO[byte
 
 def unreadable(controller: cl.Controller) -> list[errors.DamagedRecord]:
     """The damaged records, which :func:`write` cannot write."""
-    from cinderlib.records import KINDS, IntentRecord
+    from cinderlib.records import KINDS, IntentRecord, OperationRecord
 
     return [
         found
         for kind in KINDS.values()
-        if kind is not IntentRecord
+        if kind not in (IntentRecord, OperationRecord)
         for found in controller.store.scan(kind)
         if isinstance(found, errors.DamagedRecord)
     ]

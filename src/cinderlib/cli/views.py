@@ -67,6 +67,24 @@ TREE = View(
     firm=_STATES | _DEVICES | {"size_bytes"},
     fields=("name", "kind", "device_state"),
 )
+OPERATIONS = View(
+    "operations",
+    ("started_at", "operation", "name", "outcome", "seconds", "user", "error"),
+    wide=(
+        *("backend", "arguments", "driver_seconds", "host", "pid", "program"),
+        *("resource_id", "volume_id", "recovered_by"),
+    ),
+    named=("id",),
+    titles={"driver_seconds": "DRIVER"},
+    cells={
+        "name": lambda item: item.get("name") or item["resource_id"][:8],
+        "seconds": lambda item: f"{item['seconds']:.3f}",
+        "driver_seconds": lambda item: f"{item['driver_seconds']:.3f}",
+    },
+    firm=_STATES | {"operation", "outcome", "seconds"},
+    prose="error",
+    fields=("id", "ended_at"),
+)
 ATTACHMENTS = View(
     "attached volumes on this host",
     ("path", "id", "volume_id", "protocol", "multipath_id", "scsi_wwn"),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import threading
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+
+import msgspec
 
 from cinderlib import errors
 from cinderlib.client.objects import (
@@ -23,10 +26,12 @@ from cinderlib.locking.process_identity import this_host
 from cinderlib.node.this_host import LocalHost
 from cinderlib.objects.backend import Backend
 from cinderlib.objects.connection import Connection
+from cinderlib.objects.history import check_query
 from cinderlib.objects.resource import Resource
 from cinderlib.objects.snapshot import Snapshot
 from cinderlib.objects.store_queries import StoreQueries
 from cinderlib.objects.volume import Volume
+from cinderlib.operations.history_query import Operation
 from cinderlib.operations.journal import Recovered
 from cinderlib.progress import Listener, ProgressReporter
 from cinderlib.records import ConnectionRecord, Record, SnapshotRecord, VolumeRecord
@@ -255,6 +260,27 @@ class RemoteController(StoreQueries):
         """
         self._change("POST", "/v1/service/reload")
         self.refresh_backends()
+
+    def history(
+        self,
+        resource: Resource | str | None = None,
+        *,
+        backend: str | None = None,
+        since: datetime.datetime | None = None,
+        after: str | None = None,
+        limit: int | None = None,
+        running: bool = True,
+    ) -> list[Operation]:
+        """As :meth:`cinderlib.Controller.history`."""
+        asked = check_query(resource, backend, since, after, limit, running)
+        given = {
+            **asked,
+            "since": None if since is None else since.isoformat(),
+            "limit": None if limit is None else str(limit),
+            "running": None if running else "false",
+        }
+        found = self._read("/v1/history", **given)
+        return [msgspec.convert(each, Operation) for each in found]
 
     def recover(self) -> list[Recovered]:
         """Settle the operations that were interrupted."""

@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
-from cinderlib import errors
+from cinderlib import author, errors
 from cinderlib.client import answers
 from cinderlib.progress import Progress
 from cinderlib.records import new_id
@@ -203,7 +203,7 @@ class Transport:
                 connection = self._mine.connection = self._open()
                 fresh = True
             try:
-                connection.request(method, target, body, dict(headers))
+                connection.request(method, target, body, {**headers, **_of_program()})
                 response: http.client.HTTPResponse = connection.getresponse()
             except ConnectionError:
                 # The service may have closed a kept connection. A call that changes something is
@@ -235,6 +235,11 @@ class Transport:
     def close(self) -> None:
         """Close this thread's connection; those of others go with their threads."""
         self._close()
+
+
+def _of_program() -> dict[str, str]:
+    """The header with the name of this program, for the history."""
+    return {"User-Agent": author.current().program.encode("ascii", "replace").decode()}
 
 
 def _target(path: str, query: Mapping[str, str | None]) -> str:

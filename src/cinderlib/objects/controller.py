@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import datetime
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,6 +21,7 @@ from cinderlib.objects import documents_in, documents_out, record_persistence
 from cinderlib.objects.backend import Backend
 from cinderlib.objects.connection import Connection
 from cinderlib.objects.documents_in import Loaded
+from cinderlib.objects.history import check_query
 from cinderlib.objects.loaded_backends import LoadedBackends
 from cinderlib.objects.nodes import RegisteredNodes
 from cinderlib.objects.resource import Resource
@@ -27,7 +29,9 @@ from cinderlib.objects.snapshot import Snapshot
 from cinderlib.objects.store_queries import StoreQueries
 from cinderlib.objects.volume import Volume
 from cinderlib.observation import Observer, guarded
-from cinderlib.operations import recovery
+from cinderlib.operations import history_query, recovery
+from cinderlib.operations.history import DEFAULT_LIMIT
+from cinderlib.operations.history_query import Operation
 from cinderlib.operations.journal import Journal, Recovered
 from cinderlib.persistence import PersistenceConfig
 from cinderlib.persistence.base import Store
@@ -87,6 +91,7 @@ class Controller(LoadedBackends, StoreQueries, RegisteredNodes):
         activity runs.
     :param cinder_options: options of Cinder that do not belong to a backend, by name. They apply to
         the whole process.
+    :param history_limit: how many ended operations the store keeps for :meth:`history`; 0 for none.
     :raises InvalidPersistence: the store cannot be used.
     :raises ConfigurationError: an option is unknown or has an invalid value.
     """
@@ -113,6 +118,7 @@ class Controller(LoadedBackends, StoreQueries, RegisteredNodes):
         progress: Listener | None = None,
         observer: Observer | None = None,
         cinder_options: Mapping[str, object] | None = None,
+        history_limit: int = DEFAULT_LIMIT,
     ) -> None:
         self.host = this_host() if host is None else validation.check_host_name(host)
         text, flag = value_checks.check_optional_text, value_checks.check_flag
@@ -135,6 +141,7 @@ class Controller(LoadedBackends, StoreQueries, RegisteredNodes):
             ),
             "strict_options": flag(strict_options, "strict_options"),
         }
+        self._history_limit = value_checks.check_whole_number(history_limit, "history_limit")
         self._lock_url = text(lock_url, "lock_url")
         self._lock_timeout = value_checks.check_seconds(lock_timeout, "lock_timeout")
         # Guards the fields below. While a driver is loaded, only the lock of that backend is held.
@@ -176,6 +183,7 @@ class Controller(LoadedBackends, StoreQueries, RegisteredNodes):
             self.local_host,
             self._report_progress,
             self._observer,
+            self._history_limit,
         )
 
     def _shared_locks(self) -> SharedLocks | None:
@@ -270,6 +278,35 @@ class Controller(LoadedBackends, StoreQueries, RegisteredNodes):
         with self._guard:
             recovered, self._recovered_by_loading = self._recovered_by_loading, []
         return recovered + recovery.recover(self.journal)
+
+    # --- history -------------------------------------------------------------------------------
+
+    def history(
+        self,
+        resource: Resource | str | None = None,
+        *,
+        backend: str | None = None,
+        since: datetime.datetime | None = None,
+        after: str | None = None,
+        limit: int | None = None,
+        running: bool = True,
+    ) -> list[Operation]:
+        """The operations of this store: who did what with which result. The earliest end comes
+        first; operations that have not ended come last. Calls that were refused before they changed
+        anything are not operations.
+
+        :param resource: only those of this volume, snapshot or connection: an object, an ID (or its
+            beginning, from 8 characters) or a name. Those of a volume include those of its
+            snapshots and connections.
+        :param backend: only those on this backend.
+        :param since: only those that ended after this time.
+        :param after: only those that ended after the operation with this ID.
+        :param limit: only that many: the newest.
+        :param running: include those that have not ended.
+        :raises Unsupported: the store is a plug-in that keeps no history.
+        """
+        asked = check_query(resource, backend, since, after, limit, running)
+        return history_query.read(self.store, **asked)
 
     # --- secrets in the store ------------------------------------------------------------------
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from cinderlib import errors
 from cinderlib.locking.process_identity import this_host
 from cinderlib.operations import connections, disconnect, whole_call_intents
+from cinderlib.operations.history import Outcome
 from cinderlib.operations.journal import Journal, intents_of, recovers
-from cinderlib.persistence.base import Query, Remove
+from cinderlib.persistence.base import Query
 from cinderlib.records import ConnectionRecord, IntentRecord, Secret, VolumeRecord, replace
 
 #: Operations that can only be settled on the host that started them.
@@ -46,7 +47,13 @@ def attach(
         else:
             data = {"again": already, **journal.on_this_host()}
             intent, attaching = journal.begin(
-                "connection.attach", lock, connection, before=connection, data=data
+                "connection.attach",
+                lock,
+                connection,
+                before=connection,
+                data=data,
+                arguments={"link": link},
+                volume=volume,
             )
         try:
             # If it is attached already, this finds the device, or creates it again after a reboot.
@@ -63,7 +70,7 @@ def attach(
             attached_host=connection.attached_host or this_host(),
         )
         # An earlier compound operation was interrupted; this attach completes it.
-        rest = [Remove(IntentRecord, whole.id)] if whole is not None and ours is None else []
+        rest = journal.ended(whole, "finished") if whole is not None and ours is None else ()
         return journal.finish_with(intent, done, attaching, attached, *rest), not already
 
 
@@ -115,12 +122,12 @@ def recover_attach(journal: Journal, intent: IntentRecord) -> str:
         try:
             device = journal.host.attach(connection, volume)
         except errors.NodeError:
-            journal.finish(intent, "It stays as it was")
+            journal.finish(intent, "It stays as it was", outcome="undone")
             return "undone"
         attached = replace(connection, device=Secret(device))
         journal.finish_with(intent, "It was attached", connection, attached)
         return "finished"
-    _detached(journal, intent, force=True)
+    _detached(journal, intent, "undone", force=True)
     return "undone"
 
 
@@ -154,7 +161,12 @@ def detach(
         else:
             data = {"force": force, **journal.on_this_host()}
             intent, detaching = journal.begin(
-                "connection.detach", lock, connection, before=connection, data=data
+                "connection.detach",
+                lock,
+                connection,
+                before=connection,
+                data=data,
+                arguments={"force": force or None},
             )
         try:
             journal.host.detach(detaching, force=force, ignore_errors=ignore_errors)
@@ -174,17 +186,17 @@ def detach(
 def recover_detach(journal: Journal, intent: IntentRecord) -> str:
     """The device may be partly removed: complete the detach, unless it is in use again."""
     try:
-        _detached(journal, intent, force=bool(intent.data.get("force")))
+        _detached(journal, intent, "finished", force=bool(intent.data.get("force")))
     except errors.DeviceInUse:
-        journal.finish(intent, "It stays attached")
+        journal.finish(intent, "It stays attached", outcome="undone")
         return "undone"
     return "finished"
 
 
-def _detached(journal: Journal, intent: IntentRecord, *, force: bool) -> None:
+def _detached(journal: Journal, intent: IntentRecord, outcome: Outcome, *, force: bool) -> None:
     connection = journal.store.get(ConnectionRecord, intent.resource_id)
     if connection is None:
-        journal.finish(intent, "No change was made")
+        journal.finish(intent, "No change was made", outcome=outcome)
         return
     whole_call_intents.remove_device(journal, connection, force=force)
     journal.finish_with(
@@ -192,6 +204,7 @@ def _detached(journal: Journal, intent: IntentRecord, *, force: bool) -> None:
         f"Volume {connection.volume_id} was detached",
         connection,
         replace(connection, device=None),
+        outcome=outcome,
     )
 
 
@@ -201,7 +214,7 @@ def recover_whole_attach(journal: Journal, intent: IntentRecord) -> str:
     connection = journal.store.get(ConnectionRecord, intent.resource_id)
     if connection is not None:
         whole_call_intents.remove_device(journal, connection, force=True)
-    disconnect.settle_disconnected(journal, intent, "attach")
+    disconnect.settle_disconnected(journal, intent, "attach", "undone")
     return "undone"
 
 
@@ -214,7 +227,7 @@ def recover_whole_detach(journal: Journal, intent: IntentRecord) -> str:
             force = bool(intent.data.get("force"))
             whole_call_intents.remove_device(journal, connection, force=force)
         except errors.DeviceInUse:
-            journal.finish(intent, "It stays attached")
+            journal.finish(intent, "It stays attached", outcome="undone")
             return "undone"
-    disconnect.settle_disconnected(journal, intent, "detach")
+    disconnect.settle_disconnected(journal, intent, "detach", "finished")
     return "finished"

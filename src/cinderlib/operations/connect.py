@@ -98,7 +98,11 @@ def _connect(
                 connection, id=there.id, version=there.version, created_at=there.created_at
             )
         intent, attaching = journal.begin(
-            "connection.connect", lock, replace(connection, status="attaching")
+            "connection.connect",
+            lock,
+            replace(connection, status="attaching"),
+            arguments=_arguments(connection, migrating=migrating),
+            volume=volume,
         )
         exported = None
         try:
@@ -121,13 +125,16 @@ def _connect(
             applied=streams.after_connect(exported, ready),
         )
         done = f"Volume {volume.id} was connected to {host_of(ready)}"
-        whole = (
-            Put(whole_call_intents.intent(journal, whole_call_intents.ATTACH, ready), check=False)
-            if to_attach
-            else Remove(IntentRecord, ready.id)
-        )
+        changes: list[Change] = [Put(ready)]
+        whole = None
+        if to_attach:
+            operation = whole_call_intents.ATTACH
+            whole = whole_call_intents.intent(journal, operation, ready, volume=volume)
+            changes.append(Put(whole, check=False))
+        elif there is not None and (old := whole_call_intents.get(journal, ready.id)) is not None:
+            changes += journal.ended(old, whole_call_intents.settled_as(old))
         used, written, *_ = journal.finish_with_records(
-            intent, done, exported, in_use, Put(ready), whole
+            intent, done, exported, in_use, *changes, continued_as=whole
         )
         return cast(ConnectionRecord, written), cast(VolumeRecord, used), True
 
@@ -175,6 +182,17 @@ def _refuse_different(there: ConnectionRecord, asked: Mapping[str, Any]) -> None
         )
 
 
+def _arguments(connection: ConnectionRecord, *, migrating: bool) -> dict[str, Any]:
+    """The arguments of a connect, for the history."""
+    return {
+        "host": host_of(connection),
+        "mode": "read-only" if connection.attach_mode == "ro" else None,
+        "multipath": connection.use_multipath or None,
+        "instance": connection.instance_uuid,
+        "migrating": migrating or None,
+    }
+
+
 def _undo_connect(
     journal: Journal,
     intent: IntentRecord,
@@ -214,7 +232,8 @@ def _undo_connect(
                     raise
                 cause.add_note(f"Undoing it failed too, and is tried again later: {exc}")
                 undone.append(Put(unmap_intent(connection, mapped=mapped)))
-        journal.finish_with(intent, "It was undone on the storage", before, volume, *undone)
+        done = "It was undone on the storage"
+        journal.finish_with(intent, done, before, volume, *undone, outcome="failed")
     except errors.CinderlibError as exc:
         cause.add_note(str(exc))
 
@@ -229,5 +248,5 @@ def _outcome_is_unknown(error: BaseException) -> bool:
 def recover_connect(journal: Journal, intent: IntentRecord) -> str:
     """No caller received the connection: undo it. It may not be mapped, and drivers can fail to
     unmap in that case. A failure is recorded as a pending unmap and does not block the volume."""
-    disconnect.settle_disconnected(journal, intent, "connect", remember=True)
+    disconnect.settle_disconnected(journal, intent, "connect", "undone", remember=True)
     return "undone"

@@ -66,7 +66,10 @@ def create(
         if source is not None:
             volume = replace(volume, glance_metadata=source.glance_metadata)
         intent, creating = journal.begin(
-            "volume.create", volumes.lock_name(volume.id), replace(volume, status="creating")
+            "volume.create",
+            volumes.lock_name(volume.id),
+            replace(volume, status="creating"),
+            arguments=_arguments(volume),
         )
         try:
             made = _make(driver, creating, source)
@@ -132,6 +135,18 @@ def _make(
     return driver.create_volume(volume)
 
 
+def _arguments(volume: VolumeRecord) -> dict[str, Any]:
+    """The arguments of a create, for the history."""
+    return {
+        "size": volume.size,
+        "pool": volume.host.partition("#")[2],
+        "snapshot_id": volume.snapshot_id,
+        "source_volid": volume.source_volid,
+        "bootable": volume.bootable or None,
+        "multiattach": volume.multiattach or None,
+    }
+
+
 def _clean_up(
     journal: Journal,
     driver: Driver,
@@ -173,9 +188,8 @@ def recover_create(journal: Journal, intent: IntentRecord) -> str:
     volume = journal.store.get(VolumeRecord, intent.resource_id)
     if volume is not None:
         journal.driver(intent.backend).delete_volume(volume)
-        journal.finish(
-            intent, f"Volume {volume.id} was removed from storage", Remove(VolumeRecord, volume.id)
-        )
+        done, gone = f"Volume {volume.id} was removed from storage", Remove(VolumeRecord, volume.id)
+        journal.finish(intent, done, gone, outcome="undone")
     else:
-        journal.finish(intent, "No change was made")
+        journal.finish(intent, "No change was made", outcome="undone")
     return "undone"

@@ -55,7 +55,7 @@ def delete(journal: Journal, volume_id: str) -> bool:
             journal.fail(intent, deleting, replace(deleting, status=status))
             note_dependents(journal, exc, volume)
             raise
-        gone = [Remove(IntentRecord, each.id) for each in pending_unmaps]
+        gone = [change for each in pending_unmaps for change in journal.ended(each, "finished")]
         journal.finish(
             intent, f"Volume {volume_id} was deleted", Remove(VolumeRecord, volume_id), *gone
         )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Sequence
 
 from cinderlib import errors
 from cinderlib.operations import connections, temporary, volumes, whole_call_intents
 from cinderlib.operations.existing import raise_not_found
+from cinderlib.operations.history import Outcome
 from cinderlib.operations.journal import Journal, intents_of, recovers
 from cinderlib.operations.refusals import is_the_drivers, status_after
 from cinderlib.operations.unmapping import remove_leftover_export, settled_with, unmap, unmap_intent
@@ -82,6 +84,8 @@ def disconnect(
             replace(connection, status="detaching"),
             before=stored,
             data={"force": force},
+            arguments={"host": host_of(connection), "force": force or None},
+            volume=volume,
         )
         unmap_changes: list[Change] = []
         try:
@@ -95,11 +99,25 @@ def disconnect(
             unmap_changes.append(Put(unmap_intent(detaching)))
             after = volume if others else remove_leftover_export(driver, volume)
         else:
-            unmap_changes += settled_with(intents, detaching)
+            unmap_changes += settled_with(journal, intents, detaching)
         done = f"Volume {volume.id} was disconnected from {host_of(connection)}"
-        gone, released = _gone(connection), temporary.release(volume, others)
+        gone: list[Change] = [Remove(ConnectionRecord, connection.id), *unmap_changes]
+        whole = whole_call_intents.among(of_connection)
+        is_step = whole is not None and (detached or journal.is_this_call(whole))
+        if whole is not None:
+            # An attach that disconnects has failed.
+            is_failed = is_step and whole.operation == whole_call_intents.ATTACH
+            how = "done" if is_step else whole_call_intents.settled_as(whole)
+            gone += journal.ended(whole, "failed" if is_failed else how, name=volume.name)
+        released = temporary.release(volume, others)
+        gone += released
         disconnected = journal.finish_with(
-            intent, done, volume, _without(after, others), *gone, *unmap_changes, *released
+            intent,
+            done,
+            volume,
+            _without(after, others),
+            *gone,
+            continued_as=whole if is_step else None,
         )
         temporary.complete(journal, released)
         return disconnected
@@ -118,10 +136,9 @@ def _settle_or_give_up(journal: Journal, connection_id: str, lock: str) -> bool:
         if isinstance(exc, errors.Busy) or not is_the_drivers(exc) or connection is None:
             raise
         found = journal.store.find(IntentRecord, {"resource_id": connection_id})
-        journal.store.apply(
-            Put(replace(connection, status="error_detaching")),
-            *[Remove(IntentRecord, each.id) for each in found if each.lock == lock],
-        )
+        ended = [journal.ended(each, "failed") for each in found if each.lock == lock]
+        failed = Put(replace(connection, status="error_detaching"))
+        journal.write(failed, *itertools.chain(*ended))
         return True
 
 
@@ -173,16 +190,22 @@ def _settled_whole(
 @recovers("connection.disconnect")
 def recover_disconnect(journal: Journal, intent: IntentRecord) -> str:
     """The host may be unmapped already: complete the disconnect."""
-    settle_disconnected(journal, intent, "disconnect")
+    settle_disconnected(journal, intent, "disconnect", "finished")
     return "finished"
 
 
 def settle_disconnected(
-    journal: Journal, intent: IntentRecord, what: str, *, remember: bool = False
+    journal: Journal,
+    intent: IntentRecord,
+    what: str,
+    outcome: Outcome,
+    *,
+    remember: bool = False,
 ) -> None:
     """Unmap the connection of an interrupted operation and remove its record.
 
     :param what: the operation, for the error if the result cannot be recorded.
+    :param outcome: for the history.
     :param remember: whether to record a pending unmap if the driver fails, instead of raising the
         error.
     """
@@ -191,12 +214,13 @@ def settle_disconnected(
         journal.store.get(VolumeRecord, connection.volume_id) if connection is not None else None
     )
     if connection is None or volume is None:
-        journal.finish(intent, "No change was made", Remove(ConnectionRecord, intent.resource_id))
+        gone = Remove(ConnectionRecord, intent.resource_id)
+        journal.finish(intent, "No change was made", gone, outcome=outcome)
         return
     (some,) = journal.store.query(connections.of_volume(volume.id, limit=connections.ENOUGH))
     others = [other for other in some if other.id != connection.id]
     driver = journal.driver(intent.backend)
-    left: list[Put] = []
+    left: list[Change] = [Remove(ConnectionRecord, connection.id)]
     try:
         after = unmap(driver, volume, connection, last=not others, force=True)
     except errors.CinderlibError as exc:
@@ -206,9 +230,12 @@ def settle_disconnected(
         left.append(Put(unmap_intent(connection)))
         after = volume if others else remove_leftover_export(driver, volume)
     done = f"The interrupted {what} of volume {volume.id} was settled on the storage"
+    whole = whole_call_intents.get(journal, connection.id)
+    if whole is not None and whole.id != intent.id:
+        left += journal.ended(whole, whole_call_intents.settled_as(whole))
     released = temporary.release(volume, others)
     left += released
-    journal.finish_with(intent, done, volume, _without(after, others), *_gone(connection), *left)
+    journal.finish_with(intent, done, volume, _without(after, others), *left, outcome=outcome)
     temporary.complete(journal, released)
 
 
@@ -217,10 +244,6 @@ def _without(volume: VolumeRecord, others: Sequence[ConnectionRecord]) -> Volume
         return volume
     status = "available" if volume.snapshot_access is None else "deleting"
     return replace(volume, status=status, attach_status="detached")
-
-
-def _gone(connection: ConnectionRecord) -> tuple[Remove, Remove]:
-    return Remove(ConnectionRecord, connection.id), Remove(IntentRecord, connection.id)
 
 
 def _warn_left(connection: ConnectionRecord, error: BaseException) -> None:

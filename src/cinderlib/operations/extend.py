@@ -61,6 +61,7 @@ def extend(journal: Journal, volume_id: str, size: int) -> tuple[VolumeRecord, b
             replace(volume, status="extending", previous_status=settled),
             before=volume,
             data={"size": size},
+            arguments={"size": size, "from": volume.size},
         )
         try:
             grown = driver.extend_volume(extending, size)
@@ -95,7 +96,7 @@ def recover_extend(journal: Journal, intent: IntentRecord) -> str:
     unknown."""
     volume = journal.store.get(VolumeRecord, intent.resource_id)
     if volume is None:
-        journal.finish(intent, "No change was made")
+        journal.finish(intent, "No change was made", outcome="undone")
         return "undone"
     size = intent.data["size"]
     settled = _settled_status(

@@ -22,19 +22,26 @@ from cinderlib.drivers.port import Driver
 from cinderlib.locking import process_identity
 from cinderlib.locking.locks import Locks
 from cinderlib.observation import Activity, Observer, observed
+from cinderlib.operations import history
 from cinderlib.operations.concurrent_changes import ATTEMPTS, differences, write_changes
+from cinderlib.operations.history import PENDING_UNMAPS as PENDING_UNMAPS
+from cinderlib.operations.history import History, Outcome
 from cinderlib.operations.host import Host
 from cinderlib.persistence.base import Change, Put, Query, Remove, Store
 from cinderlib.progress import Listener
-from cinderlib.records import IntentRecord, Record, new_id, replace
+from cinderlib.records import (
+    IntentRecord,
+    OperationRecord,
+    Record,
+    VolumeRecord,
+    new_id,
+    replace,
+)
 
 LOG = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=Record)
 
-#: Unmaps that the driver could not execute. They do not block other operations. They are retried by
-#: the next operation on the volume, by recovery and by reconciliation.
-PENDING_UNMAPS = frozenset({"connection.unmap"})
 #: A compound operation on a temporary volume: between its steps, only the lock of the call is held.
 SNAPSHOT_CONNECT = "snapshot.connect"
 
@@ -79,6 +86,7 @@ class Journal:
     :param host: attaches and detaches on this host.
     :param tell: receives the progress of a recovery.
     :param observer: receives the recovery of each interrupted operation.
+    :param history_limit: how many ended operations the store keeps.
     """
 
     def __init__(
@@ -89,6 +97,7 @@ class Journal:
         host: Host,
         tell: Listener,
         observer: Observer | None = None,
+        history_limit: int = history.DEFAULT_LIMIT,
     ) -> None:
         self.store = store
         self.locks = locks
@@ -96,6 +105,7 @@ class Journal:
         self.host = host
         self.tell = tell
         self.observer = observer
+        self._history = History(store, history_limit)
         self._mine = threading.local()
 
     def begin(
@@ -106,6 +116,8 @@ class Journal:
         *others: Change,
         before: R | None = None,
         data: Mapping[str, Any] | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        volume: VolumeRecord | None = None,
     ) -> tuple[IntentRecord, R]:
         """Record the start of an operation, and the record in its transitional state.
 
@@ -113,6 +125,9 @@ class Journal:
         :param others: changes to store in the same transaction.
         :param before: the record as it was read, if others may write it without the lock, as
             ``save()`` does: their changes are preserved.
+        :param data: what recovery needs.
+        :param arguments: for the history, without secrets.
+        :param volume: the volume of a connection, for the history.
         :raises StoreError: the intent is not recorded; the operation must not continue.
         """
         intent = IntentRecord(
@@ -123,6 +138,7 @@ class Journal:
             lock=lock,
             owner=process_identity.this_process(),
             data=dict(data or {}),
+            **history.described(record, arguments, "" if volume is None else volume.name),
         )
         return intent, self.begin_with(intent, record, *others, before=before)
 
@@ -130,6 +146,7 @@ class Journal:
         self, intent: IntentRecord, record: R, *others: Change, before: R | None = None
     ) -> R:
         """The same, with the caller's intent, which replaces an existing one with the same ID."""
+        self._history.begin(intent)
         asked = record
         for attempt in range(ATTEMPTS):
             try:
@@ -142,13 +159,28 @@ class Journal:
                 record = replace(current, **differences(before, asked))
         return written[1]  # type: ignore[return-value]
 
-    def finish(self, intent: IntentRecord, done: str, *changes: Change) -> tuple[Record, ...]:
+    def finish(
+        self,
+        intent: IntentRecord,
+        done: str,
+        *changes: Change,
+        outcome: Outcome = "done",
+        continued_as: IntentRecord | None = None,
+    ) -> tuple[Record, ...]:
         """Record the result and remove the intent.
 
         :param done: the completed step, for the error if it cannot be recorded.
+        :param outcome: for the history. For an operation that is recovered, ``'done'`` is recorded
+            as ``'finished'``.
+        :param continued_as: the intent of the compound operation of which this is a step. The
+            history has only that operation.
         """
+        if continued_as is None:
+            ended = self.ended(intent, outcome)
+        else:
+            ended = (Remove(IntentRecord, intent.id),)
         try:
-            return self.store.apply(*changes, Remove(IntentRecord, intent.id))
+            written = self.write(*changes, *ended)
         except errors.StaleRecord:
             raise
         except errors.StoreError as exc:
@@ -157,19 +189,63 @@ class Journal:
                 " in the store. Repeat the call, or call recover()",
                 resource=intent.resource_id,
             ) from exc
+        if continued_as is None:
+            self._history.forget(intent)
+        else:
+            self._history.continue_as(intent, continued_as)
+        return written
+
+    def ended(
+        self, intent: IntentRecord, outcome: Outcome = "done", *, name: str = ""
+    ) -> tuple[Change, ...]:
+        """The changes at the end of an operation: they remove its intent and write its record in
+        the history.
+
+        :param name: of the resource, if the intent does not have it.
+        """
+        recovering = getattr(self._mine, "recovering", None) == intent.id
+        if recovering and outcome == "done":
+            outcome = "finished"
+        recovering = recovering or outcome in ("finished", "undone")
+        record = self._history.ended(intent, outcome, recovering=recovering, name=name)
+        return Remove(IntentRecord, intent.id), *record
+
+    def write(self, *changes: Change) -> tuple[Record, ...]:
+        """Apply changes, and log the operations that end with them."""
+        written = self.store.apply(*changes)
+        for record in written:
+            if isinstance(record, OperationRecord):
+                history.log(record)
+        return written
 
     def finish_with(
-        self, intent: IntentRecord, done: str, before: R, after: R, *others: Change
+        self,
+        intent: IntentRecord,
+        done: str,
+        before: R,
+        after: R,
+        *others: Change,
+        outcome: Outcome = "done",
+        continued_as: IntentRecord | None = None,
     ) -> R:
         """Record an operation's changes to a record, on top of concurrent changes.
 
         :param others: changes to store in the same transaction; their records are exclusive.
         :returns: the written record.
         """
-        return self.finish_with_records(intent, done, before, after, *others)[0]  # type: ignore[return-value]
+        return self.finish_with_records(
+            intent, done, before, after, *others, outcome=outcome, continued_as=continued_as
+        )[0]  # type: ignore[return-value]
 
     def finish_with_records(
-        self, intent: IntentRecord, done: str, before: R, after: R, *others: Change
+        self,
+        intent: IntentRecord,
+        done: str,
+        before: R,
+        after: R,
+        *others: Change,
+        outcome: Outcome = "done",
+        continued_as: IntentRecord | None = None,
     ) -> tuple[Record, ...]:
         """The same.
 
@@ -179,7 +255,9 @@ class Journal:
             self.store,
             before,
             after,
-            lambda record: self.finish(intent, done, Put(record), *others),
+            lambda record: self.finish(
+                intent, done, Put(record), *others, outcome=outcome, continued_as=continued_as
+            ),
         )
 
     def keep(self, before: R, after: R) -> R:
@@ -254,7 +332,7 @@ class Journal:
             LOG.info("%s of %s was interrupted", intent.operation, intent.resource_id)
             return
         try:
-            self.finish_with(intent, "It failed", before, after, *others)
+            self.finish_with(intent, "It failed", before, after, *others, outcome="failed")
         except errors.StoreError as exc:
             LOG.warning("%s of %s failed: %s", intent.operation, intent.resource_id, exc)
 
@@ -308,7 +386,7 @@ class Journal:
         if was_interrupted():
             return
         try:
-            self.finish(intent, "It failed", *changes)
+            self.finish(intent, "It failed", *changes, outcome="failed")
         except errors.StoreError as exc:
             LOG.warning("%s of %s failed: %s", intent.operation, intent.resource_id, exc)
 
@@ -327,8 +405,15 @@ class Journal:
                 resource=intent.resource_id,
             )
         activity = Activity("recovery", intent.operation, intent.backend)
-        with observed(self.observer, activity):
-            outcome = recovery(self, intent)
+        outer = getattr(self._mine, "recovering", None)
+        self._mine.recovering = intent.id
+        self._history.begin(intent)
+        try:
+            with observed(self.observer, activity):
+                outcome = recovery(self, intent)
+        finally:
+            self._mine.recovering = outer
+            self._history.forget(intent)
         LOG.info("%s of %s was interrupted: %s", intent.operation, intent.resource_id, outcome)
         return outcome
 

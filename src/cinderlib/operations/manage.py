@@ -82,7 +82,10 @@ def manage(
             volume = replace(volume, version=there.version, created_at=there.created_at)
         size = _size(driver, volume, reference, there)
         intent, managing = journal.begin(
-            "volume.manage", lock, replace(volume, size=size, status="managing")
+            "volume.manage",
+            lock,
+            replace(volume, size=size, status="managing"),
+            arguments={"reference": dict(reference), "size": size},
         )
         try:
             take_over = _take_over if there is None else _manage_again
@@ -169,11 +172,12 @@ def recover_manage(journal: Journal, intent: IntentRecord) -> str:
     """The driver may have renamed the volume: then finish."""
     volume = journal.store.get(VolumeRecord, intent.resource_id)
     if volume is None:
-        journal.finish(intent, "No change was made")
+        journal.finish(intent, "No change was made", outcome="undone")
         return "undone"
     driver = journal.driver(intent.backend)
     if driver.exists(volume) is False:
-        journal.finish(intent, "No change was made", Remove(VolumeRecord, volume.id))
+        gone = Remove(VolumeRecord, volume.id)
+        journal.finish(intent, "No change was made", gone, outcome="undone")
         return "undone"
     try:
         managed = _manage_again(driver, volume, volume.managed_from or {})

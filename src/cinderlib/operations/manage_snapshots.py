@@ -65,7 +65,9 @@ def manage(
         size = _size(driver, snapshot, volume, reference, there)
         glance = volume.glance_metadata
         managing = replace(snapshot, volume_size=size, status="creating", glance_metadata=glance)
-        intent, managing = journal.begin("snapshot.manage", lock, managing)
+        intent, managing = journal.begin(
+            "snapshot.manage", lock, managing, arguments={"reference": dict(reference)}
+        )
         try:
             take_over = _take_over if there is None else _manage_again
             managed = take_over(driver, managing, volume, reference)
@@ -149,12 +151,13 @@ def recover_manage(journal: Journal, intent: IntentRecord) -> str:
     """The driver may have renamed the snapshot: then finish."""
     snapshot = journal.store.get(SnapshotRecord, intent.resource_id)
     if snapshot is None:
-        journal.finish(intent, "No change was made")
+        journal.finish(intent, "No change was made", outcome="undone")
         return "undone"
     driver = journal.driver(intent.backend)
     volume = _volume_of(journal, snapshot)
     if driver.snapshot_exists(snapshot, volume) is False:
-        journal.finish(intent, "No change was made", Remove(SnapshotRecord, snapshot.id))
+        gone = Remove(SnapshotRecord, snapshot.id)
+        journal.finish(intent, "No change was made", gone, outcome="undone")
         return "undone"
     try:
         managed = _manage_again(driver, snapshot, volume, snapshot.managed_from or {})

@@ -77,7 +77,7 @@ def remove_volume(journal: Journal, backend: str, item: InStorage) -> None:
         record = volumes.stand_in(item.id, backend, item.size or 1)
         if driver.exists(record) is False:
             raise Changed("the storage does not have it any more")
-        intent, deleting = journal.begin("volume.delete", lock, record)
+        intent, deleting = journal.begin("volume.delete", lock, record, arguments={"orphan": True})
         gone = Remove(VolumeRecord, item.id)
         try:
             driver.delete_volume(deleting)
@@ -103,7 +103,9 @@ def remove_snapshot(journal: Journal, backend: str, item: InStorage) -> None:
         )
         if driver.snapshot_exists(record, volume) is False:
             raise Changed("the storage does not have it any more")
-        intent, deleting = journal.begin("snapshot.delete", lock, record)
+        intent, deleting = journal.begin(
+            "snapshot.delete", lock, record, arguments={"orphan": True}
+        )
         gone = Remove(SnapshotRecord, item.id)
         try:
             driver.delete_snapshot(deleting, volume)
@@ -129,9 +131,12 @@ def forget_volume(journal: Journal, volume_id: str) -> None:
                 )
         found = journal.store.find(IntentRecord, {"resource_id": volume_id})
         pending_unmaps = [
-            Remove(IntentRecord, each.id) for each in found if each.operation in PENDING_UNMAPS
+            change
+            for each in found
+            if each.operation in PENDING_UNMAPS
+            for change in journal.ended(each, "finished")
         ]
-        journal.store.apply(Remove(VolumeRecord, volume_id, volume.version), *pending_unmaps)
+        journal.write(Remove(VolumeRecord, volume_id, volume.version), *pending_unmaps)
 
 
 def forget_snapshot(journal: Journal, snapshot: SnapshotRecord) -> None:

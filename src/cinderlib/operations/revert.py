@@ -53,6 +53,7 @@ def revert(journal: Journal, volume_id: str, snapshot_id: str) -> VolumeRecord:
             replace(volume, status="reverting", applied=None),
             before=volume,
             data={"snapshot_id": snapshot_id, "status": volume.status},
+            arguments={"snapshot": snapshot.name, "snapshot_id": snapshot_id},
         )
         try:
             reverted = driver.revert_to_snapshot(reverting, snapshot)
@@ -117,14 +118,15 @@ def recover_revert(journal: Journal, intent: IntentRecord) -> str:
     volume = journal.store.get(VolumeRecord, intent.resource_id)
     snapshot = journal.store.get(SnapshotRecord, intent.data["snapshot_id"])
     if volume is None or snapshot is None:
-        journal.finish(intent, "No change was made")
+        journal.finish(intent, "No change was made", outcome="undone")
         return "undone"
     try:
         reverted = journal.driver(intent.backend).revert_to_snapshot(volume, snapshot)
     except errors.Unsupported:
         # The driver could not do it before the crash either.
         status = intent.data.get("status", "available")
-        journal.finish_with(intent, "No change was made", volume, replace(volume, status=status))
+        before = replace(volume, status=status)
+        journal.finish_with(intent, "No change was made", volume, before, outcome="undone")
         return "undone"
     done = f"Volume {volume.id} was reverted"
     journal.finish_with(intent, done, volume, replace(reverted, status="available"))

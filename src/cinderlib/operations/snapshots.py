@@ -8,6 +8,7 @@ from typing import Any
 from cinderlib import errors
 from cinderlib.operations import capabilities, temporary, unique_names, volumes
 from cinderlib.operations.existing import raise_not_found, refuse_differences
+from cinderlib.operations.history import Outcome
 from cinderlib.operations.journal import Journal, recovers
 from cinderlib.operations.refusals import (
     is_refusal,
@@ -106,7 +107,7 @@ def look(
 @recovers("snapshot.create")
 def recover_create(journal: Journal, intent: IntentRecord) -> str:
     """No caller received the snapshot: delete it."""
-    _remove(journal, intent)
+    _remove(journal, intent, "undone")
     return "undone"
 
 
@@ -152,11 +153,11 @@ def stand_in(snapshot: SnapshotRecord) -> VolumeRecord:
 @recovers("snapshot.delete")
 def recover_delete(journal: Journal, intent: IntentRecord) -> str:
     """Its data may be deleted already: complete the delete."""
-    _remove(journal, intent)
+    _remove(journal, intent, "finished")
     return "finished"
 
 
-def _remove(journal: Journal, intent: IntentRecord) -> None:
+def _remove(journal: Journal, intent: IntentRecord, outcome: Outcome) -> None:
     snapshot = journal.store.get(SnapshotRecord, intent.resource_id)
     if snapshot is not None:
         volume = journal.store.get(VolumeRecord, snapshot.volume_id) or stand_in(snapshot)
@@ -165,4 +166,5 @@ def _remove(journal: Journal, intent: IntentRecord) -> None:
         intent,
         f"Snapshot {intent.resource_id} was deleted",
         Remove(SnapshotRecord, intent.resource_id),
+        outcome=outcome,
     )

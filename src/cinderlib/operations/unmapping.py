@@ -9,10 +9,11 @@ from cinderlib import errors
 from cinderlib.drivers.port import Driver
 from cinderlib.locking.process_identity import this_process
 from cinderlib.operations import volumes
+from cinderlib.operations.history import described
 from cinderlib.operations.journal import Journal, recovers
 from cinderlib.operations.refusals import is_the_drivers
-from cinderlib.persistence.base import Query, Remove
-from cinderlib.persistence.host_key import same_ports
+from cinderlib.persistence.base import Change, Query
+from cinderlib.persistence.host_key import host_of, same_ports
 from cinderlib.records import (
     ConnectionRecord,
     IntentRecord,
@@ -108,6 +109,7 @@ def unmap_intent(connection: ConnectionRecord, *, mapped: bool = True) -> Intent
         lock=volumes.lock_name(connection.volume_id),
         owner=this_process(),
         data={"connection": to_builtins(kept), "mapped": mapped},
+        **described(kept, {"host": host_of(kept)}),
     )
 
 
@@ -118,17 +120,20 @@ def unmapped_host(intent: IntentRecord) -> str:
     return str(connection.get("attached_host") or connector.get("host") or "an unnamed host")
 
 
-def settled_with(found: Iterable[IntentRecord], connection: ConnectionRecord) -> list[Remove]:
+def settled_with(
+    journal: Journal, found: Iterable[IntentRecord], connection: ConnectionRecord
+) -> list[Change]:
     """Remove the pending unmaps of a host's earlier connections after it was unmapped.
 
     :param found: the intents of the volume.
     :param connection: the connection that was just unmapped.
     """
     return [
-        Remove(IntentRecord, intent.id)
+        change
         for intent in found
         if intent.operation == "connection.unmap"
         and same_ports(from_builtins(ConnectionRecord, intent.data["connection"]), connection)
+        for change in journal.ended(intent, "finished")
     ]
 
 

@@ -14,8 +14,9 @@ from collections.abc import Iterable
 from cinderlib import errors
 from cinderlib.locking.process_identity import this_process
 from cinderlib.operations import volumes
+from cinderlib.operations.history import Outcome, described
 from cinderlib.operations.journal import Journal
-from cinderlib.records import ConnectionRecord, IntentRecord, replace
+from cinderlib.records import ConnectionRecord, IntentRecord, VolumeRecord, replace
 
 ATTACH, DETACH = "volume.attach", "volume.detach"
 WHOLE_CALLS = frozenset({ATTACH, DETACH})
@@ -27,12 +28,23 @@ def host_lock_name(connection_id: str) -> str:
 
 
 def intent(
-    journal: Journal, operation: str, connection: ConnectionRecord, *, force: bool = False
+    journal: Journal,
+    operation: str,
+    connection: ConnectionRecord,
+    *,
+    force: bool = False,
+    volume: VolumeRecord | None = None,
 ) -> IntentRecord:
     """The intent of the compound operation that this thread executes.
 
     :param force: whether it detaches even if unwritten data is lost.
+    :param volume: the volume, if it is known.
     """
+    arguments = {
+        "mode": "read-only" if connection.attach_mode == "ro" else None,
+        "multipath": connection.use_multipath or None,
+        "force": force or None,
+    }
     return IntentRecord(
         id=connection.id,
         operation=operation,
@@ -41,6 +53,7 @@ def intent(
         lock=volumes.lock_name(connection.volume_id),
         owner=this_process(),
         data={**journal.this_call(), **({"force": True} if force else {})},
+        **described(connection, arguments, "" if volume is None else volume.name),
     )
 
 
@@ -57,6 +70,11 @@ def among(found: Iterable[IntentRecord]) -> IntentRecord | None:
 def is_done(journal: Journal, connection_id: str) -> bool:
     """Whether no compound operation on a connection is incomplete."""
     return get(journal, connection_id) is None
+
+
+def settled_as(whole: IntentRecord) -> Outcome:
+    """How an incomplete compound operation ends if another operation settles it."""
+    return "undone" if whole.operation == ATTACH else "finished"
 
 
 def remove_device(journal: Journal, connection: ConnectionRecord, *, force: bool) -> None:
@@ -106,4 +124,5 @@ def take_over(journal: Journal, connection: ConnectionRecord) -> ConnectionRecor
         if there is None or whole is None:
             return there
         settled = settle(journal, whole, there)
-        return journal.finish_with(whole, "It was settled on this host", there, settled)
+        done = "It was settled on this host"
+        return journal.finish_with(whole, done, there, settled, outcome=settled_as(whole))

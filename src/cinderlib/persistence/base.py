@@ -72,6 +72,9 @@ class Store(abc.ABC):
     shared: bool = True
     #: The store's own locks. Without them, a shared store uses locks of this host.
     locks: SharedLocks | None = None
+    #: Whether it keeps records of the kind :class:`cinderlib.records.OperationRecord`, the history.
+    #: A store that was written for an earlier version of the library does not.
+    keeps_history: bool = False
 
     @abc.abstractmethod
     def get(self, kind: type[R], id: str) -> R | None:

@@ -188,6 +188,7 @@ class EncryptedStore(Store):
         self._keys = keys
         self.shared = store.shared
         self.locks = store.locks
+        self.keeps_history = store.keeps_history
 
     def __repr__(self) -> str:
         return f"EncryptedStore({self._store!r})"

@@ -133,6 +133,7 @@ class MemoryStore(CheckedStore):
     """A store in memory, invisible to other processes. It returns its records without copying."""
 
     shared = False
+    keeps_history = True
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

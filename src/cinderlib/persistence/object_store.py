@@ -29,6 +29,7 @@ from cinderlib.records import (
     ConnectionRecord,
     IntentRecord,
     KeyValueRecord,
+    OperationRecord,
     Record,
     SnapshotRecord,
     VolumeRecord,
@@ -193,6 +194,8 @@ class ObjectStore(CheckedStore):
             names = {"name": "snapshot_name", "volume_id": "volume_id"}
         elif kind is ConnectionRecord:
             names = {"volume_id": "volume_id"}
+        elif kind is OperationRecord:
+            return []
         else:
             return self._pairs(kind)
         given = {names[field]: value for field, value in where.items() if field in names}
@@ -223,7 +226,7 @@ class ObjectStore(CheckedStore):
         self._call("set_key_value", self._wrapped(record))
 
     def _object(self, kind: type[Record], id: str) -> Any | None:
-        if not id:
+        if not id or kind is OperationRecord:
             return None
         if kind in (KeyValueRecord, IntentRecord):
             key = _key(kind, id)
@@ -237,6 +240,8 @@ class ObjectStore(CheckedStore):
 
     def _put(self, change: Put, time: datetime.datetime) -> Record:
         record, kind = change.record, type(change.record)
+        if kind is OperationRecord:
+            raise Unsupported(f"The store {self} has no place for the history")
         existing = self._object(kind, record.id)
         old = None if existing is None else _record_of(kind, existing)
         # Objects of such a persistence may have no version; then there is nothing to compare.

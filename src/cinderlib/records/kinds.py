@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import time
 import typing
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -215,6 +216,21 @@ class Owner(msgspec.Struct, kw_only=True, frozen=True):
     pid_namespace: int = 0
 
 
+class Author(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """Who executes an operation.
+
+    :ivar user: of the operating system, or of a client of the service.
+    :ivar host: the host of the process.
+    :ivar pid: the process ID; 0 if unknown.
+    :ivar program: the name of the program.
+    """
+
+    user: str
+    host: str = ""
+    pid: int = 0
+    program: str = ""
+
+
 class IntentRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
     """An operation that has started and not ended. The intent is written before the operation
     changes the storage, and removed in the transaction that writes the result. An intent that
@@ -224,6 +240,10 @@ class IntentRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
     :ivar resource_id: the ID of the volume, snapshot or connection.
     :ivar lock: the lock that the operation holds while it runs.
     :ivar data: data that recovery needs in addition to the resource's own record.
+    :ivar author: who started it; ``None`` if an earlier version of the library wrote the intent.
+    :ivar name: the name of the resource, or of the volume of a connection.
+    :ivar volume_id: the ID of the volume that the resource is or belongs to.
+    :ivar arguments: the arguments of the operation, for the history.
     """
 
     kind: ClassVar[str] = "intent"
@@ -235,9 +255,53 @@ class IntentRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
     lock: str
     owner: Owner
     data: dict[str, Any] = {}
+    author: Author | None = None
+    name: str = ""
+    volume_id: str | None = None
+    arguments: dict[str, Any] = {}
 
 
-AnyRecord = VolumeRecord | SnapshotRecord | ConnectionRecord | KeyValueRecord | IntentRecord
+class OperationRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
+    """An operation that has ended, for the history. It is written in the transaction that removes
+    the intent; ``created_at`` is its end.
+
+    :ivar operation: as in the intent, like ``backend``, ``resource_id``, ``volume_id``, ``name``,
+        ``author`` and ``arguments``.
+    :ivar outcome: ``'done'``, ``'failed'``, or, if it was interrupted, the outcome of its recovery:
+        ``'finished'`` or ``'undone'``.
+    :ivar error: why it failed.
+    :ivar seconds: its duration.
+    :ivar driver_seconds: the part of it in which the driver worked.
+    :ivar recovered_by: who finished or undid an interrupted operation.
+    """
+
+    kind: ClassVar[str] = "operation"
+    indexed: ClassVar[tuple[str, ...]] = ("volume_id",)
+    common: ClassVar[tuple[str, ...]] = ("operation", "backend", "outcome")
+
+    operation: str
+    backend: str
+    resource_id: str
+    author: Author
+    started_at: datetime.datetime
+    seconds: float
+    driver_seconds: float = 0.0
+    outcome: str = "done"
+    error: str = ""
+    volume_id: str | None = None
+    name: str = ""
+    arguments: dict[str, Any] = {}
+    recovered_by: Author | None = None
+
+
+AnyRecord = (
+    VolumeRecord
+    | SnapshotRecord
+    | ConnectionRecord
+    | KeyValueRecord
+    | IntentRecord
+    | OperationRecord
+)
 KINDS: Mapping[str, type[Record]] = {k.kind: k for k in typing.get_args(AnyRecord)}
 #: The fields that can hold a secret.
 SECRETS: Mapping[type[Record], tuple[str, ...]] = {
@@ -246,6 +310,7 @@ SECRETS: Mapping[type[Record], tuple[str, ...]] = {
     ConnectionRecord: ("conn_info", "device"),
     KeyValueRecord: ("value",),
     IntentRecord: (),
+    OperationRecord: (),
 }
 
 
@@ -257,6 +322,14 @@ def new_id() -> str:
     digits = os.urandom(16).hex()
     variant = "89ab"[int(digits[16], 16) & 3]
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+
+
+def new_id_in_order() -> str:
+    """A new ID that is greater than earlier ones (UUID version 7), so that new rows of a table are
+    next to each other."""
+    digits = f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-7{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 def now() -> datetime.datetime:

@@ -106,6 +106,7 @@ class Application:
                 dict(http.query_params) if http.scope["query_string"] else {},
                 body,
                 span=span,
+                program=http.headers.get("user-agent", ""),
             )
             if route.changes:
                 return await self._change(http, route, request)

@@ -7,9 +7,11 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
+from cinderlib.operations.history_query import Operation
 from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
 from cinderlib.service import (
     connection_verbs,
+    history_verbs,
     manage_verbs,
     requests,
     snapshot_verbs,
@@ -64,6 +66,14 @@ _MANAGEABLE = {
     "offset": "skip so many",
     "sort_keys": "'reference' and 'size', separated by commas",
     "sort_dirs": "'asc' or 'desc' for each of sort_keys",
+}
+_HISTORY = {
+    "resource": "only those of the volume, snapshot or connection with this ID or name",
+    "backend": "only those on this backend",
+    "since": "only those that ended after this time (RFC 3339)",
+    "after": "only those that ended after the operation with this ID",
+    "limit": "at most so many: the newest",
+    "running": "'false' to omit those that have not ended",
 }
 _OF = {"volume_id": "only those of this volume"}
 _PREFIX = {"name_prefix": "only those whose name begins with this"}
@@ -171,6 +181,8 @@ ROUTES = (
     Route("GET", "/v1/nodes/{id}", "node.show", Role.READ, verbs.show_node),
     Route("PUT", "/v1/nodes/{id}", "node.register", Role.NODE,
           connection_verbs.register_node, requests.RegisterNode),
+    Route("GET", "/v1/history", "history", Role.READ, history_verbs.show_history,
+          answer=list[Operation], query=_HISTORY),
     Route("POST", "/v1/recover", "recover", Role.ADMINISTER, verbs.recover,
           answer=list[dict[str, Any]]),
 )  # fmt: skip

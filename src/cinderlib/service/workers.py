@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cinderlib import errors
+from cinderlib import author, errors
+from cinderlib.records import Author
 from cinderlib.service import logs
 from cinderlib.service.calls import Call, Calls
 from cinderlib.service.metrics import Metrics, Timed
@@ -79,10 +80,22 @@ class Workers:
         _log(route, request, timed, call.error, call)
 
     def _do(self, route: Route, request: Request[Any]) -> Any:
-        if self.tracing is None:
-            return route.verb(request)
-        with self.tracing.operation(route.name, request):
-            return route.verb(request)
+        with author.acting_for(_author(request)):
+            if self.tracing is None:
+                return route.verb(request)
+            with self.tracing.operation(route.name, request):
+                return route.verb(request)
+
+
+def _author(request: Request[Any]) -> Author:
+    """The author of the operations of a request, for the history."""
+    peer = request.peer
+    return Author(
+        user=author.storable(peer.name),
+        host=author.storable(peer.host),
+        pid=peer.pid or 0,
+        program=author.storable(request.program)[: author.LONGEST_PROGRAM],
+    )
 
 
 def check_client(route: Route, peer: Peer) -> None:

@@ -174,12 +174,16 @@ def migrate(app: App, target: str, yes: bool, dry_run: bool) -> None:
     """
     from cinderlib.persistence import open_store
     from cinderlib.progress import Progress
-    from cinderlib.records import KINDS
+    from cinderlib.records import KINDS, OperationRecord
 
     app.require_store()
 
     source = app.own_controller.store
-    counts = {kind: source.count(record) for kind, record in KINDS.items()}
+    counts = {
+        kind: source.count(record)
+        for kind, record in KINDS.items()
+        if record is not OperationRecord or source.keeps_history
+    }
     total = sizes.counted({f"{kind}s": count for kind, count in counts.items()})
     if not agreed(f"copy {total} to the new store", yes=yes, dry_run=dry_run):
         return
@@ -189,9 +193,11 @@ def migrate(app: App, target: str, yes: bool, dry_run: bool) -> None:
             raise errors.AlreadyExists(
                 f"The target store is not empty: it has {existing} records. Specify an empty store"
             )
+        if not destination.keeps_history and counts.pop("operation", 0):
+            app.say("The new store keeps no history; the history is not copied.")
         with app.working("Copying records"):
             done = 0
-            for record in KINDS.values():
+            for record in map(KINDS.__getitem__, counts):
                 for copied in _copied(source, destination, record):
                     done += copied
                     app.show_progress(Progress(done, max(done, sum(counts.values())), "records"))

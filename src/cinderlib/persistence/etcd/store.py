@@ -46,6 +46,8 @@ class EtcdStore(EtcdReader):
         store.
     """
 
+    keeps_history = True
+
     def __init__(self, connection: str, *, timeout: float = 30.0, create: bool = True) -> None:
         self._address = address = parse(connection)
         super().__init__(Client(address, timeout), Layout(address.prefix))

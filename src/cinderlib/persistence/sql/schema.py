@@ -23,13 +23,14 @@ from cinderlib.records import (
     ConnectionRecord,
     IntentRecord,
     KeyValueRecord,
+    OperationRecord,
     Record,
     SnapshotRecord,
     VolumeRecord,
 )
 
 #: The schema version that this version of the library writes. Each migration increases it by one.
-VERSION = 2
+VERSION = 3
 
 PREFIX = "cinderlib_"
 
@@ -104,6 +105,7 @@ INDEXES: Mapping[type[Record], tuple[tuple[str, ...], ...]] = {
     ),
     KeyValueRecord: ((),),
     IntentRecord: (("resource_id",),),
+    OperationRecord: ((), ("volume_id",)),
 }
 
 

@@ -50,6 +50,8 @@ class SQLStore(CheckedStore):
         is too new for this one.
     """
 
+    keeps_history = True
+
     def __init__(self, connection: str = "", *, timeout: float = 30.0, create: bool = True) -> None:
         if not connection:
             raise InvalidPersistence(

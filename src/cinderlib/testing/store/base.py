@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cinderlib.persistence.base import Store
-from cinderlib.records import KeyValueRecord, Record
+from cinderlib.records import KeyValueRecord, OperationRecord, Record
 
 #: Optional capabilities of a store.
 CAPABILITIES: Mapping[str, str] = {
@@ -41,6 +41,13 @@ class StoreTests:
     def _need(self, capability: str) -> None:
         if capability not in self.supports:
             pytest.skip(f"the store does not support {capability}: {CAPABILITIES[capability]}")
+
+    def _keeps(self, store: Store, kind: type[Record]) -> bool:
+        return kind is not OperationRecord or store.keeps_history
+
+    def _need_kind(self, store: Store, kind: type[Record]) -> None:
+        if not self._keeps(store, kind):
+            pytest.skip("the store keeps no history (keeps_history)")
 
     def _lists(self, kind: type[Record]) -> bool:
         return kind is not KeyValueRecord or "list_key_values" in self.supports

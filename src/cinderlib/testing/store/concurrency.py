@@ -115,7 +115,7 @@ class ConcurrencyTests(StoreTests):
     def test_records_outlive_the_store(self, place: Any) -> None:
         self._need("durable")
         with self.make_store(place) as store:
-            written = store.apply(*map(Put, every_kind()))
+            written = store.apply(*[Put(r) for r in every_kind() if self._keeps(store, type(r))])
         with self.make_store(place) as store:
             for record in written:
                 assert store.get(type(record), record.id) == record

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from cinderlib import records
-from cinderlib.records import Owner, Record, Secret, VolumeRecord
+from cinderlib.records import Author, Owner, Record, Secret, VolumeRecord
 
 #: IDs and names that a store could confuse with patterns, paths or SQL, or with each other.
 HOSTILE = (
@@ -72,6 +72,8 @@ def every_kind() -> list[Record]:
                 values[name] = Secret({"password": text, "nested": [1, None, {"a": True}]})
             elif "Owner" in type_:
                 values[name] = Owner(host=text, boot_id="b", pid=1, start_time=2**40)
+            elif "Author" in type_:
+                values[name] = Author(user=text, host=text, pid=1, program=text)
             elif "datetime" in type_:
                 values[name] = time
             elif "dict" in type_:
@@ -80,6 +82,8 @@ def every_kind() -> list[Record]:
                 values[name] = True
             elif "int" in type_:
                 values[name] = 2**31
+            elif "float" in type_:
+                values[name] = 0.25
             else:
                 values[name] = text
         values |= {field: f"{field} {kind.kind}" for field in kind.indexed}

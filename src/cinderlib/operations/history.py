@@ -1,0 +1,205 @@
+"""The history: what was done, by whom, and how it ended.
+
+An ended operation is a record of the store, which is written in the transaction that removes its
+intent, so it costs no commit of its own. An operation that has not ended is an intent. So every
+operation is in the history from its beginning, and none is recorded as done before it is.
+"""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import logging
+import random
+import sys
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, NamedTuple
+
+from cinderlib import author, errors
+from cinderlib.drivers import observed
+from cinderlib.persistence.base import Change, Put, Remove, Store
+from cinderlib.records import (
+    Author,
+    ConnectionRecord,
+    IntentRecord,
+    OperationRecord,
+    Record,
+    SnapshotRecord,
+    VolumeRecord,
+    new_id_in_order,
+    now,
+)
+
+LOG = logging.getLogger(__name__)
+
+#: Unmaps that the driver could not execute. They do not block other operations. They are retried by
+#: the next operation on the volume, by recovery and by reconciliation.
+PENDING_UNMAPS = frozenset({"connection.unmap"})
+
+#: How many ended operations a store keeps by default.
+DEFAULT_LIMIT = 10_000
+#: After how many operations of a process old records are removed, and how many at most: an etcd
+#: transaction must be small.
+_TRIM_EVERY, _TRIM_AT_MOST = 16, 32
+#: How many operations of a thread are measured at once: those that could not be recorded stay.
+_UNFINISHED = 64
+#: The longest text of an error in a record, in characters.
+_LONGEST = 1000
+
+#: How an operation ended: a recovery finishes or undoes one that was interrupted.
+Outcome = Literal["done", "failed", "finished", "undone"]
+
+
+class Start(NamedTuple):
+    """The start of an operation.
+
+    :ivar clock: of ``time.perf_counter``.
+    :ivar driver: the time for which drivers had worked for the thread, in seconds.
+    """
+
+    at: datetime.datetime
+    clock: float
+    driver: float
+
+
+class History:
+    """Writes the history of a store.
+
+    :param limit: how many ended operations the store keeps; with 0, none are recorded.
+    """
+
+    def __init__(self, store: Store, limit: int) -> None:
+        self._store = store
+        self.limit = limit if store.keeps_history else 0
+        self._mine = threading.local()
+        # Processes that execute one operation each also remove old records.
+        self._until_trim = random.randrange(_TRIM_EVERY)  # noqa: S311
+
+    def begin(self, intent: IntentRecord) -> None:
+        """Measure an operation from now on."""
+        starts = self._starts
+        if len(starts) >= _UNFINISHED:
+            del starts[next(iter(starts))]
+        starts[intent.id] = Start(now(), time.perf_counter(), observed.seconds())
+
+    def continue_as(self, intent: IntentRecord, later: IntentRecord) -> None:
+        """Measure a compound operation from the beginning of its first step."""
+        start = self._starts.pop(intent.id, None)
+        if start is not None:
+            self._starts[later.id] = start
+
+    def forget(self, intent: IntentRecord) -> None:
+        """End the measurement of an operation, whose intent stays in the store."""
+        self._starts.pop(intent.id, None)
+
+    @property
+    def _starts(self) -> dict[str, Start]:
+        mine: dict[str, dict[str, Start]] = self._mine.__dict__
+        return mine.setdefault("starts", {})
+
+    def ended(
+        self, intent: IntentRecord, outcome: Outcome, *, recovering: bool, name: str = ""
+    ) -> list[Change]:
+        """The changes that record the end of an operation, for the transaction with its result.
+
+        :param recovering: whether it was interrupted and is settled now.
+        :param name: of the resource, if the intent does not have it.
+        """
+        if not self.limit:
+            return []
+        start = self._starts.get(intent.id)
+        end = now()
+        if start is None or recovering:
+            at = intent.created_at or end
+            seconds = max(0.0, (end - at).total_seconds())
+            driver = 0.0 if start is None else observed.seconds() - start.driver
+        else:
+            at = start.at
+            seconds = time.perf_counter() - start.clock
+            driver = observed.seconds() - start.driver
+        owner = intent.owner
+        record = OperationRecord(
+            id=new_id_in_order(),
+            operation=intent.operation,
+            backend=intent.backend,
+            resource_id=intent.resource_id,
+            volume_id=intent.volume_id,
+            name=intent.name or name,
+            author=intent.author or Author(user="", host=owner.host, pid=owner.pid),
+            arguments=intent.arguments,
+            started_at=at,
+            seconds=round(seconds, 6),
+            driver_seconds=round(driver, 6),
+            outcome=outcome,
+            error=_current_error() if outcome == "failed" else "",
+            recovered_by=author.current() if recovering else None,
+        )
+        return [Put(record, check=False), *self._trimmed()]
+
+    def _trimmed(self) -> Iterable[Change]:
+        """Remove the oldest records if there are too many."""
+        self._until_trim -= 1
+        if self._until_trim >= 0:
+            return
+        self._until_trim = _TRIM_EVERY
+        try:
+            excess = self._store.count(OperationRecord) + 1 - self.limit
+            if excess > 0:
+                oldest = self._store.scan(OperationRecord, page=_TRIM_AT_MOST)
+                for found in itertools.islice(oldest, min(excess, _TRIM_AT_MOST)):
+                    id = found.resource if isinstance(found, errors.DamagedRecord) else found.id
+                    yield Remove(OperationRecord, str(id))
+        except errors.CinderlibError as exc:
+            LOG.warning("Old records of the history could not be removed: %s", exc)
+
+
+def log(record: OperationRecord) -> None:
+    """Log the end of an operation: one line."""
+    LOG.info(
+        "%s of %s: %s after %.3f s, %.3f s of it in the driver%s",
+        record.operation,
+        label(record.name, record.resource_id),
+        record.outcome,
+        record.seconds,
+        record.driver_seconds,
+        f": {record.error}" if record.error else "",
+    )
+
+
+def label(name: str, id: str) -> str:
+    """The name of a resource with its short ID."""
+    return f"{name} ({id[:8]})" if name else id
+
+
+def _current_error() -> str:
+    """The text of the exception that is handled now."""
+    error = sys.exception()
+    if error is None:
+        return ""
+    text = str(error) if isinstance(error, errors.CinderlibError) else type(error).__name__
+    return author.storable(text)[:_LONGEST]
+
+
+def described(
+    record: Record, arguments: Mapping[str, Any] | None, name: str = ""
+) -> dict[str, Any]:
+    """The fields of an intent that describe its operation.
+
+    :param name: of the volume of a connection.
+    """
+    volume_id = None
+    if isinstance(record, VolumeRecord):
+        name, volume_id = record.name, record.id
+    elif isinstance(record, SnapshotRecord):
+        name, volume_id = record.name, record.volume_id
+    elif isinstance(record, ConnectionRecord):
+        volume_id = record.volume_id
+    given = {key: value for key, value in (arguments or {}).items() if value not in (None, "", {})}
+    return {
+        "author": author.current(),
+        "name": name,
+        "volume_id": volume_id,
+        "arguments": given,
+    }
