@@ -47,6 +47,7 @@ def controllers(folder: pathlib.Path) -> None:
         recover=False,
         progress=print_progress,
         observer=observe,
+        history_limit=1000,
         cinder_options={"my_ip": "192.0.2.7", "coordination": {"backend_url": "file:///locks"}},
     ) as ctl:
         ctl.set_persistence({"storage": "memory"})
@@ -61,6 +62,11 @@ def controllers(folder: pathlib.Path) -> None:
         for recovered in ctl.recover():
             print(recovered.operation, recovered.backend, recovered.resource_id)
             print(recovered.outcome, recovered.reason)
+        operation: cl.Operation
+        for operation in ctl.history("data", backend="lvm", since=None, limit=10, running=False):
+            print(operation.operation, operation.name, operation.user, operation.arguments)
+            print(operation.started_at, operation.ended_at, operation.seconds, operation.outcome)
+            print(ctl.history(after=operation.id))
         rotation: cl.Rotation = ctl.rotate_encryption()
         print(rotation.encrypted + rotation.current + rotation.failed)
         print(ctl.host, ctl.project_id, ctl.user_id, ctl.non_uuid_ids, ctl.store, ctl.persistence)
@@ -413,6 +419,7 @@ def services(volume: cl.Volume, snapshot: cl.Snapshot, connection: cl.Connection
         print(controller.register_node("node2", controller.node("node1")))
         cl.Node().register(controller, "node1")
         print(volume.record, snapshot.record, connection.record)
+        print(controller.history(volume, limit=5))
         print(controller.recover(), list(controller.volumes()), repr(controller))
         controller.close()
 

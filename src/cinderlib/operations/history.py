@@ -136,7 +136,7 @@ class History:
             error=_current_error() if outcome == "failed" else "",
             recovered_by=author.current() if recovering else None,
         )
-        return [Put(record, check=False), *self._trimmed()]
+        return [Put(record), *self._trimmed()]
 
     def _trimmed(self) -> Iterable[Change]:
         """Remove the oldest records if there are too many."""

@@ -19,6 +19,9 @@ _SHORTEST = 8
 #: How much the recorded start of an operation can differ from the time of its intent.
 _SAME = datetime.timedelta(seconds=1)
 
+#: Behind each ID of a record.
+_LAST = "~"
+
 State = Literal["done", "failed", "finished", "undone", "running", "interrupted", "pending"]
 
 
@@ -95,7 +98,7 @@ def read(
     if after is not None:
         place = store.get(OperationRecord, after) or _place(_time_of(after), after)
     elif since is not None:
-        place = _place(since, "")
+        place = _place(since, _LAST)
     # In this order: an operation that ends meanwhile is not missed.
     intents = list(store.iterate(IntentRecord)) if running else []
     ended = [_ended(record) for record in _records(store, resource, place)]

@@ -1,0 +1,201 @@
+"""The history: who did what, and how it ended."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import os
+import pwd
+from pathlib import Path
+from typing import Any
+
+import pytest
+from api.conftest import connector
+from document_store import DocumentStore
+
+import cinderlib as cl
+from cinderlib import errors
+from cinderlib.persistence.base import Put
+from cinderlib.records import IntentRecord, OperationRecord, Owner
+
+
+def operations(found: list[cl.Operation]) -> list[tuple[str, str, str]]:
+    return [(each.operation, each.name, each.outcome) for each in found]
+
+
+def test_every_operation_is_recorded_with_its_author(
+    controller: cl.Controller, array: cl.Backend
+) -> None:
+    before = datetime.datetime.now(datetime.UTC)
+    volume = array.create_volume(1, name="data")
+    snapshot = volume.create_snapshot("monday")
+    volume.extend(2)
+    volume.connect(connector("node-1")).disconnect()
+    snapshot.delete()
+    volume.delete()
+    found = controller.history()
+    assert operations(found) == [
+        ("volume.create", "data", "done"),
+        ("snapshot.create", "monday", "done"),
+        ("volume.extend", "data", "done"),
+        ("connection.connect", "data", "done"),
+        ("connection.disconnect", "data", "done"),
+        ("snapshot.delete", "monday", "done"),
+        ("volume.delete", "data", "done"),
+    ]
+    for each in found:
+        assert (each.user, each.pid) == (pwd.getpwuid(os.geteuid()).pw_name, os.getpid())
+        assert each.host
+        assert each.program
+        assert (each.backend, each.volume_id) == ("array", volume.id)
+        assert each.ended_at is not None
+        assert before <= each.started_at <= each.ended_at
+        assert 0 < each.driver_seconds <= each.seconds
+    assert found[0].arguments["size"] == 1
+    assert found[2].arguments == {"size": 2, "from": 1}
+    assert found[3].arguments["host"] == "node-1"
+
+
+def test_a_failure_is_recorded_with_its_reason(
+    controller: cl.Controller, array: cl.Backend, root: Path
+) -> None:
+    volume = array.create_volume(1, name="data")
+    path = root / volume.name_in_storage
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(errors.CinderlibError):
+        volume.delete()
+    last = controller.history()[-1]
+    assert (last.operation, last.outcome) == ("volume.delete", "failed")
+    assert last.error
+
+
+def test_operations_are_found_by_resource_time_and_place(
+    controller: cl.Controller, array: cl.Backend
+) -> None:
+    first = array.create_volume(1, name="first")
+    second = array.create_volume(1, name="second")
+    snapshot = second.create_snapshot("monday")
+    second.delete(snapshots=True)
+    of_second = controller.history(second)
+    assert [each.operation for each in of_second] == [
+        *("volume.create", "snapshot.create", "snapshot.delete", "volume.delete")
+    ]
+    for asked in (second.id, second.id[:8], "second"):
+        assert controller.history(asked)[0] == of_second[0]
+    assert len(controller.history(snapshot.id)) == 2
+    assert operations(controller.history(first)) == [("volume.create", "first", "done")]
+    assert controller.history(backend="elsewhere") == []
+    assert controller.history("nothing") == []
+    assert controller.history(limit=1) == of_second[-1:]
+    assert controller.history(since=of_second[1].ended_at)[0].operation == "snapshot.delete"
+    assert controller.history(after=of_second[1].id) == of_second[2:]
+
+
+def test_an_operation_is_in_the_history_while_it_runs(
+    controller: cl.Controller, array: cl.Backend
+) -> None:
+    seen: list[cl.Operation] = []
+    volume = array.create_volume(1, name="data")
+    driver = array._driver  # its calls are not reported to an observer of this controller
+
+    def delete(*arguments: Any) -> None:
+        seen.extend(controller.history())
+        raise errors.DriverInterrupted("the driver's process ended")
+
+    driver.delete_volume = delete  # type: ignore[method-assign]
+    with pytest.raises(errors.DriverInterrupted):
+        volume.delete()
+    del driver.delete_volume
+    assert operations(seen)[-1] == ("volume.delete", "data", "running")
+    assert seen[-1].ended_at is None
+    controller.recover()
+    last = controller.history()[-1]
+    assert operations([last]) == [("volume.delete", "data", "finished")]
+    assert last.recovered_by is not None
+    assert last.recovered_by["pid"] == os.getpid()
+
+
+def test_an_interrupted_operation_of_a_dead_process(controller: cl.Controller) -> None:
+    owner = Owner(host=os.uname().nodename, boot_id="an earlier boot", pid=1, start_time=0)
+    intent = IntentRecord(
+        id="i", operation="volume.create", backend="b", resource_id="v", lock="l", owner=owner
+    )
+    controller.store.apply(Put(intent))
+    (found,) = controller.history()
+    assert found.outcome in ("interrupted", "running")
+    assert found.pid == 1
+
+
+def test_old_operations_are_removed(tmp_path: Path) -> None:
+    config = {"storage": "db", "connection": f"sqlite:///{tmp_path}/metadata.sqlite"}
+    with cl.Controller(config, state_path=tmp_path / "state", history_limit=10) as controller:
+        array = controller.backend(
+            "a", volume_driver="api.shared_array.SharedArray", file_root=str(tmp_path / "array")
+        )
+        for _ in range(40):
+            array.create_volume(1).delete()
+        assert 10 <= controller.store.count(OperationRecord) <= 26
+        assert controller.history()[-1].operation == "volume.delete"
+
+
+def test_without_a_history(tmp_path: Path, root: Path) -> None:
+    with cl.Controller(state_path=tmp_path / "state", history_limit=0) as controller:
+        files = controller.backend("files", volume_driver="file", file_root=str(root))
+        files.create_volume(1).delete()
+        assert controller.history() == []
+
+
+def test_a_plug_in_for_cinderlib_5_keeps_no_history(tmp_path: Path, root: Path) -> None:
+    store = DocumentStore(tmp_path / "documents")
+    with cl.Controller(store, state_path=tmp_path / "state") as controller:
+        store.load = controller.load
+        files = controller.backend("files", volume_driver="file", file_root=str(root))
+        files.create_volume(1).delete()
+        with pytest.raises(errors.Unsupported, match="keeps no history"):
+            controller.history()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"since": "yesterday"},
+        {"since": datetime.datetime(2026, 1, 1)},
+        {"limit": -1},
+        {"after": "x"},
+    ],
+)
+def test_invalid_arguments_are_refused(controller: cl.Controller, wrong: dict[str, Any]) -> None:
+    with pytest.raises(errors.InvalidInput):
+        controller.history(**wrong)
+
+
+def test_each_operation_is_one_line_of_the_log(
+    array: cl.Backend, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "cinderlib"):
+        volume = array.create_volume(1, name="data")
+    (line,) = [each.getMessage() for each in caplog.records if each.levelno == logging.INFO]
+    assert line.startswith(f"volume.create of data ({volume.id[:8]}): done after ")
+    caplog.clear()
+    with caplog.at_level(logging.DEBUG, "cinderlib.drivers.observed"):
+        volume.delete()
+    calls = [each.getMessage() for each in caplog.records if "Driver call" in each.getMessage()]
+    assert any(call.startswith("Driver call delete_volume of backend array: ") for call in calls)
+
+
+def test_a_compound_operation_is_recorded_once(
+    controller: cl.Controller, backend: cl.Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume = backend.create_volume(1, name="data")
+    created = len(controller.history())
+
+    def attach(*arguments: Any, **named: Any) -> dict[str, Any]:
+        raise errors.NodeError("there is no device")
+
+    monkeypatch.setattr(controller.local_host, "attach", attach)
+    with pytest.raises(errors.NodeError):
+        volume.attach()
+    (failed,) = controller.history()[created:]
+    assert operations([failed]) == [("volume.attach", "data", "failed")]
+    assert "there is no device" in failed.error
