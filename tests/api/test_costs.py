@@ -23,25 +23,34 @@ from cinderlib.records import VolumeRecord, new_id
 
 #: Statements without BEGIN and COMMIT; commits (the first stores the intent, the second the
 #: result); and pages that SQLite writes to its log (one for each index of a new or deleted row).
+#: The record in the history takes three of the pages.
 COSTS = {
-    "create": (5, 2, 13),
+    "create": (6, 2, 16),
     "get_by_id": (1, 0, 0),
     "get_by_name": (1, 0, 0),
-    "connect": (7, 2, 16),
-    "disconnect": (7, 2, 16),
+    "connect": (7, 2, 19),
+    "disconnect": (7, 2, 19),
     # Two commits for the connection, one adds the device.
-    "attach": (12, 3, 20),
+    "attach": (13, 3, 23),
     # One commit for the intent of the whole call, two for the connection.
-    "detach": (11, 3, 20),
-    "snapshot": (5, 2, 14),
-    "delete snapshot": (6, 2, 14),
-    "extend": (6, 2, 8),
-    "delete": (5, 2, 13),
+    "detach": (12, 3, 23),
+    "snapshot": (6, 2, 17),
+    "delete snapshot": (7, 2, 17),
+    "extend": (7, 2, 11),
+    "delete": (6, 2, 16),
     "a page of 100": (1, 0, 0),
     "dumps of 200": (3, 0, 0),
     "documents of 200": (1 + 200 // documents_out.TOGETHER, 0, 0),
     "count": (1, 0, 0),
 }
+
+
+@pytest.fixture(autouse=True)
+def _keep_old_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No operation looks for old records of the history, as one in sixteen does."""
+    monkeypatch.setattr("cinderlib.operations.history._TRIM_EVERY", 10**9)
+
+
 #: Bytes of a page in SQLite's log.
 PAGE = 24 + 4096
 
@@ -135,8 +144,8 @@ def test_costs_in_round_trips_to_a_server(tmp_path: Path, postgresql: Any) -> No
 REQUESTS = {
     "create": 5,
     "get_by_id": 1,
-    "connect": 6,
-    "disconnect": 7,
+    "connect": 5,
+    "disconnect": 6,
     "snapshot": 5,
     "delete snapshot": 6,
     "extend": 6,

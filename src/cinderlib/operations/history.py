@@ -157,6 +157,8 @@ class History:
 
 def log(record: OperationRecord) -> None:
     """Log the end of an operation: one line."""
+    if not LOG.isEnabledFor(logging.INFO):
+        return
     LOG.info(
         "%s of %s: %s after %.3f s, %.3f s of it in the driver%s",
         record.operation,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import itertools
-from collections.abc import Iterator
 from typing import Any, Literal, cast
 
 from cinderlib import errors
@@ -101,7 +99,7 @@ def read(
         place = _place(since, _LAST)
     # In this order: an operation that ends meanwhile is not missed.
     intents = list(store.iterate(IntentRecord)) if running else []
-    ended = [_ended(record) for record in _records(store, resource, place)]
+    ended = [_ended(record) for record in store.iterate(OperationRecord, after=place)]
     found = [
         each
         for each in [*ended, *map(_running, _not_ended(intents, ended))]
@@ -121,18 +119,6 @@ def _not_ended(intents: list[IntentRecord], ended: list[Operation]) -> list[Inte
         if end is None or end < started - _SAME:
             left.append(intent)
     return left
-
-
-def _records(
-    store: Store, resource: str | None, place: OperationRecord | None
-) -> Iterator[OperationRecord]:
-    if resource is not None:
-        # The index finds those of a volume by its complete ID.
-        found = store.iterate(OperationRecord, {"volume_id": resource}, after=place)
-        first = next(found, None)
-        if first is not None:
-            return itertools.chain([first], found)
-    return store.iterate(OperationRecord, after=place)
 
 
 def _place(time: datetime.datetime, id: str) -> OperationRecord:

@@ -276,7 +276,6 @@ class OperationRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
     """
 
     kind: ClassVar[str] = "operation"
-    indexed: ClassVar[tuple[str, ...]] = ("volume_id",)
     common: ClassVar[tuple[str, ...]] = ("operation", "backend", "outcome")
 
     operation: str

@@ -105,7 +105,7 @@ INDEXES: Mapping[type[Record], tuple[tuple[str, ...], ...]] = {
     ),
     KeyValueRecord: ((),),
     IntentRecord: (("resource_id",),),
-    OperationRecord: ((), ("volume_id",)),
+    OperationRecord: ((),),
 }
 
 
