@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api.conftest import connector
+from api.conftest import SHARED, connector
 from document_store import DocumentStore
 
 import cinderlib as cl
@@ -92,15 +92,14 @@ def test_operations_are_found_by_resource_time_and_place(
     assert controller.history(after=of_second[1].id) == of_second[2:]
 
 
-def test_an_operation_is_in_the_history_while_it_runs(
-    controller: cl.Controller, array: cl.Backend
-) -> None:
+def test_an_operation_is_in_the_history_while_it_runs(library: cl.Controller, root: Path) -> None:
     seen: list[cl.Operation] = []
+    array = library.backend("array", volume_driver=SHARED, file_root=str(root))
     volume = array.create_volume(1, name="data")
     driver = array._driver  # its calls are not reported to an observer of this controller
 
     def delete(*arguments: Any) -> None:
-        seen.extend(controller.history())
+        seen.extend(library.history())
         raise errors.DriverInterrupted("the driver's process ended")
 
     driver.delete_volume = delete  # type: ignore[method-assign]
@@ -109,20 +108,20 @@ def test_an_operation_is_in_the_history_while_it_runs(
     del driver.delete_volume
     assert operations(seen)[-1] == ("volume.delete", "data", "running")
     assert seen[-1].ended_at is None
-    controller.recover()
-    last = controller.history()[-1]
+    library.recover()
+    last = library.history()[-1]
     assert operations([last]) == [("volume.delete", "data", "finished")]
     assert last.recovered_by is not None
     assert last.recovered_by["pid"] == os.getpid()
 
 
-def test_an_interrupted_operation_of_a_dead_process(controller: cl.Controller) -> None:
+def test_an_interrupted_operation_of_a_dead_process(library: cl.Controller) -> None:
     owner = Owner(host=os.uname().nodename, boot_id="an earlier boot", pid=1, start_time=0)
     intent = IntentRecord(
         id="i", operation="volume.create", backend="b", resource_id="v", lock="l", owner=owner
     )
-    controller.store.apply(Put(intent))
-    (found,) = controller.history()
+    library.store.apply(Put(intent))
+    (found,) = library.history()
     assert found.outcome in ("interrupted", "running")
     assert found.pid == 1
 
@@ -130,9 +129,7 @@ def test_an_interrupted_operation_of_a_dead_process(controller: cl.Controller) -
 def test_old_operations_are_removed(tmp_path: Path) -> None:
     config = {"storage": "db", "connection": f"sqlite:///{tmp_path}/metadata.sqlite"}
     with cl.Controller(config, state_path=tmp_path / "state", history_limit=10) as controller:
-        array = controller.backend(
-            "a", volume_driver="api.shared_array.SharedArray", file_root=str(tmp_path / "array")
-        )
+        array = controller.backend("a", volume_driver=SHARED, file_root=str(tmp_path / "array"))
         for _ in range(40):
             array.create_volume(1).delete()
         assert 10 <= controller.store.count(OperationRecord) <= 26
@@ -171,8 +168,9 @@ def test_invalid_arguments_are_refused(controller: cl.Controller, wrong: dict[st
 
 
 def test_each_operation_is_one_line_of_the_log(
-    array: cl.Backend, caplog: pytest.LogCaptureFixture
+    library: cl.Controller, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    array = library.backend("array", volume_driver=SHARED, file_root=str(root))
     with caplog.at_level(logging.INFO, "cinderlib"):
         volume = array.create_volume(1, name="data")
     (line,) = [each.getMessage() for each in caplog.records if each.levelno == logging.INFO]
@@ -185,17 +183,18 @@ def test_each_operation_is_one_line_of_the_log(
 
 
 def test_a_compound_operation_is_recorded_once(
-    controller: cl.Controller, backend: cl.Backend, monkeypatch: pytest.MonkeyPatch
+    library: cl.Controller, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    backend = library.backend("here", volume_driver="file", file_root=str(root))
     volume = backend.create_volume(1, name="data")
-    created = len(controller.history())
+    created = len(library.history())
 
     def attach(*arguments: Any, **named: Any) -> dict[str, Any]:
         raise errors.NodeError("there is no device")
 
-    monkeypatch.setattr(controller.local_host, "attach", attach)
+    monkeypatch.setattr(library.local_host, "attach", attach)
     with pytest.raises(errors.NodeError):
         volume.attach()
-    (failed,) = controller.history()[created:]
+    (failed,) = library.history()[created:]
     assert operations([failed]) == [("volume.attach", "data", "failed")]
     assert "there is no device" in failed.error

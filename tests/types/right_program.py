@@ -66,7 +66,8 @@ def controllers(folder: pathlib.Path) -> None:
         for operation in ctl.history("data", backend="lvm", since=None, limit=10, running=False):
             print(operation.operation, operation.name, operation.user, operation.arguments)
             print(operation.started_at, operation.ended_at, operation.seconds, operation.outcome)
-            print(ctl.history(after=operation.id))
+            print(operation.driver_seconds, operation.host, operation.pid, operation.program)
+            print(operation.recovered_by, ctl.history(after=operation.id))
         rotation: cl.Rotation = ctl.rotate_encryption()
         print(rotation.encrypted + rotation.current + rotation.failed)
         print(ctl.host, ctl.project_id, ctl.user_id, ctl.non_uuid_ids, ctl.store, ctl.persistence)
