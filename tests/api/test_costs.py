@@ -47,7 +47,7 @@ COSTS = {
 
 @pytest.fixture(autouse=True)
 def _keep_old_history(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No operation looks for old records of the history, as one in sixteen does."""
+    """No operation removes old records of the history, as one in sixteen does."""
     monkeypatch.setattr("cinderlib.operations.history._TRIM_EVERY", 10**9)
 
 

@@ -1,4 +1,4 @@
-"""The history: who did what, and how it ended."""
+"""The history: operations with their users, times and outcomes."""
 
 from __future__ import annotations
 

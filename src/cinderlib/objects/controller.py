@@ -91,7 +91,7 @@ class Controller(LoadedBackends, StoreQueries, RegisteredNodes):
         activity runs.
     :param cinder_options: options of Cinder that do not belong to a backend, by name. They apply to
         the whole process.
-    :param history_limit: how many ended operations the store keeps for :meth:`history`; 0 for none.
+    :param history_limit: number of ended operations in the store (see :meth:`history`); 0: none.
     :raises InvalidPersistence: the store cannot be used.
     :raises ConfigurationError: an option is unknown or has an invalid value.
     """
@@ -291,13 +291,13 @@ class Controller(LoadedBackends, StoreQueries, RegisteredNodes):
         limit: int | None = None,
         running: bool = True,
     ) -> list[Operation]:
-        """The operations of this store: who did what with which result. The earliest end comes
+        """The operations of this store with their users, times and outcomes. The earliest end comes
         first; operations that have not ended come last. Calls that were refused before they changed
         anything are not operations.
 
         :param resource: only those of this volume, snapshot or connection: an object, an ID (or its
-            beginning, from 8 characters) or a name. Those of a volume include those of its
-            snapshots and connections.
+            beginning, from 8 characters) or a name. Those of a volume include those of
+            the volume's snapshots and connections.
         :param backend: only those on this backend.
         :param since: only those that ended after this time.
         :param after: only those that ended after the operation with this ID.

@@ -1,7 +1,7 @@
-"""The history: what was done, by whom, and how it ended.
+"""The history: operations with their users, times and outcomes.
 
 An ended operation is a record of the store, which is written in the transaction that removes its
-intent, so it costs no commit of its own. An operation that has not ended is an intent. So every
+intent, so it costs no further commit. An operation that has not ended is an intent. So every
 operation is in the history from its beginning, and none is recorded as done before it is.
 """
 
@@ -85,7 +85,7 @@ class History:
         starts[intent.id] = Start(now(), time.perf_counter(), observed.seconds())
 
     def continue_as(self, intent: IntentRecord, later: IntentRecord) -> None:
-        """Measure a compound operation from the beginning of its first step."""
+        """Measure a compound operation from the beginning of the first step."""
         start = self._starts.pop(intent.id, None)
         if start is not None:
             self._starts[later.id] = start

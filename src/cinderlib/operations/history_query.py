@@ -14,7 +14,7 @@ from cinderlib.records import Author, IntentRecord, OperationRecord, now
 
 #: The minimum length of the beginning of an ID that selects operations.
 _SHORTEST = 8
-#: How much the recorded start of an operation can differ from the time of its intent.
+#: How much the recorded start of an operation can differ from that of the intent.
 _SAME = datetime.timedelta(seconds=1)
 
 #: Behind each ID of a record.
@@ -30,7 +30,7 @@ class Operation:
     :ivar operation: ``'volume.create'``, ``'connection.connect'``, ...
     :ivar resource_id: the ID of the volume, snapshot or connection.
     :ivar volume_id: the ID of the volume that it is or belongs to.
-    :ivar name: its name at that time, or that of the volume of a connection; empty if unknown.
+    :ivar name: of the resource at that time, or of the volume of a connection; empty if unknown.
     :ivar user: of the operating system, or a client of the service.
     :ivar host: the host of the process.
     :ivar pid: the process ID; 0 if unknown.
@@ -83,7 +83,7 @@ def read(
         the snapshots and connections of that volume. The beginning of an ID is accepted from 8
         characters.
     :param since: only those that ended after this time.
-    :param after: only those that ended after the one with this ID.
+    :param after: only those that ended after the operation with this ID.
     :param limit: only that many: the newest.
     :param running: include those that have not ended.
     :raises Unsupported: the store keeps no history.

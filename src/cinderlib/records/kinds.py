@@ -267,7 +267,7 @@ class OperationRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
 
     :ivar operation: as in the intent, like ``backend``, ``resource_id``, ``volume_id``, ``name``,
         ``author`` and ``arguments``.
-    :ivar outcome: ``'done'``, ``'failed'``, or, if it was interrupted, the outcome of its recovery:
+    :ivar outcome: ``'done'``, ``'failed'``, or, if it was interrupted, the outcome of the recovery:
         ``'finished'`` or ``'undone'``.
     :ivar error: why it failed.
     :ivar seconds: its duration.

@@ -12,7 +12,7 @@ from cinderlib.service.verb_request import Request, whole_number
 
 
 def show_history(request: Request[requests.Nothing]) -> list[Operation]:
-    """List the operations of the store: who did what, and how it ended."""
+    """List the operations of the store with users, times and outcomes."""
     query = request.query
     since, limit, running = query.get("since"), query.get("limit"), query.get("running", "true")
     if running not in ("true", "false"):

@@ -30,7 +30,7 @@ class Request(Generic[B]):
     :ivar id: the ID, or the name of a backend or node, in the path.
     :ivar query: the query's parameters.
     :ivar span: the span of the request, if traces are enabled.
-    :ivar program: the client's name of its program.
+    :ivar program: the client's program, by the client's own account.
     :ivar backend: the configured backend that the verb used, for the metrics; empty before, and if
         it needs none. Never the text of a client, which could be any.
     """

@@ -20,9 +20,9 @@ from cinderlib.cli.output_options import listing
 if TYPE_CHECKING:
     import cinderlib as cl
 
-#: How many operations are listed if neither --since nor --limit is given.
+#: How many operations are listed without --since and --limit.
 _NEWEST = 100
-#: Seconds between two looks for new operations.
+#: Seconds between two queries.
 _INTERVAL = 1.0
 #: An operation can appear after another one that ended later, in another process.
 _LATE = datetime.timedelta(seconds=10)
@@ -67,11 +67,11 @@ def log(
     since: datetime.timedelta | None,
     follow: bool,
 ) -> None:
-    """List the operations: who did what, when, with which result.
+    """List the operations with their users, times and outcomes.
 
     RESOURCE is a volume or snapshot, which may be deleted. The operations of a volume include those
-    of its snapshots and connections. Without --since and --limit, the newest 100 are listed.
-    Running operations come last.
+    of snapshots and connections of the volume. Running operations come last. Without --since and
+    --limit, only the newest 100 are listed.
     """
     start = None if since is None else datetime.datetime.now(datetime.UTC) - since
     newest = app.form.limit or (_NEWEST if start is None else None)
