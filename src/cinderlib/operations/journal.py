@@ -395,8 +395,15 @@ class Journal:
         store's locks do not reach."""
         return not self.locks.reach(intent.owner)
 
-    def recover(self, intent: IntentRecord) -> str:
-        """Settle one interrupted operation; its resource's lock is held."""
+    def measure(self, intent: IntentRecord) -> None:
+        """Measure the time of an operation from now on, for the history."""
+        self._history.begin(intent)
+
+    def recover(self, intent: IntentRecord, *, interrupted: bool = True) -> str:
+        """Settle one interrupted operation; its resource's lock is held.
+
+        :param interrupted: false for an operation that always runs as its own recovery.
+        """
         recovery = _recoveries.get(intent.operation)
         if recovery is None:
             raise errors.Unsupported(
@@ -406,7 +413,7 @@ class Journal:
             )
         activity = Activity("recovery", intent.operation, intent.backend)
         outer = getattr(self._mine, "recovering", None)
-        self._mine.recovering = intent.id
+        self._mine.recovering = intent.id if interrupted else outer
         self._history.begin(intent)
         try:
             with observed(self.observer, activity):
@@ -414,7 +421,8 @@ class Journal:
         finally:
             self._mine.recovering = outer
             self._history.forget(intent)
-        LOG.info("%s of %s was interrupted: %s", intent.operation, intent.resource_id, outcome)
+        if interrupted:
+            LOG.info("%s of %s was interrupted: %s", intent.operation, intent.resource_id, outcome)
         return outcome
 
 

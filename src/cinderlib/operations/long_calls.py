@@ -12,6 +12,7 @@ from typing import Any
 
 from cinderlib import errors
 from cinderlib.locking.process_identity import this_process
+from cinderlib.operations.history import described
 from cinderlib.operations.journal import Journal
 from cinderlib.persistence.base import Put
 from cinderlib.records import IntentRecord, VolumeRecord, new_id, replace
@@ -29,7 +30,7 @@ def intent(
     journal: Journal, operation: str, volume: VolumeRecord, data: Mapping[str, Any]
 ) -> IntentRecord:
     """The intent of a long call of this thread."""
-    return IntentRecord(
+    new = IntentRecord(
         id=new_id(),
         operation=operation,
         backend=volume.backend,
@@ -37,7 +38,10 @@ def intent(
         lock=lock_name(volume.id),
         owner=this_process(),
         data={**data, **journal.this_call()},
+        **described(volume, {"snapshot_id": data.get("snapshot_id")}),
     )
+    journal.measure(new)
+    return new
 
 
 def refuse_others(journal: Journal, volume_id: str, found: Iterable[IntentRecord]) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from cinderlib import errors
 from cinderlib.operations import capabilities, copying, long_calls, snapshots, temporary, volumes
 from cinderlib.operations.existing import raise_not_found
+from cinderlib.operations.history import Outcome
 from cinderlib.operations.journal import Journal, recovers, was_interrupted
 from cinderlib.persistence.base import Put, Query
 from cinderlib.records import (
@@ -147,19 +148,22 @@ def _fail(
             )
         else:
             snapshots.delete(journal, intent.data["safety"])
-        _settle(journal, intent, "error" if written else intent.data["status"])
+        _settle(journal, intent, "error" if written else intent.data["status"], "failed")
     except errors.CinderlibError as exc:
         cause.add_note(f"Undoing it failed too, and is tried again later: {exc}")
 
 
-def _settle(journal: Journal, intent: IntentRecord, status: str) -> VolumeRecord:
+def _settle(
+    journal: Journal, intent: IntentRecord, status: str, outcome: Outcome = "done"
+) -> VolumeRecord:
     """Record the result."""
     with journal.locks.hold(volumes.lock_name(intent.resource_id)):
         volume = journal.store.get(VolumeRecord, intent.resource_id)
         if volume is None:
             raise_not_found(errors.VolumeNotFound, "volume", intent.resource_id)
         done = f"Volume {volume.id} was reverted"
-        return journal.finish_with(intent, done, volume, replace(volume, status=status))
+        after = replace(volume, status=status)
+        return journal.finish_with(intent, done, volume, after, outcome=outcome)
 
 
 @recovers(_OPERATION)
@@ -171,7 +175,7 @@ def recover_revert(journal: Journal, intent: IntentRecord) -> str:
         journal.store.get(SnapshotRecord, data["snapshot_id"]),
     ]
     if None in known:
-        journal.finish(intent, "No change was made")
+        journal.finish(intent, "No change was made", outcome="undone")
         return "undone"
     _run(journal, intent)
     return "finished"

@@ -16,8 +16,10 @@ from cinderlib.operations import (
     volumes,
 )
 from cinderlib.operations.connect import connect as connect_volume
+from cinderlib.operations.history import described
 from cinderlib.operations.journal import SNAPSHOT_CONNECT, Journal, recovers, was_interrupted
 from cinderlib.persistence.base import Put
+from cinderlib.persistence.host_key import host_of
 from cinderlib.records import (
     ConnectionRecord,
     IntentRecord,
@@ -90,7 +92,9 @@ def connect(
         lock=volumes.lock_name(volume.id),
         owner=this_process(),
         data=journal.this_call(),
+        **described(volume, {"snapshot_id": volume.snapshot_id, "host": host_of(connection)}),
     )
+    journal.measure(intent)
     journal.store.apply(Put(intent))
     try:
         there, made = create_volume.create(journal, volume, {"snapshot_id": volume.snapshot_id})
@@ -125,10 +129,10 @@ def recover_connect(journal: Journal, intent: IntentRecord) -> str:
     done = "It was settled"
     if volume is None or volume.status in volumes.TRANSITIONAL:
         # The intent of that step settles it.
-        journal.finish(intent, done)
+        journal.finish(intent, done, outcome="undone")
         return "undone"
     if journal.store.count(ConnectionRecord, {"volume_id": volume.id}):
         journal.finish(intent, done)
         return "finished"
-    temporary.recover_release(journal, intent)
+    temporary.delete(journal, intent, "undone")
     return "undone"

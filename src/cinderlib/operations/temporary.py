@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from cinderlib import errors
 from cinderlib.locking.process_identity import this_process
 from cinderlib.operations import volumes
+from cinderlib.operations.history import Outcome, described
 from cinderlib.operations.journal import Journal, intents_of, recovers
 from cinderlib.operations.refusals import is_the_drivers
 from cinderlib.operations.unmapping import remove_leftover_export
@@ -80,6 +81,7 @@ def release(volume: VolumeRecord, others: Sequence[ConnectionRecord]) -> list[Pu
                 resource_id=volume.id,
                 lock=volumes.lock_name(volume.id),
                 owner=this_process(),
+                **described(volume, {"snapshot_id": volume.snapshot_id}),
             )
         )
     ]
@@ -91,7 +93,7 @@ def complete(journal: Journal, released: Sequence[Put]) -> None:
     for each in released:
         assert isinstance(each.record, IntentRecord)
         try:
-            journal.recover(each.record)
+            journal.recover(each.record, interrupted=False)
         except errors.CinderlibError as exc:
             if not is_the_drivers(exc):
                 raise
@@ -104,6 +106,15 @@ def complete(journal: Journal, released: Sequence[Put]) -> None:
 @recovers("snapshot.release")
 def recover_release(journal: Journal, intent: IntentRecord) -> str:
     """Nobody uses the temporary volume: delete it."""
+    delete(journal, intent, "done")
+    return "finished"
+
+
+def delete(journal: Journal, intent: IntentRecord, outcome: Outcome) -> None:
+    """Delete a temporary volume that nobody uses.
+
+    :param outcome: of the operation of the intent, for the history.
+    """
     volume = journal.store.get(VolumeRecord, intent.resource_id)
     if volume is not None:
         (found,) = journal.store.query(intents_of(volume.id))
@@ -119,5 +130,5 @@ def recover_release(journal: Journal, intent: IntentRecord) -> str:
         intent,
         f"Temporary volume {intent.resource_id} was deleted",
         Remove(VolumeRecord, intent.resource_id),
+        outcome=outcome,
     )
-    return "finished"
