@@ -1,7 +1,6 @@
 """Existing volumes: list, manage and unmanage them. Their data never changes.
 
-An interrupted manage is undone if the storage certainly does not have the volume under its new
-name, and finished otherwise: so no volume loses its record after the driver renamed it.
+The steps that volumes and snapshots share are in :mod:`.adoption`.
 """
 
 from __future__ import annotations
@@ -10,12 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from cinderlib import errors
-from cinderlib.drivers.port import Driver, Manageable, Page
-from cinderlib.operations import capabilities, volumes
+from cinderlib.drivers.port import Manageable, Page
+from cinderlib.operations import adoption, capabilities, volumes
 from cinderlib.operations.existing import refuse_differences
-from cinderlib.operations.journal import Journal, intents_of, recovers, was_interrupted
-from cinderlib.operations.refusals import is_refusal
-from cinderlib.persistence.base import Query, Remove
+from cinderlib.operations.journal import Journal, intents_of, recovers
+from cinderlib.persistence.base import Query
 from cinderlib.persistence.host_key import host_of
 from cinderlib.records import (
     ConnectionRecord,
@@ -43,16 +41,6 @@ def manageable_volumes(journal: Journal, backend: str, page: Page) -> list[Manag
     return driver.manageable_volumes(known, page)
 
 
-def is_refused(error: BaseException) -> bool:
-    """Whether the driver changed nothing: it has no such resource, or refuses to manage it."""
-    return is_refusal(error) or isinstance(error, errors.InvalidInput)
-
-
-def reference_lock(backend: str, reference: Mapping[str, Any]) -> str:
-    """The lock under which only one record is created for a reference."""
-    return f"reference:{backend}:{sorted(reference.items())}"
-
-
 def manage(
     journal: Journal, volume: VolumeRecord, reference: dict[str, Any], asked: Mapping[str, Any]
 ) -> tuple[VolumeRecord, bool]:
@@ -71,7 +59,7 @@ def manage(
     driver = journal.driver(volume.backend)
     capabilities.require(driver, "volume.manage", volume.backend, volume.id)
     lock = volumes.lock_name(volume.id)
-    with journal.locks.hold(lock, reference_lock(volume.backend, reference)):
+    with journal.locks.hold(lock, adoption.reference_lock(volume.backend, reference)):
         there, _ = volumes.find(journal, volume.id)
         volume = replace(volume, managed_from=reference)
         if there is not None:
@@ -80,125 +68,55 @@ def manage(
             if there.status != "error_managing":
                 return there, False
             volume = replace(volume, version=there.version, created_at=there.created_at)
-        size = _size(driver, volume, reference, there)
+        existing = _ExistingVolume(driver)
+        size = adoption.size(existing, volume, reference, there)
         intent, managing = journal.begin(
             "volume.manage",
             lock,
             replace(volume, size=size, status="managing"),
             arguments={"reference": dict(reference), "size": size},
         )
-        try:
-            take_over = _take_over if there is None else _manage_again
-            managed = take_over(driver, managing, reference)
-        except BaseException as exc:
-            _clean_up(journal, driver, intent, managing, exc, kept=there is not None)
-            raise
-        done = f"Volume {volume.id} is managed"
-        return journal.finish_with(intent, done, managing, _ready(managed, size)), True
+        is_retry = there is not None
+        managed = adoption.manage(journal, existing, intent, managing, reference, is_retry=is_retry)
+        return managed, True
 
 
-def _size(
-    driver: Driver, volume: VolumeRecord, reference: Mapping[str, Any], failed: VolumeRecord | None
-) -> int:
-    """The size of the existing volume in GiB.
+class _ExistingVolume(adoption.Existing[VolumeRecord]):
+    failed = "error_managing"
 
-    :param failed: the record of an earlier attempt, which may have renamed the volume.
-    """
-    try:
-        return driver.manageable_volume_size(volume, reference)
-    except (errors.DriverError, errors.InvalidInput):
-        if failed is None or not driver.exists(volume):
-            raise
-        return failed.size
+    def exists(self, record: VolumeRecord) -> bool | None:
+        return self.driver.exists(record)
 
+    def size(self, record: VolumeRecord, reference: Mapping[str, Any]) -> int:
+        return self.driver.manageable_volume_size(record, reference)
 
-def _take_over(driver: Driver, volume: VolumeRecord, reference: Mapping[str, Any]) -> VolumeRecord:
-    try:
-        return driver.manage_volume(volume, reference)
-    except (errors.DriverError, errors.InvalidState) as exc:
-        if was_interrupted(exc) or not names(reference, volume):
-            raise
-        try:
-            driver.manageable_volume_size(volume, reference)
-        except errors.CinderlibError:
-            raise exc from None
-        return volume  # it has its name already, and the driver refuses a rename to the same name
+    def recorded_size(self, record: VolumeRecord) -> int:
+        return record.size
 
+    def manage(self, record: VolumeRecord, reference: Mapping[str, Any]) -> VolumeRecord:
+        return self.driver.manage_volume(record, reference)
 
-def names(reference: Mapping[str, Any], record: VolumeRecord | SnapshotRecord) -> bool:
-    """Whether a reference contains the name of a record, because it was unmanaged before."""
-    return record.id in str(reference)
+    def ready(self, managed: VolumeRecord, size: int) -> VolumeRecord:
+        return replace(managed, size=size, status="available", launched_at=now())
 
-
-def _ready(managed: VolumeRecord, size: int) -> VolumeRecord:
-    return replace(managed, size=size, status="available", launched_at=now())
-
-
-def _clean_up(
-    journal: Journal,
-    driver: Driver,
-    intent: IntentRecord,
-    managing: VolumeRecord,
-    cause: BaseException,
-    *,
-    kept: bool,
-) -> None:
-    """Remove the record, unless the driver may have renamed the volume.
-
-    :param kept: whether it is the record of an earlier attempt, which may have done so.
-    """
-    if was_interrupted(cause):
-        return
-    if (is_refused(cause) and not kept) or _is_absent(driver, managing):
-        journal.discard(intent, Remove(VolumeRecord, managing.id))
-        return
-    cause.add_note(
-        f"Volume {managing.id} stays as 'error_managing'. Its data did not change, but the driver"
-        " may have renamed it: manage it again with this ID and reference, or unmanage it"
-    )
-    journal.fail(intent, managing, replace(managing, status="error_managing"))
-
-
-def _is_absent(driver: Driver, volume: VolumeRecord) -> bool:
-    """Whether the storage certainly does not have the volume under its name here."""
-    try:
-        return driver.exists(volume) is False
-    except errors.CinderlibError:
-        return False
+    def release(self, record: VolumeRecord) -> None:
+        """Remove what the driver added to a volume: its export, and its own marks."""
+        if self.driver.exists(record) is False:
+            return  # a driver that renames unmanaged volumes has done so
+        record = self.driver.remove_export(record)
+        if capabilities.is_native(self.driver, "volume.unmanage"):
+            self.driver.unmanage_volume(record)
 
 
 @recovers("volume.manage")
 def recover_manage(journal: Journal, intent: IntentRecord) -> str:
-    """The driver may have renamed the volume: then finish."""
+    """See :func:`cinderlib.operations.adoption.recover_manage`."""
     volume = journal.store.get(VolumeRecord, intent.resource_id)
     if volume is None:
         journal.finish(intent, "No change was made", outcome="undone")
         return "undone"
-    driver = journal.driver(intent.backend)
-    if driver.exists(volume) is False:
-        gone = Remove(VolumeRecord, volume.id)
-        journal.finish(intent, "No change was made", gone, outcome="undone")
-        return "undone"
-    try:
-        managed = _manage_again(driver, volume, volume.managed_from or {})
-    except (errors.DriverError, errors.InvalidInput, errors.InvalidState):
-        journal.fail(intent, volume, replace(volume, status="error_managing"))
-        raise
-    done = f"Volume {volume.id} is managed"
-    journal.finish_with(intent, done, volume, _ready(managed, volume.size))
-    return "finished"
-
-
-def _manage_again(
-    driver: Driver, volume: VolumeRecord, reference: Mapping[str, Any]
-) -> VolumeRecord:
-    """Manage a volume that has its old name or already its new one."""
-    try:
-        return driver.manage_volume(volume, reference)
-    except (errors.DriverError, errors.InvalidInput, errors.InvalidState) as exc:
-        if was_interrupted(exc) or not driver.exists(volume):
-            raise
-    return _take_over(driver, volume, {"source-name": driver.name_in_storage(volume)})
+    existing = _ExistingVolume(journal.driver(intent.backend))
+    return adoption.recover_manage(journal, existing, intent, volume)
 
 
 def unmanage(journal: Journal, volume_id: str) -> bool:
@@ -233,14 +151,7 @@ def unmanage(journal: Journal, volume_id: str) -> bool:
         intent, unmanaging = journal.begin(
             "volume.unmanage", lock, replace(volume, status="unmanaging"), before=volume
         )
-        try:
-            _release(driver, unmanaging)
-        except BaseException as exc:
-            journal.fail(intent, unmanaging, replace(unmanaging, status=volume.status))
-            if not was_interrupted(exc):
-                exc.add_note(f"Volume {volume_id} is still managed; its data did not change")
-            raise
-        journal.finish(intent, f"Volume {volume_id} was unmanaged", Remove(VolumeRecord, volume_id))
+        adoption.unmanage(journal, _ExistingVolume(driver), intent, unmanaging, volume)
         return True
 
 
@@ -258,24 +169,11 @@ def _why_not(
     return ""
 
 
-def _release(driver: Driver, volume: VolumeRecord) -> None:
-    """Remove what the driver added to a volume: its export, and its own marks."""
-    if driver.exists(volume) is False:
-        return  # a driver that renames unmanaged volumes has done so
-    volume = driver.remove_export(volume)
-    if capabilities.is_native(driver, "volume.unmanage"):
-        driver.unmanage_volume(volume)
-
-
 @recovers("volume.unmanage")
 def recover_unmanage(journal: Journal, intent: IntentRecord) -> str:
     """The driver may have released the volume: finish."""
     volume = journal.store.get(VolumeRecord, intent.resource_id)
     if volume is not None:
-        _release(journal.driver(intent.backend), volume)
-    journal.finish(
-        intent,
-        f"Volume {intent.resource_id} was unmanaged",
-        Remove(VolumeRecord, intent.resource_id),
-    )
+        _ExistingVolume(journal.driver(intent.backend)).release(volume)
+    adoption.finish_unmanaged(journal, intent, VolumeRecord)
     return "finished"
