@@ -39,7 +39,7 @@ class Existing(abc.ABC, Generic[R]):
 
     @abc.abstractmethod
     def size(self, record: R, reference: Mapping[str, Any]) -> int:
-        """The size of what the reference identifies, in GiB."""
+        """The size of the resource that the reference identifies, in GiB."""
 
     @abc.abstractmethod
     def recorded_size(self, record: R) -> int:
