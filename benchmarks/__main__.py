@@ -22,6 +22,7 @@ PARTS = (
     "growth",
     "drivers",
     "service",
+    "streams",
     "proxmox",
 )
 ROOT = pathlib.Path(__file__).resolve().parent.parent

@@ -1,6 +1,8 @@
 """Runs the conformance suite with the drivers that work on the machine of the tests."""
 
 import contextlib
+import hashlib
+import io
 import os
 import shutil
 import subprocess
@@ -12,8 +14,10 @@ import servers.ceph
 
 import cinderlib
 from cinderlib.testing import DriverConformance
+from cinderlib.testing.device import MIB, Device
 
 ROOT = os.geteuid() == 0
+GIB = 1 << 30
 PACKAGES = [str(Path(package.__file__).parents[1]) for package in (cinderlib, pytest)]
 NOBODY = {
     "user": "nobody",
@@ -120,6 +124,13 @@ def test_file_driver_without_root():
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
 
 
+def _sha256(device):
+    digest = hashlib.sha256()
+    for offset in range(0, device.size, 16 * MIB):
+        digest.update(device.read(offset, 16 * MIB))
+    return digest.hexdigest()
+
+
 NO_CEPH = servers.ceph.missing()
 
 
@@ -157,6 +168,39 @@ class TestRBD(DriverConformance):
 
     def leftovers(self, tmp_path):
         return self.cluster.images()
+
+    @pytest.mark.parametrize("direction", ["to RBD", "from RBD"])
+    def test_streams_between_rbd_and_files_keep_the_data(self, backend, tmp_path, direction):
+        """The whole content and three changes."""
+        files = backend.controller.backend(
+            "files", volume_driver="file", file_root=str(tmp_path / "files")
+        )
+        source, target = (files, backend) if direction == "to RBD" else (backend, files)
+        volume, copy = source.create_volume(1), target.create_volume(1)
+        changes = [
+            {0: b"a" * 3 * MIB, 700 * MIB: b"b" * MIB},
+            {MIB: b"c" * 100_000, 700 * MIB: bytes(MIB)},
+            {GIB - MIB: b"d" * MIB},
+            {0: bytes(2 * MIB), 300 * MIB: b"e" * 4096},
+        ]
+        base = None
+        for number, change in enumerate(changes):
+            with volume.attached() as connection:
+                device = Device(connection.path)
+                for offset, data in change.items():
+                    device.write(offset, data)
+            snapshot = volume.create_snapshot()
+            stream = io.BytesIO()
+            exported = snapshot.export_stream(stream, since=base)
+            assert exported.data_bytes <= (5 if not number else 3) * MIB
+            stream.seek(0)
+            copy.apply_stream(stream)
+            # The copy is compared without an attachment, which could write to it.
+            with copy.create_snapshot().create_volume().attached() as one:
+                found = _sha256(Device(one.path))
+            with snapshot.create_volume().attached() as other:
+                assert found == _sha256(Device(other.path))
+            base = snapshot
 
     def test_deleted_clones_and_sources_leave_no_images(self, backend, tmp_path):
         source = backend.create_volume(1)
