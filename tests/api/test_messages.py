@@ -12,6 +12,7 @@ import pytest
 import cinderlib as cl
 
 
+@pytest.mark.library(reason="about options of backends")
 def test_an_option_that_the_driver_refuses_is_a_configuration_error(
     controller: cl.Controller,
 ) -> None:
