@@ -66,3 +66,13 @@ def force(help: str) -> Callable[[F], F]:
 persist = click.option(
     "--persist", is_flag=True, help="Attach the volume again after each boot; see `node persist`."
 )
+
+other_host = click.option(
+    "--host", metavar="HOST", help="Use this other host, over SSH: a name, or user@name."
+)
+ssh = click.option(
+    "--ssh",
+    metavar="COMMAND",
+    default="ssh",
+    help="The SSH command with its options, for --host; by default ssh.",
+)

@@ -195,12 +195,15 @@ class RemoteVolume(_Remote, Volume):
         link: str | None = None,
         persist: bool = False,
         id: str | None = None,
+        read_only: bool = False,
     ) -> Connection:
         """Connect it to this host and attach it: by the service if it runs on this host, otherwise
         by this process."""
-        chosen = {} if id is None else {"id": id}
+        chosen: dict[str, Any] = {} if id is None else {"id": id}
         if not self._service.is_local:
-            if not persist and (here := self._attached_here(link)) is not None:
+            if read_only:
+                chosen["attach_mode"] = "ro"
+            if not persist and not read_only and (here := self._attached_here(link)) is not None:
                 self.changed = False
                 return here
             connection = self.connect(
@@ -221,6 +224,7 @@ class RemoteVolume(_Remote, Volume):
             self.changed = connection.changed
             return connection
         body: dict[str, Any] = {"migrating": migrating, "persist": persist, **chosen}
+        body |= {"read_only": True} if read_only else {}
         body |= {} if link is None else {"link": link}
         answer = self._change("POST", self._path("attach"), body)
         attached: Connection = self._service.wrap(records.from_builtins(ConnectionRecord, answer))

@@ -118,6 +118,7 @@ class AttachableVolume(Resource):
         link: str | None = None,
         persist: bool = False,
         id: str | None = None,
+        read_only: bool = False,
     ) -> Connection:
         """Connect it to this host and attach it.
 
@@ -127,6 +128,7 @@ class AttachableVolume(Resource):
             removes it.
         :param persist: attach it again after each boot, see :attr:`cinderlib.Node.persistent`.
         :param id: the ID of the connection; by default a new one.
+        :param read_only: attach it read-only.
         :returns: the connection, whose ``path`` is the device.
         :raises NodeError: this host could not attach it; it was disconnected again.
         """
@@ -139,6 +141,8 @@ class AttachableVolume(Resource):
             here: ConnectKeywords = {"attached_host": this_host()}
             if id is not None:
                 here["id"] = id
+            if value_checks.check_flag(read_only, "read_only"):
+                here["attach_mode"] = "ro"
             connection = self._connect(connector, here, to_attach=True, migrating=migrating)
             connected_here = connection.changed
             try:

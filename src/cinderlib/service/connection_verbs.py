@@ -153,9 +153,13 @@ def report_device(request: Request[requests.ReportDevice]) -> dict[str, Any]:
 def attach_volume(request: Request[requests.AttachVolume]) -> dict[str, Any]:
     """Attach a volume to the host of the service."""
     body = request.body
-    fields = {"link": request.backends.check_link(body.link)} if isinstance(body.link, str) else {}
+    fields: dict[str, Any] = (
+        {"link": request.backends.check_link(body.link)} if isinstance(body.link, str) else {}
+    )
     if isinstance(body.id, str):
         fields["id"] = body.id
+    if body.read_only:
+        fields["read_only"] = True
     volume = lookup.loaded_volume(request, request.id)
     connection = volume.attach(migrating=body.migrating, persist=body.persist, **fields)
     return shown_connection(connection.record, keys=True, changed=connection.changed)

@@ -154,11 +154,12 @@ class AttachSnapshot(Body):
 
 class AttachVolume(Body):
     """Whether a volume may stay connected to another host, for a live migration to this one;
-    whether it is attached again after each boot; the path of a link to the device, in the
-    service's folder for links; and the ID of the connection."""
+    whether it is attached again after each boot, or read-only; the path of a link to the device,
+    in the service's folder for links; and the ID of the connection."""
 
     migrating: bool = False
     persist: bool = False
+    read_only: bool = False
     link: str | msgspec.UnsetType = msgspec.UNSET
     id: str | msgspec.UnsetType = msgspec.UNSET
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cinderlib.cli import completing, exits, pools, sizes, views
+from cinderlib.cli import completing, exits, items, pools, sizes, views
 from cinderlib.cli.app import App, backend_name
 from cinderlib.cli.failures import Failures
 from cinderlib.cli.framework import Group, pass_app
@@ -153,3 +153,22 @@ def _checked(app: App, name: str) -> dict[str, Any]:
 def _text(protocol: Any) -> str:
     # Drivers with several protocols report a list.
     return ", ".join(protocol) if isinstance(protocol, list) else str(protocol or "no protocol")
+
+
+@backend.command("restore-exports")
+@_argument
+@listing(views.VOLUMES)
+@pass_app
+def restore_exports(app: App, name: str | None) -> None:
+    """Export the connected volumes of a backend again.
+
+    Use it after the storage, or the host that exports the volumes, has restarted and lost the
+    exports. Hosts find their volumes again. Existing exports do not change.
+    """
+    loaded = app.backend(name)
+    with app.working(f"Exporting the volumes of {loaded.id}"):
+        restored = loaded.restore_exports()
+    if app.form.format:
+        app.list_items(map(items.volume, restored))
+    else:
+        app.say(f"Exported {sizes.counted({'volumes': len(restored)})} of backend {loaded.id}.")

@@ -10,22 +10,41 @@ from cinderlib import errors
 from cinderlib.cli import completing, documents, find, items, options, output, views
 from cinderlib.cli.app import App
 from cinderlib.cli.framework import Command, agreed, pass_app
-from cinderlib.cli.nouns import node_boot
+from cinderlib.cli.nouns import node_boot, other_host
 from cinderlib.cli.output_options import single
 from cinderlib.value_checks import shown
 
 
 @click.command("attach", cls=Command)
 @click.argument("volume", shell_complete=completing.volumes)
+@click.option("--read-only", is_flag=True, help="Attach it read-only.")
 @options.persist
+@options.other_host
+@options.ssh
 @single(views.CONNECTIONS)
 @pass_app
-def attach(app: App, volume: str, persist: bool) -> None:
-    """Attach a volume to this host and print its device."""
+def attach(
+    app: App, volume: str, read_only: bool, persist: bool, host: str | None, ssh: str
+) -> None:
+    """Attach a volume to this host, or to another host, and print its device.
+
+    With --host, the command runs `cinderlib node` on that host over SSH. The host needs no
+    configuration.
+    """
     found = find.volume(app.controller, volume)
+    if host is not None:
+        if persist:
+            raise click.UsageError("--persist cannot be combined with --host.")
+        other = other_host.OtherHost(host, ssh)
+        with app.working(f"Attaching {volume} to {host}"):
+            there, path = other_host.attach(app, found, other, read_only=read_only)
+        app.say(f"Volume {volume} is attached to {host}.")
+        result = items.connection(there, found.name or found.id)
+        app.result({**result, "path": path, "changed": there.changed}, path)
+        return
     with app.working(f"Attaching {volume}"):
         app.backend_of(found)
-        connection = found.attach(persist=persist)
+        connection = found.attach(persist=persist, read_only=read_only)
     if not isinstance(connection.path, str):
         found.detach()
         raise click.ClickException(
@@ -43,12 +62,26 @@ def attach(app: App, volume: str, persist: bool) -> None:
 @click.command("detach", cls=Command)
 @click.argument("volume", shell_complete=completing.volumes)
 @options.force("Detach even if unwritten data is lost.")
+@options.other_host
+@options.ssh
 @single(views.VOLUMES)
 @pass_app
-def detach(app: App, volume: str, force: bool, yes: bool) -> None:
-    """Detach a volume from this host and disconnect it."""
+def detach(app: App, volume: str, force: bool, yes: bool, host: str | None, ssh: str) -> None:
+    """Detach a volume from this host, or from another host, and disconnect it."""
     rule = find.rule_to_destroy(yes=yes) if force else find.ANY
     found = find.volume(app.controller, volume, rule)
+    if host is not None:
+        if force:
+            raise click.UsageError("--force cannot be combined with --host.")
+        with app.working(f"Detaching {volume} from {host}"):
+            changed = other_host.detach(app, found, other_host.OtherHost(host, ssh))
+        if changed:
+            app.say(f"Detached volume {volume} from {host}.")
+        else:
+            app.say(f"Volume {volume} is not connected to {host}.")
+        found.refresh()
+        app.result({**items.volume(found), "changed": changed}, None)
+        return
     what = f"detach volume {find.label(found)} even if it is in use"
     if force and not agreed(what, yes=yes, dry_run=False):
         return
