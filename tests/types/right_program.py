@@ -252,7 +252,7 @@ def snapshots(volume: cl.Volume) -> None:
 def connections(volume: cl.Volume) -> None:
     with volume.attached() as attached, open(attached.path, "r+b") as device:
         device.write(b"*" * 512)
-    connection: cl.Connection = volume.attach(migrating=True, persist=True)
+    connection: cl.Connection = volume.attach(migrating=True, persist=True, read_only=True)
     print(connection.path, connection.protocol, connection.connected, connection.attached)
     volume.detach(force=True, ignore_errors=True)
     mapped = volume.connect(
