@@ -185,7 +185,17 @@ class World:
         self, state: dict[str, Any], before: dict[str, Any], after: dict[str, Any]
     ) -> list[str]:
         """Describe the records that disagree with the state."""
-        succeeded = [each for each in self.recorded() if each[1] in ("done", "finished")]
+        # A temporary volume is created and deleted by operations that succeed.
+        gone = {
+            id
+            for name, outcome, id in self.recorded()
+            if name == "snapshot.release" or (name, outcome) == ("snapshot.connect", "undone")
+        }
+        succeeded = [
+            each
+            for each in self.recorded()
+            if each[1] in ("done", "finished") and each[2] not in gone
+        ]
         if before == after or not self.controller.store.keeps_history:
             return []
         if state == before and succeeded:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from cinderlib import errors
-from cinderlib.cli import output
+from cinderlib.cli import items, output
 from cinderlib.cli.app import App
 from cinderlib.value_checks import shown
 
@@ -114,11 +114,7 @@ def detach(app: App, volume: Any, host: OtherHost) -> bool:
     :returns: whether it was connected to that host.
     """
     name = host.connector().get("host")
-    found = [
-        each
-        for each in volume.connections
-        if name in (each.attached_host, each.connector.get("host"))
-    ]
+    found = [each for each in volume.connections if name in items.hosts_of(each)]
     for connection in found:
         app.backend_of(connection)
         host.detach(connection.connection_info)
