@@ -406,7 +406,7 @@ def services(volume: cl.Volume, snapshot: cl.Snapshot, connection: cl.Connection
         controller: cl.RemoteController = service
         controller.refresh_backends()
         controller.reload()
-        print(controller.url)
+        print(controller.url, controller.local_connector(controller.backend("lvm")))
         status: dict[str, Any] = controller.status()
         print(status["pid"])
         backend: cl.Backend = controller.backend("lvm")

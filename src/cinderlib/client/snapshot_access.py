@@ -44,7 +44,7 @@ class RemoteAttachableSnapshot(AttachableSnapshot):
         if self._service.is_local:
             body = {} if link is None else {"link": link}
             return self._connected(self._change("POST", self._path("attach"), body))
-        connector = self._service._connector(self.volume)
+        connector = self._service.local_connector(self.backend)
         connection = self.connect(connector, attached_host=this_host())
         made = connection.changed
         try:
