@@ -46,8 +46,9 @@ MODES = {
 #: The other actions leave the same states of storage, host and store as one of these.
 ENDINGS = {"retry": CALLS | {"file"}, "give up": PARTS, "end": PARTS}
 
-#: A forced disconnect continues if the driver fails, and leaves its mapping on the storage.
-NAMES = names("detach by force")
+#: A forced disconnect continues if the driver fails, and leaves its mapping on the storage. A copy
+#: that fails leaves a safety snapshot; see ``tests/api/test_revert_by_copy.py``.
+NAMES = names("detach by force", "revert copied")
 
 
 @pytest.mark.parametrize("store", STORES)

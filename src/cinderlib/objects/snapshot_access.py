@@ -128,6 +128,8 @@ class AttachableSnapshot(Resource):
         ignore_errors = value_checks.check_flag(ignore_errors, "ignore_errors")
         connection = self._here()
         if connection is None:
+            journal, store = self._controller.journal, self._controller.store
+            temporary.release_unused(journal, temporary.of_snapshot(store, self._record))
             self.changed = False
             return
         volume = connection.volume

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cinderlib import errors
-from cinderlib.operations import volumes
+from cinderlib.operations import long_calls, temporary, volumes
 from cinderlib.operations.journal import Journal, intents_of, recovers
 from cinderlib.operations.refusals import note_dependents, refuse_half_managed, status_after
 from cinderlib.operations.unmapping import remove_leftover_export
@@ -41,6 +41,10 @@ def delete(journal: Journal, volume_id: str) -> bool:
                 resource=volume_id,
             )
         refuse_half_managed(volume, "deleted")
+        gone = [
+            *long_calls.settled_with(journal, intents),
+            *temporary.settled_with(journal, intents),
+        ]
         pending_unmaps = journal.retry_pending_unmaps(intents)
         intent, deleting = journal.begin(
             "volume.delete",
@@ -55,7 +59,7 @@ def delete(journal: Journal, volume_id: str) -> bool:
             journal.fail(intent, deleting, replace(deleting, status=status))
             note_dependents(journal, exc, volume)
             raise
-        gone = [change for each in pending_unmaps for change in journal.ended(each, "finished")]
+        gone += [change for each in pending_unmaps for change in journal.ended(each, "finished")]
         journal.finish(
             intent, f"Volume {volume_id} was deleted", Remove(VolumeRecord, volume_id), *gone
         )

@@ -14,7 +14,7 @@ from cinderlib import errors
 from cinderlib.locking.process_identity import this_process
 from cinderlib.operations.history import described
 from cinderlib.operations.journal import Journal
-from cinderlib.persistence.base import Put
+from cinderlib.persistence.base import Change, Put
 from cinderlib.records import IntentRecord, VolumeRecord, new_id, replace
 
 #: The operations.
@@ -61,6 +61,22 @@ def refuse_others(journal: Journal, volume_id: str, found: Iterable[IntentRecord
         f" {calls[0].owner.pid} on {calls[0].owner.host}. Wait until it ends, or call recover()",
         resource=volume_id,
     )
+
+
+def settled_with(journal: Journal, found: Iterable[IntentRecord]) -> list[Change]:
+    """Remove the intents of interrupted long calls on a volume that is deleted.
+
+    :param found: the intents of the volume.
+    :raises Busy: one is running.
+    """
+    calls = [each for each in found if each.operation in LONG_CALLS]
+    for each in calls:
+        if journal.whole_call_is_running(each):
+            raise errors.Busy(
+                f"Volume {each.resource_id} cannot be deleted: {each.operation} of it is running",
+                resource=each.resource_id,
+            )
+    return [change for each in calls for change in journal.ended(each, "failed")]
 
 
 def take_over(journal: Journal, intent: IntentRecord) -> IntentRecord | None:

@@ -33,6 +33,7 @@ def revert(journal: Journal, volume_id: str, snapshot_id: str) -> VolumeRecord:
     :raises NodeError: this host cannot attach it, or the copy failed. If data was written already,
         the volume has the status ``'error'``, and the safety snapshot its data from before.
     """
+    _finish_interrupted(journal, volume_id)
     with journal.locks.hold(volumes.lock_name(volume_id)):
         volume, (found, connections, intents) = volumes.look(
             journal,
@@ -56,6 +57,15 @@ def revert(journal: Journal, volume_id: str, snapshot_id: str) -> VolumeRecord:
         )
         journal.begin_with(intent, replace(volume, status="reverting"), before=volume)
     return _run(journal, intent)
+
+
+def _finish_interrupted(journal: Journal, volume_id: str) -> None:
+    """Finish an interrupted revert of the volume."""
+    for each in journal.store.find(IntentRecord, {"resource_id": volume_id}):
+        if each.operation == _OPERATION and journal.is_on_this_host(each):
+            mine = long_calls.take_over(journal, each)
+            if mine is not None:
+                journal.recover(mine)
 
 
 def _refuse(
@@ -82,19 +92,20 @@ def _run(journal: Journal, intent: IntentRecord) -> VolumeRecord:
     snapshot = journal.store.get(SnapshotRecord, data["snapshot_id"])
     if volume is None or snapshot is None:
         raise_not_found(errors.SnapshotNotFound, f"snapshot of volume {id}", data["snapshot_id"])
-    written = False
+    status, is_torn = data["status"], False
     try:
         if not data.get("copied"):
             _take_safety_snapshot(journal, intent, volume)
             source = copying.attach_snapshot(journal, snapshot, volume)
             target = copying.attach_volume(journal, volume)
-            written = True
+            is_torn = True
             copying.copy(journal, source, target, id)
+            is_torn, status = False, "available"
             intent = _note_copied(journal, intent)
         _detach(journal, snapshot, id)
     except BaseException as exc:
         if not was_interrupted(exc):
-            _fail(journal, intent, snapshot, exc, written=written)
+            _fail(journal, intent, snapshot, exc, status=status, is_torn=is_torn)
         raise
     snapshots.delete(journal, data["safety"])
     return _settle(journal, intent, "available")
@@ -135,12 +146,16 @@ def _fail(
     snapshot: SnapshotRecord,
     cause: BaseException,
     *,
-    written: bool,
+    status: str,
+    is_torn: bool,
 ) -> None:
-    """Detach both, and keep the safety snapshot if the volume may have been written."""
+    """Detach both, and keep the safety snapshot if the volume has a part of the data.
+
+    :param status: the status of the volume otherwise.
+    """
     try:
         _detach(journal, snapshot, intent.resource_id)
-        if written:
+        if is_torn:
             cause.add_note(
                 "The volume has a part of the snapshot's data. Snapshot"
                 f" {intent.data['safety']} has its data from before: revert again, to either"
@@ -148,7 +163,7 @@ def _fail(
             )
         else:
             snapshots.delete(journal, intent.data["safety"])
-        _settle(journal, intent, "error" if written else intent.data["status"], "failed")
+        _settle(journal, intent, "error" if is_torn else status, "failed")
     except errors.CinderlibError as exc:
         cause.add_note(f"Undoing it failed too, and is tried again later: {exc}")
 

@@ -17,7 +17,7 @@ from cinderlib.operations import (
 )
 from cinderlib.operations.connect import connect as connect_volume
 from cinderlib.operations.history import described
-from cinderlib.operations.journal import SNAPSHOT_CONNECT, Journal, recovers, was_interrupted
+from cinderlib.operations.journal import SNAPSHOT_CONNECT, Journal, recovers
 from cinderlib.persistence.base import Put
 from cinderlib.persistence.host_key import host_of
 from cinderlib.records import (
@@ -84,6 +84,7 @@ def connect(
     :returns: as :func:`cinderlib.operations.connect.connect`.
     :raises InvalidSnapshot, SnapshotNotFound: the snapshot cannot be read.
     """
+    _settle(journal, volume.id)
     intent = IntentRecord(
         id=new_id(),
         operation=SNAPSHOT_CONNECT,
@@ -103,11 +104,20 @@ def connect(
             create_volume.create(journal, volume, {"snapshot_id": volume.snapshot_id})
         connected = connect_volume(journal, connection, asked, to_attach=to_attach)
     except BaseException as exc:
-        if not was_interrupted(exc):
+        if not isinstance(exc, errors.DriverInterrupted):
             _withdraw(journal, intent, exc)
         raise
     journal.finish(intent, f"Snapshot {volume.snapshot_id} was connected")
     return connected
+
+
+def _settle(journal: Journal, volume_id: str) -> None:
+    """Settle an interrupted connect of the same host."""
+    for each in journal.store.find(IntentRecord, {"resource_id": volume_id}):
+        if each.operation == SNAPSHOT_CONNECT and not journal.whole_call_is_running(each):
+            with journal.locks.hold(each.lock):
+                if journal.store.get(IntentRecord, each.id) is not None:
+                    journal.recover(each)
 
 
 def _withdraw(journal: Journal, intent: IntentRecord, cause: BaseException) -> None:

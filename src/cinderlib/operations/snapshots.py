@@ -93,15 +93,22 @@ def look(
 ) -> tuple[SnapshotRecord | None, VolumeRecord | None]:
     """A snapshot and its volume as they are, interrupted operations settled; the volume's lock is
     held."""
-    query = Query(SnapshotRecord, "id", snapshot_id)
-    volume, (found,) = volumes.find(journal, volume_id, query)
+    return _look(journal, snapshot_id, volume_id)[:2]
+
+
+def _look(
+    journal: Journal, snapshot_id: str, volume_id: str, *others: Query
+) -> tuple[SnapshotRecord | None, VolumeRecord | None, list[list[Any]]]:
+    """The same, with the results of further queries."""
+    queries = (Query(SnapshotRecord, "id", snapshot_id), *others)
+    volume, (found, *answers) = volumes.find(journal, volume_id, *queries)
     if (
         found
         and found[0].status in TRANSITIONAL
         and journal.settle(snapshot_id, volumes.lock_name(volume_id))
     ):
-        volume, (found,) = volumes.find(journal, volume_id, query)
-    return (found[0] if found else None), volume
+        volume, (found, *answers) = volumes.find(journal, volume_id, *queries)
+    return (found[0] if found else None), volume, answers
 
 
 @recovers("snapshot.create")
@@ -120,29 +127,45 @@ def delete(journal: Journal, snapshot_id: str) -> bool:
     found = journal.store.get(SnapshotRecord, snapshot_id)
     if found is None:
         return False
-    lock = volumes.lock_name(found.volume_id)
-    with journal.locks.hold(lock):
-        snapshot, volume = look(journal, snapshot_id, found.volume_id)
-        if snapshot is None:
-            return False
-        refuse_half_managed(snapshot, "deleted")
-        temporary.refuse_attached(journal.store, snapshot)
-        driver = journal.driver(snapshot.backend)
-        volume = volume or stand_in(snapshot)
-        intent, deleting = journal.begin(
-            "snapshot.delete", lock, replace(snapshot, status="deleting"), before=snapshot
-        )
-        try:
-            driver.delete_snapshot(deleting, volume)
-        except BaseException as exc:
-            status = status_after(exc, snapshot.status, "error_deleting")
-            journal.fail(intent, deleting, replace(deleting, status=status))
-            note_dependents(journal, exc, snapshot)
-            raise
-        journal.finish(
-            intent, f"Snapshot {snapshot_id} was deleted", Remove(SnapshotRecord, snapshot_id)
-        )
-        return True
+    exposed: list[VolumeRecord] = []
+    for last in (False, True):
+        with journal.locks.hold(volumes.lock_name(found.volume_id)):
+            snapshot, volume, (same_name,) = _look(
+                journal, snapshot_id, found.volume_id, temporary.query(snapshot_id)
+            )
+            if snapshot is None:
+                return False
+            refuse_half_managed(snapshot, "deleted")
+            exposed = temporary.among(snapshot, same_name)
+            if last:
+                temporary.refuse_attached(snapshot, exposed)
+            if not exposed:
+                _delete(journal, snapshot, volume)
+                return True
+        temporary.release_unused(journal, exposed)
+    raise AssertionError  # the second attempt returns or raises
+
+
+def _delete(journal: Journal, snapshot: SnapshotRecord, volume: VolumeRecord | None) -> None:
+    """Delete a snapshot; the volume's lock is held."""
+    driver = journal.driver(snapshot.backend)
+    volume = volume or stand_in(snapshot)
+    intent, deleting = journal.begin(
+        "snapshot.delete",
+        volumes.lock_name(snapshot.volume_id),
+        replace(snapshot, status="deleting"),
+        before=snapshot,
+    )
+    try:
+        driver.delete_snapshot(deleting, volume)
+    except BaseException as exc:
+        status = status_after(exc, snapshot.status, "error_deleting")
+        journal.fail(intent, deleting, replace(deleting, status=status))
+        note_dependents(journal, exc, snapshot)
+        raise
+    journal.finish(
+        intent, f"Snapshot {snapshot.id} was deleted", Remove(SnapshotRecord, snapshot.id)
+    )
 
 
 def stand_in(snapshot: SnapshotRecord) -> VolumeRecord:

@@ -13,10 +13,10 @@ from cinderlib import errors
 from cinderlib.locking.process_identity import this_process
 from cinderlib.operations import volumes
 from cinderlib.operations.history import Outcome, described
-from cinderlib.operations.journal import Journal, intents_of, recovers
+from cinderlib.operations.journal import SNAPSHOT_CONNECT, Journal, intents_of, recovers
 from cinderlib.operations.refusals import is_the_drivers
 from cinderlib.operations.unmapping import remove_leftover_export
-from cinderlib.persistence.base import Put, Remove, Store
+from cinderlib.persistence.base import Change, Put, Query, Remove, Store
 from cinderlib.persistence.host_key import key
 from cinderlib.records import (
     ConnectionRecord,
@@ -45,24 +45,50 @@ def id_of(snapshot_id: str, connection: ConnectionRecord) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{snapshot_id}/{host}/{connection.instance_uuid or ''}"))
 
 
+def query(snapshot_id: str) -> Query:
+    """The query for the temporary volumes of a snapshot. Other volumes can have the same name."""
+    return Query(VolumeRecord, "name", name_of(snapshot_id))
+
+
 def of_snapshot(store: Store, snapshot: SnapshotRecord) -> list[VolumeRecord]:
     """The temporary volumes of a snapshot."""
-    found = store.find(VolumeRecord, {"backend": snapshot.backend, "name": name_of(snapshot.id)})
-    return [volume for volume in found if volume.snapshot_access is not None]
+    return among(snapshot, store.find(VolumeRecord, {"name": name_of(snapshot.id)}))
 
 
-def refuse_attached(store: Store, snapshot: SnapshotRecord) -> None:
+def among(snapshot: SnapshotRecord, same_name: Sequence[VolumeRecord]) -> list[VolumeRecord]:
+    """The temporary volumes of a snapshot, among the result of :func:`query`."""
+    return [
+        volume
+        for volume in same_name
+        if volume.snapshot_access is not None and volume.snapshot_id == snapshot.id
+    ]
+
+
+def refuse_attached(snapshot: SnapshotRecord, found: Sequence[VolumeRecord]) -> None:
     """Refuse to delete a snapshot that hosts access; the volume's lock is held.
 
+    :param found: its temporary volumes.
     :raises InvalidSnapshot: they do.
     """
-    found = of_snapshot(store, snapshot)
     if found:
         raise errors.InvalidSnapshot(
             f"Snapshot {snapshot.id} cannot be deleted: a host accesses it through temporary volume"
             f" {found[0].id}. Detach the snapshot, or disconnect it, first",
             resource=snapshot.id,
         )
+
+
+def settled_with(journal: Journal, found: Sequence[IntentRecord]) -> list[Change]:
+    """Remove the intents of interrupted connects of a temporary volume that is deleted.
+
+    :param found: the intents of the volume.
+    """
+    return [
+        change
+        for each in found
+        if each.operation == SNAPSHOT_CONNECT
+        for change in journal.ended(each, "undone")
+    ]
 
 
 def release(volume: VolumeRecord, others: Sequence[ConnectionRecord]) -> list[Put]:
@@ -103,6 +129,30 @@ def complete(journal: Journal, released: Sequence[Put]) -> None:
             )
 
 
+def release_unused(journal: Journal, found: Sequence[VolumeRecord]) -> None:
+    """Settle interrupted operations on temporary volumes, and delete those without a connection.
+
+    :param found: the temporary volumes; no lock is held.
+    """
+    for volume in found:
+        lock = volumes.lock_name(volume.id)
+        with journal.locks.hold(lock):
+            journal.settle(volume.id, lock)
+            connected = journal.store.find(ConnectionRecord, {"volume_id": volume.id})
+            for connection in connected:
+                if connection.status in ("attaching", "detaching"):
+                    journal.settle(connection.id, lock)
+            current = journal.store.get(VolumeRecord, volume.id)
+            (intents,) = journal.store.query(intents_of(volume.id))
+            if current is None or any(each.operation == SNAPSHOT_CONNECT for each in intents):
+                continue
+            others = journal.store.find(ConnectionRecord, {"volume_id": volume.id})
+            released = release(current, others)
+            if released:
+                journal.store.apply(*released)
+                complete(journal, released)
+
+
 @recovers("snapshot.release")
 def recover_release(journal: Journal, intent: IntentRecord) -> str:
     """Nobody uses the temporary volume: delete it."""
@@ -116,8 +166,8 @@ def delete(journal: Journal, intent: IntentRecord, outcome: Outcome) -> None:
     :param outcome: of the operation of the intent, for the history.
     """
     volume = journal.store.get(VolumeRecord, intent.resource_id)
+    (found,) = journal.store.query(intents_of(intent.resource_id))
     if volume is not None:
-        (found,) = journal.store.query(intents_of(volume.id))
         left = journal.retry_pending_unmaps(found)
         driver = journal.driver(intent.backend)
         driver.delete_volume(remove_leftover_export(driver, volume))
@@ -130,5 +180,6 @@ def delete(journal: Journal, intent: IntentRecord, outcome: Outcome) -> None:
         intent,
         f"Temporary volume {intent.resource_id} was deleted",
         Remove(VolumeRecord, intent.resource_id),
+        *settled_with(journal, [each for each in found if each.id != intent.id]),
         outcome=outcome,
     )
