@@ -40,6 +40,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"cinderlib\..*\.(R|Self|_\w+|Resource)"),
     # Types of keywords and of internal values, which signatures show, and constants.
     ("py:.*", r"cinderlib\.(objects\.(keywords|cinder_fields)|locking\.shared)\.\w+"),
+    ("py:.*", r"cinderlib\.streams\.format\.\w+"),
     ("py:data", r"cinderlib\.DEFAULT_\w+"),
 ]
 

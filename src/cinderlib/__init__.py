@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from cinderlib.persistence.encryption import Rotation
     from cinderlib.progress import Progress
     from cinderlib.serialization.documents import VolumeDocument
+    from cinderlib.streams.copying import Applied, Exported
 
 #: The version of both distributions, cinderlib and cinderlib-node.
 __version__ = "6.0.0"
@@ -50,6 +51,7 @@ __version__ = "6.0.0"
 #: The module that defines each name. An empty string means that the name is itself a module.
 _MODULE_OF = {
     "Activity": "cinderlib.observation",
+    "Applied": "cinderlib.streams.copying",
     "Attachment": "cinderlib.node",
     "Backend": "cinderlib.objects.backend",
     "Capability": "cinderlib.operations.capabilities",
@@ -60,6 +62,7 @@ _MODULE_OF = {
     "Diagnosis": "cinderlib.node.checks.finding",
     "Discrepancy": "cinderlib.operations.discrepancies",
     "DriverAttributes": "cinderlib.objects.driver_attributes",
+    "Exported": "cinderlib.streams.copying",
     "Extent": "cinderlib.drivers.port",
     "Extents": "cinderlib.drivers.port",
     "Finding": "cinderlib.node.checks.finding",
@@ -100,6 +103,7 @@ __all__ = [
     "DEFAULT_PROJECT_ID",
     "DEFAULT_USER_ID",
     "Activity",
+    "Applied",
     "Attachment",
     "Backend",
     "Capability",
@@ -108,6 +112,7 @@ __all__ = [
     "Diagnosis",
     "Discrepancy",
     "DriverAttributes",
+    "Exported",
     "Extent",
     "Extents",
     "Finding",

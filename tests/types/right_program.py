@@ -216,10 +216,11 @@ def streams(older: cl.Snapshot, newer: cl.Snapshot, target: cl.Volume) -> None:
     part: cl.Extents = target.list_extents(offset=4096)
     print(part.found, part.end, list(target.extents()))
     with open("changes", "w+b") as file:
-        exported = newer.export_stream(file, since=older, progress=print)
+        exported: cl.Exported = newer.export_stream(file, since=older, progress=print)
         print(exported.point, exported.since, exported.data_bytes, exported.sha256)
+        print(exported.size_bytes)
         file.seek(0)
-        applied = target.apply_stream(file)
+        applied: cl.Applied = target.apply_stream(file)
         print(applied.changed, applied.point)
         target.export_stream(file)
     if target.applied is not None and not target.applied.complete:
