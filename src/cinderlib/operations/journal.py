@@ -14,19 +14,22 @@ import dataclasses
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from cinderlib import errors
 from cinderlib.drivers.port import Driver
 from cinderlib.locking import process_identity
 from cinderlib.locking.locks import Locks
-from cinderlib.observation import Activity, Observer, observed
+from cinderlib.observation import Observer
 from cinderlib.operations import history
 from cinderlib.operations.concurrent_changes import ATTEMPTS, differences, write_changes
 from cinderlib.operations.history import PENDING_UNMAPS as PENDING_UNMAPS
 from cinderlib.operations.history import History, Outcome
 from cinderlib.operations.host import Host
+from cinderlib.operations.settling import SNAPSHOT_CONNECT as SNAPSHOT_CONNECT
+from cinderlib.operations.settling import Settling
+from cinderlib.operations.settling import recovers as recovers
 from cinderlib.persistence.base import Change, Put, Query, Remove, Store
 from cinderlib.progress import Listener
 from cinderlib.records import (
@@ -41,9 +44,6 @@ from cinderlib.records import (
 LOG = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=Record)
-
-#: A compound operation on a temporary volume: between its steps, only the lock of the call is held.
-SNAPSHOT_CONNECT = "snapshot.connect"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,25 +61,7 @@ class Recovered:
     reason: str = ""
 
 
-Recovery = Callable[["Journal", IntentRecord], str]
-_recoveries: dict[str, Recovery] = {}
-
-
-def recovers(operation: str) -> Callable[[Recovery], Recovery]:
-    """Registers the function that settles an interrupted operation.
-
-    It is called with the resource's lock held, may be called again if it is interrupted itself, and
-    returns ``'finished'`` or ``'undone'``.
-    """
-
-    def register(function: Recovery) -> Recovery:
-        _recoveries[operation] = function
-        return function
-
-    return register
-
-
-class Journal:
+class Journal(Settling):
     """What every operation works with: the store, its locks, the drivers, this host.
 
     :param driver: returns the driver of a backend by its name, or raises ``BackendNotFound``.
@@ -336,50 +318,6 @@ class Journal:
         except errors.StoreError as exc:
             LOG.warning("%s of %s failed: %s", intent.operation, intent.resource_id, exc)
 
-    def settle(self, resource_id: str, lock: str) -> bool:
-        """Recover the interrupted operations of a resource.
-
-        :param lock: the lock that is held; operations with another lock are skipped.
-        :returns: whether an operation was interrupted.
-        :raises Busy: the operation may still run on a host that this lock does not reach.
-        """
-        return self.settle_found(self.store.find(IntentRecord, {"resource_id": resource_id}), lock)
-
-    def settle_found(self, found: Iterable[IntentRecord], lock: str) -> bool:
-        """The same, with intents of the resource that the caller read under its lock."""
-        interrupted = [
-            intent
-            for intent in found
-            if intent.lock == lock
-            and intent.operation not in PENDING_UNMAPS
-            and not (intent.operation == SNAPSHOT_CONNECT and self.whole_call_is_running(intent))
-        ]
-        for intent in interrupted:
-            if self.may_run(intent):
-                raise errors.Busy(
-                    f"{intent.operation} of {intent.resource_id} was begun by process"
-                    f" {intent.owner.pid} on {intent.owner.host} and may still run there",
-                    resource=intent.resource_id,
-                )
-            self.recover(intent)
-        return bool(interrupted)
-
-    def retry_pending_unmaps(self, found: Iterable[IntentRecord]) -> list[IntentRecord]:
-        """Retry the pending unmaps of a resource; its lock is held.
-
-        :param found: the intents of the resource.
-        :returns: the intents of unmaps that failed again.
-        """
-        left = []
-        for intent in found:
-            if intent.operation in PENDING_UNMAPS:
-                try:
-                    self.recover(intent)
-                except errors.CinderlibError as exc:
-                    LOG.warning("%s of %s: %s", intent.operation, intent.resource_id, exc)
-                    left.append(intent)
-        return left
-
     def discard(self, intent: IntentRecord, *changes: Change) -> None:
         """Remove the intent of a failed operation that leaves no record, while its exception is
         handled; compare :meth:`fail`."""
@@ -390,40 +328,9 @@ class Journal:
         except errors.StoreError as exc:
             LOG.warning("%s of %s failed: %s", intent.operation, intent.resource_id, exc)
 
-    def may_run(self, intent: IntentRecord) -> bool:
-        """Whether an operation may still run although its lock is held here: on a host that this
-        store's locks do not reach."""
-        return not self.locks.reach(intent.owner)
-
     def measure(self, intent: IntentRecord) -> None:
         """Measure the time of an operation from now on, for the history."""
         self._history.begin(intent)
-
-    def recover(self, intent: IntentRecord, *, interrupted: bool = True) -> str:
-        """Settle one interrupted operation; its resource's lock is held.
-
-        :param interrupted: false for an operation that always runs as its own recovery.
-        """
-        recovery = _recoveries.get(intent.operation)
-        if recovery is None:
-            raise errors.Unsupported(
-                f"This version does not know the operation {intent.operation!r}; the version that"
-                f" began it on {intent.owner.host} can recover it",
-                resource=intent.resource_id,
-            )
-        activity = Activity("recovery", intent.operation, intent.backend)
-        outer = getattr(self._mine, "recovering", None)
-        self._mine.recovering = intent.id if interrupted else outer
-        self._history.begin(intent)
-        try:
-            with observed(self.observer, activity):
-                outcome = recovery(self, intent)
-        finally:
-            self._mine.recovering = outer
-            self._history.forget(intent)
-        if interrupted:
-            LOG.info("%s of %s was interrupted: %s", intent.operation, intent.resource_id, outcome)
-        return outcome
 
 
 def was_interrupted(error: BaseException | None = None) -> bool:
