@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pathlib
+import random
 from typing import Any
 
 from document_store import DocumentStore
@@ -73,6 +74,7 @@ class World:
             return points.watch_driver(load(*args, **kwargs))
 
         cinderlib.drivers.load = watched
+        random.seed(0)  # the history is trimmed after a random number of operations
         documents = url.removeprefix("documents:") if url.startswith("documents:") else None
         self.controller = Controller(
             {"storage": "db", "connection": url} if documents is None else DocumentStore(documents),
