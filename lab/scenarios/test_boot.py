@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,26 +14,26 @@ from steps import carry, shows, started
 from lab.machine import Machine, Session, address
 
 _UNIT = "cinderlib-attach.service"
+_GUEST = "/opt/project/guest"
 _CONFIGURATION = f"""
 [node]
 multipath = true
 my_ip = "{address("node3", 1)}"
 """
+_PORTALS = [address("controller", network) for network in (1, 2)]
+_SIZE = 256 << 20
 
 
 @shows("Persistent volumes are mounted after a reset", "iSCSI multipath", "NVMe/TCP")
 @pytest.mark.timeout(1800)
-def test_volumes_return_after_a_reset(
-    controller: Machine,
-    control: Session,
-    nvme: tuple[dict[str, Any], str],
-    node3: Machine,
-) -> None:
-    control("disk = lvm.create_volume(size=1)")
-    with _configured(node3) as properties:
-        documents = {"nvme": nvme[0], "iscsi": _connected(control, "disk", properties)}
-        _return_while_they_are_persistent(node3, documents)
-    _deleted(control, "disk")
+def test_volumes_return_after_a_reset(controller: Machine, node3: Machine) -> None:
+    """The array is only the kernel's targets: the node half does not need more."""
+    with (
+        _configured(node3) as properties,
+        _iscsi(controller, properties["initiator"]) as iscsi,
+        _nvme(controller) as nvme,
+    ):
+        _return_while_they_are_persistent(node3, {"iscsi": iscsi, "nvme": nvme})
 
 
 @shows("Persistent volumes are mounted after a reset", "RBD")
@@ -40,28 +41,69 @@ def test_volumes_return_after_a_reset(
 def test_rbd_images_return_after_a_reset(rbd: None, control: Session, node3: Machine) -> None:
     control("image = ceph.create_volume(size=1)")
     with _configured(node3) as properties:
-        _return_while_they_are_persistent(node3, {"rbd": _connected(control, "image", properties)})
-    _deleted(control, "image")
+        document = control(
+            "image.connect(properties, attached_host='node3').connection_info",
+            properties=properties,
+        )
+        _return_while_they_are_persistent(node3, {"rbd": document})
+    control("image.refresh(); image.disconnect(image.connections[0]); image.delete()")
+
+
+@contextlib.contextmanager
+def _iscsi(array: Machine, initiator: str) -> Iterator[dict[str, Any]]:
+    """A connection document with two portals and CHAP."""
+    name = "iqn.2026-11.lab.cinderlib:boot"
+    portals = " ".join(_PORTALS)
+    array.run(f"lvcreate -q -y -L {_SIZE}b -n boot-iscsi thick")
+    array.run(f"{_GUEST}/lio export {name} /dev/thick/boot-iscsi {initiator} user secret {portals}")
+    data = {
+        "target_iqns": [name, name],
+        "target_portals": [f"{portal}:3260" for portal in _PORTALS],
+        "target_luns": [1, 1],
+        "target_iqn": name,
+        "target_portal": f"{_PORTALS[0]}:3260",
+        "target_lun": 1,
+        "auth_method": "CHAP",
+        "auth_username": "user",
+        "auth_password": "secret",
+    }
+    yield _document("iscsi", data, str(uuid.uuid4()))
+    array.run(f"{_GUEST}/lio remove {name}; lvremove -q -y thick/boot-iscsi")
+
+
+@contextlib.contextmanager
+def _nvme(array: Machine) -> Iterator[dict[str, Any]]:
+    """A connection document with two portals."""
+    volume = str(uuid.uuid4())
+    nqn = f"nqn.2026-11.lab.cinderlib:{volume}"
+    portals = " ".join(_PORTALS)
+    array.run(f"lvcreate -q -y -L {_SIZE}b -n boot-nvme thick")
+    array.run(f"{_GUEST}/nvmet export {nqn} /dev/thick/boot-nvme {volume} {portals}")
+    data = {
+        "target_nqn": nqn,
+        "portals": [[portal, 4420, "tcp"] for portal in _PORTALS],
+        "vol_uuid": volume,
+        "ns_id": 1,
+    }
+    yield _document("nvmeof", data, volume)
+    array.run(f"{_GUEST}/nvmet remove {nqn}; lvremove -q -y thick/boot-nvme")
+
+
+def _document(protocol: str, data: dict[str, Any], volume: str) -> dict[str, Any]:
+    return {
+        "id": str(uuid.uuid4()),
+        "conn": {"driver_volume_type": protocol, "data": data},
+        "use_multipath": True,
+        "volume": {"id": volume, "size": _SIZE},
+    }
 
 
 @contextlib.contextmanager
 def _configured(machine: Machine) -> Iterator[dict[str, Any]]:
     """A node with a configuration and without a store. Yields its connector properties."""
     machine.run(f"mkdir /etc/cinderlib; cat >/etc/cinderlib/cinderlib.toml <<T\n{_CONFIGURATION}T")
-    yield json.loads(machine.program("cinderlib node connector"))
+    yield json.loads(machine.program("cinderlib node connector --protocol iscsi"))
     machine.run(f"rm -r /etc/cinderlib /srv/*; systemctl disable -q {_UNIT}; sync")
-
-
-def _connected(control: Session, volume: str, properties: dict[str, Any]) -> dict[str, Any]:
-    document: dict[str, Any] = control(
-        f"{volume}.connect(properties, attached_host='node3').connection_info",
-        properties=properties,
-    )
-    return document
-
-
-def _deleted(control: Session, volume: str) -> None:
-    control(f"{volume}.refresh(); {volume}.disconnect({volume}.connections[0]); {volume}.delete()")
 
 
 def _return_while_they_are_persistent(
