@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from steps import carry, shows, started
 
-from lab.machine import Machine, Session, address
+from lab.machine import Machine, address
 
 _UNIT = "cinderlib-attach.service"
 _GUEST = "/opt/project/guest"
@@ -34,19 +34,6 @@ def test_volumes_return_after_a_reset(controller: Machine, node3: Machine) -> No
         _nvme(controller) as nvme,
     ):
         _return_while_they_are_persistent(node3, {"iscsi": iscsi, "nvme": nvme})
-
-
-@shows("Persistent volumes are mounted after a reset", "RBD")
-@pytest.mark.timeout(1800)
-def test_rbd_images_return_after_a_reset(rbd: None, control: Session, node3: Machine) -> None:
-    control("image = ceph.create_volume(size=1)")
-    with _configured(node3) as properties:
-        document = control(
-            "image.connect(properties, attached_host='node3').connection_info",
-            properties=properties,
-        )
-        _return_while_they_are_persistent(node3, {"rbd": document})
-    control("image.refresh(); image.disconnect(image.connections[0]); image.delete()")
 
 
 @contextlib.contextmanager
@@ -125,9 +112,8 @@ def _return_while_they_are_persistent(
     assert len(_attachments(machine)) == len(documents)
     _are_attached_before_they_are_mounted(machine, list(documents))
     assert machine.program("cinderlib node leftovers --json").strip() == "[]"
-    if "iscsi" in documents:
-        paths = machine.run("ls /sys/block/$(basename $(readlink /dev/mapper/3*))/slaves")
-        assert len(paths.split()) == 2
+    paths = machine.run("ls /sys/block/$(basename $(readlink /dev/mapper/3*))/slaves")
+    assert len(paths.split()) == 2
 
     for each in _attachments(machine):
         machine.run(f"cinderlib node unpersist {each['path']}")
