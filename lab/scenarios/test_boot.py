@@ -27,7 +27,7 @@ _SIZE = 256 << 20
 @shows("Persistent volumes are mounted after a reset", "iSCSI multipath", "NVMe/TCP")
 @pytest.mark.timeout(1800)
 def test_volumes_return_after_a_reset(controller: Machine, node3: Machine) -> None:
-    """The array is only the kernel's targets: the node half does not need more."""
+    """The array is only the targets of the kernel: a node does not need more."""
     with (
         _configured(node3) as properties,
         _iscsi(controller, properties["initiator"]) as iscsi,
