@@ -97,7 +97,11 @@ def test_a_line_for_fstab(cinderlib: Command, volume: str) -> None:
     assert name.startswith(("UUID=", "/dev/disk/by-"))
     assert (mount_point, rest) == (
         r"/srv/two\040words",
-        ["ext4", "noatime,_netdev,x-systemd.after=cinderlib-attach.service", "0", "2"],
+        [
+            "ext4",
+            "noatime,_netdev,x-systemd.after=cinderlib-attach.service,x-systemd.device-timeout=5min",
+            *("0", "2"),
+        ],
     )
     file = cinderlib.folder / "fstab"
     file.write_text(f"{line}\n")

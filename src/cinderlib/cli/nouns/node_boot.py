@@ -128,7 +128,8 @@ def fstab(app: App, attachment: str, mount_point: str, options: str) -> None:
         "device": filesystems.stable_name(path, found),
         "mount_point": filesystems.escaped(mount_point),
         "type": found.type,
-        "options": f"{options},_netdev,x-systemd.after={UNIT}",
+        # systemd waits for the device from the start of the boot, while the unit attaches it.
+        "options": f"{options},_netdev,x-systemd.after={UNIT},x-systemd.device-timeout=5min",
     }
     line = " ".join([*fields.values(), "0", "2"])
     app.result({**fields, "line": line}, line)
