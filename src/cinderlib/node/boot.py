@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import dataclasses
 import logging
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
 #: Seconds between two attempts to attach a volume, for example until its array has started.
 _PAUSE = 5.0
-#: A target that does not answer must not delay the volumes of others.
-_AT_ONCE = 4
 
 LOG = logging.getLogger(__name__)
 
@@ -120,28 +117,28 @@ class PersistentAttachments:
         :raises NodeError: the folder of their documents cannot be read.
         """
         until = time.monotonic() + check_seconds(wait, "wait")
-        keys = self._documents.keys()
-        with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
-            return list(pool.map(lambda key: self._attach(key, until), keys))
-
-    def _attach(self, key: str, until: float) -> PersistentAttachment:
-        kept = None
+        pending, found = self._documents.keys(), dict[str, PersistentAttachment]()
+        # One by one in this thread: os-brick, imported in another thread, makes its join() hang.
         while True:
-            try:
-                kept = self._documents.get(key)
-                if kept is None:  # another process has detached it meanwhile
-                    return PersistentAttachment({})
-                document = ConnectionDocument(kept.document)
-                attached = lifecycle.attach(document, self._settings, link=kept.link)
-            except CinderlibError as exc:
-                if time.monotonic() + _PAUSE > until:
-                    return PersistentAttachment(
-                        kept.document if kept else {}, link=kept.link if kept else None, error=exc
-                    )
-                LOG.warning("Trying again to attach a persistent volume: %s", exc)
-                time.sleep(_PAUSE)
-            else:
-                return PersistentAttachment(kept.document, link=kept.link, attachment=attached)
+            found |= {key: self._attach(key) for key in pending}
+            pending = [key for key in pending if found[key].error is not None]
+            if not pending or time.monotonic() + _PAUSE > until:
+                return list(found.values())
+            LOG.warning("Trying again to attach %d persistent volumes", len(pending))
+            time.sleep(_PAUSE)
+
+    def _attach(self, key: str) -> PersistentAttachment:
+        kept = None
+        try:
+            kept = self._documents.get(key)
+            if kept is None:  # another process has detached it meanwhile
+                return PersistentAttachment({})
+            document = ConnectionDocument(kept.document)
+            attached = lifecycle.attach(document, self._settings, link=kept.link)
+        except CinderlibError as exc:
+            known = (kept.document, kept.link) if kept else ({}, None)
+            return PersistentAttachment(known[0], link=known[1], error=exc)
+        return PersistentAttachment(kept.document, link=kept.link, attachment=attached)
 
     def _shown(self, kept: Kept) -> PersistentAttachment:
         attachment = None
