@@ -1,4 +1,4 @@
-"""Loads drivers for a test and closes them after it."""
+"""Loads drivers of this process, without their measurement, and closes them after the test."""
 
 from __future__ import annotations
 
@@ -28,16 +28,14 @@ def store() -> MemoryStore:
 @pytest.fixture
 def load(settings: drivers.Settings, store: MemoryStore) -> Iterator[Callable[..., Any]]:
     drivers.prepare(settings)  # before the test's driver imports Cinder
+    from cinderlib.drivers import loading
+
     loaded: list[drivers.Driver] = []
 
     def load(name: str = "array", **options: Any) -> drivers.Driver:
         options.setdefault("volume_driver", "asking_driver.AskingDriver")
-        driver = drivers.load(
-            name,
-            options,
-            store=options.pop("store", store),
-            settings=options.pop("settings", settings),
-        )
+        in_store, given = options.pop("store", store), options.pop("settings", settings)
+        driver = loading.load(name, options, in_store, given, None, None)
         loaded.append(driver)
         return driver
 
