@@ -75,6 +75,13 @@ _HOST = re.compile(
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 
+def check_point(value: Any, what: str) -> str:
+    """Identifies the content of a volume in a stream, usually by the ID of a snapshot."""
+    if not check_text(value, what):
+        raise InvalidInput(f"The {what} must not be empty.")
+    return str(value)
+
+
 def check_id(value: Any, what: str, *, non_uuid_ids: bool = False) -> str:
     """The ID of a volume, snapshot, connection, ...
 

@@ -10,6 +10,7 @@ import pytest
 
 from cinderlib.errors import CinderlibError
 from cinderlib.records import (
+    AppliedStream,
     ConnectionRecord,
     Record,
     Secret,
@@ -35,6 +36,7 @@ BAD: dict[Any, Any] = {
     datetime.datetime: datetime.datetime(2026, 1, 1),
     dict: {"": float("inf")},
     Secret: Secret(["\0"]),
+    AppliedStream: AppliedStream(point=""),
 }
 FIELDS = [
     pytest.param(record, field.name, id=f"{record.kind}-{field.name}")

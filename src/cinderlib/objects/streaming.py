@@ -16,6 +16,7 @@ from cinderlib.records import SnapshotRecord, VolumeRecord, new_id, now
 from cinderlib.streams import copying
 from cinderlib.streams.device import Device
 from cinderlib.streams.format import Header, Reader, Source
+from cinderlib.validation import check_point
 
 if TYPE_CHECKING:
     from cinderlib.objects.connection import Connection
@@ -198,8 +199,8 @@ class StreamedVolume(_Streamed):
         :returns: whether the stream must be written: not if the volume has its content already.
         :raises InvalidVolume: the volume does not have the content that the stream begins with.
         """
-        texts = value_checks.check_text(connection_id, "connection_id"), check_point(point)
-        base = None if since is None else check_point(since)
+        texts = value_checks.check_text(connection_id, "connection_id"), check_point(point, "point")
+        base = None if since is None else check_point(since, "point")
         bytes_ = value_checks.check_whole_number(size, "size")
         return self._begin_apply(*texts, base, bytes_)
 
@@ -226,14 +227,6 @@ class StreamedVolume(_Streamed):
             self._adopt(
                 streams.finish(self._controller.journal, self.id, connection_id, written=written)
             )
-
-
-def check_point(point: object) -> str:
-    """:raises InvalidInput: it cannot identify the content of a volume."""
-    text = value_checks.check_text(point, "point")
-    if not 0 < len(text) <= 255:
-        raise errors.InvalidInput("A point must have between 1 and 255 characters")
-    return text
 
 
 class StreamedSnapshot(_Streamed):

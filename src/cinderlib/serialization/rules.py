@@ -20,7 +20,14 @@ import msgspec
 from cinderlib import validation as v
 from cinderlib import value_checks
 from cinderlib.errors import InvalidInput
-from cinderlib.records import ConnectionRecord, Record, Secret, SnapshotRecord, VolumeRecord
+from cinderlib.records import (
+    AppliedStream,
+    ConnectionRecord,
+    Record,
+    Secret,
+    SnapshotRecord,
+    VolumeRecord,
+)
 
 Check = Callable[[Any, str], Any]
 
@@ -79,6 +86,15 @@ def _device(secret: Secret, what: str) -> None:
     value_checks.check_json(secret.reveal(), what)
 
 
+def _applied(stream: AppliedStream, what: str) -> None:
+    v.check_point(stream.point, f"point of the {what}")
+    if stream.since is not None:
+        v.check_point(stream.since, f"base of the {what}")
+    for id in (stream.applied_by, stream.opened_by):
+        if id is not None:
+            _id(id, f"connection of the {what}")
+
+
 #: Rules of fields with the same meaning in every kind of record.
 _RULES: dict[str, Check] = {
     "version": _version,
@@ -100,6 +116,7 @@ _RULES: dict[str, Check] = {
     **dict.fromkeys(("extra_specs", "qos_specs"), v.check_specs),
     "host": lambda value, what: _host(value),
     "managed_from": v.check_reference,
+    "applied": _applied,
     "snapshot_access": _one_of(v.SNAPSHOT_ACCESSES),
     "size": v.check_size,
     "volume_size": v.check_size,
@@ -121,6 +138,7 @@ _OWN_RULES: dict[type[Record], dict[str, Check]] = {
 #: Names of fields in messages, if different from the field's name.
 _CALLED = {
     "volume_id": "volume",
+    "applied": "applied stream",
     "conn_info": "connection information",
     "device": "device of the connection",
 }

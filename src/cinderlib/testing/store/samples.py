@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from cinderlib import records
-from cinderlib.records import Author, Owner, Record, Secret, VolumeRecord
+from cinderlib.records import AppliedStream, Author, Owner, Record, Secret, VolumeRecord
 
 #: IDs and names that a store could confuse with patterns, paths or SQL, or with each other.
 HOSTILE = (
@@ -74,6 +74,11 @@ def every_kind() -> list[Record]:
                 values[name] = Owner(host=text, boot_id="b", pid=1, start_time=2**40)
             elif "Author" in type_:
                 values[name] = Author(user=text, host=text, pid=1, program=text)
+            elif "AppliedStream" in type_:
+                values[name] = AppliedStream(
+                    point=text, since=text, complete=True, resumable=False, applied_by=text,
+                    opened_by=text,
+                )  # fmt: skip
             elif "datetime" in type_:
                 values[name] = time
             elif "dict" in type_:
