@@ -67,7 +67,8 @@ def test_costs_in_statements_commits_and_pages(tmp_path: Path, statements: list[
         result = work(*arguments, **named)
         commits = statements.count("COMMIT")
         others = [text for text in statements if not text.startswith(("BEGIN", "COMMIT"))]
-        counted[what] = len(others), commits, pages() - before
+        cost = len(others), commits, pages() - before
+        counted[what] = min(cost, counted.get(what, cost))
         return result
 
     def page(**wanted: Any) -> list[cl.Volume]:
@@ -77,7 +78,9 @@ def test_costs_in_statements_commits_and_pages(tmp_path: Path, statements: list[
     with cl.Controller(store, state_path=tmp_path) as controller:
         backend = controller.backend("b", volume_driver="file", file_root=f"{tmp_path}/volumes")
         connector = controller.local_connector(backend)
-        for _ in range(2):  # the first time opens connections
+        # The first time opens connections. A few times, the history's record needs a new page of
+        # its table, which splits another: which ones depends on the length of the host's name.
+        for _ in range(3):
             volume = count("create", backend.create_volume, 1, name="a")
             count("get_by_id", controller.volume, volume.id)
             count("get_by_name", page, name="a")
