@@ -76,9 +76,3 @@ def test_an_observer_that_fails_does_not_affect_operations(
     assert "The observer failed" in caplog.text
     with pytest.raises(errors.InvalidInput):
         cl.Controller(observer="no function")  # type: ignore[arg-type]
-
-
-def test_without_an_observer_the_driver_is_called_directly(tmp_path: pathlib.Path) -> None:
-    with cl.Controller(state_path=tmp_path / "state") as controller:
-        files = controller.backend("files", volume_driver="file", file_root=str(tmp_path / "v"))
-        assert type(controller.journal.driver(files.id)).__name__ == "LocalDriver"
