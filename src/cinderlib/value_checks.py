@@ -9,6 +9,7 @@ The rules for IDs, sizes, names and connectors are in :mod:`cinderlib.validation
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -154,6 +155,18 @@ def check_path(value: Any, what: str) -> str:
             f"The {what} has a character that no path on this host can have: {shown(path)}."
         ) from None
     return path
+
+
+def check_binary_file(value: Any, method: str, what: str) -> None:
+    """A binary file or pipe, or an object with the same method.
+
+    :param method: ``read`` or ``write``.
+    """
+    if isinstance(value, io.TextIOBase) or not callable(getattr(value, method, None)):
+        raise InvalidInput(
+            f"The {what} must be a binary file or pipe that is open to {method}, not "
+            f"{shown(value)}."
+        )
 
 
 def check_mapping(value: Any, what: str) -> dict[str, Any]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import io
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import cinderlib as cl
 from cinderlib import serialization
-from cinderlib.objects import connection, snapshot, volume
+from cinderlib.objects import new_connection, new_volume, snapshot
 from cinderlib.objects.fields import EditableField
 from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
 
@@ -24,17 +25,18 @@ KEYWORDS = {
     "Controller.backend": ("volume_driver", "file_root", "reserved_percentage", "backend_host"),
     "Controller.check_backend": ("volume_driver", "file_root", "reserved_percentage"),
     "Controller.reload_backend": ("volume_driver", "file_root", "reserved_percentage"),
-    "Backend.create_volume": ("id", "pool_name", *volume._GIVEN),
-    "Backend.manage_volume": ("id", "pool_name", *sorted(volume._GIVEN.keys() - {"size"})),
-    "Volume": ("id", *volume._GIVEN),
-    "Volume.clone": ("id", *volume._GIVEN),
+    "Backend.create_volume": ("id", "pool_name", *new_volume._GIVEN),
+    "Backend.manage_volume": ("id", "pool_name", *sorted(new_volume._GIVEN.keys() - {"size"})),
+    "Volume": ("id", *new_volume._GIVEN),
+    "Volume.clone": ("id", *new_volume._GIVEN),
     "Volume.create_snapshot": ("id", *snapshot._GIVEN),
     "Volume.manage_snapshot": ("id", *snapshot._GIVEN),
-    "Volume.connect": ("id", *connection._GIVEN),
+    "Volume.connect": ("id", *new_connection._GIVEN),
+    "Snapshot.connect": ("id", *sorted(new_connection._GIVEN.keys() - {"attach_mode"})),
     "Snapshot": ("id", *snapshot._GIVEN),
-    "Snapshot.create_volume": ("id", *volume._GIVEN),
-    "Connection.connect": tuple(connection._GIVEN),
-    "Connection": ("id", "volume_id", "status", *connection._GIVEN),
+    "Snapshot.create_volume": ("id", *new_volume._GIVEN),
+    "Connection.connect": tuple(new_connection._GIVEN),
+    "Connection": ("id", "volume_id", "status", *new_connection._GIVEN),
 }
 #: Callables that are not called here, and why.
 LEFT_OUT = {
@@ -134,7 +136,8 @@ class World:
             "volume_name": "data", "volumes": [self.volume], "resource": None, "ref": "/nowhere",
             "reference": {"source-name": "existing"}, "marker": None, "offset": 0,
             "sort_keys": ["size"], "sort_dirs": ["asc"], "done": 1, "total": 2,
-            "unit": "bytes", "instance_uuid": None,
+            "unit": "bytes", "instance_uuid": None, "target": io.BytesIO(),
+            "source": io.BytesIO(), "point": "point", "since": None, "written": True,
         }  # fmt: skip
 
 

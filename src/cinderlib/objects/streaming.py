@@ -110,6 +110,7 @@ class StreamedVolume(_Streamed):
         :raises InvalidVolume: the volume is connected, so its content can change.
         :raises CinderlibError: the volume cannot be attached or read.
         """
+        value_checks.check_binary_file(target, "write", "target")
         self._refuse_connected()
         with self._attached(new_id()) as connection, Device(connection.path) as device:
             header = {
@@ -141,7 +142,11 @@ class StreamedVolume(_Streamed):
         :raises InvalidInput: the stream is damaged, or the volume is too small.
         :raises CinderlibError: the volume cannot be attached or written.
         """
-        stream = source if isinstance(source, Reader) else Reader(source)
+        if isinstance(source, Reader):
+            stream = source
+        else:
+            value_checks.check_binary_file(source, "read", "source")
+            stream = Reader(source)
         header = stream.header
         self._refuse_connected()
         id = new_id()
@@ -256,6 +261,7 @@ class StreamedSnapshot(_Streamed):
         :raises InvalidInput: ``since`` is not an older snapshot of the same volume.
         :raises CinderlibError: the snapshot cannot be read.
         """
+        value_checks.check_binary_file(target, "write", "target")
         record = self._record
         header: dict[str, Any] = {
             "point": self.id,
