@@ -103,6 +103,9 @@ def test_an_interrupted_whole_call_is_settled(
     volume.delete()
     assert library.store.find(IntentRecord) == []
     assert on_this_host(library) == []
+    recovered = [each for each in library.history() if each.recovered_by is not None]
+    outcome = "finished" if step == "detach" or attached else "undone"
+    assert [(each.operation, each.outcome) for each in recovered] == [(f"volume.{step}", outcome)]
 
 
 def test_recovery_skips_a_connection_during_an_attach(

@@ -155,8 +155,7 @@ def detach(
             whole_call_intents.settle(journal, whole, connection)
             return connection, False
         if to_disconnect:
-            whole_intent = whole_call_intents.intent
-            intent = whole_intent(journal, whole_call_intents.DETACH, connection, force=force)
+            intent = whole_call_intents.to_detach(journal, whole, connection, force=force)
             detaching = journal.begin_with(intent, connection, before=connection)
         else:
             data = {"force": force, **journal.on_this_host()}

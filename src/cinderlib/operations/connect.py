@@ -127,12 +127,13 @@ def _connect(
         done = f"Volume {volume.id} was connected to {host_of(ready)}"
         changes: list[Change] = [Put(ready)]
         whole = None
+        old = None if there is None else whole_call_intents.get(journal, ready.id)
+        if old is not None:
+            changes += journal.ended(old, whole_call_intents.settled_as(old), is_replaced=to_attach)
         if to_attach:
             operation = whole_call_intents.ATTACH
             whole = whole_call_intents.intent(journal, operation, ready, volume=volume)
             changes.append(Put(whole, check=False))
-        elif there is not None and (old := whole_call_intents.get(journal, ready.id)) is not None:
-            changes += journal.ended(old, whole_call_intents.settled_as(old))
         used, written, *_ = journal.finish_with_records(
             intent, done, exported, in_use, *changes, continued_as=whole
         )

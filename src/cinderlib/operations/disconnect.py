@@ -103,11 +103,15 @@ def disconnect(
         done = f"Volume {volume.id} was disconnected from {host_of(connection)}"
         gone: list[Change] = [Remove(ConnectionRecord, connection.id), *unmap_changes]
         whole = whole_call_intents.among(of_connection)
-        is_step = whole is not None and (detached or journal.is_this_call(whole))
+        is_step = whole is not None and (
+            journal.is_this_call(whole)
+            or (detached and whole.operation == whole_call_intents.DETACH)
+        )
         if whole is not None:
             # An attach that disconnects has failed.
             is_failed = is_step and whole.operation == whole_call_intents.ATTACH
-            how = "done" if is_step else whole_call_intents.settled_as(whole)
+            settles = not is_step or whole_call_intents.is_interrupted(journal, whole)
+            how = whole_call_intents.settled_as(whole) if settles else "done"
             gone += journal.ended(whole, "failed" if is_failed else how, name=volume.name)
         released = temporary.release(volume, others)
         gone += released

@@ -45,6 +45,9 @@ LOG = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=Record)
 
+#: In the data of the intent of an interrupted operation that a later call continues.
+CONTINUED = "continued"
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Recovered:
@@ -178,19 +181,26 @@ class Journal(Settling):
         return written
 
     def ended(
-        self, intent: IntentRecord, outcome: Outcome = "done", *, name: str = ""
+        self,
+        intent: IntentRecord,
+        outcome: Outcome = "done",
+        *,
+        name: str = "",
+        is_replaced: bool = False,
     ) -> tuple[Change, ...]:
         """The changes at the end of an operation: they remove its intent and write its record in
         the history.
 
         :param name: of the resource, if the intent does not have it.
+        :param is_replaced: whether the same transaction replaces the intent instead.
         """
         recovering = getattr(self._mine, "recovering", None) == intent.id
+        recovering = recovering or CONTINUED in intent.data
         if recovering and outcome == "done":
             outcome = "finished"
         recovering = recovering or outcome in ("finished", "undone")
         record = self._history.ended(intent, outcome, recovering=recovering, name=name)
-        return Remove(IntentRecord, intent.id), *record
+        return tuple(record) if is_replaced else (Remove(IntentRecord, intent.id), *record)
 
     def write(self, *changes: Change) -> tuple[Record, ...]:
         """Apply changes, and log the operations that end with them."""

@@ -15,7 +15,7 @@ from cinderlib import errors
 from cinderlib.locking.process_identity import this_process
 from cinderlib.operations import volumes
 from cinderlib.operations.history import Outcome, described
-from cinderlib.operations.journal import Journal
+from cinderlib.operations.journal import CONTINUED, Journal
 from cinderlib.records import ConnectionRecord, IntentRecord, VolumeRecord, replace
 
 ATTACH, DETACH = "volume.attach", "volume.detach"
@@ -55,6 +55,30 @@ def intent(
         data={**journal.this_call(), **({"force": True} if force else {})},
         **described(connection, arguments, "" if volume is None else volume.name),
     )
+
+
+def to_detach(
+    journal: Journal, whole: IntentRecord | None, connection: ConnectionRecord, *, force: bool
+) -> IntentRecord:
+    """The intent of the detach that this thread executes. It continues an interrupted detach, which
+    is in the history as finished then.
+
+    :param whole: the intent of an incomplete compound operation on the connection.
+    """
+    new = intent(journal, DETACH, connection, force=force)
+    if whole is None or whole.operation != DETACH or not is_interrupted(journal, whole):
+        return new
+    return replace(
+        whole,
+        owner=new.owner,
+        data={**whole.data, **new.data, CONTINUED: True},
+        arguments={**whole.arguments, **new.arguments},
+    )
+
+
+def is_interrupted(journal: Journal, whole: IntentRecord) -> bool:
+    """Whether an incomplete compound operation is of an earlier call."""
+    return not journal.is_this_call(whole) and not journal.whole_call_is_running(whole)
 
 
 def get(journal: Journal, connection_id: str) -> IntentRecord | None:
