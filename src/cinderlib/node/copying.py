@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import ctypes
 import dataclasses
 import errno
 import fcntl
@@ -19,12 +18,10 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from cinderlib.errors import NodeError
+from cinderlib.node import holes
 
 #: Bytes for each system call.
 BLOCK = 4 << 20
-_PUNCH_HOLE, _KEEP_SIZE = 2, 1  # of fallocate(2)
-#: Errors of fallocate if the device or the filesystem cannot discard.
-_NO_DISCARD = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENODEV})
 _ZEROS = bytes(BLOCK)
 
 #: Called with the number of bytes that are done and the total.
@@ -198,15 +195,10 @@ class _Device:
             fcntl.fcntl(self._fd, fcntl.F_SETFL, flags)
 
     def zero(self, offset: int, length: int) -> None:
-        while length > 0 and self._discards:
-            step = min(length, 1 << 30)
-            code = _fallocate(self._fd, _PUNCH_HOLE | _KEEP_SIZE, offset, step)
-            if code in _NO_DISCARD:
-                self._discards = False
-                break
-            if code:
-                raise OSError(code, os.strerror(code))
-            offset, length = offset + step, length - step
+        if self._discards and length > 0:
+            self._discards = holes.punch(self._fd, offset, length)
+            if self._discards:
+                return
         while length > 0:
             step = min(length, BLOCK)
             # Thick storage without discard: write only where there is other data.
@@ -258,12 +250,3 @@ class _Handle:
 def _holes(start: int, end: int) -> Iterator[Block]:
     if start < end:
         yield start, end - start, None
-
-
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def _fallocate(fd: int, mode: int, offset: int, length: int) -> int:
-    """:returns: the error number, or 0."""
-    done: int = _libc.fallocate64(fd, mode, ctypes.c_longlong(offset), ctypes.c_longlong(length))
-    return ctypes.get_errno() if done else 0

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
 from cinderlib import errors
+from cinderlib.node import holes
 
 #: The longest block that is read or compared at once.
 BLOCK = 1 << 20
 _ZEROS = bytes(BLOCK)
-#: FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE: the range is zero afterwards, and uses no space.
-_PUNCH = 0x01 | 0x02
 
 
 class Device:
@@ -93,8 +90,7 @@ class Device:
                 write_zeroes(offset + start, min(1 << 30, length - start))
             return True
         if self._can_punch and length:
-            failed = _fallocate(self._fd, _PUNCH, offset, length)
-            self._can_punch = not failed
+            self._can_punch = holes.punch(self._fd, offset, length)
         return self._can_punch
 
     def flush(self) -> None:
@@ -134,12 +130,3 @@ def is_zero(data: bytes) -> bool:
     :param data: at most 1 MiB.
     """
     return data == _ZEROS[: len(data)]
-
-
-def _fallocate(fd: int, mode: int, offset: int, length: int) -> int:
-    """:returns: 0, or not 0 if the device or filesystem cannot do it."""
-    with contextlib.suppress(OSError, AttributeError):
-        function = ctypes.CDLL(None, use_errno=True).fallocate64
-        function.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
-        return int(function(fd, mode, offset, length))
-    return -1
