@@ -11,6 +11,8 @@ import sqlite3
 import pytest
 from cli.command import Command
 
+from cinderlib.persistence.sql.schema import VERSION
+
 pytestmark = pytest.mark.alone(reason="store always reads the store itself")
 
 
@@ -95,6 +97,22 @@ def test_migrate_copies_everything_to_an_empty_store(filled: Command) -> None:
     assert "4 records" in filled("store", "migrate", url, "--yes", ends=4).stderr
     elsewhere(filled)
     assert contents(filled) == before
+
+
+def test_an_emptied_store_that_has_its_history_is_a_target(cinderlib: Command) -> None:
+    """The histories of both stores are in the target."""
+    old = f"sqlite:///{cinderlib.folder}/state/metadata.sqlite"
+    cinderlib("volume", "create", "before", "1GiB")
+    cinderlib("volume", "delete", "before", "--yes")
+    url = elsewhere(cinderlib)
+    cinderlib("volume", "create", "data", "1GiB")
+    migrated = cinderlib("store", "migrate", old, "--yes", "--json").json
+    assert (migrated["volume"], migrated["operation"]) == (1, 1)
+    assert cinderlib("store", "migrate", url, "--yes", ends=4)
+    cinderlib.config.write_text(cinderlib.config.read_text().replace(url, old))
+    assert [volume["name"] for volume in cinderlib("volume", "list", "--json").json] == ["data"]
+    names = [item["name"] for item in cinderlib("log", "--json").json]
+    assert sorted(names) == ["before", "before", "data"]
 
 
 def configured(cinderlib: Command, keys: str) -> None:
@@ -198,11 +216,13 @@ def test_upgrade_reports_both_versions(cinderlib: Command) -> None:
     store = cinderlib.folder / "state" / "metadata.sqlite"
     assert "Would create the tables" in cinderlib("store", "upgrade", "--dry-run").stderr
     assert not store.exists()
-    assert "Created the tables with schema version 2" in cinderlib("store", "upgrade").stderr
+    created = cinderlib("store", "upgrade").stderr
+    assert f"Created the tables with schema version {VERSION}" in created
     assert store.exists()
     for more in ([], ["--dry-run"]):
-        assert "already version 2; nothing to do" in cinderlib("store", "upgrade", *more).stderr
-    current = {"from": 2, "to": 2, "changed": False}
+        done = cinderlib("store", "upgrade", *more)
+        assert f"already version {VERSION}; nothing to do" in done.stderr
+    current = {"from": VERSION, "to": VERSION, "changed": False}
     assert cinderlib("store", "upgrade", "--json").json == current
     cinderlib.config.write_text('[store]\nstorage = "json:Store"\n')
     assert "'db'" in cinderlib("store", "upgrade", ends=2).stderr
@@ -210,11 +230,13 @@ def test_upgrade_reports_both_versions(cinderlib: Command) -> None:
 
 def test_upgrade_refuses_a_store_that_requires_a_newer_version(cinderlib: Command) -> None:
     cinderlib("store", "upgrade")
+    newer = VERSION + 1
     with sqlite3.connect(cinderlib.folder / "state" / "metadata.sqlite") as other:
-        other.execute("UPDATE cinderlib_schema SET version = 3")
-    assert cinderlib("store", "upgrade", "--json").json == {"from": 3, "to": 3, "changed": False}
+        other.execute("UPDATE cinderlib_schema SET version = ?", (newer,))
+    current = {"from": newer, "to": newer, "changed": False}
+    assert cinderlib("store", "upgrade", "--json").json == current
     with sqlite3.connect(cinderlib.folder / "state" / "metadata.sqlite") as other:
-        other.execute("UPDATE cinderlib_schema SET min_reader = 3")
+        other.execute("UPDATE cinderlib_schema SET min_reader = ?", (newer,))
     for more in ([], ["--dry-run"]):
         assert "Upgrade cinderlib" in cinderlib("store", "upgrade", *more, ends=8).stderr
 

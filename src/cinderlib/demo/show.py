@@ -143,9 +143,10 @@ def _files(folder: pathlib.Path) -> Iterator[str]:
 
 
 def _rows(database: pathlib.Path) -> dict[str, int]:
+    """The number of rows in each table, except the history, which keeps deleted volumes."""
     with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         tables = connection.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'table'"
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name != 'cinderlib_operation'"
         ).fetchall()
         return {
             table: connection.execute(f'SELECT count(*) FROM "{table}"').fetchone()[0]  # noqa: S608

@@ -56,7 +56,7 @@ def _driver(app: App, name: str) -> str | None:
 @single(views.BACKEND)
 @pass_app
 def show(app: App, name: str | None) -> None:
-    """Load a backend and show its driver, its options and its pools."""
+    """Load a backend and show its driver, options and pools."""
     loaded = app.backend(name)
     facts: dict[str, Any] = {
         "name": loaded.id,

@@ -30,7 +30,7 @@ _since = click.option(
 @listing(views.EXTENTS)
 @pass_app
 def volume_extents(app: App, volume: str, since: str | None) -> None:
-    """List which bytes of a volume are data, or have changed since a snapshot."""
+    """List the bytes that are data, or changed since a snapshot."""
     _list(app, find.volume(app.controller, volume), since)
 
 
@@ -40,7 +40,7 @@ def volume_extents(app: App, volume: str, since: str | None) -> None:
 @listing(views.EXTENTS)
 @pass_app
 def snapshot_extents(app: App, snapshot: str, since: str | None) -> None:
-    """List which bytes of a snapshot are data, or have changed since an older one."""
+    """List the bytes that are data, or changed since a snapshot."""
     _list(app, find.snapshot(app.controller, snapshot), since)
 
 
@@ -61,7 +61,7 @@ def _list(app: App, of: cl.Volume | cl.Snapshot, since: str | None) -> None:
 )
 @pass_app
 def export_snapshot(app: App, snapshot: str, file: str, since: str | None) -> None:
-    """Write a stream with the content of a snapshot, or with its changes.
+    """Write a stream of the content of a snapshot, or its changes.
 
     FILE must not exist, and is removed if the export fails. - writes to standard output. The volume
     can be in use. `volume import` and `volume apply` read streams.

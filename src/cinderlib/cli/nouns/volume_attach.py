@@ -26,7 +26,7 @@ from cinderlib.value_checks import shown
 def attach(
     app: App, volume: str, read_only: bool, persist: bool, host: str | None, ssh: str
 ) -> None:
-    """Attach a volume to this host, or to another host, and print its device.
+    """Attach a volume to this or another host; print its device.
 
     With --host, the command runs `cinderlib node` on that host over SSH. The host needs no
     configuration.
@@ -67,7 +67,7 @@ def attach(
 @single(views.VOLUMES)
 @pass_app
 def detach(app: App, volume: str, force: bool, yes: bool, host: str | None, ssh: str) -> None:
-    """Detach a volume from this host, or from another host, and disconnect it."""
+    """Detach a volume from this or another host; disconnect it."""
     rule = find.rule_to_destroy(yes=yes) if force else find.ANY
     found = find.volume(app.controller, volume, rule)
     if host is not None:

@@ -116,7 +116,7 @@ def import_(
     allow_duplicate: bool,
     **fields: Any,
 ) -> None:
-    """Create a volume NAME with the content of a raw image, or of a stream.
+    """Create a volume NAME from a raw image or a stream.
 
     FILE is a file or block device; - reads standard input. SIZE is that of FILE if it is omitted,
     and required for a raw image on standard input. The volume is deleted if the import fails.
