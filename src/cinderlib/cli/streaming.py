@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING
 
 from cinderlib import errors
-from cinderlib.cli import find, sizes, transfer
+from cinderlib.cli import find, sizes
 from cinderlib.cli.app import App
 
 if TYPE_CHECKING:
     import cinderlib as cl
+    from cinderlib.cli import transfer
     from cinderlib.streams.format import Reader
 
 
@@ -41,6 +42,7 @@ def opened(file: IO[bytes]) -> tuple[transfer.Rest, Reader | None]:
 
     :raises InvalidInput: it is a damaged stream, or a qcow2 image.
     """
+    from cinderlib.cli import transfer
     from cinderlib.streams.format import MAGIC, Reader
 
     start = transfer.read_whole(file, len(MAGIC))
