@@ -21,7 +21,6 @@ from cinderlib.cli import (
     options,
     sizes,
     streaming,
-    transfer,
     views,
 )
 from cinderlib.cli.app import App
@@ -31,6 +30,7 @@ from cinderlib.value_checks import shown
 
 if TYPE_CHECKING:
     import cinderlib as cl
+    from cinderlib.cli import transfer
     from cinderlib.streams.device import Device
     from cinderlib.streams.format import Reader
 
@@ -55,6 +55,8 @@ def export(app: App, volume: str, file: str, stream: bool, since: str | None) ->
     FILE must not exist; it is sparse, and is removed if the export fails. - writes to standard
     output. The volume must not be in use: create a snapshot, and use `snapshot export`.
     """
+    from cinderlib.cli import transfer
+
     found = find.volume(app.controller, volume)
     if stream or since is not None:
         app.backend_of(found)
@@ -166,6 +168,8 @@ def _fill(
     sha256: str | None,
 ) -> transfer.Copied:
     """Write an image or a stream to a new volume, which is deleted if that fails."""
+    from cinderlib.cli import transfer
+
     try:
         if not isinstance(source, transfer.Rest):
             applied = volume.apply_stream(source, progress=app.show_progress)
