@@ -23,6 +23,8 @@ READ_ONLY = "Read-only: writes are refused"
 
 #: Seconds until a path fails and writes continue on the other, and until it is back.
 FAILOVER_TIMEOUT = 240.0
+#: Seconds until systemd has started everything. It gives the unit that attaches volumes 300.
+SYSTEMD_TIMEOUT = 600.0
 
 #: Writes data and records its checksums until ``stop`` is set. ``pause`` can be set before: the
 #: time between two writes in seconds.
@@ -141,5 +143,9 @@ def started(machine: Machine) -> None:
     :raises AssertionError: a unit failed.
     """
     state = "systemctl is-system-running || true"
-    until(lambda: machine.run(state).strip() in ("running", "degraded"), "systemd is started")
+    until(
+        lambda: machine.run(state).strip() in ("running", "degraded"),
+        "systemd is started",
+        SYSTEMD_TIMEOUT,
+    )
     assert machine.run("systemctl list-units --failed --plain --no-legend") == ""
