@@ -170,7 +170,7 @@ def migrate(app: App, target: str, yes: bool, dry_run: bool) -> None:
     TARGET is the URL of a database, or a configuration file (.toml) with the new [store]. With a
     file, the list of processes does not show the password, and the new store can have other
     encryption_keys. No other process may use the volumes during the migration. The old store does
-    not change. The history of earlier operations is copied too; in the new store, it can exist.
+    not change. The history is copied too, and added to that of the new store.
     """
     from cinderlib.persistence import open_store
     from cinderlib.progress import Progress
