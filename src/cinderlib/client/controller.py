@@ -13,8 +13,8 @@ from urllib.parse import quote
 import msgspec
 
 from cinderlib import errors
+from cinderlib.client.backend import RemoteBackend
 from cinderlib.client.objects import (
-    RemoteBackend,
     RemoteConnection,
     RemoteSnapshot,
     RemoteVolume,

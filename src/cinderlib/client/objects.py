@@ -3,108 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import msgspec
-
 from cinderlib import errors, records, validation
+from cinderlib.client.remote_resource import RemoteResource
 from cinderlib.client.snapshot_access import RemoteAttachableSnapshot
-from cinderlib.drivers.port import Extent, Extents, Manageable, Page
+from cinderlib.drivers.port import Extent, Extents
 from cinderlib.locking.process_identity import this_host
 from cinderlib.objects import new_connection
 from cinderlib.objects.arguments import check_resource
-from cinderlib.objects.backend import Backend
 from cinderlib.objects.connection import Connection
-from cinderlib.objects.resource import Resource
 from cinderlib.objects.snapshot import Snapshot
 from cinderlib.objects.volume import Volume
-from cinderlib.operations.capabilities import Capability
-from cinderlib.operations.discrepancies import Discrepancy
 from cinderlib.records import ConnectionRecord, Secret, SnapshotRecord, VolumeRecord, replace
 
 if TYPE_CHECKING:
-    from cinderlib.client.store import RemoteStore
-    from cinderlib.node.this_host import LocalHost
+    pass
 
 _GIB = 1024**3
-#: Fields of which only the keys that were set or removed are written.
-_KEY_BY_KEY = ("metadata", "admin_metadata")
 
 
-class Service(Protocol):
-    """What the objects need of the controller that they belong to."""
-
-    store: RemoteStore
-    local_host: LocalHost
-
-    @property
-    def is_local(self) -> bool: ...
-
-    def _change(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any: ...
-
-    def _read(self, path: str, **query: str | None) -> Any: ...
-
-    def local_connector(self, backend: Backend) -> dict[str, Any]: ...
-
-    def peek_volume(self, volume_id: str) -> VolumeRecord | None: ...
-
-    def volume(self, volume_id: str) -> Volume: ...
-
-    def wrap(self, record: Any) -> Any: ...
-
-
-class _Remote(Resource):
-    """Base of the objects: a path in the service."""
-
-    _collection: str
-
-    @property
-    def _service(self) -> Service:
-        return cast(Service, self._controller)
-
-    def _path(self, verb: str = "") -> str:
-        path = f"/v1/{self._collection}/{quote(self.id, safe='')}"
-        return f"{path}/{verb}" if verb else path
-
-    def _change(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        with self._named():
-            answer = self._service._change(method, path, body)
-        if isinstance(answer, dict):
-            self.changed = answer.pop("changed", None)
-        return answer
-
-    def _document(self, *, related: bool) -> Any:
-        raise errors.Unsupported(
-            "Documents contain keys and are not made through the service: use `cinderlib store"
-            " dump`, or connection_info to attach a connection"
-        )
-
-    def save(self) -> None:
-        """Write the fields that were set since it was read, and only these."""
-        before, after = self._record, self._pending()
-        changes: dict[str, Any] = {}
-        for name in (*self._edited,):
-            old, new = getattr(before, name), getattr(after, name)
-            if name in _KEY_BY_KEY and old != new:
-                # Other writers may have set other keys meanwhile.
-                changes[f"{name}_changes"] = {
-                    key: new.get(key)
-                    for key in old.keys() | new.keys()
-                    if old.get(key) != new.get(key)
-                }
-            elif old != new:
-                changes[name] = new
-        if changes:
-            self._adopt(
-                records.from_builtins(self._kind, self._change("PATCH", self._path(), changes))
-            )
-        else:
-            self.refresh()
-
-
-class RemoteVolume(_Remote, Volume):
+class RemoteVolume(RemoteResource, Volume):
     """A volume of a service."""
 
     _collection = "volumes"
@@ -272,7 +193,7 @@ class RemoteVolume(_Remote, Volume):
         self.changed = connection.changed
 
 
-class RemoteSnapshot(_Remote, RemoteAttachableSnapshot, Snapshot):
+class RemoteSnapshot(RemoteResource, RemoteAttachableSnapshot, Snapshot):
     """A snapshot of a service."""
 
     _collection = "snapshots"
@@ -310,7 +231,7 @@ def _extents(answer: Mapping[str, Any]) -> Extents:
     return Extents(tuple(Extent(**each) for each in answer["found"]), answer["end"])
 
 
-class RemoteConnection(_Remote, Connection):
+class RemoteConnection(RemoteResource, Connection):
     """A connection of a service."""
 
     _collection = "connections"
@@ -360,57 +281,3 @@ class RemoteConnection(_Remote, Connection):
     def _report(self, device: Mapping[str, Any] | None) -> None:
         self._change("PUT", self._path("device"), {"device": device})
         self._adopt(replace(self._record, device=Secret(device) if device else None))
-
-
-class RemoteBackend(Backend):
-    """A backend of a service."""
-
-    @classmethod
-    def of(cls, controller: Any, name: str, driver: Any) -> RemoteBackend:
-        """The backend of that name.
-
-        :param driver: answers for the service's driver.
-        """
-        return cast(RemoteBackend, cls._make(controller, name, {}, driver))
-
-    @property
-    def _service(self) -> Service:
-        return cast(Service, self.controller)
-
-    def capabilities(self) -> dict[str, Capability]:
-        path = f"/v1/backends/{quote(self.id, safe='')}/capabilities"
-        return {each["operation"]: Capability(**each) for each in self._service._read(path)}
-
-    def capacity(self) -> dict[str, Any]:
-        """The capacity that the service knows, without waiting for the storage.
-
-        :returns: ``total_bytes``, ``free_bytes`` and ``used_bytes`` (``None`` if the driver does
-            not report it), ``age`` in seconds, ``stale``, and ``error`` of the last refresh.
-        :raises DriverError: the storage has not reported its capacity yet.
-        """
-        path = f"/v1/backends/{quote(self.id, safe='')}/capacity"
-        known: dict[str, Any] = self._service._read(path)
-        return known
-
-    def _manageable(self, kind: str, wanted: Page) -> list[Manageable]:
-        query = {
-            "limit": str(wanted.limit),
-            "offset": str(wanted.offset),
-            "sort_keys": ",".join(wanted.sort_keys),
-            "sort_dirs": ",".join(wanted.sort_dirs),
-        }
-        if wanted.marker is not None:
-            query["marker"] = msgspec.json.encode(wanted.marker).decode()
-        path = f"/v1/backends/{quote(self.id, safe='')}/manageable-{kind}s"
-        return [Manageable(**each) for each in self._service._read(path, **query)]
-
-    def restore_exports(self) -> list[Volume]:
-        ids = self._service._change("POST", f"/v1/backends/{self.id}/restore-exports", {})
-        return [self._service.volume(id) for id in ids]
-
-    def reconcile(self, *, repair: bool = False, remove: Iterable[str] = ()) -> list[Discrepancy]:
-        wanted = [remove] if isinstance(remove, str) else list(remove)
-        found = self._service._change(
-            "POST", f"/v1/backends/{self.id}/reconcile", {"repair": repair, "remove": wanted}
-        )
-        return [Discrepancy(**each) for each in found]

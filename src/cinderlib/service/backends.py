@@ -30,7 +30,7 @@ class Source(Protocol):
         """The names of the backends."""
 
     def check_name(self, name: str) -> None:
-        """:raises BackendNotFound: there is no such backend."""
+        """:raises BackendNotFound: no backend has that name."""
 
     def check_link(self, path: str) -> str:
         """:raises InvalidInput: a client must not have a link with that path."""

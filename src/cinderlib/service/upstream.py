@@ -15,8 +15,8 @@ from cinderlib.service import links as link_paths
 from cinderlib.service.capacity import Capacities
 
 if TYPE_CHECKING:
+    from cinderlib.client.backend import RemoteBackend
     from cinderlib.client.controller import RemoteController
-    from cinderlib.client.objects import RemoteBackend
 
 
 class UpstreamBackends:

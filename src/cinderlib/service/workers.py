@@ -110,7 +110,7 @@ def check_query(names: Iterable[str], route: Route) -> None:
     for name in names:
         if name not in route.query:
             known = ", ".join(route.query) or "none"
-            raise errors.InvalidInput(f"There is no parameter {name!r}; known: {known}")
+            raise errors.InvalidInput(f"Unknown parameter {name!r}; known: {known}")
 
 
 def _log(

@@ -43,7 +43,7 @@ class Context:
     def backend(self, name: str | None) -> cl.Backend:
         """A backend by its name, or the only one.
 
-        :raises InvalidInput: there is no such backend.
+        :raises InvalidInput: no backend has that name.
         """
         known = ", ".join(self.backends) or "none"
         if name is None:

@@ -81,7 +81,7 @@ sub _quoted {
     return "\"$text\"";
 }
 
-# The content of a file without its last line feed; undef if there is no file.
+# The content of a file without its last line feed; undef if the file does not exist.
 sub _content {
     my ($file) = @_;
     open my $handle, '<:raw', $file or return undef;
