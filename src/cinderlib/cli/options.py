@@ -76,3 +76,17 @@ ssh = click.option(
     default="ssh",
     help="The SSH command with its options, for --host; by default ssh.",
 )
+
+
+def mapped_host(function: F) -> F:
+    """``--connector`` and ``--node``: the host to map a resource to."""
+    function = click.option(
+        "--node",
+        help="The name from `cinderlib node register` on that host.",
+        shell_complete=completing.nodes,
+    )(function)
+    return click.option(
+        "--connector",
+        type=click.File("rb"),
+        help="File with the output of `cinderlib node connector`; - reads standard input.",
+    )(function)

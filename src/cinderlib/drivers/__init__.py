@@ -100,9 +100,9 @@ def check(name: str, options: Mapping[str, Any], *, settings: Settings) -> Lacks
     from cinderlib.drivers.isolation import limits
 
     if limits.of(name, options).python is not None:
-        from cinderlib.drivers.isolation import driver
+        from cinderlib.drivers.isolation import checking
 
-        return driver.check(name, options, settings)
+        return checking.check(name, options, settings)
     prepare(settings)
     from cinderlib.drivers import loading
 

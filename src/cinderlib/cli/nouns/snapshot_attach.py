@@ -72,16 +72,7 @@ def detach(app: App, snapshot: str, force: bool, yes: bool) -> None:
 
 @click.command("connect", cls=Command)
 @_snapshot
-@click.option(
-    "--connector",
-    type=click.File("rb"),
-    help="File with the output of `cinderlib node connector`; - reads standard input.",
-)
-@click.option(
-    "--node",
-    help="The name from `cinderlib node register` on that host.",
-    shell_complete=completing.nodes,
-)
+@options.mapped_host
 @pass_app
 def connect(app: App, snapshot: str, connector: Any, node: str | None) -> None:
     """Map a snapshot to a host, read-only.

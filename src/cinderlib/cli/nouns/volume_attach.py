@@ -94,16 +94,7 @@ def detach(app: App, volume: str, force: bool, yes: bool, host: str | None, ssh:
 
 @click.command("connect", cls=Command)
 @click.argument("volume", shell_complete=completing.volumes)
-@click.option(
-    "--connector",
-    type=click.File("rb"),
-    help="File with the output of `cinderlib node connector`; - reads standard input.",
-)
-@click.option(
-    "--node",
-    help="The name from `cinderlib node register` on that host.",
-    shell_complete=completing.nodes,
-)
+@options.mapped_host
 @click.option("--mode", type=click.Choice(["rw", "ro"]), help="Access mode; by default rw.")
 @click.option("--instance", help="Distinguishes several users on one host, e.g. VMs.")
 @click.option(

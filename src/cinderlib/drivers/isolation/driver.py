@@ -26,7 +26,6 @@ from cinderlib.drivers.port import (
     Page,
     Settings,
 )
-from cinderlib.drivers.requirements import Lacks
 from cinderlib.locking.backend_lock import BackendLock
 from cinderlib.observation import Activity, Observer, observed
 from cinderlib.persistence.base import Store
@@ -337,26 +336,3 @@ class IsolatedDriver:
                 raise errors.Unsupported(f"the caller of a driver has no {function}()")
             return getattr(self._store, name)(*args, **kwargs)
         return None
-
-
-def check(backend: str, options: Mapping[str, Any], settings: Settings) -> Lacks:
-    """Check the options of a backend as :func:`cinderlib.drivers.check` does, in the environment
-    of the driver.
-
-    :raises CinderlibError: as that function.
-    """
-    bounds = limits.of(backend, options)
-    environment = process.Environment(bounds.python)
-    try:
-        host = DriverHost(environment.fork(backend, bounds), backend, bounds, _answer_check)
-        try:
-            return cast(Lacks, host.prepare("check", options, settings))
-        finally:
-            host.close()
-    finally:
-        environment.close()
-
-
-def _answer_check(function: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-    if function == "log":
-        handle_log_record(*args)
