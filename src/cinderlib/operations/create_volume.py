@@ -11,7 +11,7 @@ from cinderlib.operations import capabilities, unique_names, volumes
 from cinderlib.operations.existing import raise_not_found, refuse_differences
 from cinderlib.operations.journal import Journal, recovers, was_interrupted
 from cinderlib.operations.refusals import is_refusal, refuse_half_managed, refuse_temporary
-from cinderlib.persistence.base import Remove
+from cinderlib.persistence.base import Change, Remove
 from cinderlib.records import IntentRecord, SnapshotRecord, VolumeRecord, now, replace
 
 
@@ -19,7 +19,7 @@ def create(
     journal: Journal,
     volume: VolumeRecord,
     asked: Mapping[str, Any],
-    *,
+    *others: Change,
     unique_name: bool = False,
 ) -> tuple[VolumeRecord, bool]:
     """Create a volume: with the data of ``volume.snapshot_id`` or ``volume.source_volid``, if set.
@@ -27,6 +27,7 @@ def create(
     :param volume: the record to create; not stored yet.
     :param asked: the fields that the caller named; an existing volume with the same ID must
         have the same values.
+    :param others: changes to store with the record, if the volume is created.
     :param unique_name: refuse a name that another volume of the backend has.
     :returns: the stored record, and whether the volume was created by this call.
     :raises AlreadyExists: another volume has the ID, or the name that must be unique.
@@ -69,6 +70,7 @@ def create(
             "volume.create",
             volumes.lock_name(volume.id),
             replace(volume, status="creating"),
+            *others,
             arguments=_arguments(volume),
         )
         try:

@@ -96,12 +96,8 @@ def connect(
         **described(volume, {"snapshot_id": volume.snapshot_id, "host": host_of(connection)}),
     )
     journal.measure(intent)
-    journal.store.apply(Put(intent))
     try:
-        there, made = create_volume.create(journal, volume, {"snapshot_id": volume.snapshot_id})
-        if not made and there.status.startswith("error"):
-            delete_volume.delete(journal, volume.id)
-            create_volume.create(journal, volume, {"snapshot_id": volume.snapshot_id})
+        _create(journal, volume, intent)
         connected = connect_volume(journal, connection, asked, to_attach=to_attach)
     except BaseException as exc:
         if not isinstance(exc, errors.DriverInterrupted):
@@ -109,6 +105,21 @@ def connect(
         raise
     journal.finish(intent, f"Snapshot {volume.snapshot_id} was connected")
     return connected
+
+
+def _create(journal: Journal, volume: VolumeRecord, intent: IntentRecord) -> None:
+    """Create the temporary volume if it does not exist, and store the intent.
+
+    They are stored together: an intent without a volume would not be found by the name of the
+    volume, and remain until the next recovery.
+    """
+    asked = {"snapshot_id": volume.snapshot_id}
+    there, made = create_volume.create(journal, volume, asked, Put(intent))
+    if not made and there.status.startswith("error"):
+        delete_volume.delete(journal, volume.id)
+        _, made = create_volume.create(journal, volume, asked, Put(intent))
+    if not made:
+        journal.store.apply(Put(intent))
 
 
 def _settle(journal: Journal, volume_id: str) -> None:

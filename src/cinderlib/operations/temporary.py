@@ -5,7 +5,6 @@ There is one for each snapshot and host. It has one connection, and is deleted w
 
 from __future__ import annotations
 
-import logging
 import uuid
 from collections.abc import Sequence
 
@@ -14,7 +13,6 @@ from cinderlib.locking.process_identity import this_process
 from cinderlib.operations import volumes
 from cinderlib.operations.history import Outcome, described
 from cinderlib.operations.journal import SNAPSHOT_CONNECT, Journal, intents_of, recovers
-from cinderlib.operations.refusals import is_the_drivers
 from cinderlib.operations.unmapping import remove_leftover_export
 from cinderlib.persistence.base import Change, Put, Query, Remove, Store
 from cinderlib.persistence.host_key import key
@@ -25,8 +23,6 @@ from cinderlib.records import (
     VolumeRecord,
     new_id,
 )
-
-LOG = logging.getLogger(__name__)
 
 _NAMESPACE = uuid.UUID("0d1c5e0a-5d0c-4a51-9a5e-6f0a8f0f6c11")
 
@@ -114,19 +110,20 @@ def release(volume: VolumeRecord, others: Sequence[ConnectionRecord]) -> list[Pu
 
 
 def complete(journal: Journal, released: Sequence[Put]) -> None:
-    """Delete a temporary volume; its lock is held, and the intent is stored. If the storage fails,
-    recovery deletes it."""
+    """Delete a temporary volume; its lock is held, and the intent is stored.
+
+    :raises DriverError: the storage failed. Recovery or the repeated call deletes it.
+    """
     for each in released:
         assert isinstance(each.record, IntentRecord)
         try:
             journal.recover(each.record, interrupted=False)
         except errors.CinderlibError as exc:
-            if not is_the_drivers(exc):
-                raise
-            LOG.warning(
-                "Temporary volume %s could not be deleted. recover() deletes it: %s",
-                *(each.record.resource_id, exc),
+            exc.add_note(
+                f"The host was disconnected. Its temporary volume {each.record.resource_id} could"
+                " not be deleted: repeat the call, or call recover()"
             )
+            raise
 
 
 def release_unused(journal: Journal, found: Sequence[VolumeRecord]) -> None:
