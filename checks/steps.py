@@ -39,11 +39,11 @@ STEPS = (
     Step("check", minutes=10, core_minutes=1, pytest=False),
     Step("docs", minutes=10, core_minutes=2, pytest=False),
     Step("test", minutes=25, core_minutes=7),
-    Step("test-slow", minutes=25, core_minutes=2, parts=8),
-    Step("fuzz", minutes=15, core_minutes=1, parts=5),
-    Step("drivers", minutes=20, core_minutes=2, parts=5),
-    Step("crash", minutes=25, core_minutes=1, parts=8),
-    Step("lab", minutes=45, core_minutes=10, parts=8),
+    Step("test-slow", minutes=25, core_minutes=2, parts=12),
+    Step("fuzz", minutes=15, core_minutes=1, parts=6),
+    Step("drivers", minutes=20, core_minutes=2, parts=8),
+    Step("crash", minutes=25, core_minutes=1, parts=16),
+    Step("lab", minutes=45, core_minutes=7, parts=12),
 )
 
 

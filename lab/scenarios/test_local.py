@@ -38,7 +38,6 @@ def test_the_program_of_the_readme(controller: Machine, control: Session) -> Non
     assert written == "*" * 100
 
 
-@pytest.mark.core
 @shows("Local: data, extend, snapshot, LVM thin and thick", "iSCSI")
 @pytest.mark.parametrize(("backend", "group"), [("lvm", "cinder-volumes"), ("thick", "thick")])
 def test_lifecycle_of_a_volume(

@@ -18,7 +18,6 @@ from lab.machine import Machine, Session
 _CLIENT = pathlib.Path(__file__).parents[2] / "tests" / "ovirt" / "engine_client.py"
 
 
-@pytest.mark.core
 @shows("Live migration", "iSCSI multipath")
 def test_by_the_api(
     controller: Machine,

@@ -90,7 +90,6 @@ def test_nvme_tcp(
     detach(on_node1)
 
 
-@pytest.mark.core
 @shows(BY_NODE, "RBD")
 @shows(EXTEND, "RBD")
 @shows(COPIES, "RBD")
