@@ -205,6 +205,11 @@ def revert_copied(w: World) -> Call:
     return lambda: found.revert_to_snapshot(to, by_copy=True)
 
 
+@scenario(volume)
+def wipe(w: World) -> Call:
+    return w.volume(A).wipe
+
+
 @scenario(existing, ["existing", f"volume-{B}"])
 def manage(w: World) -> Call:
     reference = {"source-name": "existing"}

@@ -246,6 +246,7 @@ def snapshots(volume: cl.Volume) -> None:
     print([each.name for each in newer])
     volume.revert_to_snapshot(volume.snapshots[-1])
     volume.revert_to_snapshot(volume.snapshots[0], by_copy=True)
+    volume.wipe()
     print(restored, cl.Snapshot.get_by_id("id"), cl.Snapshot.get_by_name("monday"))
     snapshot.delete()
 

@@ -96,6 +96,10 @@ class RemoteVolume(RemoteResource, Volume):
         answer = self._change("POST", self._path("revert"), body)
         self._adopt(records.from_builtins(VolumeRecord, answer))
 
+    def wipe(self) -> None:
+        answer = self._change("POST", self._path("wipe"), {})
+        self._adopt(records.from_builtins(VolumeRecord, answer))
+
     def connect(
         self, connector_dict: Mapping[str, Any], *, migrating: bool = False, **fields: Any
     ) -> Connection:

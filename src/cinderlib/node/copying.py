@@ -1,4 +1,4 @@
-"""Copies the content of an attached volume to another one: only data, past the page cache.
+"""Copies and wipes the content of attached volumes: only data, past the page cache.
 
 Blocks of zeros are not written. They are discarded on the target, which may contain other data, so
 thin volumes stay small. The next block is read while the last one is written.
@@ -23,6 +23,8 @@ from cinderlib.node import holes
 #: Bytes for each system call.
 BLOCK = 4 << 20
 _ZEROS = bytes(BLOCK)
+#: Bytes that are wiped between two reports of the progress.
+_WIPE_STEP = 64 << 20
 
 #: Called with the number of bytes that are done and the total.
 Report = Callable[[int, int], None]
@@ -74,6 +76,25 @@ def copy(source: str | ByteIO, target: str | ByteIO, report: Report) -> Copied:
     except OSError as exc:
         raise NodeError(f"The copy failed: {exc.strerror or exc}") from exc
     return Copied(size, data_bytes)
+
+
+def wipe(target: str | ByteIO, report: Report) -> None:
+    """Let all bytes of a device, file or handle read as zeros, durably. They are discarded if it
+    can do that, and otherwise written where it has other data.
+
+    :raises NodeError: it failed. A part may be wiped.
+    """
+    try:
+        with _opened(target, write=True) as written:
+            size = written.size
+            report(0, size)
+            for offset in range(0, size, _WIPE_STEP):
+                step = min(_WIPE_STEP, size - offset)
+                written.zero(offset, step)
+                report(offset + step, size)
+            written.sync()
+    except OSError as exc:
+        raise NodeError(f"The device failed: {exc.strerror or exc}") from exc
 
 
 def _copy(source: _Side, target: _Side, report: Report) -> int:

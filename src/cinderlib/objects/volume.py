@@ -24,6 +24,7 @@ from cinderlib.operations import (
     revert,
     revert_by_copy,
     unique_names,
+    wipe,
 )
 from cinderlib.records import AppliedStream, SnapshotRecord, VolumeRecord, replace
 
@@ -305,6 +306,21 @@ class Volume(VolumeFields, ManagedVolume, AttachableVolume, StreamedVolume):
                 record = revert.revert(journal, self.id, chosen.id)
             self._adopt(record)
             self.changed = True
+
+    def wipe(self) -> None:
+        """Overwrite all its data with zeros, through an attachment of this host.
+
+        The data is discarded if the device supports that, and otherwise overwritten where it is not
+        zero. Its snapshots and copies keep their data. Repeat a call that was interrupted.
+
+        :raises InvalidVolume: it is connected; nothing changed.
+        :raises NodeError: this host cannot attach it, or the device failed. If a part of the data
+            was overwritten already, the status is ``'error'``: repeat the call, or delete it.
+        """
+        journal = self._controller.journal
+        with self._named(), journal.whole_call():
+            self._adopt(wipe.wipe(journal, self.id))
+        self.changed = True
 
     def _document(self, *, related: bool) -> serialization.VolumeDocument:
         record = cast(VolumeRecord, self._pending())

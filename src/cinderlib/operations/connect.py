@@ -78,10 +78,11 @@ def _connect(
             volume, (alike, some, intents) = volumes.look(journal, volume.id, *queries)
         driver = journal.driver(volume.backend)
         there = _same(connection, alike)
+        # Also if this host is connected: its device may be that of an interrupted copy or wipe.
+        is_long_call = long_calls.refuse_others(journal, volume.id, intents)
         if there is not None and there.status == "attached":
             _refuse_different(there, asked)
             return there, volume, False
-        is_long_call = long_calls.refuse_others(journal, volume.id, intents)
         if volume.status not in volumes.READABLE and not is_long_call:
             raise errors.InvalidVolume(
                 f"Volume {volume.id} cannot be connected: it is '{volume.status}'",

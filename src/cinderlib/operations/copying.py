@@ -1,4 +1,4 @@
-"""Attaches volumes and snapshots to this host within an operation, to copy their data."""
+"""Attaches volumes and snapshots to this host within an operation, to copy or wipe their data."""
 
 from __future__ import annotations
 
@@ -90,3 +90,15 @@ def copy(journal: Journal, source: ConnectionRecord, target: ConnectionRecord, a
         journal.tell(Progress(done, total, "bytes", about))
 
     journal.host.copy(source, target, report)
+
+
+def wipe(journal: Journal, target: ConnectionRecord, about: str) -> None:
+    """Overwrite the data of an attachment of this host with zeros.
+
+    :param about: the ID of the resource for the progress.
+    """
+
+    def report(done: int, total: int) -> None:
+        journal.tell(Progress(done, total, "bytes", about))
+
+    journal.host.wipe(target, report)

@@ -47,5 +47,11 @@ class Host(Protocol):
         :param report: called with the number of bytes that are done and the total.
         """
 
+    def wipe(self, target: ConnectionRecord, report: Callable[[int, int], None]) -> None:
+        """Overwrite the data of an attachment of this host with zeros.
+
+        :param report: as for :meth:`copy`.
+        """
+
     def extend(self, connection: ConnectionRecord) -> int:
         """:returns: the device's size in bytes."""

@@ -18,7 +18,7 @@ from cinderlib.persistence.base import Change, Put
 from cinderlib.records import IntentRecord, VolumeRecord, new_id, replace
 
 #: The operations.
-LONG_CALLS = frozenset({"volume.revert_by_copy"})
+LONG_CALLS = frozenset({"volume.revert_by_copy", "volume.wipe"})
 
 
 def lock_name(volume_id: str) -> str:
@@ -77,6 +77,15 @@ def settled_with(journal: Journal, found: Iterable[IntentRecord]) -> list[Change
                 resource=each.resource_id,
             )
     return [change for each in calls for change in journal.ended(each, "failed")]
+
+
+def finish_interrupted(journal: Journal, volume_id: str, operation: str) -> None:
+    """Finish an interrupted long call on a volume that was started on this host."""
+    for each in journal.store.find(IntentRecord, {"resource_id": volume_id}):
+        if each.operation == operation and journal.is_on_this_host(each):
+            mine = take_over(journal, each)
+            if mine is not None:
+                journal.recover(mine)
 
 
 def take_over(journal: Journal, intent: IntentRecord) -> IntentRecord | None:

@@ -28,6 +28,7 @@ from cinderlib.operations import (  # noqa: F401
     temporary,
     unmapping,
     whole_call_intents,
+    wipe,
 )
 from cinderlib.operations.journal import PENDING_UNMAPS, SNAPSHOT_CONNECT, Journal, Recovered
 from cinderlib.progress import Progress

@@ -33,7 +33,7 @@ def revert(journal: Journal, volume_id: str, snapshot_id: str) -> VolumeRecord:
     :raises NodeError: this host cannot attach it, or the copy failed. If data was written already,
         the volume has the status ``'error'``, and the safety snapshot its data from before.
     """
-    _finish_interrupted(journal, volume_id)
+    long_calls.finish_interrupted(journal, volume_id, _OPERATION)
     with journal.locks.hold(volumes.lock_name(volume_id)):
         volume, (found, connections, intents) = volumes.look(
             journal,
@@ -57,15 +57,6 @@ def revert(journal: Journal, volume_id: str, snapshot_id: str) -> VolumeRecord:
         )
         journal.begin_with(intent, replace(volume, status="reverting"), before=volume)
     return _run(journal, intent)
-
-
-def _finish_interrupted(journal: Journal, volume_id: str) -> None:
-    """Finish an interrupted revert of the volume."""
-    for each in journal.store.find(IntentRecord, {"resource_id": volume_id}):
-        if each.operation == _OPERATION and journal.is_on_this_host(each):
-            mine = long_calls.take_over(journal, each)
-            if mine is not None:
-                journal.recover(mine)
 
 
 def _refuse(

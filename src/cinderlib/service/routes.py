@@ -100,6 +100,8 @@ ROUTES = (
           requests.ExtendVolume, VolumeRecord, _BY_NAME),
     Route("POST", "/v1/volumes/{id}/revert", "volume.revert", Role.OPERATE, verbs.revert_volume,
           requests.RevertVolume, VolumeRecord, _BY_NAME),
+    Route("POST", "/v1/volumes/{id}/wipe", "volume.wipe", Role.OPERATE, verbs.wipe_volume,
+          answer=VolumeRecord, query=_BY_NAME),
     Route("GET", "/v1/volumes/{id}/revert-blockers", "volume.revert_blockers", Role.READ,
           verbs.revert_blockers,
           query=_BY_NAME | {"snapshot_id": "the snapshot; with backend: its name"}),

@@ -187,6 +187,13 @@ def revert_volume(request: Request[requests.RevertVolume]) -> dict[str, Any]:
     return shown(volume.record, changed=volume.changed)
 
 
+def wipe_volume(request: Request[requests.Nothing]) -> dict[str, Any]:
+    """Overwrite all data of a volume with zeros, through an attachment of the service's host."""
+    volume = lookup.loaded_volume(request, request.id)
+    volume.wipe()
+    return shown(volume.record, changed=volume.changed)
+
+
 def revert_blockers(request: Request[requests.Nothing]) -> dict[str, Any]:
     """List the newer snapshots that keep a volume from being reverted to a snapshot."""
     volume = lookup.loaded_volume(request, request.id)

@@ -63,3 +63,33 @@ def test_a_smaller_target_is_not_changed(tmp_path):
     with pytest.raises(NodeError, match="the target did not change"):
         copying.copy(source, target, lambda done, total: None)
     assert pathlib.Path(target).read_bytes()[:4] == b"kept"
+
+
+@pytest.mark.parametrize("discards", [True, False])
+@pytest.mark.parametrize("size", [130 * MIB, 64 * MIB + 4096 + 17, 100])
+def test_a_wiped_file_has_only_zeros(tmp_path, monkeypatch, size, discards):
+    if not discards:
+        monkeypatch.setattr(copying.holes, "punch", lambda *range: False)
+    parts = [(offset, b"data") for offset in (0, 63 * MIB, 129 * MIB, size - 4) if offset < size]
+    target, seen = made(tmp_path / "target", size, *parts), []
+    for _ in range(2):
+        copying.wipe(target, lambda done, total: seen.append((done, total)))
+        data = pathlib.Path(target).read_bytes()
+        assert (len(data), data.count(0)) == (size, size)
+    assert seen[-1] == (size, size)
+
+
+def test_a_wiped_handle_has_only_zeros():
+    target = io.BytesIO(os.urandom(5 * MIB))
+    copying.wipe(target, lambda done, total: None)
+    assert target.getvalue() == bytes(5 * MIB)
+
+
+def test_a_wipe_of_a_device_that_fails_is_reported(tmp_path, monkeypatch):
+    def fail(fd, offset, length):
+        raise OSError(5, "Input/output error")
+
+    target = made(tmp_path / "target", MIB, (0, b"data"))
+    monkeypatch.setattr(copying.holes, "punch", fail)
+    with pytest.raises(NodeError, match="Input/output error"):
+        copying.wipe(target, lambda done, total: None)

@@ -14,6 +14,7 @@ from cinderlib.cli.nouns import extents, manage
 from cinderlib.cli.nouns.volume_attach import attach, connect, detach, disconnect
 from cinderlib.cli.nouns.volume_edit import rename, set_, unset
 from cinderlib.cli.nouns.volume_transfer import export, import_
+from cinderlib.cli.nouns.volume_wipe import wipe
 from cinderlib.cli.output_options import listing, single
 from cinderlib.validation import VOLUME_STATUSES
 from cinderlib.value_checks import check_choice
@@ -204,5 +205,6 @@ def _snapshots(volume: cl.Volume) -> list[cl.Snapshot]:
 
 _TRANSFER = (export, import_)
 _HOSTS = (attach, detach, connect, disconnect)
-for verb in (set_, unset, rename, *_HOSTS, *_TRANSFER, *extents.OF_VOLUMES, *manage.OF_VOLUMES):
+_CHANGES = (set_, unset, rename, wipe)
+for verb in (*_CHANGES, *_HOSTS, *_TRANSFER, *extents.OF_VOLUMES, *manage.OF_VOLUMES):
     volume.add_command(verb)

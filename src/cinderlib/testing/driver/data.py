@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cinderlib import errors
-from cinderlib.testing.device import Device
+from cinderlib.testing.device import MIB, Device
 from cinderlib.testing.driver.base import GIB, DriverTests, needs
 
 
@@ -65,6 +65,26 @@ class DataTests(DriverTests):
             patterns = self._write(Device(first.path)), self._write(Device(second.path))
             self._check(Device(first.path), patterns[0])
             self._check(Device(second.path), patterns[1])
+
+    @needs("attach")
+    def test_wiped_volume_has_only_zeros(self, backend: Any) -> None:
+        volume, other = backend.create_volume(self.size), backend.create_volume(self.size)
+        with volume.attached() as attachment, other.attached() as another:
+            self._write(Device(attachment.path))
+            kept = self._write(Device(another.path))
+        volume.wipe()
+        assert (volume.status, volume.attach_status, volume.connections) == (
+            "available", "detached", []
+        )  # fmt: skip
+        with volume.attached() as attachment, other.attached() as another:
+            device = Device(attachment.path)
+            for offset in range(0, device.size, 64 * MIB):
+                length = min(64 * MIB, device.size - offset)
+                assert device.read(offset, length).count(0) == length
+            self._check(Device(another.path), kept)
+            with pytest.raises(errors.InvalidVolume):
+                volume.wipe()
+            self._check(Device(another.path), kept)
 
     @needs("extend")
     def test_extend_keeps_the_data(self, backend: Any) -> None:
