@@ -43,6 +43,9 @@ class Terminal:
         self._tmux("send-keys", "-t", self._name, "-l", text)
         self._tmux("send-keys", "-t", self._name, "Enter")
 
+    def press(self, key: str) -> None:
+        self._tmux("send-keys", "-t", self._name, key)
+
     def until(self, seen: Callable[[str], object]) -> str:
         """Wait until the screen contains the expected text. Returns the screen with colours."""
         deadline = time.monotonic() + 60

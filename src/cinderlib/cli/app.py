@@ -48,6 +48,7 @@ class App(contextlib.ExitStack):
         self._waiting: Waiting | None = None
         self._creates = False
         self._requires_store = False
+        self._recovers = True
         #: Whether the store exists. Only valid after the first use of :attr:`controller`.
         self.has_store = True
 
@@ -155,6 +156,11 @@ class App(contextlib.ExitStack):
         self._requires_store = True
         assert self.controller is not None
 
+    def only_observe(self) -> None:
+        """Do not recover interrupted operations when a backend is loaded, for a verb that shows
+        them."""
+        self._recovers = False
+
     def _controller(self, store: dict[str, Any]) -> cl.Controller:
         import cinderlib as cl
 
@@ -164,7 +170,7 @@ class App(contextlib.ExitStack):
             disable_logs=not self._logs_of_others,
             progress=self.show_progress,
             observer=self.observer,
-            **self.configuration.controller(),
+            **self.configuration.controller() | ({} if self._recovers else {"recover": False}),
         )
         return self.enter_context(controller)
 

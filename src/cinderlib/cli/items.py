@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +92,12 @@ def _device(connection: cl.Connection) -> dict[str, Any]:
         "path": path if path is None or isinstance(path, str) else str(path),
         "device_state": connection.device_state,
     }
+
+
+def operation(found: cl.Operation) -> dict[str, Any]:
+    """An operation as an item."""
+    facts = {**dataclasses.asdict(found), "id": found.id or None}
+    return {key: None if value in ("", {}) else value for key, value in facts.items()}
 
 
 class Names:

@@ -33,6 +33,7 @@ cli = Root(
         "node": f"{_NOUNS}.node:node",
         "driver": f"{_NOUNS}.driver:driver",
         "tree": f"{_NOUNS}.tree:tree",
+        "top": f"{_NOUNS}.top:top",
         "log": f"{_NOUNS}.log:log",
         "store": f"{_NOUNS}.store:store",
         "recover": f"{_NOUNS}.recover:recover",

@@ -67,6 +67,17 @@ def of_age(created_at: datetime.datetime | None) -> str:
     return ""
 
 
+def of_seconds(seconds: float) -> str:
+    """Format a duration in its two largest units: ``'1 h 5 min'``."""
+    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    left, parts = max(int(seconds), 0), []
+    for unit, length in units:
+        count, left = divmod(left, length)
+        if count or parts or length == 1:
+            parts.append((count, unit))
+    return " ".join(f"{count} {unit}" for count, unit in parts[:2] if count or len(parts) == 1)
+
+
 def counted(counts: Mapping[str, int]) -> str:
     """Format counts: ``'1 volume, 2 key-values'``.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cinderlib.cli import output, references
+from cinderlib.cli import output, references, sizes
 from cinderlib.cli.view import Item, View
 from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
 
@@ -130,6 +130,32 @@ POOLS = View(
     },
     firm=frozenset({"total_bytes", "free_bytes", "used_percent"}),
     any_field=True,
+)
+TOP_POOLS = View(
+    "pools",
+    ("backend", "pool", "total_bytes", "free_bytes", "used_percent", "provisioned_bytes",
+     "volumes"),
+    titles=POOLS.titles,
+    firm=frozenset({"total_bytes", "free_bytes", "used_percent"}),
+)  # fmt: skip
+TOP_OPERATIONS = View(
+    "operations",
+    ("operation", "name", "outcome", "seconds", "user", "host", "pid", "program"),
+    wide=("backend", "resource_id", "started_at"),
+    titles={"seconds": "AGE"},
+    cells={
+        "name": lambda item: item.get("name") or item["resource_id"][:8],
+        "seconds": lambda item: sizes.of_seconds(item["seconds"]),
+    },
+    firm=_STATES | {"seconds"},
+)
+ATTENTION = View(
+    "problems",
+    ("problem", "kind", "name", "backend", "detail"),
+    wide=("id", "at"),
+    titles={"detail": "DETAILS"},
+    firm=_STATES,
+    prose="detail",
 )
 CAPABILITIES = View(
     "capabilities",

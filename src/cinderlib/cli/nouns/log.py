@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import datetime
 import sys
 import time
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cinderlib import errors
-from cinderlib.cli import completing, filters, find, options, output, views
+from cinderlib.cli import completing, filters, find, items, options, output, views
 from cinderlib.cli.app import App
 from cinderlib.cli.framework import Command, pass_app
 from cinderlib.cli.output_options import listing
@@ -85,19 +84,12 @@ def log(
             resource=resource,
         )
     if not follow:
-        app.list_items(map(item, found))
+        app.list_items(map(items.operation, found))
         return
     try:
         _follow(app, asked, found)
     except KeyboardInterrupt:
         click.get_current_context().exit(130)
-
-
-def item(operation: cl.Operation) -> dict[str, Any]:
-    """An operation as an item."""
-    found = dataclasses.asdict(operation)
-    found["id"] = operation.id or None
-    return {key: None if value in ("", {}) else value for key, value in found.items()}
 
 
 def _id_of(controller: cl.Controller, named: str) -> str:
@@ -129,7 +121,9 @@ def _write(app: App, operation: cl.Operation) -> None:
     if app.as_json:
         import json
 
-        text = {key: value for key, value in item(operation).items() if value is not None}
+        text = {
+            key: value for key, value in items.operation(operation).items() if value is not None
+        }
         click.echo(json.dumps(output.plain_data(text)))
         return
     ended = operation.ended_at
