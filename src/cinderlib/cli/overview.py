@@ -1,4 +1,4 @@
-"""What ``cinderlib top`` shows: pools, operations that have not ended, and what needs attention."""
+"""The data of ``cinderlib top``: pools, operations that have not ended, and problems."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _DEVICE_STATES = {
 
 
 class Storage:
-    """What the backends report: their pools, and differences between the store and the storage."""
+    """The reports of the backends: their pools, and differences between store and storage."""
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -66,7 +66,7 @@ def read(app: App, backends: Iterable[str], storage: Storage) -> Item:
     """Everything that is shown now.
 
     :param backends: the names of the backends to show.
-    :param storage: what they reported last.
+    :param storage: their last reports.
     """
     wanted = list(backends)
     now = datetime.datetime.now(datetime.UTC)
@@ -132,7 +132,7 @@ def _of_operations(history: list[cl.Operation]) -> Iterator[Item]:
     """Operations that were interrupted, or that failed and were neither repeated with success nor
     made unnecessary by a delete."""
     settled: set[tuple[str, str]] = set()
-    failed = []
+    failed: list[Item] = []
     for each in reversed(history):
         resource = each.volume_id or each.resource_id
         about: dict[str, Any] = {"id": each.resource_id, "backend": each.backend}

@@ -60,7 +60,7 @@ def _query_again(query: Callable[[], None], over: threading.Event) -> None:
 
 
 class _Terminal(io.StringIO):
-    """Collects what is written for a terminal."""
+    """Collects the output for a terminal."""
 
     def __init__(self, encoding: str) -> None:
         super().__init__()
@@ -75,8 +75,8 @@ class _Terminal(io.StringIO):
 
 
 def _written(write: Callable[[], None]) -> str:
-    """What a function writes to standard output; an error instead, because the store can be back
-    at the next update."""
+    """The output of a function; an error instead, because the store can be back at the next
+    update."""
     collected = _Terminal(sys.stdout.encoding)
     with contextlib.redirect_stdout(collected):
         print(f"cinderlib top  {time.strftime('%H:%M:%S')}  q: quit\n")
@@ -98,6 +98,11 @@ def _fitting(text: str, console: Console) -> Text:
     return shown
 
 
+def _sleep(seconds: float) -> bool:
+    time.sleep(seconds)
+    return False
+
+
 @contextlib.contextmanager
 def _keys() -> Iterator[Callable[[float], bool]]:
     """Read keys without waiting for the end of a line.
@@ -106,7 +111,7 @@ def _keys() -> Iterator[Callable[[float], bool]]:
         display meanwhile.
     """
     if not sys.stdin.isatty():
-        yield lambda seconds: time.sleep(seconds) is not None
+        yield _sleep
         return
     source = sys.stdin.fileno()
     before = termios.tcgetattr(source)

@@ -70,7 +70,8 @@ def of_age(created_at: datetime.datetime | None) -> str:
 def of_seconds(seconds: float) -> str:
     """Format a duration in its two largest units: ``'1 h 5 min'``."""
     units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
-    left, parts = max(int(seconds), 0), []
+    left = max(int(seconds), 0)
+    parts: list[tuple[int, str]] = []
     for unit, length in units:
         count, left = divmod(left, length)
         if count or parts or length == 1:

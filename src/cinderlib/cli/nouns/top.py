@@ -31,9 +31,9 @@ def top(app: App, names: tuple[str, ...], once: bool, interval: float) -> None:
     """Show the capacity, the running operations and the problems.
 
     The display updates itself on a terminal, until q or Ctrl-C. By default, it shows all configured
-    backends: the pools with their capacity, the operations that have not ended, and what needs
-    attention: interrupted and failed operations, resources with errors, devices that disappeared,
-    and differences between the store and the storage.
+    backends: the pools with their capacity, and the operations that have not ended. Problems are
+    interrupted and failed operations, resources with errors, devices that disappeared, and
+    differences between the store and the storage.
     """
     app.configuration.require_file()
     backends = list(dict.fromkeys(names)) or list(app.configuration.backends)
