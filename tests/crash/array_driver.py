@@ -87,3 +87,10 @@ class CopyingDriver(ArrayDriver):
     """Cannot map snapshots."""
 
     initialize_connection_snapshot = driver.BaseVD.initialize_connection_snapshot
+
+
+class NamingDriver(ArrayDriver):
+    """Neither moves nor renames volumes."""
+
+    migrate_volume = driver.BaseVD.migrate_volume
+    update_migrated_volume = driver.BaseVD.update_migrated_volume

@@ -10,6 +10,9 @@ from typing import Any
 
 from array_driver import ArrayDriver
 
+#: The name of the folder of the second backend, in the folder of the first one.
+OTHER = "other"
+
 
 def _dying(name: str) -> Callable[..., Any]:
     work = getattr(ArrayDriver, name)
@@ -30,6 +33,8 @@ class DyingDriver(ArrayDriver):
     def die(self, when: str) -> None:
         root = pathlib.Path(self.configuration.safe_get("file_root"))
         order = root.with_name(f"{root.name}-death")
+        if root.name == OTHER:
+            order = root.parent.with_name(f"{root.parent.name}-death")
         if order.exists() and order.read_text() == when:
             order.unlink()
             os.kill(os.getpid(), signal.SIGKILL)
@@ -42,6 +47,7 @@ for _name in (
     *("terminate_connection", "remove_export", "get_volume_stats", "exists_in_storage"),
     *("create_export_snapshot", "initialize_connection_snapshot"),
     *("terminate_connection_snapshot", "remove_export_snapshot"),
+    *("migrate_volume", "update_migrated_volume"),
     *("manage_existing_get_size", "manage_existing", "unmanage"),
     *("manage_existing_snapshot_get_size", "manage_existing_snapshot", "unmanage_snapshot"),
 ):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import pytest
-from world import World
+from world import OTHER, World
 
 from cinderlib.locking.process_identity import this_host
 
@@ -28,6 +28,7 @@ class Scenario:
     :ivar start: returns the call.
     :ivar unmanaged: the files without a record before or after the call.
     :ivar driver: the class in ``array_driver.py``.
+    :ivar has_other: whether there is a second backend.
     """
 
     name: str
@@ -35,11 +36,12 @@ class Scenario:
     start: Callable[[World], Call]
     unmanaged: frozenset[str] = frozenset()
     driver: str = "ArrayDriver"
+    has_other: bool = False
 
     @property
     def is_slow(self) -> bool:
         """Whether only the slow tests include it: others take similar steps."""
-        return "manage" in self.name or "copied" in self.name
+        return "manage" in self.name or "copied" in self.name or "copying" in self.name
 
     @property
     def is_recorded(self) -> bool:
@@ -63,10 +65,12 @@ def scenario(
     prepare: Callable[[World], Any],
     unmanaged: Collection[str] = (),
     driver: str = "ArrayDriver",
+    *,
+    has_other: bool = False,
 ) -> Callable[[Callable[[World], Call]], None]:
     def register(start: Callable[[World], Call]) -> None:
         name = start.__name__.replace("_", " ")
-        SCENARIOS[name] = Scenario(name, prepare, start, frozenset(unmanaged), driver)
+        SCENARIOS[name] = Scenario(name, prepare, start, frozenset(unmanaged), driver, has_other)
 
     return register
 
@@ -208,6 +212,24 @@ def revert_copied(w: World) -> Call:
 @scenario(volume)
 def wipe(w: World) -> Call:
     return w.volume(A).wipe
+
+
+@scenario(volume, has_other=True)
+def migrate(w: World) -> Call:
+    found = w.volume(A)
+    return lambda: found.migrate(OTHER)
+
+
+@scenario(volume, has_other=True)
+def migrate_by_copying(w: World) -> Call:
+    found = w.volume(A)
+    return lambda: found.migrate(OTHER, by_copy=True)
+
+
+@scenario(volume, driver="NamingDriver", has_other=True)
+def migrate_by_copying_without_renaming(w: World) -> Call:
+    found = w.volume(A)
+    return lambda: found.migrate(OTHER)
 
 
 @scenario(existing, ["existing", f"volume-{B}"])

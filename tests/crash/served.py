@@ -60,7 +60,7 @@ def serve(
     points.arm(at, lambda points, name: _act(action, points, name, client))
     points.disarm()
     _count_calls(points)
-    backends = Backends(world.controller, ["array"], lambda name: {})
+    backends = Backends(world.controller, list(world.controller.backends), lambda name: {})
     application = Application(backends, Metrics(), threads=2)
     server = Server(application, Options(socket=path, stop_timeout=60.0), reload=lambda: None)
     ended: list[int] = []

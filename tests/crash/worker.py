@@ -186,6 +186,7 @@ class Case:
         world = World(self.root, _state, self._url, self.points, **options)
         world.unmanaged = self.scenario.unmanaged
         world.driver = self.scenario.driver
+        world.has_other = self.scenario.has_other
         return world
 
     def opened_empty(self, **options: Any) -> World:

@@ -29,6 +29,8 @@ from cinderlib.records import (
 )
 
 GIB = 1 << 30
+#: The name of the second backend.
+OTHER = "other"
 #: The offset of the test data in a volume, in bytes.
 PLACES = (0, GIB // 2, GIB - 4096)
 
@@ -62,7 +64,9 @@ class World:
     ) -> None:
         self.root = root
         self.volumes = root / "volumes"
-        self.access = root / "volumes-access"
+        #: The folder of the second backend is in that of the first one, so a name identifies a file
+        #: of both.
+        self.other_volumes = self.volumes / OTHER
         self.points = points
         #: Orders the driver's process to die; see ``dying_driver.py``.
         self.death = root / "volumes-death"
@@ -87,15 +91,19 @@ class World:
         self.backend: Backend
         #: Files without a record that the scenario creates or leaves on the storage.
         self.unmanaged: frozenset[str] = frozenset()
+        #: Whether there is a second backend.
+        self.has_other = False
         #: The class of the driver in ``array_driver.py``.
         self.driver = "ArrayDriver"
 
     def load_backend(self) -> None:
         """Load the backend, which recovers interrupted operations."""
-        options = {"volume_driver": f"array_driver.{self.driver}", "file_root": str(self.volumes)}
+        options = {"volume_driver": f"array_driver.{self.driver}"}
         if self._isolated:
             options |= {"volume_driver": "dying_driver.DyingDriver", "isolation": "process"}
-        self.backend = self.controller.backend("array", **options)
+        self.backend = self.controller.backend("array", **options, file_root=str(self.volumes))
+        if self.has_other:
+            self.controller.backend(OTHER, **options, file_root=str(self.other_volumes))
 
     def empty_store(self) -> None:
         """Remove all records, because many cases share a database."""
@@ -193,11 +201,10 @@ class World:
             for name, outcome, id in self.recorded()
             if name == "snapshot.release" or (name, outcome) == ("snapshot.connect", "undone")
         }
-        succeeded = [
-            each
-            for each in self.recorded()
-            if each[1] in ("done", "finished") and each[2] not in gone
-        ]
+        recorded = [each for each in self.recorded() if each[2] not in gone]
+        # A migration is complete when all its steps are, which are operations too.
+        whole = [each for each in recorded if each[0] == "volume.migrate_by_copy"]
+        succeeded = [each for each in whole or recorded if each[1] in ("done", "finished")]
         if before == after or not self.controller.store.keeps_history:
             return []
         if state == before and succeeded:
@@ -209,11 +216,13 @@ class World:
     # --- observations ----------------------------------------------------------------------------
 
     def _name(self, record: VolumeRecord | SnapshotRecord) -> str:
-        """The name on the storage; of a mapped snapshot for its temporary volume."""
+        """The name on the storage, with the folder of the second backend; of a mapped snapshot for
+        its temporary volume."""
         if isinstance(record, VolumeRecord) and record.snapshot_access == "native":
             snapshot = self.controller.store.get(SnapshotRecord, str(record.snapshot_id))
             record = record if snapshot is None else snapshot
-        return self.controller.name_in_storage(record)
+        name = self.controller.name_in_storage(record)
+        return f"{OTHER}/{name}" if record.backend == OTHER else name
 
     def _digest(self, name: str) -> str:
         digest = hashlib.sha256()
@@ -226,8 +235,19 @@ class World:
             return "no data"
         return digest.hexdigest()[:12]
 
-    def _listed(self, folder: pathlib.Path) -> list[str]:
-        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    def _files(self) -> list[str]:
+        """The names of the files of both backends."""
+        found = [*self.volumes.glob("*"), *self.other_volumes.glob("*")]
+        return sorted(str(each.relative_to(self.volumes)) for each in found if each.is_file())
+
+    def _accesses(self) -> list[str]:
+        """The exports and mappings of both backends, by the names of the files."""
+        found = []
+        for folder, lead in ((self.volumes, ""), (self.other_volumes, f"{OTHER}/")):
+            for path in folder.with_name(f"{folder.name}-access").glob("*"):
+                what, _, name = path.name.partition(" ")
+                found.append(f"{what} {lead}{name}")
+        return sorted(found)
 
     def _loops(self) -> list[str]:
         """The names of the files of loop devices, one for each device."""
@@ -235,7 +255,7 @@ class World:
         for attribute in pathlib.Path("/sys/block").glob("loop*/loop/backing_file"):
             backing = pathlib.Path(block.read(attribute) or "/")
             if self.volumes in backing.parents:
-                found.append(backing.name)
+                found.append(str(backing.relative_to(self.volumes)))
         return sorted(found)
 
     def _litter(self) -> list[str]:
@@ -265,8 +285,8 @@ class World:
             },
             "connections": sorted(connections, key=repr),
             "keys": {k.id: k.value for k in self._found(KeyValueRecord)},
-            "files": {name: self._digest(name) for name in self._listed(self.volumes)},
-            "access": self._listed(self.access),
+            "files": {name: self._digest(name) for name in self._files()},
+            "access": self._accesses(),
             "loops": self._loops(),
         }
 
@@ -289,7 +309,7 @@ class World:
 
         sizes = {name(v): v.size for v in volumes.values()}
         sizes |= {name(s): s.volume_size for s in snapshots}
-        files = self._listed(self.volumes)
+        files = self._files()
         wrong += [f"orphan: {f}" for f in files if f not in sizes and f not in self.unmanaged]
         wrong += [f"no data: {file}" for file in sizes if file not in files]
         for file in files:
@@ -297,7 +317,7 @@ class World:
             if actual != sizes.get(file, 0) * GIB and file in sizes:
                 wrong.append(f"{file} has {actual} bytes, the store says {sizes[file]} GiB")
 
-        granted = set(self._listed(self.access))
+        granted = set(self._accesses())
         wanted = set()
         for connection in connections:
             volume = volumes.get(connection.volume_id)
@@ -359,7 +379,7 @@ class World:
             snapshot.unmanage() if failed else snapshot.delete()
         for volume in list(self.controller.volumes()):
             volume.unmanage() if volume.status == "error_managing" else volume.delete()
-        for name in set(self._listed(self.volumes)) & self.unmanaged:
+        for name in set(self._files()) & self.unmanaged:
             (self.volumes / name).unlink()
         left = {k: v for k, v in self.observe().items() if v and k != "keys"}
         return self.disagreements(litter=litter) + [

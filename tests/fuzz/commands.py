@@ -172,6 +172,7 @@ class World:
             "volume delete volumes": volume,
             "volume manage reference": "existing",
             "volume manage name": "new",
+            "volume migrate volume": volume,
             "volume unmanage volumes": volume,
             "snapshot manage volume": "data",
             "snapshot manage reference": "existing",

@@ -51,6 +51,7 @@ def wrong_types(files: cl.Backend, volume: cl.Volume, connector: dict[str, Any])
     volume.status = "available"  # wrong
     volume.stauts = "available"  # wrong
     volume.revert_to_snapshot("monday")  # wrong
+    volume.migrate(1)  # wrong
     volume.extend()  # wrong
     volume.created_at.isoformat()  # wrong
     print(volume.attach() + "")  # wrong

@@ -193,6 +193,13 @@ def volumes(backend: cl.Backend) -> None:
     copy.delete()
 
 
+def migration(volume: cl.Volume, backend: cl.Backend) -> None:
+    volume.migrate(backend)
+    volume.migrate("other", "pool", by_copy=True)
+    moved: bool | None = volume.changed
+    print(moved, volume.migration_status)
+
+
 def existing(backend: cl.Backend) -> None:
     item: cl.Manageable
     for item in backend.manageable_volumes(marker=None, limit=10, offset=0, sort_keys=["size"]):

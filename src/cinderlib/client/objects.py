@@ -17,6 +17,7 @@ from cinderlib.objects.arguments import check_resource
 from cinderlib.objects.connection import Connection
 from cinderlib.objects.snapshot import Snapshot
 from cinderlib.objects.volume import Volume
+from cinderlib.operations.migrate import Destination
 from cinderlib.records import ConnectionRecord, Secret, SnapshotRecord, VolumeRecord, replace
 
 if TYPE_CHECKING:
@@ -98,6 +99,11 @@ class RemoteVolume(RemoteResource, Volume):
 
     def wipe(self) -> None:
         answer = self._change("POST", self._path("wipe"), {})
+        self._adopt(records.from_builtins(VolumeRecord, answer))
+
+    def _migrate(self, to: Destination, pool: str | None, by_copy: bool) -> None:
+        body = {"backend": to.backend, "pool": pool, "by_copy": by_copy}
+        answer = self._change("POST", self._path("migrate"), body)
         self._adopt(records.from_builtins(VolumeRecord, answer))
 
     def connect(

@@ -23,6 +23,7 @@ from cinderlib.drivers.calling import ConvertingCall
 from cinderlib.drivers.extents import ExtentsDriver
 from cinderlib.drivers.lockfiles import LockFiles
 from cinderlib.drivers.managing import ManagingDriver
+from cinderlib.drivers.migrating import MigratingDriver
 from cinderlib.drivers.port import TASKS, DriverInfo, Listing
 from cinderlib.drivers.scope import Scope
 from cinderlib.errors import InvalidState
@@ -39,7 +40,7 @@ from cinderlib.records import (
 _log = logging.getLogger(__name__)
 
 
-class LocalDriver(ManagingDriver, ExtentsDriver):
+class LocalDriver(ManagingDriver, MigratingDriver, ExtentsDriver):
     """:class:`cinderlib.drivers.port.Driver` for a driver object of this process.
 
     :param driver: the driver, after its setup.

@@ -25,6 +25,8 @@ OPTIONAL = (
     "extents",
     "initialize_connection_snapshot",
     "terminate_connection_snapshot",
+    "migrate_volume",
+    "update_migrated_volume",
 )
 #: The module of Cinder's base classes.
 _BASE = "cinder.volume.driver"

@@ -185,6 +185,8 @@ TASKS: Mapping[str, str] = {
     "manageable_snapshot_size": "find an existing snapshot for snapshot {}",
     "manage_snapshot": "manage an existing snapshot as snapshot {}",
     "unmanage_snapshot": "stop managing snapshot {}",
+    "migrate_volume": "migrate volume {}",
+    "update_migrated_volume": "rename the copy of volume {}",
     "volume_extents": "list the extents of volume {}",
     "snapshot_extents": "list the extents of snapshot {}",
     "validate_connector": "use this connector",
@@ -278,6 +280,29 @@ class Driver(Protocol):
     ) -> SnapshotRecord: ...
 
     def unmanage_snapshot(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> None: ...
+
+    # Migration.
+    def migrate_volume(
+        self, volume: VolumeRecord, host: str, capabilities: Mapping[str, Any]
+    ) -> VolumeRecord | None:
+        """Move the volume to another pool, of this backend or another one.
+
+        :param host: of the volume after the move, ``host@backend#pool``.
+        :param capabilities: as the driver of that backend reports them for that pool.
+        :returns: the record with the driver's changes, with its old ``host`` and ``backend``.
+            ``None`` if the driver cannot move it there; nothing changed."""
+
+    def update_migrated_volume(
+        self, volume: VolumeRecord, copy: VolumeRecord, status: str
+    ) -> VolumeRecord:
+        """Give the copy of a migrated volume, on this backend, the volume's name if possible.
+
+        :param volume: the volume with its old place.
+        :param copy: the record of the copy.
+        :param status: the status of the volume before the migration. Drivers rename only the copy
+            of a volume that is ``'available'``.
+        :returns: the record of the copy with the driver's changes. Its ``name_id`` is that of the
+            copy, or ``None`` if the name of the volume is derived from the volume's ID now."""
 
     # What changed. Only for drivers that can list extents natively.
     def volume_extents(

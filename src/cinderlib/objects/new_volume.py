@@ -76,7 +76,7 @@ def describe(
         raise errors.InvalidInput("Specify either pool_name or host for a volume, not both")
     if given.get("multiattach"):
         pool = pool_name or given.get("host", "").partition("#")[2]
-        _refuse_without_multiattach(backend, pool)
+        refuse_without_multiattach(backend, pool)
     id = fields.get("id")
     id = (
         new_id()
@@ -84,7 +84,7 @@ def describe(
         else validation.check_id(id, "volume", non_uuid_ids=controller.non_uuid_ids)
     )
     where = (
-        {"host": _place(backend, pool_name, given.get("host"))}
+        {"host": place(backend, pool_name, given.get("host"))}
         if (pool_name is not None or "host" in given or source is None)
         else {}
     )
@@ -104,8 +104,11 @@ def describe(
     )
 
 
-def _place(backend: Backend, pool_name: str | None, host: str | None) -> str:
-    """The ``host`` of a new volume."""
+def place(backend: Backend, pool_name: str | None, host: str | None = None) -> str:
+    """The ``host`` of a new volume.
+
+    :raises InvalidInput: the backend has no such pool.
+    """
     if host is not None:
         if host.partition("#")[0].partition("@")[2] != backend.id:
             raise errors.InvalidInput(
@@ -129,8 +132,11 @@ def _host(backend: Backend) -> str:
     return backend.driver_info.options.get("backend_host") or backend.controller.host
 
 
-def _refuse_without_multiattach(backend: Backend, pool_name: str) -> None:
-    """Drivers report multiattach for each pool or for all pools."""
+def refuse_without_multiattach(backend: Backend, pool_name: str) -> None:
+    """Drivers report multiattach for each pool or for all pools.
+
+    :raises Unsupported: the pool has no multiattach.
+    """
     stats = backend.driver_stats()
     pools = [pool for pool in stats["pools"] if pool["pool_name"] == pool_name]
     pool = pools[0] if pools else stats["pools"][0]

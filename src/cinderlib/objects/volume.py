@@ -15,6 +15,7 @@ from cinderlib.objects.cinder_fields import VolumeFields
 from cinderlib.objects.fields import EditableField, Field
 from cinderlib.objects.keywords import CopyKeywords, CreateSnapshotKeywords, VolumeKeywords
 from cinderlib.objects.managing import ManagedVolume
+from cinderlib.objects.migrating import MigratedVolume
 from cinderlib.objects.streaming import StreamedVolume
 from cinderlib.objects.volume_type import VolumeType
 from cinderlib.operations import (
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 GIB = 1024**3
 
 
-class Volume(VolumeFields, ManagedVolume, AttachableVolume, StreamedVolume):
+class Volume(VolumeFields, ManagedVolume, MigratedVolume, AttachableVolume, StreamedVolume):
     """A volume on a backend.
 
     ``Volume(backend, size=1)`` describes a volume, and :meth:`create` creates it.
@@ -71,7 +72,10 @@ class Volume(VolumeFields, ManagedVolume, AttachableVolume, StreamedVolume):
     attach_status = Field[str](
         "``'attached'`` while it is connected to a host, ``'detached'`` otherwise."
     )
-    migration_status = Field[str | None]("Set by drivers or by cinderlib 5; not used here.")
+    migration_status = Field[str | None](
+        "``'migrating'`` during a migration, ``'target:ID'`` for the copy of volume ``ID``"
+        " meanwhile, ``'error'`` if the driver failed to migrate it."
+    )
     host = Field[str]("Where it is: ``host@backend#pool``.")
     cluster_name = Field[str | None]("Specified at creation, for drivers that use it.")
     availability_zone = EditableField[str | None](

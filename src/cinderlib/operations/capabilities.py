@@ -65,6 +65,11 @@ _OPERATIONS: Mapping[str, _Operation] = {
         generic_methods=("create_snapshot", "delete_snapshot"),
         requires="snapshot.attach",
     ),
+    "volume.migrate": _Operation(
+        "migrate volumes",
+        ("migrate_volume",),
+        "the data is copied to a new volume through attachments of a host",
+    ),
     "volume.connect": _Operation("map volumes to hosts"),
     "volume.multiattach": _Operation("map a volume to several hosts"),
     "volume.list_manageable": _Operation(
@@ -132,6 +137,11 @@ def _static(info: DriverInfo, operation: str) -> Capability:
 def is_native(driver: Driver, operation: str) -> bool:
     """Whether the driver does an operation itself."""
     return _static(driver.info, operation).way == "native"
+
+
+def implements(driver: Driver, method: str) -> bool:
+    """Whether the driver has its own version of an optional method of Cinder's interface."""
+    return method not in driver.info.lacks
 
 
 def require(

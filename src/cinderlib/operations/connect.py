@@ -10,6 +10,7 @@ from cinderlib.operations import (
     connections,
     disconnect,
     long_calls,
+    migration_targets,
     streams,
     volumes,
     whole_call_intents,
@@ -83,6 +84,7 @@ def _connect(
         if there is not None and there.status == "attached":
             _refuse_different(there, asked)
             return there, volume, False
+        migration_targets.refuse_others(journal, volume, "connected")
         if volume.status not in volumes.READABLE and not is_long_call:
             raise errors.InvalidVolume(
                 f"Volume {volume.id} cannot be connected: it is '{volume.status}'",

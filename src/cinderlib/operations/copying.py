@@ -32,10 +32,10 @@ def _connection(journal: Journal, volume: VolumeRecord, mode: str) -> Connection
     )
 
 
-def attach_volume(journal: Journal, volume: VolumeRecord) -> ConnectionRecord:
+def attach_volume(journal: Journal, volume: VolumeRecord, *, mode: str = "rw") -> ConnectionRecord:
     """Attach a volume to this host; an existing attachment is used. Called within
     :meth:`Journal.whole_call`."""
-    there, _, made = connect(journal, _connection(journal, volume, "rw"), {}, to_attach=True)
+    there, _, made = connect(journal, _connection(journal, volume, mode), {}, to_attach=True)
     return _attached(journal, there, made=made)
 
 

@@ -10,7 +10,12 @@ from cinderlib.drivers.port import Driver
 from cinderlib.operations import capabilities, unique_names, volumes
 from cinderlib.operations.existing import raise_not_found, refuse_differences
 from cinderlib.operations.journal import Journal, recovers, was_interrupted
-from cinderlib.operations.refusals import is_refusal, refuse_half_managed, refuse_temporary
+from cinderlib.operations.refusals import (
+    is_refusal,
+    refuse_half_managed,
+    refuse_migrating,
+    refuse_temporary,
+)
 from cinderlib.persistence.base import Change, Remove
 from cinderlib.records import IntentRecord, SnapshotRecord, VolumeRecord, now, replace
 
@@ -110,6 +115,7 @@ def _source(journal: Journal, volume: VolumeRecord) -> VolumeRecord | SnapshotRe
     if volume.source_volid is not None:
         source = volumes.get(journal, volume.source_volid)
         refuse_temporary(source, "cloned")
+        refuse_migrating(source, "cloned")
         if source.status not in volumes.READABLE:
             raise errors.InvalidVolume(
                 f"Volume {source.id} cannot be cloned: it is '{source.status}'", resource=source.id

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cinderlib import errors
-from cinderlib.operations import long_calls, temporary, volumes
+from cinderlib.operations import long_calls, migration_targets, temporary, volumes
 from cinderlib.operations.journal import Journal, intents_of, recovers
 from cinderlib.operations.refusals import note_dependents, refuse_half_managed, status_after
 from cinderlib.operations.unmapping import remove_leftover_export
@@ -41,6 +41,8 @@ def delete(journal: Journal, volume_id: str) -> bool:
                 resource=volume_id,
             )
         refuse_half_managed(volume, "deleted")
+        migration_targets.refuse_interrupted(intents)
+        migration_targets.refuse_others(journal, volume, "deleted")
         gone = [
             *long_calls.settled_with(journal, intents),
             *temporary.settled_with(journal, intents),

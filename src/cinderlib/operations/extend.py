@@ -9,7 +9,7 @@ from cinderlib import errors
 from cinderlib.locking.process_identity import this_host
 from cinderlib.operations import capabilities, volumes
 from cinderlib.operations.journal import Journal, recovers
-from cinderlib.operations.refusals import is_refusal, refuse_temporary
+from cinderlib.operations.refusals import is_refusal, refuse_migrating, refuse_temporary
 from cinderlib.persistence.base import Query
 from cinderlib.persistence.host_key import host_of
 from cinderlib.records import ConnectionRecord, IntentRecord, VolumeRecord, replace
@@ -33,6 +33,7 @@ def extend(journal: Journal, volume_id: str, size: int) -> tuple[VolumeRecord, b
             journal, volume_id, Query(ConnectionRecord, "volume_id", volume_id, limit=1)
         )
         refuse_temporary(volume, "extended")
+        refuse_migrating(volume, "extended")
         driver = journal.driver(volume.backend)
         if size < volume.size:
             raise errors.OutOfRange(

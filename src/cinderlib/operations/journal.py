@@ -93,6 +93,14 @@ class Journal(Settling):
         self._history = History(store, history_limit)
         self._mine = threading.local()
 
+    def is_loaded(self, backend: str) -> bool:
+        """Whether the driver of a backend can be used."""
+        try:
+            self.driver(backend)
+        except errors.BackendNotFound:
+            return False
+        return True
+
     def begin(
         self,
         operation: str,

@@ -18,7 +18,7 @@ from cinderlib.persistence.base import Change, Put
 from cinderlib.records import IntentRecord, VolumeRecord, new_id, replace
 
 #: The operations.
-LONG_CALLS = frozenset({"volume.revert_by_copy", "volume.wipe"})
+LONG_CALLS = frozenset({"volume.revert_by_copy", "volume.migrate_by_copy", "volume.wipe"})
 
 
 def lock_name(volume_id: str) -> str:
@@ -27,9 +27,17 @@ def lock_name(volume_id: str) -> str:
 
 
 def intent(
-    journal: Journal, operation: str, volume: VolumeRecord, data: Mapping[str, Any]
+    journal: Journal,
+    operation: str,
+    volume: VolumeRecord,
+    data: Mapping[str, Any],
+    arguments: Mapping[str, Any],
 ) -> IntentRecord:
-    """The intent of a long call of this thread."""
+    """The intent of a long call of this thread.
+
+    :param data: what recovery needs.
+    :param arguments: for the history.
+    """
     new = IntentRecord(
         id=new_id(),
         operation=operation,
@@ -38,7 +46,7 @@ def intent(
         lock=lock_name(volume.id),
         owner=this_process(),
         data={**data, **journal.this_call()},
-        **described(volume, {"snapshot_id": data.get("snapshot_id")}),
+        **described(volume, arguments),
     )
     journal.measure(new)
     return new

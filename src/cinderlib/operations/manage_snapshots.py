@@ -14,6 +14,7 @@ from cinderlib.drivers.port import Driver, Manageable, Page
 from cinderlib.operations import adoption, capabilities, snapshots, volumes
 from cinderlib.operations.existing import raise_not_found, refuse_differences
 from cinderlib.operations.journal import Journal, recovers
+from cinderlib.operations.refusals import refuse_migrating
 from cinderlib.records import IntentRecord, SnapshotRecord, VolumeRecord, replace
 
 
@@ -58,6 +59,7 @@ def manage(
             snapshot = replace(snapshot, version=there.version, created_at=there.created_at)
         if volume is None:
             raise_not_found(errors.VolumeNotFound, "volume", snapshot.volume_id)
+        refuse_migrating(volume, "used for a snapshot")
         existing = _ExistingSnapshot(driver, volume)
         size = adoption.size(existing, snapshot, reference, there)
         glance = volume.glance_metadata

@@ -21,6 +21,8 @@ from cinderlib.operations import (  # noqa: F401
     long_calls,
     manage,
     manage_snapshots,
+    migrate,
+    migrate_by_copy,
     revert,
     revert_by_copy,
     snapshot_access,
@@ -52,18 +54,29 @@ def recover(
     An operation whose recovery fails stays recorded, is reported with the reason and can be
     recovered again. Killed half way, recovery can be run again.
 
-    :param backend: only operations on this one.
+    :param backend: only operations on this one; not those that need a second backend that is not
+        loaded.
     :param pending_unmaps: whether to retry unmaps that failed earlier too. They fail while the
         storage does.
     """
-    where = None if backend is None else {"backend": backend}
-    total = journal.store.count(IntentRecord, where)
+    found = [
+        intent
+        for intent in journal.store.iterate(IntentRecord)
+        if backend is None
+        or (backend in _backends(intent) and all(map(journal.is_loaded, _backends(intent))))
+    ]
     results: list[Recovered] = []
-    for intent in journal.store.iterate(IntentRecord, where):
-        journal.tell(Progress(len(results), max(total, len(results) + 1), "operations"))
+    for intent in found:
+        journal.tell(Progress(len(results), len(found), "operations"))
         if pending_unmaps or intent.operation not in PENDING_UNMAPS:
             results.append(recover_one(journal, intent))
     return results
+
+
+def _backends(intent: IntentRecord) -> set[str]:
+    """The backends whose drivers the recovery of an operation needs."""
+    other = intent.data.get("backend")
+    return {intent.backend, other} if isinstance(other, str) else {intent.backend}
 
 
 def is_interrupted(journal: Journal, intent: IntentRecord) -> bool:

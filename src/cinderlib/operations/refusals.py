@@ -57,6 +57,21 @@ def refuse_temporary(volume: VolumeRecord, task: str) -> None:
         )
 
 
+def refuse_migrating(volume: VolumeRecord, task: str) -> None:
+    """Refuse to change a volume that is being migrated, or its copy.
+
+    :param task: as a participle, for the message.
+    :raises InvalidVolume: it is.
+    """
+    status = volume.migration_status or ""
+    if status == "migrating" or status.startswith("target:"):
+        raise errors.InvalidVolume(
+            f"Volume {volume.id} cannot be {task} while it is migrated. Wait until the migration"
+            " ends; if it was interrupted, call recover()",
+            resource=volume.id,
+        )
+
+
 def status_after(error: BaseException, before: str, failed: str) -> str:
     """The status of a resource after a driver call that failed.
 

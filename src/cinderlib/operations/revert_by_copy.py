@@ -54,6 +54,7 @@ def revert(journal: Journal, volume_id: str, snapshot_id: str) -> VolumeRecord:
             _OPERATION,
             volume,
             {"snapshot_id": snapshot_id, "safety": new_id(), "status": volume.status},
+            {"snapshot_id": snapshot_id},
         )
         journal.begin_with(intent, replace(volume, status="reverting"), before=volume)
     return _run(journal, intent)

@@ -14,6 +14,7 @@ from cinderlib.operations.refusals import (
     is_refusal,
     note_dependents,
     refuse_half_managed,
+    refuse_migrating,
     refuse_temporary,
     status_after,
 )
@@ -53,6 +54,7 @@ def create(
         if volume is None:
             raise_not_found(errors.VolumeNotFound, "volume", snapshot.volume_id)
         refuse_temporary(volume, "used for a snapshot")
+        refuse_migrating(volume, "used for a snapshot")
         if volume.status not in volumes.READABLE and not (
             reverting and volume.status == "reverting"
         ):

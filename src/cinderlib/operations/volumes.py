@@ -15,7 +15,10 @@ from cinderlib.records import VolumeRecord
 
 #: States that an operation leaves when it is interrupted.
 TRANSITIONAL = frozenset(
-    {"creating", "deleting", "extending", "managing", "reverting", "unmanaging"}
+    {
+        *("creating", "deleting", "extending", "maintenance", "managing", "reverting"),
+        "unmanaging",
+    }
 )
 #: States in which a volume's data can be read.
 READABLE = frozenset({"available", "in-use", "error_extending"})

@@ -7,7 +7,7 @@ from cinderlib.operations import copying, long_calls, volumes
 from cinderlib.operations.existing import raise_not_found
 from cinderlib.operations.history import Outcome
 from cinderlib.operations.journal import Journal, recovers, was_interrupted
-from cinderlib.operations.refusals import refuse_temporary
+from cinderlib.operations.refusals import refuse_migrating, refuse_temporary
 from cinderlib.persistence.base import Query
 from cinderlib.persistence.host_key import host_of
 from cinderlib.records import ConnectionRecord, IntentRecord, VolumeRecord, replace
@@ -31,6 +31,7 @@ def wipe(journal: Journal, volume_id: str) -> VolumeRecord:
             Query(IntentRecord, "resource_id", volume_id),
         )
         refuse_temporary(volume, "wiped")
+        refuse_migrating(volume, "wiped")
         long_calls.refuse_others(journal, volume_id, intents)
         if connections:
             raise errors.InvalidVolume(
@@ -44,7 +45,7 @@ def wipe(journal: Journal, volume_id: str) -> VolumeRecord:
             )
         journal.driver(volume.backend)
         data = {"status": volume.status}
-        intent = long_calls.intent(journal, _OPERATION, volume, data)
+        intent = long_calls.intent(journal, _OPERATION, volume, data, {})
         journal.begin_with(intent, volume, before=volume)
     return _run(journal, intent)
 

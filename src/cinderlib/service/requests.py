@@ -100,6 +100,15 @@ class RevertVolume(Body):
     by_copy: bool = False
 
 
+class MigrateVolume(Body):
+    """Where a volume is moved to: a backend and, optionally, a pool; and whether the host of the
+    service copies the data even if the driver can move it."""
+
+    backend: str
+    pool: str | None = None
+    by_copy: bool = False
+
+
 class BeginApply(Body):
     """A stream that a client will write through a connection with this ID: the content after it,
     the content that it begins with, and the size of the exported volume in bytes."""

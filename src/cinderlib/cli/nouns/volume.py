@@ -11,6 +11,7 @@ from cinderlib.cli import completing, failures, filters, find, items, naming, op
 from cinderlib.cli.app import App, backend_name
 from cinderlib.cli.framework import Group, agreed, destructive, pass_app
 from cinderlib.cli.nouns import extents, manage
+from cinderlib.cli.nouns.migrate import migrate
 from cinderlib.cli.nouns.volume_attach import attach, connect, detach, disconnect
 from cinderlib.cli.nouns.volume_edit import rename, set_, unset
 from cinderlib.cli.nouns.volume_transfer import export, import_
@@ -206,5 +207,6 @@ def _snapshots(volume: cl.Volume) -> list[cl.Snapshot]:
 _TRANSFER = (export, import_)
 _HOSTS = (attach, detach, connect, disconnect)
 _CHANGES = (set_, unset, rename, wipe)
-for verb in (*_CHANGES, *_HOSTS, *_TRANSFER, *extents.OF_VOLUMES, *manage.OF_VOLUMES):
+_ON_STORAGE = (migrate, *manage.OF_VOLUMES)
+for verb in (*_CHANGES, *_HOSTS, *_TRANSFER, *extents.OF_VOLUMES, *_ON_STORAGE):
     volume.add_command(verb)

@@ -19,6 +19,7 @@ from oslo_config import cfg
 from cinderlib.drivers.file import extents, loop, sparse
 from cinderlib.drivers.file.adoption import Adoption
 from cinderlib.drivers.file.folder import GIB, Folder, explained
+from cinderlib.drivers.file.migration import Migration
 from cinderlib.locking import state_folder
 from cinderlib.value_checks import MAX_PATH, shown
 
@@ -39,7 +40,7 @@ file_opts = [
 cfg.CONF.register_opts(file_opts, group=configuration.SHARED_CONF_GROUP)
 
 
-class FileDriver(Adoption, driver.VolumeDriver):  # type: ignore[misc]
+class FileDriver(Adoption, Migration, driver.VolumeDriver):  # type: ignore[misc]
     """Volumes as sparse files in a folder, for the host of that folder.
 
     A volume is the file ``volume-<id>``, a snapshot the file ``snapshot-<id>``. The files do not
@@ -238,6 +239,7 @@ class FileDriver(Adoption, driver.VolumeDriver):  # type: ignore[misc]
             files, volumes = dict(self._folder.files()), dict(self._folder.volumes())
         pool = {
             "pool_name": self._name,
+            "location_info": self._location(),
             "total_capacity_gb": total / GIB,
             "free_capacity_gb": free / GIB,
             "allocated_capacity_gb": sum(volumes.values()) / GIB,

@@ -47,8 +47,8 @@ class Space(NamedTuple):
     free: int
 
 
-def space(folder: Path) -> Space:
-    """The space of the filesystem that holds the folder."""
+def space(folder: Path | int) -> Space:
+    """The space of the filesystem that holds the folder or file."""
     found = os.statvfs(folder)
     return Space(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize)
 
@@ -98,6 +98,26 @@ def rename(source: Path, target: Path) -> None:
     _sync_folder(target.parent)
 
 
+def move(source: Path, target: Path, *, flush: Callable[[], None], progress: Progress) -> None:
+    """Move a file to another folder, durably. At any time, it is complete in one of them.
+
+    :param flush: writes buffered data of the source to its file.
+    :param progress: receives the progress of the copy, if the filesystems differ.
+    :raises FileExistsError: another file has the name in the other folder.
+    """
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except FileExistsError:
+        if not target.samefile(source):
+            raise
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        clone(source, target, flush=flush, progress=progress)
+    _sync_folder(target.parent)
+    remove(source)
+
+
 def clone(
     source: Path,
     target: Path,
@@ -108,7 +128,7 @@ def clone(
     flush: Callable[[], None] = lambda: None,
     progress: Progress = lambda done, total: None,
 ) -> int:
-    """Create a consistent copy of a file in the same folder.
+    """Create a consistent copy of a file.
 
     The files share their extents, if the filesystem supports it. Otherwise the data is copied, and
     holes remain holes. If the source changes during the copy, the copy is not consistent and is
@@ -268,7 +288,7 @@ def _wait_for_pause(fd: int) -> int | None:
 def _copy(file: _File, target: int, progress: Progress) -> int:
     found = list(extents.data(file.fd, 0, os.fstat(file.fd).st_size))
     total = sum(end - start for start, end in found)
-    free = space(file.path.parent).free
+    free = space(target).free
     if total > free:
         raise OSError(
             errno.ENOSPC,

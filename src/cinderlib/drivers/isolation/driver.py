@@ -147,6 +147,18 @@ class IsolatedDriver:
     def unmanage_snapshot(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> None:
         self._call("unmanage_snapshot", snapshot, volume)
 
+    # --- migration
+
+    def migrate_volume(
+        self, volume: VolumeRecord, host: str, capabilities: Mapping[str, Any]
+    ) -> VolumeRecord | None:
+        return cast("VolumeRecord | None", self._call("migrate_volume", volume, host, capabilities))
+
+    def update_migrated_volume(
+        self, volume: VolumeRecord, copy: VolumeRecord, status: str
+    ) -> VolumeRecord:
+        return cast(VolumeRecord, self._call("update_migrated_volume", volume, copy, status))
+
     # --- what changed
 
     def volume_extents(

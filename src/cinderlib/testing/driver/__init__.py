@@ -21,6 +21,7 @@ from cinderlib.testing.driver.connections import ConnectionTests
 from cinderlib.testing.driver.copies import CopyTests
 from cinderlib.testing.driver.data import DataTests
 from cinderlib.testing.driver.managed import ManageTests
+from cinderlib.testing.driver.migration import MigrationTests
 from cinderlib.testing.driver.snapshot_access import SnapshotAccessTests
 from cinderlib.testing.driver.streams import StreamTests
 from cinderlib.testing.driver.volumes import VolumeTests
@@ -34,6 +35,7 @@ class DriverConformance(
     CopyTests,
     ConnectionTests,
     ManageTests,
+    MigrationTests,
     StreamTests,
     SnapshotAccessTests,
 ):

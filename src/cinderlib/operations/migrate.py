@@ -1,0 +1,251 @@
+"""Migrates volumes to another pool or backend: by the driver, or by a copy."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cinderlib import errors
+from cinderlib.drivers.port import Driver
+from cinderlib.operations import (
+    capabilities,
+    long_calls,
+    migrate_by_copy,
+    migration_targets,
+    volumes,
+)
+from cinderlib.operations.journal import Journal, intents_of, recovers, was_interrupted
+from cinderlib.operations.refusals import refuse_migrating, refuse_temporary
+from cinderlib.persistence.base import Query, Remove
+from cinderlib.persistence.host_key import host_of
+from cinderlib.records import (
+    ConnectionRecord,
+    IntentRecord,
+    SnapshotRecord,
+    VolumeRecord,
+    replace,
+)
+
+_BY_DRIVER = "volume.migrate"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a volume is migrated to.
+
+    :ivar backend: the name of a loaded backend.
+    :ivar host: the ``host`` of the volume there, with the pool.
+    :ivar any_pool: whether another pool of this backend is as good.
+    :ivar changes: further fields of the volume to change, for example its extra specs. The driver
+        creates the copy with them.
+    """
+
+    backend: str
+    host: str
+    any_pool: bool = False
+    changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def pool(self) -> str:
+        return self.host.partition("#")[2]
+
+    def has(self, volume: VolumeRecord) -> bool:
+        """Whether a volume is there already."""
+        same = volume.backend == self.backend
+        at_pool = self.any_pool or volume.host.partition("#")[2] == self.pool
+        return same and at_pool and all(getattr(volume, k) == v for k, v in self.changes.items())
+
+
+def migrate(
+    journal: Journal, volume_id: str, to: Destination, *, by_copy: bool = False
+) -> tuple[VolumeRecord, bool]:
+    """Migrate a volume; called within :meth:`Journal.whole_call`.
+
+    :param by_copy: do not let the driver move it.
+    :returns: the stored record, and whether the volume was migrated by this call.
+    :raises InvalidVolume: it is connected, has snapshots, or its status does not allow it. Nothing
+        changed.
+    :raises OutOfRange: the pool is too small. Nothing changed.
+    :raises NodeError: this host cannot attach both volumes, or the copy failed. The volume stays
+        where it was.
+    """
+    long_calls.finish_interrupted(journal, volume_id, migration_targets.BY_COPY)
+    with journal.locks.hold(volumes.lock_name(volume_id)):
+        volume, (connections, snapshots, intents) = volumes.look(
+            journal,
+            volume_id,
+            Query(ConnectionRecord, "volume_id", volume_id, limit=1),
+            Query(SnapshotRecord, "volume_id", volume_id, limit=1),
+            intents_of(volume_id),
+        )
+        if to.has(volume):
+            return volume, False
+        driver, target = journal.driver(volume.backend), journal.driver(to.backend)
+        long_calls.refuse_others(journal, volume_id, intents)
+        refuse(volume, connections, snapshots)
+        _refuse_unmapped(journal, volume, intents)
+        volumes.refuse_impossible_size(target, placed(volume, to), volume.size)
+        before = volume
+        if not (by_copy or to.changes) and capabilities.is_native(driver, "volume.migrate"):
+            intent, volume, moved = _by_driver(journal, driver, target, volume, to)
+            if moved:
+                return volume, True
+            dropped = [Remove(IntentRecord, intent.id)]
+        else:
+            dropped = []
+        copying = migrate_by_copy.intent(
+            journal, before, backend=to.backend, host=to.host, changes=dict(to.changes)
+        )
+        journal.begin_with(copying, _migrating(volume), *dropped, before=volume)
+    return migrate_by_copy.run(journal, copying), True
+
+
+def _migrating(volume: VolumeRecord) -> VolumeRecord:
+    return replace(volume, status="maintenance", migration_status="migrating")
+
+
+def placed(volume: VolumeRecord, to: Destination) -> VolumeRecord:
+    """The volume as its destination would have it."""
+    return replace(volume, backend=to.backend, host=to.host)
+
+
+def refuse(
+    volume: VolumeRecord,
+    connections: Sequence[ConnectionRecord],
+    snapshots: Sequence[SnapshotRecord],
+    statuses: Sequence[str] = ("available",),
+) -> None:
+    """Refuse a volume that cannot be migrated.
+
+    :param connections: those that are in the way.
+    :param statuses: in which it can be.
+    :raises InvalidVolume: it cannot.
+    """
+    refuse_temporary(volume, "migrated")
+    refuse_migrating(volume, "migrated again")
+    why = ""
+    if connections:
+        why = f"it is connected to {host_of(connections[0])}; disconnect it first"
+    elif snapshots:
+        why = "it has snapshots, which cannot be migrated; delete them first"
+    elif volume.group_id is not None:
+        why = f"it belongs to group {volume.group_id}; remove it from the group first"
+    elif volume.replication_status not in (None, "disabled", "not-capable"):
+        why = f"it is replicated ('{volume.replication_status}')"
+    elif volume.status not in statuses:
+        why = f"it is '{volume.status}'"
+    if why:
+        raise errors.InvalidVolume(
+            f"Volume {volume.id} cannot be migrated: {why}. No change was made", resource=volume.id
+        )
+
+
+def _refuse_unmapped(
+    journal: Journal, volume: VolumeRecord, intents: Sequence[IntentRecord]
+) -> None:
+    """Retry pending unmaps: the old data is deleted, and then its mapping cannot be removed."""
+    if journal.retry_pending_unmaps(intents):
+        raise errors.InvalidVolume(
+            f"Volume {volume.id} cannot be migrated: a host may still reach it, and the driver"
+            " fails to unmap it. No change was made",
+            resource=volume.id,
+        )
+
+
+# --- by the driver ------------------------------------------------------------------------------
+
+
+def _by_driver(
+    journal: Journal, driver: Driver, target: Driver, volume: VolumeRecord, to: Destination
+) -> tuple[IntentRecord, VolumeRecord, bool]:
+    """Let the driver move a volume, whose lock is held.
+
+    :returns: the intent, the stored record, and whether it was moved. Otherwise, the intent stays.
+    """
+    # If the destination finds no volume with this name now, it finds only the moved one later.
+    is_apart = volume.backend != to.backend and target.exists(placed(volume, to)) is False
+    intent, migrating = journal.begin(
+        _BY_DRIVER,
+        volumes.lock_name(volume.id),
+        _migrating(volume),
+        before=volume,
+        data={"backend": to.backend, "host": to.host, "is_apart": is_apart},
+        arguments={"backend": to.backend, "pool": to.pool},
+    )
+    try:
+        moved = driver.migrate_volume(migrating, to.host, _capabilities(target, to.pool))
+    except BaseException as exc:
+        if isinstance(exc, errors.Unsupported):
+            return intent, migrating, False
+        # As in Cinder's manager, a driver that fails has not moved it.
+        stays = replace(migrating, status=volume.status, migration_status="error")
+        journal.fail(intent, migrating, stays)
+        raise
+    if moved is None:
+        return intent, migrating, False
+    return intent, _finish(journal, intent, migrating, moved), True
+
+
+def _capabilities(driver: Driver, pool: str) -> dict[str, Any]:
+    """What a driver reports for a pool, as Cinder's scheduler passes it."""
+    stats = driver.stats()
+    pools = {each["pool_name"]: each for each in stats["pools"]}
+    common = {key: value for key, value in stats.items() if key != "pools"}
+    return {**common, **pools.get(pool, {})}
+
+
+def _finish(
+    journal: Journal, intent: IntentRecord, before: VolumeRecord, moved: VolumeRecord
+) -> VolumeRecord:
+    after = replace(
+        moved,
+        backend=intent.data["backend"],
+        host=intent.data["host"],
+        managed_from=None,
+        status="available",
+        migration_status=None,
+    )
+    return journal.finish_with(intent, f"Volume {before.id} was migrated", before, after)
+
+
+@recovers(_BY_DRIVER)
+def recover_migration(journal: Journal, intent: IntentRecord) -> str:
+    """Determine where the volume is. If the storage cannot tell, let the driver move it again."""
+    data, volume = intent.data, journal.store.get(VolumeRecord, intent.resource_id)
+    if volume is None:
+        journal.finish(intent, "No change was made", outcome="undone")
+        return "undone"
+    to = Destination(data["backend"], data["host"])
+    if to.has(volume):
+        # Interrupted in a store that writes one record after the other.
+        _finish(journal, intent, volume, volume)
+        return "finished"
+    driver, target = journal.driver(volume.backend), journal.driver(to.backend)
+    there = placed(volume, to)
+    is_here = driver.exists(volume)
+    if data["is_apart"] and is_here is True:
+        if target.exists(there) is True:
+            target.delete_volume(there)  # the driver deletes the old data last
+    elif data["is_apart"] and is_here is False and target.exists(there) is True:
+        _finish(journal, intent, volume, volume)
+        return "finished"
+    else:
+        moved = _move_again(driver, target, volume, to)
+        if moved is not None:
+            _finish(journal, intent, volume, moved)
+            return "finished"
+    stays = replace(volume, status="available", migration_status=None)
+    journal.finish_with(intent, "The volume stays where it was", volume, stays, outcome="undone")
+    return "undone"
+
+
+def _move_again(
+    driver: Driver, target: Driver, volume: VolumeRecord, to: Destination
+) -> VolumeRecord | None:
+    try:
+        return driver.migrate_volume(volume, to.host, _capabilities(target, to.pool))
+    except errors.CinderlibError as exc:
+        if was_interrupted(exc) or isinstance(exc, errors.DriverTimeout):
+            raise
+        return None

@@ -1,0 +1,242 @@
+"""Migrates volumes by a copy through attachments of this host.
+
+The destination's driver creates a copy, the data is copied, and then the records are exchanged: the
+volume keeps its ID and gets the place of the copy on the storage. The old data is deleted at the
+end. An interrupted migration is undone until all data is copied, and finished after that.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from cinderlib import errors
+from cinderlib.locking.process_identity import this_process
+from cinderlib.operations import (
+    capabilities,
+    copying,
+    create_volume,
+    delete_volume,
+    long_calls,
+    migration_targets,
+    volumes,
+)
+from cinderlib.operations.existing import raise_not_found
+from cinderlib.operations.history import Outcome, described
+from cinderlib.operations.journal import Journal, recovers, was_interrupted
+from cinderlib.operations.refusals import is_the_drivers
+from cinderlib.persistence.base import Change, Put
+from cinderlib.records import IntentRecord, VolumeRecord, new_id, replace
+
+LOG = logging.getLogger(__name__)
+
+
+def intent(
+    journal: Journal, volume: VolumeRecord, *, backend: str, host: str, changes: dict[str, Any]
+) -> IntentRecord:
+    """The intent of a migration by this thread.
+
+    :param backend: the destination.
+    :param host: the ``host`` of the volume there.
+    :param changes: further fields of the volume to change.
+    """
+    data = {
+        "backend": backend,
+        "host": host,
+        "changes": changes,
+        "copy": new_id(),
+        "delete": new_id(),
+        "status": volume.status,
+    }
+    arguments = {"backend": backend, "pool": host.partition("#")[2]}
+    return long_calls.intent(journal, migration_targets.BY_COPY, volume, data, arguments)
+
+
+def run(journal: Journal, intent: IntentRecord) -> VolumeRecord:
+    """All steps of a migration whose intent is stored; called within :meth:`Journal.whole_call`.
+
+    :returns: the volume at its new place.
+    """
+    try:
+        if not intent.data.get("copied"):
+            _copy(journal, intent)
+            intent = note(journal, intent, copied=True)
+        return exchange(journal, intent, intent.data["status"])
+    except BaseException as exc:
+        if not was_interrupted(exc):
+            _fail(journal, intent, exc)
+        raise
+
+
+def note(journal: Journal, intent: IntentRecord, **data: Any) -> IntentRecord:
+    """Record how far a migration is."""
+    (noted,) = journal.store.apply(Put(replace(intent, data={**intent.data, **data}), check=False))
+    assert isinstance(noted, IntentRecord)
+    return noted
+
+
+def _volume(journal: Journal, intent: IntentRecord) -> VolumeRecord:
+    volume = journal.store.get(VolumeRecord, intent.resource_id)
+    if volume is None:
+        raise_not_found(errors.VolumeNotFound, "volume", intent.resource_id)
+    return volume
+
+
+def _copy(journal: Journal, intent: IntentRecord) -> None:
+    data, volume = intent.data, _volume(journal, intent)
+    described = migration_targets.describe(
+        volume,
+        data["copy"],
+        backend=data["backend"],
+        host=data["host"],
+        changes=data["changes"],
+    )
+    copy, _ = create_volume.create(journal, described, {})
+    source = copying.attach_volume(journal, volume, mode="ro")
+    target = copying.attach_volume(journal, copy)
+    copying.copy(journal, source, target, volume.id)
+    copying.detach_all(journal, [volume.id, copy.id])
+
+
+def exchange(journal: Journal, intent: IntentRecord, status: str, *others: Change) -> VolumeRecord:
+    """Give the volume the place of its complete copy, and delete the old data.
+
+    :param intent: of the migration, with ``copy`` and ``delete`` in its data.
+    :param status: the status of the volume before the migration.
+    :param others: changes to store in the same transaction.
+    """
+    id, copy_id = intent.resource_id, intent.data["copy"]
+    with journal.locks.hold(volumes.lock_name(id), volumes.lock_name(copy_id)):
+        volume = _volume(journal, intent)
+        copy = journal.store.get(VolumeRecord, copy_id)
+        is_exchanged = _is_exchanged(volume, intent)
+        if not is_exchanged:
+            if copy is None:
+                raise_not_found(errors.VolumeNotFound, "copy of the volume", copy_id)
+            intent, copy = _named(journal, intent, volume, copy, status)
+            changes = {**intent.data["changes"], "status": status, "migration_status": None}
+            after = migration_targets.moved(volume, copy, changes)
+        else:
+            # Interrupted in a store that writes one record after the other.
+            after = replace(volume, status=status, migration_status=None)
+        old = None
+        if copy is not None:
+            auth = None if is_exchanged else volume.provider_auth
+            known = {**intent.data["old"], "provider_auth": auth}
+            old = migration_targets.replaced(copy, known, id)
+            old = replace(old, size=volume.size)
+        deletion = _deletion(intent, old)
+        stored = [] if old is None else [Put(old, check=False), Put(deletion, check=False)]
+        moved = journal.finish_with(
+            intent, f"Volume {id} was migrated", volume, after, *stored, *others
+        )
+        if old is not None:
+            _delete(journal, deletion)
+        return moved
+
+
+def _is_exchanged(volume: VolumeRecord, intent: IntentRecord) -> bool:
+    return (volume.backend, volume.host) == (intent.data["backend"], intent.data["host"])
+
+
+def _named(
+    journal: Journal,
+    intent: IntentRecord,
+    volume: VolumeRecord,
+    copy: VolumeRecord,
+    status: str,
+) -> tuple[IntentRecord, VolumeRecord]:
+    """Let the driver give the copy the name of the volume, and record the old place before.
+
+    :returns: the intent, and the copy with its final name.
+    """
+    old = migration_targets.place(volume)
+    del old["provider_auth"]  # intents have no secrets; the volume's record keeps it until the end
+    driver = journal.driver(copy.backend)
+    if not capabilities.implements(driver, "update_migrated_volume"):
+        return note(journal, intent, old=old), replace(copy, name_id=copy.name_id or copy.id)
+    interrupted = "old" in intent.data
+    intent = note(journal, intent, old=old)
+    if interrupted and driver.exists(copy) is False:
+        return intent, replace(copy, name_id=None)  # the driver had renamed it
+    try:
+        return intent, driver.update_migrated_volume(volume, copy, status)
+    except errors.CinderlibError as exc:
+        if was_interrupted(exc) or not is_the_drivers(exc) or driver.exists(copy) is not False:
+            raise
+        # It has the name of the volume, although the call failed.
+        return intent, replace(copy, name_id=None)
+
+
+def _deletion(intent: IntentRecord, old: VolumeRecord | None) -> IntentRecord:
+    """The intent to delete the old data."""
+    data = intent.data
+    return IntentRecord(
+        id=data["delete"],
+        operation="volume.delete",
+        backend=data["old"]["backend"],
+        resource_id=data["copy"],
+        lock=volumes.lock_name(data["copy"]),
+        owner=this_process(),
+        **({} if old is None else described(old, None)),
+    )
+
+
+def _delete(journal: Journal, deletion: IntentRecord) -> None:
+    """Delete the old data; its lock is held. If the storage fails, recovery deletes it."""
+    try:
+        journal.recover(deletion, interrupted=False)
+    except errors.CinderlibError as exc:
+        if was_interrupted(exc) or not is_the_drivers(exc):
+            raise
+        LOG.warning(
+            "The volume is migrated, but its old data on backend %s could not be deleted. recover()"
+            " deletes it (volume %s): %s",
+            *(deletion.backend, deletion.resource_id, exc),
+        )
+
+
+def _fail(journal: Journal, intent: IntentRecord, cause: BaseException) -> None:
+    """Undo a failed migration."""
+    try:
+        current = journal.store.get(IntentRecord, intent.id)
+        if current is None:
+            return
+        if "old" in current.data and not is_the_drivers(cause):
+            return  # the end could not be recorded: recovery finishes it
+        _undo(journal, current, "failed")
+    except errors.CinderlibError as exc:
+        cause.add_note(f"Undoing it failed too, and is tried again later: {exc}")
+
+
+def _undo(journal: Journal, intent: IntentRecord, outcome: Outcome) -> None:
+    """Delete the copy; the volume stays where it is."""
+    id, copy_id = intent.resource_id, intent.data["copy"]
+    copying.detach_all(journal, [id, copy_id])
+    delete_volume.delete(journal, copy_id)
+    with journal.locks.hold(volumes.lock_name(id)):
+        volume = _volume(journal, intent)
+        after = replace(volume, status=intent.data["status"], migration_status=None)
+        done = "The volume stays where it was"
+        journal.finish_with(intent, done, volume, after, outcome=outcome)
+
+
+@recovers(migration_targets.BY_COPY)
+def recover_migration(journal: Journal, intent: IntentRecord) -> str:
+    """Finish it if all data was copied; otherwise, undo it."""
+    if journal.store.get(VolumeRecord, intent.resource_id) is None:
+        delete_volume.delete(journal, intent.data["copy"])
+        journal.finish(intent, "The volume does not exist any more", outcome="undone")
+        return "undone"
+    if not intent.data.get("copied"):
+        _undo(journal, intent, "undone")
+        return "undone"
+    try:
+        exchange(journal, intent, intent.data["status"])
+    except errors.CinderlibError as exc:
+        if was_interrupted(exc) or not is_the_drivers(exc):
+            raise
+        LOG.warning("The copy of volume %s cannot be used: %s", intent.resource_id, exc)
+        _undo(journal, intent, "undone")
+        return "undone"
+    return "finished"

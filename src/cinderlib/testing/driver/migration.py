@@ -1,0 +1,79 @@
+"""Tests of migrations to another backend and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cinderlib import errors
+from cinderlib.testing.driver.base import GIB, DriverTests, needs
+
+
+class MigrationTests(DriverTests):
+    """A migrated volume keeps its ID, its properties and its data, and leaves nothing behind."""
+
+    def destination_options(self, tmp_path: Path) -> dict[str, Any]:
+        """The options of the backend to which the tests migrate; by default files of this host."""
+        return {"volume_driver": "file", "file_root": str(tmp_path / "destination")}
+
+    @pytest.fixture
+    def destination(self, controller: Any, backend: Any, tmp_path: Path) -> Any:
+        return controller.backend("destination", **self.destination_options(tmp_path))
+
+    @needs("migrate", "attach")
+    def test_migrated_volume_keeps_its_data(self, backend: Any, destination: Any) -> None:
+        volume = backend.create_volume(self.size, name="data", metadata={"a": "1"})
+        with self._attached(volume) as device:
+            pattern = self._write(device)
+        id, before = volume.id, backend.volumes
+        for place in (destination, backend, destination, backend):
+            volume.migrate(place)
+            assert (volume.id, volume.backend, volume.changed) == (id, place, True)
+            assert (volume.name, volume.metadata, volume.size) == ("data", {"a": "1"}, self.size)
+            assert (volume.status, volume.attach_status) == ("available", "detached")
+            with self._attached(volume) as device:
+                self._check(device, pattern)
+            volume.migrate(place)
+            assert volume.changed is False
+            self._nothing_else(volume, backend, destination)
+        assert backend.volumes == before
+        volume.extend(self.size + 1)
+        volume.create_snapshot().delete()
+        with self._attached(volume) as device:
+            self._check(device, pattern)
+            assert device is None or device.size == (self.size + 1) * GIB
+
+    @needs("migrate", "attach")
+    def test_migration_by_a_copy_has_the_same_result(self, backend: Any, destination: Any) -> None:
+        volume = backend.create_volume(self.size)
+        with self._attached(volume) as device:
+            pattern = self._write(device)
+        for place in (destination, backend):
+            volume.migrate(place, by_copy=True)
+            with self._attached(volume) as device:
+                self._check(device, pattern)
+            self._nothing_else(volume, backend, destination)
+
+    @needs("migrate", "snapshot")
+    def test_volume_in_use_is_not_migrated(self, backend: Any, destination: Any) -> None:
+        volume = backend.create_volume(self.size)
+        connection = volume.connect(self.connector(backend))
+        with pytest.raises(errors.InvalidVolume):
+            volume.migrate(destination)
+        volume.disconnect(connection)
+        snapshot = volume.create_snapshot()
+        with pytest.raises(errors.InvalidVolume):
+            volume.migrate(destination)
+        snapshot.delete()
+        with pytest.raises(errors.InvalidInput):
+            volume.migrate(destination, "not a pool of this backend")
+        assert (volume.status, volume.backend) == ("available", backend)
+        self._nothing_else(volume, backend, destination)
+
+    def _nothing_else(self, volume: Any, *backends: Any) -> None:
+        assert [each.id for each in volume._controller.volumes()] == [volume.id]
+        assert list(volume._controller.connections()) == []
+        for backend in backends:
+            assert {each.problem for each in backend.reconcile()} <= {"unverified"}
