@@ -1,4 +1,4 @@
-"""Migrations: what stays, what is refused, and what remains when a step fails."""
+"""Migrations: refusals, and the place of the volume after a step fails."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_old_data_that_cannot_be_deleted_is_deleted_later(controller, volume, mo
 
 @pytest.mark.parametrize("found", [True, None])
 def test_a_copy_that_the_driver_cannot_rename_is_removed(controller, volume, monkeypatch, found):
-    """``None``: the driver does not tell whether a volume exists."""
+    """``None``: the driver does not report whether a volume exists."""
     second = controller.backends["second"]._driver
 
     def fail(record, copy, status):

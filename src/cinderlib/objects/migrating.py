@@ -28,7 +28,8 @@ class MigratedVolume(Resource):
         The driver moves the data if it can. Otherwise, the driver of the destination creates
         another volume, both are attached to this host, and the data is copied. The old data is
         deleted at the end. A migration that is interrupted before all data is copied is undone;
-        after that, it is finished. A volume that is there already does not change.
+        after that, it is finished. A volume that has this place already does not
+        change.
 
         :param backend: the loaded backend, or its name.
         :param pool: by default the first pool of another backend, or any pool of the same one.

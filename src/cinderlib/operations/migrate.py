@@ -51,7 +51,7 @@ class Destination:
         return self.host.partition("#")[2]
 
     def has(self, volume: VolumeRecord) -> bool:
-        """Whether a volume is there already."""
+        """Whether a volume has this place already."""
         same = volume.backend == self.backend
         at_pool = self.any_pool or volume.host.partition("#")[2] == self.pool
         return same and at_pool and all(getattr(volume, k) == v for k, v in self.changes.items())
@@ -211,7 +211,8 @@ def _finish(
 
 @recovers(_BY_DRIVER)
 def recover_migration(journal: Journal, intent: IntentRecord) -> str:
-    """Determine where the volume is. If the storage cannot tell, let the driver move it again."""
+    """Determine where the volume is. If the storage does not report it, let the driver move it
+    again."""
     data, volume = intent.data, journal.store.get(VolumeRecord, intent.resource_id)
     if volume is None:
         journal.finish(intent, "No change was made", outcome="undone")

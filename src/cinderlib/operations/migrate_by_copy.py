@@ -99,7 +99,7 @@ def _copy(journal: Journal, intent: IntentRecord) -> None:
 
 
 def exchange(journal: Journal, intent: IntentRecord, status: str, *others: Change) -> VolumeRecord:
-    """Give the volume the place of its complete copy, and delete the old data.
+    """Give the volume the place of the complete copy, and delete the old data.
 
     :param intent: of the migration, with ``copy`` and ``delete`` in its data.
     :param status: the status of the volume before the migration.

@@ -1,6 +1,6 @@
 """The copies of volumes that are being migrated.
 
-The copy is a volume of its own until the migration ends. Its ``migration_status`` is
+The copy is a separate volume until the migration ends. Its ``migration_status`` is
 ``'target:<ID of the volume>'``, as in Cinder.
 """
 
