@@ -73,7 +73,7 @@ class MigrationTests(DriverTests):
         self._nothing_else(volume, backend, destination)
 
     def _nothing_else(self, volume: Any, *backends: Any) -> None:
-        assert [each.id for each in volume._controller.volumes()] == [volume.id]
-        assert list(volume._controller.connections()) == []
+        assert [each.id for each in volume.backend.controller.volumes()] == [volume.id]
+        assert list(volume.backend.controller.connections()) == []
         for backend in backends:
             assert {each.problem for each in backend.reconcile()} <= {"unverified"}
