@@ -49,7 +49,7 @@ WITH_STORE = ENVIRONMENT.replace("=/opt/project/python:", "=/opt/whole/python:")
     ":/opt/env ", ":/opt/env:/opt/store "
 )
 #: Emulation is slow, and the host may be busy.
-BOOT_TIMEOUT = 240.0
+BOOT_TIMEOUT = 480.0
 ANSWER_TIMEOUT = 300.0
 
 

@@ -172,13 +172,19 @@ def _load(python: Session) -> None:
 
 
 @pytest.fixture(scope="session")
-def rbd(ceph: Machine, controller: Machine, control: Session) -> None:
-    """A Ceph cluster, as the backend ``ceph`` of the controller."""
+def cluster(ceph: Machine) -> Machine:
+    """A machine with a Ceph cluster, the pool ``volumes`` and its user ``cinder``."""
     ceph.run(
         f"python3 /opt/project/guest/ceph.py {address('ceph', 1)} {uuid.uuid4()} {uuid.uuid4()}"
     )
+    return ceph
+
+
+@pytest.fixture(scope="session")
+def rbd(cluster: Machine, controller: Machine, control: Session) -> None:
+    """A Ceph cluster, as the backend ``ceph`` of the controller."""
     for name in ("ceph.conf", "ceph.client.cinder.keyring"):
-        text = ceph.run(f"cat /etc/ceph/{name}")
+        text = cluster.run(f"cat /etc/ceph/{name}")
         controller.run(f"mkdir -p /etc/ceph && cat >/etc/ceph/{name} <<'EOF'\n{text}EOF\n")
     control(
         """

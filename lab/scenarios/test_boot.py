@@ -25,16 +25,20 @@ _TARGET = "iqn.2026-11.lab.cinderlib:boot"
 _SIZE = 256 << 20
 
 
-@shows("Persistent volumes are mounted after a reset", "iSCSI multipath", "NVMe/TCP")
+@shows("Persistent volumes are mounted after a reset", "iSCSI multipath", "NVMe/TCP", "RBD")
 @pytest.mark.timeout(1800)
-def test_volumes_return_after_a_reset(controller: Machine, node3: Machine) -> None:
-    """The array is only the targets of the kernel: a node does not need more."""
+def test_volumes_return_after_a_reset(
+    controller: Machine, cluster: Machine, node3: Machine
+) -> None:
+    """The arrays are only the targets of the kernel and a Ceph cluster: a node does not need
+    more."""
     with (
         _configured(node3) as properties,
         _iscsi(controller, properties["initiator"]) as iscsi,
         _nvme(controller) as nvme,
+        _rbd(cluster) as rbd,
     ):
-        _return_while_they_are_persistent(node3, {"iscsi": iscsi, "nvme": nvme})
+        _return_while_they_are_persistent(node3, {"iscsi": iscsi, "nvme": nvme, "rbd": rbd})
 
 
 @contextlib.contextmanager
@@ -78,11 +82,30 @@ def _nvme(array: Machine) -> Iterator[dict[str, Any]]:
     array.run(f"{_GUEST}/nvmet remove {nqn}; lvremove -q -y thick/boot-nvme")
 
 
-def _document(protocol: str, data: dict[str, Any], volume: str) -> dict[str, Any]:
+@contextlib.contextmanager
+def _rbd(cluster: Machine) -> Iterator[dict[str, Any]]:
+    """A connection document with the key of the cluster."""
+    cluster.run(f"rbd create --size {_SIZE}B volumes/boot-rbd")
+    data = {
+        "name": "volumes/boot-rbd",
+        "hosts": [address("ceph", 1)],
+        "ports": ["6789"],
+        "cluster_name": "ceph",
+        "auth_enabled": True,
+        "auth_username": "cinder",
+        "keyring": cluster.run("cat /etc/ceph/ceph.client.cinder.keyring"),
+    }
+    yield _document("rbd", data, str(uuid.uuid4()), multipath=False)
+    cluster.run("rbd rm --no-progress volumes/boot-rbd")
+
+
+def _document(
+    protocol: str, data: dict[str, Any], volume: str, *, multipath: bool = True
+) -> dict[str, Any]:
     return {
         "id": str(uuid.uuid4()),
         "conn": {"driver_volume_type": protocol, "data": data},
-        "use_multipath": True,
+        "use_multipath": multipath,
         "volume": {"id": volume, "size": _SIZE},
     }
 
