@@ -1,4 +1,4 @@
-"""Export and import of volumes as raw images."""
+"""Export and import of volumes as raw and qcow2 images."""
 
 from __future__ import annotations
 
@@ -88,10 +88,15 @@ def test_wrong_images_leave_nothing(cinderlib: Command) -> None:
     small = cinderlib.folder / "small"
     small.write_bytes(b"x" * 1000)
     assert "not " + "0" * 64 in refused(str(small), "--sha256", "0" * 64)
+    assert "SHA-512 checksum of" in refused(str(small), "--checksum", f"sha512:{'0' * 128}")
     assert "64 hexadecimal" in refused(str(small), "--sha256", "0")
-    qcow2 = cinderlib.folder / "qcow2"
-    qcow2.write_bytes(b"QFI\xfb" + bytes(1000))
-    assert "qemu-img convert" in refused(str(qcow2))
+    assert "64 hexadecimal" in refused(str(small), "--checksum", f"sha256:{'0' * 128}")
+    assert "No such file" in refused(str(cinderlib.folder / "missing"))
+    assert "not from s3" in refused("s3://bucket/image")
+    assert "Specify SIZE" in refused("-", input=b"x")
+    looks_like_qcow2 = cinderlib.folder / "qcow2"
+    looks_like_qcow2.write_bytes(b"QFI\xfb" + bytes(1000))
+    assert "--format qcow2" in refused(str(looks_like_qcow2))
     with small.open("r+b") as file:
         file.truncate(GIB + 1)
     assert "more than 1 GiB" in refused(str(small), "1")
@@ -108,7 +113,10 @@ def test_a_volume_in_use_is_not_exported(cinderlib: Command) -> None:
 
 
 @pytest.mark.slow
-def test_an_interrupted_import_leaves_nothing(cinderlib: Command) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_import_leaves_nothing_or_resumes(
+    cinderlib: Command, how: signal.Signals
+) -> None:
     with subprocess.Popen(
         [*COMMAND, "volume", "import", "data", "-", "1GiB"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -121,9 +129,18 @@ def test_an_interrupted_import_leaves_nothing(cinderlib: Command) -> None:
         while not any(_allocated(cinderlib.volumes / name) >= 2 * MIB for name in cinderlib.files):
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(how)
         process.stdin.close()
-        assert process.wait() == 130
+        assert process.wait() == (-signal.SIGKILL if how == signal.SIGKILL else 130)
+    if how == signal.SIGKILL:
+        refused = cinderlib("volume", "import", "data", "-", input=b"y" * MIB, ends=4)
+        assert "--resume" in refused.stderr
+        cinderlib("volume", "import", "data", "-", "--resume", "1GiB", input=b"y" * MIB)
+        stored = _on_storage(cinderlib).read_bytes()
+        assert stored == (b"y" * MIB).ljust(GIB, b"\0")
+        missing = cinderlib("volume", "import", "data", "-", "--resume", "1GiB", input=b"", ends=3)
+        assert "omit --resume" in missing.stderr
+        cinderlib("volume", "delete", "data", "--yes")
     assert cinderlib.files == []
     assert cinderlib("volume", "list").stdout == ""
     assert cinderlib("node", "list").stdout == ""

@@ -37,7 +37,7 @@ ALLOWED = {
     "grpc": ("cinderlib.cli.nouns.csi", "cinderlib.csi", "cinderlib.testing.csi"),
     "google": ("cinderlib.csi",),
     "eventlet": ("cinderlib.drivers", "cinderlib.node"),
-    "oslo": ("cinderlib.drivers", "cinderlib.node"),
+    "oslo": ("cinderlib.drivers", "cinderlib.node", "cinderlib.streams.qcow2"),
 }
 
 

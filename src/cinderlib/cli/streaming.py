@@ -15,7 +15,7 @@ from cinderlib.cli.app import App
 
 if TYPE_CHECKING:
     import cinderlib as cl
-    from cinderlib.cli import transfer
+    from cinderlib.cli import sources
     from cinderlib.streams.format import Reader
 
 
@@ -37,31 +37,14 @@ def export(
         app.write({"id": source.id, "file": file, **dataclasses.asdict(exported)})
 
 
-def opened(file: IO[bytes]) -> tuple[transfer.Rest, Reader | None]:
-    """The content of a file or pipe, and the stream in it if it begins like one.
+def stream_in(image: sources.Image) -> Reader | None:
+    """The stream in an image; ``None`` if it does not begin like one.
 
-    :raises InvalidInput: it is a damaged stream, or a qcow2 image.
+    :raises InvalidInput: it is a damaged stream.
     """
-    from cinderlib.cli import transfer
     from cinderlib.streams.format import MAGIC, Reader
 
-    start = transfer.read_whole(file, len(MAGIC))
-    transfer.refuse_qcow2(start)
-    source = transfer.Rest(start, file)
-    return source, Reader(source) if start == MAGIC else None
-
-
-def remaining(file: IO[bytes]) -> int:
-    """The size of a file or device from the place at which it was passed on.
-
-    :param file: its first bytes have been read by :func:`opened`.
-    """
-    from cinderlib.streams.format import MAGIC
-
-    place = file.tell()
-    end = file.seek(0, os.SEEK_END)
-    file.seek(place)
-    return end - max(0, place - len(MAGIC))
+    return Reader(image) if image.peek(len(MAGIC)) == MAGIC else None
 
 
 @contextlib.contextmanager
@@ -82,7 +65,7 @@ def target(file: str) -> Iterator[IO[bytes]]:
 @contextlib.contextmanager
 def _new_file(path: str) -> Iterator[IO[bytes]]:
     try:
-        file = open(path, "xb", opener=_private)  # noqa: SIM115 (the file is removed on errors)
+        file = open(path, "x+b", opener=_private)  # noqa: SIM115 (the file is removed on errors)
     except FileExistsError:
         raise errors.AlreadyExists(
             f"{path} already exists: choose another file, or remove it first"

@@ -38,6 +38,11 @@ class Device:
         self._can_punch = True
 
     @property
+    def fd(self) -> int | None:
+        """The file descriptor; ``None`` for a handle of librbd."""
+        return None if self._handle is not None else self._fd
+
+    @property
     def size(self) -> int:
         """Size in bytes."""
         if self._handle is not None:

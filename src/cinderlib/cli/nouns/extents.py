@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import click
 
@@ -73,29 +73,32 @@ def export_snapshot(app: App, snapshot: str, file: str, since: str | None) -> No
 
 @click.command("apply", cls=Command)
 @click.argument("volume", shell_complete=completing.volumes)
-@click.argument("file", type=click.File("rb"))
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
 @destructive
 @single(views.VOLUMES)
 @pass_app
-def apply(app: App, volume: str, file: IO[bytes], yes: bool, dry_run: bool) -> None:
+def apply(app: App, volume: str, file: str, yes: bool, dry_run: bool) -> None:
     """Write a stream to an existing volume.
 
-    FILE is a stream of `snapshot export` or `volume export`; - reads standard input. A stream with
-    changes is refused if the volume does not have the content that they are based on. If the
-    command is interrupted, repeat it with the same stream.
+    FILE is a stream of `snapshot export` or `volume export`: a path, or an http or https URL; -
+    reads standard input. A stream with changes is refused if the volume does not have the content
+    that they are based on. If the command is interrupted, repeat it with the same stream.
     """
+    from cinderlib.cli import sources
+
     found = find.volume(app.controller, volume, find.rule_to_destroy(yes=yes))
-    _, stream = streaming.opened(file)
-    if stream is None:
-        raise errors.InvalidInput(
-            "The file is not a stream: `volume import` creates a volume from a raw image"
-        )
-    what = f"replace the content of volume {find.label(found)} with {stream.header.point}"
-    if not agreed(what, yes=yes, dry_run=dry_run):
-        return
-    app.backend_of(found)
-    with app.working(f"Applying to {volume}"):
-        applied = found.apply_stream(stream, progress=app.show_progress)
+    with sources.opened(file) as image:
+        stream = streaming.stream_in(image)
+        if stream is None:
+            raise errors.InvalidInput(
+                "The file is not a stream: `volume import` creates a volume from an image"
+            )
+        what = f"replace the content of volume {find.label(found)} with {stream.header.point}"
+        if not agreed(what, yes=yes, dry_run=dry_run):
+            return
+        app.backend_of(found)
+        with app.working(f"Applying to {volume}"):
+            applied = found.apply_stream(stream, progress=app.show_progress)
     if applied.changed:
         data = sizes.of_bytes(applied.data_bytes)
         app.say(f"Volume {volume} has the content of {applied.point}: {data} of data written.")

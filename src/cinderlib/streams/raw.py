@@ -1,4 +1,4 @@
-"""Copies the content of volumes from and to files and pipes."""
+"""Raw images: the bytes of a device in a file or pipe."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cinderlib.streams.device import BLOCK, Device, blocks, is_zero
 from cinderlib.streams.format import Source
 
 #: Receives the progress.
-Listener = Callable[[Progress], None]
+Report = Callable[[Progress], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,22 +23,24 @@ class Copied:
 
     :ivar size_bytes: bytes that were read.
     :ivar data_bytes: bytes in blocks of 1 MiB that are not only zeros.
-    :ivar sha256: checksum of the bytes that were read.
     """
 
     size_bytes: int
     data_bytes: int
-    sha256: str
 
 
-def export(source: Device, target: IO[bytes], *, sparse: bool, report: Listener) -> Copied:
+def export(
+    source: Device, target: IO[bytes], *, sparse: bool, report: Report
+) -> tuple[Copied, str]:
     """Copy a device to a file or a pipe.
 
     :param sparse: skip blocks of zeros; the target is a new file.
+    :returns: also the SHA-256 checksum.
     """
-    total = source.size
+    total, checksum = source.size, hashlib.sha256()
 
     def write(place: int, block: bytes) -> None:
+        checksum.update(block)
         if sparse and is_zero(block):
             target.seek(len(block), io.SEEK_CUR)
         else:
@@ -49,23 +51,21 @@ def export(source: Device, target: IO[bytes], *, sparse: bool, report: Listener)
     if sparse:
         target.truncate()
     target.flush()
-    return copied
+    return copied, checksum.hexdigest()
 
 
-def load(source: Source, target: Device, total: int | None, report: Listener) -> Copied:
-    """Copy a file or a pipe to a device.
+def load(source: Source, target: Device, total: int | None, report: Report) -> Copied:
+    """Copy a file or a pipe to a device. The rest of the device becomes zero.
 
     A new volume can contain data of a deleted one. Therefore zeros are compared with the device,
     and written only where it has other data, so that thin volumes stay small.
 
     :param total: bytes of the source; ``None`` if unknown.
-    :raises InvalidInput: the source is larger than the device, or not a raw image.
+    :raises InvalidInput: the source is larger than the device.
     """
     room = target.size
 
     def write(place: int, block: bytes) -> None:
-        if not place:
-            refuse_qcow2(block)
         if place + len(block) > room:
             raise errors.InvalidInput(
                 f"The image is larger than the volume, which has {room} bytes: specify a larger"
@@ -78,7 +78,6 @@ def load(source: Source, target: Device, total: int | None, report: Listener) ->
 
     every = iter(lambda: read_whole(source, BLOCK), b"")
     copied = _copy(every, write, room if total is None else total, report)
-    # The rest of the volume must not contain data of a deleted volume either.
     if copied.size_bytes < room:
         target.zero(copied.size_bytes, room - copied.size_bytes)
     target.flush()
@@ -86,25 +85,15 @@ def load(source: Source, target: Device, total: int | None, report: Listener) ->
 
 
 def _copy(
-    every: Iterable[bytes], write: Callable[[int, bytes], None], total: int, report: Listener
+    every: Iterable[bytes], write: Callable[[int, bytes], None], total: int, report: Report
 ) -> Copied:
-    checksum, size, data = hashlib.sha256(), 0, 0
+    size = data = 0
     for block in every:
-        checksum.update(block)
         write(size, block)
         size += len(block)
         data += 0 if is_zero(block) else len(block)
         report(Progress(size, total, "bytes"))
-    return Copied(size, data, checksum.hexdigest())
-
-
-def refuse_qcow2(beginning: bytes) -> None:
-    """:raises InvalidInput: a file begins like a qcow2 image, whose bytes are not those of a
-    disk."""
-    if beginning.startswith(b"QFI\xfb"):
-        raise errors.InvalidInput(
-            "The file is a qcow2 image: convert it with `qemu-img convert -O raw` first"
-        )
+    return Copied(size, data)
 
 
 def read_whole(file: Source, count: int) -> bytes:
@@ -114,22 +103,3 @@ def read_whole(file: Source, count: int) -> bytes:
         parts.append(part)
         count -= len(part)
     return b"".join(parts)
-
-
-class Rest:
-    """A file or pipe whose beginning was read already.
-
-    :param beginning: the bytes that were read.
-    """
-
-    def __init__(self, beginning: bytes, file: IO[bytes]) -> None:
-        self._beginning = beginning
-        self._file = file
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Read bytes, perhaps fewer."""
-        if self._beginning:
-            part = self._beginning if size < 0 else self._beginning[:size]
-            self._beginning = self._beginning[len(part) :]
-            return part
-        return self._file.read(size)
