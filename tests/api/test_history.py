@@ -6,6 +6,7 @@ import datetime
 import logging
 import os
 import pwd
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from document_store import DocumentStore
 import cinderlib as cl
 from cinderlib import errors
 from cinderlib.persistence.base import Put
-from cinderlib.records import IntentRecord, OperationRecord, Owner
+from cinderlib.records import IntentRecord, OperationRecord, Owner, replace
 
 
 def operations(found: list[cl.Operation]) -> list[tuple[str, str, str]]:
@@ -54,6 +55,64 @@ def test_every_operation_is_recorded_with_its_author(
     assert found[0].arguments["size"] == 1
     assert found[2].arguments == {"size": 2, "from": 1}
     assert found[3].arguments["host"] == "node-1"
+
+
+def test_changes_of_records_are_recorded(controller: cl.Controller, array: cl.Backend) -> None:
+    volume = array.create_volume(1, name="data", metadata={"a": "1", "b": "secret"})
+    snapshot = volume.create_snapshot("monday")
+    document = volume.to_json()
+    volume.name, volume.metadata = "new", {"a": "1", "c": "secret"}
+    volume.save()
+    volume.save()
+    volume.rename("newer")
+    volume.rename("newer")
+    snapshot.description = "of the week"
+    snapshot.save()
+    connection = volume.connect(connector("node-1"))
+    connection.device_attached({"path": "/dev/x"})
+    assert "secret" not in str(controller.history())
+    assert [(each.operation, each.name, each.arguments) for each in controller.history()[2:]] == [
+        ("volume.set", "data", {"name": "new", "metadata": ["b", "c"]}),
+        ("volume.set", "new", {"name": "newer"}),
+        ("snapshot.set", "monday", {"description": "of the week"}),
+        ("connection.connect", "newer", {"host": "node-1"}),
+        ("connection.set", "", {"device": True}),
+    ]
+    connection.disconnect()
+    snapshot.delete()
+    volume.delete()
+    controller.load(document, save=True)
+    assert operations(controller.history())[-1] == ("volume.load", "data", "done")
+
+
+def test_repairs_are_recorded(controller: cl.Controller, array: cl.Backend, root: Path) -> None:
+    volume, lost = array.create_volume(1, name="data"), array.create_volume(1, name="lost")
+    snapshot = lost.create_snapshot("monday")
+    controller.store.apply(Put(replace(volume.record, status="in-use")))
+    for file in root.glob(f"*{lost.id}*"):
+        file.unlink()
+    for file in root.glob(f"*{snapshot.id}*"):
+        file.unlink()
+    array.reconcile(repair=True, remove=[lost.id, snapshot.id])
+    assert operations(controller.history())[3:] == [
+        ("snapshot.forget", "monday", "done"),
+        ("volume.repair", "data", "done"),
+        ("volume.forget", "lost", "done"),
+    ]
+    assert controller.history()[4].arguments == {"status": "available"}
+
+
+def test_applied_streams_are_recorded(controller: cl.Controller, array: cl.Backend) -> None:
+    volume = array.create_volume(1, name="copy")
+    id = str(uuid.uuid4())
+    volume.begin_apply(id, point="monday", size=1)
+    connection = volume.connect(connector("node-1"), id=id)
+    assert "volume.apply" not in str(controller.history())
+    volume.finish_apply(id)
+    applied = controller.history()[-1]
+    assert (applied.operation, applied.name) == ("volume.apply", "copy")
+    assert applied.arguments == {"point": "monday"}
+    connection.disconnect()
 
 
 def test_a_failure_is_recorded_with_its_reason(

@@ -57,8 +57,10 @@ def _save(controller: Controller, document: serialization.Document) -> None:
         )
         if not (context and controller.store.get(VolumeRecord, record.id)):
             changes.append(Put(record, check=False))
-    if changes:
-        controller.store.apply(*changes)
+    if changes and not isinstance(document, serialization.BackendDocument):
+        subject = document.subject
+        note = controller.journal.noted(f"{subject.kind}.load", subject)
+        controller.journal.write(*changes, *note)
 
 
 def _object(controller: Controller, document: serialization.Document, *, saved: bool) -> Loaded:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from cinderlib import errors, serialization, value_checks
 from cinderlib.objects.documented import Documented
-from cinderlib.operations.concurrent_changes import ATTEMPTS
-from cinderlib.persistence.base import Put
+from cinderlib.operations.concurrent_changes import ATTEMPTS, differences
+from cinderlib.persistence.base import Change, Put
 from cinderlib.records import Record, new_id, now, replace
 
 if TYPE_CHECKING:
@@ -188,11 +188,12 @@ class Resource(Documented):
         :raises NotFound: it was deleted meanwhile.
         :raises StaleRecord: it is new, and another resource in the store has the same ID.
         """
-        store = self._controller.store
+        store, journal = self._controller.store, self._controller.journal
         record = self._record
         if self.is_new:
             try:
-                self._adopt(store.apply(Put(self._pending()))[0])
+                pending = self._pending()
+                self._adopt(journal.write(Put(pending), *self._noted("load", pending))[0])
             except errors.StaleRecord:
                 current = store.get(self._kind, self.id) if self._is_loaded else None
                 if current is None:
@@ -207,7 +208,8 @@ class Resource(Documented):
                 self._adopt(record)
                 return
             try:
-                self._adopt(store.apply(Put(edited))[0])
+                changed = _changed(record, edited)
+                self._adopt(journal.write(Put(edited), *self._noted("set", record, changed))[0])
             except errors.StaleRecord:
                 current = store.get(self._kind, self.id)
                 if current is None:
@@ -221,6 +223,12 @@ class Resource(Documented):
             f"{self._name()} {self.id} could not be saved, because other writers keep changing it",
             resource=self,
         )
+
+    def _noted(
+        self, verb: str, record: Record, arguments: Mapping[str, Any] | None = None
+    ) -> list[Change]:
+        """The record in the history of an operation that only writes the store."""
+        return self._controller.journal.noted(f"{self._kind.kind}.{verb}", record, arguments)
 
     def _pending(self) -> Record:
         """Its record with the unsaved changes."""
@@ -291,6 +299,26 @@ class Resource(Documented):
                 f" {cls._name().lower()}"
             )
         return loaded
+
+
+def _changed(before: Record, after: Record) -> dict[str, Any]:
+    """What was set, for the history: names and flags with their values, of others only which
+    changed, because they can contain secrets."""
+    found: dict[str, Any] = {}
+    for name, value in differences(before, after).items():
+        if name in ("name", "description") or isinstance(value, bool):
+            found[name] = value
+        elif isinstance(value, Mapping):
+            old = getattr(before, name)
+            keys = value.keys() | old.keys() if isinstance(old, Mapping) else value.keys()
+            found[name] = sorted(
+                key
+                for key in keys
+                if not isinstance(old, Mapping) or old.get(key) != value.get(key)
+            )
+        else:
+            found[name] = True
+    return found
 
 
 def _merged(

@@ -30,4 +30,5 @@ def restore(journal: Journal, volume_id: str) -> bool:
             conn_info = Secret(driver.initialize_connection(exported, connection))
             if conn_info != connection.conn_info:
                 journal.store.apply(Put(replace(connection, conn_info=conn_info)))
+        journal.write(*journal.noted("volume.restore_exports", exported))
         return True

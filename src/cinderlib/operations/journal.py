@@ -210,6 +210,26 @@ class Journal(Settling):
         record = self._history.ended(intent, outcome, recovering=recovering, name=name)
         return tuple(record) if is_replaced else (Remove(IntentRecord, intent.id), *record)
 
+    def noted(
+        self, operation: str, record: Record, arguments: Mapping[str, Any] | None = None
+    ) -> list[Change]:
+        """The changes that record an operation which only writes the store, for the transaction
+        that is this operation.
+
+        :param record: its state before.
+        :param arguments: without secrets.
+        """
+        intent = IntentRecord(
+            id=new_id(),
+            operation=operation,
+            backend=getattr(record, "backend", ""),
+            resource_id=record.id,
+            lock="",
+            owner=process_identity.this_process(),
+            **history.described(record, arguments),
+        )
+        return self._history.ended(intent, "done", recovering=False)
+
     def write(self, *changes: Change) -> tuple[Record, ...]:
         """Apply changes, and log the operations that end with them."""
         written = self.store.apply(*changes)
@@ -260,16 +280,22 @@ class Journal(Settling):
             ),
         )
 
-    def keep(self, before: R, after: R) -> R:
+    def keep(
+        self,
+        before: R,
+        after: R,
+        noted: Callable[[], list[Change]] = list,
+    ) -> R:
         """Record a step's changes to a record while its operation continues, so the driver can read
         them from its database.
 
+        :param noted: returns the changes that record an operation which consists of these changes.
         :returns: the stored record.
         """
         if not differences(before, after):
             return after
         written = write_changes(
-            self.store, before, after, lambda record: self.store.apply(Put(record))
+            self.store, before, after, lambda record: self.write(Put(record), *noted())
         )
         return written[0]  # type: ignore[return-value]
 

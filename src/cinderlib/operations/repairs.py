@@ -61,7 +61,8 @@ def set_status(journal: Journal, volume_id: str) -> None:
             raise Changed("it is right by now")
         mapped = any(connection.status in _MAPPED for connection in found)
         status, attach_status = ("in-use", "attached") if mapped else ("available", "detached")
-        journal.store.apply(Put(replace(volume, status=status, attach_status=attach_status)))
+        repaired = replace(volume, status=status, attach_status=attach_status)
+        journal.write(Put(repaired), *journal.noted("volume.repair", volume, {"status": status}))
 
 
 def remove_volume(journal: Journal, backend: str, item: InStorage) -> None:
@@ -136,7 +137,8 @@ def forget_volume(journal: Journal, volume_id: str) -> None:
             if each.operation in PENDING_UNMAPS
             for change in journal.ended(each, "finished")
         ]
-        journal.write(Remove(VolumeRecord, volume_id, volume.version), *pending_unmaps)
+        gone = Remove(VolumeRecord, volume_id, volume.version)
+        journal.write(gone, *pending_unmaps, *journal.noted("volume.forget", volume))
 
 
 def forget_snapshot(journal: Journal, snapshot: SnapshotRecord) -> None:
@@ -149,7 +151,8 @@ def forget_snapshot(journal: Journal, snapshot: SnapshotRecord) -> None:
         )
         if journal.driver(snapshot.backend).snapshot_exists(snapshot, volume) is not False:
             raise Changed("the storage has it by now")
-        journal.store.apply(Remove(SnapshotRecord, snapshot.id, snapshot.version))
+        gone = Remove(SnapshotRecord, snapshot.id, snapshot.version)
+        journal.write(gone, *journal.noted("snapshot.forget", snapshot))
 
 
 def delete_snapshot(journal: Journal, snapshot: SnapshotRecord) -> None:
@@ -175,7 +178,8 @@ def unmap_dangling(journal: Journal, connection: ConnectionRecord) -> None:
             driver.terminate_connection(volume, connection, force=True)
             if journal.store.count(ConnectionRecord, {"volume_id": volume.id}) == 1:
                 driver.remove_export(volume)
-        journal.store.apply(Remove(ConnectionRecord, connection.id, connection.version))
+        gone = Remove(ConnectionRecord, connection.id, connection.version)
+        journal.write(gone, *journal.noted("connection.forget", connection))
 
 
 def forget_damaged(journal: Journal, kind: type[Record], id: str) -> None:
@@ -184,7 +188,8 @@ def forget_damaged(journal: Journal, kind: type[Record], id: str) -> None:
         try:
             journal.store.get(kind, id)
         except errors.DamagedRecord:
-            journal.store.apply(Remove(kind, id))
+            note = journal.noted(f"{kind.kind}.forget", Record(id=id), {"damaged": True})
+            journal.write(Remove(kind, id), *note)
         else:
             raise Changed("it is readable or deleted in the meantime")
 

@@ -7,6 +7,8 @@ stream again gives the same content, so no other recovery is needed.
 
 from __future__ import annotations
 
+from functools import partial
+
 from cinderlib import errors
 from cinderlib.operations import volumes
 from cinderlib.operations.journal import Journal
@@ -111,7 +113,9 @@ def finish(
                 resource=volume_id,
             )
         complete = replace(applied, complete=True, applied_by=None, opened_by=None)
-        return journal.keep(volume, replace(volume, applied=complete))
+        content = {"point": applied.point, "since": applied.since}
+        note = partial(journal.noted, "volume.apply", volume, content)
+        return journal.keep(volume, replace(volume, applied=complete), note)
 
 
 def after_connect(volume: VolumeRecord, connection: ConnectionRecord) -> AppliedStream | None:

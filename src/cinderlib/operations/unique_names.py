@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from cinderlib import errors
 from cinderlib.operations import volumes
@@ -48,4 +49,5 @@ def rename(journal: Journal, volume_id: str, name: str) -> tuple[VolumeRecord, b
             refuse(journal.store, renamed, {"backend": volume.backend})
         if volume.name == name:
             return volume, False
-        return journal.keep(volume, renamed), True
+        note = partial(journal.noted, "volume.set", volume, {"name": name})
+        return journal.keep(volume, renamed, note), True
