@@ -15,7 +15,7 @@ _CHECKSUM = re.compile(r"(?:(sha256|sha512):)?([0-9a-f]+)", re.IGNORECASE)
 
 
 class Checksum(click.ParamType[tuple[str, str]]):
-    """A SHA-256 or SHA-512 checksum, as it is or with its algorithm: ``sha512:...``. Converted to
+    """A SHA-256 or SHA-512 checksum, optionally with its algorithm: ``sha512:...``. Converted to
     the algorithm and the digits."""
 
     name = "checksum"

@@ -302,8 +302,8 @@ class Resource(Documented):
 
 
 def _changed(before: Record, after: Record) -> dict[str, Any]:
-    """What was set, for the history: names and flags with their values, of others only which
-    changed, because they can contain secrets."""
+    """The changed fields, for the history: names and flags with their values, of dictionaries only
+    the keys that changed, because values can be secrets."""
     found: dict[str, Any] = {}
     for name, value in differences(before, after).items():
         if name in ("name", "description") or isinstance(value, bool):
