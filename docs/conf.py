@@ -6,6 +6,7 @@ is built from the lists in ``index.md``.
 
 from __future__ import annotations
 
+import inspect
 import re
 
 from docutils import nodes
@@ -95,7 +96,16 @@ def _show_type_of_field(app: Sphinx, domain: str, kind: str, content: nodes.Elem
             annotation += nodes.Text(f": {field[1]}")
 
 
+def _skip_alias(
+    app: Sphinx, what: str, name: str, member: object, skip: bool, options: object
+) -> bool | None:
+    """The class's docstring describes the fields of a named tuple; their own text is "Alias for
+    field number 0"."""
+    return True if (inspect.getdoc(member) or "").startswith("Alias for field number") else None
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("source-read", _read_page)
+    app.connect("autodoc-skip-member", _skip_alias)
     app.connect("object-description-transform", _show_type_of_field)
     return {"parallel_read_safe": True}

@@ -46,7 +46,7 @@ def test_volumes_and_snapshots_are_given_by_name(service: Service) -> None:
     status, error = ask("GET", f"{path}{name}")
     assert (status, error["error"]["message"]) == (
         404,
-        "There is no volume 'by-name' on backend 'files'",
+        "Volume 'by-name' does not exist on backend 'files'",
     )
 
 

@@ -68,7 +68,7 @@ class View:
             if not self.any_field and self.field(name) not in known:
                 near = difflib.get_close_matches(name.lower(), known, n=1)
                 hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
-                raise click.UsageError(f"There is no column {name!r}; {hint}")
+                raise click.UsageError(f"Unknown column {name!r}; {hint}")
 
     def field(self, name: str) -> str:
         """The name of a field, from its name or its title in any case."""

@@ -62,7 +62,7 @@ class StoreQueries:
         record = self.store.get(kind, id) if isinstance(id, str) else None
         if record is None:
             raise not_found(
-                f"There is no {kind.kind} with the ID {value_checks.shown(id)}", resource=id
+                f"{kind.kind.capitalize()} {value_checks.shown(id)} does not exist", resource=id
             )
         return record
 

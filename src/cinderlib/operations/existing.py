@@ -30,5 +30,5 @@ def refuse_differences(what: str, there: Record, asked: Mapping[str, Any]) -> No
         )
 
 
-def raise_not_found(kind: type[errors.NotFound], what: str, id: str) -> NoReturn:
-    raise kind(f"There is no {what} with the ID {id}", resource=id)
+def raise_not_found(kind: type[errors.NotFound], what: str, id: str, where: str = "") -> NoReturn:
+    raise kind(f"{what[0].upper()}{what[1:]} {id}{where} does not exist", resource=id)

@@ -29,7 +29,9 @@ def revert(journal: Journal, volume_id: str, snapshot_id: str) -> VolumeRecord:
         driver = journal.driver(volume.backend)
         snapshot = next((each for each in snapshots if each.id == snapshot_id), None)
         if snapshot is None:
-            raise_not_found(errors.SnapshotNotFound, f"snapshot of volume {volume_id}", snapshot_id)
+            raise_not_found(
+                errors.SnapshotNotFound, "snapshot", snapshot_id, f" of volume {volume_id}"
+            )
         # A volume in 'error' that has a snapshot is one whose last revert failed.
         if volume.status not in ("available", "error") or snapshot.status != "available":
             raise errors.InvalidVolume(
@@ -77,7 +79,7 @@ def blockers(journal: Journal, volume_id: str, snapshot_id: str) -> list[Snapsho
     )
     snapshot = next((each for each in snapshots if each.id == snapshot_id), None)
     if snapshot is None:
-        raise_not_found(errors.SnapshotNotFound, f"snapshot of volume {volume_id}", snapshot_id)
+        raise_not_found(errors.SnapshotNotFound, "snapshot", snapshot_id, f" of volume {volume_id}")
     return _newer(journal.driver(volume.backend), snapshot, snapshots)
 
 

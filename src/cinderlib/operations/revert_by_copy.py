@@ -44,7 +44,9 @@ def revert(journal: Journal, volume_id: str, snapshot_id: str) -> VolumeRecord:
         )
         snapshot = next((each for each in found if each.id == snapshot_id), None)
         if snapshot is None:
-            raise_not_found(errors.SnapshotNotFound, f"snapshot of volume {volume_id}", snapshot_id)
+            raise_not_found(
+                errors.SnapshotNotFound, "snapshot", snapshot_id, f" of volume {volume_id}"
+            )
         driver = journal.driver(volume.backend)
         capabilities.require(driver, "volume.revert_by_copy", volume.backend, volume_id)
         long_calls.refuse_others(journal, volume_id, intents)
@@ -83,7 +85,9 @@ def _run(journal: Journal, intent: IntentRecord) -> VolumeRecord:
     volume = journal.store.get(VolumeRecord, id)
     snapshot = journal.store.get(SnapshotRecord, data["snapshot_id"])
     if volume is None or snapshot is None:
-        raise_not_found(errors.SnapshotNotFound, f"snapshot of volume {id}", data["snapshot_id"])
+        raise_not_found(
+            errors.SnapshotNotFound, "snapshot", data["snapshot_id"], f" of volume {id}"
+        )
     status, is_torn = data["status"], False
     try:
         if not data.get("copied"):

@@ -174,7 +174,7 @@ def _load(storage: str, arguments: Mapping[str, Any]) -> Any:
         for entry in _entry_points(name=storage):
             path = entry.value
     if path is None:
-        raise InvalidPersistence(f"There is no persistence {shown(storage)}. {_known()}")
+        raise InvalidPersistence(f"Unknown persistence {shown(storage)}. {_known()}")
     module, _, attribute = path.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)

@@ -156,7 +156,7 @@ def _next_two(pages: Any) -> bytes:
 
 
 async def _unknown_path(http: HTTPRequest, exc: Exception) -> Response:
-    return responses.of_error(errors.NotFound(f"There is no {http.url.path} in this service"))
+    return responses.of_error(errors.NotFound(f"{http.url.path} does not exist in this service"))
 
 
 async def _wrong_method(http: HTTPRequest, exc: Exception) -> Response:

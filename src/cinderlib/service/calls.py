@@ -165,7 +165,7 @@ class Calls:
         with self._guard:
             call = self._calls.get(id)
         if call is None:
-            raise errors.NotFound(f"There is no operation {id!r} in this service", resource=id)
+            raise errors.NotFound(f"Operation {id!r} does not exist in this service", resource=id)
         return call
 
     def all(self) -> list[Call]:

@@ -244,7 +244,9 @@ def group_id(name: str) -> int:
     try:
         return grp.getgrnam(name).gr_gid
     except KeyError:
-        raise errors.ConfigurationError(f"There is no group {name!r} for the socket") from None
+        raise errors.ConfigurationError(
+            f"Group {name!r} for the socket does not exist on this host"
+        ) from None
 
 
 def tcp(address: str) -> socket.socket:

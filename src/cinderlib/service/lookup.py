@@ -36,7 +36,7 @@ def volume(request: Request[Any], given: str) -> Any:
     found = _only(request, VolumeRecord, where, f"on backend {shown(backend)}")
     if found is None:
         raise errors.VolumeNotFound(
-            f"There is no volume {shown(given)} on backend {shown(backend)}", resource=given
+            f"Volume {shown(given)} does not exist on backend {shown(backend)}", resource=given
         )
     return found
 

@@ -95,7 +95,7 @@ class Request(Generic[B]):
     def _last(self, kind: type[Record], id: str) -> Record:
         found: Record | None = self.controller.store.get(kind, id)
         if found is None:
-            raise errors.NotFound(f"There is no {kind.kind} {id!r} to list after", resource=id)
+            raise errors.NotFound(f"{kind.kind.capitalize()} {id!r} does not exist", resource=id)
         return found
 
 

@@ -16,7 +16,7 @@ def help_(words: tuple[str, ...]) -> None:
     for word in words:
         found = command.get_command(ctx, word) if isinstance(command, click.Group) else None
         if found is None:
-            raise click.UsageError(f"There is no command {word!r} in `{ctx.command_path}`.", ctx)
+            raise click.UsageError(f"Unknown command {word!r} in `{ctx.command_path}`.", ctx)
         command = found
         ctx = click.Context(command, info_name=command.name, parent=ctx)
     click.echo(command.get_help(ctx))
