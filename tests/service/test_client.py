@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import http.client
 import io
 import os
 import pathlib
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from service.running import Service
@@ -177,6 +181,35 @@ def test_a_service_that_was_restarted(folder: pathlib.Path) -> None:
             volume.extend(2)
         with running.start():
             assert volume.extend(2) == 2 * 1024**3
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "EOF occurred in violation of protocol"),
+        TimeoutError(errno.ETIMEDOUT, "Connection timed out"),
+        OSError(errno.EHOSTUNREACH, "No route to host"),
+    ],
+)
+def test_a_kept_connection_that_the_network_ended(
+    service: Service, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    """The next call opens another one."""
+    failing = [error]
+    send = http.client.HTTPConnection.request
+
+    def request(connection: http.client.HTTPConnection, *given: Any) -> None:
+        if failing:
+            raise failing.pop()
+        send(connection, *given)
+
+    with cl.connect(service.url) as controller:
+        files = controller.backend("files")
+        assert files.volumes == []
+        monkeypatch.setattr(http.client.HTTPConnection, "request", request)
+        volume = files.create_volume(1)
+        assert failing == []
+        volume.delete()
 
 
 class Cable:

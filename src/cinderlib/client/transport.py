@@ -205,15 +205,15 @@ class Transport:
             try:
                 connection.request(method, target, body, {**headers, **_of_program()})
                 response: http.client.HTTPResponse = connection.getresponse()
-            except ConnectionError:
-                # The service may have closed a kept connection. A call that changes something is
-                # sent again with the same ID, so the service does it once.
-                self._close()
-                if fresh:
-                    raise
             except OSError as exc:
+                # The service or the network may have ended a kept connection; TLS and timeouts have
+                # their own errors for that. A call that changes something is sent again with the
+                # same ID, so the service does it once.
                 self._close()
-                raise self._unreachable(exc) from exc
+                if fresh and isinstance(exc, ConnectionError):
+                    raise
+                if fresh:
+                    raise self._unreachable(exc) from exc
             else:
                 return response
         raise AssertionError("a fresh connection either answers or fails")
