@@ -144,12 +144,16 @@ class Cluster:
 
     def loop_devices(self) -> list[str]:
         """The devices of attached volumes."""
-        found = []
-        for name in os.listdir("/sys/block"):
-            file = pathlib.Path("/sys/block", name, "loop/backing_file")
-            if file.exists() and file.read_text().startswith(f"{self.volumes}/"):
-                found.append(f"/dev/{name}")
-        return found
+        # Not by their paths, which depend on the mounts of a node that may have ended.
+        device = os.stat(self.volumes).st_dev
+        found = subprocess.run(
+            ["losetup", "--list", "--noheadings", "--output", "NAME,BACK-MAJ:MIN"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        pairs = (line.split() for line in found.splitlines())
+        return [name for name, on in pairs if on == f"{os.major(device)}:{os.minor(device)}"]
 
     def lose_power(self, node: Node) -> None:
         """Restart a node that is the only one with devices, as after a power failure."""
@@ -172,12 +176,17 @@ class Cluster:
             environment["CINDERLIB_PRIV"] = f"{self.shared}/priv"
         return self._perl(program, *(f"t/{test}.t" for test in tests), **environment)
 
-    def act(self, action: str, interrupt: str = "nobody 0") -> subprocess.CompletedProcess[str]:
-        """Run one action of Proxmox on the first node.
+    def act(
+        self, action: str, interrupt: str = "nobody 0", *, number: int = 0
+    ) -> subprocess.CompletedProcess[str]:
+        """Run one action of Proxmox on a node.
 
         :param interrupt: see ``t/act.pl``.
+        :param number: of the node, counted from 0.
         """
-        return self._perl(["perl", "-T"], "t/act.pl", action, CINDERLIB_INTERRUPT=interrupt)
+        nodes = json.dumps(_of([self.nodes[number]]))
+        program, interruption = ["perl", "-T"], {"CINDERLIB_INTERRUPT": interrupt}
+        return self._perl(program, "t/act.pl", action, CINDERLIB_NODES=nodes, **interruption)
 
     def speed(self, disks: int) -> dict[str, list[float]]:
         """The milliseconds of 20 calls of each kind, with so many disks."""
@@ -189,15 +198,12 @@ class Cluster:
     def _perl(
         self, program: list[str], *arguments: str, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        nodes = {
-            node.name: {"socket": str(node.socket), "links": str(node.links)} for node in self.nodes
-        }
         return subprocess.run(
             [*program, "-I", "lib", "-I", "t/lib", *arguments],
             cwd=SOURCE,
             env={
                 **os.environ,
-                "CINDERLIB_NODES": json.dumps(nodes),
+                "CINDERLIB_NODES": json.dumps(_of(self.nodes)),
                 "CINDERLIB_LOCKS": str(self.shared),
                 **environment,
             },
@@ -205,6 +211,11 @@ class Cluster:
             text=True,
             check=False,
         )
+
+
+def _of(nodes: list[Node]) -> dict[str, dict[str, str]]:
+    """Nodes as the programs in Perl expect them."""
+    return {node.name: {"socket": str(node.socket), "links": str(node.links)} for node in nodes}
 
 
 @pytest.fixture(scope="module", params=["a store in common", "a central service"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import statistics
+import time
 
 import pytest
 from proxmox.conftest import Cluster
@@ -99,6 +101,45 @@ def test_a_guest_starts_after_its_node_lost_all_devices(cluster: Cluster) -> Non
     assert os.readlink(node.links / "files/vm-300-disk-0") == device
     assert cluster.act("free").returncode == 0
     _nothing_is_left(cluster)
+
+
+def test_a_node_that_does_not_come_back(cluster: Cluster) -> None:
+    """Its disks start on another node. They are removed after its connections."""
+    gone, other = cluster.nodes
+    assert cluster.act("alloc").returncode == 0
+    assert cluster.act("activate").returncode == 0
+    cluster.lose_power(gone)
+    assert cluster.act("activate", number=1).returncode == 0
+    assert cluster.act("deactivate", number=1).returncode == 0
+    refused = cluster.act("free", number=1)
+    assert refused.returncode == 1
+    assert f"vm-300-disk-0 cannot be deleted: it is connected to {gone.name}" in refused.stderr
+    (connection,) = other.ask("GET", "/v1/connections")[1]
+    disconnected = other.ask("POST", f"/v1/connections/{connection['id']}/disconnect", {})
+    assert disconnected[0] == 200
+    done = cluster.act("free", number=1)
+    assert done.returncode == 0, done.stderr
+    _agree(cluster)
+    _nothing_is_left(cluster)
+
+
+def test_pvestatd_does_not_wait_for_a_service_that_hangs(cluster: Cluster) -> None:
+    node = cluster.nodes[0]
+    assert node.process is not None
+    node.process.send_signal(signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        result = cluster.act("status")
+        # 2, and the time in which Perl starts.
+        assert time.monotonic() - began < 5
+    finally:
+        node.process.send_signal(signal.SIGCONT)
+    assert result.returncode == 1
+    assert "did not answer in time" in result.stderr
+    # The driver may not have reported anything yet.
+    while time.monotonic() - began < 60 and cluster.act("status").returncode != 0:
+        pass
+    assert cluster.act("status").returncode == 0
 
 
 def test_a_lun_of_the_array_becomes_a_disk(cluster: Cluster) -> None:

@@ -49,6 +49,7 @@ my %actions = (
     reassign   => sub { $node->reassign($clone, 302, 'vm-302-disk-0') if grep { m{/vm-301-disk-0$} } @{ $node->names(301) } },
     free       => sub { $node->free("array1:$_") for map { @{ $node->names($_) } } 302, 301, 300 },
     names      => sub { print map { "$_\n" } @{ $node->names } },
+    status     => sub { $node->here(sub { $_[0]->status($_[2], $_[1], {}) }) },
 );
 
 my $done = eval { ($actions{ $ARGV[0] } // die "unknown action\n")->(); 1 };

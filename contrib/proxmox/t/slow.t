@@ -1,24 +1,32 @@
 #!/usr/bin/perl -T
 
-# An array that needs longer for a call than Proxmox holds the lock of the cluster.
+# An array that needs longer for a call than Proxmox holds the lock of the cluster, or that does not
+# answer.
 
 use strict;
 use warnings;
 
 use POSIX ();
 use Test::More;
+use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
 
 use Proxmox;
 
 my ($node) = Proxmox->nodes(backend => 'slow', storeid => 'slow');
-my $gate = "$Proxmox::locks/wait";
+my ($gate, $mute) = map { "$Proxmox::locks/$_" } qw(wait mute);
 $PVE::Storage::Custom::CinderlibPlugin::UNDER_LOCK = 0.5;
+
+sub closed {
+    my ($file) = @_;
+    open my $handle, '>', $file or die $!;
+    close $handle;
+    return;
+}
 
 # Code that runs while the array does not finish anything.
 sub while_slow {
     my ($code) = @_;
-    open my $handle, '>', $gate or die $!;
-    close $handle;
+    closed($gate);
     my @result = eval { $code->() };
     my $error = $@;
     die $error if $error;
@@ -48,6 +56,39 @@ sub within {
     cmp_ok(time - $began, '<=', $seconds, "$what: the lock is released in time");
     return $result;
 }
+
+# The capacity; undef if pvestatd does not get it. It never waits for longer than 2 s.
+sub capacity {
+    my $began = clock_gettime(CLOCK_MONOTONIC);
+    my ($total) = eval { $node->here(sub { $_[0]->status($_[2], $_[1], {}) }) };
+    my $seconds = clock_gettime(CLOCK_MONOTONIC) - $began;
+    cmp_ok($seconds, '<', 2.5, 'pvestatd does not wait') if $seconds >= 2.5;
+    return $total;
+}
+
+subtest 'an array that does not report its capacity' => sub {
+    closed($mute);
+    is(capacity(), undef, 'it is not known before the first report');
+    like($@, qr/has not reported its capacity yet|did not answer in time/, 'with a message');
+    unlink $mute or die $!;
+    my $deadline = time + 60;
+    my $total;
+    until ($total = capacity() or time > $deadline) { }
+    cmp_ok($total, '>', 0, 'then it is known');
+    closed($mute);
+    is(capacity(), $total, 'and stays known while the array does not answer');
+    unlink $mute or die $!;
+};
+
+subtest 'a capacity that is old' => sub {
+    no warnings 'redefine';
+    my %known = (total_bytes => 3, free_bytes => 2, used_bytes => 1, stale => 1, age => 90, error => 'no route to host');
+    local *Cinderlib::Backend::about = sub { \%known };
+    my @warnings;
+    local $SIG{__WARN__} = sub { push @warnings, @_ };
+    is(capacity(), 3, 'is shown') for 1 .. 3;
+    is_deeply(\@warnings, ["storage 'slow': its capacity is 90 s old: no route to host\n"], 'with one warning in the log');
+};
 
 my $disk = while_slow(sub { within(10, sub { $node->alloc(400, 1024 * 1024) }, 'a new disk') });
 is($disk, 'slow:vm-400-disk-0', 'a new disk has its name');
