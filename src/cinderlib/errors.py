@@ -124,6 +124,10 @@ class ConnectionNotFound(NotFound):
     """No connection has that ID."""
 
 
+class VolumeTypeNotFound(NotFound):
+    """No volume type has that name."""
+
+
 class BackendNotFound(NotFound):
     """The backend is not loaded in this controller."""
 

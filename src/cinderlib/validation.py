@@ -19,6 +19,7 @@ from cinderlib.errors import ConfigurationError, InvalidConnector, InvalidInput,
 from cinderlib.value_checks import (
     MAX_INT,
     MAX_TEXT,
+    check_choice,
     check_json,
     check_mapping,
     check_path,
@@ -34,11 +35,14 @@ MAX_SIZE = 2**31 - 1
 
 # fmt: off
 VOLUME_STATUSES = frozenset({
-    "attaching", "available", "awaiting-transfer", "backing-up", "creating", "deleted", "deleting",
-    "detaching", "downloading", "error", "error_backing-up", "error_deleting", "error_extending",
-    "error_managing", "error_restoring", "extending", "in-use", "maintenance", "managing",
-    "reserved", "restoring-backup", "retyping", "reverting", "unmanaging", "uploading",
+    "attaching", "available", "awaiting-transfer", "backing-up", "creating", "deleted",
+    "deleting", "detaching", "downloading", "error", "error_backing-up", "error_deleting",
+    "error_extending", "error_managing", "error_restoring", "error_retyping", "extending",
+    "in-use", "maintenance", "managing", "reserved", "restoring-backup", "retyping", "reverting",
+    "unmanaging", "uploading",
 })
+#: Who enforces QoS specs.
+QOS_CONSUMERS = ("front-end", "back-end", "both")
 SNAPSHOT_STATUSES = frozenset({
     "available", "backing-up", "creating", "deleted", "deleting", "error", "error_deleting",
     "restoring", "unmanaging", "updating",
@@ -168,6 +172,14 @@ def check_metadata(value: Any, what: str = "metadata") -> dict[str, str]:
 def check_specs(value: Any, what: str = "extra_specs") -> dict[str, str]:
     """Extra specs or QoS specs; same rules as :func:`check_metadata`."""
     return check_metadata(value, what)
+
+
+def check_qos_specs(value: Any, what: str = "qos_specs") -> dict[str, str]:
+    """QoS specs that a program specifies; their consumer must be one of Cinder's."""
+    specs = check_specs(value, what)
+    if "consumer" in specs:
+        check_choice(specs["consumer"], QOS_CONSUMERS, f"consumer of the {what}")
+    return specs
 
 
 def check_host_name(value: Any, what: str = "host") -> str:

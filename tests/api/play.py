@@ -14,6 +14,7 @@ class Played:
     :ivar fails: method -> the exception that it raises at the beginning.
     :ivar fails_after: method -> the exception that it raises at the end.
     :ivar answers: method -> its return value.
+    :ivar retyped: the types and arguments of the last retype.
     :ivar pool: additional values that the only pool reports.
     :ivar stats: additional values of the statistics.
     :ivar storage: the volumes and snapshots by name, with their size in GiB.
@@ -27,6 +28,7 @@ class Played:
         self.fails: dict[str, BaseException] = {}
         self.fails_after: dict[str, BaseException] = {}
         self.answers: dict[str, Any] = {}
+        self.retyped: dict[str, Any] = {}
         self.pool: dict[str, Any] = {}
         self.stats: dict[str, Any] = {}
         self.storage: dict[str, int] = {}

@@ -178,3 +178,46 @@ class ManagingDriver(StubDriver):
     @_played
     def unmanage(self, volume: Any) -> None:
         PLAY.storage[f"unmanaged-{volume.id}"] = PLAY.storage.pop(volume.name)
+
+
+class TypeDriver(BareDriver):
+    """Reads the types of volumes in all ways that vendors' drivers use."""
+
+    def create_volume(self, volume: Any) -> None:
+        from cinder.volume import qos_specs, volume_types
+
+        found = volume_types.get_volume_type(None, volume.volume_type_id)
+        qos = volume_types.get_volume_type_qos_specs(volume.volume_type_id)["qos_specs"]
+        specs = qos_specs.get_qos_specs(None, found["qos_specs_id"]) if qos else None
+        PLAY.seen["create_volume"] = {  # type: ignore[assignment]
+            "id": volume.volume_type_id,
+            "object": volume.volume_type.name,
+            "by id": found["name"],
+            "by name": volume_types.get_volume_type_by_name(None, found["name"])["id"],
+            "extra specs": volume_types.get_volume_type_extra_specs(volume.volume_type_id),
+            "qos": specs and (specs["consumer"], specs["specs"], specs["id"]),
+        }
+        PLAY.storage[volume.name] = volume.size
+
+    def create_snapshot(self, snapshot: Any) -> None:
+        PLAY.seen["create_snapshot"] = snapshot.volume_type_id
+        PLAY.storage[snapshot.name] = snapshot.volume_size
+
+    def create_volume_from_snapshot(self, volume: Any, snapshot: Any) -> None:
+        PLAY.seen["source"] = snapshot.volume_type_id
+        PLAY.storage[volume.name] = volume.size
+
+
+class RetypingDriver(TypeDriver):
+    """Retypes volumes as a test specifies."""
+
+    def retype(self, context: Any, volume: Any, new_type: Any, diff: Any, host: Any) -> Any:
+        from cinder.volume import volume_types
+
+        old = volume_types.get_volume_type(None, volume.volume_type_id)
+        new = volume_types.get_volume_type(None, new_type.id)
+        PLAY.calls.append("retype")
+        PLAY.retyped = {"from": old["name"], "to": new["name"], "diff": diff, "host": host}
+        if "retype" in PLAY.fails:
+            raise PLAY.fails["retype"]
+        return PLAY.answers.get("retype", True)

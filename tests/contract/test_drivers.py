@@ -37,6 +37,7 @@ class TestFile(DriverConformance):
     """The embedded driver: loop devices for root, plain files for others."""
 
     supports = EVERYTHING | ({"block_device", "read_only"} if ROOT else set())
+    retype_specs = {"provisioning:type": "thick"}
 
     def backend_options(self, tmp_path):
         return {"volume_driver": "file", "file_root": str(tmp_path / "volumes")}

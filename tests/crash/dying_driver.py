@@ -42,7 +42,7 @@ class DyingDriver(ArrayDriver):
 
 for _name in (
     *("create_volume", "create_volume_from_snapshot", "create_cloned_volume", "delete_volume"),
-    *("extend_volume", "create_snapshot", "delete_snapshot", "revert_to_snapshot"),
+    *("retype", "extend_volume", "create_snapshot", "delete_snapshot", "revert_to_snapshot"),
     *("validate_connector", "create_export", "ensure_export", "initialize_connection"),
     *("terminate_connection", "remove_export", "get_volume_stats", "exists_in_storage"),
     *("create_export_snapshot", "initialize_connection_snapshot"),

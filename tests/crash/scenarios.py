@@ -46,7 +46,7 @@ class Scenario:
     @property
     def is_recorded(self) -> bool:
         """Whether the history has it."""
-        return self.name != "register node"
+        return self.name not in ("register node", "delete type")
 
 
 SCENARIOS: dict[str, Scenario] = {}
@@ -84,6 +84,12 @@ def nothing(w: World) -> None:
 
 def volume(w: World) -> None:
     w.make_volume(A, name="first", metadata={"a": "1"})
+
+
+def typed(w: World) -> None:
+    w.controller.create_type("thick", extra_specs={"provisioning:type": "thick"})
+    w.controller.create_type("unused")
+    volume(w)
 
 
 def shared(w: World) -> None:
@@ -195,6 +201,22 @@ def extend(w: World) -> Call:
 def extend_attached(w: World) -> Call:
     found = w.volume(A)
     return lambda: found.extend(2)
+
+
+@scenario(typed)
+def retype(w: World) -> Call:
+    found = w.volume(A)
+    return lambda: found.retype("thick")
+
+
+@scenario(typed)
+def delete_type(w: World) -> Call:
+    return lambda: w.controller.delete_type("unused")
+
+
+@scenario(typed)
+def create_with_type(w: World) -> Call:
+    return lambda: w.backend.create_volume(1, id=B, name="new", type="thick")
 
 
 @scenario(changed_since_snapshot)

@@ -15,6 +15,7 @@ from cinderlib.records import (
     Record,
     Secret,
     SnapshotRecord,
+    TypeSpecs,
     VolumeRecord,
     new_id,
     replace,
@@ -37,6 +38,7 @@ BAD: dict[Any, Any] = {
     dict: {"": float("inf")},
     Secret: Secret(["\0"]),
     AppliedStream: AppliedStream(point=""),
+    TypeSpecs: TypeSpecs(id=""),
 }
 FIELDS = [
     pytest.param(record, field.name, id=f"{record.kind}-{field.name}")

@@ -96,6 +96,11 @@ def _nodes(app: App, incomplete: str) -> Names:
         yield name, str(connector["host"])
 
 
+def _types(app: App, incomplete: str) -> Names:
+    for each in app.controller.types() if app.configuration.file else ():
+        yield each.name, each.description
+
+
 def _backends(app: App, incomplete: str) -> Names:
     for name in app.configuration.backends:
         yield name, str(app.configuration.data["backends"][name]["volume_driver"])
@@ -121,6 +126,7 @@ snapshots = _completer(_snapshots)
 connections = _completer(_connections)
 hosts = _completer(_hosts)
 nodes = _completer(_nodes)
+types = _completer(_types)
 backends = _completer(_backends)
 attachments = _completer(_attachments)
 drivers = _completer(_drivers)

@@ -28,6 +28,7 @@ cli = Root(
         "config": f"{_NOUNS}.config:config",
         "backend": f"{_NOUNS}.backend:backend",
         "volume": f"{_NOUNS}.volume:volume",
+        "type": f"{_NOUNS}.type:type_",
         "snapshot": f"{_NOUNS}.snapshot:snapshot",
         "connection": f"{_NOUNS}.connection:connection",
         "node": f"{_NOUNS}.node:node",

@@ -45,6 +45,18 @@ def pairs(option: str, name: str, help: str) -> Callable[[F], F]:
     )
 
 
+def specs(function: F) -> F:
+    """``--type``, or own specs with ``--extra-spec`` and ``--qos-spec``."""
+    function = pairs("--qos-spec", "qos_specs", "A QoS spec for the driver.")(function)
+    function = pairs("--extra-spec", "extra_specs", "An extra spec for the driver.")(function)
+    return click.option(
+        "--type",
+        metavar="NAME",
+        help="The volume type, whose specs the volume gets.",
+        shell_complete=completing.types,
+    )(function)
+
+
 def described(function: F) -> F:
     """``--description`` and ``--metadata``."""
     function = pairs("--metadata", "metadata", "Metadata to store.")(function)

@@ -23,8 +23,8 @@ def _list(items: list[Item], *names: str) -> list[str]:
 VOLUMES = View(
     "volumes",
     ("id", "name", "size", "status", "backend", "hosts"),
-    wide=("pool", "protocol", "path", "metadata", "created_at"),
-    titles={"path": "DEVICE"},
+    wide=("pool", "type_name", "protocol", "path", "metadata", "created_at"),
+    titles={"path": "DEVICE", "type_name": "TYPE"},
     cells={
         "path": _device,
         "snapshots": lambda item: _list(item.get("snapshots", []), "id", "name"),
@@ -36,6 +36,13 @@ VOLUMES = View(
         *("size_bytes", "pool", "hosts", "protocol", "path", "device_state", "changed"),
         *("snapshots", "connections", "sha256"),
     ),
+)
+TYPES = View(
+    "volume types",
+    ("name", "extra_specs", "qos_specs", "qos_consumer", "description"),
+    wide=("id",),
+    titles={"qos_consumer": "ENFORCED BY"},
+    fields=("changed",),
 )
 SNAPSHOTS = View(
     "snapshots",

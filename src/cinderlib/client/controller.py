@@ -21,6 +21,7 @@ from cinderlib.client.objects import (
 )
 from cinderlib.client.store import RemoteStore
 from cinderlib.client.transport import DEFAULT_URL, Transport
+from cinderlib.client.volume_types import RemoteVolumeTypes
 from cinderlib.drivers.port import DriverInfo
 from cinderlib.locking.process_identity import this_host
 from cinderlib.node.this_host import LocalHost
@@ -98,7 +99,7 @@ def controller_of(
     return RemoteController(transport, local_host, ProgressReporter(progress))
 
 
-class RemoteController(StoreQueries):
+class RemoteController(RemoteVolumeTypes, StoreQueries):
     """The controller of a service; :func:`cinderlib.connect` returns it."""
 
     output_all_backend_info = False

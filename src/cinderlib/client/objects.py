@@ -17,6 +17,7 @@ from cinderlib.objects.arguments import check_resource
 from cinderlib.objects.connection import Connection
 from cinderlib.objects.snapshot import Snapshot
 from cinderlib.objects.volume import Volume
+from cinderlib.objects.volume_type import VolumeType
 from cinderlib.operations.migrate import Destination
 from cinderlib.records import ConnectionRecord, Secret, SnapshotRecord, VolumeRecord, replace
 
@@ -37,7 +38,7 @@ class RemoteVolume(RemoteResource, Volume):
             asked["backend"] = self._record.backend
         if self._unique_name:
             asked["unique_name"] = True
-        answer = self._change("POST", "/v1/volumes", {"id": self.id, **asked})
+        answer = self._change("POST", "/v1/volumes", {"id": self.id, **_with_type(asked)})
         self._adopt(records.from_builtins(VolumeRecord, answer))
 
     def delete(self, *, snapshots: bool = False) -> None:
@@ -49,7 +50,7 @@ class RemoteVolume(RemoteResource, Volume):
         self._adopt(records.from_builtins(VolumeRecord, self._change("PATCH", self._path(), body)))
 
     def _manage(self, reference: dict[str, Any]) -> None:
-        asked = {name: value for name, value in self._requested.items() if name != "size"}
+        asked = _with_type({k: v for k, v in self._requested.items() if k != "size"})
         path = f"/v1/backends/{quote(self._record.backend, safe='')}/manage-volume"
         answer = self._change("POST", path, {"reference": reference, "id": self.id, **asked})
         self._adopt(records.from_builtins(VolumeRecord, answer))
@@ -82,6 +83,22 @@ class RemoteVolume(RemoteResource, Volume):
             if attached is not None:
                 return attached.extend()
         return size_bytes
+
+    def retype(
+        self,
+        type: str | VolumeType | None = None,
+        *,
+        extra_specs: Mapping[str, str] | None = None,
+        qos_specs: Mapping[str, str] | None = None,
+    ) -> None:
+        body = {
+            "type": type.name if isinstance(type, VolumeType) else type,
+            "extra_specs": extra_specs,
+            "qos_specs": qos_specs,
+        }
+        given = {name: value for name, value in body.items() if value is not None}
+        answer = self._change("POST", self._path("retype"), given)
+        self._adopt(records.from_builtins(VolumeRecord, answer))
 
     def revert_blockers(self, snapshot: Snapshot) -> list[Snapshot]:
         chosen = check_resource(snapshot, Snapshot, "snapshot")
@@ -231,6 +248,14 @@ class RemoteSnapshot(RemoteResource, RemoteAttachableSnapshot, Snapshot):
     def unmanage(self) -> None:
         self._change("POST", self._path("unmanage"))
         self._removed()
+
+
+def _with_type(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a new volume for the service, which copies the specs of the type itself."""
+    fields = dict(asked)
+    if "type_name" in fields:
+        fields["type"] = fields.pop("type_name")
+    return fields
 
 
 def _since(since_id: str | None, offset: int) -> dict[str, str | None]:

@@ -20,7 +20,7 @@ class Snapshots(Part):
     # --- snapshots
 
     def snapshot_get(self, context: Any, snapshot_id: str) -> Row:
-        return _snapshot_row(self._snapshot(snapshot_id))
+        return self._snapshot_row(self._snapshot(snapshot_id))
 
     def snapshot_get_all(
         self, context: Any, filters: Mapping[str, Any] | None = None, *page: Any, **sort: Any
@@ -35,7 +35,7 @@ class Snapshots(Part):
                 if matches(each, {"host": host})
             }
             found = [record for record in found if record.volume_id in volumes]
-        return [_snapshot_row(record) for record in found if matches(record, wanted)]
+        return [self._snapshot_row(record) for record in found if matches(record, wanted)]
 
     def snapshot_get_all_by_host(
         self, context: Any, host: str, filters: Mapping[str, Any] | None = None
@@ -44,7 +44,7 @@ class Snapshots(Part):
 
     def snapshot_get_all_for_volume(self, context: Any, volume_id: str) -> list[Row]:
         found = self._view.find(SnapshotRecord, {"volume_id": volume_id})
-        return [_snapshot_row(record) for record in found]
+        return [self._snapshot_row(record) for record in found]
 
     def snapshot_get_latest_for_volume(self, context: Any, volume_id: str) -> Row:
         found = self.snapshot_get_all_for_volume(context, volume_id)
@@ -73,7 +73,7 @@ class Snapshots(Part):
                 **rows.fields(SnapshotRecord, values),
             }
         )
-        return _snapshot_row(self._view.add(record))
+        return self._snapshot_row(self._view.add(record))
 
     def snapshot_destroy(self, context: Any, snapshot_id: str) -> dict[str, Any]:
         self._view.remove(SnapshotRecord, snapshot_id)
@@ -134,6 +134,7 @@ class Snapshots(Part):
         found = self._view.find(ConnectionRecord, where)
         return [rows.connection(record) for record in found if matches(record, filters or {})]
 
-
-def _snapshot_row(record: SnapshotRecord) -> Row:
-    return rows.snapshot(record, cfg.CONF.snapshot_name_template % record.id)
+    def _snapshot_row(self, record: SnapshotRecord) -> Row:
+        volume = self._view.get(VolumeRecord, record.volume_id)
+        type_id = record.volume_id if volume is None else rows.type_id(volume)
+        return rows.snapshot(record, cfg.CONF.snapshot_name_template % record.id, type_id)

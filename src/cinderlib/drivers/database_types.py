@@ -12,14 +12,15 @@ from cinderlib.drivers import rows
 from cinderlib.drivers.database_base import Part
 from cinderlib.drivers.rows import Row
 from cinderlib.errors import StaleRecord
+from cinderlib.persistence import volume_types
 from cinderlib.persistence.base import Put
-from cinderlib.records import KeyValueRecord, VolumeRecord, replace
+from cinderlib.records import KeyValueRecord, TypeSpecs, replace
 
 
 class Types(Part):
     """Functions of ``cinder.db.api`` about volume types, QoS specs and initiators."""
 
-    # --- volume types and their QoS specs: each volume has its own type, see rows.type_id
+    # --- volume types and their QoS specs, which have the ID of the type: see rows.type_id
 
     def volume_type_get(
         self,
@@ -31,17 +32,17 @@ class Types(Part):
         return rows.volume_type(self._of_type(id))
 
     def volume_type_get_by_name(self, context: Any, name: str) -> Row:
-        record = self._view.get(VolumeRecord, name)
-        if record is None:
+        found = self._view.volume_type(volume_types.id_of(name)) or self._view.volume_type(name)
+        if found is None:
             raise exception.VolumeTypeNotFoundByName(volume_type_name=name)
-        return rows.volume_type(record)
+        return rows.volume_type(found)
 
     def volume_type_extra_specs_get(self, context: Any, volume_type_id: str) -> dict[str, str]:
         return dict(self._of_type(volume_type_id).extra_specs)
 
     def volume_type_qos_specs_get(self, context: Any, type_id: str) -> dict[str, Row | None]:
-        record = self._of_type(type_id)
-        return {"qos_specs": rows.qos_specs(record) if record.qos_specs else None}
+        specs = self._of_type(type_id)
+        return {"qos_specs": rows.qos_specs(specs) if specs.qos_specs else None}
 
     def volume_type_encryption_get(self, context: Any, volume_type_id: str) -> None:
         """This library does not encrypt volumes."""
@@ -53,20 +54,20 @@ class Types(Part):
         """No project has a default type."""
 
     def qos_specs_get(self, context: Any, qos_specs_id: str, inactive: bool = False) -> Row:
-        record = self._view.get(VolumeRecord, qos_specs_id)
-        if record is None or not record.qos_specs:
+        specs = self._view.volume_type(qos_specs_id)
+        if specs is None or not specs.qos_specs:
             raise exception.QoSSpecsNotFound(specs_id=qos_specs_id)
-        return rows.qos_specs(record)
+        return rows.qos_specs(specs)
 
     def qos_specs_associations_get(self, context: Any, qos_specs_id: str) -> list[Row]:
-        record = self._view.get(VolumeRecord, qos_specs_id)
-        return [rows.volume_type(record)] if record is not None and record.qos_specs else []
+        specs = self._view.volume_type(qos_specs_id)
+        return [rows.volume_type(specs)] if specs is not None and specs.qos_specs else []
 
-    def _of_type(self, id: str) -> VolumeRecord:
-        record = self._view.get(VolumeRecord, id)
-        if record is None:
+    def _of_type(self, id: str) -> TypeSpecs:
+        specs = self._view.volume_type(id)
+        if specs is None:
             raise exception.VolumeTypeNotFound(volume_type_id=id)
-        return record
+        return specs
 
     # --- the drivers' data about initiators: a key-value record for each initiator
 

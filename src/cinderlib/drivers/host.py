@@ -25,6 +25,7 @@ from cinderlib.drivers.lockfiles import LockFiles
 from cinderlib.drivers.managing import ManagingDriver
 from cinderlib.drivers.migrating import MigratingDriver
 from cinderlib.drivers.port import TASKS, DriverInfo, Listing
+from cinderlib.drivers.retyping import RetypingDriver
 from cinderlib.drivers.scope import Scope
 from cinderlib.errors import InvalidState
 from cinderlib.locking.backend_lock import BackendLock
@@ -40,7 +41,7 @@ from cinderlib.records import (
 _log = logging.getLogger(__name__)
 
 
-class LocalDriver(ManagingDriver, MigratingDriver, ExtentsDriver):
+class LocalDriver(ManagingDriver, MigratingDriver, ExtentsDriver, RetypingDriver):
     """:class:`cinderlib.drivers.port.Driver` for a driver object of this process.
 
     :param driver: the driver, after its setup.
@@ -92,6 +93,10 @@ class LocalDriver(ManagingDriver, MigratingDriver, ExtentsDriver):
         with self._calling(TASKS["create_volume_from_snapshot"], volume, snapshot) as call:
             obj = translate.volume(self._context, volume)
             source = translate.snapshot(self._context, snapshot)
+            if volume.type_name is not None:
+                original = self._scope.store.get(VolumeRecord, snapshot.volume_id)
+                if original is not None:
+                    source = self._snapshot(snapshot, original)
             update = self._driver.create_volume_from_snapshot(obj, source)
             return self._created(translate.fold(call, volume, obj, update))
 

@@ -14,6 +14,7 @@ OPTIONAL = (
     "create_snapshot",
     "delete_snapshot",
     "revert_to_snapshot",
+    "retype",
     "manage_existing",
     "manage_existing_get_size",
     "unmanage",

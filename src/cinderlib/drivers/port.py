@@ -30,7 +30,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
+from cinderlib.records import ConnectionRecord, SnapshotRecord, TypeSpecs, VolumeRecord
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -177,6 +177,7 @@ TASKS: Mapping[str, str] = {
     "create_snapshot": "create snapshot {}",
     "delete_snapshot": "delete snapshot {}",
     "revert_to_snapshot": "revert volume {}",
+    "retype": "retype volume {}",
     "manageable_volumes": "list the volumes on its storage",
     "manageable_snapshots": "list the snapshots on its storage",
     "manageable_volume_size": "find an existing volume for volume {}",
@@ -250,6 +251,12 @@ class Driver(Protocol):
     def revert_to_snapshot(
         self, volume: VolumeRecord, snapshot: SnapshotRecord
     ) -> VolumeRecord: ...
+
+    def retype(self, volume: VolumeRecord, target: TypeSpecs) -> VolumeRecord | None:
+        """Give a volume, whose record has the old specs, those of ``target``.
+
+        :returns: the record with the new specs; ``None`` if the driver does not do it for this
+            volume. Then it has not changed."""
 
     # Existing volumes and snapshots. Each can also raise InvalidInput: the reference is not valid.
     def manageable_volumes(self, known: Sequence[VolumeRecord], page: Page) -> list[Manageable]: ...

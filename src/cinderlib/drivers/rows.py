@@ -13,7 +13,14 @@ import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from cinderlib.records import ConnectionRecord, Record, Secret, SnapshotRecord, VolumeRecord
+from cinderlib.records import (
+    ConnectionRecord,
+    Record,
+    Secret,
+    SnapshotRecord,
+    TypeSpecs,
+    VolumeRecord,
+)
 
 #: Column -> field, if their names differ.
 _RENAMED = {"display_name": "name", "display_description": "description", "_name_id": "name_id"}
@@ -141,7 +148,7 @@ def volume(record: VolumeRecord, name: str, connections: Iterable[ConnectionReco
             "name": name,
             "name_id": record.name_id or record.id,
             "volume_type_id": type_id(record),
-            "volume_type": volume_type(record),
+            "volume_type": volume_type(TypeSpecs.of(record)),
             "volume_attachment": [connection(each) for each in connections],
             "consistencygroup": None,
             "group": None,
@@ -150,14 +157,15 @@ def volume(record: VolumeRecord, name: str, connections: Iterable[ConnectionReco
     )
 
 
-def snapshot(record: SnapshotRecord, name: str) -> Row:
+def snapshot(record: SnapshotRecord, name: str, type_id: str) -> Row:
+    """:param type_id: the ID of the type of its volume."""
     values = _naive(columns(record))
     return Row(
         {
             **values,
             "name": name,
             "snapshot_metadata": specs(values.pop("metadata")),
-            "volume_type_id": record.volume_id,
+            "volume_type_id": type_id,
         }
     )
 
@@ -184,21 +192,21 @@ def attach_status(record: ConnectionRecord) -> str:
 
 
 def type_id(record: VolumeRecord) -> str:
-    """The ID of a volume's type. Each volume has its own type, with the same ID, from which drivers
-    read extra specs and QoS specs."""
-    return record.id
+    """The ID of a volume's type, from which drivers read extra specs and QoS specs. A volume
+    without a shared type has its own one, with the volume's ID."""
+    return record.id if record.type_name is None else record.volume_type_id or record.id
 
 
-def volume_type(record: VolumeRecord) -> Row:
+def volume_type(specs: TypeSpecs) -> Row:
     return Row(
         {
-            "id": type_id(record),
-            "name": record.id,
-            "description": None,
+            "id": specs.id,
+            "name": specs.name or specs.id,
+            "description": specs.description or None,
             "is_public": True,
             "projects": [],
-            "extra_specs": dict(record.extra_specs),
-            "qos_specs_id": record.id if record.qos_specs else None,
+            "extra_specs": dict(specs.extra_specs),
+            "qos_specs_id": specs.id if specs.qos_specs else None,
             "created_at": None,
             "updated_at": None,
             "deleted_at": None,
@@ -207,14 +215,14 @@ def volume_type(record: VolumeRecord) -> Row:
     )
 
 
-def qos_specs(record: VolumeRecord) -> Row:
-    """A volume's QoS specs. By default, the backend enforces them."""
-    values = dict(record.qos_specs)
+def qos_specs(specs: TypeSpecs) -> Row:
+    """The QoS specs of a type, with its ID. By default, the backend enforces them."""
+    values = dict(specs.qos_specs)
     consumer = values.pop("consumer", "back-end")
     return Row(
         {
-            "id": record.id,
-            "name": record.id,
+            "id": specs.id,
+            "name": specs.name or specs.id,
             "consumer": consumer,
             "specs": values,
             "created_at": None,

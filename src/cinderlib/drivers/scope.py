@@ -16,8 +16,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, TypeVar
 
 from cinderlib.errors import StaleRecord
+from cinderlib.persistence import volume_types
 from cinderlib.persistence.base import Put, Remove, Store
-from cinderlib.records import Record, check_types, replace
+from cinderlib.records import Record, TypeSpecs, VolumeRecord, check_types, replace
 
 R = TypeVar("R", bound=Record)
 
@@ -45,6 +46,7 @@ class Call:
     """One call of a driver.
 
     :ivar given: the records that the caller passed; they replace records that are not in the store.
+    :ivar types: volume types that the caller passed, by ID.
     :ivar written: the driver's own changes (field -> value), by kind and ID.
     """
 
@@ -53,6 +55,7 @@ class Call:
     written: dict[tuple[type[Record], str], dict[str, Any]] = dataclasses.field(
         default_factory=dict
     )
+    types: dict[str, TypeSpecs] = dataclasses.field(default_factory=dict)
 
     @property
     def about(self) -> str | None:
@@ -169,6 +172,26 @@ class View:
         call = self._call
         record = None if call is None else call.given.get((kind, id))
         return record if isinstance(record, kind) else None
+
+    def volume_type(self, id: str) -> TypeSpecs | None:
+        """The volume type with this ID, or ``None``: as the caller passed it, then as the volumes
+        of the call have it, then as the store has it. The ID of a volume is that of its type
+        too."""
+        call = self._call
+        if call is not None:
+            if id in call.types:
+                return call.types[id]
+            for record in call.given.values():
+                if isinstance(record, VolumeRecord) and id in (record.id, record.volume_type_id):
+                    return TypeSpecs.of(record)
+        volume = self.get(VolumeRecord, id)
+        if volume is not None:
+            return TypeSpecs.of(volume)
+        for store in self._stores():
+            _, stored = volume_types.find(store, id)
+            if stored is not None:
+                return stored.specs
+        return None
 
     def find(self, kind: type[R], where: Mapping[str, str]) -> list[R]:
         """Records of the driver's own backend, or of all loaded backends."""

@@ -73,7 +73,8 @@ def snapshot(context: Any, record: SnapshotRecord, volume: Any = None) -> Any:
 
     :param volume: the snapshot's volume as an object, so that both objects have its changes.
     """
-    obj = _new_object(context, record, record.volume_id)
+    type_id = record.volume_id if volume is None else volume.volume_type_id
+    obj = _new_object(context, record, type_id)
     if volume is not None:
         obj.volume = volume
         obj.obj_reset_changes(["volume"])

@@ -34,6 +34,17 @@ def punch(fd: int, offset: int, length: int) -> bool:
     return True
 
 
+def allocate(fd: int, size: int) -> None:
+    """Allocate the blocks of a file up to a size in bytes. The content does not change.
+
+    :raises OSError: ``ENOSPC`` if the filesystem is full, ``EOPNOTSUPP`` if it cannot do this.
+    """
+    for start in range(0, size, _STEP):
+        code = _fallocate(fd, _KEEP_SIZE, start, min(_STEP, size - start))
+        if code:
+            raise OSError(code, os.strerror(code))
+
+
 def _fallocate(fd: int, mode: int, offset: int, length: int) -> int:
     """:returns: the error number, or 0."""
     done: int = _libc.fallocate64(fd, mode, ctypes.c_longlong(offset), ctypes.c_longlong(length))

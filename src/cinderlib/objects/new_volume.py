@@ -29,14 +29,14 @@ _GIVEN: Mapping[str, Check] = {
     "metadata": validation.check_metadata,
     "admin_metadata": validation.check_metadata,
     "extra_specs": validation.check_specs,
-    "qos_specs": validation.check_specs,
+    "qos_specs": validation.check_qos_specs,
 }
-_KNOWN = ["id", "pool_name", "unique_name", *_GIVEN]
+_KNOWN = ["id", "pool_name", "unique_name", "type", *_GIVEN]
 _NAMES = {"display_name": "name", "display_description": "description"}
 #: Fields that a volume has from its source unless they are specified.
 _INHERITED = (
     "size", "name", "description", "host", "availability_zone", "bootable", "multiattach",
-    "metadata", "user_id", "project_id", "extra_specs", "qos_specs",
+    "metadata", "user_id", "project_id", "extra_specs", "qos_specs", "type_name", "volume_type_id",
 )  # fmt: skip
 
 
@@ -95,13 +95,27 @@ def describe(
         **given,
         **where,
     }
-    if values.get("extra_specs") or values.get("qos_specs"):
-        values["volume_type_id"] = id
+    requested = given | (where if pool_name is not None else {})
+    if (type := fields.get("type")) is not None:
+        values |= _of_type(backend, type, given)
+        requested["type_name"] = values["type_name"]
+    elif "extra_specs" in given or "qos_specs" in given or values.get("type_name") is None:
+        has_specs = values.get("extra_specs") or values.get("qos_specs")
+        values |= {"type_name": None, "volume_type_id": id if has_specs else None}
     return NewVolume(
         VolumeRecord(id=id, backend=backend.id, **values),
-        given | (where if pool_name is not None else {}),
+        requested,
         value_checks.check_flag(fields.get("unique_name", False), "unique_name"),
     )
+
+
+def _of_type(backend: Backend, type: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a volume that has a shared type."""
+    if "extra_specs" in given or "qos_specs" in given:
+        raise errors.InvalidInput(
+            "Specify either a type or extra_specs and qos_specs for a volume, not both"
+        )
+    return backend.controller.type_specs(type).fields()
 
 
 def place(backend: Backend, pool_name: str | None, host: str | None = None) -> str:

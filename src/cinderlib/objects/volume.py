@@ -16,6 +16,7 @@ from cinderlib.objects.fields import EditableField, Field
 from cinderlib.objects.keywords import CopyKeywords, CreateSnapshotKeywords, VolumeKeywords
 from cinderlib.objects.managing import ManagedVolume
 from cinderlib.objects.migrating import MigratedVolume
+from cinderlib.objects.retyping import RetypedVolume
 from cinderlib.objects.streaming import StreamedVolume
 from cinderlib.objects.volume_type import VolumeType
 from cinderlib.operations import (
@@ -27,7 +28,7 @@ from cinderlib.operations import (
     unique_names,
     wipe,
 )
-from cinderlib.records import AppliedStream, SnapshotRecord, VolumeRecord, replace
+from cinderlib.records import AppliedStream, SnapshotRecord, TypeSpecs, VolumeRecord, replace
 
 if TYPE_CHECKING:
     from cinderlib.objects.snapshot import Snapshot
@@ -35,7 +36,14 @@ if TYPE_CHECKING:
 GIB = 1024**3
 
 
-class Volume(VolumeFields, ManagedVolume, MigratedVolume, AttachableVolume, StreamedVolume):
+class Volume(
+    VolumeFields,
+    ManagedVolume,
+    MigratedVolume,
+    RetypedVolume,
+    AttachableVolume,
+    StreamedVolume,
+):
     """A volume on a backend.
 
     ``Volume(backend, size=1)`` describes a volume, and :meth:`create` creates it.
@@ -46,9 +54,9 @@ class Volume(VolumeFields, ManagedVolume, MigratedVolume, AttachableVolume, Stre
     :param pool_name: the pool of the backend; by default its first one.
     :param named: ``size`` in GiB, whole or fractional (rounded up); ``id``, ``name``,
         ``description``, ``host``, ``availability_zone``, ``bootable``, ``multiattach``,
-        ``metadata``, ``admin_metadata``, ``extra_specs``, ``qos_specs``, ``user_id``,
-        ``project_id``, ``cluster_name``; ``unique_name``, to refuse a name that another volume of
-        the backend has.
+        ``metadata``, ``admin_metadata``, ``extra_specs``, ``qos_specs``, or instead of these two
+        ``type``, the name of a volume type; ``user_id``, ``project_id``, ``cluster_name``;
+        ``unique_name``, to refuse a name that another volume of the backend has.
     :raises InvalidInput: a field is unknown or has an invalid value.
     """
 
@@ -96,9 +104,17 @@ class Volume(VolumeFields, ManagedVolume, MigratedVolume, AttachableVolume, Stre
     glance_metadata = Field[dict[str, str]](
         "Metadata of the image that the volume was created from elsewhere."
     )
-    extra_specs = Field[dict[str, str]]("Extra specs, specified at creation.")
-    qos_specs = Field[dict[str, str]]("QoS specs, specified at creation.")
-    volume_type_id = Field[str | None]("The volume's own ID if it has specs, otherwise ``None``.")
+    extra_specs = Field[dict[str, str]](
+        "Its extra specs: specified at creation, or copied from its type."
+    )
+    qos_specs = Field[dict[str, str]]("Its QoS specs: specified at creation, or those of its type.")
+    type_name = Field[str | None](
+        "The name of its volume type; ``None`` if it has own specs or no specs."
+    )
+    volume_type_id = Field[str | None](
+        "The ID of its volume type. Without one, the volume's own ID if it has specs, otherwise"
+        " ``None``."
+    )
     source_volid = Field[str | None]("ID of the volume that it was cloned from.")
     snapshot_id = Field[str | None]("ID of the snapshot that it was created from.")
     group_id = Field[str | None]("Set by drivers or by cinderlib 5; not used here.")
@@ -125,6 +141,9 @@ class Volume(VolumeFields, ManagedVolume, MigratedVolume, AttachableVolume, Stre
     snapshot_access = Field[str | None](
         "For the temporary volume of an attached snapshot, ``'native'`` if the storage maps the"
         " snapshot itself, and ``'clone'`` if the volume is a copy; otherwise ``None``."
+    )
+    retype_target = Field[TypeSpecs | None](
+        "The specs of a retype that failed or was interrupted; the storage can have them already."
     )
     launched_at = Field[datetime.datetime | None]("When the storage had created it.")
 

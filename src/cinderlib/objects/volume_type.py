@@ -1,16 +1,17 @@
-"""The extra specs and QoS specs of a volume in the form of Cinder's volume type."""
+"""Volume types: the shared ones, and the own specs of a volume, in the form of Cinder's types."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
 
-from cinderlib.records import VolumeRecord
+from cinderlib.records import TypeSpecs, VolumeRecord
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class QoSSpecs:
-    """Limits that the storage enforces (consumer ``'back-end'``)."""
+    """Limits, and who enforces them: the storage (consumer ``'back-end'``), the host
+    (``'front-end'``) or ``'both'``."""
 
     id: str
     specs: Mapping[str, str]
@@ -19,13 +20,14 @@ class QoSSpecs:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class VolumeType:
-    """The type of one volume; each volume has its own type, with the volume's ID."""
+    """A type of volumes. A volume with own specs has an own type, with the volume's ID."""
 
     id: str
     name: str
     extra_specs: Mapping[str, str]
     qos_specs: QoSSpecs | None
     is_public: bool = True
+    description: str = ""
 
     @property
     def qos_specs_id(self) -> str | None:
@@ -37,6 +39,18 @@ class VolumeType:
         """The type of a volume, or ``None`` if it has no specs."""
         if volume.volume_type_id is None:
             return None
-        id = volume.volume_type_id
-        qos = QoSSpecs(id, dict(volume.qos_specs)) if volume.qos_specs else None
-        return cls(id, id, dict(volume.extra_specs), qos)
+        return of_specs(TypeSpecs.of(volume))
+
+
+def of_specs(found: TypeSpecs) -> VolumeType:
+    """The object for the specs of a type."""
+    limits = dict(found.qos_specs)
+    consumer = limits.pop("consumer", "back-end")
+    qos = QoSSpecs(found.id, limits, consumer) if found.qos_specs else None
+    return VolumeType(
+        id=found.id,
+        name=found.name or found.id,
+        extra_specs=dict(found.extra_specs),
+        qos_specs=qos,
+        description=found.description,
+    )

@@ -43,6 +43,7 @@ _ADVICE = {
     "error_deleting": "delete it again",
     "error_managing": "manage it again with its ID and reference, or unmanage it",
     "error_extending": "extend it again; until then its size on the storage is not known",
+    "error_retyping": "retype it again; until then the storage has its old or its new specs",
     "error_attaching": "connect the same host again, or disconnect it",
     "error_detaching": "disconnect it again",
 }

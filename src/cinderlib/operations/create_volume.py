@@ -7,7 +7,7 @@ from typing import Any
 
 from cinderlib import errors
 from cinderlib.drivers.port import Driver
-from cinderlib.operations import capabilities, unique_names, volumes
+from cinderlib.operations import capabilities, unique_names, volume_types, volumes
 from cinderlib.operations.existing import raise_not_found, refuse_differences
 from cinderlib.operations.journal import Journal, recovers, was_interrupted
 from cinderlib.operations.refusals import (
@@ -17,7 +17,14 @@ from cinderlib.operations.refusals import (
     refuse_temporary,
 )
 from cinderlib.persistence.base import Change, Remove
-from cinderlib.records import IntentRecord, SnapshotRecord, VolumeRecord, now, replace
+from cinderlib.records import (
+    IntentRecord,
+    SnapshotRecord,
+    TypeSpecs,
+    VolumeRecord,
+    now,
+    replace,
+)
 
 
 def create(
@@ -62,6 +69,7 @@ def create(
             volume = _prepare_retry(driver, volume, there)
         if unique_name and volume.name:
             unique_names.refuse(journal.store, volume, {"backend": volume.backend})
+        volume = volume_types.assign(journal.store, volume, asked)
         source = _source(journal, volume)
         if source is not None:
             is_snapshot = isinstance(source, SnapshotRecord)
@@ -79,6 +87,8 @@ def create(
             arguments=_arguments(volume),
         )
         try:
+            if asked.get("type_name") is not None:
+                volume_types.check_assigned(journal.store, TypeSpecs.of(creating))
             made = _make(driver, creating, source)
             ready = replace(made, status="available", launched_at=now())
         except BaseException as exc:
@@ -152,6 +162,7 @@ def _arguments(volume: VolumeRecord) -> dict[str, Any]:
         "source_volid": volume.source_volid,
         "bootable": volume.bootable or None,
         "multiattach": volume.multiattach or None,
+        "type": volume.type_name,
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from cinderlib import errors
 from cinderlib.drivers.port import Manageable, Page
-from cinderlib.operations import adoption, capabilities, volumes
+from cinderlib.operations import adoption, capabilities, volume_types, volumes
 from cinderlib.operations.existing import refuse_differences
 from cinderlib.operations.journal import Journal, intents_of, recovers
 from cinderlib.persistence.base import Query
@@ -26,7 +26,7 @@ from cinderlib.records import (
 
 #: States in which a volume can be unmanaged.
 _UNMANAGEABLE = frozenset(
-    {"available", "error", "error_deleting", "error_extending", "error_managing"}
+    {"available", "error", "error_deleting", "error_extending", "error_managing", "error_retyping"}
 )
 
 
@@ -68,6 +68,7 @@ def manage(
             if there.status != "error_managing":
                 return there, False
             volume = replace(volume, version=there.version, created_at=there.created_at)
+        volume = volume_types.assign(journal.store, volume, asked)
         existing = _ExistingVolume(driver)
         size = adoption.size(existing, volume, reference, there)
         intent, managing = journal.begin(

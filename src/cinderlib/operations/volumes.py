@@ -16,12 +16,12 @@ from cinderlib.records import VolumeRecord
 #: States that an operation leaves when it is interrupted.
 TRANSITIONAL = frozenset(
     {
-        *("creating", "deleting", "extending", "maintenance", "managing", "reverting"),
+        *("creating", "deleting", "extending", "maintenance", "managing", "retyping", "reverting"),
         "unmanaging",
     }
 )
 #: States in which a volume's data can be read.
-READABLE = frozenset({"available", "in-use", "error_extending"})
+READABLE = frozenset({"available", "in-use", "error_extending", "error_retyping"})
 
 
 def lock_name(volume_id: str) -> str:

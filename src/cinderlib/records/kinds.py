@@ -58,9 +58,50 @@ class AppliedStream(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=Tru
     opened_by: str | None = None
 
 
+class TypeSpecs(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """A volume type as drivers see it: a shared one, or the own specs of one volume.
+
+    :ivar id: of the shared type, or of the volume.
+    :ivar name: of the shared type; empty for own specs.
+    :ivar qos_specs: the limits, and ``consumer``: ``'front-end'``, ``'back-end'`` (the default) or
+        ``'both'``.
+    """
+
+    id: str
+    name: str = ""
+    description: str = ""
+    extra_specs: dict[str, str] = {}
+    qos_specs: dict[str, str] = {}
+
+    @classmethod
+    def of(cls, volume: VolumeRecord) -> TypeSpecs:
+        """The specs of a volume."""
+        shared = volume.volume_type_id if volume.type_name is not None else None
+        return cls(
+            id=shared or volume.id,
+            name=volume.type_name or "",
+            extra_specs=volume.extra_specs,
+            qos_specs=volume.qos_specs,
+        )
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of a volume that has these specs."""
+        is_empty = not (self.name or self.extra_specs or self.qos_specs)
+        return {
+            "type_name": self.name or None,
+            "volume_type_id": None if is_empty else self.id,
+            "extra_specs": self.extra_specs,
+            "qos_specs": self.qos_specs,
+        }
+
+
 class VolumeRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
     """A volume. The fields have the names and meanings of those of Cinder's volume.
 
+    :ivar type_name: the name of the shared type with the ID ``volume_type_id``, from which the
+        specs were copied; ``None`` for a volume with own specs, whose type has the volume's ID.
+    :ivar retype_target: the type of a retype that runs or failed, so that the storage can have its
+        specs already.
     :ivar managed_from: the driver's reference by which an existing volume was taken over; ``None``
         for a volume that was created here.
     :ivar applied: the stream that was applied last, if the volume still has its content or is
@@ -72,7 +113,9 @@ class VolumeRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
 
     kind: ClassVar[str] = "volume"
     indexed: ClassVar[tuple[str, ...]] = ("backend", "name")
-    common: ClassVar[tuple[str, ...]] = ("backend", "host", "status", "user_id", "project_id")
+    common: ClassVar[tuple[str, ...]] = (
+        *("backend", "host", "status", "user_id", "project_id", "type_name"),
+    )
 
     backend: str
     size: int
@@ -94,6 +137,8 @@ class VolumeRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
     extra_specs: dict[str, str] = {}
     qos_specs: dict[str, str] = {}
     volume_type_id: str | None = None
+    type_name: str | None = None
+    retype_target: TypeSpecs | None = None
     source_volid: str | None = None
     snapshot_id: str | None = None
     group_id: str | None = None

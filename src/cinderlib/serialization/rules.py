@@ -26,6 +26,7 @@ from cinderlib.records import (
     Record,
     Secret,
     SnapshotRecord,
+    TypeSpecs,
     VolumeRecord,
 )
 
@@ -95,6 +96,14 @@ def _applied(stream: AppliedStream, what: str) -> None:
             _id(id, f"connection of the {what}")
 
 
+def _type_specs(specs: TypeSpecs, what: str) -> None:
+    _id(specs.id, f"ID of the {what}")
+    value_checks.check_text(specs.name, f"name of the {what}")
+    value_checks.check_text(specs.description, f"description of the {what}")
+    v.check_specs(specs.extra_specs, f"extra_specs of the {what}")
+    v.check_specs(specs.qos_specs, f"qos_specs of the {what}")
+
+
 #: Rules of fields with the same meaning in every kind of record.
 _RULES: dict[str, Check] = {
     "version": _version,
@@ -103,7 +112,8 @@ _RULES: dict[str, Check] = {
     **dict.fromkeys(("source_volid", "snapshot_id", "group_id", "group_snapshot_id"), _id),
     **dict.fromkeys(("volume_id", "volume_type_id", "name_id", "encryption_key_id"), _id),
     **dict.fromkeys(
-        ("name", "description", "progress", "availability_zone"), value_checks.check_text
+        ("name", "description", "progress", "availability_zone", "type_name"),
+        value_checks.check_text,
     ),
     **dict.fromkeys(
         ("cluster_name", "user_id", "project_id", "migration_status"), value_checks.check_text
@@ -117,6 +127,7 @@ _RULES: dict[str, Check] = {
     "host": lambda value, what: _host(value),
     "managed_from": v.check_reference,
     "applied": _applied,
+    "retype_target": _type_specs,
     "snapshot_access": _one_of(v.SNAPSHOT_ACCESSES),
     "size": v.check_size,
     "volume_size": v.check_size,
@@ -139,6 +150,7 @@ _OWN_RULES: dict[type[Record], dict[str, Check]] = {
 _CALLED = {
     "volume_id": "volume",
     "applied": "applied stream",
+    "retype_target": "target of the retype",
     "conn_info": "connection information",
     "device": "device of the connection",
 }

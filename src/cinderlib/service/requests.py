@@ -40,6 +40,7 @@ class NewVolume(Body):
     admin_metadata: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     extra_specs: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     qos_specs: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    type: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class CreateVolume(NewVolume):
@@ -52,6 +53,24 @@ class CreateVolume(NewVolume):
     size: float | msgspec.UnsetType = msgspec.UNSET
     size_bytes: int | msgspec.UnsetType = msgspec.UNSET
     unique_name: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class CreateType(Body):
+    """A new volume type. QoS specs can have a ``consumer``: ``front-end``, ``back-end`` or
+    ``both``."""
+
+    name: str
+    description: str = ""
+    extra_specs: dict[str, str] = {}
+    qos_specs: dict[str, str] = {}
+
+
+class ChangeType(Body):
+    """Changes of a volume type: values of specs, and ``null`` for those to remove."""
+
+    description: str | None = None
+    extra_specs: dict[str, str | None] = {}
+    qos_specs: dict[str, str | None] = {}
 
 
 class ManageVolume(NewVolume, kw_only=True):
@@ -91,6 +110,14 @@ class ExtendVolume(Body):
 
     size: float | msgspec.UnsetType = msgspec.UNSET
     size_bytes: int | msgspec.UnsetType = msgspec.UNSET
+
+
+class RetypeVolume(Body):
+    """The new specs of a volume: those of a type, or own ones."""
+
+    type: str | None = None
+    extra_specs: dict[str, str] | None = None
+    qos_specs: dict[str, str] | None = None
 
 
 class RevertVolume(Body):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cinderlib.operations.history_query import Operation
-from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
+from cinderlib.records import ConnectionRecord, SnapshotRecord, TypeSpecs, VolumeRecord
 from cinderlib.service import (
     connection_verbs,
     history_verbs,
@@ -17,6 +17,7 @@ from cinderlib.service import (
     requests,
     snapshot_verbs,
     stream_verbs,
+    type_verbs,
     verbs,
 )
 from cinderlib.service.roles import Role
@@ -99,6 +100,8 @@ ROUTES = (
           query=_BY_NAME | {"snapshots": "'true' to delete its snapshots first"}),
     Route("POST", "/v1/volumes/{id}/extend", "volume.extend", Role.OPERATE, verbs.extend_volume,
           requests.ExtendVolume, VolumeRecord, _BY_NAME),
+    Route("POST", "/v1/volumes/{id}/retype", "volume.retype", Role.OPERATE,
+          type_verbs.retype_volume, requests.RetypeVolume, VolumeRecord, _BY_NAME),
     Route("POST", "/v1/volumes/{id}/revert", "volume.revert", Role.OPERATE, verbs.revert_volume,
           requests.RevertVolume, VolumeRecord, _BY_NAME),
     Route("POST", "/v1/volumes/{id}/wipe", "volume.wipe", Role.OPERATE, verbs.wipe_volume,
@@ -121,6 +124,15 @@ ROUTES = (
           connection_verbs.attach_volume, requests.AttachVolume, ConnectionRecord, _BY_NAME),
     Route("POST", "/v1/volumes/{id}/detach", "volume.detach", Role.OPERATE,
           connection_verbs.detach_volume, requests.Force, VolumeRecord, _BY_NAME),
+    Route("GET", "/v1/types", "type.list", Role.READ, type_verbs.list_types,
+          answer=list[TypeSpecs]),
+    Route("POST", "/v1/types", "type.create", Role.ADMINISTER, type_verbs.create_type,
+          requests.CreateType, TypeSpecs),
+    Route("GET", "/v1/types/{id}", "type.show", Role.READ, type_verbs.show_type,
+          answer=TypeSpecs),
+    Route("PATCH", "/v1/types/{id}", "type.change", Role.ADMINISTER, type_verbs.change_type,
+          requests.ChangeType, TypeSpecs),
+    Route("DELETE", "/v1/types/{id}", "type.delete", Role.ADMINISTER, type_verbs.delete_type),
     Route("GET", "/v1/snapshots", "snapshot.list", Role.READ, verbs.list_snapshots,
           answer=list[SnapshotRecord], query=_PAGE | _NAME | _OF | _PREFIX),
     Route("POST", "/v1/snapshots", "snapshot.create", Role.OPERATE, verbs.create_snapshot,

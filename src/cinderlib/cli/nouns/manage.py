@@ -77,8 +77,7 @@ def snapshots_manageable(app: App, backend: str | None, every: bool) -> None:
 @options.described
 @click.option("--bootable", is_flag=True, default=None, help="Mark the volume as bootable.")
 @click.option("--multiattach", is_flag=True, default=None, help="Allow several hosts to use it.")
-@options.pairs("--extra-spec", "extra_specs", "An extra spec for the driver.")
-@options.pairs("--qos-spec", "qos_specs", "A QoS spec for the driver.")
+@options.specs
 @naming.options
 @single(views.VOLUMES)
 @pass_app

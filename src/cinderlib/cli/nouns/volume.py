@@ -12,6 +12,7 @@ from cinderlib.cli.app import App, backend_name
 from cinderlib.cli.framework import Group, agreed, destructive, pass_app
 from cinderlib.cli.nouns import extents, manage
 from cinderlib.cli.nouns.migrate import migrate
+from cinderlib.cli.nouns.type import retype
 from cinderlib.cli.nouns.volume_attach import attach, connect, detach, disconnect
 from cinderlib.cli.nouns.volume_edit import rename, set_, unset
 from cinderlib.cli.nouns.volume_transfer import export, import_
@@ -46,8 +47,7 @@ def volume() -> None:
 @options.described
 @click.option("--bootable", is_flag=True, default=None, help="Mark the volume as bootable.")
 @click.option("--multiattach", is_flag=True, default=None, help="Allow several hosts to use it.")
-@options.pairs("--extra-spec", "extra_specs", "An extra spec for the driver.")
-@options.pairs("--qos-spec", "qos_specs", "A QoS spec for the driver.")
+@options.specs
 @naming.options
 @single(views.VOLUMES)
 @pass_app
@@ -149,6 +149,7 @@ def extend(app: App, volume: str, size: float) -> None:
 @click.argument("name")
 @click.argument("size", type=sizes.Size(), required=False)
 @click.option("--id", help="The ID of the new volume; by default a new one.")
+@options.specs
 @naming.options
 @single(views.VOLUMES)
 @pass_app
@@ -206,7 +207,7 @@ def _snapshots(volume: cl.Volume) -> list[cl.Snapshot]:
 
 _TRANSFER = (export, import_)
 _HOSTS = (attach, detach, connect, disconnect)
-_CHANGES = (set_, unset, rename, wipe)
+_CHANGES = (set_, unset, rename, retype, wipe)
 _ON_STORAGE = (migrate, *manage.OF_VOLUMES)
 for verb in (*_CHANGES, *_HOSTS, *_TRANSFER, *extents.OF_VOLUMES, *_ON_STORAGE):
     volume.add_command(verb)

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from cinder import exception
-from cinder.volume import configuration, driver, volume_utils
+from cinder.volume import configuration, driver, volume_types, volume_utils
 from oslo_config import cfg
 
-from cinderlib.drivers.file import extents, loop, sparse
+from cinderlib.drivers.file import extents, loop, provisioning, sparse
 from cinderlib.drivers.file.adoption import Adoption
 from cinderlib.drivers.file.folder import GIB, Folder, explained
 from cinderlib.drivers.file.migration import Migration
@@ -125,6 +125,28 @@ class FileDriver(Adoption, Migration, driver.VolumeDriver):  # type: ignore[misc
                     reason=f"{path} has {size} bytes, more than {new_size} GiB"
                 )
             sparse.extend(path, new_size * GIB)
+            if _is_thick(volume):
+                provisioning.allocate(path)
+
+    def retype(
+        self, context: Any, volume: Any, new_type: Any, diff: dict[str, Any], host: dict[str, Any]
+    ) -> tuple[bool, None]:
+        """Make a volume thin or thick. The driver does not use other specs, so it accepts them."""
+        path = self._folder.path(volume.name)
+        thick = provisioning.is_thick(new_type.extra_specs or {})
+        if thick == provisioning.is_thick(_former(diff)):
+            return True, None
+        with explained(f"retype {path}"):
+            if thick:
+                provisioning.allocate(path)
+            elif volume.attach_status == "attached":
+                raise exception.VolumeIsBusy(
+                    f"{path} cannot become thin while it is attached, because a program could"
+                    " write to it"
+                )
+            else:
+                provisioning.release(path)
+        return True, None
 
     def create_snapshot(self, snapshot: Any) -> None:
         path = self._folder.path(snapshot.name)
@@ -250,7 +272,7 @@ class FileDriver(Adoption, Migration, driver.VolumeDriver):  # type: ignore[misc
                 option("max_over_subscription_ratio"), supports_auto=True
             ),
             "thin_provisioning_support": True,
-            "thick_provisioning_support": False,
+            "thick_provisioning_support": True,
             "online_extend_support": True,
             "QoS_support": False,
             "multiattach": False,
@@ -271,6 +293,7 @@ class FileDriver(Adoption, Migration, driver.VolumeDriver):  # type: ignore[misc
     def _create(self, volume: Any, make: Callable[[Path, int], None]) -> None:
         """Create the volume's file, unless an earlier call has created it."""
         path, size = self._folder.path(volume.name), volume.size * GIB
+        thick = _is_thick(volume)
         with explained(f"create {path} with {volume.size} GiB"):
             try:
                 make(path, size)
@@ -280,6 +303,8 @@ class FileDriver(Adoption, Migration, driver.VolumeDriver):  # type: ignore[misc
                     raise exception.VolumeDriverException(
                         f"Cannot create {path} with {size} bytes: it already exists with {found}"
                     ) from None
+            if thick:
+                provisioning.allocate(path)
 
     def _clone(self, name: str, target: Path, **options: Any) -> None:
         source = self._folder.path(name)
@@ -293,6 +318,15 @@ class FileDriver(Adoption, Migration, driver.VolumeDriver):  # type: ignore[misc
                 logger.info("Copied %d of %d MiB to %s", done >> 20, total >> 20, target.name)
 
         sparse.clone(source, target, flush=lambda: loop.flush(source), progress=progress, **options)
+
+
+def _is_thick(volume: Any) -> bool:
+    return provisioning.is_thick(volume_types.get_volume_type_extra_specs(volume.volume_type_id))
+
+
+def _former(diff: dict[str, Any]) -> dict[str, str]:
+    """The extra specs before a retype."""
+    return {key: old for key, (old, _) in diff["extra_specs"].items() if old is not None}
 
 
 def _lengths(parts: Iterable[tuple[extents.Range, bool]]) -> list[tuple[int, int, bool]]:

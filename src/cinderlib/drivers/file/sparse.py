@@ -183,9 +183,9 @@ def abandoned(folder: Path, *, remove: bool) -> list[str]:
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[int]:
-    """A descriptor to read a file."""
-    with contextlib.closing(_File(path, os.O_RDONLY)) as file:
+def opened(path: Path, *, writable: bool = False) -> Iterator[int]:
+    """A descriptor to read a file, and to write it."""
+    with contextlib.closing(_File(path, os.O_RDWR if writable else os.O_RDONLY)) as file:
         yield file.fd
 
 

@@ -30,7 +30,7 @@ from cinderlib.locking.backend_lock import BackendLock
 from cinderlib.observation import Activity, Observer, observed
 from cinderlib.persistence.base import Store
 from cinderlib.progress import Listener
-from cinderlib.records import ConnectionRecord, Record, SnapshotRecord, VolumeRecord
+from cinderlib.records import ConnectionRecord, Record, SnapshotRecord, TypeSpecs, VolumeRecord
 
 #: The parts of a store that drivers use.
 _OF_STORE = frozenset({"get", "find", "query", "count", "apply"})
@@ -146,6 +146,9 @@ class IsolatedDriver:
 
     def unmanage_snapshot(self, snapshot: SnapshotRecord, volume: VolumeRecord) -> None:
         self._call("unmanage_snapshot", snapshot, volume)
+
+    def retype(self, volume: VolumeRecord, target: TypeSpecs) -> VolumeRecord | None:
+        return cast("VolumeRecord | None", self._call("retype", volume, target))
 
     # --- migration
 

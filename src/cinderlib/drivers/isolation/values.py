@@ -28,7 +28,7 @@ from cinderlib.drivers.port import (
 from cinderlib.drivers.requirements import Lacks
 from cinderlib.persistence.base import Put, Query, Remove
 from cinderlib.progress import Progress
-from cinderlib.records import KINDS, Record, Secret
+from cinderlib.records import KINDS, Record, Secret, TypeSpecs
 
 _RECORD, _SECRET, _OBJECT, _KIND, _TUPLE, _SET, _ERROR = range(1, 8)
 
@@ -37,11 +37,13 @@ _CLASSES: Mapping[str, type[Any]] = {
     each.__name__: each
     for each in (
         *(DriverInfo, Extent, Extents, InStorage, Lacks, Listing, Manageable, Page, Progress),
-        *(Put, Query, Remove, Settings),
+        *(Put, Query, Remove, Settings, TypeSpecs),
     )
 }
 _FIELDS: Mapping[type[Any], tuple[str, ...]] = {
-    each: getattr(each, "_fields", None) or tuple(each.__dataclass_fields__)
+    each: getattr(each, "_fields", None)
+    or getattr(each, "__struct_fields__", None)
+    or tuple(each.__dataclass_fields__)
     for each in _CLASSES.values()
 }
 _PLAIN = (bool, int, float, str, bytes)

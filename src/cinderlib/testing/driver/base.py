@@ -30,6 +30,7 @@ CAPABILITIES: Mapping[str, str] = {
     "revert": "reverts volumes to snapshots",
     "revert_by_copy": "can be used to revert volumes by a copy",
     "migrate": "can be used to migrate volumes to another backend",
+    "retype": "gives existing volumes other specs",
     "live_migration": "maps a volume to a second host during a live migration",
     "multiattach": "maps a volume to several hosts",
     "thin": "new volumes use no space",
@@ -48,6 +49,7 @@ REPORTED: Mapping[str, tuple[str, ...]] = {
     "revert": ("volume.revert",),
     "revert_by_copy": ("volume.revert_by_copy",),
     "migrate": ("volume.migrate",),
+    "retype": ("volume.retype",),
     "multiattach": ("volume.multiattach",),
     "list_manageable": ("volume.list_manageable",),
     "manage": ("volume.manage",),
@@ -75,6 +77,8 @@ class DriverTests:
     supports: frozenset[str] = frozenset()
     #: Capabilities that the driver reports and the tests cannot use, with the reason.
     lacks: ClassVar[Mapping[str, str]] = {}
+    #: Extra specs that a retype can give to a volume without specs, and take from it.
+    retype_specs: ClassVar[Mapping[str, str]] = {}
     #: Size in GiB of the volumes of the tests: the smallest size that the driver supports.
     size: ClassVar[int] = 1
 

@@ -44,6 +44,7 @@ class VolumeTests(DriverTests):
             ("volume.manage", lambda: backend.manage_volume({"source-name": "x"})),
             ("snapshot.list_manageable", backend.manageable_snapshots),
             ("snapshot.manage", lambda: volume.manage_snapshot({"source-name": "x"})),
+            ("volume.retype", lambda: volume.retype(extra_specs={"conformance": "suite"})),
             ("volume.multiattach", lambda: backend.create_volume(self.size, multiattach=True)),
         ]
         if possible["snapshot.create"]:
@@ -100,6 +101,36 @@ class VolumeTests(DriverTests):
         volume.delete()
         volume.delete()
         again.delete()
+
+    def test_a_volume_has_a_type(self, controller: Any, backend: Any) -> None:
+        controller.create_type("conformance", description="of the suite")
+        volume = backend.create_volume(self.size, type="conformance")
+        assert controller.volume(volume.id).type_name == "conformance"
+        with pytest.raises(errors.InvalidState):
+            controller.delete_type("conformance")
+        volume.delete()
+        assert controller.delete_type("conformance")
+
+    @needs("retype")
+    def test_retype_keeps_the_data(self, controller: Any, backend: Any) -> None:
+        if not self.retype_specs:
+            pytest.skip("the suite of this driver specifies no retype_specs")
+        controller.create_type("conformance", extra_specs=self.retype_specs)
+        volume = backend.create_volume(self.size)
+        with self._attached(volume) as device:
+            pattern = self._write(device)
+        for _ in range(2):
+            volume.retype("conformance")
+            found = controller.volume(volume.id)
+            assert (found.status, found.type_name) == ("available", "conformance")
+            assert found.extra_specs == self.retype_specs
+            with self._attached(volume) as device:
+                self._check(device, pattern)
+        volume.retype()
+        assert controller.volume(volume.id).extra_specs == {}
+        with self._attached(volume) as device:
+            self._check(device, pattern)
+        volume.delete()
 
     @pytest.mark.parametrize("size", [0, -1, "a", None, True, float("nan")])
     def test_invalid_size_is_refused(self, backend: Any, size: Any) -> None:

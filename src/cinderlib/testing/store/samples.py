@@ -8,7 +8,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from cinderlib import records
-from cinderlib.records import AppliedStream, Author, Owner, Record, Secret, VolumeRecord
+from cinderlib.records import (
+    AppliedStream,
+    Author,
+    Owner,
+    Record,
+    Secret,
+    TypeSpecs,
+    VolumeRecord,
+)
 
 #: IDs and names that a store could confuse with patterns, paths or SQL, or with each other.
 HOSTILE = (
@@ -79,6 +87,11 @@ def every_kind() -> list[Record]:
                     point=text, since=text, complete=True, resumable=False, applied_by=text,
                     opened_by=text,
                 )  # fmt: skip
+            elif "TypeSpecs" in type_:
+                specs = {"key": text}
+                values[name] = TypeSpecs(
+                    id=text, name=text, description=text, extra_specs=specs, qos_specs=specs
+                )
             elif "datetime" in type_:
                 values[name] = time
             elif "dict" in type_:
