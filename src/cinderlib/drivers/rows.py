@@ -158,7 +158,7 @@ def volume(record: VolumeRecord, name: str, connections: Iterable[ConnectionReco
 
 
 def snapshot(record: SnapshotRecord, name: str, type_id: str) -> Row:
-    """:param type_id: the ID of the type of its volume."""
+    """:param type_id: the ID of the volume's type."""
     values = _naive(columns(record))
     return Row(
         {

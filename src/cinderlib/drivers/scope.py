@@ -175,8 +175,8 @@ class View:
 
     def volume_type(self, id: str) -> TypeSpecs | None:
         """The volume type with this ID, or ``None``: as the caller passed it, then as the volumes
-        of the call have it, then as the store has it. The ID of a volume is that of its type
-        too."""
+        of the call have it, then as the store has it. A volume's ID also finds the type of
+        that volume."""
         call = self._call
         if call is not None:
             if id in call.types:

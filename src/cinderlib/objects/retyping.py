@@ -25,7 +25,7 @@ class RetypedVolume(Resource):
     ) -> None:
         """Give it other specs, on its storage too: those of a volume type, own ones, or none.
 
-        If it has the specs already, nothing changes. The specs of its type can have changed since:
+        If it has the specs already, nothing changes. The specs of the type can have changed since:
         a retype to the same type applies the new ones.
 
         :param type: the volume type.

@@ -107,12 +107,12 @@ class Volume(
     extra_specs = Field[dict[str, str]](
         "Its extra specs: specified at creation, or copied from its type."
     )
-    qos_specs = Field[dict[str, str]]("Its QoS specs: specified at creation, or those of its type.")
+    qos_specs = Field[dict[str, str]]("Its QoS specs: specified at creation, or those of the type.")
     type_name = Field[str | None](
-        "The name of its volume type; ``None`` if it has own specs or no specs."
+        "The name of the volume type; ``None`` if it has own specs or no specs."
     )
     volume_type_id = Field[str | None](
-        "The ID of its volume type. Without one, the volume's own ID if it has specs, otherwise"
+        "The ID of the volume type. Without one, the volume's own ID if it has specs, otherwise"
         " ``None``."
     )
     source_volid = Field[str | None]("ID of the volume that it was cloned from.")

@@ -10,7 +10,7 @@ from cinderlib.records import IntentRecord, TypeSpecs, VolumeRecord, replace
 
 #: States in which a volume can be retyped.
 _RETYPABLE = frozenset({"available", "in-use", "error_retyping"})
-_REFUSED = "the driver refused this change of its specs"
+_REFUSED = "the driver refused this change of specs"
 
 
 def retype(journal: Journal, volume_id: str, target: TypeSpecs) -> tuple[VolumeRecord, bool]:
@@ -52,7 +52,7 @@ def retype(journal: Journal, volume_id: str, target: TypeSpecs) -> tuple[VolumeR
             retyped = driver.retype(_as_before(retyping, intent), target)
             if retyped is None:
                 raise errors.Unsupported(
-                    f"Volume {volume_id} was not retyped: {_REFUSED}. No change was made. Clone it"
+                    f"Volume {volume_id} was not retyped: {_REFUSED}. Nothing changed. Clone it"
                     " with the other type instead, or migrate it",
                     resource=volume_id,
                 )

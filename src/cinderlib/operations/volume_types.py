@@ -1,6 +1,6 @@
 """Volume types: named sets of extra specs and QoS specs that volumes share.
 
-A volume keeps a copy of the specs of its type, so a driver sees what the volume was created with. A
+A volume keeps a copy of the specs of the type, so a driver sees what the volume was created with. A
 change of a type applies to volumes that are created or retyped later.
 """
 

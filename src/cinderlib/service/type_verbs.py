@@ -22,7 +22,7 @@ def show_type(request: Request[requests.Nothing]) -> dict[str, Any]:
 
 
 def create_type(request: Request[requests.CreateType]) -> dict[str, Any]:
-    """Add a volume type; an equal one is left as it is."""
+    """Add a volume type; an equal one does not change."""
     body = request.body
     created = request.controller.create_type(
         body.name,

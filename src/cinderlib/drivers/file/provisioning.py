@@ -1,7 +1,7 @@
 """Thin and thick provisioning of files: the extra spec ``provisioning:type``.
 
-The blocks of a thick file are allocated, so its data always fits. Ranges to which nothing was
-written read as zeros.
+The blocks of a thick file are allocated, so its data always fits. Ranges without data read as
+zeros.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def allocate(path: Path) -> None:
 
 
 def release(path: Path) -> None:
-    """Free the blocks of a file to which nothing was written. No other program may write to it."""
+    """Free the blocks of a file that have no data. No other program may write to it."""
     with sparse.opened(path, writable=True) as fd:
         start, size = 0, os.fstat(fd).st_size
         for each in extents.data(fd, 0, size):
