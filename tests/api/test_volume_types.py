@@ -46,7 +46,7 @@ def test_a_type_is_created_once_changed_and_deleted(controller: cl.Controller) -
     assert controller.delete_type("gold") is True
     assert controller.delete_type("gold") is False
     assert list(controller.types()) == []
-    with pytest.raises(errors.VolumeTypeNotFound, match="no volume type 'gold'"):
+    with pytest.raises(errors.VolumeTypeNotFound, match="'gold' does not exist"):
         controller.volume_type("gold")
 
 

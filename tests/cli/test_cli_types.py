@@ -27,4 +27,4 @@ def test_types_from_their_creation_to_their_deletion(cinderlib: Command) -> None
     cinderlib("volume", "retype", "data", "--no-type")
     cinderlib("type", "delete", "thick")
     assert cinderlib("type", "list", "--json").json == []
-    assert "no volume type" in cinderlib("type", "show", "thick", ends=3).stderr
+    assert "does not exist" in cinderlib("type", "show", "thick", ends=3).stderr

@@ -66,7 +66,7 @@ def _found(store: Store, name: str) -> tuple[KeyValueRecord, StoredType]:
         if there is not None:
             return record, there
     raise errors.VolumeTypeNotFound(
-        f"There is no volume type {name!r}; `cinderlib type list` shows all", resource=name
+        f"Volume type {name!r} does not exist; `cinderlib type list` shows all", resource=name
     )
 
 

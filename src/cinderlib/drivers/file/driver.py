@@ -131,7 +131,7 @@ class FileDriver(Adoption, Migration, driver.VolumeDriver):  # type: ignore[misc
     def retype(
         self, context: Any, volume: Any, new_type: Any, diff: dict[str, Any], host: dict[str, Any]
     ) -> tuple[bool, None]:
-        """Change a volume to thin or thick. The driver does not use other specs, so it accepts them."""
+        """Change a volume to thin or thick. Other specs have no effect, so they are accepted."""
         path = self._folder.path(volume.name)
         thick = provisioning.is_thick(new_type.extra_specs or {})
         if thick == provisioning.is_thick(_former(diff)):
