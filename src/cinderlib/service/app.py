@@ -141,9 +141,12 @@ class Application:
     async def _change(self, http: HTTPRequest, route: Route, request: Request[Any]) -> Response:
         target = f"{http.method} {http.scope['path']} ".encode() + http.scope["query_string"]
         try:
-            call = self.workers.begin(route, request, target, http.headers.get("operation-id"))
+            id = http.headers.get("operation-id")
+            call, is_new = self.workers.begin(route, request, target, id)
         except errors.CinderlibError as exc:
             return responses.of_error(exc)
+        if is_new:
+            self.workers.submit(self.workers.run, call, route, request)
         if responses.wants_lines(http):
             return StreamingResponse(
                 responses.progress(call), media_type=LINES, headers={"Operation-Id": call.id}

@@ -2,7 +2,8 @@
 
 A request for a verb with a short body whose answer is one piece needs no coroutine: the event loop
 hands it to a thread, which does the verb and encodes the answer, and the event loop writes it. With
-many clients at once, the event loop needs half of the processor time of a framework.
+many clients at once, the event loop needs half of the processor time of a framework. A thread that
+has a connection to itself (:mod:`cinderlib.service.lent_connection`) also reads and writes.
 Other requests go through :class:`cinderlib.service.app.Application`.
 """
 
@@ -23,6 +24,8 @@ from cinderlib import errors
 from cinderlib.client import answers
 from cinderlib.service import bodies, dispatch, workers
 from cinderlib.service.calls import Call
+from cinderlib.service.lent_connection import LentConnection
+from cinderlib.service.plain_answer import Answer
 from cinderlib.service.routes import ROUTES, Route
 from cinderlib.service.verb_request import Request
 
@@ -34,23 +37,23 @@ LOG = logging.getLogger(__name__)
 _LINES = b"application/x-ndjson"
 
 
-class Answer(NamedTuple):
-    """A whole answer.
-
-    :ivar operation: the ID of the call, if the request changes something.
-    """
-
-    status: int
-    body: bytes
-    operation: str = ""
-
-
 class _Verb(NamedTuple):
     route: Route
     decoder: msgspec.json.Decoder[Any]
 
 
+class _Work(NamedTuple):
+    """A request whose client may send it, and whose body is valid."""
+
+    route: Route
+    request: Request[Any]
+    target: bytes
+    operation: str | None
+
+
 Send = Callable[[Answer], None]
+#: Lends the connection of a request to a thread, if that is possible.
+Lend = Callable[[], LentConnection | None]
 
 
 class Direct:
@@ -88,35 +91,84 @@ class Direct:
         scope["verb"] = found
         return True
 
-    def answer(self, scope: Any, body: bytes, send: Send) -> None:
+    def answer(self, scope: Any, body: bytes, send: Send, lend: Lend) -> None:
         """Answer a request that it accepts.
 
-        :param send: called with the answer in the thread of the event loop.
+        :param send: called with the answer in the thread of the event loop, unless the connection
+            was lent.
         """
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
-        self._answered()
         try:
-            verb, id = scope["verb"]
-            self._begin(verb, id, scope, body, send)
+            self._begin(self._work(scope, body), send, lend)
         except Exception as exc:
-            if not isinstance(exc, errors.CinderlibError):
-                LOG.error("A request failed", exc_info=exc)
-            send(_of_error(exc))
+            send(_of_failure(exc))
 
-    def _begin(self, verb: _Verb, id: str, scope: Any, body: bytes, send: Send) -> None:
+    def _work(self, scope: Any, body: bytes) -> _Work:
+        """Check a request."""
+        self._answered()
+        verb, id = scope["verb"]
         route, peer = verb.route, scope["state"]["peer"]
         workers.check_client(route, peer)
         decoded = bodies.decoded(body, verb.decoder)
         query = _query(scope["query_string"])
         workers.check_query(query, route)
-        request = Request(self._backends, peer, id, query, decoded)
+        headers = scope["headers"]
+        program = _header(headers, b"user-agent") or ""
+        request = Request(self._backends, peer, id, query, decoded, program=program)
+        target = f"{route.method} {scope['path']} ".encode() + scope["query_string"]
+        return _Work(route, request, target, _header(headers, b"operation-id"))
+
+    def _begin(self, work: _Work, send: Send, lend: Lend) -> None:
+        route, request = work.route, work.request
         if not route.changes:
             self._workers.reading.submit(self._read, route, request, send)
             return
-        target = f"{route.method} {scope['path']} ".encode() + scope["query_string"]
-        call = self._workers.begin(route, request, target, _operation_id(scope["headers"]))
+        call, is_new = self._workers.begin(route, request, work.target, work.operation)
+        lent = lend() if is_new else None
+        if lent is not None:
+            self._workers.submit(self._serve, lent, call, work)
+            return
         call.when_done(functools.partial(self._done, call, send))
+        if is_new:
+            self._workers.submit(self._workers.run, call, route, request)
+
+    # --- in a thread that has the connection ----------------------------------------------------
+
+    def _serve(self, lent: LentConnection, call: Call, work: _Work) -> None:
+        """Work on a call and on the requests that follow it on its connection."""
+        try:
+            self._workers.run(call, work.route, work.request)
+            answer: Answer | None = _of_call(call)
+            while answer is not None and lent.send(answer):
+                received = lent.receive(self._workers.is_idle)
+                answer = None if received is None else self._answer_here(*received)
+                if received is not None and answer is None:
+                    lent.refuse()
+        except BaseException as exc:
+            lent.give_back(_of_failure(exc))
+
+    def _answer_here(self, scope: Any, body: bytes) -> Answer | None:
+        """The answer to a request that this thread works on.
+
+        :returns: ``None`` if the event loop has to answer it.
+        """
+        if not self.accepts(scope):
+            return None
+        try:
+            work = self._work(scope, body)
+            route, request = work.route, work.request
+            if not route.changes:
+                return Answer(200, answers.encode(self._workers.read(route, request)))
+            call, is_new = self._workers.begin(route, request, work.target, work.operation)
+        except Exception as exc:
+            return _of_failure(exc)
+        if not is_new:
+            return None
+        self._workers.run(call, route, request)
+        return _of_call(call)
+
+    # --- for the event loop ---------------------------------------------------------------------
 
     def _read(self, route: Route, request: Request[Any], send: Send) -> None:
         """In a thread for reads."""
@@ -124,19 +176,13 @@ class Direct:
             answer = Answer(200, answers.encode(self._workers.read(route, request)))
         except Exception as exc:
             answer = _of_error(exc)
-        self._soon(functools.partial(send, answer))
+        self.soon(functools.partial(send, answer))
 
     def _done(self, call: Call, send: Send) -> None:
         """In the thread that has worked on the call."""
-        try:
-            if call.error is not None:
-                raise call.error
-            answer = Answer(200, answers.encode(call.result), call.id)
-        except BaseException as exc:
-            answer = _of_error(exc, call.id)
-        self._soon(functools.partial(send, answer))
+        self.soon(functools.partial(send, _of_call(call)))
 
-    def _soon(self, function: Callable[[], None]) -> None:
+    def soon(self, function: Callable[[], None]) -> None:
         """Call a function in the thread of the event loop. It is woken once for all functions that
         are due."""
         self._due.append(function)
@@ -151,6 +197,23 @@ class Direct:
             self._due.popleft()()
 
 
+def _of_call(call: Call) -> Answer:
+    """The answer to a call that has ended."""
+    try:
+        if call.error is not None:
+            raise call.error
+        return Answer(200, answers.encode(call.result), call.id)
+    except BaseException as exc:
+        return _of_error(exc, call.id)
+
+
+def _of_failure(error: BaseException) -> Answer:
+    """The answer to a request that was not begun."""
+    if not isinstance(error, errors.CinderlibError):
+        LOG.error("A request failed", exc_info=error)
+    return _of_error(error)
+
+
 def _of_error(error: BaseException, operation: str = "") -> Answer:
     return Answer(answers.status(error), answers.encode(answers.of_error(error)), operation)
 
@@ -161,5 +224,5 @@ def _query(text: bytes) -> dict[str, str]:
     return dict(urllib.parse.parse_qsl(text.decode("latin-1"), keep_blank_values=True))
 
 
-def _operation_id(headers: list[tuple[bytes, bytes]]) -> str | None:
-    return next((v.decode("latin-1") for n, v in headers if n == b"operation-id"), None)
+def _header(headers: list[tuple[bytes, bytes]], name: bytes) -> str | None:
+    return next((v.decode("latin-1") for n, v in headers if n == name), None)

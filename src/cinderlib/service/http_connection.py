@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from cinderlib.service.bodies import LARGE
-from cinderlib.service.direct import Answer, Direct
+from cinderlib.service.direct import Direct
+from cinderlib.service.lent_connection import LentConnection, Returned
+from cinderlib.service.plain_answer import Answer
 from cinderlib.service.roles import Peer
 
 #: The longest head of a request, in bytes, and how long a client may take to send it, in seconds.
@@ -25,6 +24,8 @@ BODY_TIMEOUT = 30.0
 #: How many requests a client may send before it gets the first answer. Each takes more memory than
 #: its text.
 PIPELINED = 16
+#: Requests after which a connection can be lent to a thread: its client keeps it.
+KEPT_AFTER = 2
 
 
 class Protocol(HttpToolsProtocol):
@@ -47,6 +48,9 @@ class Protocol(HttpToolsProtocol):
         self._in_head = True
         #: The request that is answered directly, as soon as its body is complete.
         self._awaited: RequestResponseCycle | None = None
+        #: The request whose body is complete, until all received data is parsed.
+        self._complete: RequestResponseCycle | None = None
+        self._count = 0
         self._used_at = self.loop.time()
         self._deadline = self.loop.call_later(HEAD_TIMEOUT, self._too_slow)
         if type(self).grace() is not None:
@@ -63,6 +67,9 @@ class Protocol(HttpToolsProtocol):
         self._head += len(data)
         if self._in_head and self._head > LONGEST_HEAD:
             self._refuse(431, b"Request Header Fields Too Large")
+        cycle, self._complete = self._complete, None
+        if cycle is not None:
+            self._answer(cycle)
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= PIPELINED:
@@ -92,8 +99,7 @@ class Protocol(HttpToolsProtocol):
         self._deadline.cancel()
         super().on_message_complete()
         if self._awaited is not None:
-            cycle, self._awaited = self._awaited, None
-            self._answer(cycle)
+            self._complete, self._awaited = self._awaited, None
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Start to answer a request."""
@@ -111,27 +117,69 @@ class Protocol(HttpToolsProtocol):
             self._answer(cycle)
 
     def _answer(self, cycle: RequestResponseCycle) -> None:
+        self._count += 1
         send = functools.partial(self._send, cycle)
-        type(self).direct.answer(cycle.scope, bytes(cycle.body), send)
+        lend = functools.partial(self._lend, cycle)
+        type(self).direct.answer(cycle.scope, bytes(cycle.body), send, lend)
 
     def _send(self, cycle: RequestResponseCycle, answer: Answer) -> None:
         """Send a whole answer, as the cycle does for an application."""
         if cycle.disconnected:
             return
+        headers = cycle.default_headers
+        self._sent(cycle, answer.encoded(headers, keep_alive=cycle.keep_alive))
+
+    def _sent(self, cycle: RequestResponseCycle, data: bytes) -> None:
+        """Complete an answer with its last bytes."""
         cycle.response_started = cycle.response_complete = True
-        parts = [STATUS_LINE[answer.status]]
-        for name, value in cycle.default_headers:
-            parts += (name, b": ", value, b"\r\n")
-        parts.append(b"content-type: application/json\r\ncontent-length: %d\r\n" % len(answer.body))
-        if answer.operation:
-            parts.append(b"operation-id: %s\r\n" % _header(answer.operation))
-        if not cycle.keep_alive:
-            parts.append(b"connection: close\r\n")
-        parts += (b"\r\n", answer.body)
-        self.transport.write(b"".join(parts))
+        if data:
+            self.transport.write(data)
         if not cycle.keep_alive:
             self.transport.close()
         self.on_response_complete()
+
+    def _lend(self, cycle: RequestResponseCycle) -> LentConnection | None:
+        """Lend the connection to a thread, if it is idle apart from this request.
+
+        :returns: ``None`` if the event loop has to send the answer.
+        """
+        if (
+            self._count <= KEPT_AFTER
+            or not cycle.keep_alive
+            or self.scheme == "https"
+            or self.pipeline
+            or self._in_head  # of another request
+            or type(self).grace() is not None
+            or self.transport.is_closing()
+            or self.transport.get_write_buffer_size()
+        ):
+            return None
+        try:
+            descriptor = os.dup(self.transport.get_extra_info("socket").fileno())
+        except OSError:
+            return None
+        self.flow.pause_reading()
+        returned = functools.partial(self._returned, cycle)
+        return LentConnection(
+            descriptor,
+            self.app_state["peer"],
+            default_headers=lambda: self.server_state.default_headers,
+            is_ending=lambda: type(self).grace() is not None,
+            give_back=lambda rest: type(self).direct.soon(functools.partial(returned, rest)),
+        )
+
+    def _returned(self, cycle: RequestResponseCycle, rest: Returned) -> None:
+        """Continue with a connection that a thread had."""
+        if cycle.disconnected or self.transport.is_closing():
+            return
+        # An answer that was sent has not announced the end of the connection.
+        cycle.keep_alive = rest.answer is None or type(self).grace() is None
+        if rest.answer is not None:
+            self._send(cycle, rest.answer)
+        else:
+            self._sent(cycle, rest.unsent)
+        if rest.received and not self.transport.is_closing():
+            self.data_received(rest.received)
 
     def on_response_complete(self) -> None:
         self._used_at = self.loop.time()
@@ -173,11 +221,6 @@ class Protocol(HttpToolsProtocol):
                 % (status, reason)
             )
             self.transport.close()
-
-
-def _header(text: str) -> bytes:
-    """The value of a header. An ID that a client has chosen came in one."""
-    return text.encode("latin-1", "replace")
 
 
 def protocol(

@@ -4,10 +4,12 @@ of systemd.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import json
 import logging
+import os
 import re
 import sys
 from typing import Any
@@ -105,7 +107,7 @@ def start(form: str, *, debug: bool = False) -> None:
     if form == "journal":
         handler = Journal(JournaldTransport(connected=False))
     else:
-        handler = logging.StreamHandler(sys.stderr)
+        handler = Lines(sys.stderr.fileno())
         handler.setFormatter(_JSONLines() if form == "json" else _KeysAndValues())
     logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=[handler])
 
@@ -130,6 +132,33 @@ class _KeysAndValues(logging.Formatter):
 
 def _quoted(value: str) -> str:
     return value if _PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)
+
+
+class Lines(logging.Handler):
+    """Writes each entry with one system call, so threads need no lock and do not wait for each
+    other.
+
+    :param descriptor: the open file, which is not closed.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+
+    def createLock(self) -> None:  # noqa: N802
+        """Without a lock."""
+        self.lock = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one entry. A lost entry is not an error, because its call was done."""
+        try:
+            left = f"{self.format(record)}\n".encode(errors="backslashreplace")
+        except Exception:
+            self.handleError(record)
+            return
+        with contextlib.suppress(OSError):
+            while left:
+                left = left[os.write(self._descriptor, left) :]
 
 
 class _JSONLines(logging.Formatter):
@@ -173,5 +202,7 @@ class Journal(logging.Handler):
             ]
             entry += [(f"CINDERLIB_{n.upper()}", v) for n, v in _fields(record).items()]
             self._transport.send(entry)
+        except OSError:
+            return  # the journal does not run; a lost entry is not an error
         except Exception:
             self.handleError(record)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from cinderlib.service.routes import Route
 from cinderlib.service.verb_request import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from cinderlib.service.tracing import Tracing
 
@@ -37,13 +38,19 @@ class Workers:
         self.tracing: Tracing | None = None
         self.reading = ThreadPoolExecutor(8, "read")
         self._changing = ThreadPoolExecutor(threads, "change")
+        self._guard = threading.Lock()
+        #: The number of submitted functions that no thread has begun.
+        self._waiting = 0
         self._metrics = metrics
 
-    def begin(self, route: Route, request: Request[Any], target: bytes, id: str | None) -> Call:
-        """Begin a call that changes something, or find an earlier one with the same ID.
+    def begin(
+        self, route: Route, request: Request[Any], target: bytes, id: str | None
+    ) -> tuple[Call, bool]:
+        """A new call that changes something, or an earlier one with the same ID.
 
         :param target: method, path and query.
         :param id: chosen by the client.
+        :returns: the call, and whether it is new: then the caller has it run.
         :raises InvalidInput: the ID belongs to another request, or is too long.
         :raises ServiceUnavailable: too many calls run.
         """
@@ -51,10 +58,22 @@ class Workers:
         if id is not None:
             body = msgspec.json.encode(request.body)
             fingerprint = hashlib.sha256(target + body).hexdigest()
-        call, is_new = self.calls.begin(route.name, request.peer, id=id, fingerprint=fingerprint)
-        if is_new:
-            self._changing.submit(self._run, call, route, request)
-        return call
+        return self.calls.begin(route.name, request.peer, id=id, fingerprint=fingerprint)
+
+    def submit(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Have a thread for calls call a function."""
+        with self._guard:
+            self._waiting += 1
+        self._changing.submit(self._start, function, arguments)
+
+    def _start(self, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        with self._guard:
+            self._waiting -= 1
+        function(*arguments)
+
+    def is_idle(self) -> bool:
+        """Whether no call waits for a thread."""
+        return not self._waiting
 
     def read(self, route: Route, request: Request[Any]) -> Any:
         """The result of a verb that changes nothing, in this thread."""
@@ -72,7 +91,8 @@ class Workers:
         self._changing.shutdown(wait=True)
         self.reading.shutdown(wait=True)
 
-    def _run(self, call: Call, route: Route, request: Request[Any]) -> None:
+    def run(self, call: Call, route: Route, request: Request[Any]) -> None:
+        """Work on a call in this thread."""
         with self._metrics.timed(route.name, request) as timed:
             call.run(functools.partial(self._do, route, request))
             if call.error is not None:
