@@ -23,21 +23,21 @@ from cinderlib.records import VolumeRecord, new_id
 
 #: Statements without BEGIN and COMMIT; commits (the first stores the intent, the second the
 #: result); and pages that SQLite writes to its log (one for each index of a new or deleted row).
-#: The record in the history takes three of the pages.
+#: The record in the history takes two of the pages.
 COSTS = {
-    "create": (6, 2, 16),
+    "create": (6, 2, 15),
     "get_by_id": (1, 0, 0),
     "get_by_name": (1, 0, 0),
-    "connect": (7, 2, 19),
-    "disconnect": (7, 2, 19),
+    "connect": (7, 2, 18),
+    "disconnect": (7, 2, 18),
     # Two commits for the connection, one adds the device.
-    "attach": (13, 3, 23),
+    "attach": (13, 3, 22),
     # One commit for the intent of the whole call, two for the connection.
-    "detach": (12, 3, 23),
-    "snapshot": (6, 2, 17),
-    "delete snapshot": (7, 2, 17),
-    "extend": (7, 2, 11),
-    "delete": (6, 2, 16),
+    "detach": (12, 3, 22),
+    "snapshot": (6, 2, 16),
+    "delete snapshot": (7, 2, 16),
+    "extend": (7, 2, 10),
+    "delete": (6, 2, 15),
     "a page of 100": (1, 0, 0),
     "dumps of 200": (3, 0, 0),
     "documents of 200": (1 + 200 // documents_out.TOGETHER, 0, 0),

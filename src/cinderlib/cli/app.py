@@ -6,7 +6,7 @@ import contextlib
 import functools
 import logging
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
@@ -16,6 +16,7 @@ from cinderlib.cli.form import Form
 if TYPE_CHECKING:
     import cinderlib as cl
     from cinderlib.cli.configuration import Configuration
+    from cinderlib.cli.patience import Patience
     from cinderlib.cli.view import View
     from cinderlib.cli.waiting import Waiting
     from cinderlib.observation import Observer
@@ -43,6 +44,8 @@ class App(contextlib.ExitStack):
         self.quiet = False
         self.verbosity = 0
         self.debug = False
+        #: The value of ``--wait``, in seconds.
+        self.wait: float | None = None
         #: Receives the activities of :attr:`own_controller`.
         self.observer: Observer | None = None
         self._waiting: Waiting | None = None
@@ -156,6 +159,17 @@ class App(contextlib.ExitStack):
         self._requires_store = True
         assert self.controller is not None
 
+    def patiently(self, step: Callable[[], T]) -> T:
+        """Execute a step; with ``--wait``, repeat it while the resource is in use."""
+        return step() if self.wait is None else self._patience(step)
+
+    @functools.cached_property
+    def _patience(self) -> Patience:
+        from cinderlib.cli.patience import Patience
+
+        assert self.wait is not None
+        return Patience(self.wait, self.say)
+
     def only_observe(self) -> None:
         """Do not recover interrupted operations when a backend is loaded, for a verb that shows
         them."""
@@ -170,9 +184,18 @@ class App(contextlib.ExitStack):
             disable_logs=not self._logs_of_others,
             progress=self.show_progress,
             observer=self.observer,
-            **self.configuration.controller() | ({} if self._recovers else {"recover": False}),
+            **self.configuration.controller() | self._own_settings(),
         )
         return self.enter_context(controller)
+
+    def _own_settings(self) -> dict[str, Any]:
+        """The arguments of the controller that the verb and its options determine."""
+        found: dict[str, Any] = {} if self._recovers else {"recover": False}
+        if self.wait is not None:
+            from cinderlib.cli.patience import LOCK_TIMEOUT
+
+            found["lock_timeout"] = min(self.wait, LOCK_TIMEOUT)
+        return found
 
     def on_backend(self, name: str | None) -> str | None:
         """Check the name of the backend to which a listing is limited.

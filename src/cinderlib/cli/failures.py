@@ -92,9 +92,9 @@ def delete_each(
             with app.working(f"Deleting {name}"):
                 app.backend_of(item)
                 for snapshot in first(item) if first is not None else ():
-                    snapshot.delete()
+                    app.patiently(snapshot.delete)
                     app.say(f"Deleted snapshot {snapshot.name or snapshot.id}.")
-                item.delete()
+                app.patiently(item.delete)
             result["changed"] = item.changed
             app.say(f"Deleted {what} {name}.")
     if app.as_json:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from cinderlib.cli import completing
+from cinderlib.cli.app import App
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -16,6 +17,20 @@ backend = click.option(
     metavar="NAME",
     help="The backend. Optional if only one backend is configured.",
     shell_complete=completing.backends,
+)
+
+
+def _store_wait(ctx: click.Context, param: click.Parameter, value: float | None) -> None:
+    ctx.ensure_object(App).wait = value
+
+
+wait = click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="If the resource is in use, try again until this time is over.",
+    expose_value=False,
+    callback=_store_wait,
 )
 
 

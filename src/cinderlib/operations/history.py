@@ -43,6 +43,9 @@ DEFAULT_LIMIT = 10_000
 #: After how many operations of a process old records are removed, and how many at most: an etcd
 #: transaction must be small.
 _TRIM_EVERY, _TRIM_AT_MOST = 16, 32
+#: After how many removals the records are counted again, because that takes as long as some
+#: operations. Other processes also write records, and remove as many.
+_COUNT_EVERY = 64
 #: How many operations of a thread are measured at once: those that could not be recorded stay.
 _UNFINISHED = 64
 #: The longest text of an error in a record, in characters.
@@ -76,6 +79,7 @@ class History:
         self._mine = threading.local()
         # Processes that execute one operation each also remove old records.
         self._until_trim = random.randrange(_TRIM_EVERY)  # noqa: S311
+        self._known, self._until_count = 0, 0
 
     def begin(self, intent: IntentRecord) -> None:
         """Measure an operation from now on."""
@@ -145,14 +149,25 @@ class History:
             return
         self._until_trim = _TRIM_EVERY
         try:
-            excess = self._store.count(OperationRecord) + 1 - self.limit
+            excess = self._count() - self.limit
             if excess > 0:
                 oldest = self._store.scan(OperationRecord, page=_TRIM_AT_MOST)
                 for found in itertools.islice(oldest, min(excess, _TRIM_AT_MOST)):
                     id = found.resource if isinstance(found, errors.DamagedRecord) else found.id
+                    self._known -= 1
                     yield Remove(OperationRecord, str(id))
         except errors.CinderlibError as exc:
             LOG.warning("Old records of the history could not be removed: %s", exc)
+
+    def _count(self) -> int:
+        """The approximate number of records, with the new one."""
+        self._until_count -= 1
+        if self._until_count < 0:
+            self._until_count = _COUNT_EVERY
+            self._known = self._store.count(OperationRecord) + 1
+        else:
+            self._known += _TRIM_EVERY
+        return self._known
 
 
 def log(record: OperationRecord) -> None:

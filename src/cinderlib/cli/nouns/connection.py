@@ -61,6 +61,7 @@ def show(app: App, connection: str, document: bool) -> None:
 @connection.command("disconnect")
 @click.argument("connection", shell_complete=completing.connections)
 @options.force("Disconnect even if the volume is attached or the driver fails.")
+@options.wait
 @pass_app
 def disconnect(app: App, connection: str, force: bool, yes: bool) -> None:
     """Unmap a volume from the connection's host. Detach it on that host first."""
@@ -72,7 +73,7 @@ def disconnect(app: App, connection: str, force: bool, yes: bool) -> None:
         return
     with app.working("Unmapping"):
         app.backend_of(found)
-        found.disconnect(force)
+        app.patiently(lambda: found.disconnect(force))
     app.say(f"Unmapped volume {found.volume_id} from {host}.")
     if app.as_json:
         app.write({"id": found.id, "changed": found.changed})

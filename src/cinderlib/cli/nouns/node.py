@@ -112,6 +112,7 @@ def attach(app: App, volume: str, persist: bool) -> None:
 @node.command("detach")
 @click.argument("attachment", shell_complete=completing.attachments)
 @options.force("Detach even if the device is in use or unwritten data is lost.")
+@options.wait
 @pass_app
 def detach(app: App, attachment: str, force: bool, yes: bool) -> None:
     """Detach a volume from this host.
@@ -140,10 +141,8 @@ def detach(app: App, attachment: str, force: bool, yes: bool) -> None:
     if force and not agreed(what, yes=yes, dry_run=False):
         return
     with app.working("Detaching"):
-        if client is None:
-            changed = app.node.detach(document, force=force)
-        else:
-            changed = client.detach(document, force=force)
+        of = app.node if client is None else client
+        changed = app.patiently(lambda: of.detach(document, force=force))
     if connected:
         app.say("Detached and disconnected.")
     elif client is None:

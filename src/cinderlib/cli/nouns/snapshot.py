@@ -38,6 +38,7 @@ def snapshot() -> None:
 )
 @options.described
 @naming.options
+@options.wait
 @single(views.SNAPSHOTS)
 @pass_app
 def create(app: App, /, volume: str, name: str, **fields: Any) -> None:
@@ -47,7 +48,7 @@ def create(app: App, /, volume: str, name: str, **fields: Any) -> None:
     given = naming.of_snapshot(source, name, given)
     with app.working(f"Creating snapshot {name} of {volume}"):
         app.backend_of(source)
-        created = source.create_snapshot(name=name, **given)
+        created = app.patiently(lambda: source.create_snapshot(name=name, **given))
     of_volume = f"snapshot {name} of volume {source.name or source.id}"
     if created.changed:
         app.say(f"Created {of_volume}.")
@@ -104,6 +105,7 @@ def _name_of_volume(app: App, snapshot: cl.Snapshot) -> str:
     is_flag=True,
     help="Copy the data on this host, for drivers that cannot revert, or to an older snapshot.",
 )
+@options.wait
 @destructive
 @single(views.VOLUMES)
 @pass_app
@@ -123,7 +125,7 @@ def revert(app: App, snapshot: str, by_copy: bool, yes: bool, dry_run: bool) -> 
         return
     with app.working(f"Reverting {named}"):
         app.backend_of(volume)
-        volume.revert_to_snapshot(found, by_copy=by_copy)
+        app.patiently(lambda: volume.revert_to_snapshot(found, by_copy=by_copy))
     app.say(f"Reverted volume {named} to snapshot {snapshot}.")
     app.result({**items.volume(volume), "changed": volume.changed}, None)
 
@@ -136,6 +138,7 @@ def revert(app: App, snapshot: str, by_copy: bool, yes: bool, dry_run: bool) -> 
     metavar="SNAPSHOT...",
     shell_complete=completing.snapshots,
 )
+@options.wait
 @destructive
 @pass_app
 def delete(app: App, snapshots: tuple[str, ...], yes: bool, dry_run: bool) -> None:

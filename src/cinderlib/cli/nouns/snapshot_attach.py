@@ -26,6 +26,7 @@ def _item(connection: cl.Connection) -> dict[str, Any]:
 
 @click.command("attach", cls=Command)
 @_snapshot
+@options.wait
 @single(views.CONNECTIONS)
 @pass_app
 def attach(app: App, snapshot: str) -> None:
@@ -37,7 +38,7 @@ def attach(app: App, snapshot: str) -> None:
     found = find.snapshot(app.controller, snapshot)
     with app.working(f"Attaching snapshot {snapshot}"):
         app.backend_of(found)
-        connection = found.attach()
+        connection = app.patiently(found.attach)
     if not isinstance(connection.path, str):
         found.detach()
         raise click.ClickException(
@@ -52,6 +53,7 @@ def attach(app: App, snapshot: str) -> None:
 @click.command("detach", cls=Command)
 @_snapshot
 @options.force("Detach even if programs use the device.")
+@options.wait
 @single(views.SNAPSHOTS)
 @pass_app
 def detach(app: App, snapshot: str, force: bool, yes: bool) -> None:
@@ -63,7 +65,7 @@ def detach(app: App, snapshot: str, force: bool, yes: bool) -> None:
         return
     with app.working(f"Detaching snapshot {snapshot}"):
         app.backend_of(found)
-        found.detach(force=force)
+        app.patiently(lambda: found.detach(force=force))
     app.say(f"Detached snapshot {snapshot} from this host.")
     volume = app.controller.peek_volume(found.volume_id)
     name = volume.name if volume is not None and volume.name else found.volume_id
@@ -73,6 +75,7 @@ def detach(app: App, snapshot: str, force: bool, yes: bool) -> None:
 @click.command("connect", cls=Command)
 @_snapshot
 @options.mapped_host
+@options.wait
 @pass_app
 def connect(app: App, snapshot: str, connector: Any, node: str | None) -> None:
     """Map a snapshot to a host, read-only.
@@ -86,7 +89,8 @@ def connect(app: App, snapshot: str, connector: Any, node: str | None) -> None:
     properties = documents.read(connector) if node is None else app.controller.node(node)
     with app.working(f"Mapping snapshot {snapshot}"):
         app.backend_of(found)
-        connection = found.connect(properties, attached_host=properties.get("host"))
+        host = properties.get("host")
+        connection = app.patiently(lambda: found.connect(properties, attached_host=host))
     already = "" if connection.changed else " already"
     app.say(f"Snapshot {snapshot} is{already} mapped to {properties.get('host', 'the host')}.")
     output.as_json(connection.connection_info)

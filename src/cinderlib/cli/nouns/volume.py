@@ -131,6 +131,7 @@ def show(app: App, volume: str) -> None:
 @volume.command("extend")
 @click.argument("volume", shell_complete=completing.volumes)
 @click.argument("size", type=sizes.Size())
+@options.wait
 @single(views.VOLUMES)
 @pass_app
 def extend(app: App, volume: str, size: float) -> None:
@@ -138,7 +139,7 @@ def extend(app: App, volume: str, size: float) -> None:
     found = find.volume(app.controller, volume)
     with app.working(f"Extending {volume}"):
         app.backend_of(found)
-        found.extend(size)
+        app.patiently(lambda: found.extend(size))
     already = "" if found.changed else " already"
     app.say(f"Volume {volume} is{already} {sizes.of_gib(found.size)}.")
     app.result({**items.volume(found), "changed": found.changed}, None)
@@ -151,6 +152,7 @@ def extend(app: App, volume: str, size: float) -> None:
 @click.option("--id", help="The ID of the new volume; by default a new one.")
 @options.specs
 @naming.options
+@options.wait
 @single(views.VOLUMES)
 @pass_app
 def clone(app: App, /, volume: str, name: str, **fields: Any) -> None:
@@ -163,7 +165,7 @@ def clone(app: App, /, volume: str, name: str, **fields: Any) -> None:
     given = naming.of_volume(app.controller, name, backend_name(source), given)
     with app.working(f"Cloning {volume}"):
         app.backend_of(source)
-        created = source.clone(name=name, **given)
+        created = app.patiently(lambda: source.clone(name=name, **given))
     app.say(_created(created))
     app.result({**items.volume(created), "changed": created.changed}, created.id)
 
@@ -173,6 +175,7 @@ def clone(app: App, /, volume: str, name: str, **fields: Any) -> None:
     "volumes", nargs=-1, required=True, metavar="VOLUME...", shell_complete=completing.volumes
 )
 @click.option("--cascade", is_flag=True, help="Delete the snapshots of the volumes too.")
+@options.wait
 @destructive
 @pass_app
 def delete(app: App, volumes: tuple[str, ...], cascade: bool, yes: bool, dry_run: bool) -> None:

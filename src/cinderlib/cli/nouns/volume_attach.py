@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import click
@@ -21,6 +22,7 @@ from cinderlib.value_checks import shown
 @options.persist
 @options.other_host
 @options.ssh
+@options.wait
 @single(views.CONNECTIONS)
 @pass_app
 def attach(
@@ -37,14 +39,16 @@ def attach(
             raise click.UsageError("--persist cannot be combined with --host.")
         other = other_host.OtherHost(host, ssh)
         with app.working(f"Attaching {volume} to {host}"):
-            there, path = other_host.attach(app, found, other, read_only=read_only)
+            there, path = app.patiently(
+                lambda: other_host.attach(app, found, other, read_only=read_only)
+            )
         app.say(f"Volume {volume} is attached to {host}.")
         result = items.connection(there, found.name or found.id)
         app.result({**result, "path": path, "changed": there.changed}, path)
         return
     with app.working(f"Attaching {volume}"):
         app.backend_of(found)
-        connection = found.attach(persist=persist, read_only=read_only)
+        connection = app.patiently(lambda: found.attach(persist=persist, read_only=read_only))
     if not isinstance(connection.path, str):
         found.detach()
         raise click.ClickException(
@@ -64,6 +68,7 @@ def attach(
 @options.force("Detach even if unwritten data is lost.")
 @options.other_host
 @options.ssh
+@options.wait
 @single(views.VOLUMES)
 @pass_app
 def detach(app: App, volume: str, force: bool, yes: bool, host: str | None, ssh: str) -> None:
@@ -74,7 +79,8 @@ def detach(app: App, volume: str, force: bool, yes: bool, host: str | None, ssh:
         if force:
             raise click.UsageError("--force cannot be combined with --host.")
         with app.working(f"Detaching {volume} from {host}"):
-            changed = other_host.detach(app, found, other_host.OtherHost(host, ssh))
+            other = other_host.OtherHost(host, ssh)
+            changed = app.patiently(lambda: other_host.detach(app, found, other))
         if changed:
             app.say(f"Detached volume {volume} from {host}.")
         else:
@@ -87,7 +93,7 @@ def detach(app: App, volume: str, force: bool, yes: bool, host: str | None, ssh:
         return
     with app.working(f"Detaching {volume}"):
         app.backend_of(found)
-        found.detach(force=force)
+        app.patiently(lambda: found.detach(force=force))
     app.say(f"Detached volume {volume} from this host.")
     app.result({**items.volume(found), "changed": found.changed}, None)
 
@@ -102,6 +108,7 @@ def detach(app: App, volume: str, force: bool, yes: bool, host: str | None, ssh:
     is_flag=True,
     help="Allow a second host for a live migration, until the first is disconnected.",
 )
+@options.wait
 @pass_app
 def connect(
     app: App,
@@ -129,7 +136,7 @@ def connect(
     with app.working(f"Mapping {volume}"):
         app.backend_of(found)
         given = {k: v for k, v in fields.items() if v}
-        connection = found.connect(properties, migrating=migrating, **given)
+        connection = app.patiently(lambda: found.connect(properties, migrating=migrating, **given))
     already = "" if connection.changed else " already"
     app.say(f"Volume {volume} is{already} mapped to {properties.get('host', 'the host')}.")
     output.as_json(connection.connection_info)
@@ -144,6 +151,7 @@ def connect(
 )
 @click.option("--all", "everyone", is_flag=True, help="Disconnect from all hosts.")
 @options.force("Disconnect even if the volume is attached or the driver fails.")
+@options.wait
 @pass_app
 def disconnect(
     app: App, volume: str, host: str | None, everyone: bool, force: bool, yes: bool
@@ -166,7 +174,7 @@ def disconnect(
     for connection in chosen:
         with app.working(f"Unmapping {volume}"):
             app.backend_of(connection)
-            found.disconnect(connection, force)
+            app.patiently(functools.partial(found.disconnect, connection, force))
     app.say(
         f"Unmapped volume {volume}." if chosen else f"Volume {volume} is not connected to a host."
     )

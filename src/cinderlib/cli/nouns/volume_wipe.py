@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cinderlib.cli import completing, failures, find, items, sizes
+from cinderlib.cli import completing, failures, find, items, options, sizes
 from cinderlib.cli.app import App
 from cinderlib.cli.framework import Command, agreed, destructive, pass_app
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @click.argument(
     "volumes", nargs=-1, required=True, metavar="VOLUME...", shell_complete=completing.volumes
 )
+@options.wait
 @destructive
 @pass_app
 def wipe(app: App, volumes: tuple[str, ...], yes: bool, dry_run: bool) -> None:
@@ -53,7 +54,7 @@ def _wipe_each(app: App, failed: failures.Failures, found: list[cl.Volume]) -> N
         with failed.of(f"volume {name}", result):
             with app.working(f"Wiping {name}"):
                 app.backend_of(volume)
-                volume.wipe()
+                app.patiently(volume.wipe)
             result |= {**items.volume(volume), "changed": volume.changed}
             app.say(f"Wiped volume {name}.")
     if app.as_json:

@@ -22,7 +22,7 @@ INDEX = "cinderlib_operation_by_age"
 
 def upgrade() -> None:
     dialect = op.get_bind().dialect.name
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"sqlite_with_rowid": False}
     if dialect in ("mysql", "mariadb"):
         options = {f"{dialect}_{name}": value for name, value in OPTIONS.items()}
     inspector = sa.inspect(op.get_bind())
