@@ -28,14 +28,16 @@ _NODE = tuple(tomllib.loads((NODE / "pyproject.toml").read_text())["project"]["d
 _EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 _DATABASE = ("alembic", "SQLAlchemy", "tooz", "psycopg2-binary")
 #: The Python packages of each role in addition to this project. A node has no cinder, and the
-#: packages for a store in a database are on a separate disk.
+#: packages for the service and for a store in a database are on a separate disk.
 ENVIRONMENTS = {
     "node": _NODE,
-    "store": _DATABASE,
+    "store": (*_DATABASE, *_EXTRAS["service"]),
     "controller": ("cinder", *_NODE, *_DATABASE, *_EXTRAS["service"]),
 }
 #: The distributions of this project that each role has.
 DISTRIBUTIONS = {"node": [NODE], "controller": [NODE, ROOT]}
+#: Folders of this project that all machines have in ``/opt/project``.
+_FOLDERS = ("contrib/proxmox", "systemd")
 
 #: Builds the content of an empty folder.
 Maker = Callable[[pathlib.Path], None]
@@ -60,7 +62,8 @@ def prepare(report: Callable[[str], None]) -> dict[str, pathlib.Path]:
         key = "\n".join([*packages, (ROOT / "constraints.txt").read_text(), _python_version()])
         recipes[f"python-{role}"] = (key, functools.partial(_make_environment, packages=packages))
     files = [*(ROOT / "src").rglob("*.py"), *(HERE / "guest").rglob("*")]
-    files += (ROOT / "systemd").iterdir()
+    for folder in _FOLDERS:
+        files += (ROOT / folder).rglob("*")
     files += [ROOT / "pyproject.toml", ROOT / "hatch_build.py", NODE / "pyproject.toml"]
     for role, distributions in DISTRIBUTIONS.items():
         make = functools.partial(_make_project, distributions=distributions)
@@ -114,7 +117,8 @@ def _make_environment(folder: pathlib.Path, packages: Iterable[str]) -> None:
 def _make_project(folder: pathlib.Path, distributions: Iterable[pathlib.Path]) -> None:
     _pip(folder / "tree" / "python", "--no-deps", *map(str, distributions))
     shutil.copytree(HERE / "guest", folder / "tree" / "guest", symlinks=True)
-    shutil.copytree(ROOT / "systemd", folder / "tree" / "systemd")
+    for each in _FOLDERS:
+        shutil.copytree(ROOT / each, folder / "tree" / pathlib.Path(each).name)
     _pack(folder)
 
 

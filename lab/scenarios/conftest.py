@@ -21,6 +21,7 @@ from lab.table import VERSIONS, Table
 _TOGETHER = {
     "Ceph": ("rbd",),
     "NFS": ("nfs",),
+    "Proxmox": ("test_proxmox",),
     "PostgreSQL": ("test_store", "test_ovirt", "by_the_adapter", "engines_own_client"),
 }
 
