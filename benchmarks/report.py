@@ -56,7 +56,7 @@ def _value_and_limit(row: Row) -> tuple[str, str]:
 def summary(results: Results) -> str:
     """The cost of the most frequent operations, one on each line."""
     stores = ("SQLite", "PostgreSQL", "etcd")
-    lines = [f"| Operation | {' | '.join(stores)} |", "| --- | --- | --- |"]
+    lines = [f"| Operation | {' | '.join(stores)} |", f"| --- |{' --- |' * len(stores)}"]
     for step, name in _SUMMARY.items():
         figures = [_ours(results, f"{store}: {step}") for store in stores]
         cells = [f"{figure.median / 1000:.1f} ms" if figure else "" for figure in figures]
@@ -86,10 +86,26 @@ def _ours(results: Results, what: str) -> Figure | None:
 def into_page(text: str, page: pathlib.Path) -> None:
     """Replace the text between the markers of a page."""
     between = f"{_BEGIN}\n\n{text}\n{_END}"
-    whole = page.read_text()
-    page.write_text(
-        re.sub(f"{_BEGIN}.*?{_END}", lambda _: between, whole, count=1, flags=re.DOTALL)
-    )
+    page.write_text(_measured(page).sub(lambda _: between, page.read_text(), count=1))
+
+
+def parts_into_page(results: Results, page: pathlib.Path) -> None:
+    """Replace the tables of the measured parts on the page with all tables; the others stay."""
+    found = _measured(page).search(page.read_text())
+    assert found is not None
+    before, *sections = found[1].strip().split("\n### ")
+    tables = {section.partition("\n")[0]: section for section in sections}
+    note, *measured = table(results).strip().split("\n### ")
+    for section in measured:
+        title, _, rest = section.partition("\n")
+        tables[title] = f"{title}\n\nMeasured in another run. {note.strip()}\n{rest}".strip()
+    texts = (text.strip() for text in tables.values())
+    into_page("\n\n### ".join([before.strip(), *texts]) + "\n", page)
+
+
+def _measured(page: pathlib.Path) -> re.Pattern[str]:
+    assert _BEGIN in page.read_text(), f"{page} has no place for measured values"
+    return re.compile(f"{_BEGIN}(.*?){_END}", re.DOTALL)
 
 
 def plot(results: Results, path: pathlib.Path) -> bool:

@@ -23,8 +23,9 @@ pytestmark = pytest.mark.slow
 CREATE = b"POST /v1/volumes HTTP/1.1\r\nhost: x\r\n"
 #: MiB that an attack may add to the memory of the service, for each of 1,000 connections a buffer.
 MOST = 300
-#: Seconds in which other clients get their answers, on a busy machine.
-PROMPTLY = 5.0
+#: How many times longer than without an attack another client may wait: the service answers the
+#: complete requests of up to 1,000 connections first. And seconds that are never too long.
+LONGER, SHORT = 200, 1.0
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +54,28 @@ def files(service: Service) -> int:
     return len(os.listdir(f"/proc/{service.process.pid}/fd"))
 
 
+def seconds_for_answers(service: Service) -> float:
+    """How long another client waits for its answers."""
+    start = time.monotonic()
+    assert service.ask("GET", "/health")[0] == 200
+    assert service.ask("GET", "/v1/volumes?limit=1")[0] == 200
+    return time.monotonic() - start
+
+
+#: Seconds that other clients waited during the attacks of a test.
+WAITS: list[float] = []
+
+
+def answers_others(service: Service) -> None:
+    """Another client gets its answers during an attack. The time is compared after the attack."""
+    WAITS.append(seconds_for_answers(service))
+
+
 @pytest.fixture(autouse=True)
 def is_bounded(service: Service) -> Iterator[None]:
     before, opened = memory(service), files(service)
+    WAITS.clear()
+    usual = [seconds_for_answers(service) for _ in range(3)]
     yield
     assert memory(service) < before + MOST
     deadline = time.monotonic() + 30
@@ -63,14 +83,9 @@ def is_bounded(service: Service) -> Iterator[None]:
     while files(service) > opened + 16 and time.monotonic() < deadline:
         threading.Event().wait(0.1)
     assert files(service) <= opened + 16
-    answers_promptly(service)
-
-
-def answers_promptly(service: Service) -> None:
-    start = time.monotonic()
-    assert service.ask("GET", "/health")[0] == 200
-    assert service.ask("GET", "/v1/volumes?limit=1")[0] == 200
-    assert time.monotonic() - start < PROMPTLY
+    # A busy machine delays the answers without an attack, too.
+    usual += [seconds_for_answers(service) for _ in range(3)]
+    assert max(WAITS, default=0.0) < SHORT + LONGER * max(usual), (WAITS, usual)
 
 
 def connect(service: Service) -> socket.socket:
@@ -104,7 +119,7 @@ def test_random_bytes(service: Service) -> None:
                 with contextlib.suppress(OSError):
                     answer = connection.recv(100)
                     assert not answer or answer.startswith(b"HTTP/1.1 ")
-    answers_promptly(service)
+    answers_others(service)
 
 
 def test_a_thousand_connections_with_incomplete_requests(service: Service) -> None:
@@ -112,7 +127,7 @@ def test_a_thousand_connections_with_incomplete_requests(service: Service) -> No
     with connections(service, 1000) as opened:
         for number, connection in enumerate(opened):
             send(connection, starts[number % len(starts)])
-        answers_promptly(service)
+        answers_others(service)
 
 
 def test_a_thousand_large_bodies_that_never_end(service: Service) -> None:
@@ -125,7 +140,7 @@ def test_a_thousand_large_bodies_that_never_end(service: Service) -> None:
                 send(connection, head)
                 connection.setblocking(False)
                 send(connection, part)
-            answers_promptly(service)
+            answers_others(service)
             body = {"backend": "files", "size": 1}
             assert service.ask("POST", "/v1/volumes", body)[0] == 200
             used.append(memory(service))
@@ -149,7 +164,7 @@ def test_large_bodies_are_not_read_all_at_once(service: Service) -> None:
                     stalled = 0 if data else stalled
             threading.Event().wait(0.05)
         assert memory(service) < before + 150
-        answers_promptly(service)
+        answers_others(service)
 
 
 def test_a_body_of_any_length_is_not_kept(service: Service) -> None:
@@ -160,7 +175,7 @@ def test_a_body_of_any_length_is_not_kept(service: Service) -> None:
         for _ in range(256):
             send(connection, chunk)
         assert memory(service) < before + 64
-        answers_promptly(service)
+        answers_others(service)
 
 
 def test_headers_of_any_length_are_refused(service: Service) -> None:
@@ -207,7 +222,9 @@ def test_requests_that_are_aborted(service: Service) -> None:
     for _ in range(200):
         with connect(service) as connection:
             send(connection, lists * 10)
-    answers_promptly(service)
+    answers_others(service)
+    # Clients that have left are not an error, whose traceback takes time.
+    assert "Traceback" not in service.log.read_text()
 
 
 def test_clients_that_do_not_read(service: Service) -> None:
@@ -217,7 +234,7 @@ def test_clients_that_do_not_read(service: Service) -> None:
         for number, connection in enumerate(opened):
             connection.setblocking(False)
             send(connection, (request if number % 2 else lists) * 500)
-        answers_promptly(service)
+        answers_others(service)
 
 
 def test_an_operation_id_is_limited(service: Service) -> None:
@@ -228,6 +245,14 @@ def test_an_operation_id_is_limited(service: Service) -> None:
 
 def test_commands_run_while_others_send_nothing_or_garbage(service: Service) -> None:
     """To the process that runs commands."""
+
+    def seconds_for_command() -> float:
+        start = time.monotonic()
+        # Only the process in the service accepts it: without standard streams, no other would.
+        assert service.command("volume", "list", "--json", input="").returncode == 0
+        return time.monotonic() - start
+
+    usual = [seconds_for_command()]
     path = service_address.program_socket(str(service.socket), "command")
     chance = random.Random(16)
     with contextlib.ExitStack() as opened:
@@ -238,10 +263,8 @@ def test_commands_run_while_others_send_nothing_or_garbage(service: Service) -> 
                 send(connection, chance.randbytes(1000))
             elif number % 3 == 2:
                 send(connection, b"[" * 100_000)
-        start = time.monotonic()
-        # Only the process in the service accepts it: without standard streams, no other would.
-        done = service.command("volume", "list", "--json", input="")
-        assert done.returncode == 0
-        assert time.monotonic() - start < 2 * PROMPTLY
+        taken = seconds_for_command()
+    usual.append(seconds_for_command())
+    assert taken < SHORT + LONGER * max(usual), (taken, usual)
     done = service.command("--version", input="")
     assert done.returncode == 0

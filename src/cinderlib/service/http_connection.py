@@ -50,6 +50,8 @@ class Protocol(HttpToolsProtocol):
         self._awaited: RequestResponseCycle | None = None
         #: The request whose body is complete, until all received data is parsed.
         self._complete: RequestResponseCycle | None = None
+        #: The request that is answered now: the first one, if others are pipelined.
+        self._answered: RequestResponseCycle | None = None
         self._count = 0
         self._used_at = self.loop.time()
         self._deadline = self.loop.call_later(HEAD_TIMEOUT, self._too_slow)
@@ -103,6 +105,7 @@ class Protocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Start to answer a request."""
+        self._answered = cycle
         if (
             app is not self.app  # refuses, because there are too many connections
             or cycle.waiting_for_100_continue
@@ -188,6 +191,10 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._deadline.cancel()
         super().connection_lost(exc)
+        if self._answered is not None:
+            # The base class only knows the last one of pipelined requests.
+            self._answered.disconnected = True
+            self._answered.message_event.set()
 
     def shutdown(self) -> None:
         """Close the connection when no request runs, and none has come for as long as the grace.
