@@ -54,6 +54,18 @@ PROGRAMS = {
 OLD_PROGRAMS = {"import": "import cinderlib", "list": _LIST_OLD}
 
 
+#: Commands that load no driver, and the highest accepted time as a multiple of that of a bare
+#: interpreter with sqlite3.
+COMMANDS = {
+    "--version": 5.0,
+    "volume list": 8.0,
+    "driver list": 15.0,
+    "config check": 12.0,
+}
+_BARE = "import sqlite3"
+_COMMAND = "import sys; sys.argv = ['cinderlib', {arguments}]; from cinderlib.launcher import main"
+
+
 class _Seen:
     """The measurements of one program, with a value for each run."""
 
@@ -71,7 +83,7 @@ class _Seen:
         self.modules = seen["modules"]
 
     def figure(self, of: list[Figure]) -> Figure:
-        return Figure.of([figure.median for figure in of], "ms")
+        return _together(of)
 
 
 def run(bench: Bench) -> None:
@@ -93,6 +105,46 @@ def run(bench: Bench) -> None:
                 if not number:  # the first run reads files from the disk
                     seen[who, name] = _Seen()
     _report(bench, seen)
+    _commands(bench, stores[OURS])
+
+
+def _commands(bench: Bench, store: str) -> None:
+    """The start of the command, in ratio to a bare interpreter."""
+    folder = bench.new_folder()
+    configuration = folder / "cinderlib.toml"
+    configuration.write_text(
+        f'[controller]\nstate_path = "{folder}/state"\n[store]\nconnection = "{store}"\n'
+        f'[backends.files]\nvolume_driver = "file"\nfile_root = "{folder}/volumes"\n'
+    )
+    configuration.chmod(0o600)
+    environment = {"CINDERLIB_CONFIG": str(configuration), "XDG_CACHE_HOME": str(folder)}
+    found: dict[str, list[Figure]] = {}
+    for number in range(bench.many(15, 5) + 1):
+        for name in (_BARE, *COMMANDS):
+            program = _program(name)
+            seconds, _ = once(sys.executable, program, **environment)
+            if number:  # the first run fills the caches
+                found.setdefault(name, []).append(Figure.of([seconds * 1000], "ms"))
+    bare = found.pop(_BARE)
+    for name, figures in found.items():
+        bench.results.add(
+            "start", f"`cinderlib {name}`, exec to exit, against `{_BARE}`",
+            {OURS: _together(figures), "python": _together(bare)},
+            ratio(figures, bare), COMMANDS[name],
+        )  # fmt: skip
+
+
+def _program(command: str) -> str:
+    if command == _BARE:
+        return command
+    arguments = ", ".join(map(repr, command.split()))
+    run = "import contextlib, io\nwith contextlib.suppress(SystemExit):\n"
+    quiet = "    with contextlib.redirect_stdout(io.StringIO()):\n        main()"
+    return f"{_COMMAND.format(arguments=arguments)}\n{run}{quiet}"
+
+
+def _together(figures: list[Figure]) -> Figure:
+    return Figure.of([figure.median for figure in figures], "ms")
 
 
 def _report(bench: Bench, seen: dict[tuple[str, str], _Seen]) -> None:
