@@ -14,6 +14,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -116,12 +117,30 @@ def _import(name: str) -> Any:
         try:
             if name.endswith((".connector", ".fibre_channel")) or "fibre_channel_" in name:
                 _choose_native_threads()
-            return importlib.import_module(name)
+            return _in_own_thread(name)
         except ImportError as exc:
             raise NodeError(
                 f"os-brick cannot be used: {exc}. Install os-brick and the packages that it needs.",
                 retryable=False,
             ) from exc
+
+
+def _in_own_thread(name: str) -> Any:
+    """Import a module. eventlet imports a second copy of ``threading``, and the thread that does so
+    can never be joined: it must not be one of the program's, for example of a pool.
+    """
+    if threading.current_thread() is threading.main_thread():
+        return importlib.import_module(name)
+    imported: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            imported.set_result(importlib.import_module(name))
+        except BaseException as exc:
+            imported.set_exception(exc)
+
+    threading.Thread(target=run, daemon=True).start()
+    return imported.result()
 
 
 @contextlib.contextmanager

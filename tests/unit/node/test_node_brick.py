@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import traceback
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,22 @@ def test_the_properties_come_from_os_brick() -> None:
     assert ours == reference
     assert ours["ip"] == "192.0.2.7"
     assert ours["multipath"] is True
+
+
+_IN_A_THREAD = """
+from concurrent.futures import ThreadPoolExecutor
+from cinderlib.node import osbrick
+with ThreadPoolExecutor() as threads:
+    for protocol in ("iscsi", "fibre_channel"):
+        threads.submit(osbrick.connector_class, protocol).result()
+    threads.submit(osbrick.connector_module).result()
+"""
+
+
+@pytest.mark.slow
+def test_a_thread_that_loads_os_brick_ends() -> None:
+    """The program waits for it, for example a service that stops."""
+    subprocess.run([sys.executable, "-c", _IN_A_THREAD], check=True, timeout=240)
 
 
 def test_properties_are_read_again_after_their_files_change(
