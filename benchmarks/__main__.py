@@ -16,6 +16,7 @@ from benchmarks.results import Results
 PARTS = (
     "start",
     "operations",
+    "placement",
     "history",
     "attach",
     "scale",

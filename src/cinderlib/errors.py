@@ -178,6 +178,10 @@ class NotLocal(InvalidState):
     """The volume is not attached to this host."""
 
 
+class NoBackendFits(InvalidState):
+    """No backend can have the volume. Nothing changed."""
+
+
 class Busy(CinderlibError):
     """Another thread, process or host is using the resource."""
 

@@ -243,6 +243,13 @@ class App(contextlib.ExitStack):
         with self.working(f"Loading backend {name}"):
             return self.controller.backend(name, **options)
 
+    def place(self, **fields: Any) -> cl.Volume:
+        """Create a volume on the configured backend that fits best."""
+        if self.service is None:
+            for name in self.configuration.backends:
+                self.backend(name)
+        return self.controller.create_volume(**fields)
+
     def backend_of(self, resource: cl.Volume | cl.Snapshot | cl.Connection) -> cl.Backend:
         """Load the backend of a resource."""
         return self.backend(backend_name(resource))

@@ -23,6 +23,8 @@ NAME = "cinderlib.toml"
 SYSTEM = Path("/etc/cinderlib") / NAME
 VARIABLE = "CINDERLIB_CONFIG"
 
+#: The value of ``--backend`` with which the backend is chosen.
+AUTO = "auto"
 #: Maximum length of a file with a value, in characters.
 _LONGEST = 2**20
 
@@ -73,6 +75,16 @@ class Configuration:
         if not self.backends:
             raise ConfigurationError(self._no_backend())
         raise ConfigurationError(f"Choose a backend with --backend: {', '.join(self.backends)}")
+
+    def is_chosen_for_volumes(self, backend: str | None, type: str | None) -> bool:
+        """Whether the rules of Cinder's scheduler choose the backend of a new volume.
+
+        :param backend: the value of ``--backend``.
+        :param type: the requested volume type.
+        """
+        if backend is None:
+            return type is not None and len(self.backends) > 1
+        return backend == AUTO and AUTO not in self.backends
 
     def backend(self, name: str) -> dict[str, Any]:
         """The options of a backend, with its secrets.

@@ -33,11 +33,11 @@ def options(function: F) -> F:
 
 
 def of_volume(
-    controller: cl.Controller, name: str, backend: str, given: dict[str, Any]
+    controller: cl.Controller, name: str, backend: str | None, given: dict[str, Any]
 ) -> dict[str, Any]:
     """Check the name of a new volume.
 
-    :param backend: name of the volume's backend.
+    :param backend: name of the volume's backend; ``None`` checks all.
     :param given: the arguments of the verb, including those of :func:`options`, which are removed;
         without ``if_not_exists`` for an existing volume.
     :returns: the arguments. With ``--if-not-exists``, ``id`` is that of the existing volume, so
@@ -45,7 +45,8 @@ def of_volume(
     :raises AlreadyExists: a volume on the backend has the name.
     """
     found = controller.volumes(backend=backend, name=name)
-    return _checked(found, f"Volume {name}", f"on {backend}", given)
+    where = "on a backend" if backend is None else f"on {backend}"
+    return _checked(found, f"Volume {name}", where, given)
 
 
 def of_snapshot(volume: cl.Volume, name: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -33,6 +33,14 @@ wait = click.option(
     callback=_store_wait,
 )
 
+backend_or_auto = click.option(
+    "--backend",
+    metavar="NAME",
+    help="The backend, or auto: Cinder's scheduler rules choose the best. auto is the"
+    " default with --type. Optional if only one backend is configured.",
+    shell_complete=completing.backends,
+)
+
 
 def _pairs(
     ctx: click.Context, param: click.Parameter, given: tuple[str, ...]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime
 import difflib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 from urllib.parse import quote
 
 import msgspec
@@ -28,6 +28,7 @@ from cinderlib.node.this_host import LocalHost
 from cinderlib.objects.backend import Backend
 from cinderlib.objects.connection import Connection
 from cinderlib.objects.history import check_query
+from cinderlib.objects.keywords import CommonVolumeKeywords
 from cinderlib.objects.resource import Resource
 from cinderlib.objects.snapshot import Snapshot
 from cinderlib.objects.store_queries import StoreQueries
@@ -35,7 +36,13 @@ from cinderlib.objects.volume import Volume
 from cinderlib.operations.history_query import Operation
 from cinderlib.operations.journal import Recovered
 from cinderlib.progress import Listener, ProgressReporter
-from cinderlib.records import ConnectionRecord, Record, SnapshotRecord, VolumeRecord
+from cinderlib.records import (
+    ConnectionRecord,
+    Record,
+    SnapshotRecord,
+    VolumeRecord,
+    from_builtins,
+)
 from cinderlib.validation import check_connector
 from cinderlib.value_checks import check_instance, check_text
 
@@ -212,6 +219,26 @@ class RemoteController(RemoteVolumeTypes, StoreQueries):
     def document_options(self, backend: str) -> dict[str, Any] | None:
         """The options of a backend that go into documents: none, they are the service's."""
         return None
+
+    def create_volume(
+        self,
+        size: float,
+        name: str = "",
+        description: str = "",
+        bootable: bool = False,
+        *,
+        backends: Iterable[str] | None = None,
+        **fields: Unpack[CommonVolumeKeywords],
+    ) -> Volume:
+        """As :meth:`cinderlib.Controller.create_volume`; the service loads its backends."""
+        named = {"name": name, "description": description, "bootable": bootable}
+        body: dict[str, Any] = {"size": size, "backends": list(backends or ()), **fields}
+        body |= {field: value for field, value in named.items() if value}
+        answer = self._change("POST", "/v1/volumes", body)
+        changed = answer.pop("changed", None)
+        volume = self.wrap(from_builtins(VolumeRecord, answer))
+        volume.changed = changed
+        return volume
 
     # --- this host ------------------------------------------------------------------------------
 

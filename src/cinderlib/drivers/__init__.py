@@ -18,6 +18,7 @@ from cinderlib.progress import Listener
 
 if TYPE_CHECKING:
     from cinderlib.drivers.cinder_conf import CinderConf
+    from cinderlib.drivers.placement import Scheduler
     from cinderlib.drivers.requirements import Lacks
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "prepare",
     "product_of",
     "read_cinder_conf",
+    "scheduler",
     "search",
     "short_names",
     "suggestion",
@@ -107,6 +109,14 @@ def check(name: str, options: Mapping[str, Any], *, settings: Settings) -> Lacks
     from cinderlib.drivers import loading
 
     return loading.check(name, options, settings)
+
+
+def scheduler(settings: Settings) -> Scheduler:
+    """Places volumes by the rules of Cinder's scheduler; see :mod:`.placement`."""
+    prepare(settings)
+    from cinderlib.drivers.placement import Scheduler
+
+    return Scheduler()
 
 
 def list_supported(*, options: bool = True) -> dict[str, dict[str, Any]]:

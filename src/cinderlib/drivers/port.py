@@ -166,6 +166,32 @@ class Extents:
     end: int
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Candidate:
+    """A backend that a new volume can be placed on.
+
+    :ivar host: ``host@backend``.
+    :ivar stats: as the driver reported them; a newer report is another object.
+    """
+
+    backend: str
+    host: str
+    stats: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Request:
+    """The properties of a new volume that decide where it can be placed.
+
+    :ivar size: in GiB.
+    """
+
+    size: int
+    extra_specs: Mapping[str, str]
+    qos_specs: Mapping[str, str]
+    multiattach: bool = False
+
+
 #: Method of :class:`Driver` -> its task for error messages, with ``{}`` for the ID of the resource:
 #: "backend 'x' could not <task>: ...".
 TASKS: Mapping[str, str] = {

@@ -24,11 +24,11 @@ from cinderlib.objects.documents_in import Loaded
 from cinderlib.objects.history import check_query
 from cinderlib.objects.loaded_backends import LoadedBackends
 from cinderlib.objects.nodes import RegisteredNodes
+from cinderlib.objects.placing import Placing
 from cinderlib.objects.resource import Resource
 from cinderlib.objects.snapshot import Snapshot
 from cinderlib.objects.store_queries import StoreQueries
 from cinderlib.objects.volume import Volume
-from cinderlib.objects.volume_types import VolumeTypes
 from cinderlib.observation import Observer, guarded
 from cinderlib.operations import history_query, recovery
 from cinderlib.operations.history import DEFAULT_LIMIT
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 DEFAULT_PROJECT_ID = DEFAULT_USER_ID = "cinderlib"
 
 
-class Controller(LoadedBackends, StoreQueries, RegisteredNodes, VolumeTypes):
+class Controller(LoadedBackends, StoreQueries, RegisteredNodes, Placing):
     """Drives backends and keeps their metadata in one store.
 
     A process can have several controllers. Use it as a context manager, or call :meth:`close`.

@@ -45,8 +45,10 @@ class NewVolume(Body):
 
 class CreateVolume(NewVolume):
     """A new volume, or a copy: with ``source_volid`` of a volume, with ``snapshot_id`` of a
-    snapshot. A request has exactly one of these two and ``backend``."""
+    snapshot. A request has exactly one of these two, ``backend``, and ``backends``: names to choose
+    from; an empty list means all."""
 
+    backends: list[str] | msgspec.UnsetType = msgspec.UNSET
     backend: str | msgspec.UnsetType = msgspec.UNSET
     source_volid: str | msgspec.UnsetType = msgspec.UNSET
     snapshot_id: str | msgspec.UnsetType = msgspec.UNSET

@@ -100,28 +100,40 @@ def show_node(request: Request[requests.Nothing]) -> dict[str, Any]:
 # --- volumes ------------------------------------------------------------------------------------
 
 
+_SOURCES = ("backend", "backends", "source_volid", "snapshot_id")
+
+
 def create_volume(request: Request[requests.CreateVolume]) -> dict[str, Any]:
     """Create a volume, or a copy of a volume or of a snapshot."""
     body = request.body
-    sources = [
-        name
-        for name in ("backend", "source_volid", "snapshot_id")
-        if isinstance(getattr(body, name), str)
-    ]
+    sources = [name for name in _SOURCES if isinstance(getattr(body, name), str | list)]
     if len(sources) != 1:
         raise errors.InvalidInput(
-            "Specify one of backend, source_volid and snapshot_id, not"
+            "Specify one of backend, backends, source_volid and snapshot_id, not"
             f" {' and '.join(sources) or 'none of them'}"
         )
-    fields = _with_size(body, body.given("backend", "source_volid", "snapshot_id", "size_bytes"))
+    fields = _with_size(body, body.given(*_SOURCES, "size_bytes"))
     if isinstance(body.backend, str):
         created = request.loaded(body.backend).create_volume(**fields)
+    elif isinstance(body.backends, list):
+        created = _placed(request, body.backends, fields)
     elif isinstance(body.source_volid, str):
         created = lookup.loaded_volume(request, body.source_volid).clone(**fields)
     else:
         snapshot = lookup.snapshot(request, str(body.snapshot_id))
         created = request.of_loaded(snapshot).create_volume(**fields)
     return shown(created.record, changed=created.changed)
+
+
+def _placed(
+    request: Request[requests.CreateVolume], names: list[str], fields: dict[str, Any]
+) -> Any:
+    """A volume on the backend that fits best."""
+    if not names:
+        request.backends.load_all()
+    for name in names:
+        request.loaded(name)
+    return request.controller.create_volume(**fields, backends=names or None)
 
 
 def _with_size(body: requests.CreateVolume, fields: dict[str, Any]) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def volume() -> None:
 @volume.command("create")
 @click.argument("name")
 @click.argument("size", type=sizes.Size(), required=False)
-@options.backend
+@options.backend_or_auto
 @click.option("--pool", help="The pool of the volume; by default the backend's first.")
 @click.option(
     "--snapshot",
@@ -78,6 +78,12 @@ def create(
             created = source.create_volume(**given)
     elif size is None:
         raise click.UsageError("Specify SIZE, for example 10GiB, or --snapshot.")
+    elif app.configuration.is_chosen_for_volumes(backend, given.get("type")):
+        if pool is not None:
+            raise click.UsageError("--pool requires the --backend that it belongs to.")
+        given = naming.of_volume(app.controller, name, None, given)
+        with app.working(f"Creating {name}"):
+            created = app.place(**given)
     else:
         backend = app.configuration.only_backend() if backend is None else backend
         given = naming.of_volume(app.controller, name, backend, given)
