@@ -37,6 +37,21 @@ def test_volume_is_migrated_to_another_backend_and_back(cinderlib: Command) -> N
     assert list((cinderlib.folder / "others").iterdir()) == []
 
 
+def test_hypervisor_copies_the_data(cinderlib: Command) -> None:
+    two_backends(cinderlib)
+    id = cinderlib("volume", "create", "data", "1GiB", "--backend", "files").line
+    copy = cinderlib("volume", "migrate", "data", "--backend", "others", "--start").line
+    assert cinderlib("volume", "migrate", "data", "--backend", "others", "--start").line == copy
+    cancelled = cinderlib("volume", "migrate", "data", "--cancel")
+    assert "stays on backend files" in cancelled.stderr
+    assert "not being migrated" in cinderlib("volume", "migrate", "data", "--finish").stderr
+    cinderlib("volume", "migrate", "data", "--backend", "others", "--start")
+    assert "to backend others" in cinderlib("volume", "migrate", "data", "--finish").stderr
+    assert [row[0] for row in cinderlib("volume", "list", "--columns", "id").rows] == [id]
+    for wrong in (["--finish", "--pool", "x"], ["--start"], ["--cancel", "--by-copy"]):
+        cinderlib("volume", "migrate", "data", *wrong, ends=2)
+
+
 def test_migration_that_is_impossible_changes_nothing(cinderlib: Command) -> None:
     two_backends(cinderlib)
     cinderlib("volume", "create", "data", "1GiB", "--backend", "files")

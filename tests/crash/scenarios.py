@@ -41,7 +41,8 @@ class Scenario:
     @property
     def is_slow(self) -> bool:
         """Whether only the slow tests include it: others take similar steps."""
-        return "manage" in self.name or "copied" in self.name or "copying" in self.name
+        begins = ("migrate by", "start migration", "finish migration", "cancel migration")
+        return "manage" in self.name or "copied" in self.name or self.name.startswith(begins)
 
     @property
     def is_recorded(self) -> bool:
@@ -148,6 +149,11 @@ def attached_here(w: World) -> None:
     w.controller.connection(C).attach()
 
 
+def mirrored(w: World) -> None:
+    volume(w)
+    w.write_copy(w.volume(A).start_migration(OTHER), A)
+
+
 def existing(w: World) -> None:
     volume(w)
     w.make_existing("existing")
@@ -252,6 +258,22 @@ def migrate_by_copying(w: World) -> Call:
 def migrate_by_copying_without_renaming(w: World) -> Call:
     found = w.volume(A)
     return lambda: found.migrate(OTHER)
+
+
+@scenario(volume, has_other=True)
+def start_migration(w: World) -> Call:
+    found = w.volume(A)
+    return lambda: found.start_migration(OTHER)
+
+
+@scenario(mirrored, has_other=True)
+def finish_migration(w: World) -> Call:
+    return w.volume(A).finish_migration
+
+
+@scenario(mirrored, has_other=True)
+def cancel_migration(w: World) -> Call:
+    return w.volume(A).cancel_migration
 
 
 @scenario(existing, ["existing", f"volume-{B}"])

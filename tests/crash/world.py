@@ -136,6 +136,10 @@ class World:
     def write(self, volume: Volume, text: str) -> None:
         self._write(self.volumes / volume.name_in_storage, text)
 
+    def write_copy(self, copy: Volume, text: str) -> None:
+        """Write to the copy of a volume on the second backend."""
+        self._write(self.other_volumes / copy.name_in_storage, text)
+
     def _write(self, path: pathlib.Path, text: str) -> None:
         with path.open("r+b") as file:
             for place in PLACES:
@@ -377,6 +381,8 @@ class World:
             # If its manage failed, its data may be that of another program.
             failed = snapshot.status == "error" and snapshot.managed_from is not None
             snapshot.unmanage() if failed else snapshot.delete()
+        for volume in list(self.controller.volumes()):
+            volume.cancel_migration()
         for volume in list(self.controller.volumes()):
             volume.unmanage() if volume.status == "error_managing" else volume.delete()
         for name in set(self._files()) & self.unmanaged:

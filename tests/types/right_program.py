@@ -196,6 +196,10 @@ def volumes(backend: cl.Backend) -> None:
 def migration(volume: cl.Volume, backend: cl.Backend) -> None:
     volume.migrate(backend)
     volume.migrate("other", "pool", by_copy=True)
+    copy: cl.Volume = volume.start_migration(backend, "pool")
+    print(copy, volume.migration_copy)
+    volume.finish_migration()
+    volume.cancel_migration()
     moved: bool | None = volume.changed
     print(moved, volume.migration_status)
 

@@ -118,6 +118,21 @@ class RemoteVolume(RemoteResource, Volume):
         answer = self._change("POST", self._path("wipe"), {})
         self._adopt(records.from_builtins(VolumeRecord, answer))
 
+    def _start_migration(self, to: Destination, pool: str | None) -> Volume:
+        body = {"backend": to.backend, "pool": pool}
+        answer = self._change("POST", self._path("start-migration"), body)
+        self.refresh()
+        copy: Volume = self._service.wrap(records.from_builtins(VolumeRecord, answer))
+        return copy
+
+    def finish_migration(self) -> None:
+        answer = self._change("POST", self._path("finish-migration"))
+        self._adopt(records.from_builtins(VolumeRecord, answer))
+
+    def cancel_migration(self) -> None:
+        answer = self._change("POST", self._path("cancel-migration"))
+        self._adopt(records.from_builtins(VolumeRecord, answer))
+
     def _migrate(self, to: Destination, pool: str | None, by_copy: bool) -> None:
         body = {"backend": to.backend, "pool": pool, "by_copy": by_copy}
         answer = self._change("POST", self._path("migrate"), body)

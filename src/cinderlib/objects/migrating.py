@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from cinderlib import errors, value_checks
 from cinderlib.objects import new_volume
 from cinderlib.objects.resource import Resource
-from cinderlib.operations import migrate
+from cinderlib.operations import migrate, migrate_in_use
 from cinderlib.operations.migrate import Destination
 from cinderlib.records import VolumeRecord
 
 if TYPE_CHECKING:
     from cinderlib.objects.backend import Backend
+    from cinderlib.objects.volume import Volume
 
 
 class MigratedVolume(Resource):
@@ -44,6 +45,62 @@ class MigratedVolume(Resource):
         copied = value_checks.check_flag(by_copy, "by_copy")
         with self._named():
             self._migrate(destination, pool, copied)
+
+    def start_migration(self, backend: Backend | str, pool: str | None = None) -> Volume:
+        """Create the copy of a volume that a hypervisor mirrors while it uses the volume.
+
+        Connect the copy, mirror the data, use the copy instead, disconnect this volume, and call
+        :meth:`finish_migration`; or disconnect the copy and call :meth:`cancel_migration`. A
+        repeated call returns the same copy.
+
+        :param backend: the loaded backend, or its name.
+        :param pool: by default the first pool of another backend.
+        :returns: the copy: an empty volume of the same size.
+        :raises InvalidVolume: the volume has this place already, or has snapshots. Nothing changed.
+        :raises AlreadyExists: its migration to another place has been started. Nothing changed.
+        """
+        destination = self._destination(backend, pool)
+        with self._named():
+            return self._start_migration(destination, pool)
+
+    @property
+    def migration_copy(self) -> Volume | None:
+        """The copy of a started migration, otherwise ``None``."""
+        if self._record.migration_status != "migrating":
+            return None
+        id = migrate_in_use.copy_id(self._record)
+        found = self._controller.store.get(VolumeRecord, id)
+        wrapped: Volume | None = None if found is None else self._controller.wrap(found)
+        return wrapped
+
+    def finish_migration(self) -> None:
+        """Let the copy become this volume, with the connections of the copy, and delete the old
+        data. Without a started migration, nothing changes.
+
+        :raises InvalidVolume: this volume is still connected. Nothing changed.
+        """
+        journal = self._controller.journal
+        with self._named(), journal.whole_call():
+            record, self.changed = migrate_in_use.finish(journal, self.id)
+        self._adopt(record)
+
+    def cancel_migration(self) -> None:
+        """Delete the copy; this volume stays where it is. Without a started migration, nothing
+        changes.
+
+        :raises InvalidVolume: the copy is connected. Nothing changed.
+        """
+        with self._named():
+            record, self.changed = migrate_in_use.cancel(self._controller.journal, self.id)
+        self._adopt(record)
+
+    def _start_migration(self, to: Destination, pool: str | None) -> Volume:
+        journal = self._controller.journal
+        with journal.whole_call():
+            copy, self.changed = migrate_in_use.start(journal, self.id, to)
+        self.refresh()
+        wrapped: Volume = self._controller.wrap(copy)
+        return wrapped
 
     def _migrate(self, to: Destination, pool: str | None, by_copy: bool) -> None:
         journal = self._controller.journal

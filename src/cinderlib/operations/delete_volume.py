@@ -7,7 +7,12 @@ from collections.abc import Sequence
 from cinderlib import errors
 from cinderlib.operations import long_calls, migration_targets, temporary, volumes
 from cinderlib.operations.journal import Journal, intents_of, recovers
-from cinderlib.operations.refusals import note_dependents, refuse_half_managed, status_after
+from cinderlib.operations.refusals import (
+    note_dependents,
+    refuse_half_managed,
+    refuse_migrating,
+    status_after,
+)
 from cinderlib.operations.unmapping import remove_leftover_export
 from cinderlib.persistence.base import Query, Remove, Store
 from cinderlib.persistence.host_key import host_of
@@ -42,6 +47,8 @@ def delete(journal: Journal, volume_id: str) -> bool:
             )
         refuse_half_managed(volume, "deleted")
         migration_targets.refuse_interrupted(intents)
+        if volume.migration_status == "migrating":
+            refuse_migrating(volume, "deleted")
         migration_targets.refuse_others(journal, volume, "deleted")
         gone = [
             *long_calls.settled_with(journal, intents),

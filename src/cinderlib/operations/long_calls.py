@@ -18,7 +18,12 @@ from cinderlib.persistence.base import Change, Put
 from cinderlib.records import IntentRecord, VolumeRecord, new_id, replace
 
 #: The operations.
-LONG_CALLS = frozenset({"volume.revert_by_copy", "volume.migrate_by_copy", "volume.wipe"})
+LONG_CALLS = frozenset(
+    {
+        *("volume.migrate_by_copy", "volume.revert_by_copy", "volume.start_migration"),
+        "volume.wipe",
+    }
+)
 
 
 def lock_name(volume_id: str) -> str:

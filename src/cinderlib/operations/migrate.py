@@ -84,7 +84,7 @@ def migrate(
         driver, target = journal.driver(volume.backend), journal.driver(to.backend)
         long_calls.refuse_others(journal, volume_id, intents)
         refuse(volume, connections, snapshots)
-        _refuse_unmapped(journal, volume, intents)
+        refuse_unmapped(journal, volume, intents)
         volumes.refuse_impossible_size(target, placed(volume, to), volume.size)
         before = volume
         if not (by_copy or to.changes) and capabilities.is_native(driver, "volume.migrate"):
@@ -141,10 +141,13 @@ def refuse(
         )
 
 
-def _refuse_unmapped(
+def refuse_unmapped(
     journal: Journal, volume: VolumeRecord, intents: Sequence[IntentRecord]
 ) -> None:
-    """Retry pending unmaps: the old data is deleted, and then its mapping cannot be removed."""
+    """Retry pending unmaps: the old data is deleted, and then its mapping cannot be removed.
+
+    :raises InvalidVolume: one failed again.
+    """
     if journal.retry_pending_unmaps(intents):
         raise errors.InvalidVolume(
             f"Volume {volume.id} cannot be migrated: a host may still reach it, and the driver"

@@ -26,28 +26,40 @@ from cinderlib.operations.history import Outcome, described
 from cinderlib.operations.journal import Journal, recovers, was_interrupted
 from cinderlib.operations.refusals import is_the_drivers
 from cinderlib.persistence.base import Change, Put
-from cinderlib.records import IntentRecord, VolumeRecord, new_id, replace
+from cinderlib.records import ConnectionRecord, IntentRecord, VolumeRecord, new_id, replace
 
 LOG = logging.getLogger(__name__)
 
 
 def intent(
-    journal: Journal, volume: VolumeRecord, *, backend: str, host: str, changes: dict[str, Any]
+    journal: Journal,
+    volume: VolumeRecord,
+    *,
+    backend: str,
+    host: str,
+    changes: dict[str, Any],
+    copy_id: str | None = None,
+    is_copied: bool = False,
 ) -> IntentRecord:
     """The intent of a migration by this thread.
 
     :param backend: the destination.
     :param host: the ``host`` of the volume there.
     :param changes: further fields of the volume to change.
+    :param copy_id: the ID of the copy; by default a new one.
+    :param is_copied: whether another program has copied all data. It may use the copy, which then
+        remains if the migration fails.
     """
-    data = {
+    data: dict[str, Any] = {
         "backend": backend,
         "host": host,
         "changes": changes,
-        "copy": new_id(),
+        "copy": copy_id or new_id(),
         "delete": new_id(),
         "status": volume.status,
     }
+    if is_copied:
+        data |= {"copied": True, "remains": True}
     arguments = {"backend": backend, "pool": host.partition("#")[2]}
     return long_calls.intent(journal, migration_targets.BY_COPY, volume, data, arguments)
 
@@ -61,7 +73,7 @@ def run(journal: Journal, intent: IntentRecord) -> VolumeRecord:
         if not intent.data.get("copied"):
             _copy(journal, intent)
             intent = note(journal, intent, copied=True)
-        return exchange(journal, intent, intent.data["status"])
+        return exchange(journal, intent)
     except BaseException as exc:
         if not was_interrupted(exc):
             _fail(journal, intent, exc)
@@ -98,23 +110,28 @@ def _copy(journal: Journal, intent: IntentRecord) -> None:
     copying.detach_all(journal, [volume.id, copy.id])
 
 
-def exchange(journal: Journal, intent: IntentRecord, status: str, *others: Change) -> VolumeRecord:
-    """Give the volume the place of the complete copy, and delete the old data.
+def exchange(journal: Journal, intent: IntentRecord) -> VolumeRecord:
+    """Give the volume the place and the connections of the complete copy, and delete the old data.
 
     :param intent: of the migration, with ``copy`` and ``delete`` in its data.
-    :param status: the status of the volume before the migration.
-    :param others: changes to store in the same transaction.
     """
     id, copy_id = intent.resource_id, intent.data["copy"]
     with journal.locks.hold(volumes.lock_name(id), volumes.lock_name(copy_id)):
         volume = _volume(journal, intent)
         copy = journal.store.get(VolumeRecord, copy_id)
+        connections = journal.store.find(ConnectionRecord, {"volume_id": copy_id})
+        status = "in-use" if connections or volume.status == "in-use" else "available"
         is_exchanged = _is_exchanged(volume, intent)
         if not is_exchanged:
             if copy is None:
                 raise_not_found(errors.VolumeNotFound, "copy of the volume", copy_id)
             intent, copy = _named(journal, intent, volume, copy, status)
-            changes = {**intent.data["changes"], "status": status, "migration_status": None}
+            changes = {
+                **intent.data["changes"],
+                "status": status,
+                "attach_status": copy.attach_status,
+                "migration_status": None,
+            }
             after = migration_targets.moved(volume, copy, changes)
         else:
             # Interrupted in a store that writes one record after the other.
@@ -126,10 +143,10 @@ def exchange(journal: Journal, intent: IntentRecord, status: str, *others: Chang
             old = migration_targets.replaced(copy, known, id)
             old = replace(old, size=volume.size)
         deletion = _deletion(intent, old)
-        stored = [] if old is None else [Put(old, check=False), Put(deletion, check=False)]
-        moved = journal.finish_with(
-            intent, f"Volume {id} was migrated", volume, after, *stored, *others
-        )
+        stored: list[Change] = [Put(replace(each, volume_id=id)) for each in connections]
+        if old is not None:
+            stored += [Put(old, check=False), Put(deletion, check=False)]
+        moved = journal.finish_with(intent, f"Volume {id} was migrated", volume, after, *stored)
         if old is not None:
             _delete(journal, deletion)
         return moved
@@ -212,10 +229,14 @@ def _fail(journal: Journal, intent: IntentRecord, cause: BaseException) -> None:
 def _undo(journal: Journal, intent: IntentRecord, outcome: Outcome) -> None:
     """Delete the copy; the volume stays where it is."""
     id, copy_id = intent.resource_id, intent.data["copy"]
-    copying.detach_all(journal, [id, copy_id])
-    delete_volume.delete(journal, copy_id)
+    if not intent.data.get("remains"):
+        copying.detach_all(journal, [id, copy_id])
+        delete_volume.delete(journal, copy_id)
     with journal.locks.hold(volumes.lock_name(id)):
         volume = _volume(journal, intent)
+        if intent.data.get("remains"):
+            journal.finish_with(intent, "Nothing changed", volume, volume, outcome=outcome)
+            return
         after = replace(volume, status=intent.data["status"], migration_status=None)
         done = "The volume stays where it was"
         journal.finish_with(intent, done, volume, after, outcome=outcome)
@@ -232,7 +253,7 @@ def recover_migration(journal: Journal, intent: IntentRecord) -> str:
         _undo(journal, intent, "undone")
         return "undone"
     try:
-        exchange(journal, intent, intent.data["status"])
+        exchange(journal, intent)
     except errors.CinderlibError as exc:
         if was_interrupted(exc) or not is_the_drivers(exc):
             raise

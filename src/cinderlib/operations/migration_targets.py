@@ -97,6 +97,7 @@ def replaced(copy: VolumeRecord, old: dict[str, Any], volume_id: str) -> VolumeR
         copy,
         **{**old, "name_id": old["name_id"] or volume_id},
         status="deleting",
+        attach_status="detached",
         migration_status="deleting",
         description=f"The data of volume {volume_id} before its migration",
     )

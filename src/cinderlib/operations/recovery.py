@@ -23,6 +23,7 @@ from cinderlib.operations import (  # noqa: F401
     manage_snapshots,
     migrate,
     migrate_by_copy,
+    migrate_in_use,
     revert,
     revert_by_copy,
     snapshot_access,

@@ -66,8 +66,8 @@ def refuse_migrating(volume: VolumeRecord, task: str) -> None:
     status = volume.migration_status or ""
     if status == "migrating" or status.startswith("target:"):
         raise errors.InvalidVolume(
-            f"Volume {volume.id} cannot be {task} while it is migrated. Wait until the migration"
-            " ends; if it was interrupted, call recover()",
+            f"Volume {volume.id} cannot be {task} while it is migrated: wait until the migration"
+            " ends, or finish or cancel it; if it was interrupted, call recover()",
             resource=volume.id,
         )
 

@@ -138,6 +138,13 @@ class MigrateVolume(Body):
     by_copy: bool = False
 
 
+class StartMigration(Body):
+    """Where the copy of a volume is created: a backend and, optionally, a pool."""
+
+    backend: str
+    pool: str | None = None
+
+
 class BeginApply(Body):
     """A stream that a client will write through a connection with this ID: the content after it,
     the content that it begins with, and the size of the exported volume in bytes."""
