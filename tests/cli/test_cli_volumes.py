@@ -372,3 +372,15 @@ def test_recover_settles_operations_interrupted_by_control_c(cinderlib: Command)
     assert (row[0], row[2:]) == ("volume.create", ["files", "undone"])
     assert [volume["name"] for volume in cinderlib("volume", "list", "--json").json] == ["data"]
     assert len(cinderlib.files) == 1
+
+
+def test_errors_show_the_name_that_was_typed(cinderlib: Command) -> None:
+    id = cinderlib("volume", "create", "data", "1GiB").line
+    cinderlib("snapshot", "create", "data", "monday")
+    refused = cinderlib("volume", "delete", "data", "--yes", ends=5).stderr
+    assert f"Volume data ({id[:8]}) cannot be deleted" in refused
+    assert "--cascade" in refused
+    assert id not in refused
+    as_json = json.loads(cinderlib("volume", "delete", "data", "--yes", "--json", ends=5).stderr)
+    assert id in as_json["error"]["message"]
+    cinderlib("volume", "delete", "data", "--yes", "--cascade")

@@ -50,6 +50,26 @@ MEANINGS = {
 }
 
 
+#: ID -> name of the resources that the user specified by name.
+_named: dict[str, str] = {}
+
+
+def name_in_messages(id: str, name: str) -> None:
+    """Show a resource by its name and short ID in errors about it, because the user specified its
+    name."""
+    _named[id] = name
+
+
+def _with_name(message: str) -> str:
+    """The message with the name of the resource that it is about, its subject. Other IDs are not
+    replaced: the user can need the complete ID."""
+    kind, _, rest = message.partition(" ")
+    id, _, rest = rest.partition(" ")
+    if kind not in ("Volume", "Snapshot") or id not in _named:
+        return message
+    return f"{kind} {_named[id]} ({id[:8]}) {rest}"
+
+
 def exit_code(error: Exception) -> int:
     """The exit code for an error of the library, click or Python."""
     if isinstance(error, click.ClickException):
@@ -108,7 +128,8 @@ def report(error: Exception, *, as_json: bool, debug: bool) -> None:
         hint = _LATER
     elif not isinstance(error, CinderlibError | click.ClickException):
         hint = "" if debug or _is_of_the_host(error) else _DEBUG
-    click.echo(click.style("Error: ", fg="red", bold=True) + facts["message"], err=True)
+    message = _with_name(facts["message"])
+    click.echo(click.style("Error: ", fg="red", bold=True) + message, err=True)
     for line in (*getattr(error, "__notes__", ()), hint):
         if line:
             click.echo(output.text(line), err=True)

@@ -94,8 +94,19 @@ def delete_each(
                 for snapshot in first(item) if first is not None else ():
                     app.patiently(snapshot.delete)
                     app.say(f"Deleted snapshot {snapshot.name or snapshot.id}.")
-                app.patiently(item.delete)
+                _delete(app, item, with_snapshots=first is not None)
             result["changed"] = item.changed
             app.say(f"Deleted {what} {name}.")
     if app.as_json:
         app.write(results)
+
+
+def _delete(app: App, item: Any, *, with_snapshots: bool) -> None:
+    from cinderlib.errors import InvalidVolume
+
+    try:
+        app.patiently(item.delete)
+    except InvalidVolume as exc:
+        if not with_snapshots and getattr(item, "snapshots", None):
+            exc.add_note("Add --cascade to delete its snapshots too.")
+        raise

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from cinderlib import errors
-from cinderlib.cli import sizes
+from cinderlib.cli import exits, sizes
 from cinderlib.value_checks import shown
 
 if TYPE_CHECKING:
@@ -149,6 +149,8 @@ def _found(
         )
         add_candidates(error, found)
         raise error
+    if getattr(found[0], "name", "") == named:
+        exits.name_in_messages(found[0].id, named)
     return found[0]
 
 
