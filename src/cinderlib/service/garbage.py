@@ -9,13 +9,11 @@ import gc
 THRESHOLDS = (20_000, 20, 20)
 
 
-def spare_what_stays() -> None:
-    """Exclude all current objects from later collections.
+def collect_less() -> None:
+    """Start fewer collections.
 
-    The modules of Cinder have hundreds of thousands of objects that stay as long as the process. A
-    collection that visits them stops all threads for a tenth of a second.
+    Cinder has hundreds of thousands of objects, and a collection that visits them stops all threads
+    for a tenth of a second. ``gc.freeze()`` would exclude them, but it can end the process while
+    another thread collects.
     """
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
     gc.set_threshold(*THRESHOLDS)

@@ -123,7 +123,7 @@ class Server:
 
     def _load(self, loaded: asyncio.Event) -> None:
         self.application.backends.load_all()
-        garbage.spare_what_stays()
+        garbage.collect_less()
         # The import of Cinder in a thread makes Thread.is_alive() and join() unreliable.
         with contextlib.suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(loaded.set)
@@ -264,7 +264,6 @@ class Server:
             systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
             try:
                 self._reload()
-                garbage.spare_what_stays()
             except errors.CinderlibError as exc:
                 LOG.error("The configuration is not reloaded: %s", exc)
                 raise
