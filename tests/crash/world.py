@@ -207,7 +207,8 @@ class World:
         }
         recorded = [each for each in self.recorded() if each[2] not in gone]
         # A migration is complete when all its steps are, which are operations too.
-        whole = [each for each in recorded if each[0] == "volume.migrate_by_copy"]
+        compound = ("volume.migrate_by_copy", "volume.start_migration")
+        whole = [each for each in recorded if each[0] in compound]
         succeeded = [each for each in whole or recorded if each[1] in ("done", "finished")]
         if before == after or not self.controller.store.keeps_history:
             return []
@@ -382,7 +383,8 @@ class World:
             failed = snapshot.status == "error" and snapshot.managed_from is not None
             snapshot.unmanage() if failed else snapshot.delete()
         for volume in list(self.controller.volumes()):
-            volume.cancel_migration()
+            if volume.migration_status == "migrating":
+                volume.cancel_migration()
         for volume in list(self.controller.volumes()):
             volume.unmanage() if volume.status == "error_managing" else volume.delete()
         for name in set(self._files()) & self.unmanaged:
