@@ -61,9 +61,8 @@ class StoreQueries:
     def _get(self, kind: type[R], id: str, not_found: type[errors.NotFound]) -> R:
         record = self.store.get(kind, id) if isinstance(id, str) else None
         if record is None:
-            raise not_found(
-                f"{kind.kind.capitalize()} {value_checks.shown(id)} does not exist", resource=id
-            )
+            what = kind.kind.capitalize()
+            raise not_found(f"{what} {value_checks.shown(id)} does not exist", resource=id)
         return record
 
     def peek_volume(self, volume_id: str) -> VolumeRecord | None:
