@@ -65,10 +65,12 @@ def test_each_request_that_reads_hides_them(service: Service, volume: str, conne
         "connections": connection,
         "backends": "files",
         "nodes": "node7",
+        "types": "gold",
         "operations": service.ask("GET", "/v1/operations")[1][0]["id"],
     }
     connector = {"connector": {"host": "node7"}}
     assert service.ask("PUT", "/v1/nodes/node7", connector)[0] == 200
+    assert service.ask("POST", "/v1/types", {"name": "gold"})[0] == 200
     queries = {"/v1/volumes/{id}/revert-blockers": f"?snapshot_id={snapshot}"}
     others = ("/v1/operations", "/v1/operations/{id}", "/v1/service")
     probes = ("/openapi.json", "/metrics", "/health", "/ready")
