@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from cinderlib import errors, records, validation
+from cinderlib.client.attachable import RemoteAttachable
 from cinderlib.client.remote_resource import RemoteResource
-from cinderlib.client.snapshot_access import RemoteAttachableSnapshot
 from cinderlib.drivers.port import Extent, Extents
-from cinderlib.locking.process_identity import this_host
-from cinderlib.objects import new_connection
 from cinderlib.objects.arguments import check_resource
 from cinderlib.objects.connection import Connection
 from cinderlib.objects.snapshot import Snapshot
 from cinderlib.objects.volume import Volume
 from cinderlib.objects.volume_type import VolumeType
 from cinderlib.operations.migrate import Destination
-from cinderlib.records import ConnectionRecord, Secret, SnapshotRecord, VolumeRecord, replace
-
-if TYPE_CHECKING:
-    pass
-
-_GIB = 1024**3
+from cinderlib.records import Secret, SnapshotRecord, VolumeRecord, replace
 
 
-class RemoteVolume(RemoteResource, Volume):
+class RemoteVolume(RemoteAttachable, Volume):
     """A volume of a service."""
 
     _collection = "volumes"
@@ -138,62 +131,25 @@ class RemoteVolume(RemoteResource, Volume):
         answer = self._change("POST", self._path("migrate"), body)
         self._adopt(records.from_builtins(VolumeRecord, answer))
 
-    def connect(
-        self, connector_dict: Mapping[str, Any], *, migrating: bool = False, **fields: Any
-    ) -> Connection:
-        connector = validation.check_connector(connector_dict)
-        body = {"connector": connector, "migrating": migrating, **fields}
-        body |= new_connection.check_fields(fields)
-        answer = self._change("POST", self._path("connect"), body)
-        answer.pop("connection_info")
-        connection: Connection = self._service.wrap(records.from_builtins(ConnectionRecord, answer))
-        connection.changed = self.changed
+    def _connected(self, answer: dict[str, Any]) -> Connection:
+        connection = super()._connected(answer)
         self.refresh()
         return connection
 
-    def attach(
+    def _attach(
         self,
+        fields: Mapping[str, Any],
         *,
+        link: str | None,
         migrating: bool = False,
-        link: str | None = None,
         persist: bool = False,
-        id: str | None = None,
-        read_only: bool = False,
     ) -> Connection:
-        """Connect it to this host and attach it: by the service if it runs on this host, otherwise
-        by this process."""
-        chosen: dict[str, Any] = {} if id is None else {"id": id}
-        if not self._service.is_local:
-            if read_only:
-                chosen["attach_mode"] = "ro"
-            if not persist and not read_only and (here := self._attached_here(link)) is not None:
+        if not self._service.is_local and not persist and "attach_mode" not in fields:
+            here = self._attached_here(link)
+            if here is not None:
                 self.changed = False
                 return here
-            connection = self.connect(
-                self._service.local_connector(self.backend),
-                migrating=migrating,
-                attached_host=this_host(),
-                **chosen,
-            )
-            made = connection.changed
-            try:
-                connection.attach(link=link)
-            except BaseException:
-                if made:
-                    connection.disconnect()
-                raise
-            if persist:
-                self._service.local_host.persist(connection.record)
-            self.changed = connection.changed
-            return connection
-        body: dict[str, Any] = {"migrating": migrating, "persist": persist, **chosen}
-        body |= {"read_only": True} if read_only else {}
-        body |= {} if link is None else {"link": link}
-        answer = self._change("POST", self._path("attach"), body)
-        attached: Connection = self._service.wrap(records.from_builtins(ConnectionRecord, answer))
-        attached.changed = self.changed
-        self.refresh()
-        return attached
+        return super()._attach(fields, link=link, migrating=migrating, persist=persist)
 
     def _attached_here(self, link: str | None) -> Connection | None:
         """Its connection, if its device still exists on this host: the call of a repeated attach
@@ -205,37 +161,12 @@ class RemoteVolume(RemoteResource, Volume):
         found.changed = False
         return found if there else None
 
-    def detach(self, force: bool = False, ignore_errors: bool = False) -> None:
-        if self._service.is_local:
-            body = {"force": force, "ignore_errors": ignore_errors}
-            answer = self._change("POST", self._path("detach"), body)
-            self._adopt(records.from_builtins(VolumeRecord, answer))
-            return
-        connection = self._here()
-        if connection is None:
-            self._refuse_elsewhere()
-            self.changed = False
-            return
-        failed: errors.NodeError | None = None
-        with self._named():
-            try:
-                connection.detach(force, ignore_errors)
-            except errors.NodeError as exc:
-                if not force:
-                    raise
-                failed = exc
-            self.disconnect(connection, force)
-            if failed is not None and not ignore_errors:
-                raise failed
-
-    def disconnect(self, connection: Connection, force: bool = False) -> None:
-        check_resource(connection, Connection, "connection").disconnect(force)
+    def _disconnect(self, connection: Connection, force: bool, *, detached: bool = False) -> None:
         with contextlib.suppress(errors.VolumeNotFound):  # a temporary volume of a snapshot
-            self.refresh()
-        self.changed = connection.changed
+            super()._disconnect(connection, force, detached=detached)
 
 
-class RemoteSnapshot(RemoteResource, RemoteAttachableSnapshot, Snapshot):
+class RemoteSnapshot(RemoteAttachable, Snapshot):
     """A snapshot of a service."""
 
     _collection = "snapshots"
@@ -301,11 +232,11 @@ class RemoteConnection(RemoteResource, Connection):
         self._require_keys()
         return super().connection_info
 
-    def disconnect(self, force: bool = False) -> None:
-        if not force and self._stays_after_a_migration():
-            return
-        self._change("POST", self._path("disconnect"), {"force": force})
-        self._removed(status="detached", conn_info=None, device=None)
+    def _disconnect(self, force: bool, *, detached: bool = False) -> VolumeRecord | None:
+        if force or not self._stays_after_a_migration():
+            self._change("POST", self._path("disconnect"), {"force": force})
+            self._removed(status="detached", conn_info=None, device=None)
+        return None
 
     def attach(self, *, link: str | None = None) -> None:
         self._require_keys()
@@ -314,7 +245,7 @@ class RemoteConnection(RemoteResource, Connection):
         )
         self._report(device)
 
-    def detach(self, force: bool = False, ignore_errors: bool = False) -> None:
+    def _detach(self, force: bool, ignore_errors: bool, *, to_disconnect: bool = False) -> None:
         self._require_keys()
         self._service.local_host.detach(self._record, force=force, ignore_errors=ignore_errors)
         self._report(None)

@@ -7,11 +7,11 @@ from typing import Any, Unpack, cast
 
 from cinderlib import errors, serialization, validation, value_checks
 from cinderlib.objects.arguments import check_resource, refuse_unknown
+from cinderlib.objects.attachable_snapshot import AttachableSnapshot
 from cinderlib.objects.cinder_fields import SnapshotFields
 from cinderlib.objects.fields import Check, EditableField, Field
 from cinderlib.objects.keywords import CopyKeywords, SnapshotKeywords
 from cinderlib.objects.managing import ManagedSnapshot
-from cinderlib.objects.snapshot_access import AttachableSnapshot
 from cinderlib.objects.streaming import StreamedSnapshot
 from cinderlib.objects.volume import Volume
 from cinderlib.operations import snapshots as operations

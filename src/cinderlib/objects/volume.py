@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 from cinderlib import errors, serialization, validation, value_checks
 from cinderlib.objects import new_volume
 from cinderlib.objects.arguments import check_resource
-from cinderlib.objects.attaching import AttachableVolume
+from cinderlib.objects.attachable_volume import AttachableVolume
 from cinderlib.objects.backend import Backend
 from cinderlib.objects.cinder_fields import VolumeFields
 from cinderlib.objects.fields import EditableField, Field

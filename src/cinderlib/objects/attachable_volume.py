@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from cinderlib import errors, serialization, value_checks
+from cinderlib import serialization, value_checks
 from cinderlib.locking.process_identity import this_host
 from cinderlib.node import links
 from cinderlib.objects.arguments import check_resource
+from cinderlib.objects.attachable import Attachable
 from cinderlib.objects.keywords import ConnectKeywords
-from cinderlib.objects.resource import Resource
-from cinderlib.persistence.host_key import host_of
 from cinderlib.records import ConnectionRecord, VolumeRecord
 
 if TYPE_CHECKING:
@@ -20,8 +18,8 @@ if TYPE_CHECKING:
     from cinderlib.objects.volume import Volume
 
 
-class AttachableVolume(Resource):
-    """The methods of a volume."""
+class AttachableVolume(Attachable):
+    """The part of :class:`cinderlib.Volume` for its connections."""
 
     _record: VolumeRecord
     #: The document that it was loaded from, if it is not in a store.
@@ -44,17 +42,12 @@ class AttachableVolume(Resource):
         return connections
 
     def _connections_here(self) -> list[Connection]:
-        """Its connections with this host as ``attached_host``; others can be many."""
+        # A query of its own, because the connections to other hosts can be many.
         if self._loaded is not None and self._loaded.connections is not None:
-            return [each for each in self.connections if each.attached_host == this_host()]
+            return super()._connections_here()
         here = {"volume_id": self.id, "attached_host": this_host()}
         found = self._controller.store.iterate(ConnectionRecord, here)
         return [self._controller.wrap(record) for record in found]
-
-    @property
-    def local_attach(self) -> Connection | None:
-        """The connection through which any process attached it to this host."""
-        return next((each for each in self._connections_here() if each.attached), None)
 
     def connect(
         self,
@@ -77,15 +70,15 @@ class AttachableVolume(Resource):
         :raises InvalidConnector: the connector lacks a property that the driver needs.
         """
         migrating = value_checks.check_flag(migrating, "migrating")
-        return self._connect(connector_dict, fields, to_attach=False, migrating=migrating)
+        return self._connect(connector_dict, fields, migrating=migrating)
 
     def _connect(
         self,
         connector: Mapping[str, Any],
-        fields: ConnectKeywords,
+        fields: Mapping[str, Any],
         *,
-        to_attach: bool,
-        migrating: bool,
+        to_attach: bool = False,
+        migrating: bool = False,
     ) -> Connection:
         connection = self._controller.Connection(
             self._controller.loaded(self._record.backend),
@@ -105,11 +98,11 @@ class AttachableVolume(Resource):
 
     def _disconnect(self, connection: Connection, force: bool, *, detached: bool = False) -> None:
         volume = connection._disconnect(force, detached=detached)
+        self.changed = connection.changed
         if volume is None or volume.id != self.id:
             self.refresh()
         else:
             self._adopt(volume)
-        self.changed = connection.changed
 
     def attach(
         self,
@@ -132,99 +125,15 @@ class AttachableVolume(Resource):
         :returns: the connection, whose ``path`` is the device.
         :raises NodeError: this host could not attach it; it was disconnected again.
         """
-        controller = self._controller
-        migrating = value_checks.check_flag(migrating, "migrating")
-        link = None if link is None else links.check(link)
-        persist = value_checks.check_flag(persist, "persist")
-        with self._named(), controller.journal.whole_call():
-            connector = controller.local_connector(controller.loaded(self._record.backend))
-            here: ConnectKeywords = {"attached_host": this_host()}
-            if id is not None:
-                here["id"] = id
-            if value_checks.check_flag(read_only, "read_only"):
-                here["attach_mode"] = "ro"
-            connection = self._connect(connector, here, to_attach=True, migrating=migrating)
-            connected_here = connection.changed
-            try:
-                connection.attach(link=link)
-            except BaseException as exc:
-                if connected_here:
-                    self._undo_connect(connection, exc)
-                raise
-        if persist:
-            self._persist(connection, undo=bool(connected_here))
-        self.changed = connection.changed
-        return connection
-
-    def _persist(self, connection: Connection, *, undo: bool) -> None:
-        try:
-            self._controller.local_host.persist(connection.record)
-        except errors.CinderlibError as exc:
-            if undo:
-                try:
-                    self.detach()
-                except errors.CinderlibError as other:
-                    exc.add_note(f"Detaching it again also failed: {other}")
-            raise
-
-    def _undo_connect(self, connection: Connection, cause: BaseException) -> None:
-        try:
-            self.disconnect(connection)
-        except errors.CinderlibError as exc:
-            cause.add_note(f"Disconnecting it again also failed: {exc}")
-
-    def detach(self, force: bool = False, ignore_errors: bool = False) -> None:
-        """Remove its device from this host and disconnect it from this host.
-
-        A volume that is not connected to this host does not change.
-
-        :param force: continue with the next step if a step fails, and raise the error at the end.
-        :param ignore_errors: with ``force``, do not raise errors.
-        :raises NotLocal: it is connected only to other hosts.
-        """
-        force = value_checks.check_flag(force, "force")
-        ignore_errors = value_checks.check_flag(ignore_errors, "ignore_errors")
-        connection = self._here()
-        if connection is None:
-            self._refuse_elsewhere()
-            self.changed = False
-            return
-        failed: errors.CinderlibError | None = None
-        journal = self._controller.journal
-        with self._named(), journal.whole_call():
-            try:
-                connection._detach(force, ignore_errors, to_disconnect=True)
-            except errors.NodeError as exc:
-                if not force:
-                    raise
-                failed = exc
-            self._disconnect(connection, force, detached=failed is None)
-            if failed is not None and not ignore_errors:
-                raise failed
-
-    def _here(self) -> Connection | None:
-        """The connection of :attr:`local_attach`, or another connection of this host whose device
-        was removed or never attached."""
-        found = self._connections_here()
-        return next((each for each in found if each.attached), found[0] if found else None)
-
-    def _refuse_elsewhere(self) -> None:
-        others = self.connections
-        if others:
-            hosts = ", ".join(sorted({host_of(each._record) for each in others}))
-            raise errors.NotLocal(
-                f"Volume {self.id} is not attached to this host; it is connected to {hosts}",
-                resource=self,
-            )
-
-    @contextlib.contextmanager
-    def attached(self) -> Iterator[Connection]:
-        """``with vol.attached() as attach:`` attaches it, and detaches it at the end."""
-        connection = self.attach()
-        try:
-            yield connection
-        finally:
-            self.detach()
+        fields: dict[str, Any] = {} if id is None else {"id": id}
+        if value_checks.check_flag(read_only, "read_only"):
+            fields["attach_mode"] = "ro"
+        return self._attach(
+            fields,
+            link=None if link is None else links.check(link),
+            migrating=value_checks.check_flag(migrating, "migrating"),
+            persist=value_checks.check_flag(persist, "persist"),
+        )
 
     def cleanup(self) -> None:
         """Detach and disconnect it from this host, if necessary; other hosts are not affected."""
