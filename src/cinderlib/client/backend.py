@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 from urllib.parse import quote
 
 import msgspec
 
 from cinderlib.client.remote_resource import Service
-from cinderlib.drivers.port import Manageable, Page
+from cinderlib.client.transport import Transport
+from cinderlib.drivers.port import DriverInfo, Manageable, Page
 from cinderlib.objects.backend import Backend
 from cinderlib.objects.volume import Volume
 from cinderlib.operations.capabilities import Capability
@@ -20,11 +21,12 @@ class RemoteBackend(Backend):
     """A backend of a service."""
 
     @classmethod
-    def of(cls, controller: Any, name: str, driver: Any) -> RemoteBackend:
+    def of(cls, controller: Any, name: str, transport: Transport) -> RemoteBackend:
         """The backend of that name.
 
-        :param driver: answers for the service's driver.
+        :param transport: leads to the service of the controller.
         """
+        driver: Any = RemoteDriver(transport, name)
         return cast(RemoteBackend, cls._make(controller, name, {}, driver))
 
     @property
@@ -68,3 +70,33 @@ class RemoteBackend(Backend):
             "POST", f"/v1/backends/{self.id}/reconcile", {"repair": repair, "remove": wanted}
         )
         return [Discrepancy(**each) for each in found]
+
+
+class RemoteDriver:
+    """Answers the questions of a backend to its driver by requests to the service."""
+
+    def __init__(self, transport: Transport, name: str) -> None:
+        self._transport = transport
+        self._path = f"/v1/backends/{quote(name, safe='')}"
+        self._info: DriverInfo | None = None
+
+    @property
+    def info(self) -> DriverInfo:
+        if self._info is None:
+            self._info = DriverInfo(**self._transport.get(self._path)["driver"], secrets={})
+        return self._info
+
+    def stats(self, *, refresh: bool = False) -> dict[str, Any]:
+        stats: dict[str, Any] = self._transport.get(
+            f"{self._path}/stats", refresh="true" if refresh else None
+        )
+        return stats
+
+    def validate_connector(self, connector: Mapping[str, Any]) -> None:
+        self._transport.change("POST", f"{self._path}/validate-connector", {"connector": connector})
+
+    def attribute(self, name: str) -> Any:
+        raise AttributeError(f"the driver's {name} cannot be reached through the service")
+
+    def close(self) -> None:
+        """Nothing to close: the driver is the service's."""

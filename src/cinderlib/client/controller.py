@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import difflib
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,29 +21,17 @@ from cinderlib.client.objects import (
 from cinderlib.client.store import RemoteStore
 from cinderlib.client.transport import DEFAULT_URL, Transport
 from cinderlib.client.volume_types import RemoteVolumeTypes
-from cinderlib.drivers.port import DriverInfo
 from cinderlib.locking.process_identity import this_host
 from cinderlib.node.this_host import LocalHost
-from cinderlib.objects.backend import Backend
-from cinderlib.objects.connection import Connection
-from cinderlib.objects.history import check_query
+from cinderlib.objects.controller_base import ControllerBase
 from cinderlib.objects.keywords import CommonVolumeKeywords
-from cinderlib.objects.resource import Resource
-from cinderlib.objects.snapshot import Snapshot
-from cinderlib.objects.store_queries import StoreQueries
 from cinderlib.objects.volume import Volume
 from cinderlib.operations.history_query import Operation
 from cinderlib.operations.journal import Recovered
 from cinderlib.progress import Listener, ProgressReporter
-from cinderlib.records import (
-    ConnectionRecord,
-    Record,
-    SnapshotRecord,
-    VolumeRecord,
-    from_builtins,
-)
+from cinderlib.records import SnapshotRecord, VolumeRecord, from_builtins
 from cinderlib.validation import check_connector
-from cinderlib.value_checks import check_instance, check_text
+from cinderlib.value_checks import check_text
 
 if TYPE_CHECKING:
     import os
@@ -75,38 +62,14 @@ def connect(
     :raises InvalidInput: the URL or a file is wrong.
     :raises ServiceUnavailable: no service answers.
     """
-    controller = controller_of(
-        url,
-        certificate=certificate,
-        key=key,
-        ca=ca,
-        root_helper=root_helper,
-        my_ip=my_ip,
-        state_path=state_path,
-        progress=progress,
-    )
+    transport = Transport(url, certificate=certificate, key=key, ca=ca)
+    local_host = LocalHost(root_helper, my_ip, state_path)
+    controller = RemoteController(transport, local_host, ProgressReporter(progress))
     controller.refresh_backends()
     return controller
 
 
-def controller_of(
-    url: str,
-    *,
-    certificate: str | os.PathLike[str] | None = None,
-    key: str | os.PathLike[str] | None = None,
-    ca: str | os.PathLike[str] | None = None,
-    root_helper: str = "sudo",
-    my_ip: str | None = None,
-    state_path: str | None = None,
-    progress: Listener | None = None,
-) -> RemoteController:
-    """The same as :func:`connect`, for a service that may be out of reach for now."""
-    transport = Transport(url, certificate=certificate, key=key, ca=ca)
-    local_host = LocalHost(root_helper, my_ip, state_path)
-    return RemoteController(transport, local_host, ProgressReporter(progress))
-
-
-class RemoteController(RemoteVolumeTypes, StoreQueries):
+class RemoteController(RemoteVolumeTypes, ControllerBase):
     """The controller of a service; :func:`cinderlib.connect` returns it."""
 
     output_all_backend_info = False
@@ -116,10 +79,13 @@ class RemoteController(RemoteVolumeTypes, StoreQueries):
     project_id: str | None = None
 
     def __init__(
-        self, transport: Transport, local_host: LocalHost, progress: ProgressReporter
+        self,
+        transport: Transport,
+        local_host: LocalHost,
+        progress: ProgressReporter | None = None,
     ) -> None:
         self._transport = transport
-        self._progress = progress
+        self._progress = ProgressReporter(None) if progress is None else progress
         self._guard = threading.Lock()
         self._backends: dict[str, RemoteBackend] = {}
         #: Path of the configuration file that the service was started with.
@@ -127,15 +93,7 @@ class RemoteController(RemoteVolumeTypes, StoreQueries):
         self.host = this_host()
         self.local_host = local_host
         self.store = RemoteStore(transport)
-        bound = {"_bound": self}
-        self.Volume: type[Volume] = type("Volume", (RemoteVolume,), bound)
-        self.Snapshot: type[Snapshot] = type("Snapshot", (RemoteSnapshot,), bound)
-        self.Connection: type[Connection] = type("Connection", (RemoteConnection,), bound)
-        self._classes: Mapping[type[Record], type[Resource]] = {
-            VolumeRecord: self.Volume,
-            SnapshotRecord: self.Snapshot,
-            ConnectionRecord: self.Connection,
-        }
+        self._create_classes(RemoteVolume, RemoteSnapshot, RemoteConnection)
 
     @property
     def is_local(self) -> bool:
@@ -175,8 +133,7 @@ class RemoteController(RemoteVolumeTypes, StoreQueries):
         with self._guard:
             for name in names:
                 if name not in self._backends:
-                    driver = RemoteDriver(self._transport, name)
-                    self._backends[name] = RemoteBackend.of(self, name, driver)
+                    self._backends[name] = RemoteBackend.of(self, name, self._transport)
             for name in self._backends.keys() - set(names):
                 del self._backends[name]
 
@@ -240,16 +197,7 @@ class RemoteController(RemoteVolumeTypes, StoreQueries):
         volume.changed = changed
         return volume
 
-    # --- this host ------------------------------------------------------------------------------
-
-    def local_connector(self, backend: Backend) -> dict[str, Any]:
-        """The connector properties of this host that a backend's protocol needs."""
-        info = check_instance(backend, Backend, "backend").driver_info
-        node = self.local_host.node(
-            multipath=info.multipath, enforce_multipath=info.enforce_multipath
-        )
-        protocol = backend.stats().get("storage_protocol")
-        return node.connector_properties(protocol if isinstance(protocol, str) else None)
+    # --- nodes ----------------------------------------------------------------------------------
 
     def register_node(self, name: str, connector: Mapping[str, Any]) -> bool:
         """As :meth:`cinderlib.Controller.register_node`.
@@ -289,23 +237,13 @@ class RemoteController(RemoteVolumeTypes, StoreQueries):
         self._change("POST", "/v1/service/reload")
         self.refresh_backends()
 
-    def history(
-        self,
-        resource: Resource | str | None = None,
-        *,
-        backend: str | None = None,
-        since: datetime.datetime | None = None,
-        after: str | None = None,
-        limit: int | None = None,
-        running: bool = True,
-    ) -> list[Operation]:
-        """As :meth:`cinderlib.Controller.history`."""
-        asked = check_query(resource, backend, since, after, limit, running)
+    def _history(self, asked: dict[str, Any]) -> list[Operation]:
+        since, limit = asked["since"], asked["limit"]
         given = {
             **asked,
             "since": None if since is None else since.isoformat(),
             "limit": None if limit is None else str(limit),
-            "running": None if running else "false",
+            "running": None if asked["running"] else "false",
         }
         found = self._read("/v1/history", **given)
         return [msgspec.convert(each, Operation) for each in found]
@@ -318,41 +256,5 @@ class RemoteController(RemoteVolumeTypes, StoreQueries):
         """Close this thread's connection to the service."""
         self.store.close()
 
-    def __enter__(self) -> RemoteController:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
     def __repr__(self) -> str:
         return f"<cinderlib controller at {self._transport.url}>"
-
-
-class RemoteDriver:
-    """Answers the questions of a backend to its driver by requests to the service."""
-
-    def __init__(self, transport: Transport, name: str) -> None:
-        self._transport = transport
-        self._path = f"/v1/backends/{quote(name, safe='')}"
-        self._info: DriverInfo | None = None
-
-    @property
-    def info(self) -> DriverInfo:
-        if self._info is None:
-            self._info = DriverInfo(**self._transport.get(self._path)["driver"], secrets={})
-        return self._info
-
-    def stats(self, *, refresh: bool = False) -> dict[str, Any]:
-        stats: dict[str, Any] = self._transport.get(
-            f"{self._path}/stats", refresh="true" if refresh else None
-        )
-        return stats
-
-    def validate_connector(self, connector: Mapping[str, Any]) -> None:
-        self._transport.change("POST", f"{self._path}/validate-connector", {"connector": connector})
-
-    def attribute(self, name: str) -> Any:
-        raise AttributeError(f"the driver's {name} cannot be reached through the service")
-
-    def close(self) -> None:
-        """Nothing to close: the driver is the service's."""

@@ -23,7 +23,12 @@ class LocalHost:
     connection's ID. The record contains only data that can be stored.
     """
 
-    def __init__(self, root_helper: str, my_ip: str | None, state_path: str | None) -> None:
+    def __init__(
+        self,
+        root_helper: str = "sudo",
+        my_ip: str | None = None,
+        state_path: str | None = None,
+    ) -> None:
         self._root_helper = root_helper
         self._my_ip = my_ip
         self._state_path = state_path

@@ -51,7 +51,9 @@ class AttachableSnapshot(Attachable):
         :raises Unsupported: the driver can neither map snapshots nor create volumes from them.
             Nothing changed.
         """
-        refuse_unknown("A connection of a snapshot", fields, SnapshotConnectKeywords.__annotations__)
+        refuse_unknown(
+            "A connection of a snapshot", fields, SnapshotConnectKeywords.__annotations__
+        )
         return self._connect(connector_dict, fields)
 
     def _connect(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import datetime
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,14 +19,12 @@ from cinderlib.node.this_host import LocalHost
 from cinderlib.objects import documents_in, documents_out, record_persistence
 from cinderlib.objects.backend import Backend
 from cinderlib.objects.connection import Connection
+from cinderlib.objects.controller_base import ControllerBase
 from cinderlib.objects.documents_in import Loaded
-from cinderlib.objects.history import check_query
 from cinderlib.objects.loaded_backends import LoadedBackends
 from cinderlib.objects.nodes import RegisteredNodes
 from cinderlib.objects.placing import Placing
-from cinderlib.objects.resource import Resource
 from cinderlib.objects.snapshot import Snapshot
-from cinderlib.objects.store_queries import StoreQueries
 from cinderlib.objects.volume import Volume
 from cinderlib.observation import Observer, guarded
 from cinderlib.operations import history_query, recovery
@@ -37,7 +34,6 @@ from cinderlib.operations.journal import Journal, Recovered
 from cinderlib.persistence import PersistenceConfig
 from cinderlib.persistence.base import Store
 from cinderlib.progress import Listener, ProgressReporter
-from cinderlib.records import Record
 
 if TYPE_CHECKING:
     from cinderlib.persistence.driver_base import PersistenceDriverBase
@@ -48,7 +44,7 @@ if TYPE_CHECKING:
 DEFAULT_PROJECT_ID = DEFAULT_USER_ID = "cinderlib"
 
 
-class Controller(LoadedBackends, StoreQueries, RegisteredNodes, Placing):
+class Controller(LoadedBackends, ControllerBase, RegisteredNodes, Placing):
     """Drives backends and keeps their metadata in one store.
 
     A process can have several controllers. Use it as a context manager, or call :meth:`close`.
@@ -155,15 +151,7 @@ class Controller(LoadedBackends, StoreQueries, RegisteredNodes, Placing):
         self._recovered_by_loading: list[Recovered] = []
         my_ip = self._driver_settings["cinder_options"].get("my_ip")
         self.local_host = LocalHost(root_helper, my_ip, self._folders.node)
-        # The controller has its own classes for its objects, so that queries by class
-        # (``backend.Volume.get_by_id``) use its store.
-        bound = {"_bound": self}
-        self.Volume: type[Volume] = type("Volume", (Volume,), bound)
-        self.Snapshot: type[Snapshot] = type("Snapshot", (Snapshot,), bound)
-        self.Connection: type[Connection] = type("Connection", (Connection,), bound)
-        self._classes: Mapping[type[Record], type[Resource]] = {
-            kind._kind: kind for kind in (self.Volume, self.Snapshot, self.Connection)
-        }
+        self._create_classes(Volume, Snapshot, Connection)
         if flag(disable_logs, "disable_logs"):
             loggers.quiet()
         else:
@@ -208,17 +196,6 @@ class Controller(LoadedBackends, StoreQueries, RegisteredNodes, Placing):
                 self._backends[name]._driver = self._load_driver(name, given)
             locks.close()
             before.close()
-
-    # --- this host -----------------------------------------------------------------------------
-
-    def local_connector(self, backend: Backend) -> dict[str, Any]:
-        """The connector properties of this host that a backend's protocol needs."""
-        info = value_checks.check_instance(backend, Backend, "backend")._driver.info
-        node = self.local_host.node(
-            multipath=info.multipath, enforce_multipath=info.enforce_multipath
-        )
-        protocol = backend.driver_stats().get("storage_protocol")
-        return node.connector_properties(protocol if isinstance(protocol, str) else None)
 
     # --- documents -----------------------------------------------------------------------------
 
@@ -280,33 +257,7 @@ class Controller(LoadedBackends, StoreQueries, RegisteredNodes, Placing):
             recovered, self._recovered_by_loading = self._recovered_by_loading, []
         return recovered + recovery.recover(self.journal)
 
-    # --- history -------------------------------------------------------------------------------
-
-    def history(
-        self,
-        resource: Resource | str | None = None,
-        *,
-        backend: str | None = None,
-        since: datetime.datetime | None = None,
-        after: str | None = None,
-        limit: int | None = None,
-        running: bool = True,
-    ) -> list[Operation]:
-        """The operations of this store with their users, times and outcomes. The earliest end comes
-        first; operations that have not ended come last. Calls that were refused before they changed
-        anything are not operations.
-
-        :param resource: only those of this volume, snapshot or connection: an object, an ID (or its
-            beginning, from 8 characters) or a name. Those of a volume include those of
-            the volume's snapshots and connections.
-        :param backend: only those on this backend.
-        :param since: only those that ended after this time.
-        :param after: only those that ended after the operation with this ID.
-        :param limit: only that many: the newest.
-        :param running: include those that have not ended.
-        :raises Unsupported: the store is a plug-in that keeps no history.
-        """
-        asked = check_query(resource, backend, since, after, limit, running)
+    def _history(self, asked: dict[str, Any]) -> list[Operation]:
         return history_query.read(self.store, **asked)
 
     # --- secrets in the store ------------------------------------------------------------------
@@ -341,12 +292,6 @@ class Controller(LoadedBackends, StoreQueries, RegisteredNodes, Placing):
             self._backends.clear()
             self._locks.close()
             self.store.close()
-
-    def __enter__(self) -> Controller:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<cinderlib.Controller store={self.store!r} backends={list(self._backends)}>"

@@ -91,15 +91,19 @@ class UpstreamBackends:
         return found
 
 
-def backends(settings: Mapping[str, Any], folder: Path) -> UpstreamBackends:
+def backends(service: Mapping[str, Any], host: Mapping[str, Any], folder: Path) -> UpstreamBackends:
     """The backends of a service on another host.
 
-    :param settings: the arguments of :func:`cinderlib.client.controller.controller_of`.
+    :param service: the arguments of :class:`cinderlib.client.transport.Transport`.
+    :param host: the arguments of :class:`cinderlib.node.this_host.LocalHost`.
     :param folder: in which clients may have links to attached devices.
     """
-    from cinderlib.client.controller import controller_of
+    from cinderlib.client.controller import RemoteController
+    from cinderlib.client.transport import Transport
+    from cinderlib.node.this_host import LocalHost
 
-    return UpstreamBackends(controller_of(**settings), folder)
+    controller = RemoteController(Transport(**service), LocalHost(**host))
+    return UpstreamBackends(controller, folder)
 
 
 class _Reported:

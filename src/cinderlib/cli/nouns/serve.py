@@ -104,7 +104,7 @@ def _backends(app: App, options: Options) -> Source:
     from cinderlib.service import upstream as upstream_module
 
     upstream_module.check(configured.backends, configured.data.get("store", {}))
-    return upstream_module.backends({**upstream, **configured.this_host()}, options.links)
+    return upstream_module.backends(upstream, configured.this_host(), options.links)
 
 
 def _options(configured: Configuration, socket: Path | None, idle_timeout: float | None) -> Options:
