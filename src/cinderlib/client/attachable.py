@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from cinderlib import records, validation
 from cinderlib.client.remote_resource import RemoteResource
 from cinderlib.objects import new_connection
-from cinderlib.objects.attachable import Attachable
+from cinderlib.objects.attachable import Attachable, HostAccess
 from cinderlib.records import ConnectionRecord
 
 if TYPE_CHECKING:
@@ -27,19 +27,14 @@ class RemoteAttachable(RemoteResource, Attachable):
         return contextlib.nullcontext()  # each step is one request
 
     def _connect(
-        self,
-        connector: Mapping[str, Any],
-        fields: Mapping[str, Any],
-        *,
-        to_attach: bool = False,
-        migrating: bool = False,
+        self, connector: Mapping[str, Any], access: HostAccess, *, to_attach: bool = False
     ) -> Connection:
         body = {
             "connector": validation.check_connector(connector),
-            **fields,
-            **new_connection.check_fields(fields),
+            **access.fields,
+            **new_connection.check_fields(access.fields),
         }
-        if migrating:
+        if access.migrating:
             body["migrating"] = True
         answer = self._change("POST", self._path("connect"), body)
         answer.pop("connection_info")
@@ -51,22 +46,15 @@ class RemoteAttachable(RemoteResource, Attachable):
         connection.changed = self.changed
         return connection
 
-    def _attach(
-        self,
-        fields: Mapping[str, Any],
-        *,
-        link: str | None,
-        migrating: bool = False,
-        persist: bool = False,
-    ) -> Connection:
+    def _attach(self, access: HostAccess) -> Connection:
         if not self._service.is_local:
-            return super()._attach(fields, link=link, migrating=migrating, persist=persist)
+            return super()._attach(access)
         options = {
-            "id": fields.get("id"),
-            "link": link,
-            "migrating": migrating,
-            "persist": persist,
-            "read_only": fields.get("attach_mode") == "ro",
+            "id": access.fields.get("id"),
+            "link": access.link,
+            "migrating": access.migrating,
+            "persist": access.persist,
+            "read_only": access.fields.get("attach_mode") == "ro",
         }
         body = {name: value for name, value in options.items() if value}
         return self._connected(self._change("POST", self._path("attach"), body))

@@ -12,6 +12,7 @@ from cinderlib.client.attachable import RemoteAttachable
 from cinderlib.client.remote_resource import RemoteResource
 from cinderlib.drivers.port import Extent, Extents
 from cinderlib.objects.arguments import check_resource
+from cinderlib.objects.attachable import HostAccess
 from cinderlib.objects.connection import Connection
 from cinderlib.objects.snapshot import Snapshot
 from cinderlib.objects.volume import Volume
@@ -136,20 +137,13 @@ class RemoteVolume(RemoteAttachable, Volume):
         self.refresh()
         return connection
 
-    def _attach(
-        self,
-        fields: Mapping[str, Any],
-        *,
-        link: str | None,
-        migrating: bool = False,
-        persist: bool = False,
-    ) -> Connection:
-        if not self._service.is_local and not persist and "attach_mode" not in fields:
-            here = self._attached_here(link)
+    def _attach(self, access: HostAccess) -> Connection:
+        if not self._service.is_local and not access.persist and "attach_mode" not in access.fields:
+            here = self._attached_here(access.link)
             if here is not None:
                 self.changed = False
                 return here
-        return super()._attach(fields, link=link, migrating=migrating, persist=persist)
+        return super()._attach(access)
 
     def _attached_here(self, link: str | None) -> Connection | None:
         """Its connection, if its device still exists on this host: the call of a repeated attach

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,26 @@ from cinderlib.persistence.host_key import host_of
 
 if TYPE_CHECKING:
     from cinderlib.objects.connection import Connection
+
+
+@dataclasses.dataclass(frozen=True)
+class HostAccess:
+    """The checked arguments of a connect or an attach.
+
+    :ivar fields: of the new connection.
+    :ivar migrating: whether the volume may stay connected to the host from which it migrates.
+    :ivar link: the path of a symbolic link to the device.
+    :ivar persist: whether it is attached again after each boot.
+    """
+
+    fields: Mapping[str, Any]
+    migrating: bool = False
+    link: str | None = None
+    persist: bool = False
+
+    def by(self, host: str) -> HostAccess:
+        """The same with the host that attaches it."""
+        return dataclasses.replace(self, fields={"attached_host": host, **self.fields})
 
 
 class Attachable(Resource):
@@ -34,16 +55,10 @@ class Attachable(Resource):
         return next((each for each in self._connections_here() if each.attached), None)
 
     def _connect(
-        self,
-        connector: Mapping[str, Any],
-        fields: Mapping[str, Any],
-        *,
-        to_attach: bool = False,
-        migrating: bool = False,
+        self, connector: Mapping[str, Any], access: HostAccess, *, to_attach: bool = False
     ) -> Connection:
         """Map it for a host.
 
-        :param fields: of the new connection.
         :param to_attach: whether this call attaches it next.
         """
         raise NotImplementedError
@@ -60,31 +75,20 @@ class Attachable(Resource):
         """Contains the steps of an attach or a detach; see ``Journal.whole_call``."""
         return self._controller.journal.whole_call()
 
-    def _attach(
-        self,
-        fields: Mapping[str, Any],
-        *,
-        link: str | None,
-        migrating: bool = False,
-        persist: bool = False,
-    ) -> Connection:
-        """Connect it to this host and attach it. The arguments are checked.
-
-        :param fields: of the new connection.
-        """
+    def _attach(self, access: HostAccess) -> Connection:
+        """Connect it to this host and attach it."""
         controller = self._controller
         with self._named(), self._whole_call():
             connector = controller.local_connector(controller.loaded(self._record.backend))
-            here = {"attached_host": this_host(), **fields}
-            connection = self._connect(connector, here, to_attach=True, migrating=migrating)
+            connection = self._connect(connector, access.by(this_host()), to_attach=True)
             is_new = bool(connection.changed)
             try:
-                connection.attach(link=link)
+                connection.attach(link=access.link)
             except BaseException as exc:
                 if is_new:
                     self._undo_connect(connection, exc)
                 raise
-        if persist:
+        if access.persist:
             self._persist(connection, undo=is_new)
         self.changed = connection.changed
         return connection

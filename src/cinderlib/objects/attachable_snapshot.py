@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from cinderlib.node import links
 from cinderlib.objects.arguments import refuse_unknown
-from cinderlib.objects.attachable import Attachable
+from cinderlib.objects.attachable import Attachable, HostAccess
 from cinderlib.objects.keywords import SnapshotConnectKeywords
 from cinderlib.operations import snapshot_access, temporary
 from cinderlib.records import SnapshotRecord
@@ -54,15 +54,10 @@ class AttachableSnapshot(Attachable):
         refuse_unknown(
             "A connection of a snapshot", fields, SnapshotConnectKeywords.__annotations__
         )
-        return self._connect(connector_dict, fields)
+        return self._connect(connector_dict, HostAccess(fields))
 
     def _connect(
-        self,
-        connector: Mapping[str, Any],
-        fields: Mapping[str, Any],
-        *,
-        to_attach: bool = False,
-        migrating: bool = False,
+        self, connector: Mapping[str, Any], access: HostAccess, *, to_attach: bool = False
     ) -> Connection:
         controller, record = self._controller, self._record
         with self._named(), self._whole_call():
@@ -72,7 +67,7 @@ class AttachableSnapshot(Attachable):
                 volume=source,
                 connector=connector,
                 attach_mode="ro",
-                **fields,
+                **access.fields,
             )
             there, _, connection.changed = snapshot_access.connect(
                 controller.journal,
@@ -94,7 +89,7 @@ class AttachableSnapshot(Attachable):
         :raises NodeError: this host could not attach it; it was disconnected again.
         :raises InvalidSnapshot, Unsupported: as for :meth:`connect`.
         """
-        return self._attach({}, link=None if link is None else links.check(link))
+        return self._attach(HostAccess({}, link=None if link is None else links.check(link)))
 
     def _settle_unconnected(self) -> None:
         temporary.release_unused(

@@ -9,7 +9,7 @@ from cinderlib import serialization, value_checks
 from cinderlib.locking.process_identity import this_host
 from cinderlib.node import links
 from cinderlib.objects.arguments import check_resource
-from cinderlib.objects.attachable import Attachable
+from cinderlib.objects.attachable import Attachable, HostAccess
 from cinderlib.objects.keywords import ConnectKeywords
 from cinderlib.records import ConnectionRecord, VolumeRecord
 
@@ -70,24 +70,19 @@ class AttachableVolume(Attachable):
         :raises InvalidConnector: the connector lacks a property that the driver needs.
         """
         migrating = value_checks.check_flag(migrating, "migrating")
-        return self._connect(connector_dict, fields, migrating=migrating)
+        return self._connect(connector_dict, HostAccess(fields, migrating))
 
     def _connect(
-        self,
-        connector: Mapping[str, Any],
-        fields: Mapping[str, Any],
-        *,
-        to_attach: bool = False,
-        migrating: bool = False,
+        self, connector: Mapping[str, Any], access: HostAccess, *, to_attach: bool = False
     ) -> Connection:
         connection = self._controller.Connection(
             self._controller.loaded(self._record.backend),
             volume=cast("Volume", self),
             connector=connector,
-            **fields,
+            **access.fields,
         )
         with self._named():
-            self._adopt(connection._connect(to_attach=to_attach, migrating=migrating))
+            self._adopt(connection._connect(to_attach=to_attach, migrating=access.migrating))
         self.changed = connection.changed
         return connection
 
@@ -128,12 +123,13 @@ class AttachableVolume(Attachable):
         fields: dict[str, Any] = {} if id is None else {"id": id}
         if value_checks.check_flag(read_only, "read_only"):
             fields["attach_mode"] = "ro"
-        return self._attach(
+        access = HostAccess(
             fields,
-            link=None if link is None else links.check(link),
             migrating=value_checks.check_flag(migrating, "migrating"),
+            link=None if link is None else links.check(link),
             persist=value_checks.check_flag(persist, "persist"),
         )
+        return self._attach(access)
 
     def cleanup(self) -> None:
         """Detach and disconnect it from this host, if necessary; other hosts are not affected."""

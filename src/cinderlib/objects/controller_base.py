@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from cinderlib.node.this_host import LocalHost
@@ -95,10 +94,5 @@ class ControllerBase(StoreQueries):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
