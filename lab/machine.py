@@ -9,10 +9,10 @@ import pathlib
 import signal
 import socket
 import subprocess
-import textwrap
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+
+from lab.session import Session
 
 #: The machines' numbers, the last part of their addresses.
 NUMBERS = {
@@ -60,19 +60,6 @@ class CommandFailed(Exception):
         super().__init__(f"{machine}: status {status} of\n{script}\n{output}")
         self.status = status
         self.output = output
-
-
-class RemoteError(Exception):
-    """Code in a machine raised an exception.
-
-    :ivar kind: name of the exception's class.
-    :ivar message: the exception's text.
-    """
-
-    def __init__(self, machine: str, kind: str, message: str, traceback: str) -> None:
-        super().__init__(f"{machine}: {kind}: {message}\n{traceback}")
-        self.kind = kind
-        self.message = message
 
 
 def address(name: str, network: int) -> str:
@@ -237,7 +224,8 @@ class Machine:
 
     def python(self, environment: str = ENVIRONMENT) -> Session:
         """Start a Python process in it, with this project and the packages for its role."""
-        return Session(self, environment)
+        script = f"{environment} exec python3 -u /opt/project/guest/session.py"
+        return Session(self.name, lambda: self._call(script, ANSWER_TIMEOUT))
 
     def _call(self, script: str, timeout: float) -> socket.socket:
         sock = socket.create_connection(("127.0.0.1", _number(self._ports[0])), timeout)
@@ -305,50 +293,6 @@ class Machine:
                 f"stream,id=net{network},server=off,addr.type=unix,addr.path={self._sockets}/{cable}",
             ]
         return [*command, "-device", _card(f"net{network}", network, NUMBERS[self.name])]
-
-
-class Session:
-    """A Python process in a machine. Calling it runs code there, with the keyword arguments as
-    names. Names are kept between calls. The call returns the value of the last expression, through
-    JSON.
-    """
-
-    def __init__(self, machine: Machine, environment: str) -> None:
-        self._machine = machine
-        self._environment = environment
-        self.reopen()
-
-    def reopen(self) -> None:
-        """Start a new process, because the previous one ended with its machine."""
-        self._socket = self._machine._call(
-            f"{self._environment} exec python3 -u /opt/project/guest/session.py",
-            ANSWER_TIMEOUT,
-        )
-        self._answers = self._socket.makefile("r", encoding="utf-8")
-
-    def __call__(self, code: str, /, **names: Any) -> Any:
-        request = {"code": textwrap.dedent(code), "names": names}
-        self._socket.sendall(json.dumps(request).encode() + b"\n")
-        line = self._answers.readline()
-        if not line.startswith("{"):
-            raise ConnectionError(f"The Python process in {self._machine.name} ended: {line}")
-        answer = json.loads(line)
-        if "error" in answer:
-            raise RemoteError(
-                self._machine.name, answer["error"], answer["message"], answer["traceback"]
-            )
-        return answer["value"]
-
-    def close(self) -> None:
-        """End the process."""
-        self._answers.close()
-        self._socket.close()
-
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _disk(name: str, options: str) -> Iterator[str]:

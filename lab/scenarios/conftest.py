@@ -13,8 +13,9 @@ import pytest
 from steps import GIB, started
 from xdist.scheduler import LoadScopeScheduling
 
-from lab.machine import NUMBERS, Machine, Session, address
+from lab.machine import NUMBERS, Machine, address
 from lab.run import Run
+from lab.session import Session
 from lab.table import VERSIONS, Table
 
 #: Parts of names of scenarios whose set-up takes long. These scenarios share a run.

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from lab.machine import Machine, RemoteError, Session
+from lab.machine import Machine
+from lab.session import RemoteError, Session
 
 GIB = 1 << 30
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from steps import BY_HAND, carry, shows, single_and_multipath
 
-from lab.machine import Machine, Session, address
+from lab.machine import Machine, address
+from lab.session import Session
 
 
 @pytest.fixture(scope="session")

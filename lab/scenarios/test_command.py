@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from steps import GIB, shows
 
-from lab.machine import Machine, Session, address
+from lab.machine import Machine, address
+from lab.session import Session
 
 _CONFIGURATION = f"""
 [store]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from steps import carry, connect, shows, single_and_multipath
 
-from lab.machine import Machine, Session
+from lab.machine import Machine
+from lab.session import Session
 
 _PROCESS = """
     def process():

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from steps import GIB, READ_ONLY, carry, connect, refuses_writes, shows, single_and_multipath, until
 
-from lab.machine import Machine, RemoteError, Session
+from lab.machine import Machine
+from lab.session import RemoteError, Session
 
 
 @shows("Two hosts on one volume: one disconnects, the other continues", "iSCSI multipath")

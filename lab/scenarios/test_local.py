@@ -8,7 +8,8 @@ import re
 import pytest
 from steps import shows
 
-from lab.machine import ENVIRONMENT, Machine, Session
+from lab.machine import ENVIRONMENT, Machine
+from lab.session import Session
 
 README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
 

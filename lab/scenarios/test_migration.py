@@ -13,7 +13,8 @@ import pytest
 from ovirt import DRIVER, Engine, Vdsm
 from steps import WRITER, carry, connect, shows, until
 
-from lab.machine import Machine, Session
+from lab.machine import Machine
+from lab.session import Session
 
 _CLIENT = pathlib.Path(__file__).parents[2] / "tests" / "ovirt" / "engine_client.py"
 

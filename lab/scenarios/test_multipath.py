@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from steps import WRITER, connect, shows, until
 
-from lab.machine import NETWORKS, Machine, Session
+from lab.machine import NETWORKS, Machine
+from lab.session import Session
 
 
 @pytest.fixture

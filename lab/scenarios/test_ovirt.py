@@ -7,7 +7,8 @@ import json
 from ovirt import Engine, Vdsm
 from steps import carry, shows
 
-from lab.machine import Machine, Session
+from lab.machine import Machine
+from lab.session import Session
 
 _DISK = "00000000-0000-4000-8000-000000000001"
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 from steps import WRITER, carry, connect, shows, until
 
-from lab.machine import Machine, Session, address
+from lab.machine import Machine, address
+from lab.session import Session
 
 
 @shows("The node loses its power while attached", "iSCSI multipath")

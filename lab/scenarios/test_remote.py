@@ -20,7 +20,8 @@ from steps import (
     single_and_multipath,
 )
 
-from lab.machine import Machine, Session
+from lab.machine import Machine
+from lab.session import Session
 
 
 @pytest.mark.core

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from steps import GIB, WRITER, shows, until
 
-from lab.machine import CommandFailed, Machine, Session, address
+from lab.machine import CommandFailed, Machine, address
+from lab.session import Session
 
 _CONFIGURATION = f"""
 [backends.lvm]

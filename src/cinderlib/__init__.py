@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cinderlib import errors, exception, objects, persistence, serialization
     from cinderlib.client.controller import RemoteController, connect
     from cinderlib.client.node import NodeClient
-    from cinderlib.drivers.port import Extent, Extents, Manageable
+    from cinderlib.drivers.port_values import Extent, Extents, Manageable
     from cinderlib.node import Attachment, Leftover, Node, get_connector_properties
     from cinderlib.node.boot import PersistentAttachment, PersistentAttachments
     from cinderlib.node.checks.finding import Diagnosis, Finding
@@ -63,12 +63,12 @@ _MODULE_OF = {
     "Discrepancy": "cinderlib.operations.discrepancies",
     "DriverAttributes": "cinderlib.objects.driver_attributes",
     "Exported": "cinderlib.streams.copying",
-    "Extent": "cinderlib.drivers.port",
-    "Extents": "cinderlib.drivers.port",
+    "Extent": "cinderlib.drivers.port_values",
+    "Extents": "cinderlib.drivers.port_values",
     "Finding": "cinderlib.node.checks.finding",
     "KeyValue": "cinderlib.objects.keyvalue",
     "Leftover": "cinderlib.node",
-    "Manageable": "cinderlib.drivers.port",
+    "Manageable": "cinderlib.drivers.port_values",
     "Node": "cinderlib.node",
     "NodeClient": "cinderlib.client.node",
     "PersistentAttachment": "cinderlib.node.boot",

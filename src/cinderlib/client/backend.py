@@ -10,7 +10,7 @@ import msgspec
 
 from cinderlib.client.remote_resource import Service
 from cinderlib.client.transport import Transport
-from cinderlib.drivers.port import DriverInfo, Manageable, Page
+from cinderlib.drivers.port_values import DriverInfo, Manageable, Page
 from cinderlib.objects.backend import Backend
 from cinderlib.objects.volume import Volume
 from cinderlib.operations.capabilities import Capability

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from cinderlib import errors, records, validation
 from cinderlib.client.attachable import RemoteAttachable
 from cinderlib.client.remote_resource import RemoteResource
-from cinderlib.drivers.port import Extent, Extents
+from cinderlib.drivers.port_values import Extent, Extents
 from cinderlib.objects.arguments import check_resource
 from cinderlib.objects.attachable import HostAccess
 from cinderlib.objects.connection import Connection

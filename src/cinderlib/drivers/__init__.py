@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cinderlib.drivers import observed
-from cinderlib.drivers.port import Driver, DriverInfo, Settings
+from cinderlib.drivers.port import Driver, Settings
+from cinderlib.drivers.port_values import DriverInfo
 from cinderlib.locking.backend_lock import BackendLock
 from cinderlib.observation import Observer
 from cinderlib.persistence.base import Store

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cinderlib.drivers import failures, scope
-from cinderlib.drivers.port import DriverInfo
+from cinderlib.drivers.port_values import DriverInfo
 from cinderlib.drivers.scope import Scope
 from cinderlib.errors import CinderlibError
 from cinderlib.locking.backend_lock import BackendLock

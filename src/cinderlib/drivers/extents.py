@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from cinderlib.drivers import rbd, translate
-from cinderlib.drivers.port import TASKS, Extent, Extents
+from cinderlib.drivers.port import TASKS
+from cinderlib.drivers.port_values import Extent, Extents
 from cinderlib.drivers.scope import Calling
 from cinderlib.records import Record, SnapshotRecord, VolumeRecord
 

@@ -24,7 +24,8 @@ from cinderlib.drivers.extents import ExtentsDriver
 from cinderlib.drivers.lockfiles import LockFiles
 from cinderlib.drivers.managing import ManagingDriver
 from cinderlib.drivers.migrating import MigratingDriver
-from cinderlib.drivers.port import TASKS, DriverInfo, Listing
+from cinderlib.drivers.port import TASKS
+from cinderlib.drivers.port_values import DriverInfo, Listing
 from cinderlib.drivers.retyping import RetypingDriver
 from cinderlib.drivers.scope import Scope
 from cinderlib.errors import InvalidState

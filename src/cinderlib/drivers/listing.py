@@ -15,7 +15,7 @@ from cinder import exception
 from oslo_config import cfg
 
 from cinderlib.drivers import abilities
-from cinderlib.drivers.port import InStorage, Listing
+from cinderlib.drivers.port_values import InStorage, Listing
 
 #: More than the volumes of any array: drivers create pages by slicing.
 _ALL = 2**31

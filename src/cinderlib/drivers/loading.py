@@ -30,7 +30,8 @@ from cinderlib.drivers import (
     translate,
 )
 from cinderlib.drivers.database import Database
-from cinderlib.drivers.port import DriverInfo, Settings
+from cinderlib.drivers.port import Settings
+from cinderlib.drivers.port_values import DriverInfo
 from cinderlib.drivers.registry_lock import REGISTRY_LOCK
 from cinderlib.drivers.scope import Scope, View
 from cinderlib.drivers.snapshot_access import SnapshotAccessDriver

@@ -12,7 +12,8 @@ from cinder import exception
 
 from cinderlib import errors
 from cinderlib.drivers import listing, rbd, translate
-from cinderlib.drivers.port import TASKS, Manageable, Page
+from cinderlib.drivers.port import TASKS
+from cinderlib.drivers.port_values import Manageable, Page
 from cinderlib.drivers.scope import Calling, Scope
 from cinderlib.records import Record, SnapshotRecord, VolumeRecord
 

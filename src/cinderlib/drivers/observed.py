@@ -8,7 +8,8 @@ import threading
 import time
 from typing import Any, cast
 
-from cinderlib.drivers.port import TASKS, Driver, DriverInfo
+from cinderlib.drivers.port import TASKS, Driver
+from cinderlib.drivers.port_values import DriverInfo
 from cinderlib.observation import Activity, Observer, observed
 
 LOG = logging.getLogger(__name__)

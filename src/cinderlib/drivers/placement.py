@@ -15,7 +15,7 @@ from cinder.scheduler.filters import capabilities_filter, capacity_filter, drive
 from cinder.scheduler.weights import capacity, goodness
 from oslo_utils import timeutils
 
-from cinderlib.drivers.port import Candidate, Request
+from cinderlib.drivers.port_values import Candidate, Request
 
 #: Cinder's default filters without the one for availability zones, and the one for the option
 #: ``filter_function``.

@@ -4,7 +4,7 @@ Only this package imports os_brick, and only if a protocol needs it.
 """
 
 from cinderlib.node.attachment import Attachment
-from cinderlib.node.lifecycle import Leftover
+from cinderlib.node.interrupted import Leftover
 from cinderlib.node.node import Node
 from cinderlib.node.properties import get_connector_properties
 

@@ -11,7 +11,6 @@ import msgspec
 
 from cinderlib.errors import (
     AlreadyExists,
-    Busy,
     CinderlibError,
     DeviceInUse,
     DeviceUnavailable,
@@ -29,23 +28,6 @@ from cinderlib.node.state import Entry
 _GONE_TIMEOUT = 5.0
 
 LOG = logging.getLogger(__name__)
-
-
-class Leftover(msgspec.Struct, frozen=True, kw_only=True):
-    """A remainder of an interrupted attach or detach on this host.
-
-    :ivar key: identifies the attachment on this host.
-    :ivar connection_id: of the controller's connection, if it is known.
-    :ivar operation: the interrupted operation, ``'attaching'`` or ``'detaching'``.
-    :ivar device: its path, if it exists.
-    :ivar users: the users of the device, as texts; it is not removed while there are any.
-    """
-
-    key: str
-    connection_id: str | None
-    operation: str
-    device: str | None
-    users: tuple[str, ...] = ()
 
 
 def attachment(
@@ -95,7 +77,7 @@ def attach(
                 links.create(link, _linkable(device["path"], connector))
         except BaseException:
             with contextlib.suppress(CinderlibError):
-                _detach(connector, device or connector.find_interrupted(entry), entry)
+                detach_device(connector, device or connector.find_interrupted(entry), entry)
             raise
         if connector.outlives_process(device):
             traces = connector.traces(device)
@@ -132,7 +114,7 @@ def detach(
     """See :meth:`cinderlib.node.Node.detach`."""
     with _known(document, settings, device) as (connector, known, entry):
         try:
-            _detach(connector, known, entry, force=force, ends=True)
+            detach_device(connector, known, entry, force=force, ends=True)
         except CinderlibError:
             if not (force and ignore_errors):
                 raise
@@ -173,40 +155,6 @@ def look(
     return protocols.connector(document, settings).look(device)
 
 
-def leftovers(settings: HostSettings) -> Iterator[Leftover]:
-    """See :meth:`cinderlib.node.Node.leftovers`."""
-    for seen in settings.state.entries():
-        with _interrupted(seen.key, settings) as entry:
-            if entry is None:
-                continue
-            connector = as_attached(entry, settings)
-            device = connector.find_interrupted(entry)
-            yield Leftover(
-                key=entry.key,
-                connection_id=entry.document.get("id"),
-                operation=entry.status,
-                device=device["path"] if device else None,
-                users=tuple(connector.users(device)) if device else (),
-            )
-
-
-def clean(leftover: Leftover, settings: HostSettings) -> bool:
-    """Remove a leftover if it is unused.
-
-    :returns: whether it existed and is removed.
-    """
-    with _interrupted(leftover.key, settings) as entry:
-        if entry is None:
-            return False
-        connector = as_attached(entry, settings)
-        try:
-            _detach(connector, connector.find_interrupted(entry), entry)
-        except CinderlibError as exc:
-            LOG.warning("A leftover could not be removed: %s", exc)
-            return False
-        return True
-
-
 def as_attached(entry: Entry, settings: HostSettings) -> Connector:
     """The connector of an entry, with the settings at the time when the entry was written."""
     return protocols.connector(ConnectionDocument(entry.document), settings)
@@ -241,18 +189,6 @@ def recorded_key(connector: Connector) -> str:
         if found is not None and found.document.get("conn") == document.with_device(None)["conn"]:
             return found.key
     return connector.key
-
-
-@contextlib.contextmanager
-def _interrupted(key: str, settings: HostSettings) -> Iterator[Entry | None]:
-    """The entry, locked, if it is unfinished and no process works on it."""
-    try:
-        lock = settings.state.locked(key, wait=False)
-        with lock:
-            entry = settings.state.get(key)
-            yield entry if entry and entry.status != "attached" else None
-    except Busy:
-        yield None
 
 
 def _renew_persistent(entry: Entry, settings: HostSettings) -> None:
@@ -312,7 +248,7 @@ def _still_attached(
     return attachment(existing.document, entry.device)
 
 
-def _detach(
+def detach_device(
     connector: Connector,
     device: dict[str, Any] | None,
     entry: Entry | None,

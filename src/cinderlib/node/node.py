@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cinderlib.errors import ConnectionNotFound, InvalidInput, NotLocal
-from cinderlib.node import lifecycle, links, properties
+from cinderlib.node import interrupted, lifecycle, links, properties
 from cinderlib.node.attachment import Attachment, DeviceState
 from cinderlib.node.base import HostSettings
 from cinderlib.node.boot import PersistentAttachments
 from cinderlib.node.document import ConnectionDocument, check_device
-from cinderlib.node.lifecycle import Leftover
+from cinderlib.node.interrupted import Leftover
 from cinderlib.node.state import State
 from cinderlib.value_checks import (
     check_flag,
@@ -222,7 +222,7 @@ class Node:
 
     def leftovers(self) -> list[Leftover]:
         """Remainders of interrupted attaches and detaches on this host."""
-        return list(lifecycle.leftovers(self._settings))
+        return list(interrupted.leftovers(self._settings))
 
     def cleanup(self, leftovers: Iterable[Leftover] | None = None) -> list[Leftover]:
         """Remove leftovers that certainly belong to this node and are unused.
@@ -235,7 +235,7 @@ class Node:
             if leftovers is None
             else list(check_items(leftovers, Leftover, "leftovers"))
         )
-        return [leftover for leftover in found if lifecycle.clean(leftover, self._settings)]
+        return [leftover for leftover in found if interrupted.clean(leftover, self._settings)]
 
     def diagnose(
         self, protocols: Iterable[str] | None = None, *, needed: Mapping[str, str] | None = None

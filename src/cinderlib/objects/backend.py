@@ -19,7 +19,8 @@ from cinderlib.operations.discrepancies import Discrepancy
 from cinderlib.records import ConnectionRecord, SnapshotRecord
 
 if TYPE_CHECKING:
-    from cinderlib.drivers.port import Driver, DriverInfo
+    from cinderlib.drivers.port import Driver
+    from cinderlib.drivers.port_values import DriverInfo
     from cinderlib.objects import volume
     from cinderlib.objects.controller import Controller
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from cinderlib import errors, validation, value_checks
-from cinderlib.drivers.port import Manageable, Page
+from cinderlib.drivers.port_values import Manageable, Page
 from cinderlib.objects.keywords import (
     CreateSnapshotKeywords,
     CreateVolumeKeywords,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
 from cinderlib import errors, validation, value_checks
-from cinderlib.drivers.port import Candidate, Request
+from cinderlib.drivers.port_values import Candidate, Request
 from cinderlib.objects.keywords import CommonVolumeKeywords
 from cinderlib.objects.volume_types import VolumeTypes
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from cinderlib import errors, value_checks
-from cinderlib.drivers.port import Extent, Extents
+from cinderlib.drivers.port_values import Extent, Extents
 from cinderlib.objects.arguments import check_resource
 from cinderlib.objects.resource import Resource
 from cinderlib.operations import extents, streams

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cinderlib import errors
-from cinderlib.drivers.port import Driver, DriverInfo
+from cinderlib.drivers.port import Driver
+from cinderlib.drivers.port_values import DriverInfo
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from cinderlib import errors
-from cinderlib.drivers.port import InStorage
+from cinderlib.drivers.port_values import InStorage
 from cinderlib.operations import connections, recovery, repairs, snapshots, volumes
 from cinderlib.operations.discrepancies import Act, Case, Discrepancy
 from cinderlib.operations.journal import PENDING_UNMAPS, Journal

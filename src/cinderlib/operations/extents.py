@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cinderlib import errors
-from cinderlib.drivers.port import Extent, Extents
+from cinderlib.drivers.port_values import Extent, Extents
 from cinderlib.operations import capabilities, volumes
 from cinderlib.operations.existing import raise_not_found
 from cinderlib.operations.journal import Journal

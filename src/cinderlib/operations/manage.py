@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cinderlib import errors
-from cinderlib.drivers.port import Manageable, Page
+from cinderlib.drivers.port_values import Manageable, Page
 from cinderlib.operations import adoption, capabilities, volume_types, volumes
 from cinderlib.operations.existing import refuse_differences
 from cinderlib.operations.journal import Journal, intents_of, recovers

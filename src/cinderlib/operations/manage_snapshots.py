@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cinderlib import errors
-from cinderlib.drivers.port import Driver, Manageable, Page
+from cinderlib.drivers.port import Driver
+from cinderlib.drivers.port_values import Manageable, Page
 from cinderlib.operations import adoption, capabilities, snapshots, volumes
 from cinderlib.operations.existing import raise_not_found, refuse_differences
 from cinderlib.operations.journal import Journal, recovers

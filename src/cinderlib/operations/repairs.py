@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import TypeVar
 
 from cinderlib import errors
-from cinderlib.drivers.port import Driver, InStorage
+from cinderlib.drivers.port import Driver
+from cinderlib.drivers.port_values import InStorage
 from cinderlib.operations import connections, disconnect, recovery, snapshots, volumes
 from cinderlib.operations.discrepancies import Changed
 from cinderlib.operations.journal import PENDING_UNMAPS, Journal

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import IO
 
 from cinderlib import errors
-from cinderlib.drivers.port import Extent
+from cinderlib.drivers.port_values import Extent
 from cinderlib.progress import Progress
 from cinderlib.streams.device import Device, blocks, is_zero
 from cinderlib.streams.format import Header, Reader, Writer

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cinderlib import errors
-from cinderlib.drivers.port import InStorage
+from cinderlib.drivers.port_values import InStorage
 from cinderlib.records import SnapshotRecord, VolumeRecord
 
 ONE, TWO, SNAPSHOT = (f"aaaaaaaa-0000-4000-8000-00000000000{n}" for n in range(3))

@@ -16,16 +16,8 @@ from typing import Any, NoReturn, cast
 from cinderlib import errors
 from cinderlib.drivers.isolation import limits, process
 from cinderlib.drivers.isolation.driver_host import DriverHost, Ended, handle_log_record
-from cinderlib.drivers.port import (
-    READING,
-    TASKS,
-    DriverInfo,
-    Extents,
-    Listing,
-    Manageable,
-    Page,
-    Settings,
-)
+from cinderlib.drivers.port import READING, TASKS, Settings
+from cinderlib.drivers.port_values import DriverInfo, Extents, Listing, Manageable, Page
 from cinderlib.locking.backend_lock import BackendLock
 from cinderlib.observation import Activity, Observer, observed
 from cinderlib.persistence.base import Store

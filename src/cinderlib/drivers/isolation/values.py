@@ -1,8 +1,8 @@
 """Encodes the values that cross the boundary to a driver in another process.
 
-They are plain values, records, the small classes of :mod:`cinderlib.drivers.port` and of the store
-interface, and errors. Decoding never runs code, so a driver under the control of an attacker does
-not control its caller.
+They are plain values, records, the small classes of :mod:`cinderlib.drivers.port_values` and of
+the store interface, and errors. Decoding never runs code, so a driver under the control of an
+attacker does not control its caller.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 
 from cinderlib import errors, records
-from cinderlib.drivers.port import (
+from cinderlib.drivers.port import Settings
+from cinderlib.drivers.port_values import (
     DriverInfo,
     Extent,
     Extents,
@@ -23,7 +24,6 @@ from cinderlib.drivers.port import (
     Listing,
     Manageable,
     Page,
-    Settings,
 )
 from cinderlib.drivers.requirements import Lacks
 from cinderlib.persistence.base import Put, Query, Remove

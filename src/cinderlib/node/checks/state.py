@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator
 
 from cinderlib.errors import CinderlibError
-from cinderlib.node import lifecycle
+from cinderlib.node import interrupted
 from cinderlib.node.base import HostSettings
 from cinderlib.node.checks.finding import Finding
 
@@ -18,7 +18,7 @@ def check(settings: HostSettings, *, is_root: bool) -> Iterator[Finding]:
     """Find problems with the state folder, and leftovers to clean up."""
     folder = settings.state.path
     try:
-        found = list(lifecycle.leftovers(settings))
+        found = list(interrupted.leftovers(settings))
         # The first attach creates it.
         existing = next(path for path in (folder, *folder.parents) if path.exists())
         if not existing.is_dir():
