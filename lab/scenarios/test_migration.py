@@ -9,7 +9,6 @@ import shlex
 import uuid
 from typing import Any
 
-import pytest
 from ovirt import DRIVER, Engine, Vdsm
 from steps import WRITER, carry, connect, shows, until
 

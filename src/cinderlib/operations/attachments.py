@@ -10,7 +10,9 @@ from cinderlib import errors
 from cinderlib.locking.process_identity import this_host
 from cinderlib.operations import connections, disconnect, whole_call_intents
 from cinderlib.operations.history import Outcome
-from cinderlib.operations.journal import Journal, intents_of, recovers
+from cinderlib.operations.intents import intents_of
+from cinderlib.operations.journal import Journal
+from cinderlib.operations.settling import recovers
 from cinderlib.persistence.base import Query
 from cinderlib.records import ConnectionRecord, IntentRecord, Secret, VolumeRecord, replace
 

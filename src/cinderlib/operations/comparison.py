@@ -11,7 +11,8 @@ from cinderlib import errors
 from cinderlib.drivers.port_values import InStorage
 from cinderlib.operations import connections, recovery, repairs, snapshots, volumes
 from cinderlib.operations.discrepancies import Act, Case, Discrepancy
-from cinderlib.operations.journal import PENDING_UNMAPS, Journal
+from cinderlib.operations.history import PENDING_UNMAPS
+from cinderlib.operations.journal import Journal
 from cinderlib.operations.unmapping import unmapped_host
 from cinderlib.persistence.host_key import host_of
 from cinderlib.records import (

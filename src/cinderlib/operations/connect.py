@@ -15,8 +15,10 @@ from cinderlib.operations import (
     volumes,
     whole_call_intents,
 )
-from cinderlib.operations.journal import Journal, intents_of, recovers
+from cinderlib.operations.intents import intents_of
+from cinderlib.operations.journal import Journal
 from cinderlib.operations.refusals import is_the_drivers
+from cinderlib.operations.settling import recovers
 from cinderlib.operations.unmapping import unmap_after_failure, unmap_intent
 from cinderlib.persistence.base import Change, Put, Query, Remove
 from cinderlib.persistence.host_key import host_of, same_host

@@ -9,13 +9,14 @@ from cinderlib import errors
 from cinderlib.drivers.port import Driver
 from cinderlib.operations import capabilities, unique_names, volume_types, volumes
 from cinderlib.operations.existing import raise_not_found, refuse_differences
-from cinderlib.operations.journal import Journal, recovers, was_interrupted
+from cinderlib.operations.journal import Journal, was_interrupted
 from cinderlib.operations.refusals import (
     is_refusal,
     refuse_half_managed,
     refuse_migrating,
     refuse_temporary,
 )
+from cinderlib.operations.settling import recovers
 from cinderlib.persistence.base import Change, Remove
 from cinderlib.records import (
     IntentRecord,

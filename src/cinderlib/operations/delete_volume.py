@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 from cinderlib import errors
 from cinderlib.operations import long_calls, migration_targets, temporary, volumes
-from cinderlib.operations.journal import Journal, intents_of, recovers
+from cinderlib.operations.intents import intents_of
+from cinderlib.operations.journal import Journal
 from cinderlib.operations.refusals import (
     note_dependents,
     refuse_half_managed,
     refuse_migrating,
     status_after,
 )
+from cinderlib.operations.settling import recovers
 from cinderlib.operations.unmapping import remove_leftover_export
 from cinderlib.persistence.base import Query, Remove, Store
 from cinderlib.persistence.host_key import host_of

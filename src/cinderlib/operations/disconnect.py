@@ -10,8 +10,10 @@ from cinderlib import errors
 from cinderlib.operations import connections, temporary, volumes, whole_call_intents
 from cinderlib.operations.existing import raise_not_found
 from cinderlib.operations.history import Outcome
-from cinderlib.operations.journal import Journal, intents_of, recovers
+from cinderlib.operations.intents import intents_of
+from cinderlib.operations.journal import Journal
 from cinderlib.operations.refusals import is_the_drivers, status_after
+from cinderlib.operations.settling import recovers
 from cinderlib.operations.unmapping import remove_leftover_export, settled_with, unmap, unmap_intent
 from cinderlib.persistence.base import Change, Put, Query, Remove
 from cinderlib.persistence.host_key import host_of

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from cinderlib import errors
 from cinderlib.locking.process_identity import this_host
 from cinderlib.operations import capabilities, volumes
-from cinderlib.operations.journal import Journal, recovers
+from cinderlib.operations.journal import Journal
 from cinderlib.operations.refusals import is_refusal, refuse_migrating, refuse_temporary
+from cinderlib.operations.settling import recovers
 from cinderlib.persistence.base import Query
 from cinderlib.persistence.host_key import host_of
 from cinderlib.records import ConnectionRecord, IntentRecord, VolumeRecord, replace

@@ -14,20 +14,16 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
 
 from cinderlib import author, errors
 from cinderlib.drivers import observed
 from cinderlib.persistence.base import Change, Put, Remove, Store
 from cinderlib.records import (
     Author,
-    ConnectionRecord,
     IntentRecord,
     OperationRecord,
-    Record,
-    SnapshotRecord,
-    VolumeRecord,
     new_id_in_order,
     now,
 )
@@ -197,26 +193,3 @@ def _current_error() -> str:
         return ""
     text = str(error) if isinstance(error, errors.CinderlibError) else type(error).__name__
     return author.storable(text)[:_LONGEST]
-
-
-def described(
-    record: Record, arguments: Mapping[str, Any] | None, name: str = ""
-) -> dict[str, Any]:
-    """The fields of an intent that describe its operation.
-
-    :param name: of the volume of a connection.
-    """
-    volume_id = None
-    if isinstance(record, VolumeRecord):
-        name, volume_id = record.name, record.id
-    elif isinstance(record, SnapshotRecord):
-        name, volume_id = record.name, record.volume_id
-    elif isinstance(record, ConnectionRecord):
-        volume_id = record.volume_id
-    given = {key: value for key, value in (arguments or {}).items() if value not in (None, "", {})}
-    return {
-        "author": author.current(),
-        "name": name,
-        "volume_id": volume_id,
-        "arguments": given,
-    }

@@ -9,35 +9,30 @@ interrupted operation calls the function that is registered for it with :func:`r
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypedDict, TypeVar, Unpack
 
 from cinderlib import errors
 from cinderlib.drivers.port import Driver
-from cinderlib.locking import process_identity
 from cinderlib.locking.locks import Locks
 from cinderlib.observation import Observer
 from cinderlib.operations import history
 from cinderlib.operations.concurrent_changes import ATTEMPTS, differences, write_changes
-from cinderlib.operations.history import PENDING_UNMAPS as PENDING_UNMAPS
 from cinderlib.operations.history import History, Outcome
 from cinderlib.operations.host import Host
-from cinderlib.operations.settling import SNAPSHOT_CONNECT as SNAPSHOT_CONNECT
+from cinderlib.operations.intents import new_intent
 from cinderlib.operations.settling import Settling
-from cinderlib.operations.settling import recovers as recovers
-from cinderlib.persistence.base import Change, Put, Query, Remove, Store
+from cinderlib.persistence.base import Change, Put, Remove, Store
 from cinderlib.progress import Listener
 from cinderlib.records import (
     IntentRecord,
     OperationRecord,
     Record,
     VolumeRecord,
-    new_id,
     replace,
 )
 
@@ -62,6 +57,19 @@ class Recovered:
     resource_id: str
     outcome: str
     reason: str = ""
+
+
+class Ending(TypedDict, total=False):
+    """How an operation ends, for the history.
+
+    :ivar outcome: by default ``'done'``, which is recorded as ``'finished'`` for an operation that
+        is recovered.
+    :ivar continued_as: the intent of the compound operation of which this is a step. The history
+        has only that operation.
+    """
+
+    outcome: Outcome
+    continued_as: IntentRecord | None
 
 
 class Journal(Settling):
@@ -123,16 +131,8 @@ class Journal(Settling):
         :param volume: the volume of a connection, for the history.
         :raises StoreError: the intent is not recorded; the operation must not continue.
         """
-        intent = IntentRecord(
-            id=new_id(),
-            operation=operation,
-            backend=record.backend,  # type: ignore[attr-defined]
-            resource_id=record.id,
-            lock=lock,
-            owner=process_identity.this_process(),
-            data=dict(data or {}),
-            **history.described(record, arguments, "" if volume is None else volume.name),
-        )
+        name = "" if volume is None else volume.name
+        intent = new_intent(operation, record, lock, data=data, arguments=arguments, name=name)
         return intent, self.begin_with(intent, record, *others, before=before)
 
     def begin_with(
@@ -157,19 +157,15 @@ class Journal(Settling):
         intent: IntentRecord,
         done: str,
         *changes: Change,
-        outcome: Outcome = "done",
-        continued_as: IntentRecord | None = None,
+        **ending: Unpack[Ending],
     ) -> tuple[Record, ...]:
         """Record the result and remove the intent.
 
         :param done: the completed step, for the error if it cannot be recorded.
-        :param outcome: for the history. For an operation that is recovered, ``'done'`` is recorded
-            as ``'finished'``.
-        :param continued_as: the intent of the compound operation of which this is a step. The
-            history has only that operation.
         """
+        continued_as = ending.get("continued_as")
         if continued_as is None:
-            ended = self.ended(intent, outcome)
+            ended = self.ended(intent, ending.get("outcome", "done"))
         else:
             ended = (Remove(IntentRecord, intent.id),)
         try:
@@ -219,15 +215,7 @@ class Journal(Settling):
         :param record: its state before.
         :param arguments: without secrets.
         """
-        intent = IntentRecord(
-            id=new_id(),
-            operation=operation,
-            backend=getattr(record, "backend", ""),
-            resource_id=record.id,
-            lock="",
-            owner=process_identity.this_process(),
-            **history.described(record, arguments),
-        )
+        intent = new_intent(operation, record, "", arguments=arguments)
         return self._history.ended(intent, "done", recovering=False)
 
     def write(self, *changes: Change) -> tuple[Record, ...]:
@@ -245,17 +233,15 @@ class Journal(Settling):
         before: R,
         after: R,
         *others: Change,
-        outcome: Outcome = "done",
-        continued_as: IntentRecord | None = None,
+        **ending: Unpack[Ending],
     ) -> R:
         """Record an operation's changes to a record, on top of concurrent changes.
 
         :param others: changes to store in the same transaction; their records are exclusive.
         :returns: the written record.
         """
-        return self.finish_with_records(
-            intent, done, before, after, *others, outcome=outcome, continued_as=continued_as
-        )[0]  # type: ignore[return-value]
+        written = self.finish_with_records(intent, done, before, after, *others, **ending)
+        return written[0]  # type: ignore[return-value]
 
     def finish_with_records(
         self,
@@ -264,8 +250,7 @@ class Journal(Settling):
         before: R,
         after: R,
         *others: Change,
-        outcome: Outcome = "done",
-        continued_as: IntentRecord | None = None,
+        **ending: Unpack[Ending],
     ) -> tuple[Record, ...]:
         """The same.
 
@@ -275,9 +260,7 @@ class Journal(Settling):
             self.store,
             before,
             after,
-            lambda record: self.finish(
-                intent, done, Put(record), *others, outcome=outcome, continued_as=continued_as
-            ),
+            lambda record: self.finish(intent, done, Put(record), *others, **ending),
         )
 
     def keep(
@@ -298,56 +281,6 @@ class Journal(Settling):
             self.store, before, after, lambda record: self.write(Put(record), *noted())
         )
         return written[0]  # type: ignore[return-value]
-
-    @contextlib.contextmanager
-    def whole_call(self) -> Iterator[None]:
-        """Contains both steps of a compound operation. Its intent is in the store, and between the
-        steps only the call's own lock is held. A compound operation can contain another one.
-
-        :raises NodeError: this host's state folder cannot be used.
-        :raises StoreError: the service that keeps the locks cannot be reached.
-        """
-        if getattr(self._mine, "call", None) is not None:
-            yield
-            return
-        on_host = self.on_this_host()
-        with self.locks.call() as number:
-            self._mine.call = {"call": number, **on_host}
-            try:
-                yield
-            finally:
-                del self._mine.call
-
-    def this_call(self) -> dict[str, Any]:
-        """The data of the intent of the compound operation that this thread executes."""
-        return dict(self._mine.call)
-
-    def is_this_call(self, intent: IntentRecord) -> bool:
-        """Whether an intent belongs to the compound operation that this thread executes."""
-        mine: dict[str, Any] | None = getattr(self._mine, "call", None)
-        return mine is not None and intent.data.get("call") == mine["call"]
-
-    def whole_call_is_running(self, intent: IntentRecord) -> bool:
-        """Whether the compound operation of an intent is still running."""
-        number = intent.data.get("call")
-        if not self.locks.reach(intent.owner):
-            return True
-        return isinstance(number, int) and self.locks.is_running(number)
-
-    def on_this_host(self) -> dict[str, str]:
-        """The data of an intent that identifies the node with the device.
-
-        :raises NodeError: this host's state folder cannot be used.
-        """
-        return {"node": self.host.identity()}
-
-    def is_on_this_host(self, intent: IntentRecord) -> bool:
-        """Whether an operation was started by this node. The kernel identifies the host, because
-        names differ between containers and can change."""
-        owner = intent.owner
-        if owner.boot_id == process_identity.boot_id():
-            return intent.data.get("node") in (None, self.host.identity())
-        return owner.host == process_identity.this_host()
 
     def fail(self, intent: IntentRecord, before: R, after: R, *others: Change) -> None:
         """Record a failure while its exception is handled. If the store fails too, that is only
@@ -387,8 +320,3 @@ def was_interrupted(error: BaseException | None = None) -> bool:
     if isinstance(error, errors.DriverInterrupted):
         return True  # as after a crash of this process
     return error is not None and not isinstance(error, Exception)
-
-
-def intents_of(resource_id: str) -> Query:
-    """The query for the operations on a resource."""
-    return Query(IntentRecord, "resource_id", resource_id)

@@ -12,10 +12,10 @@ from typing import Any
 
 from cinderlib import errors
 from cinderlib.locking.process_identity import this_process
-from cinderlib.operations.history import described
+from cinderlib.operations.intents import new_intent
 from cinderlib.operations.journal import Journal
 from cinderlib.persistence.base import Change, Put
-from cinderlib.records import IntentRecord, VolumeRecord, new_id, replace
+from cinderlib.records import IntentRecord, VolumeRecord, replace
 
 #: The operations.
 LONG_CALLS = frozenset(
@@ -43,15 +43,12 @@ def intent(
     :param data: what recovery needs.
     :param arguments: for the history.
     """
-    new = IntentRecord(
-        id=new_id(),
-        operation=operation,
-        backend=volume.backend,
-        resource_id=volume.id,
-        lock=lock_name(volume.id),
-        owner=this_process(),
+    new = new_intent(
+        operation,
+        volume,
+        lock_name(volume.id),
         data={**data, **journal.this_call()},
-        **described(volume, arguments),
+        arguments=arguments,
     )
     journal.measure(new)
     return new

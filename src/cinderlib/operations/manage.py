@@ -12,7 +12,9 @@ from cinderlib import errors
 from cinderlib.drivers.port_values import Manageable, Page
 from cinderlib.operations import adoption, capabilities, volume_types, volumes
 from cinderlib.operations.existing import refuse_differences
-from cinderlib.operations.journal import Journal, intents_of, recovers
+from cinderlib.operations.intents import intents_of
+from cinderlib.operations.journal import Journal
+from cinderlib.operations.settling import recovers
 from cinderlib.persistence.base import Query
 from cinderlib.persistence.host_key import host_of
 from cinderlib.records import (

@@ -14,8 +14,9 @@ from cinderlib.drivers.port import Driver
 from cinderlib.drivers.port_values import Manageable, Page
 from cinderlib.operations import adoption, capabilities, snapshots, volumes
 from cinderlib.operations.existing import raise_not_found, refuse_differences
-from cinderlib.operations.journal import Journal, recovers
+from cinderlib.operations.journal import Journal
 from cinderlib.operations.refusals import refuse_migrating
+from cinderlib.operations.settling import recovers
 from cinderlib.records import IntentRecord, SnapshotRecord, VolumeRecord, replace
 
 

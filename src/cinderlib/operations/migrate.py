@@ -15,8 +15,10 @@ from cinderlib.operations import (
     migration_targets,
     volumes,
 )
-from cinderlib.operations.journal import Journal, intents_of, recovers, was_interrupted
+from cinderlib.operations.intents import intents_of
+from cinderlib.operations.journal import Journal, was_interrupted
 from cinderlib.operations.refusals import refuse_migrating, refuse_temporary
+from cinderlib.operations.settling import recovers
 from cinderlib.persistence.base import Query, Remove
 from cinderlib.persistence.host_key import host_of
 from cinderlib.records import (

@@ -11,7 +11,6 @@ import logging
 from typing import Any
 
 from cinderlib import errors
-from cinderlib.locking.process_identity import this_process
 from cinderlib.operations import (
     capabilities,
     copying,
@@ -22,9 +21,11 @@ from cinderlib.operations import (
     volumes,
 )
 from cinderlib.operations.existing import raise_not_found
-from cinderlib.operations.history import Outcome, described
-from cinderlib.operations.journal import Journal, recovers, was_interrupted
+from cinderlib.operations.history import Outcome
+from cinderlib.operations.intents import new_intent
+from cinderlib.operations.journal import Journal, was_interrupted
 from cinderlib.operations.refusals import is_the_drivers
+from cinderlib.operations.settling import recovers
 from cinderlib.persistence.base import Change, Put
 from cinderlib.records import ConnectionRecord, IntentRecord, VolumeRecord, new_id, replace
 
@@ -188,14 +189,13 @@ def _named(
 def _deletion(intent: IntentRecord, old: VolumeRecord | None) -> IntentRecord:
     """The intent to delete the old data."""
     data = intent.data
-    return IntentRecord(
+    return new_intent(
+        "volume.delete",
+        old,
+        volumes.lock_name(data["copy"]),
         id=data["delete"],
-        operation="volume.delete",
-        backend=data["old"]["backend"],
         resource_id=data["copy"],
-        lock=volumes.lock_name(data["copy"]),
-        owner=this_process(),
-        **({} if old is None else described(old, None)),
+        backend=data["old"]["backend"],
     )
 
 

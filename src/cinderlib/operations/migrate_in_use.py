@@ -23,8 +23,10 @@ from cinderlib.operations import (
 )
 from cinderlib.operations.existing import raise_not_found
 from cinderlib.operations.history import Outcome
-from cinderlib.operations.journal import Journal, intents_of, recovers, was_interrupted
+from cinderlib.operations.intents import intents_of
+from cinderlib.operations.journal import Journal, was_interrupted
 from cinderlib.operations.migrate import Destination
+from cinderlib.operations.settling import recovers
 from cinderlib.persistence.base import Put, Query
 from cinderlib.persistence.host_key import host_of
 from cinderlib.records import (

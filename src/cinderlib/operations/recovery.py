@@ -33,7 +33,9 @@ from cinderlib.operations import (  # noqa: F401
     whole_call_intents,
     wipe,
 )
-from cinderlib.operations.journal import PENDING_UNMAPS, SNAPSHOT_CONNECT, Journal, Recovered
+from cinderlib.operations.history import PENDING_UNMAPS
+from cinderlib.operations.journal import Journal, Recovered
+from cinderlib.operations.settling import SNAPSHOT_CONNECT
 from cinderlib.progress import Progress
 from cinderlib.records import IntentRecord
 

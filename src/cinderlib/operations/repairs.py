@@ -10,7 +10,8 @@ from cinderlib.drivers.port import Driver
 from cinderlib.drivers.port_values import InStorage
 from cinderlib.operations import connections, disconnect, recovery, snapshots, volumes
 from cinderlib.operations.discrepancies import Changed
-from cinderlib.operations.journal import PENDING_UNMAPS, Journal
+from cinderlib.operations.history import PENDING_UNMAPS
+from cinderlib.operations.journal import Journal
 from cinderlib.persistence.base import Put, Remove
 from cinderlib.records import (
     ConnectionRecord,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from cinderlib import errors
 from cinderlib.operations import capabilities, volume_types, volumes
-from cinderlib.operations.journal import Journal, recovers
+from cinderlib.operations.journal import Journal
 from cinderlib.operations.refusals import is_refusal, refuse_temporary
+from cinderlib.operations.settling import recovers
 from cinderlib.records import IntentRecord, TypeSpecs, VolumeRecord, replace
 
 #: States in which a volume can be retyped.

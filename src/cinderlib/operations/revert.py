@@ -6,8 +6,9 @@ from cinderlib import errors
 from cinderlib.drivers.port import Driver
 from cinderlib.operations import capabilities, volumes
 from cinderlib.operations.existing import raise_not_found
-from cinderlib.operations.journal import Journal, recovers
+from cinderlib.operations.journal import Journal
 from cinderlib.operations.refusals import status_after
+from cinderlib.operations.settling import recovers
 from cinderlib.persistence.base import Query
 from cinderlib.records import IntentRecord, SnapshotRecord, VolumeRecord, replace
 

@@ -12,7 +12,8 @@ from cinderlib import errors
 from cinderlib.operations import capabilities, copying, long_calls, snapshots, temporary, volumes
 from cinderlib.operations.existing import raise_not_found
 from cinderlib.operations.history import Outcome
-from cinderlib.operations.journal import Journal, recovers, was_interrupted
+from cinderlib.operations.journal import Journal, was_interrupted
+from cinderlib.operations.settling import recovers
 from cinderlib.persistence.base import Put, Query
 from cinderlib.records import (
     ConnectionRecord,

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import abc
 import logging
-import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from cinderlib import errors
-from cinderlib.locking.locks import Locks
 from cinderlib.observation import Activity, Observer, observed
 from cinderlib.operations.history import PENDING_UNMAPS, History
+from cinderlib.operations.whole_calls import WholeCalls
 from cinderlib.persistence.base import Store
 from cinderlib.records import IntentRecord
 
@@ -38,18 +36,12 @@ def recovers(operation: str) -> Callable[[Recovery], Recovery]:
     return register
 
 
-class Settling(abc.ABC):
+class Settling(WholeCalls):
     """The part of a :class:`cinderlib.operations.journal.Journal` that settles operations."""
 
     store: Store
-    locks: Locks
     observer: Observer | None
     _history: History
-    _mine: threading.local
-
-    @abc.abstractmethod
-    def whole_call_is_running(self, intent: IntentRecord) -> bool:
-        """Whether the compound operation of an intent is still running."""
 
     def settle(self, resource_id: str, lock: str) -> bool:
         """Recover the interrupted operations of a resource.

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from cinderlib import errors
-from cinderlib.locking.process_identity import this_process
 from cinderlib.operations import (
     capabilities,
     connections,
@@ -16,8 +15,9 @@ from cinderlib.operations import (
     volumes,
 )
 from cinderlib.operations.connect import connect as connect_volume
-from cinderlib.operations.history import described
-from cinderlib.operations.journal import SNAPSHOT_CONNECT, Journal, recovers
+from cinderlib.operations.intents import new_intent
+from cinderlib.operations.journal import Journal
+from cinderlib.operations.settling import SNAPSHOT_CONNECT, recovers
 from cinderlib.persistence.base import Put
 from cinderlib.persistence.host_key import host_of
 from cinderlib.records import (
@@ -25,7 +25,6 @@ from cinderlib.records import (
     IntentRecord,
     SnapshotRecord,
     VolumeRecord,
-    new_id,
     replace,
 )
 
@@ -85,15 +84,12 @@ def connect(
     :raises InvalidSnapshot, SnapshotNotFound: the snapshot cannot be read.
     """
     _settle(journal, volume.id)
-    intent = IntentRecord(
-        id=new_id(),
-        operation=SNAPSHOT_CONNECT,
-        backend=volume.backend,
-        resource_id=volume.id,
-        lock=volumes.lock_name(volume.id),
-        owner=this_process(),
+    intent = new_intent(
+        SNAPSHOT_CONNECT,
+        volume,
+        volumes.lock_name(volume.id),
         data=journal.this_call(),
-        **described(volume, {"snapshot_id": volume.snapshot_id, "host": host_of(connection)}),
+        arguments={"snapshot_id": volume.snapshot_id, "host": host_of(connection)},
     )
     journal.measure(intent)
     try:

@@ -9,7 +9,7 @@ from cinderlib import errors
 from cinderlib.operations import capabilities, temporary, unique_names, volumes
 from cinderlib.operations.existing import raise_not_found, refuse_differences
 from cinderlib.operations.history import Outcome
-from cinderlib.operations.journal import Journal, recovers
+from cinderlib.operations.journal import Journal
 from cinderlib.operations.refusals import (
     is_refusal,
     note_dependents,
@@ -18,6 +18,7 @@ from cinderlib.operations.refusals import (
     refuse_temporary,
     status_after,
 )
+from cinderlib.operations.settling import recovers
 from cinderlib.persistence.base import Query, Remove
 from cinderlib.records import IntentRecord, SnapshotRecord, VolumeRecord, replace
 

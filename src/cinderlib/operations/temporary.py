@@ -9,10 +9,11 @@ import uuid
 from collections.abc import Sequence
 
 from cinderlib import errors
-from cinderlib.locking.process_identity import this_process
 from cinderlib.operations import volumes
-from cinderlib.operations.history import Outcome, described
-from cinderlib.operations.journal import SNAPSHOT_CONNECT, Journal, intents_of, recovers
+from cinderlib.operations.history import Outcome
+from cinderlib.operations.intents import intents_of, new_intent
+from cinderlib.operations.journal import Journal
+from cinderlib.operations.settling import SNAPSHOT_CONNECT, recovers
 from cinderlib.operations.unmapping import remove_leftover_export
 from cinderlib.persistence.base import Change, Put, Query, Remove, Store
 from cinderlib.persistence.host_key import key
@@ -21,7 +22,6 @@ from cinderlib.records import (
     IntentRecord,
     SnapshotRecord,
     VolumeRecord,
-    new_id,
 )
 
 _NAMESPACE = uuid.UUID("0d1c5e0a-5d0c-4a51-9a5e-6f0a8f0f6c11")
@@ -94,19 +94,9 @@ def release(volume: VolumeRecord, others: Sequence[ConnectionRecord]) -> list[Pu
     """
     if volume.snapshot_access is None or others:
         return []
-    return [
-        Put(
-            IntentRecord(
-                id=new_id(),
-                operation="snapshot.release",
-                backend=volume.backend,
-                resource_id=volume.id,
-                lock=volumes.lock_name(volume.id),
-                owner=this_process(),
-                **described(volume, {"snapshot_id": volume.snapshot_id}),
-            )
-        )
-    ]
+    arguments = {"snapshot_id": volume.snapshot_id}
+    lock = volumes.lock_name(volume.id)
+    return [Put(new_intent("snapshot.release", volume, lock, arguments=arguments))]
 
 
 def complete(journal: Journal, released: Sequence[Put]) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 from cinderlib import errors
 from cinderlib.drivers.port import Driver
-from cinderlib.locking.process_identity import this_process
 from cinderlib.operations import volumes
-from cinderlib.operations.history import described
-from cinderlib.operations.journal import Journal, recovers
+from cinderlib.operations.intents import new_intent
+from cinderlib.operations.journal import Journal
 from cinderlib.operations.refusals import is_the_drivers
+from cinderlib.operations.settling import recovers
 from cinderlib.persistence.base import Change, Query
 from cinderlib.persistence.host_key import host_of, same_ports
 from cinderlib.records import (
@@ -19,7 +19,6 @@ from cinderlib.records import (
     IntentRecord,
     VolumeRecord,
     from_builtins,
-    new_id,
     replace,
     to_builtins,
 )
@@ -101,15 +100,13 @@ def unmap_intent(connection: ConnectionRecord, *, mapped: bool = True) -> Intent
     """
     # A driver unmaps by the connector; keys are not needed, so they are not kept.
     kept = replace(connection, conn_info=None, device=None)
-    return IntentRecord(
-        id=new_id(),
-        operation="connection.unmap",
-        backend=connection.backend,
-        resource_id=connection.volume_id,
-        lock=volumes.lock_name(connection.volume_id),
-        owner=this_process(),
+    return new_intent(
+        "connection.unmap",
+        kept,
+        volumes.lock_name(kept.volume_id),
         data={"connection": to_builtins(kept), "mapped": mapped},
-        **described(kept, {"host": host_of(kept)}),
+        arguments={"host": host_of(kept)},
+        resource_id=kept.volume_id,
     )
 
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from cinderlib import errors
-from cinderlib.locking.process_identity import this_process
 from cinderlib.operations import volumes
-from cinderlib.operations.history import Outcome, described
+from cinderlib.operations.history import Outcome
+from cinderlib.operations.intents import new_intent
 from cinderlib.operations.journal import CONTINUED, Journal
 from cinderlib.records import ConnectionRecord, IntentRecord, VolumeRecord, replace
 
@@ -45,15 +45,14 @@ def intent(
         "multipath": connection.use_multipath or None,
         "force": force or None,
     }
-    return IntentRecord(
-        id=connection.id,
-        operation=operation,
-        backend=connection.backend,
-        resource_id=connection.id,
-        lock=volumes.lock_name(connection.volume_id),
-        owner=this_process(),
+    return new_intent(
+        operation,
+        connection,
+        volumes.lock_name(connection.volume_id),
         data={**journal.this_call(), **({"force": True} if force else {})},
-        **described(connection, arguments, "" if volume is None else volume.name),
+        arguments=arguments,
+        name="" if volume is None else volume.name,
+        id=connection.id,
     )
 
 

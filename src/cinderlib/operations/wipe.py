@@ -6,8 +6,9 @@ from cinderlib import errors
 from cinderlib.operations import copying, long_calls, volumes
 from cinderlib.operations.existing import raise_not_found
 from cinderlib.operations.history import Outcome
-from cinderlib.operations.journal import Journal, recovers, was_interrupted
+from cinderlib.operations.journal import Journal, was_interrupted
 from cinderlib.operations.refusals import refuse_migrating, refuse_temporary
+from cinderlib.operations.settling import recovers
 from cinderlib.persistence.base import Query
 from cinderlib.persistence.host_key import host_of
 from cinderlib.records import ConnectionRecord, IntentRecord, VolumeRecord, replace
