@@ -124,6 +124,8 @@ class _Side(Protocol):
     def blocks(self) -> Iterator[Block]:
         """Offset, length and data of each block; the data is ``None`` for a hole."""
 
+    def read(self, offset: int, length: int) -> bytes: ...
+
     def write(self, offset: int, data: bytes) -> None: ...
 
     def zero(self, offset: int, length: int) -> None:
@@ -167,7 +169,7 @@ class _Device:
             yield from _holes(end, start)
             while start < stop:
                 length = min(BLOCK, stop - start)
-                yield start, length, self._read(start, length)
+                yield start, length, self.read(start, length)
                 start += length
             end = stop
         yield from _holes(end, self.size)
@@ -185,7 +187,7 @@ class _Device:
             end = os.lseek(self._fd, start, os.SEEK_HOLE) if self._is_file else self.size
             yield start, min(end, self.size)
 
-    def _read(self, offset: int, length: int) -> bytes:
+    def read(self, offset: int, length: int) -> bytes:
         view, done = memoryview(self._buffer), 0
         while done < length:
             with self._aligned(offset + done, length - done):
@@ -220,12 +222,8 @@ class _Device:
             self._discards = holes.punch(self._fd, offset, length)
             if self._discards:
                 return
-        while length > 0:
-            step = min(length, BLOCK)
-            # Thick storage without discard: write only where there is other data.
-            if self._read(offset, step) != _ZEROS[:step]:
-                self.write(offset, _ZEROS[:step])
-            offset, length = offset + step, length - step
+        # Thick storage without discard.
+        _write_zeros(self, offset, length)
 
     def sync(self) -> None:
         os.fsync(self._fd)
@@ -243,10 +241,10 @@ class _Handle:
         offset = 0
         while offset < self.size:
             length = min(BLOCK, self.size - offset)
-            yield offset, length, self._read(offset, length)
+            yield offset, length, self.read(offset, length)
             offset += length
 
-    def _read(self, offset: int, length: int) -> bytes:
+    def read(self, offset: int, length: int) -> bytes:
         self._handle.seek(offset)
         data = bytes(self._handle.read(length))
         if len(data) != length:
@@ -258,14 +256,18 @@ class _Handle:
         self._handle.write(data)
 
     def zero(self, offset: int, length: int) -> None:
-        while length > 0:
-            step = min(length, BLOCK)
-            if self._read(offset, step) != _ZEROS[:step]:
-                self.write(offset, _ZEROS[:step])
-            offset, length = offset + step, length - step
+        _write_zeros(self, offset, length)
 
     def sync(self) -> None:
         self._handle.flush()
+
+
+def _write_zeros(side: _Side, offset: int, length: int) -> None:
+    """Write zeros where there is other data."""
+    for start in range(offset, offset + length, BLOCK):
+        count = min(BLOCK, offset + length - start)
+        if side.read(start, count) != _ZEROS[:count]:
+            side.write(start, _ZEROS[:count])
 
 
 def _holes(start: int, end: int) -> Iterator[Block]:

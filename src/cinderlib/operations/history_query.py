@@ -155,18 +155,9 @@ def _is_of(operation: Operation, resource: str) -> bool:
 
 
 def _ended(record: OperationRecord) -> Operation:
-    by, recovered = record.author, record.recovered_by
+    recovered = record.recovered_by
     return Operation(
-        operation=record.operation,
-        backend=record.backend,
-        resource_id=record.resource_id,
-        volume_id=record.volume_id,
-        name=record.name,
-        user=by.user,
-        host=by.host,
-        pid=by.pid,
-        program=by.program,
-        arguments=dict(record.arguments),
+        **_described(record, record.author),
         started_at=record.started_at,
         ended_at=record.created_at,
         seconds=record.seconds,
@@ -178,21 +169,24 @@ def _ended(record: OperationRecord) -> Operation:
     )
 
 
+def _described(record: OperationRecord | IntentRecord, by: Author) -> dict[str, Any]:
+    return {
+        "operation": record.operation,
+        "backend": record.backend,
+        "resource_id": record.resource_id,
+        "volume_id": record.volume_id,
+        "name": record.name,
+        "arguments": dict(record.arguments),
+        **_plain(by),
+    }
+
+
 def _running(intent: IntentRecord) -> Operation:
     owner = intent.owner
     by = intent.author or Author(user="", host=owner.host, pid=owner.pid)
     started = intent.created_at or now()
     return Operation(
-        operation=intent.operation,
-        backend=intent.backend,
-        resource_id=intent.resource_id,
-        volume_id=intent.volume_id,
-        name=intent.name,
-        user=by.user,
-        host=by.host,
-        pid=by.pid,
-        program=by.program,
-        arguments=dict(intent.arguments),
+        **_described(intent, by),
         started_at=started,
         ended_at=None,
         seconds=max(0.0, (now() - started).total_seconds()),

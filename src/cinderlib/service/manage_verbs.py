@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from cinderlib import errors, value_checks
+from cinderlib import value_checks
 from cinderlib.service import lookup, requests
-from cinderlib.service.verb_request import Request, shown, whole_number
+from cinderlib.service.verb_request import Request, removed, shown, whole_number
 
 
 def list_manageable_volumes(request: Request[requests.Nothing]) -> list[dict[str, Any]]:
@@ -42,12 +42,11 @@ def manage_volume(request: Request[requests.ManageVolume]) -> dict[str, Any]:
 
 def unmanage_volume(request: Request[requests.Nothing]) -> dict[str, Any]:
     """Remove a volume's record and keep its data; succeeds if it does not exist."""
-    try:
-        volume = lookup.loaded_volume(request, request.id)
-    except errors.VolumeNotFound:
-        return {"id": request.id, "changed": False}
-    volume.unmanage()
-    return {"id": request.id, "changed": volume.changed}
+    return removed(
+        request,
+        lambda: lookup.loaded_volume(request, request.id),
+        lambda volume: volume.unmanage(),
+    )
 
 
 def manage_snapshot(request: Request[requests.ManageSnapshot]) -> dict[str, Any]:
@@ -59,9 +58,8 @@ def manage_snapshot(request: Request[requests.ManageSnapshot]) -> dict[str, Any]
 
 def unmanage_snapshot(request: Request[requests.Nothing]) -> dict[str, Any]:
     """Remove a snapshot's record and keep its data; succeeds if it does not exist."""
-    try:
-        snapshot = request.of_loaded(lookup.snapshot(request, request.id))
-    except (errors.SnapshotNotFound, errors.VolumeNotFound):
-        return {"id": request.id, "changed": False}
-    snapshot.unmanage()
-    return {"id": request.id, "changed": snapshot.changed}
+    return removed(
+        request,
+        lambda: request.of_loaded(lookup.snapshot(request, request.id)),
+        lambda snapshot: snapshot.unmanage(),
+    )

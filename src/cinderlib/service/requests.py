@@ -162,21 +162,6 @@ class FinishApply(Body):
     written: bool = True
 
 
-class ConnectVolume(Body):
-    """The host to map a volume for: its connector properties, or the name it registered under."""
-
-    connector: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
-    node: str | msgspec.UnsetType = msgspec.UNSET
-    migrating: bool = False
-    id: str | msgspec.UnsetType = msgspec.UNSET
-    attach_mode: Literal["rw", "ro"] | msgspec.UnsetType = msgspec.UNSET
-    attached_host: str | msgspec.UnsetType | None = msgspec.UNSET
-    mountpoint: str | msgspec.UnsetType | None = msgspec.UNSET
-    instance_uuid: str | msgspec.UnsetType | None = msgspec.UNSET
-    use_multipath: bool | msgspec.UnsetType = msgspec.UNSET
-    device_scan_attempts: int | msgspec.UnsetType = msgspec.UNSET
-
-
 class ConnectSnapshot(Body):
     """The host to map a snapshot for, read-only: its connector properties, or the name it
     registered under."""
@@ -189,6 +174,13 @@ class ConnectSnapshot(Body):
     instance_uuid: str | msgspec.UnsetType | None = msgspec.UNSET
     use_multipath: bool | msgspec.UnsetType = msgspec.UNSET
     device_scan_attempts: int | msgspec.UnsetType = msgspec.UNSET
+
+
+class ConnectVolume(ConnectSnapshot):
+    """The host to map a volume for: its connector properties, or the name it registered under."""
+
+    migrating: bool = False
+    attach_mode: Literal["rw", "ro"] | msgspec.UnsetType = msgspec.UNSET
 
 
 class AttachSnapshot(Body):

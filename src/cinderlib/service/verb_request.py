@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from cinderlib import errors, records, value_checks
@@ -112,6 +112,21 @@ def shown(record: Record, **more: Any) -> dict[str, Any]:
     :param more: further fields of the answer.
     """
     return {**records.to_builtins(record), **more}
+
+
+def removed(
+    request: Request[Any], find: Callable[[], Any], remove: Callable[[Any], None]
+) -> dict[str, Any]:
+    """Remove a resource; succeeds if it does not exist.
+
+    :param find: returns the resource.
+    """
+    try:
+        found = find()
+    except (errors.SnapshotNotFound, errors.VolumeNotFound):
+        return {"id": request.id, "changed": False}
+    remove(found)
+    return {"id": request.id, "changed": found.changed}
 
 
 def flag(request: Request[Any], name: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from cinderlib import errors
 from cinderlib.records import SnapshotRecord, VolumeRecord
 from cinderlib.service import lookup, requests
-from cinderlib.service.verb_request import Listed, Request, flag, shown
+from cinderlib.service.verb_request import Listed, Request, flag, removed, shown
 
 GIB = 1024**3
 
@@ -172,12 +172,12 @@ def _changed(resource: Any, body: requests.Body) -> dict[str, Any]:
 
 def delete_volume(request: Request[requests.Nothing]) -> dict[str, Any]:
     """Delete a volume and its data; succeeds if it does not exist."""
-    try:
-        volume = lookup.loaded_volume(request, request.id)
-    except errors.VolumeNotFound:
-        return {"id": request.id, "changed": False}
-    volume.delete(snapshots=flag(request, "snapshots"))
-    return {"id": request.id, "changed": volume.changed}
+    snapshots = flag(request, "snapshots")
+    return removed(
+        request,
+        lambda: lookup.loaded_volume(request, request.id),
+        lambda volume: volume.delete(snapshots=snapshots),
+    )
 
 
 def extend_volume(request: Request[requests.ExtendVolume]) -> dict[str, Any]:
@@ -234,12 +234,11 @@ def change_snapshot(request: Request[requests.ChangeSnapshot]) -> dict[str, Any]
 
 def delete_snapshot(request: Request[requests.Nothing]) -> dict[str, Any]:
     """Delete a snapshot; succeeds if it does not exist."""
-    try:
-        snapshot = request.of_loaded(lookup.snapshot(request, request.id))
-    except (errors.SnapshotNotFound, errors.VolumeNotFound):
-        return {"id": request.id, "changed": False}
-    snapshot.delete()
-    return {"id": request.id, "changed": snapshot.changed}
+    return removed(
+        request,
+        lambda: request.of_loaded(lookup.snapshot(request, request.id)),
+        lambda snapshot: snapshot.delete(),
+    )
 
 
 # --- the backend and the store as a whole -------------------------------------------------------

@@ -6,23 +6,11 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any
+
+from cinderlib.node.copying import ByteIO
 
 MIB = 1 << 20
-
-
-class ByteIO(Protocol):
-    """The path of an attachment whose protocol has no device (RBD with librbd)."""
-
-    def seek(self, offset: int, whence: int = 0) -> Any: ...
-
-    def tell(self) -> int: ...
-
-    def read(self, length: int) -> bytes: ...
-
-    def write(self, data: bytes) -> Any: ...
-
-    def flush(self) -> None: ...
 
 
 class Device:

@@ -43,12 +43,7 @@ def stage(device: Device, path: str, capability: Capability, given: Parameters) 
     :param path: the folder to mount on; ``block`` needs none.
     """
     seen = mounts.every()
-    mount = mounts.at(path, seen)
-    if mount is not None and mounts.device_of(mount) != device.number:
-        raise NotReady(
-            f"{path} is a mount of {mount.source}, not of volume {device.volume_id}; nothing"
-            " changed."
-        )
+    mount = _mounted(device, path, seen)
     if capability.block:
         if mount is not None:
             raise AlreadyExists(
@@ -124,6 +119,20 @@ def _filesystem(
     return found
 
 
+def _mounted(device: Device, path: str, seen: list[mounts.Mount]) -> mounts.Mount | None:
+    """The mount of a volume at a path.
+
+    :raises NotReady: the path is a mount of something else.
+    """
+    mount = mounts.at(path, seen)
+    if mount is not None and mounts.device_of(mount) != device.number:
+        raise NotReady(
+            f"{path} is a mount of {mount.source}, not of volume {device.volume_id}; nothing"
+            " changed."
+        )
+    return mount
+
+
 def unstage(device: Device, path: str) -> None:
     """Unmount a volume from its staging path.
 
@@ -131,12 +140,7 @@ def unstage(device: Device, path: str) -> None:
     :raises NotReady: the path is a mount of something else.
     """
     seen = mounts.every()
-    mount = mounts.at(path, seen)
-    if mount is not None and mounts.device_of(mount) != device.number:
-        raise NotReady(
-            f"{path} is a mount of {mount.source}, not of volume {device.volume_id}; nothing"
-            " changed."
-        )
+    mount = _mounted(device, path, seen)
     if device.number is not None:
         others = [each.path for each in mounts.of_device(device.number, seen) if each.path != path]
         if others:
