@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from cinderlib import errors, value_checks
@@ -24,8 +26,21 @@ if TYPE_CHECKING:
     from cinderlib.objects.volume import Volume
 
 
+@dataclasses.dataclass(frozen=True)
+class _Content:
+    """A content to export.
+
+    :ivar header: the fields of the stream's header that identify it.
+    :ivar extents: the bytes to export.
+    """
+
+    device: Device
+    header: Mapping[str, Any]
+    extents: list[Extent]
+
+
 class _Streamed(Resource):
-    """What volumes and snapshots have in common."""
+    """The common part of volumes and snapshots."""
 
     def extents(self, since: Snapshot | None = None) -> Iterator[Extent]:
         """Which bytes are data and which are zero, or the changes since a snapshot.
@@ -65,23 +80,41 @@ class _Streamed(Resource):
     def _snapshots(self) -> type[Snapshot]:
         return self._controller.Snapshot
 
-    def _export(
+    def export_stream(
         self,
         target: IO[bytes],
-        header: dict[str, Any],
-        since: Snapshot | None,
-        found: list[Extent],
-        device: Device,
-        progress: Listener | None,
+        since: Snapshot | None = None,
+        *,
+        progress: Listener | None = None,
     ) -> copying.Exported:
-        described = Header(
-            **header,
-            since=None if since is None else since.id,
-            data_bytes=sum(each.length for each in found if each.kind == "data"),
-            created_at=now().isoformat(timespec="seconds"),
-        )
-        report = ProgressReporter(progress)
-        return copying.write_stream(device, target, described, found, report)
+        """Write the content of the volume or snapshot, or its changes since an older snapshot, as a
+        stream. :meth:`cinderlib.Volume.apply_stream` writes it to a volume of any backend.
+
+        A volume is attached to this host meanwhile. A snapshot is read from a volume that is
+        created from it, attached to this host and deleted at the end. The stream of a snapshot can
+        be the base of further streams, that of a volume cannot.
+
+        :param target: a binary file or pipe.
+        :param since: an older snapshot of the same volume.
+        :param progress: receives the number of bytes.
+        :raises InvalidInput: ``since`` is not an older snapshot of the same volume.
+        :raises InvalidVolume: the volume is connected, so its content can change.
+        :raises CinderlibError: it cannot be attached or read.
+        """
+        value_checks.check_binary_file(target, "write", "target")
+        with self._readable(since) as content:
+            described = Header(
+                **content.header,
+                since=None if since is None else since.id,
+                data_bytes=sum(each.length for each in content.extents if each.kind == "data"),
+                created_at=now().isoformat(timespec="seconds"),
+            )
+            report = ProgressReporter(progress)
+            return copying.write_stream(content.device, target, described, content.extents, report)
+
+    def _readable(self, since: Snapshot | None) -> AbstractContextManager[_Content]:
+        """The content to export. It does not change meanwhile."""
+        raise NotImplementedError
 
 
 class StreamedVolume(_Streamed):
@@ -92,25 +125,8 @@ class StreamedVolume(_Streamed):
     def _part_of_extents(self, since_id: str | None, offset: int) -> Extents:
         return extents.of_volume(self._controller.journal, self.id, since_id, offset)
 
-    def export_stream(
-        self,
-        target: IO[bytes],
-        since: Snapshot | None = None,
-        *,
-        progress: Listener | None = None,
-    ) -> copying.Exported:
-        """Write the content of the volume, or its changes since a snapshot, as a stream.
-
-        The volume is attached to this host meanwhile. The stream of a snapshot can be the base of
-        further streams, that of a volume cannot: use :meth:`cinderlib.Snapshot.export_stream`.
-
-        :param target: a binary file or pipe.
-        :param since: an older snapshot of the volume.
-        :param progress: receives the number of bytes.
-        :raises InvalidVolume: the volume is connected, so its content can change.
-        :raises CinderlibError: the volume cannot be attached or read.
-        """
-        value_checks.check_binary_file(target, "write", "target")
+    @contextlib.contextmanager
+    def _readable(self, since: Snapshot | None) -> Iterator[_Content]:
         self._refuse_connected()
         with self._attached(new_id()) as connection, Device(connection.path) as device:
             header = {
@@ -119,10 +135,8 @@ class StreamedVolume(_Streamed):
                 "volume_id": self.id,
                 "volume_name": self._record.name,
             }
-            found = list(self.extents(since))
-            exported = self._export(target, header, since, found, device, progress)
+            yield _Content(device, header, list(self.extents(since)))
             self.finish_apply(connection.id, written=False)
-            return exported
 
     def apply_stream(
         self, source: Source | Reader, *, progress: Listener | None = None
@@ -242,26 +256,8 @@ class StreamedSnapshot(_Streamed):
     def _part_of_extents(self, since_id: str | None, offset: int) -> Extents:
         return extents.of_snapshot(self._controller.journal, self.id, since_id, offset)
 
-    def export_stream(
-        self,
-        target: IO[bytes],
-        since: Snapshot | None = None,
-        *,
-        progress: Listener | None = None,
-    ) -> copying.Exported:
-        """Write the content of the snapshot, or the changes since an older one, as a stream.
-
-        Its data is read from a volume that is created from the snapshot, attached to this host and
-        deleted at the end. :meth:`cinderlib.Volume.apply_stream` writes the stream to a volume of
-        any backend.
-
-        :param target: a binary file or pipe.
-        :param since: an older snapshot of the same volume.
-        :param progress: receives the number of bytes.
-        :raises InvalidInput: ``since`` is not an older snapshot of the same volume.
-        :raises CinderlibError: the snapshot cannot be read.
-        """
-        value_checks.check_binary_file(target, "write", "target")
+    @contextlib.contextmanager
+    def _readable(self, since: Snapshot | None) -> Iterator[_Content]:
         record = self._record
         header: dict[str, Any] = {
             "point": self.id,
@@ -275,7 +271,7 @@ class StreamedSnapshot(_Streamed):
             volume.attached() as connection,
             Device(connection.path) as device,
         ):
-            return self._export(target, header, since, found, device, progress)
+            yield _Content(device, header, found)
 
     @contextlib.contextmanager
     def _temporary(self) -> Iterator[Volume]:
