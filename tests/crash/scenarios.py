@@ -76,6 +76,38 @@ def scenario(
     return register
 
 
+def method(
+    name: str,
+    prepare: Callable[[World], Any],
+    find: Callable[[World], Any],
+    called: str,
+    unmanaged: Collection[str] = (),
+    driver: str = "ArrayDriver",
+) -> None:
+    """Register the call of a method without arguments.
+
+    :param find: returns the resource.
+    """
+
+    def start(w: World) -> Call:
+        call: Call = getattr(find(w), called)
+        return call
+
+    SCENARIOS[name] = Scenario(name, prepare, start, frozenset(unmanaged), driver)
+
+
+def _volume(w: World) -> Any:
+    return w.volume(A)
+
+
+def _snapshot(w: World) -> Any:
+    return w.controller.snapshot(S)
+
+
+def _connection(w: World) -> Any:
+    return w.controller.connection(C)
+
+
 # --- initial states ------------------------------------------------------------------------------
 
 
@@ -188,16 +220,6 @@ def create_snapshot_of_attached(w: World) -> Call:
 
 
 @scenario(volume)
-def delete_volume(w: World) -> Call:
-    return w.volume(A).delete
-
-
-@scenario(snapshot)
-def delete_snapshot(w: World) -> Call:
-    return w.controller.snapshot(S).delete
-
-
-@scenario(volume)
 def extend(w: World) -> Call:
     found = w.volume(A)
     return lambda: found.extend(2)
@@ -282,20 +304,10 @@ def manage(w: World) -> Call:
     return lambda: w.backend.manage_volume(reference, id=B, name="managed", metadata={"a": "1"})
 
 
-@scenario(volume, [f"volume-{A}"])
-def unmanage(w: World) -> Call:
-    return w.volume(A).unmanage
-
-
 @scenario(existing, ["existing", f"snapshot-{S}"])
 def manage_snapshot(w: World) -> Call:
     found = w.volume(A)
     return lambda: found.manage_snapshot({"source-name": "existing"}, id=S, name="managed")
-
-
-@scenario(snapshot, [f"snapshot-{S}"])
-def unmanage_snapshot(w: World) -> Call:
-    return w.controller.snapshot(S).unmanage
 
 
 @scenario(volume)
@@ -316,81 +328,16 @@ def connect_while_migrating(w: World) -> Call:
     return lambda: found.connect(w.connector("second"), attached_host="second", migrating=True)
 
 
-@scenario(migrating)
-def disconnect_after_migrating(w: World) -> Call:
-    return w.controller.connection(C).disconnect
-
-
-@scenario(connected)
-def disconnect(w: World) -> Call:
-    return w.controller.connection(C).disconnect
-
-
-@scenario(shared_by_two)
-def disconnect_second_host(w: World) -> Call:
-    return w.controller.connection(C).disconnect
-
-
-@scenario(volume)
-def attach(w: World) -> Call:
-    return w.volume(A).attach
-
-
-@scenario(attached)
-def attach_again(w: World) -> Call:
-    return w.volume(A).attach
-
-
-@scenario(attached)
-def detach(w: World) -> Call:
-    return w.volume(A).detach
-
-
 @scenario(attached)
 def detach_by_force(w: World) -> Call:
     found = w.volume(A)
     return lambda: found.detach(force=True)
 
 
-@scenario(connected_here)
-def attach_connection(w: World) -> Call:
-    return w.controller.connection(C).attach
-
-
-@scenario(attached_here)
-def detach_connection(w: World) -> Call:
-    return w.controller.connection(C).detach
-
-
 @scenario(snapshot)
 def connect_snapshot(w: World) -> Call:
     found = w.controller.snapshot(S)
     return lambda: found.connect(w.connector("first"), attached_host="first")
-
-
-@scenario(connected_snapshot)
-def disconnect_snapshot(w: World) -> Call:
-    return w.controller.connection(C).disconnect
-
-
-@scenario(snapshot)
-def attach_snapshot(w: World) -> Call:
-    return w.controller.snapshot(S).attach
-
-
-@scenario(attached_snapshot)
-def detach_snapshot(w: World) -> Call:
-    return w.controller.snapshot(S).detach
-
-
-@scenario(snapshot, driver="CopyingDriver")
-def attach_copied_snapshot(w: World) -> Call:
-    return w.controller.snapshot(S).attach
-
-
-@scenario(attached_snapshot, driver="CopyingDriver")
-def detach_copied_snapshot(w: World) -> Call:
-    return w.controller.snapshot(S).detach
 
 
 @scenario(volume)
@@ -411,3 +358,22 @@ def load_and_save(w: World) -> Call:
 @scenario(nothing)
 def register_node(w: World) -> Call:
     return lambda: w.controller.register_node("node-1", {"host": "node-1"})
+
+
+method("delete volume", volume, _volume, "delete")
+method("delete snapshot", snapshot, _snapshot, "delete")
+method("unmanage", volume, _volume, "unmanage", unmanaged=[f"volume-{A}"])
+method("unmanage snapshot", snapshot, _snapshot, "unmanage", unmanaged=[f"snapshot-{S}"])
+method("disconnect after migrating", migrating, _connection, "disconnect")
+method("disconnect", connected, _connection, "disconnect")
+method("disconnect second host", shared_by_two, _connection, "disconnect")
+method("attach", volume, _volume, "attach")
+method("attach again", attached, _volume, "attach")
+method("detach", attached, _volume, "detach")
+method("attach connection", connected_here, _connection, "attach")
+method("detach connection", attached_here, _connection, "detach")
+method("disconnect snapshot", connected_snapshot, _connection, "disconnect")
+method("attach snapshot", snapshot, _snapshot, "attach")
+method("detach snapshot", attached_snapshot, _snapshot, "detach")
+method("attach copied snapshot", snapshot, _snapshot, "attach", driver="CopyingDriver")
+method("detach copied snapshot", attached_snapshot, _snapshot, "detach", driver="CopyingDriver")
