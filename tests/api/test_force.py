@@ -195,3 +195,15 @@ def test_detach_by_force(backend: cl.Backend, monkeypatch: pytest.MonkeyPatch) -
     with volume.attached():
         pass
     assert backend.reconcile() == []
+
+
+def test_a_forced_detach_changes_something_and_is_not_recovered(
+    load_backend: LoadBackend, root: Path
+) -> None:
+    backend = load_backend("plain", volume_driver="file", file_root=str(root))
+    volume = backend.create_volume(1)
+    volume.attach()
+    volume.detach(force=True)
+    assert (volume.changed, volume.status, volume.connections) == (True, "available", [])
+    last = backend.controller.history(volume)[-1]
+    assert (last.operation, last.outcome, last.recovered_by) == ("volume.detach", "done", None)

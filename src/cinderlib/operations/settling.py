@@ -59,6 +59,7 @@ class Settling(WholeCalls):
             for intent in found
             if intent.lock == lock
             and intent.operation not in PENDING_UNMAPS
+            and not self.is_this_call(intent)
             and not (intent.operation == SNAPSHOT_CONNECT and self.whole_call_is_running(intent))
         ]
         for intent in interrupted:
