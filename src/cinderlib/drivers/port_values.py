@@ -1,4 +1,4 @@
-"""The values that drivers and the other parts of the library exchange, besides records."""
+"""The values that drivers and the other parts of the library exchange, except records."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class AttachableVolume(Attachable):
         return connections
 
     def _connections_here(self) -> list[Connection]:
-        # A query of its own, because the connections to other hosts can be many.
+        # A separate query, because the connections to other hosts can be many.
         if self._loaded is not None and self._loaded.connections is not None:
             return super()._connections_here()
         here = {"volume_id": self.id, "attached_host": this_host()}

@@ -40,7 +40,7 @@ class ControllerBase(StoreQueries):
         """Create the controller's own classes for its objects, so that queries by class
         (``backend.Volume.get_by_id``) use its store.
 
-        :param of_volumes: the base of the class of its volumes; the others likewise.
+        :param of_volumes: the base class of the volumes; the others likewise.
         """
         bound = {"_bound": self}
         self.Volume = type("Volume", (of_volumes,), bound)
