@@ -32,7 +32,7 @@ from cinderlib.cli.nouns.config import SECRET
             2,
             "did you mean 'my_ip'?",
         ),
-        ("[store]\nstorage = 'dbb'", 1, "no persistence 'dbb'"),
+        ("[store]\nstorage = 'dbb'", 1, "Unknown persistence 'dbb'"),
     ],
 )
 def test_check_reports_the_line_with_a_suggestion(

@@ -103,7 +103,7 @@ def test_short_names_help_and_version(cinderlib: Command) -> None:
     assert cinderlib("vol", "ls", "-o", "name").line == "data"
     assert cinderlib("snap", "ls").stdout == ""
     assert "SIZE, for example 10GiB" in cinderlib("help", "vol", "create").stdout
-    assert "no command 'nothing'" in cinderlib("help", "volume", "nothing", ends=2).stderr
+    assert "Unknown command 'nothing'" in cinderlib("help", "volume", "nothing", ends=2).stderr
     assert "cinderlib volume create --help" in cinderlib("vol", "create", ends=2).stderr
     assert cinderlib("version", "--json").json["output"] == 1
     assert "complete" in cinderlib("completion", "bash").stdout

@@ -445,7 +445,7 @@ class TestOpening:
     @pytest.mark.parametrize(
         ("config", "problem"),
         [
-            ("sqlite", "no persistence 'sqlite'.*db, memory, memory_db"),
+            ("sqlite", "Unknown persistence 'sqlite'.*db, memory, memory_db"),
             ("sqlite:///x", "'storage': 'db', 'connection': URL"),
             ({"storage": "nowhere.at.all:Store"}, "nowhere.*Known:"),
             ({"storage": "json:Store"}, "'json' has no persistence 'Store'"),

@@ -25,6 +25,7 @@ KEYWORDS = {
     "Controller.backend": ("volume_driver", "file_root", "reserved_percentage", "backend_host"),
     "Controller.check_backend": ("volume_driver", "file_root", "reserved_percentage"),
     "Controller.reload_backend": ("volume_driver", "file_root", "reserved_percentage"),
+    "Controller.create_volume": ("id", *sorted(new_volume._GIVEN.keys() - {"size"})),
     "Backend.create_volume": ("id", "pool_name", *new_volume._GIVEN),
     "Backend.manage_volume": ("id", "pool_name", *sorted(new_volume._GIVEN.keys() - {"size"})),
     "Volume": ("id", *new_volume._GIVEN),

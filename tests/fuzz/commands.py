@@ -138,6 +138,7 @@ class World:
 
     def fill(self) -> None:
         folder = self.command.folder
+        self.command("type", "create", "gold", "--extra-spec", "tier=gold")
         self.command("volume", "create", "data", "1GiB")
         (self.command.volumes / "existing").write_bytes(b"data")
         snapshot = self.command("snapshot", "create", "data", "monday").line
@@ -174,6 +175,10 @@ class World:
             "volume manage name": "new",
             "volume migrate volume": volume,
             "volume unmanage volumes": volume,
+            "volume retype volume": volume,
+            "volume wipe volumes": volume,
+            "type create name": "new",
+            **{f"type {verb}": "gold" for verb in _OF_TYPE},
             "snapshot manage volume": "data",
             "snapshot manage reference": "existing",
             "snapshot manage name": "new",
@@ -229,9 +234,13 @@ class World:
             run("snapshot", "delete", each["id"], "--yes")
         for each in run("volume", "list", "--json").json:
             run("volume", "delete", each["id"], "--yes")
+        for each in run("type", "list", "--json").json:
+            run("type", "delete", each["name"])
 
 
 _OF_VOLUME = (
     "apply", "attach", "clone", "connect", "detach", "disconnect", "export", "extend", "extents",
     "rename", "set", "show", "unset",
 )  # fmt: skip
+#: Verbs of volume types, with their argument.
+_OF_TYPE = ("show type", "set type", "unset type", "delete types")
