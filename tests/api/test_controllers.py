@@ -231,6 +231,9 @@ def test_moving_to_another_store(
     assert backend.volumes == []
     controller.load(dumped, save=True)
     assert [v.name for v in backend.volumes] == ["moved"]
+    assert [(each.operation, each.name) for each in controller.history()] == [
+        ("volume.load", "moved")
+    ]
     moved = backend.volumes[0]
     assert moved.snapshots == [snapshot]
     moved.snapshots[0].delete()

@@ -57,10 +57,12 @@ def test_every_operation_is_recorded_with_its_author(
     assert found[3].arguments["host"] == "node-1"
 
 
-def test_changes_of_records_are_recorded(controller: cl.Controller, array: cl.Backend) -> None:
+def test_changes_of_records_are_recorded(
+    controller: cl.Controller, library: cl.Controller, array: cl.Backend
+) -> None:
     volume = array.create_volume(1, name="data", metadata={"a": "1", "b": "secret"})
     snapshot = volume.create_snapshot("monday")
-    document = volume.to_json()
+    document = library.volume(volume.id).to_json()
     volume.name, volume.metadata = "new", {"a": "1", "c": "secret"}
     volume.save()
     volume.save()
@@ -81,14 +83,16 @@ def test_changes_of_records_are_recorded(controller: cl.Controller, array: cl.Ba
     connection.disconnect()
     snapshot.delete()
     volume.delete()
-    controller.load(document, save=True)
+    library.load(document, save=True)
     assert operations(controller.history())[-1] == ("volume.load", "data", "done")
 
 
-def test_repairs_are_recorded(controller: cl.Controller, array: cl.Backend, root: Path) -> None:
+def test_repairs_are_recorded(
+    controller: cl.Controller, library: cl.Controller, array: cl.Backend, root: Path
+) -> None:
     volume, lost = array.create_volume(1, name="data"), array.create_volume(1, name="lost")
     snapshot = lost.create_snapshot("monday")
-    controller.store.apply(Put(replace(volume.record, status="in-use")))
+    library.store.apply(Put(replace(volume.record, status="in-use")))
     for file in root.glob(f"*{lost.id}*"):
         file.unlink()
     for file in root.glob(f"*{snapshot.id}*"):

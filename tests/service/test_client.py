@@ -205,9 +205,9 @@ def test_a_kept_connection_that_the_network_ended(
 
     with cl.connect(service.url) as controller:
         files = controller.backend("files")
-        assert files.volumes == []
+        assert files.volumes_filtered(volume_name="kept") == []
         monkeypatch.setattr(http.client.HTTPConnection, "request", request)
-        volume = files.create_volume(1)
+        volume = files.create_volume(1, "kept")
         assert failing == []
         volume.delete()
 

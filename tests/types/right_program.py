@@ -204,6 +204,36 @@ def migration(volume: cl.Volume, backend: cl.Backend) -> None:
     print(moved, volume.migration_status)
 
 
+def volume_types(ctl: cl.Controller, backend: cl.Backend) -> None:
+    gold: cl.VolumeType = ctl.create_type(
+        "gold",
+        description="fast",
+        extra_specs={"compression": "true"},
+        qos_specs={"maxIOPS": "100"},
+    )
+    print(gold.name, gold.description, [each.id for each in ctl.types()])
+    gold = ctl.change_type("gold", extra_specs={"compression": None}, qos_specs={"maxIOPS": "200"})
+    volume: cl.Volume = backend.create_volume(1, type="gold")
+    name: str | None = volume.type_name
+    volume.retype(ctl.volume_type("gold"))
+    volume.retype("gold")
+    volume.retype(extra_specs={"compression": "true"}, qos_specs={})
+    if volume.retype_target is not None:
+        print(name, volume.retype_target.name, volume.retype_target.extra_specs)
+    deleted: bool = ctl.delete_type("gold")
+    print(deleted)
+
+
+def placement(ctl: cl.Controller) -> None:
+    volume: cl.Volume = ctl.create_volume(
+        1, "data", "chosen", backends=["fast", "lvm"], type="gold", multiattach=True
+    )
+    try:
+        ctl.create_volume(2**20, extra_specs={"thin_provisioning_support": "<is> True"})
+    except errors.NoBackendFits as exc:
+        print(exc, volume.backend.id, volume.host)
+
+
 def existing(backend: cl.Backend) -> None:
     item: cl.Manageable
     for item in backend.manageable_volumes(marker=None, limit=10, offset=0, sort_keys=["size"]):

@@ -84,9 +84,9 @@ def test_every_mistake_is_found(errors: Callable[[str], Errors]) -> None:
 INTERNAL = {
     "Controller": {
         "document_options", "journal", "loaded", "local_connector", "local_host", "name_in_storage",
-        "peek_volume", "wrap",
+        "peek_volume", "type_specs", "wrap",
     },
-    "RemoteController": {"wrap"},
+    "RemoteController": {"type_specs", "wrap"},
     "VolumeType": {"of"},
 }  # fmt: skip
 

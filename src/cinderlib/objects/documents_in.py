@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from cinderlib import serialization, validation
@@ -57,10 +57,18 @@ def _save(controller: Controller, document: serialization.Document) -> None:
         )
         if not (context and controller.store.get(VolumeRecord, record.id)):
             changes.append(Put(record, check=False))
-    if changes and not isinstance(document, serialization.BackendDocument):
+    if changes:
+        controller.journal.write(*changes, *_notes(controller, document))
+
+
+def _notes(controller: Controller, document: serialization.Document) -> Iterator[Change]:
+    """The operations that load the resources of a document, for the history."""
+    if isinstance(document, serialization.BackendDocument):
+        for volume in document.volumes or ():
+            yield from _notes(controller, volume)
+    else:
         subject = document.subject
-        note = controller.journal.noted(f"{subject.kind}.load", subject)
-        controller.journal.write(*changes, *note)
+        yield from controller.journal.noted(f"{subject.kind}.load", subject)
 
 
 def _object(controller: Controller, document: serialization.Document, *, saved: bool) -> Loaded:

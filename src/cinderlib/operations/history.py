@@ -140,10 +140,10 @@ class History:
 
     def _trimmed(self) -> Iterable[Change]:
         """Remove the oldest records if there are too many."""
-        self._until_trim -= 1
-        if self._until_trim >= 0:
+        if self._until_trim > 0:
+            self._until_trim -= 1
             return
-        self._until_trim = _TRIM_EVERY
+        self._until_trim = _TRIM_EVERY - 1
         try:
             excess = self._count() - self.limit
             if excess > 0:
@@ -157,12 +157,12 @@ class History:
 
     def _count(self) -> int:
         """The approximate number of records, with the new one."""
-        self._until_count -= 1
-        if self._until_count < 0:
-            self._until_count = _COUNT_EVERY
-            self._known = self._store.count(OperationRecord) + 1
-        else:
+        if self._until_count > 0:
+            self._until_count -= 1
             self._known += _TRIM_EVERY
+        else:
+            self._until_count = _COUNT_EVERY - 1
+            self._known = self._store.count(OperationRecord) + 1
         return self._known
 
 

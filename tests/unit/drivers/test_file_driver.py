@@ -32,6 +32,11 @@ def backend(controller, root):
     return controller.backend("file", volume_driver="file", file_root=str(root))
 
 
+def a_volume(id, name, size):
+    """A volume without a type, as the driver sees it."""
+    return SimpleNamespace(id=id, name=name, size=size, volume_type_id=None)
+
+
 @pytest.fixture
 def loop(request):
     """Creates loop devices like other programs on this host."""
@@ -89,7 +94,7 @@ def test_temporary_files_of_dead_writers_are_removed_at_set_up(controller, root)
 def test_files_outside_the_folder_are_not_touched(backend, root, name):
     outside = root.parent / "volume-1"
     outside.write_bytes(b"not ours")
-    volume = SimpleNamespace(id="1", name=name, size=1)
+    volume = a_volume("1", name, 1)
     snapshot = SimpleNamespace(id="2", name="snapshot-2", volume_name=name)
     for call in (
         lambda: backend.driver.create_volume(volume),
@@ -116,14 +121,14 @@ def test_volumes_are_found_on_the_storage_by_name(backend):
 
 @pytest.mark.slow
 def test_repeated_create_accepts_an_existing_file_only_if_it_matches(backend, root):
-    volume = SimpleNamespace(id="1", name="volume-1", size=1)
+    volume = a_volume("1", "volume-1", 1)
     backend.driver.create_volume(volume)
     (root / "volume-1").write_bytes(b"data")
     os.truncate(root / "volume-1", GIB)
     backend.driver.create_volume(volume)
     assert (root / "volume-1").read_bytes()[:4] == b"data"
     with pytest.raises(errors.DriverError, match=f"it already exists with {GIB}"):
-        backend.driver.create_volume(SimpleNamespace(id="1", name="volume-1", size=2))
+        backend.driver.create_volume(a_volume("1", "volume-1", 2))
     with pytest.raises(errors.DriverError, match="more than 0 GiB"):
         backend.driver.extend_volume(volume, 0)
     assert (root / "volume-1").stat().st_size == GIB
@@ -219,7 +224,7 @@ def test_stats_have_the_capacity_of_the_filesystem_and_the_provisioned_size(back
 class TestAdoption:
     """Disk images that were put into the folder by hand."""
 
-    volume = SimpleNamespace(id="1", name="volume-1", size=2)
+    volume = a_volume("1", "volume-1", 2)
 
     @pytest.fixture
     def image(self, backend, root):
@@ -266,7 +271,7 @@ class TestAdoption:
             backend.driver.manage_existing(self.volume, {"source-name": "disk.img"})
 
     def test_manageable_images_are_listed(self, backend, root, image):
-        backend.driver.create_volume(SimpleNamespace(name="volume-9", size=4))
+        backend.driver.create_volume(a_volume("9", "volume-9", 4))
         (root / "snapshot-3").touch()
         known = [SimpleNamespace(id="9", name="volume-9")]
         listed = backend.driver.get_manageable_volumes(known, None, 10, 0, ["size"], ["asc"])

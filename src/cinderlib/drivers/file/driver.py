@@ -321,7 +321,9 @@ class FileDriver(Adoption, Migration, driver.VolumeDriver):  # type: ignore[misc
 
 
 def _is_thick(volume: Any) -> bool:
-    return provisioning.is_thick(volume_types.get_volume_type_extra_specs(volume.volume_type_id))
+    id = volume.volume_type_id
+    specs = {} if id is None else volume_types.get_volume_type_extra_specs(id)
+    return provisioning.is_thick(specs)
 
 
 def _former(diff: dict[str, Any]) -> dict[str, str]:
