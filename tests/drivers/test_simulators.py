@@ -134,7 +134,7 @@ class TestACS5000(SimulatedArray):
     array = "acs5000"
     drivers = {"acs5000_iscsi": "ACS5000ISCSI", "acs5000_fc": "ACS5000FC"}
     delete = "delete_volume"
-    cannot = NO_SNAPSHOTS | {"volume.multiattach"}
+    cannot = NO_SNAPSHOTS | {"volume.multiattach", "volume.retype"}
     supports = EVERYTHING - {"thin"}
     beyond_the_simulator = {
         "test_concurrent_threads_do_not_affect_each_other": (
@@ -169,7 +169,7 @@ class TestZadara(SimulatedArray):
     array = "zadara"
     drivers = {"zadara": "Zadara"}
     delete = "DELETE"
-    cannot = frozenset({"volume.revert"})
+    cannot = frozenset({"volume.revert", "volume.retype"})
     supports = EVERYTHING - {"thin"}
     options = {
         "zadara_vpsa_host": "192.0.2.9",
