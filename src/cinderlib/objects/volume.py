@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from cinderlib import errors, serialization, validation, value_checks
 from cinderlib.objects import new_volume
-from cinderlib.objects.arguments import check_resource
 from cinderlib.objects.attachable_volume import AttachableVolume
 from cinderlib.objects.backend import Backend
 from cinderlib.objects.cinder_fields import VolumeFields
@@ -17,14 +16,13 @@ from cinderlib.objects.keywords import CopyKeywords, CreateSnapshotKeywords, Vol
 from cinderlib.objects.managing import ManagedVolume
 from cinderlib.objects.migrating import MigratedVolume
 from cinderlib.objects.retyping import RetypedVolume
+from cinderlib.objects.reverting import RevertedVolume
 from cinderlib.objects.streaming import StreamedVolume
 from cinderlib.objects.volume_type import VolumeType
 from cinderlib.operations import (
     create_volume,
     delete_volume,
     extend,
-    revert,
-    revert_by_copy,
     unique_names,
     wipe,
 )
@@ -41,6 +39,7 @@ class Volume(
     ManagedVolume,
     MigratedVolume,
     RetypedVolume,
+    RevertedVolume,
     AttachableVolume,
     StreamedVolume,
 ):
@@ -294,41 +293,6 @@ class Volume(
         snapshot = self._controller.Snapshot(self, name=name, description=description, **fields)
         snapshot.create()
         return snapshot
-
-    def revert_blockers(self, snapshot: Snapshot) -> list[Snapshot]:
-        """The newer snapshots of the volume that must be deleted before it can be reverted.
-
-        :returns: snapshots, the oldest first; none if the driver keeps newer snapshots.
-        :raises SnapshotNotFound: the snapshot is not one of this volume.
-        """
-        chosen = check_resource(snapshot, self._controller.Snapshot, "snapshot")
-        blockers = revert.blockers(self._controller.journal, self.id, chosen.id)
-        return [self._controller.wrap(record) for record in blockers]
-
-    def revert_to_snapshot(self, snapshot: Snapshot, *, by_copy: bool = False) -> None:
-        """Restore the data of the volume from a snapshot of the volume.
-
-        :param by_copy: attach both to this host and copy the data, instead of the driver's revert.
-            All snapshots remain. A safety snapshot is taken first. It is deleted at the end, and
-            remains if the copy fails.
-        :raises InvalidVolume: it is connected, was extended since, or (without ``by_copy``) has
-            newer snapshots, which many drivers would delete; nothing changed.
-        :raises Unsupported: the driver has no such operation; nothing changed.
-        :raises NodeError: with ``by_copy``, this host cannot attach both, or the copy failed. If
-            data was written already, the status is ``'error'``: repeat the call, or revert to the
-            safety snapshot, which a note of the error names.
-        """
-        chosen = check_resource(snapshot, self._controller.Snapshot, "snapshot")
-        by_copy = value_checks.check_flag(by_copy, "by_copy")
-        journal = self._controller.journal
-        with self._named():
-            if by_copy:
-                with journal.whole_call():
-                    record = revert_by_copy.revert(journal, self.id, chosen.id)
-            else:
-                record = revert.revert(journal, self.id, chosen.id)
-            self._adopt(record)
-            self.changed = True
 
     def wipe(self) -> None:
         """Overwrite all its data with zeros, through an attachment of this host.

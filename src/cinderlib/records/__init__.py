@@ -10,27 +10,20 @@ Do not change nested dicts in place: use :func:`replace`.
 
 from __future__ import annotations
 
+from cinderlib.records.base import Record, new_id, new_id_in_order, now, replace
 from cinderlib.records.encoding import check_types, decode, encode, from_builtins, to_builtins
 from cinderlib.records.kinds import (
     KINDS,
     SECRETS,
     AnyRecord,
     AppliedStream,
-    Author,
     ConnectionRecord,
-    IntentRecord,
     KeyValueRecord,
-    OperationRecord,
-    Owner,
-    Record,
     SnapshotRecord,
     TypeSpecs,
     VolumeRecord,
-    new_id,
-    new_id_in_order,
-    now,
-    replace,
 )
+from cinderlib.records.operations import Author, IntentRecord, OperationRecord, Owner
 from cinderlib.records.secret import ENCRYPTED, HIDDEN, Secret, is_encrypted, undecryptable
 
 __all__ = [

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from cinderlib.records.kinds import KINDS, SECRETS, Record
+from cinderlib.records.base import Record
+from cinderlib.records.kinds import KINDS, SECRETS
 from cinderlib.records.secret import ENCRYPTED, HIDDEN, Secret
 
 R = TypeVar("R", bound=Record)
