@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 SERVERS := postgresql mariadb-server-core mariadb-client-core etcd-server etcd-client ceph-mon ceph-mgr ceph-osd ceph-common
 # Also for the tests of `make test-slow`: monitoring, the storage type for Proxmox VE, and the image of the service.
 SLOW_TOOLS := prometheus perl libjson-perl buildah mmdebstrap
-TOOLS := python3-rados python3-rbd lvm2 e2fsprogs xfsprogs btrfs-progs util-linux
+TOOLS := python3-rados python3-rbd qemu-utils lvm2 e2fsprogs xfsprogs btrfs-progs util-linux
 
 # One process more than the number of processors, because tests wait for servers. All tests of a file
 # run in the same process, so that most servers are started only once.
