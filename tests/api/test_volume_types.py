@@ -108,30 +108,70 @@ def test_a_volume_is_not_created_with_a_wrong_type(backend: cl.Backend) -> None:
     assert backend.volumes == []
 
 
+def mark(library: cl.Controller, name: str) -> None:
+    """Mark a type as a deletion does first."""
+    record, there = find(library.store, library.volume_type(name).id)
+    assert there is not None
+    marked = StoredType(specs=there.specs, deleting=True)
+    library.store.apply(Put(replace(record, value=text(marked))))
+
+
 @pytest.mark.library(reason="changes the store between two steps")
-def test_a_volume_that_is_created_while_its_type_is_deleted_is_refused(
+def test_a_type_is_not_deleted_while_a_volume_with_it_is_created(
     backend: cl.Backend, library: cl.Controller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library.create_type("gold", extra_specs=GOLD)
-    record, there = find(library.store, library.volume_type("gold").id)
-    assert there is not None
+    users = volume_types._users
+    found: list[str] = []
+
+    def then_created(*args: object) -> str:
+        found.append(users(*args))  # type: ignore[arg-type]
+        if len(found) == 1:
+            backend.create_volume(size=1, name="data", type="gold")
+        return found[-1]
+
+    monkeypatch.setattr(volume_types, "_users", then_created)
+    with pytest.raises(errors.InvalidState, match=r"gold cannot be deleted.*data \("):
+        library.delete_type("gold")
+    assert found[0] == ""
+    assert library.volume_type("gold").extra_specs == GOLD
+
+
+@pytest.mark.library(reason="changes the store between two steps")
+def test_a_volume_is_not_created_if_its_type_is_deleted_meanwhile(
+    backend: cl.Backend, library: cl.Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.create_type("gold", extra_specs=GOLD)
     assign = volume_types.assign
 
     def then_deleted(*args: object) -> object:
         assigned = assign(*args)  # type: ignore[arg-type]
-        marked = StoredType(specs=there.specs, deleting=True)
-        library.store.apply(Put(replace(record, value=text(marked))))
+        assert library.delete_type("gold") is True
         return assigned
 
     monkeypatch.setattr(volume_types, "assign", then_deleted)
-    with pytest.raises(errors.InvalidState, match="is being deleted"):
+    with pytest.raises(errors.InvalidState, match="gold was deleted"):
         backend.create_volume(size=1, type="gold")
     assert backend.volumes == []
-    monkeypatch.setattr(volume_types, "assign", assign)
-    with pytest.raises(errors.InvalidState, match="delete it again"):
-        backend.create_volume(size=1, type="gold")
-    # The deletion was interrupted: it is completed by the next one.
+
+
+@pytest.mark.library(reason="changes the store")
+def test_a_type_stays_usable_after_an_interrupted_deletion(
+    backend: cl.Backend, library: cl.Controller
+) -> None:
+    library.create_type("gold", extra_specs=GOLD)
+    mark(library, "gold")
+    assert library.create_type("gold", extra_specs=GOLD).extra_specs == GOLD
+    volume = backend.create_volume(size=1, type="gold")
+    mark(library, "gold")
+    with pytest.raises(errors.InvalidState, match="gold cannot be deleted"):
+        library.delete_type("gold")
+    volume.delete()
+    mark(library, "gold")
+    assert library.change_type("gold", extra_specs={"a": "1"}).extra_specs == {**GOLD, "a": "1"}
+    mark(library, "gold")
     assert library.delete_type("gold") is True
+    assert list(library.types()) == []
 
 
 @pytest.mark.library(reason="looks into the driver")

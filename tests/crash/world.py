@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import pathlib
 import random
+import re
 from typing import Any
 
 from document_store import DocumentStore
@@ -13,7 +15,7 @@ from points import Points
 
 import cinderlib.drivers
 from cinderlib import Backend, Controller, Volume
-from cinderlib.errors import Unsupported
+from cinderlib.errors import Busy, Unsupported, VolumeTypeNotFound
 from cinderlib.locking.process_identity import this_host
 from cinderlib.node import block, loop
 from cinderlib.node.state import State
@@ -36,6 +38,10 @@ PLACES = (0, GIB // 2, GIB - 4096)
 
 #: The keys of key-values that scenarios write.
 KEYS = ("key",)
+#: The names of volume types that scenarios create.
+TYPES = ("thick", "unused")
+
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 _SETTLED = {
     "volume": {"available", "in-use"},
@@ -269,9 +275,25 @@ class World:
         files = [path for path in self._host_state.path.rglob("*") if path.is_file()]
         return [path.name for path in files if path.name.split(".")[0] not in keys]
 
+    def _types(self) -> dict[str, dict[str, str]]:
+        """The extra specs of the types of scenarios, by their names."""
+        found = {}
+        for each in TYPES:
+            with contextlib.suppress(VolumeTypeNotFound):
+                found[each] = dict(self.controller.volume_type(each).extra_specs)
+        return found
+
     def observe(self) -> dict[str, Any]:
         """Everything that a user can observe, in a form that is comparable between runs."""
         store, name = self.controller.store, self._name
+        # A volume that a driver could not rename has a random name on the storage.
+        random_names = {
+            str(v.name_id): f"of {v.id}" for v in store.find(VolumeRecord) if v.name_id is not None
+        }
+
+        def comparable(text: str) -> str:
+            return _ID.sub(lambda found: random_names.get(found[0], found[0]), text)
+
         connections = [
             [c.volume_id, c.connector.get("host"), c.status, c.attach_mode, c.device is not None]
             for c in store.find(ConnectionRecord)
@@ -289,10 +311,11 @@ class World:
                 for s in store.find(SnapshotRecord)
             },
             "connections": sorted(connections, key=repr),
-            "keys": {k.id: k.value for k in self._found(KeyValueRecord)},
-            "files": {name: self._digest(name) for name in self._files()},
-            "access": self._accesses(),
-            "loops": self._loops(),
+            "keys": {k.id: k.value for k in self._found(KeyValueRecord) if k.id in KEYS},
+            "types": self._types(),
+            "files": {comparable(file): self._digest(file) for file in self._files()},
+            "access": sorted(map(comparable, self._accesses())),
+            "loops": sorted(map(comparable, self._loops())),
         }
 
     def disagreements(self, *, litter: bool = False) -> list[str]:
@@ -384,12 +407,15 @@ class World:
             snapshot.unmanage() if failed else snapshot.delete()
         for volume in list(self.controller.volumes()):
             if volume.migration_status == "migrating":
-                volume.cancel_migration()
+                try:
+                    volume.cancel_migration()
+                except Busy:  # a migration by a copy that could not be undone without the store
+                    self.controller.recover()
         for volume in list(self.controller.volumes()):
             volume.unmanage() if volume.status == "error_managing" else volume.delete()
         for name in set(self._files()) & self.unmanaged:
             (self.volumes / name).unlink()
-        left = {k: v for k, v in self.observe().items() if v and k != "keys"}
+        left = {k: v for k, v in self.observe().items() if v and k not in ("keys", "types")}
         return self.disagreements(litter=litter) + [
             f"cannot be removed: {left}" for _ in left and [1]
         ]

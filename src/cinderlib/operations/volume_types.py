@@ -26,11 +26,9 @@ def create(store: Store, wanted: TypeSpecs) -> tuple[TypeSpecs, bool]:
 
     :returns: the type, and whether this call added it.
     :raises AlreadyExists: a type with this name and other specs exists.
-    :raises InvalidState: the deletion of the type was interrupted.
     """
     record, there = volume_types.find(store, wanted.id)
     if there is not None:
-        _refuse_deleting(there)
         _refuse_differences(there.specs, wanted)
         return there.specs, False
     try:
@@ -87,7 +85,6 @@ def change(
     """
     for attempt in range(_ATTEMPTS):
         record, there = _found(store, name)
-        _refuse_deleting(there)
         before = there.specs
         after = replace(
             before,
@@ -115,8 +112,9 @@ def _merged(before: Mapping[str, str], changes: Mapping[str, str | None]) -> dic
 def delete(store: Store, name: str) -> bool:
     """Delete a type. A type that does not exist is not an error.
 
-    The type is marked first. A volume that is created at the same time either finds the mark after
-    it was recorded, or is found here.
+    The type is marked first. A volume that is created at the same time either takes the mark away
+    after it was recorded, so the removal fails and is repeated, or is found here. The mark has no
+    other effect, so the type stays usable if a deletion is interrupted.
 
     :returns: whether it existed.
     :raises InvalidState: volumes have it. Nothing changed.
@@ -126,9 +124,15 @@ def delete(store: Store, name: str) -> bool:
     except errors.VolumeTypeNotFound:
         return False
     try:
-        marked = _write(store, record, StoredType(specs=there.specs, deleting=True))
+        marked = record
+        if not there.deleting:
+            marked = _write(store, record, StoredType(specs=there.specs, deleting=True))
         users = _users(store, there.specs.id)
         if not users:
+            # Some stores keep no versions, so the removal alone would not find the change.
+            _, now = volume_types.find(store, there.specs.id)
+            if now is not None and not now.deleting:
+                return delete(store, name)  # a new volume has it
             store.apply(Remove(KeyValueRecord, marked.id, marked.version))
             return True
         _write(store, marked, StoredType(specs=there.specs))
@@ -162,31 +166,26 @@ def assign(store: Store, volume: VolumeRecord, asked: Mapping[str, Any]) -> Volu
     if asked.get("type_name") is None:
         return volume
     _, there = _found(store, asked["type_name"])
-    _refuse_deleting(there)
     return replace(volume, **there.specs.fields())
 
 
 def check_assigned(store: Store, specs: TypeSpecs) -> None:
-    """Check after a volume was recorded that its type was not deleted meanwhile.
+    """Check after a volume was recorded that its type was not deleted meanwhile. The mark of a
+    deletion that runs or was interrupted is taken away.
 
     :param specs: of the volume.
-    :raises InvalidState: the type was deleted, or its deletion has begun.
+    :raises InvalidState: the type was deleted.
     """
     if not specs.name:
         return
-    _, there = volume_types.find(store, specs.id)
+    record, there = volume_types.find(store, specs.id)
     if there is None:
         raise errors.InvalidState(f"Volume type {specs.name} was deleted", resource=specs.name)
-    _refuse_deleting(there)
-
-
-def _refuse_deleting(stored: StoredType) -> None:
-    if stored.deleting:
-        name = stored.specs.name
-        raise errors.InvalidState(
-            f"Volume type {name} is being deleted. If that was interrupted, delete it again",
-            resource=name,
-        )
+    if there.deleting:
+        try:
+            _write(store, record, StoredType(specs=there.specs))
+        except errors.StaleRecord:
+            check_assigned(store, specs)  # another process has changed or deleted it
 
 
 def _write(store: Store, record: KeyValueRecord, stored: StoredType) -> KeyValueRecord:

@@ -23,7 +23,7 @@ _NAMESPACE = uuid.UUID("0f3d5c0e-3b0f-4c3e-9d27-6a3d2a5c8f41")
 class StoredType(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """A type in the store.
 
-    :ivar deleting: whether a deletion has begun. New volumes cannot have the type any more.
+    :ivar deleting: whether a deletion has begun. The next volume with the type takes the mark away.
     """
 
     specs: TypeSpecs
