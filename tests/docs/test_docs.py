@@ -14,7 +14,7 @@ import run_page
 RUNNER = pathlib.Path(__file__).with_name("run_page.py")
 
 #: Seconds. Each command on a page loads Cinder, which takes minutes on a busy machine.
-LIMIT = 840
+LIMIT = 1740
 
 #: Pages that every commit runs: README.md with the fast tests, the others with the core tests.
 FAST, CORE = "README.md", ("docs/quick-start.md",)
