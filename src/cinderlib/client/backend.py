@@ -21,7 +21,7 @@ class RemoteBackend(Backend):
     """A backend of a service."""
 
     @classmethod
-    def of(cls, controller: Any, name: str, transport: Transport) -> RemoteBackend:
+    def _of(cls, controller: Any, name: str, transport: Transport) -> RemoteBackend:
         """The backend of that name.
 
         :param transport: leads to the service of the controller.

@@ -133,7 +133,7 @@ class RemoteController(RemoteVolumeTypes, ControllerBase):
         with self._guard:
             for name in names:
                 if name not in self._backends:
-                    self._backends[name] = RemoteBackend.of(self, name, self._transport)
+                    self._backends[name] = RemoteBackend._of(self, name, self._transport)
             for name in self._backends.keys() - set(names):
                 del self._backends[name]
 
