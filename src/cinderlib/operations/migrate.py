@@ -73,6 +73,7 @@ def migrate(
         where it was.
     """
     long_calls.finish_interrupted(journal, volume_id, migration_targets.BY_COPY)
+    migrate_by_copy.delete_old_data(journal, volume_id)
     with journal.locks.hold(volumes.lock_name(volume_id)):
         volume, (connections, snapshots, intents) = volumes.look(
             journal,

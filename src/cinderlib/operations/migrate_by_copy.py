@@ -31,6 +31,10 @@ from cinderlib.records import ConnectionRecord, IntentRecord, VolumeRecord, new_
 
 LOG = logging.getLogger(__name__)
 
+#: In the data of the intent that deletes old data: the ID of the volume that was migrated.
+_OLD_OF = "old_data_of"
+_DELETE = "volume.delete"
+
 
 def intent(
     journal: Journal,
@@ -190,12 +194,13 @@ def _deletion(intent: IntentRecord, old: VolumeRecord | None) -> IntentRecord:
     """The intent to delete the old data."""
     data = intent.data
     return new_intent(
-        "volume.delete",
+        _DELETE,
         old,
         volumes.lock_name(data["copy"]),
         id=data["delete"],
         resource_id=data["copy"],
         backend=data["old"]["backend"],
+        data={_OLD_OF: intent.resource_id},
     )
 
 
@@ -211,6 +216,15 @@ def _delete(journal: Journal, deletion: IntentRecord) -> None:
             " deletes it (volume %s): %s",
             *(deletion.backend, deletion.resource_id, exc),
         )
+
+
+def delete_old_data(journal: Journal, volume_id: str) -> None:
+    """Delete the old data of a volume if the migration could not; no lock is held."""
+    for each in journal.store.find(IntentRecord):
+        if each.operation == _DELETE and each.data.get(_OLD_OF) == volume_id:
+            with journal.locks.hold(each.lock):
+                if journal.store.get(IntentRecord, each.id) is not None:
+                    _delete(journal, each)
 
 
 def _fail(journal: Journal, intent: IntentRecord, cause: BaseException) -> None:

@@ -129,6 +129,7 @@ def finish(journal: Journal, volume_id: str) -> tuple[VolumeRecord, bool]:
     :raises InvalidVolume: the volume is still connected. Nothing changed.
     """
     long_calls.finish_interrupted(journal, volume_id, migration_targets.BY_COPY)
+    migrate_by_copy.delete_old_data(journal, volume_id)
     copy_lock = volumes.lock_name(copy_id(_get(journal, volume_id)))
     with journal.locks.hold(volumes.lock_name(volume_id), copy_lock):
         volume, (connected, intents) = volumes.look(
