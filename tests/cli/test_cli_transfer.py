@@ -133,7 +133,7 @@ def test_an_interrupted_import_leaves_nothing_or_resumes(
         process.stdin.close()
         assert process.wait() == (-signal.SIGKILL if how == signal.SIGKILL else 130)
     if how == signal.SIGKILL:
-        refused = cinderlib("volume", "import", "data", "-", input=b"y" * MIB, ends=4)
+        refused = cinderlib("volume", "import", "data", "-", "1GiB", input=b"y" * MIB, ends=4)
         assert "--resume" in refused.stderr
         cinderlib("volume", "import", "data", "-", "--resume", "1GiB", input=b"y" * MIB)
         stored = _on_storage(cinderlib).read_bytes()
