@@ -123,7 +123,12 @@ def test_running_and_interrupted_operations(
 
 @needs_tmux
 @pytest.mark.parametrize(
-    ("columns", "locale"), [(80, "C.UTF-8"), (200, "C.UTF-8"), (80, "en_US.ISO-8859-1")]
+    ("columns", "locale"),
+    [
+        (80, "C.UTF-8"),
+        pytest.param(200, "C.UTF-8", marks=pytest.mark.slow),
+        pytest.param(80, "en_US.ISO-8859-1", marks=pytest.mark.slow),
+    ],
 )
 def test_the_display_updates_itself_on_a_terminal(
     volumes: Command, columns: int, locale: str
