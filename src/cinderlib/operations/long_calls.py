@@ -12,6 +12,9 @@ from typing import Any
 
 from cinderlib import errors
 from cinderlib.locking.process_identity import this_process
+from cinderlib.operations import volumes
+from cinderlib.operations.existing import raise_not_found
+from cinderlib.operations.history import Outcome
 from cinderlib.operations.intents import new_intent
 from cinderlib.operations.journal import Journal
 from cinderlib.persistence.base import Change, Put
@@ -54,10 +57,13 @@ def intent(
     return new
 
 
-def refuse_others(journal: Journal, volume_id: str, found: Iterable[IntentRecord]) -> bool:
-    """Refuse to connect a volume that a long call works on.
+def refuse_others(
+    journal: Journal, volume_id: str, found: Iterable[IntentRecord], task: str = "connected"
+) -> bool:
+    """Refuse to use a volume that a long call works on.
 
     :param found: the intents of the volume.
+    :param task: as a participle, for the message.
     :returns: whether this thread executes a long call on it.
     :raises Busy: another process does.
     """
@@ -67,7 +73,7 @@ def refuse_others(journal: Journal, volume_id: str, found: Iterable[IntentRecord
     if any(journal.is_this_call(each) for each in calls):
         return True
     raise errors.Busy(
-        f"Volume {volume_id} cannot be connected: {calls[0].operation} of it was started by process"
+        f"Volume {volume_id} cannot be {task}: {calls[0].operation} of it was started by process"
         f" {calls[0].owner.pid} on {calls[0].owner.host}. Wait until it ends, or call recover()",
         resource=volume_id,
     )
@@ -112,3 +118,30 @@ def take_over(journal: Journal, intent: IntentRecord) -> IntentRecord | None:
         mine = replace(current, owner=this_process(), data=data)
         journal.store.apply(Put(mine))
         return journal.store.get(IntentRecord, intent.id)
+
+
+def volume_of(journal: Journal, intent: IntentRecord) -> VolumeRecord:
+    """The volume of a long call.
+
+    :raises VolumeNotFound: its record was removed meanwhile.
+    """
+    volume = journal.store.get(VolumeRecord, intent.resource_id)
+    if volume is None:
+        raise_not_found(errors.VolumeNotFound, "volume", intent.resource_id)
+    return volume
+
+
+def end(
+    journal: Journal, intent: IntentRecord, done: str, outcome: Outcome = "done", **changes: Any
+) -> VolumeRecord:
+    """Record the result of a long call.
+
+    :param done: as for :meth:`Journal.finish`, like ``outcome``.
+    :param changes: fields of the volume.
+    :returns: the stored volume.
+    """
+    with journal.locks.hold(volumes.lock_name(intent.resource_id)):
+        volume = volume_of(journal, intent)
+        return journal.finish_with(
+            intent, done, volume, replace(volume, **changes), outcome=outcome
+        )

@@ -85,7 +85,7 @@ def migrate(
         if to.has(volume):
             return volume, False
         driver, target = journal.driver(volume.backend), journal.driver(to.backend)
-        long_calls.refuse_others(journal, volume_id, intents)
+        long_calls.refuse_others(journal, volume_id, intents, "migrated")
         refuse(volume, connections, snapshots)
         refuse_unmapped(journal, volume, intents)
         volumes.refuse_impossible_size(target, placed(volume, to), volume.size)

@@ -92,15 +92,8 @@ def note(journal: Journal, intent: IntentRecord, **data: Any) -> IntentRecord:
     return noted
 
 
-def _volume(journal: Journal, intent: IntentRecord) -> VolumeRecord:
-    volume = journal.store.get(VolumeRecord, intent.resource_id)
-    if volume is None:
-        raise_not_found(errors.VolumeNotFound, "volume", intent.resource_id)
-    return volume
-
-
 def _copy(journal: Journal, intent: IntentRecord) -> None:
-    data, volume = intent.data, _volume(journal, intent)
+    data, volume = intent.data, long_calls.volume_of(journal, intent)
     described = migration_targets.describe(
         volume,
         data["copy"],
@@ -122,7 +115,7 @@ def exchange(journal: Journal, intent: IntentRecord) -> VolumeRecord:
     """
     id, copy_id = intent.resource_id, intent.data["copy"]
     with journal.locks.hold(volumes.lock_name(id), volumes.lock_name(copy_id)):
-        volume = _volume(journal, intent)
+        volume = long_calls.volume_of(journal, intent)
         copy = journal.store.get(VolumeRecord, copy_id)
         connections = journal.store.find(ConnectionRecord, {"volume_id": copy_id})
         status = "in-use" if connections or volume.status == "in-use" else "available"
@@ -247,7 +240,7 @@ def _undo(journal: Journal, intent: IntentRecord, outcome: Outcome) -> None:
         copying.detach_all(journal, [id, copy_id])
         delete_volume.delete(journal, copy_id)
     with journal.locks.hold(volumes.lock_name(id)):
-        volume = _volume(journal, intent)
+        volume = long_calls.volume_of(journal, intent)
         if intent.data.get("remains"):
             journal.finish_with(intent, "Nothing changed", volume, volume, outcome=outcome)
             return

@@ -63,7 +63,7 @@ def start(journal: Journal, volume_id: str, to: Destination) -> tuple[VolumeReco
             Query(SnapshotRecord, "volume_id", volume_id, limit=1),
             intents_of(volume_id),
         )
-        long_calls.refuse_others(journal, volume_id, intents)
+        long_calls.refuse_others(journal, volume_id, intents, "migrated")
         copy = journal.store.get(VolumeRecord, copy_id(volume))
         if volume.migration_status == "migrating" and copy is not None:
             if not to.has(copy):
@@ -140,7 +140,7 @@ def finish(journal: Journal, volume_id: str) -> tuple[VolumeRecord, bool]:
         )
         if volume.migration_status != "migrating":
             return volume, False
-        long_calls.refuse_others(journal, volume_id, intents)
+        long_calls.refuse_others(journal, volume_id, intents, "migrated")
         if connected:
             raise errors.InvalidVolume(
                 f"The migration of volume {volume_id} cannot be finished: it is connected to"
@@ -201,7 +201,7 @@ def cancel(journal: Journal, volume_id: str) -> tuple[VolumeRecord, bool]:
         volume, (intents,) = volumes.look(journal, volume_id, intents_of(volume_id))
         if volume.migration_status != "migrating":
             return volume, False
-        long_calls.refuse_others(journal, volume_id, intents)
+        long_calls.refuse_others(journal, volume_id, intents, "migrated")
     # If it is interrupted after this, the next call completes it.
     delete_volume.delete(journal, copy_id(volume))
     with journal.locks.hold(volumes.lock_name(volume_id)):

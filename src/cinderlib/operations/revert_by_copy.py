@@ -50,7 +50,7 @@ def revert(journal: Journal, volume_id: str, snapshot_id: str) -> VolumeRecord:
             )
         driver = journal.driver(volume.backend)
         capabilities.require(driver, "volume.revert_by_copy", volume.backend, volume_id)
-        long_calls.refuse_others(journal, volume_id, intents)
+        long_calls.refuse_others(journal, volume_id, intents, "reverted")
         _refuse(volume, snapshot, connections)
         intent = long_calls.intent(
             journal,
@@ -105,7 +105,7 @@ def _run(journal: Journal, intent: IntentRecord) -> VolumeRecord:
             _fail(journal, intent, snapshot, exc, status=status, is_torn=is_torn)
         raise
     snapshots.delete(journal, data["safety"])
-    return _settle(journal, intent, "available")
+    return _end(journal, intent, "available")
 
 
 def _note_copied(journal: Journal, intent: IntentRecord) -> IntentRecord:
@@ -160,22 +160,16 @@ def _fail(
             )
         else:
             snapshots.delete(journal, intent.data["safety"])
-        _settle(journal, intent, "error" if is_torn else status, "failed")
+        _end(journal, intent, "error" if is_torn else status, "failed")
     except errors.CinderlibError as exc:
         cause.add_note(f"Undoing it failed too, and is tried again later: {exc}")
 
 
-def _settle(
+def _end(
     journal: Journal, intent: IntentRecord, status: str, outcome: Outcome = "done"
 ) -> VolumeRecord:
-    """Record the result."""
-    with journal.locks.hold(volumes.lock_name(intent.resource_id)):
-        volume = journal.store.get(VolumeRecord, intent.resource_id)
-        if volume is None:
-            raise_not_found(errors.VolumeNotFound, "volume", intent.resource_id)
-        done = f"Volume {volume.id} was reverted"
-        after = replace(volume, status=status)
-        return journal.finish_with(intent, done, volume, after, outcome=outcome)
+    done = f"Volume {intent.resource_id} was reverted"
+    return long_calls.end(journal, intent, done, outcome, status=status)
 
 
 @recovers(_OPERATION)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from cinderlib import errors
 from cinderlib.operations import copying, long_calls, volumes
-from cinderlib.operations.existing import raise_not_found
 from cinderlib.operations.history import Outcome
 from cinderlib.operations.journal import Journal, was_interrupted
 from cinderlib.operations.refusals import refuse_migrating, refuse_temporary
 from cinderlib.operations.settling import recovers
 from cinderlib.persistence.base import Query
 from cinderlib.persistence.host_key import host_of
-from cinderlib.records import ConnectionRecord, IntentRecord, VolumeRecord, replace
+from cinderlib.records import ConnectionRecord, IntentRecord, VolumeRecord
 
 _OPERATION = "volume.wipe"
 
@@ -33,7 +32,7 @@ def wipe(journal: Journal, volume_id: str) -> VolumeRecord:
         )
         refuse_temporary(volume, "wiped")
         refuse_migrating(volume, "wiped")
-        long_calls.refuse_others(journal, volume_id, intents)
+        long_calls.refuse_others(journal, volume_id, intents, "wiped")
         if connections:
             raise errors.InvalidVolume(
                 f"Volume {volume_id} cannot be wiped: it is connected to"
@@ -54,9 +53,7 @@ def wipe(journal: Journal, volume_id: str) -> VolumeRecord:
 def _run(journal: Journal, intent: IntentRecord) -> VolumeRecord:
     """All steps. They can be repeated."""
     id, status = intent.resource_id, intent.data["status"]
-    volume = journal.store.get(VolumeRecord, id)
-    if volume is None:
-        raise_not_found(errors.VolumeNotFound, "volume", id)
+    volume = long_calls.volume_of(journal, intent)
     try:
         device = copying.attach_volume(journal, volume)
         status = "error"
@@ -67,27 +64,21 @@ def _run(journal: Journal, intent: IntentRecord) -> VolumeRecord:
         if not was_interrupted(exc):
             _fail(journal, intent, exc, status)
         raise
-    return _settle(journal, intent, status, "done")
+    return _end(journal, intent, status, "done")
 
 
 def _fail(journal: Journal, intent: IntentRecord, cause: BaseException, status: str) -> None:
     """Detach the volume, and record its status."""
     try:
         copying.detach_all(journal, [intent.resource_id])
-        _settle(journal, intent, status, "failed")
+        _end(journal, intent, status, "failed")
     except errors.CinderlibError as exc:
         cause.add_note(f"Detaching it failed too, and is tried again later: {exc}")
 
 
-def _settle(journal: Journal, intent: IntentRecord, status: str, outcome: Outcome) -> VolumeRecord:
-    """Record the result."""
-    with journal.locks.hold(volumes.lock_name(intent.resource_id)):
-        volume = journal.store.get(VolumeRecord, intent.resource_id)
-        if volume is None:
-            raise_not_found(errors.VolumeNotFound, "volume", intent.resource_id)
-        done = f"Volume {volume.id} was wiped"
-        after = replace(volume, status=status)
-        return journal.finish_with(intent, done, volume, after, outcome=outcome)
+def _end(journal: Journal, intent: IntentRecord, status: str, outcome: Outcome) -> VolumeRecord:
+    done = f"Volume {intent.resource_id} was wiped"
+    return long_calls.end(journal, intent, done, outcome, status=status)
 
 
 @recovers(_OPERATION)
