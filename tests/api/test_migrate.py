@@ -168,6 +168,98 @@ def test_a_copy_that_was_renamed_before_the_driver_failed_is_used(controller, vo
     assert files(controller, "second") == [volume.name_in_storage]
 
 
+def failing_after(monkeypatch, driver, method, error=None):
+    """Let a method of a driver fail after its work."""
+    work = getattr(driver, method)
+
+    def fail(*given):
+        work(*given)
+        raise error or errors.DriverError("no answer")
+
+    monkeypatch.setattr(driver, method, fail)
+
+
+def test_a_volume_that_was_moved_before_the_driver_failed_is_migrated(
+    controller, volume, monkeypatch, caplog
+):
+    first = controller.backends["first"]._driver
+    failing_after(monkeypatch, first, "migrate_volume")
+    volume.migrate("second")
+    assert (volume.changed, volume.backend.id, read(volume)) == (True, "second", b"first")
+    assert "the driver failed: no answer" in caplog.text
+    assert (volume.status, volume.migration_status) == ("available", None)
+    assert (files(controller, "first"), files(controller, "second")) == (
+        [],
+        [volume.name_in_storage],
+    )
+
+
+def test_an_incomplete_copy_of_a_driver_that_failed_is_deleted(controller, volume, monkeypatch):
+    first = controller.backends["first"]._driver
+
+    def fail(record, host, capabilities):
+        root = controller.backends["second"].config["file_root"]
+        with open(f"{root}/{volume.name_in_storage}", "wb") as partial:
+            partial.truncate(1 << 30)
+        raise errors.DriverError("the link is down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(first, "migrate_volume", fail)
+        with pytest.raises(errors.DriverError, match="the link is down"):
+            volume.migrate("second")
+    volume.refresh()
+    assert (volume.backend.id, volume.migration_status, read(volume)) == (
+        "first",
+        "error",
+        b"first",
+    )
+    assert files(controller, "second") == []
+    volume.migrate("second")
+    assert (volume.backend.id, volume.migration_status, read(volume)) == ("second", None, b"first")
+
+
+@pytest.mark.parametrize("timed_out", [True, False])
+def test_a_volume_of_unknown_place_is_found_later(controller, volume, monkeypatch, timed_out):
+    first = controller.backends["first"]._driver
+    error = (errors.DriverTimeout if timed_out else errors.DriverError)("no answer")
+
+    def unreachable(record):
+        raise errors.DriverError("unreachable")
+
+    with monkeypatch.context() as patch:
+        failing_after(patch, first, "migrate_volume", error)
+        patch.setattr(first, "exists", unreachable)
+        with pytest.raises(errors.DriverError, match="no answer"):
+            volume.migrate("second")
+    volume.refresh()
+    assert (volume.backend.id, volume.status) == ("first", "maintenance")
+    volume.migrate("second")
+    assert (volume.backend.id, volume.status, read(volume)) == ("second", "available", b"first")
+    assert files(controller, "first") == []
+
+
+def test_an_unknown_place_is_reported(controller, volume, monkeypatch):
+    first = controller.backends["first"]._driver
+    failing_after(monkeypatch, first, "migrate_volume")
+    monkeypatch.setattr(first, "exists", lambda record: None)
+    with pytest.raises(errors.DriverError, match="no answer") as raised:
+        volume.migrate("second")
+    assert "manage the volume at its new place" in raised.value.__notes__[0]
+    volume.refresh()
+    assert (volume.backend.id, volume.status) == ("first", "available")
+    assert volume.migration_status == "error"
+
+
+def test_old_data_that_was_deleted_before_the_driver_failed_leaves_no_record(
+    controller, volume, monkeypatch
+):
+    first = controller.backends["first"]._driver
+    failing_after(monkeypatch, first, "delete_volume")
+    volume.migrate("second", by_copy=True)
+    assert [each.id for each in controller.volumes()] == [volume.id]
+    assert (controller.store.find(IntentRecord), read(volume)) == ([], b"first")
+
+
 def test_two_backends_with_one_folder_lose_nothing(controller, volume, tmp_path):
     controller.backend("same", volume_driver="file", file_root=str(tmp_path / "first"))
     for by_copy in (False, True):

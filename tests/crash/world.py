@@ -176,6 +176,10 @@ class World:
     def intents(self) -> list[IntentRecord]:
         return self.controller.store.find(IntentRecord)
 
+    def has_old_data(self) -> bool:
+        """Whether the old data of a migrated volume is still to be deleted."""
+        return any("old_data_of" in intent.data for intent in self.intents())
+
     def recorded(self) -> list[tuple[str, str, str]]:
         """The ended operations: name, outcome and resource."""
         store = self.controller.store

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from cinderlib import errors
 from cinderlib.drivers.port import Driver
@@ -17,7 +18,7 @@ from cinderlib.operations import (
 )
 from cinderlib.operations.intents import intents_of
 from cinderlib.operations.journal import Journal, was_interrupted
-from cinderlib.operations.refusals import refuse_migrating, refuse_temporary
+from cinderlib.operations.refusals import is_refusal, refuse_migrating, refuse_temporary
 from cinderlib.operations.settling import recovers
 from cinderlib.persistence.base import Query, Remove
 from cinderlib.persistence.host_key import host_of
@@ -28,6 +29,8 @@ from cinderlib.records import (
     VolumeRecord,
     replace,
 )
+
+LOG = logging.getLogger(__name__)
 
 _BY_DRIVER = "volume.migrate"
 
@@ -184,13 +187,62 @@ def _by_driver(
     except BaseException as exc:
         if isinstance(exc, errors.Unsupported):
             return intent, migrating, False
-        # As in Cinder's manager, a driver that fails has not moved it.
-        stays = replace(migrating, status=volume.status, migration_status="error")
-        journal.fail(intent, migrating, stays)
-        raise
+        if not _is_moved_after(exc, journal, intent, migrating, volume.status):
+            raise
+        LOG.warning("Volume %s was moved to %s, but the driver failed: %s", volume.id, to.host, exc)
+        moved = migrating
     if moved is None:
         return intent, migrating, False
     return intent, _finish(journal, intent, migrating, moved), True
+
+
+def _is_moved_after(
+    error: BaseException, journal: Journal, intent: IntentRecord, volume: VolumeRecord, status: str
+) -> bool:
+    """Determine after an error whether the driver has moved a volume, and record that it has not.
+    While that is unknown, the intent stays: a later call determines it.
+
+    :param status: of the volume if it stays.
+    """
+    if was_interrupted(error) or isinstance(error, errors.DriverTimeout):
+        return False
+    if not is_refusal(error):
+        try:
+            place = _place(journal, intent, volume)
+        except errors.CinderlibError as exc:
+            error.add_note(f"recover() determines later where the volume is: {exc}")
+            return False
+        if place == "there":
+            return True
+        if place is None:
+            error.add_note(
+                "The storage does not report where the volume is: if the driver has moved it,"
+                " unmanage it here, and manage the volume at its new place"
+            )
+    # As in Cinder's manager, a driver that fails has not moved it.
+    stays = replace(volume, status=status, migration_status="error")
+    journal.fail(intent, volume, stays)
+    return False
+
+
+def _place(
+    journal: Journal, intent: IntentRecord, volume: VolumeRecord
+) -> Literal["here", "there"] | None:
+    """Where a driver that ended early has left a volume. An incomplete copy is deleted.
+
+    :returns: ``None`` if the storage does not report it.
+    """
+    data = intent.data
+    if not data["is_apart"]:
+        return None
+    there = placed(volume, Destination(data["backend"], data["host"]))
+    is_here = journal.driver(volume.backend).exists(volume)
+    target = journal.driver(there.backend)
+    if is_here is True:
+        if target.exists(there) is True:
+            target.delete_volume(there)  # the driver deletes the old data last
+        return "here"
+    return "there" if is_here is False and target.exists(there) is True else None
 
 
 def _capabilities(driver: Driver, pool: str) -> dict[str, Any]:
@@ -228,28 +280,20 @@ def recover_migration(journal: Journal, intent: IntentRecord) -> str:
         # Interrupted in a store that writes one record after the other.
         _finish(journal, intent, volume, volume)
         return "finished"
-    driver, target = journal.driver(volume.backend), journal.driver(to.backend)
-    there = placed(volume, to)
-    is_here = driver.exists(volume)
-    if data["is_apart"] and is_here is True:
-        if target.exists(there) is True:
-            target.delete_volume(there)  # the driver deletes the old data last
-    elif data["is_apart"] and is_here is False and target.exists(there) is True:
-        _finish(journal, intent, volume, volume)
+    place = _place(journal, intent, volume)
+    moved = volume if place == "there" else None
+    if place is None:
+        moved = _move_again(journal, volume, to)
+    if moved is not None:
+        _finish(journal, intent, volume, moved)
         return "finished"
-    else:
-        moved = _move_again(driver, target, volume, to)
-        if moved is not None:
-            _finish(journal, intent, volume, moved)
-            return "finished"
     stays = replace(volume, status="available", migration_status=None)
     journal.finish_with(intent, "The volume stays where it was", volume, stays, outcome="undone")
     return "undone"
 
 
-def _move_again(
-    driver: Driver, target: Driver, volume: VolumeRecord, to: Destination
-) -> VolumeRecord | None:
+def _move_again(journal: Journal, volume: VolumeRecord, to: Destination) -> VolumeRecord | None:
+    driver, target = journal.driver(volume.backend), journal.driver(to.backend)
     try:
         return driver.migrate_volume(volume, to.host, _capabilities(target, to.pool))
     except errors.CinderlibError as exc:

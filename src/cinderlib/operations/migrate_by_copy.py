@@ -26,7 +26,7 @@ from cinderlib.operations.intents import new_intent
 from cinderlib.operations.journal import Journal, was_interrupted
 from cinderlib.operations.refusals import is_the_drivers
 from cinderlib.operations.settling import recovers
-from cinderlib.persistence.base import Change, Put
+from cinderlib.persistence.base import Change, Put, Remove
 from cinderlib.records import ConnectionRecord, IntentRecord, VolumeRecord, new_id, replace
 
 LOG = logging.getLogger(__name__)
@@ -204,11 +204,28 @@ def _delete(journal: Journal, deletion: IntentRecord) -> None:
     except errors.CinderlibError as exc:
         if was_interrupted(exc) or not is_the_drivers(exc):
             raise
+        if _is_deleted(journal, deletion):
+            gone = Remove(VolumeRecord, deletion.resource_id)
+            journal.finish(deletion, f"Volume {deletion.resource_id} was deleted", gone)
+            return
         LOG.warning(
             "The volume is migrated, but its old data on backend %s could not be deleted. recover()"
             " deletes it (volume %s): %s",
             *(deletion.backend, deletion.resource_id, exc),
         )
+
+
+def _is_deleted(journal: Journal, deletion: IntentRecord) -> bool:
+    """Whether the storage reports that it has deleted the old data, although the driver failed."""
+    old = journal.store.get(VolumeRecord, deletion.resource_id)
+    if old is None:
+        return True
+    try:
+        return journal.driver(deletion.backend).exists(old) is False
+    except errors.CinderlibError as exc:
+        if was_interrupted(exc):
+            raise
+        return False
 
 
 def delete_old_data(journal: Journal, volume_id: str) -> None:
