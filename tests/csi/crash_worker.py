@@ -156,6 +156,13 @@ class Life:
             capacity_range=m.CapacityRange(required_bytes=2 * GIB),
         )
 
+    def modify(self) -> None:
+        self.call(
+            "ControllerModifyVolume",
+            volume_id=self._known()["first"],
+            mutable_parameters={"spec.test:tier": "gold"},
+        )
+
     def hide(self) -> None:
         target = self._paths()[1]
         # The data of the volume exists until the call.
@@ -175,6 +182,8 @@ class Life:
     def copy(self) -> None:
         source = m.VolumeContentSource()
         source.snapshot.snapshot_id = self._known()["snapshot"]
+        specs = self.controller.volume(self._known()["first"]).extra_specs
+        assert dict(specs) == {"test:tier": "gold"}
         volume = self.call(
             "CreateVolume",
             name="copy",
@@ -222,8 +231,9 @@ class Life:
 
 
 CALLS = (
-    "create", "publish", "stage", "show", "snapshot", "expand", "expand_node", "hide", "unstage",
-    "unpublish", "copy", "use_copy", "leave_copy", "delete_copy", "delete_snapshot", "delete",
+    "create", "publish", "stage", "show", "snapshot", "expand", "expand_node", "modify", "hide",
+    "unstage", "unpublish", "copy", "use_copy", "leave_copy", "delete_copy", "delete_snapshot",
+    "delete",
 )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import plugins
 import pytest
@@ -38,6 +38,8 @@ def _mounts() -> set[str]:
 
 
 class _OwnPlugin(CSIConformance):
+    mutable_parameters: Mapping[str, str] = {"spec.test:tier": "gold"}
+
     @pytest.fixture(autouse=True)
     def _start(self, plugin: plugins.Process) -> None:
         self._plugin = plugin

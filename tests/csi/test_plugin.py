@@ -192,6 +192,16 @@ def test_probe_explains_why_the_plugin_is_not_ready(folder: pathlib.Path) -> Non
     assert "No backend can be loaded. files: " in answer[1]
 
 
+def test_a_mode_answers_its_own_services(folder: pathlib.Path) -> None:
+    process = plugins.Process(folder, "controller")
+    process.start()
+    with grpc.insecure_channel(process.endpoint.replace("///", "/")) as channel:
+        answer = _code_of(lambda: Stub(channel, "Node").node_get_info(m.NodeGetInfoRequest()))
+    process.stop()
+    assert answer is not None
+    assert answer[0] == CODE.UNIMPLEMENTED
+
+
 def _code_of(call: Callable[[], Any]) -> tuple[Any, str] | None:
     """The status and the message of a call that fails; ``None`` if it succeeds."""
     try:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from cinderlib import errors
 from cinderlib.csi import capabilities, ids, node_identity, settings
 from cinderlib.csi.controller import parameters, topology
+from cinderlib.csi.controller.parameters import Specs
 from cinderlib.csi.sealing import Seal
 from cinderlib.csi.server import endpoint_path
 from cinderlib.csi.wire import messages as m
@@ -142,7 +143,11 @@ def test_parameters_with_a_suggestion() -> None:
     found = parameters.of_volume(
         {"backend": "a", "spec.x:y": "1", "qos.iops": "5", "csi.storage.k8s.io/pvc/name": "claim"}
     )
-    assert (found.backend, found.extra_specs, found.qos_specs) == ("a", {"x:y": "1"}, {"iops": "5"})
+    assert (found.backend, found.specs) == ("a", Specs(None, {"x:y": "1"}, {"iops": "5"}))
+    with pytest.raises(errors.InvalidInput, match="either the parameter type or parameters"):
+        parameters.of_volume({"type": "gold", "spec.x:y": "1"})
+    with pytest.raises(errors.InvalidInput, match="Unknown parameter 'backend'"):
+        parameters.of_attributes({"backend": "x"})
 
 
 def test_several_writers_of_a_filesystem_are_refused() -> None:

@@ -21,6 +21,8 @@ _MULTI_NODE = {
     MODE.MULTI_NODE_SINGLE_WRITER,
     MODE.MULTI_NODE_MULTI_WRITER,
 }
+#: The kernel uses the number above it for "unchanged".
+_LARGEST_GROUP = 2**32 - 2
 _FLAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:=+/@%-]{0,254}")
 #: Mount options that change which data is mounted, or what the mount can do to the host.
 _REFUSED = re.compile(
@@ -37,12 +39,15 @@ class Capability:
     :ivar mode: the access mode, by its number.
     :ivar filesystem: the requested filesystem; empty for any.
     :ivar flags: mount options.
+    :ivar group: the number of the group that can read and write; ``None`` for
+        no change.
     """
 
     block: bool
     mode: int
     filesystem: str = ""
     flags: tuple[str, ...] = ()
+    group: int | None = None
 
     @property
     def read_only(self) -> bool:
@@ -83,16 +88,26 @@ def of(capability: Any) -> Capability:
     for flag in flags:
         if not _FLAG.fullmatch(flag) or _REFUSED.fullmatch(flag):
             raise InvalidInput(f"The mount flag {shown(flag)} is not allowed.")
-    found = Capability(block=False, mode=mode, filesystem=filesystem, flags=flags)
+    group = _group(capability.mount.volume_mount_group)
+    found = Capability(block=False, mode=mode, filesystem=filesystem, flags=flags, group=group)
     if found.several_nodes and not found.read_only:
         name = MODE.Mode.Name(mode)
         raise InvalidInput(
             f"{name} is not possible with a filesystem: {', '.join(FILESYSTEMS)} lose data if two"
             " nodes mount them for writing. Use volumeMode Block, or one node."
         )
-    if capability.mount.volume_mount_group:
-        raise InvalidInput("volume_mount_group is not supported; the orchestrator sets the group.")
     return found
+
+
+def _group(text: str) -> int | None:
+    """:raises InvalidInput: the text is not the number of a group."""
+    if not text:
+        return None
+    if not re.fullmatch(r"[0-9]{1,10}", text) or int(text) > _LARGEST_GROUP:
+        raise InvalidInput(
+            f"The volume_mount_group must be a number of a group, not {shown(text)}."
+        )
+    return int(text)
 
 
 def of_all(capabilities: Any) -> tuple[Capability, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cinderlib.csi.controller import capacity, listing, publishing, snapshots, volumes
+from cinderlib.csi.controller import capacity, listing, publishing, snapshots, specs, volumes
 from cinderlib.csi.controller.context import Context
 from cinderlib.csi.wire import messages as m
 
@@ -24,6 +24,7 @@ _CAPABILITIES = (
     _RPC.GET_VOLUME,
     _RPC.SINGLE_NODE_MULTI_WRITER,
     _RPC.GET_SNAPSHOT,
+    _RPC.MODIFY_VOLUME,
 )
 
 
@@ -95,3 +96,7 @@ class ControllerService:
     def controller_expand_volume(self, request: Any) -> Any:
         """Extend a volume."""
         return volumes.expand(self._context, request)
+
+    def controller_modify_volume(self, request: Any) -> Any:
+        """Change the specs of a volume."""
+        return specs.modify(self._context, request)

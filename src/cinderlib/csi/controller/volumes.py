@@ -10,12 +10,11 @@ from cinderlib import errors
 from cinderlib.csi import arguments, capabilities, ids
 from cinderlib.csi.arguments import GIB
 from cinderlib.csi.capabilities import Capability
-from cinderlib.csi.controller import parameters, topology
+from cinderlib.csi.controller import parameters, specs, topology
 from cinderlib.csi.controller.context import Context, mkfs_metadata
-from cinderlib.csi.controller.parameters import Parameters
+from cinderlib.csi.controller.parameters import Parameters, Specs
 from cinderlib.csi.wire import messages as m
 from cinderlib.errors import AlreadyExists, InvalidInput
-from cinderlib.value_checks import shown
 
 #: A volume with one of these states is not finished: the library settles or repeats the creation.
 _UNFINISHED = frozenset({"creating", "error", "deleting"})
@@ -26,23 +25,15 @@ def create(context: Context, request: Any) -> Any:
     name = arguments.name(request)
     wanted = capabilities.of_all(request.volume_capabilities)
     given = parameters.of_volume(arguments.text_map(request, "parameters"))
-    _refuse_mutable(request)
+    mutable = parameters.of_attributes(arguments.text_map(request, "mutable_parameters"))
     volume_id = ids.volume(context.settings.name, name)
     with context.pending.claim(volume_id):
         volume = _existing(context, volume_id)
         if volume is not None:
-            _compare(context, volume, request, wanted, given)
+            _compare(context, volume, request, wanted, given, mutable)
         else:
-            volume = _create(context, volume_id, name, request, wanted, given)
+            volume = _create(context, volume_id, name, request, wanted, given, mutable)
     return m.CreateVolumeResponse(volume=context.message(volume))
-
-
-def _refuse_mutable(request: Any) -> None:
-    for key in arguments.text_map(request, "mutable_parameters"):
-        raise InvalidInput(
-            f"Volumes have no mutable parameters; remove {shown(key)} from the"
-            " VolumeAttributesClass."
-        )
 
 
 def _existing(context: Context, volume_id: str) -> cl.Volume | None:
@@ -57,6 +48,7 @@ def _create(
     request: Any,
     wanted: Sequence[Capability],
     given: Parameters,
+    mutable: Specs,
 ) -> cl.Volume:
     fields: dict[str, Any] = {
         "id": volume_id,
@@ -66,16 +58,15 @@ def _create(
     }
     if given.pool is not None:
         fields["pool_name"] = given.pool
-    if given.extra_specs:
-        fields["extra_specs"] = given.extra_specs
-    if given.qos_specs:
-        fields["qos_specs"] = given.qos_specs
     source = _source(context, request)
+    own = specs.of_new(context, given.specs, mutable, source)
+    fields |= own
     if source is None:
         backend = context.backend(
             topology.choose(context.settings, context.backends, given.backend, request)
         )
         size = arguments.gib(request.capacity_range)
+        specs.check(context, backend, own)
         return _created(backend, lambda: backend.create_volume(size, **fields))
     if given.backend is not None and given.backend != source.record.backend:
         raise InvalidInput(
@@ -88,7 +79,9 @@ def _create(
     else:
         smallest, copy = source.size, source.clone
     fields["size"] = _size_of_copy(request.capacity_range, smallest)
-    return _created(context.backend(source.record.backend), lambda: copy(**fields))
+    backend = context.backend(source.record.backend)
+    specs.check(context, backend, own)
+    return _created(backend, lambda: copy(**fields))
 
 
 def _created(backend: cl.Backend, create: Any) -> cl.Volume:
@@ -131,6 +124,7 @@ def _compare(
     request: Any,
     wanted: Sequence[Capability],
     given: Parameters,
+    mutable: Specs,
 ) -> None:
     """:raises AlreadyExists: the volume with this name is not the requested one."""
     capacity, size = request.capacity_range, volume.size * GIB
@@ -152,11 +146,12 @@ def _compare(
         differences.append(f"its pool is {volume.host.partition('#')[2]}")
     if any(each.several_nodes for each in wanted) and not volume.multiattach:
         differences.append("it is for one node")
-    if not volume.snapshot_id and not volume.source_volid:
-        if dict(volume.extra_specs) != given.extra_specs:
-            differences.append("its specs differ")
-        if dict(volume.qos_specs) != given.qos_specs:
-            differences.append("its QoS specs differ")
+    if given.specs or not request.HasField("volume_content_source"):
+        own = specs.of_new(context, given.specs, mutable, None)
+        differences += specs.differences(volume, own)
+    elif mutable:
+        # The other specs of a copy are inherited from a source that may not exist any more.
+        differences += specs.differences(volume, specs.of_volume(volume, mutable))
     if not topology.is_reached(context.settings, volume.record.backend, request):
         differences.append(f"its backend {volume.record.backend} is elsewhere")
     if differences:
@@ -217,7 +212,7 @@ def validate(context: Context, request: Any) -> Any:
     try:
         wanted = capabilities.of_all(request.volume_capabilities)
         parameters.of_volume(arguments.text_map(request, "parameters"))
-        _refuse_mutable(request)
+        parameters.of_attributes(arguments.text_map(request, "mutable_parameters"))
         if any(each.several_nodes for each in wanted) and not volume.multiattach:
             raise InvalidInput("The volume was created for one node.")
     except InvalidInput as exc:

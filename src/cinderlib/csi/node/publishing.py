@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cinderlib.csi.capabilities import Capability
 from cinderlib.csi.failures import NotReady
-from cinderlib.csi.node import mounts, targets
+from cinderlib.csi.node import groups, mounts, targets
 from cinderlib.csi.node.devices import Device
 from cinderlib.errors import AlreadyExists, InvalidState
 
@@ -49,6 +49,8 @@ def publish(
         raise InvalidState(
             f"Volume {device.volume_id} is mounted read-only at {staged}: publish it read-only."
         )
+    if capability.group is not None and not read_only:
+        groups.give(staged, capability.group)
     targets.make_folder(target)
     mounts.bind(staged, target, read_only=read_only)
 

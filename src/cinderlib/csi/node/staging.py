@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from cinderlib.csi.capabilities import DEFAULT_FILESYSTEM, Capability
 from cinderlib.csi.failures import NotReady
-from cinderlib.csi.node import filesystems, mounts, targets
+from cinderlib.csi.node import filesystems, groups, mounts, targets
 from cinderlib.csi.node.devices import Device
 from cinderlib.errors import AlreadyExists, DeviceInUse, InvalidInput, InvalidState
 
@@ -56,6 +56,7 @@ def stage(device: Device, path: str, capability: Capability, given: Parameters) 
         if not read_only:
             # An interrupted call may have mounted it, and not extended it yet.
             _resize(device, mount.filesystem, path)
+            _give_to_group(path, capability)
         return
     kind = _filesystem(device, capability, given, seen, read_only=read_only)
     if not read_only:
@@ -66,6 +67,12 @@ def stage(device: Device, path: str, capability: Capability, given: Parameters) 
     filesystems.mount(device.path, path, kind, capability.flags, read_only=read_only)
     if not read_only:
         _resize(device, kind, path)
+        _give_to_group(path, capability)
+
+
+def _give_to_group(path: str, capability: Capability) -> None:
+    if capability.group is not None:
+        groups.give(path, capability.group)
 
 
 def _resize(device: Device, kind: str, path: str) -> None:

@@ -38,8 +38,16 @@ class CSIConformance:
 
     #: Parameters of CreateVolume.
     parameters: Mapping[str, str] = {}
+    #: Parameters of ControllerModifyVolume. The tests of changes are skipped without them.
+    mutable_parameters: Mapping[str, str] = {}
     #: The size of volumes, in bytes. Tests create up to 32 at once, and extend some threefold.
     size: int = GIB
+    #: The filesystems that the host of the node can use. Tests of others are skipped.
+    filesystems: tuple[str, ...] = ("ext4", "xfs", "btrfs")
+    #: The number of parallel calls.
+    threads: int = 32
+    #: Seconds for a call.
+    timeout: float = 120.0
     #: Capabilities without which the tests of a class are skipped.
     needs: tuple[str, ...] = ()
 
@@ -65,7 +73,11 @@ class CSIConformance:
                 controller=self.controller_endpoint(),
                 node=self.node_endpoint(),
                 parameters=self.parameters,
+                mutable_parameters=self.mutable_parameters,
                 size=self.size,
+                filesystems=self.filesystems,
+                threads=self.threads,
+                timeout=self.timeout,
             )
             try:
                 csi_needs(plugin, *self.needs)

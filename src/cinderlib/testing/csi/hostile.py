@@ -16,8 +16,6 @@ from cinderlib.csi.wire import messages as m
 from cinderlib.testing.csi.plugin import CODE, Plugin, block, mount
 from cinderlib.testing.csi.volumes import UNKNOWN, csi_needs
 
-THREADS = 32
-
 
 def _refuse_stage(csi: Plugin, code: grpc.StatusCode, volume: Any, context: Any) -> None:
     csi.refused(
@@ -146,8 +144,8 @@ class HostileTests:
                 assert error.code() == CODE.ABORTED, error.details()
                 return None
 
-        with ThreadPoolExecutor(THREADS) as threads:
-            answers = list(threads.map(call, range(THREADS)))
+        with ThreadPoolExecutor(csi.threads) as threads:
+            answers = list(threads.map(call, range(csi.threads)))
         return [each for each in answers if each is not None]
 
     def test_parallel_creates_are_one_volume(self, csi: Plugin) -> None:
@@ -164,6 +162,14 @@ class HostileTests:
         csi.undo("DeleteVolume", id, volume_id=id)
         listed = [each.volume.volume_id for each in csi.call("ListVolumes").entries]
         assert listed.count(id) == 1
+
+    def test_parallel_snapshots_are_one_snapshot(self, csi: Plugin) -> None:
+        csi_needs(csi, "CREATE_DELETE_SNAPSHOT")
+        fields = {"name": csi.name(), "source_volume_id": csi.volume().volume_id}
+        answers = self._at_once(csi, "CreateSnapshot", **fields)
+        (id,) = {each.snapshot.snapshot_id for each in answers}
+        csi.undo("DeleteSnapshot", id, snapshot_id=id)
+        assert self._at_once(csi, "DeleteSnapshot", snapshot_id=id)
 
     def test_parallel_stages_are_one_mount(self, csi: Plugin) -> None:
         volume = csi.volume()
@@ -195,8 +201,8 @@ class HostileTests:
             except grpc.RpcError as error:
                 assert error.code() == CODE.ABORTED, error.details()
 
-        with ThreadPoolExecutor(THREADS) as threads:
-            list(threads.map(call, range(THREADS)))
+        with ThreadPoolExecutor(csi.threads) as threads:
+            list(threads.map(call, range(csi.threads)))
         csi.call("NodePublishVolume", **shown)
         assert Path("/proc/self/mountinfo").read_text().count(f" {target} ") == 1
 
@@ -211,5 +217,5 @@ class HostileTests:
             csi.clean_node(volume)
             csi.call("DeleteVolume", volume_id=volume.volume_id)
 
-        with ThreadPoolExecutor(THREADS) as threads:
-            list(threads.map(whole_way, range(THREADS)))
+        with ThreadPoolExecutor(csi.threads) as threads:
+            list(threads.map(whole_way, range(csi.threads)))

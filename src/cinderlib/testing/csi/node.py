@@ -80,6 +80,7 @@ class NodeTests:
 
     @pytest.mark.parametrize("filesystem", ["", "ext4", "xfs", "btrfs"])
     def test_a_filesystem_keeps_its_data(self, csi: Plugin, filesystem: str) -> None:
+        needs_filesystem(csi, filesystem)
         volume = csi.volume()
         used = csi.use(volume, mount(filesystem=filesystem))
         Path(used["target_path"], "file").write_text("data")
@@ -156,6 +157,34 @@ class NodeTests:
             else:
                 _write(path)
 
+    def test_a_group_can_write(self, csi: Plugin) -> None:
+        csi_needs(csi, "VOLUME_MOUNT_GROUP")
+        volume = csi.volume()
+        for group in (4321, 4322):
+            used = csi.use(volume, mount(group=str(group)))
+            target = Path(used["target_path"])
+            assert os.stat(target).st_gid == group
+            new = target / str(group)
+            new.mkdir(mode=0o700)
+            (new / "file").touch(mode=0o600)
+            (new / "link").symlink_to("/etc/passwd")
+            # The second group gets the files of the first one too.
+            for each in [each for each in target.rglob("*") if each.name != "lost+found"]:
+                assert os.lstat(each).st_gid == group
+            csi.call("NodePublishVolume", **used)
+            csi.clean_node(volume)
+        assert os.stat("/etc/passwd").st_gid == 0
+
+    @pytest.mark.parametrize("group", ["x", "-1", "4294967295", "1" * 5000])
+    def test_a_group_that_does_not_exist(self, csi: Plugin, group: str) -> None:
+        csi_needs(csi, "VOLUME_MOUNT_GROUP")
+        volume = csi.volume()
+        staged = csi.stage(volume, mount(), csi.publish(volume, mount()))
+        fields = {**staged, "volume_capability": mount(group=group)}
+        csi.refused(CODE.INVALID_ARGUMENT, "NodeStageVolume", **fields)
+        target = csi.target(volume)
+        csi.refused(CODE.INVALID_ARGUMENT, "NodePublishVolume", **fields, target_path=target)
+
     # --- incompatible requests ------------------------------------------------------------------
 
     def test_stage_with_another_filesystem(self, csi: Plugin) -> None:
@@ -213,6 +242,7 @@ class NodeTests:
     )
     def test_expand_while_it_is_used(self, csi: Plugin, capability: Any) -> None:
         csi_needs(csi, "EXPAND_VOLUME")
+        needs_filesystem(csi, capability.mount.fs_type)
         if capability.mount.fs_type == "ext4" and not may_resize_ext4():
             pytest.skip("the kernel extends a mounted ext4 only for CAP_SYS_RESOURCE")
         volume = csi.volume(volume_capabilities=[capability])
@@ -245,10 +275,18 @@ class NodeTests:
             capacity_range=m.CapacityRange(required_bytes=3 * csi.size),
         )
 
+    def test_expand_with_another_capability(self, csi: Plugin) -> None:
+        csi_needs(csi, "EXPAND_VOLUME")
+        used = csi.use(csi.volume())
+        fields = {"volume_id": used["volume_id"], "volume_path": used["target_path"]}
+        fields["volume_capability"] = block()
+        csi.refused(CODE.INVALID_ARGUMENT, "NodeExpandVolume", **fields)
+
     @pytest.mark.parametrize("filesystem", ["ext4", "xfs", "btrfs"])
     def test_a_larger_volume_from_a_snapshot(self, csi: Plugin, filesystem: str) -> None:
         """The larger size and the data; for xfs and ext4 on the same node as the source."""
         csi_needs(csi, "CREATE_DELETE_SNAPSHOT")
+        needs_filesystem(csi, filesystem)
         volume, capability = csi.volume(), mount(filesystem=filesystem)
         used = csi.use(volume, capability)
         with Path(used["target_path"], "file").open("w") as file:
@@ -271,6 +309,12 @@ def _write(path: str) -> None:
     with open(path, "r+b", buffering=0) as device:
         device.write(b"x" * 4096)
         os.fsync(device)
+
+
+def needs_filesystem(csi: Plugin, filesystem: str) -> None:
+    """Skip a test if the host of the node cannot use a filesystem."""
+    if filesystem and filesystem not in csi.filesystems:
+        pytest.skip(f"the host of the node has no {filesystem}")
 
 
 def may_resize_ext4() -> bool:

@@ -7,7 +7,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,17 @@ GIB = 1024**3
 REPEATS = 10
 MODE = m.VolumeCapability.AccessMode
 CODE = grpc.StatusCode
-#: Seconds for a call.
-TIMEOUT = 120.0
 
 
 def mount(
-    mode: Any = MODE.SINGLE_NODE_WRITER, filesystem: str = "", flags: tuple[str, ...] = ()
+    mode: Any = MODE.SINGLE_NODE_WRITER,
+    filesystem: str = "",
+    flags: tuple[str, ...] = (),
+    group: str = "",
 ) -> Any:
     """The capability of a mounted filesystem."""
     capability = m.VolumeCapability()
+    capability.mount.volume_mount_group = group
     capability.mount.fs_type = filesystem
     capability.mount.mount_flags.extend(flags)
     capability.access_mode.mode = mode
@@ -51,7 +53,11 @@ class Plugin:
         have their own endpoints.
     :param folder: an empty folder of this host, for staging and target paths.
     :param parameters: of CreateVolume.
+    :param mutable_parameters: of ControllerModifyVolume.
     :param size: of volumes, in bytes.
+    :param filesystems: that the host of the node can use.
+    :param threads: the number of parallel calls.
+    :param timeout: seconds for a call.
     """
 
     def __init__(
@@ -62,10 +68,18 @@ class Plugin:
         controller: str | None = None,
         node: str | None = None,
         parameters: Mapping[str, str] | None = None,
+        mutable_parameters: Mapping[str, str] | None = None,
         size: int = GIB,
+        filesystems: Sequence[str] = ("ext4", "xfs", "btrfs"),
+        threads: int = 32,
+        timeout: float = 120.0,
     ) -> None:
         self.folder = folder
+        self.filesystems = tuple(filesystems)
+        self.threads = threads
+        self._timeout = timeout
         self.parameters = dict(parameters or {})
+        self.mutable_parameters = dict(mutable_parameters or {})
         self.size = size
         self._channels = {
             each: grpc.insecure_channel(each.replace("unix:///", "unix:/"))
@@ -81,17 +95,17 @@ class Plugin:
         self._run = secrets.token_hex(4)
         self._undo: dict[tuple[str, ...], Callable[[], object]] = {}
         answer = self.controller.controller_get_capabilities(
-            m.ControllerGetCapabilitiesRequest(), timeout=TIMEOUT
+            m.ControllerGetCapabilitiesRequest(), timeout=timeout
         )
         self.can = {
             m.ControllerServiceCapability.RPC.Type.Name(each.rpc.type)
             for each in answer.capabilities
         }
-        answer = self.node.node_get_capabilities(m.NodeGetCapabilitiesRequest(), timeout=TIMEOUT)
+        answer = self.node.node_get_capabilities(m.NodeGetCapabilitiesRequest(), timeout=timeout)
         self.node_can = {
             m.NodeServiceCapability.RPC.Type.Name(each.rpc.type) for each in answer.capabilities
         }
-        info = self.node.node_get_info(m.NodeGetInfoRequest(), timeout=TIMEOUT)
+        info = self.node.node_get_info(m.NodeGetInfoRequest(), timeout=timeout)
         self.node_id = str(info.node_id)
 
     def name(self, length: int = 0) -> str:
@@ -113,10 +127,10 @@ class Plugin:
             found.service, self.node
         )
         request = found.request(**fields) if request is None else request
-        deadline = time.monotonic() + TIMEOUT
+        deadline = time.monotonic() + self._timeout
         while True:
             try:
-                return getattr(stub, found.attribute)(request, timeout=TIMEOUT)
+                return getattr(stub, found.attribute)(request, timeout=self._timeout)
             except grpc.RpcError as error:
                 is_pending = error.code() == CODE.ABORTED
                 if not (self.patient and is_pending and time.monotonic() < deadline):

@@ -274,11 +274,53 @@ class VolumeTests:
             CODE.NOT_FOUND, "ControllerExpandVolume", volume_id=UNKNOWN, capacity_range=range
         )
         csi.refused(
+            CODE.INVALID_ARGUMENT,
+            "ControllerExpandVolume",
+            volume_id=volume.volume_id,
+            capacity_range=range,
+            volume_capability=mount(filesystem="no-such-filesystem"),
+        )
+        csi.refused(
             CODE.OUT_OF_RANGE,
             "ControllerExpandVolume",
             volume_id=volume.volume_id,
             capacity_range=m.CapacityRange(required_bytes=2**62),
         )
+
+    # --- ControllerModifyVolume -----------------------------------------------------------------
+
+    def test_modify_is_idempotent(self, csi: Plugin) -> None:
+        csi_needs(csi, "MODIFY_VOLUME")
+        if not csi.mutable_parameters:
+            pytest.skip("the suite has no mutable_parameters")
+        fields = {
+            "volume_id": csi.volume().volume_id,
+            "mutable_parameters": csi.mutable_parameters,
+        }
+        csi.repeat("ControllerModifyVolume", **fields)
+
+    def test_create_with_mutable_parameters(self, csi: Plugin) -> None:
+        csi_needs(csi, "MODIFY_VOLUME")
+        fields = _new(csi, mutable_parameters=csi.mutable_parameters)
+        volume = csi.repeat("CreateVolume", **fields).volume
+        csi.undo("DeleteVolume", volume.volume_id, volume_id=volume.volume_id)
+        if csi.mutable_parameters:
+            fields["mutable_parameters"] = {}
+            csi.refused(CODE.ALREADY_EXISTS, "CreateVolume", **fields)
+
+    def test_modify_with_invalid_arguments(self, csi: Plugin) -> None:
+        csi_needs(csi, "MODIFY_VOLUME")
+        id = csi.volume().volume_id
+        unknown = {"no-such-parameter": "x"}
+        method = "ControllerModifyVolume"
+        csi.refused(CODE.INVALID_ARGUMENT, method, mutable_parameters=csi.mutable_parameters)
+        csi.refused(CODE.INVALID_ARGUMENT, method, volume_id=id)
+        csi.refused(CODE.INVALID_ARGUMENT, method, volume_id=id, mutable_parameters=unknown)
+        known = csi.mutable_parameters
+        if known:
+            csi.refused(CODE.NOT_FOUND, method, volume_id=UNKNOWN, mutable_parameters=known)
+        fields = _new(csi, mutable_parameters=unknown)
+        csi.refused(CODE.INVALID_ARGUMENT, "CreateVolume", **fields)
 
 
 def csi_needs(csi: Plugin, *capabilities: str) -> None:

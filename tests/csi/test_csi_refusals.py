@@ -1,0 +1,53 @@
+"""Refusals that depend on the storage or the settings."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+from in_process import Calls
+
+import cinderlib as cl
+from cinderlib import errors
+from cinderlib.csi import node_identity
+from cinderlib.csi.failures import Exhausted
+from cinderlib.csi.wire import messages as m
+from cinderlib.testing.csi.plugin import mount
+
+
+def test_a_node_gets_no_more_volumes_than_its_limit(tmp_path: pathlib.Path) -> None:
+    calls = Calls(tmp_path, max_volumes=1)
+    connector = cl.Node(state_path=tmp_path / "node").connector_properties("local")
+    node_id = node_identity.encode(connector)
+
+    def publish(volume: cl.Volume) -> None:
+        request = m.ControllerPublishVolumeRequest(
+            volume_id=volume.id, node_id=node_id, volume_capability=mount()
+        )
+        calls.service.controller_publish_volume(request)
+
+    first, second = calls.create("first"), calls.create("second")
+    for _ in range(10):
+        publish(first)
+    with pytest.raises(Exhausted, match=r"already has 1 volumes, the maximum") as caught:
+        publish(second)
+    assert caught.value.code == "RESOURCE_EXHAUSTED"
+    calls.controller.close()
+
+
+def test_a_snapshot_in_use_is_not_deleted(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = Calls(tmp_path)
+    request = m.CreateSnapshotRequest(name="s", source_volume_id=calls.create("a").id)
+    snapshot_id = calls.service.create_snapshot(request).snapshot.snapshot_id
+
+    def refuse(*_: object) -> None:
+        raise errors.InvalidSnapshot("the array copies it")
+
+    monkeypatch.setattr(calls.backend._driver, "delete_snapshot", refuse)
+    with pytest.raises(errors.InvalidSnapshot, match="the array copies it") as caught:
+        calls.service.delete_snapshot(m.DeleteSnapshotRequest(snapshot_id=snapshot_id))
+    assert caught.value.code == "FAILED_PRECONDITION"
+    assert calls.controller.snapshot(snapshot_id).status == "available"
+    calls.controller.close()
