@@ -45,8 +45,8 @@ nitpick_ignore_regex = [
     ("py:data", r"cinderlib\.DEFAULT_\w+"),
 ]
 
-# Quotation marks stay those of the code; two hyphens become a dash.
-smartquotes_action = "D"
+# The two hyphens of an option stay two, so that it can be copied.
+smartquotes = False
 
 html_theme = "furo"
 html_static_path = ["_static"]

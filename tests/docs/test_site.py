@@ -94,6 +94,15 @@ def test_links_have_targets_and_pages_load_no_external_files(site: pathlib.Path)
     assert styles == []
 
 
+def test_options_keep_their_two_hyphens(site: pathlib.Path) -> None:
+    found = {
+        path.name: options
+        for path in site.rglob("*.html")
+        if (options := re.findall(r"(?<!\w)[\u2013\u2014][a-z][\w-]+", path.read_text()))
+    }
+    assert found == {}
+
+
 def test_the_reference_has_every_public_name(site: pathlib.Path) -> None:
     import cinderlib
 
