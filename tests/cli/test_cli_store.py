@@ -322,6 +322,24 @@ def test_an_imported_volume_with_snapshots_and_connections_is_usable(cinderlib: 
     assert cinderlib.files == []
 
 
+def test_import_of_the_resources_of_ember_csi(cinderlib: Command) -> None:
+    text = cinderlib.config.read_text()
+    keys = 'keys = "' + "A" * 43 + '="'
+    cinderlib.config.write_text(f'{text}\n[csi]\nname = "lvm.ember-csi.io"\n{keys}\n')
+    source = str(CINDERLIB5.with_name("ember.json"))
+    expected = "5 volumes, 2 snapshots"
+    assert expected in cinderlib("store", "import", source, "--dry-run").stderr
+    assert cinderlib("volume", "list", "--json").json == []
+    assert expected in cinderlib("store", "import", source).stderr
+    assert cinderlib("store", "import", source, "--json").json["kept"] == 5
+    rich = cinderlib("volume", "show", "rich", "--json").json
+    assert rich["metadata"]["csi:driver"] == "lvm.ember-csi.io"
+    assert (rich["metadata"]["csi:name"], rich["metadata"]["app"]) == ("rich", "db")
+    assert (rich["extra_specs"], rich["connections"]) == ({"thin": "<is> True", "tier": "gold"}, [])
+    assert [each["name"] for each in rich["snapshots"]] == ["snap-1", "snap-2"]
+    assert "cannot be read" in cinderlib("store", "import", "gone.json", ends=2).stderr
+
+
 @pytest.mark.parametrize("source", ["nonsense", "sqlite:////nowhere/at-all.sqlite", "gone.toml"])
 def test_databases_that_are_not_of_cinderlib_5(cinderlib: Command, source: str) -> None:
     assert cinderlib("store", "import", source, ends=2).stderr.startswith("Error: ")

@@ -17,16 +17,17 @@ from cinderlib.testing.csi.plugin import GIB, mount
 class Calls:
     """The service Controller with the embedded driver.
 
+    :param backend: the name of the backend.
     :param table: ``[csi]`` of the configuration.
     """
 
-    def __init__(self, folder: pathlib.Path, **table: Any) -> None:
+    def __init__(self, folder: pathlib.Path, backend: str = "files", **table: Any) -> None:
         chosen = settings.read({"keys": "A" * 43 + "=", "name": "test", **table}, "controller")
         (folder / "volumes").mkdir()
         self.controller = cl.Controller({"storage": "memory"}, state_path=folder / "state")
         options = {"volume_driver": "file", "file_root": str(folder / "volumes")}
-        self.backend = self.controller.backend("files", **options)
-        context = Context(chosen, self.controller, ("files",), lambda name: self.backend)
+        self.backend = self.controller.backend(backend, **options)
+        context = Context(chosen, self.controller, (backend,), lambda name: self.backend)
         self.service = ControllerService(context)
 
     def create(

@@ -1,6 +1,6 @@
-"""The IDs of volumes, snapshots and connections.
+"""The IDs of volumes, snapshots and connections, and the metadata of volumes and snapshots.
 
-They are computed from the names that the orchestrator chooses, so a repeated call finds the
+The IDs are computed from the names that the orchestrator chooses, so a repeated call finds the
 resource of the first call by its ID, and the array never has two.
 """
 
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import uuid
 
+#: Metadata of volumes and snapshots from this plug-in: the name in the request, the driver's name.
+NAME, DRIVER = "csi:name", "csi:driver"
 #: The root of all IDs; it must never change.
 _ROOT = uuid.UUID("2f6b4b0e-5f0c-5d7e-9a53-0c9f7f1f6b11")
 

@@ -4,6 +4,7 @@
     python make.py FOLDER --options    those that carry the backend's options
     python make.py FOLDER --database   cinderlib5.sqlite, the same resources in its database store,
                                        and documents of what was read from there
+    python make.py FOLDER --ember      ember.json, the same as custom resources of Ember-CSI
 
 Ids and times are fixed, so that a second run writes the same documents.
 """
@@ -121,6 +122,32 @@ def save(name, text):
     path.write_text(json.dumps(json.loads(text), indent=1, sort_keys=True) + "\n")
 
 
+def resource(kind, name, annotations):
+    """A custom resource as Ember-CSI 0.9 creates it and ``kubectl get -o json`` shows it."""
+    return {
+        "apiVersion": "ember-csi.io/v1",
+        "kind": kind,
+        "metadata": {
+            "annotations": annotations,
+            "name": name,
+            "namespace": "default",
+            "resourceVersion": "1",
+        },
+    }
+
+
+def save_resources(store):
+    """Write everything in the store as a list of custom resources."""
+    found = [*store.get_volumes(), *store.get_snapshots(), *store.get_connections()]
+    items = [
+        resource(type(each).__name__, each.id, {"json": each.to_jsons(simplified=True)})
+        for each in found
+    ]
+    for each in store.get_key_values("node-1"):
+        items.append(resource("KeyValue", each.key, {"value": each.value}))
+    save("ember", json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+
+
 def main():
     persistence = {"storage": "memory"}
     if mode == "database":
@@ -176,7 +203,11 @@ def main():
     other.create_volume(2, id=an_id(5), name="foreign")
     cl.Backend.persistence.set_key_value(cl.KeyValue("node-1", "value of node-1"))
 
-    if mode == "database":
+    if mode == "ember":
+        used.disconnect()
+        unused.disconnect()
+        save_resources(cl.Backend.persistence)
+    elif mode == "database":
         read = cl.Volume.get_by_id(rich.id)
         save("database-volume.jsons", read.jsons)  # its snapshots were not loaded
         save("database-volume.dumps", read.dumps)

@@ -124,17 +124,21 @@ def _report(app: App, loaded: Counts) -> None:
 @click.option("--dry-run", is_flag=True, help=DRY_RUN)
 @pass_app
 def import_(app: App, source: str, dry_run: bool) -> None:
-    """Import a database of cinderlib 5.
+    """Import a database of cinderlib 5, or the resources of Ember-CSI.
 
     The database does not change. SOURCE is its SQLAlchemy URL, or a configuration file (.toml) with
     that URL as [store] connection. It can be the database of the configured store, which uses other
     tables. All records are checked before the first one is stored. Existing records do not change.
+
+    SOURCE can also be a file (.json) with the resources of Ember-CSI from kubectl.
     """
     from cinderlib.cli import storefile
     from cinderlib.persistence import open_cinderlib5
 
     app.may_create_store()
-
+    if Path(source).suffix == ".json":
+        _import_ember(app, source, dry_run=dry_run)
+        return
     with contextlib.closing(open_cinderlib5(_persistence(source)["connection"])) as database:
         found = storefile.count(storefile.of_cinderlib5(database))
         if dry_run:
@@ -143,6 +147,26 @@ def import_(app: App, source: str, dry_run: bool) -> None:
         with app.working("Loading records"):
             items = app.counting(storefile.of_cinderlib5(database), found.items)
             loaded = storefile.load(app.own_controller, items)
+    _report(app, loaded)
+
+
+def _import_ember(app: App, source: str, *, dry_run: bool) -> None:
+    from cinderlib.cli import ember, storefile
+    from cinderlib.csi.settings import DEFAULT_NAME
+
+    driver = app.configuration.csi().get("name", DEFAULT_NAME)
+    try:
+        with open(source, "rb") as file:
+            documents = list(ember.read(file, driver))
+    except OSError as exc:
+        raise errors.InvalidInput(f"{source} cannot be read: {exc.strerror}") from exc
+    found = storefile.count(documents)
+    if dry_run:
+        _would(app, found)
+        return
+    with app.working("Loading records"):
+        items = app.counting(documents, found.items)
+        loaded = storefile.load(app.own_controller, items)
     _report(app, loaded)
 
 

@@ -13,14 +13,13 @@ from cinderlib import errors
 from cinderlib.csi import node_identity
 from cinderlib.csi.arguments import GIB
 from cinderlib.csi.controller.parameters import MKFS_OPTIONS
+from cinderlib.csi.ids import DRIVER, NAME
 from cinderlib.csi.pending import PendingCalls
 from cinderlib.csi.settings import Settings
 from cinderlib.csi.wire import messages as m
 from cinderlib.errors import InvalidInput, NotFound
 from cinderlib.value_checks import shown
 
-#: Metadata of volumes and snapshots from this plug-in: the name in the request, the driver's name.
-NAME, DRIVER = "csi:name", "csi:driver"
 _MKFS = "csi:mkfs-options"
 
 
