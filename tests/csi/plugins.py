@@ -38,11 +38,18 @@ class Process:
 
     :param folder: with the configuration, the store and the volumes.
     :param mode: of ``cinderlib csi``.
+    :param before: a command that runs the plug-in.
     """
 
     def __init__(
-        self, folder: pathlib.Path, mode: str = "all", *, environment: dict[str, str] | None = None
+        self,
+        folder: pathlib.Path,
+        mode: str = "all",
+        *,
+        environment: dict[str, str] | None = None,
+        before: tuple[str, ...] = (),
     ) -> None:
+        self._before = before
         self.folder = folder
         self.mode = mode
         self.environment = {**os.environ, "CINDERLIB_SERVICE": "none", **(environment or {})}
@@ -58,7 +65,7 @@ class Process:
 
     def start(self, *, wait: bool = True) -> None:
         command = [
-            sys.executable, "-c", "from cinderlib.cli.main import main; main()",
+            *self._before, sys.executable, "-c", "from cinderlib.cli.main import main; main()",
             "--config", str(self.folder / "cinderlib.toml"),
             "csi", "--mode", self.mode, "--endpoint", self.endpoint,
         ]  # fmt: skip

@@ -192,6 +192,38 @@ def test_probe_explains_why_the_plugin_is_not_ready(folder: pathlib.Path) -> Non
     assert "No backend can be loaded. files: " in answer[1]
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_host_sees_mounts_of_a_plugin_in_another_namespace(
+    folder: pathlib.Path, shared: bool
+) -> None:
+    """As in a container: only the folder of the kubelet can be shared."""
+    kubelet = folder / "kubelet"
+    kubelet.mkdir()
+    subprocess.run(["mount", "--bind", kubelet, kubelet], check=True)
+    try:
+        kind = "--make-shared" if shared else "--make-private"
+        subprocess.run(["mount", kind, kubelet], check=True)
+        namespace = ("unshare", "--mount", "--propagation", "unchanged")
+        process = plugins.Process(folder, before=namespace)
+        process.start()
+        csi = Plugin(process.endpoint, kubelet)
+        volume = csi.volume()
+        used = csi.use(volume)
+        target = pathlib.Path(used["target_path"])
+        assert os.path.ismount(target) == shared
+        # The plug-in compares with its own mounts.
+        csi.call("NodePublishVolume", **used)
+        if shared:
+            (target / "file").write_text("data")
+        csi.clean_node(volume)
+        assert not target.exists()
+        csi.clean()
+        csi.close()
+        process.stop()
+    finally:
+        subprocess.run(["umount", kubelet], check=True)
+
+
 def test_a_mode_answers_its_own_services(folder: pathlib.Path) -> None:
     process = plugins.Process(folder, "controller")
     process.start()

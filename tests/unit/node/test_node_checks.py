@@ -41,6 +41,38 @@ def tree(tmp_path: Path) -> Tree:
     return Tree(tmp_path)
 
 
+# --- the container of the CSI plug-in ------------------------------------------------------------
+
+
+def _mountinfo(kubelet: str, dev: str = "devtmpfs", sys: str = "rw") -> str:
+    return (
+        "1 0 0:1 / / rw - overlay overlay rw\n"
+        f"2 1 0:5 / /dev rw,nosuid - {dev} udev rw\n"
+        f"3 1 0:6 / /sys {sys},nosuid - sysfs sysfs rw\n"
+        f"4 1 8:1 /var/lib/kubelet /var/lib/kubelet rw {kubelet}- ext4 /dev/vda1 rw\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (_mountinfo("shared:7 "), []),
+        (_mountinfo("shared:7 master:2 "), []),
+        (_mountinfo(""), ["host.mount-propagation"]),
+        (_mountinfo("master:2 "), ["host.mount-propagation"]),
+        (_mountinfo("shared:7 ", dev="tmpfs"), ["host.dev"]),
+        (_mountinfo("shared:7 ", sys="ro"), ["host.sys"]),
+        ("1 0 0:1 / / rw - ext4 /dev/vda1 rw\ngarbage\n", []),
+    ],
+)
+def test_the_mounts_of_a_container_of_the_csi_plugin(
+    tree: Tree, text: str, expected: list[str]
+) -> None:
+    tree.write("/proc/self/mountinfo", text)
+    tree.write("/dev/loop-control")
+    assert [each.check for each in tree.findings("local")] == expected
+
+
 # --- selection of checks -----------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ from cinderlib.node.checks import (
     common,
     fibre_channel,
     iscsi,
+    kubernetes,
     local,
     lvm,
     multipath,
@@ -117,6 +118,7 @@ def _findings(
     yield from common.check(host, _used(reasons) or reasons)
     yield from state.check(settings, is_root=host.is_root)
     yield from boot.check(host, settings)
+    yield from kubernetes.check(host)
     if "iscsi" in reasons:
         yield from iscsi.check(host)
     if "multipath" in reasons:
