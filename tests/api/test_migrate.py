@@ -5,20 +5,16 @@ from __future__ import annotations
 import os
 
 import pytest
+from api import file_backends
+from api.file_backends import read, write
 
-import cinderlib as cl
 from cinderlib import errors
 from cinderlib.records import IntentRecord
 
 
 @pytest.fixture
 def controller(tmp_path):
-    with cl.Controller(
-        {"storage": "db", "connection": f"sqlite:///{tmp_path}/store.sqlite"},
-        state_path=tmp_path / "state",
-    ) as made:
-        for name in ("first", "second"):
-            made.backend(name, volume_driver="file", file_root=str(tmp_path / name))
+    with file_backends.controller(tmp_path, "first", "second") as made:
         yield made
 
 
@@ -27,16 +23,8 @@ def volume(controller):
     made = controller.backends["first"].create_volume(
         1, name="data", metadata={"a": "1"}, extra_specs={"b": "2"}, bootable=True
     )
-    with made.attached() as connection, open(connection.path, "r+b") as device:
-        device.write(b"first")
-        device.flush()
-        os.fsync(device.fileno())
+    write(made, b"first")
     return made
-
-
-def read(volume):
-    with volume.attached() as connection, open(connection.path, "rb") as device:
-        return device.read(5)
 
 
 def files(controller, name):

@@ -5,20 +5,16 @@ from __future__ import annotations
 import os
 
 import pytest
+from api import file_backends
+from api.file_backends import read
 
-import cinderlib as cl
 from cinderlib import errors
 from cinderlib.records import IntentRecord
 
 
 @pytest.fixture
 def controller(tmp_path):
-    with cl.Controller(
-        {"storage": "db", "connection": f"sqlite:///{tmp_path}/store.sqlite"},
-        state_path=tmp_path / "state",
-    ) as made:
-        for name in ("first", "second", "third"):
-            made.backend(name, volume_driver="file", file_root=str(tmp_path / name))
+    with file_backends.controller(tmp_path, "first", "second", "third") as made:
         yield made
 
 
@@ -41,11 +37,6 @@ def files(controller, name):
     return os.listdir(controller.backends[name].config["file_root"])
 
 
-def read(volume):
-    with volume.attached() as connection, open(connection.path, "rb") as device:
-        return device.read(8)
-
-
 def test_the_copy_becomes_the_volume_with_its_connections(controller, volume):
     volume.attach()
     copy = volume.start_migration("second")
@@ -66,7 +57,7 @@ def test_the_copy_becomes_the_volume_with_its_connections(controller, volume):
     assert volume.changed is False
     volume.detach()
     assert (volume.status, volume.attach_status) == ("available", "detached")
-    assert read(volume) == b"mirrored"
+    assert read(volume, 8) == b"mirrored"
     for backend in controller.backends.values():
         assert backend.reconcile() == []
     # The name on the storage is that of the copy. Further migrations do not collide with it.
@@ -75,7 +66,7 @@ def test_the_copy_becomes_the_volume_with_its_connections(controller, volume):
     mirrored(copy)
     copy.detach()
     volume.finish_migration()
-    assert (volume.backend.id, read(volume)) == ("third", b"mirrored")
+    assert (volume.backend.id, read(volume, 8)) == ("third", b"mirrored")
     volume.migrate("first")
     volume.delete()
     assert [files(controller, name) for name in controller.backends] == [[], [], []]
@@ -136,7 +127,7 @@ def test_a_copy_in_use_stays_if_the_driver_fails_at_the_end(controller, volume, 
     assert os.path.exists(connection.path)
     volume.finish_migration()
     volume.detach()
-    assert (volume.backend.id, read(volume)) == ("second", b"mirrored")
+    assert (volume.backend.id, read(volume, 8)) == ("second", b"mirrored")
 
 
 def test_a_copy_that_cannot_be_created_leaves_nothing(controller, volume, monkeypatch):

@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
+from api import file_backends
+from api.file_backends import read, write
 
-import cinderlib as cl
 from cinderlib import errors
 
 
 @pytest.fixture
 def volume(tmp_path):
-    with cl.Controller(
-        {"storage": "db", "connection": f"sqlite:///{tmp_path}/store.sqlite"},
-        state_path=tmp_path / "state",
-    ) as controller:
-        files = str(tmp_path / "volumes")
-        backend = controller.backend("files", volume_driver="file", file_root=files)
-        made = backend.create_volume(1, name="data")
+    with file_backends.controller(tmp_path, "files") as controller:
+        made = controller.backends["files"].create_volume(1, name="data")
         write(made, b"first")
         made.create_snapshot("monday")
         write(made, b"later")
         yield made
-
-
-def write(volume, data):
-    with volume.attached() as connection, open(connection.path, "r+b") as device:
-        device.write(data)
-        device.flush()
-        os.fsync(device.fileno())
-
-
-def read(volume):
-    with volume.attached() as connection, open(connection.path, "rb") as device:
-        return device.read(5)
 
 
 def test_a_failed_copy_leaves_a_snapshot_of_the_data_before(volume, monkeypatch):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
+from api import file_backends
 
-import cinderlib as cl
 from cinderlib import errors
 
 PLACES = (0, 700 << 20, (1 << 30) - 6)
@@ -16,18 +14,9 @@ pytestmark = pytest.mark.library(reason="steps of this process fail")
 
 @pytest.fixture
 def volume(tmp_path):
-    with cl.Controller(
-        {"storage": "db", "connection": f"sqlite:///{tmp_path}/store.sqlite"},
-        state_path=tmp_path / "state",
-    ) as controller:
-        files = str(tmp_path / "volumes")
-        backend = controller.backend("files", volume_driver="file", file_root=files)
-        made = backend.create_volume(1, name="data")
-        with made.attached() as connection, open(connection.path, "r+b") as device:
-            for place in PLACES:
-                device.seek(place)
-                device.write(b"secret")
-            os.fsync(device.fileno())
+    with file_backends.controller(tmp_path, "files") as controller:
+        made = controller.backends["files"].create_volume(1, name="data")
+        file_backends.write(made, b"secret", *PLACES)
         yield made
 
 
