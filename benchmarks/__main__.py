@@ -26,6 +26,7 @@ PARTS = (
     "service",
     "streams",
     "proxmox",
+    "csi",
 )
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / ".cache" / "bench"

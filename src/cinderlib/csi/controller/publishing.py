@@ -12,6 +12,7 @@ from cinderlib.csi.failures import Exhausted
 from cinderlib.csi.node_context import CONTEXT
 from cinderlib.csi.wire import messages as m
 from cinderlib.errors import InvalidInput
+from cinderlib.objects.keywords import ConnectKeywords
 
 
 def publish(context: Context, request: Any) -> Any:
@@ -29,12 +30,12 @@ def publish(context: Context, request: Any) -> Any:
         host = str(connector["host"])
         mode: Literal["rw", "ro"] = "ro" if request.readonly or capability.read_only else "rw"
         _refuse_too_many(context, volume_id, host)
-        connection = volume.connect(
-            connector,
-            id=ids.connection(volume_id, host),
-            attached_host=host,
-            attach_mode=mode,
-        )
+        id = ids.connection(volume_id, host)
+        fields = ConnectKeywords(id=id, attached_host=host, attach_mode=mode)
+        if all(each.id != id for each in volume.connections):
+            fields["mountpoint"] = node_id
+        connection = volume.connect(connector, **fields)
+        # The node of an existing connection can have another ID now.
         if connection.mountpoint != node_id:
             connection.mountpoint = node_id
             connection.save()

@@ -1,0 +1,30 @@
+"""The ID of the node that a volume is published to."""
+
+from __future__ import annotations
+
+import pathlib
+
+from in_process import Calls
+
+import cinderlib as cl
+from cinderlib.csi import node_identity
+from cinderlib.csi.wire import messages as m
+from cinderlib.testing.csi.plugin import mount
+
+
+def test_the_list_has_the_id_that_the_node_has_now(tmp_path: pathlib.Path) -> None:
+    calls = Calls(tmp_path)
+    connector = cl.Node(state_path=tmp_path / "node").connector_properties("local")
+    volume = calls.create("a")
+    for properties in (connector, connector, {**connector, "uuid": "another"}):
+        node_id = node_identity.encode(properties)
+        request = m.ControllerPublishVolumeRequest(
+            volume_id=volume.id, node_id=node_id, volume_capability=mount()
+        )
+        calls.service.controller_publish_volume(request)
+        (entry,) = calls.service.list_volumes(m.ListVolumesRequest()).entries
+        assert list(entry.status.published_node_ids) == [node_id]
+    found = [each.operation for each in calls.controller.history(volume)]
+    # The first call stores everything with one operation.
+    assert found.count("connection.set") <= 1
+    calls.controller.close()
