@@ -24,14 +24,17 @@ PYTHON = "/usr/bin/python3"
 
 #: The distribution for a host that only attaches.
 NODE = ROOT / "packages" / "node"
-_NODE = tuple(tomllib.loads((NODE / "pyproject.toml").read_text())["project"]["dependencies"])
+_OF_NODE = tomllib.loads((NODE / "pyproject.toml").read_text())["project"]
+_NODE = tuple(_OF_NODE["dependencies"])
 _EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 _DATABASE = ("alembic", "SQLAlchemy", "tooz", "psycopg2-binary")
 #: The Python packages of each role in addition to this project. A node has no cinder, and the
-#: packages for the service and for a store in a database are on a separate disk.
+#: packages for the service and for a store in a database are on a separate disk. So are those for
+#: the CSI plug-in and its tests.
 ENVIRONMENTS = {
     "node": _NODE,
     "store": (*_DATABASE, *_EXTRAS["service"]),
+    "csi": (*_OF_NODE["optional-dependencies"]["csi"], "pytest"),
     "controller": ("cinder", *_NODE, *_DATABASE, *_EXTRAS["service"]),
 }
 #: The distributions of this project that each role has.

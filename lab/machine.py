@@ -48,6 +48,10 @@ ENVIRONMENT = (
 WITH_STORE = ENVIRONMENT.replace("=/opt/project/python:", "=/opt/whole/python:").replace(
     ":/opt/env ", ":/opt/env:/opt/store "
 )
+#: The same for the CSI plug-in: the machine's own distribution, and the packages for gRPC.
+WITH_CSI = ENVIRONMENT.replace(":/opt/env ", ":/opt/env:/opt/csi ")
+#: The same for the tests of the CSI plug-in, which the distribution for nodes does not have.
+CSI_TESTS = WITH_CSI.replace("=/opt/project/python:", "=/opt/whole/python:")
 #: Emulation is slow, and the host may be busy.
 BOOT_TIMEOUT = 480.0
 ANSWER_TIMEOUT = 300.0
@@ -237,6 +241,8 @@ class Machine:
         root, python = _SYSTEMS[self.name]
         number = NUMBERS[self.name]
         kernel = "quiet console=ttyS0 mitigations=off clocksource=hpet tsc=unstable net.ifnames=0"
+        # On a busy host, the interrupts of the timer come late, and the kernel would panic.
+        kernel += " no_timer_check"
         kernel += f" lab.name={self.name} lab.number={number}"
         if self.name in _WITH_SYSTEMD:
             kernel += " lab.init=systemd"
@@ -254,6 +260,7 @@ class Machine:
             *("-device", "virtio-rng-pci"),
             *_disk("root", f"file={roots}/{root}.img,format=raw,snapshot=on"),
             *_image("store", self._images["python-store"]),
+            *_image("csi", self._images["python-csi"]),
             *_image("env", self._images[f"python-{python}"]),
             *_image("project", self._images[f"project-{python}"]),
             *_image("whole", self._images["project-controller"]),

@@ -96,7 +96,7 @@ def _library(folder: pathlib.Path) -> Iterator[tuple[cl.Backend, cl.Node]]:
 def _one_volume(
     plugin: Plugin, backend: cl.Backend, node: cl.Node, number: int
 ) -> dict[str, tuple[float, float]]:
-    """The milliseconds of each call and of its operation."""
+    """The milliseconds of each call and of the same operation."""
     found = {}
     create, volume = _timed(lambda: plugin.volume())
     alone, own = _timed(lambda: backend.create_volume(1, name=f"v{number}"))

@@ -23,6 +23,7 @@ _TOGETHER = {
     "Ceph": ("rbd",),
     "NFS": ("nfs",),
     "Proxmox": ("test_proxmox",),
+    "CSI": ("test_csi",),
     "PostgreSQL": ("test_store", "test_ovirt", "by_the_adapter", "engines_own_client"),
 }
 

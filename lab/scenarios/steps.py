@@ -138,6 +138,11 @@ def until(condition: Callable[[], bool], what: str, timeout: float = FAILOVER_TI
     return time.monotonic() - began
 
 
+def active_paths(machine: Machine) -> int:
+    """The number of usable paths."""
+    return machine.run("multipathd show paths format '%t %o'").count("active running")
+
+
 def started(machine: Machine) -> None:
     """Wait until systemd has started everything on a machine.
 

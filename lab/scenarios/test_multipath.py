@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from steps import WRITER, connect, shows, until
+from steps import WRITER, active_paths, connect, shows, until
 
 from lab.machine import NETWORKS, Machine
 from lab.session import Session
@@ -17,11 +17,6 @@ def plugged(node1: Machine) -> Iterator[None]:
     yield
     for network in NETWORKS:
         node1.plug(network, True)
-
-
-def active_paths(machine: Machine) -> int:
-    """The number of usable paths."""
-    return machine.run("multipathd show paths format '%t %o'").count("active running")
 
 
 @shows("Writes while one network is cut and comes back, then the other", "iSCSI multipath")

@@ -1,0 +1,162 @@
+"""The CSI plug-in as in a cluster: the service Controller next to the array, and the service Node
+on two nodes with the distribution for nodes. Like in a container, it has a mount namespace."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from lab.machine import CSI_TESTS, WITH_CSI, Machine, Session, address
+
+_FOLDER = "/root/csi"
+_SOCKETS = "/run/csi"
+#: Kubernetes' folder for staging and target paths, the only one whose mounts are propagated.
+KUBELET = "/var/lib/kubelet"
+#: Takes the place of the sidecars and the API server between the controller and the nodes.
+_PORT = 9808
+_CONTROLLER = f"""
+[store]
+connection = "sqlite:///{_FOLDER}/store.sqlite"
+[controller]
+state_path = "{_FOLDER}/state"
+[csi]
+keys = {{ file = "csi.key" }}
+[backends.lvm]
+volume_driver = "lvm"
+volume_group = "cinder-volumes"
+lvm_type = "thin"
+target_protocol = "iscsi"
+target_helper = "lioadm"
+target_ip_address = "{address("controller", 1)}"
+target_secondary_ip_addresses = "{address("controller", 2)}"
+"""
+_NODE = """
+[node]
+my_ip = "{address}"
+multipath = true
+[csi]
+keys = {{ file = "csi.key" }}
+protocols = ["iscsi"]
+"""
+#: The calls of an orchestrator, in a Python process on a node.
+_ORCHESTRATOR = """
+    import pathlib, types
+    import grpc
+    from cinderlib.csi.wire import messages as m
+    from cinderlib.testing.csi.plugin import GIB, Plugin, block, mount
+    folder = pathlib.Path(folder)
+    csi = Plugin(f'unix://{sockets}/node.sock', folder, timeout=600.0,
+                 controller=f'unix://{sockets}/controller.sock', parameters={'backend': 'lvm'})
+    csi.patient = True
+    def refusal(method, **fields):
+        try:
+            csi.call(method, **fields)
+        except grpc.RpcError as error:
+            return error.code().name, error.details()
+        return None
+"""
+
+
+class Plugin:
+    """The plug-in on one machine.
+
+    :param mode: ``controller`` or ``node``.
+    """
+
+    def __init__(self, machine: Machine, mode: str, configuration: str, key: str) -> None:
+        self.machine = machine
+        self._mode = mode
+        machine.run(
+            f"""
+            umask 077
+            mkdir -p {_FOLDER}
+            cd {_FOLDER}
+            echo {key} >csi.key
+            echo '{configuration}' >cinderlib.toml
+            sync
+            """
+        )
+
+    def start(self) -> None:
+        """Start the plug-in and the relay between nodes and controller."""
+        namespace = ""
+        before = ""
+        relay = f"TCP-LISTEN:{_PORT},reuseaddr,fork UNIX-CONNECT:{_SOCKETS}/controller.sock"
+        if self._mode == "node":
+            # `mountPropagation: Bidirectional`; other folders are not shared.
+            before = f"""
+                mkdir -p {KUBELET}
+                mount --make-rprivate /
+                mountpoint -q {KUBELET} || mount --bind {KUBELET} {KUBELET}
+                mount --make-shared {KUBELET}
+            """
+            namespace = "unshare --mount --propagation unchanged"
+            relay = f"UNIX-LISTEN:{_SOCKETS}/controller.sock,fork,unlink-early TCP:"
+            relay += f"{address('controller', 1)}:{_PORT}"
+        self.machine.run(
+            f"""
+            {before}
+            mkdir -p {_SOCKETS}
+            {WITH_CSI} CINDERLIB_CONFIG={_FOLDER}/cinderlib.toml \
+                {namespace} cinderlib csi --mode {self._mode} \
+                --endpoint unix://{_SOCKETS}/{self._mode}.sock \
+                </dev/null >/dev/hvc0 2>&1 &
+            echo $! >/run/csi.pid
+            socat {relay} </dev/null >/dev/hvc0 2>&1 &
+            echo $! >/run/csi-relay.pid
+            exec 2>/dev/hvc0
+            until [[ -S {_SOCKETS}/{self._mode}.sock ]]; do
+                kill -0 "$(</run/csi.pid)" || exit
+                sleep 0.2
+            done
+            """
+        )
+
+    def stop(self) -> None:
+        """Stop the plug-in."""
+        # Its parent, the first process of the machine, does not wait for it.
+        self.machine.run(
+            """
+            for process in $(cat /run/csi.pid /run/csi-relay.pid); do
+                kill "$process"
+                while ps -o stat= "$process" | grep -q '^[^Z]'; do sleep 0.2; done
+            done
+            """
+        )
+
+
+class Node(Plugin):
+    """The plug-in on a node, and the part of the orchestrator there."""
+
+    def __init__(self, machine: Machine, key: str) -> None:
+        configuration = _NODE.format(address=address(machine.name, 1))
+        super().__init__(machine, "node", configuration, key)
+
+    @contextmanager
+    def orchestrator(self) -> Iterator[Session]:
+        """A process that calls the plug-ins. ``csi`` is the client of the conformance suite."""
+        self.machine.run(f"mkdir -p {KUBELET}/lab")
+        with self.machine.python(CSI_TESTS) as python:
+            python(_ORCHESTRATOR, folder=f"{KUBELET}/lab", sockets=_SOCKETS)
+            yield python
+
+
+class Cluster:
+    """The controller and the nodes."""
+
+    def __init__(self, controller: Machine, *nodes: Machine) -> None:
+        key = base64.b64encode(os.urandom(32)).decode()
+        self.controller = Plugin(controller, "controller", _CONTROLLER, key)
+        self.nodes = [Node(machine, key) for machine in nodes]
+
+    def __enter__(self) -> Cluster:
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(lambda each: each.start(), (self.controller, *self.nodes)))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each in (*self.nodes, self.controller):
+            each.stop()

@@ -1,0 +1,170 @@
+"""The CSI plug-in on two nodes over multipath: lost power and cut networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from csi import KUBELET, Cluster
+from steps import WRITER, active_paths, shows, until
+
+from lab.machine import NETWORKS, Machine, Session
+
+#: The plug-in starts in each machine.
+pytestmark = pytest.mark.timeout(3600)
+#: Publishes and stages a volume on this node, and shows it at a target path of a workload.
+_USE = """
+    volume = csi.volume(name)
+    used = csi.use(volume)
+    attachment = types.SimpleNamespace(path=used['target_path'] + '/file')
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster(controller: Machine, node1: Machine, node2: Machine) -> Iterator[Cluster]:
+    """The plug-in on the controller and on two nodes."""
+    with Cluster(controller, node1, node2) as cluster:
+        yield cluster
+
+
+@shows("CSI: a filesystem on one node, then on another", "iSCSI multipath")
+def test_a_volume_on_two_nodes(
+    cluster: Cluster, controller: Machine, node1: Machine, node2: Machine
+) -> None:
+    one, two = cluster.nodes
+    with one.orchestrator() as here, two.orchestrator() as there:
+        here(_USE, name="shared")
+        # The host sees the mounts of the plug-in, which is in another mount namespace.
+        found = node1.run(f"findmnt --raw --noheadings --output SOURCE,TARGET | grep {KUBELET}/")
+        assert found.count("/dev/mapper/") == 2
+        assert active_paths(node1) == 2
+        here("pathlib.Path(attachment.path).write_text('data')")
+        code, message = there(
+            """
+            volume = csi.call('CreateVolume', name=name, volume_capabilities=[mount()],
+                              capacity_range=m.CapacityRange(required_bytes=GIB),
+                              parameters=csi.parameters).volume
+            refusal('ControllerPublishVolume', volume_id=volume.volume_id, node_id=csi.node_id,
+                    volume_capability=mount())
+            """,
+            name="shared",
+        )
+        assert code == "FAILED_PRECONDITION"
+        assert "node1" in message
+        here("csi.clean_node(volume)")
+        assert not node1.inventory()["SCSI devices"]
+        assert there(
+            "used = csi.use(volume); pathlib.Path(used['target_path'], 'file').read_text()"
+        )
+        there("csi.clean_node(volume)")
+        here("csi.clean(); csi.close()")
+
+
+@shows("CSI: networks are cut in turn while a workload writes to a filesystem", "iSCSI multipath")
+def test_networks_are_cut(
+    cluster: Cluster, controller: Machine, node1: Machine, report: Callable[[str], None]
+) -> None:
+    node = cluster.nodes[0]
+    with node.orchestrator() as python:
+        python(_USE, name="cut")
+        python("open(attachment.path, 'wb').truncate(256 << 20)")
+        until(lambda: active_paths(node1) == 2, "both paths are used")
+        python(WRITER, pause=0.2)
+        try:
+            for network in NETWORKS:
+                node1.plug(network, False)
+                until(lambda: active_paths(node1) == 1, f"the path over network {network} fails")
+                _writes_go_on(python)
+                node1.plug(network, True)
+                until(lambda: active_paths(node1) == 2, f"network {network} is used again")
+        finally:
+            for network in NETWORKS:
+                node1.plug(network, True)
+            python("stop.set(); writer.join()")
+        report(f"the longest write took {python('longest[0]'):.1f} s")
+        assert python("failed") == []
+        assert python("different()") == []
+        stats = python(
+            """
+            answer = csi.call('NodeGetVolumeStats', volume_id=volume.volume_id,
+                              volume_path=used['target_path'])
+            [answer.volume_condition.abnormal, answer.volume_condition.message]
+            """
+        )
+        assert stats == [False, "The device exists and belongs to the volume."]
+        python("csi.clean(); csi.close()")
+
+
+@shows("CSI: a node loses its power, and the volume moves to another", "iSCSI multipath")
+def test_a_node_loses_its_power(
+    cluster: Cluster, controller: Machine, node1: Machine, node2: Machine
+) -> None:
+    lost, other = cluster.nodes
+    with lost.orchestrator() as python:
+        python(_USE, name="moves")
+        python("open(attachment.path, 'wb').truncate(256 << 20)")
+        python(WRITER, pause=0.2)
+        until(lambda: python("progress[0]") > 8, "writes begin")
+        written = python("dict(written)")
+        fields = python("[used['target_path'], used['staging_target_path'], csi.node_id]")
+        node1.monitor("system_reset")
+    target, staging, node_id = fields
+    with other.orchestrator() as python:
+        # The orchestrator knows that the node is off (Kubernetes: the taint out-of-service).
+        python(
+            """
+            volume = csi.call('CreateVolume', name='moves', volume_capabilities=[mount()],
+                              capacity_range=m.CapacityRange(required_bytes=GIB),
+                              parameters=csi.parameters).volume
+            csi.undo('DeleteVolume', volume.volume_id, volume_id=volume.volume_id)
+            csi.call('ControllerUnpublishVolume', volume_id=volume.volume_id, node_id=lost)
+            used = csi.use(volume)
+            attachment = types.SimpleNamespace(path=used['target_path'] + '/file')
+            import data
+            """,
+            lost=node_id,
+        )
+        for place, sha in written.items():
+            found = python("data.read(attachment.path, 1, place)", place=int(place))
+            assert found == sha
+        python(WRITER, pause=0.2)
+        _writes_go_on(python)
+
+        node1.wait()
+        lost.start()
+        with lost.orchestrator() as returned:
+            # What the kubelet does with a pod that was moved.
+            returned(
+                """
+                csi.call('NodeUnpublishVolume', volume_id=volume_id, target_path=target)
+                csi.call('NodeUnstageVolume', volume_id=volume_id, staging_target_path=staging)
+                csi.call('ControllerUnpublishVolume', volume_id=volume_id, node_id=csi.node_id)
+                csi.close()
+                """,
+                volume_id=python("volume.volume_id"),
+                target=target,
+                staging=staging,
+            )
+            assert returned("csi.node_id") == node_id
+        assert not node1.inventory()["SCSI devices"]
+        _writes_go_on(python)
+        python("stop.set(); writer.join()")
+        assert python("failed") == []
+        assert python("different()") == []
+        written = python("dict(written)")
+        # The node that was lost deletes it.
+        python("csi.clean_node(volume); csi.close()")
+    with lost.orchestrator() as python:
+        # When the volume is detached, the node also removes the records of portals that it had
+        # before it lost its power.
+        python(_USE, name="moves")
+        python("import data")
+        for place in list(written)[-8:]:
+            found = python("data.read(attachment.path, 1, place)", place=int(place))
+            assert found == written[place]
+        python("csi.clean(); csi.close()")
+
+
+def _writes_go_on(python: Session) -> None:
+    count = python("progress[0]")
+    until(lambda: python("progress[0]") > count + 4, "writes go on")
