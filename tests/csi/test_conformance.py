@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import tempfile
 from collections.abc import Iterator, Mapping
 
 import plugins
@@ -23,18 +24,15 @@ pytestmark = pytest.mark.root
 
 @pytest.fixture(scope="module")
 def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[plugins.Process]:
-    before = _mounts()
-    with plugins.running(tmp_path_factory.mktemp("csi")) as process:
-        yield process
-        assert not list((process.folder / "volumes").rglob("volume-*"))
-        assert _mounts() == before
-        assert "Traceback" not in process.log
-
-
-def _mounts() -> set[str]:
-    """The mount points of the suite."""
-    lines = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
-    return {path for line in lines if "/csi-" in (path := line.split(" ")[4])}
+    # The suite mounts below this folder, and other processes mount elsewhere at the same time.
+    mounts = tmp_path_factory.mktemp("mounts")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(mounts))
+        with plugins.running(tmp_path_factory.mktemp("csi")) as process:
+            yield process
+            assert not list((process.folder / "volumes").rglob("volume-*"))
+            assert str(mounts) not in pathlib.Path("/proc/self/mountinfo").read_text()
+            assert "Traceback" not in process.log
 
 
 class _OwnPlugin(CSIConformance):
