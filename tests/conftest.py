@@ -15,6 +15,7 @@ from typing import Any
 
 import crash.tally
 import pytest
+import servers
 import servers.ceph
 import servers.etcd
 import servers.mariadb
@@ -30,6 +31,10 @@ settings.load_profile("busy")
 
 # The list of drivers is kept between the tests, and not in the user's folder.
 os.environ["XDG_CACHE_HOME"] = f"{tempfile.gettempdir()}/cinderlib-tests-{os.geteuid()}"
+
+# Tests sync many small files, and do not test the disk.
+if folder_in_memory := servers.memory():
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", folder_in_memory)
 
 SERVERS = {"postgresql", "mariadb", "ceph", "etcd"}
 

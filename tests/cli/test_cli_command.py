@@ -326,7 +326,14 @@ def test_on_a_terminal_it_asks_and_has_colours(cinderlib: Command) -> None:
     assert cinderlib.files == []
 
 
-@pytest.mark.parametrize("kind", ["postgresql+psycopg2", "mysql+pymysql", "netapp_iscsi"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "postgresql+psycopg2",
+        "mysql+pymysql",
+        pytest.param("netapp_iscsi", marks=pytest.mark.slow),  # it tries again for 30 s
+    ],
+)
 def test_a_server_that_refuses_the_connection_is_reported_with_its_address(
     cinderlib: Command, kind: str
 ) -> None:

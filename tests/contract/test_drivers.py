@@ -212,7 +212,13 @@ class TestRBD(DriverConformance):
             volume.delete()
         assert self.leftovers(tmp_path) == []
 
-    @pytest.mark.parametrize("use", ["", 'image.write(b"data", 0)'], ids=["open", "locked"])
+    @pytest.mark.parametrize(
+        "use",
+        [
+            pytest.param("", id="open", marks=pytest.mark.slow),
+            pytest.param('image.write(b"data", 0)', id="locked"),
+        ],
+    )
     def test_image_that_another_client_uses_is_not_deleted(self, backend, use):
         volume = backend.create_volume(1)
         code = f"""

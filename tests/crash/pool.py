@@ -16,6 +16,8 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import servers
+
 WORKER = pathlib.Path(__file__).with_name("worker.py")
 
 
@@ -59,8 +61,7 @@ class _Worker:
             self._stores[name] = functools.cache(functools.partial(create))
             self._stores[f"new {name}"] = create
         # Cases sync many small files, and do not test the disk.
-        fast = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-        self._folder = tempfile.mkdtemp(prefix="cl-crash-", dir=fast)
+        self._folder = tempfile.mkdtemp(prefix="cl-crash-", dir=servers.memory(1 << 30))
         self._log = open(f"{self._folder}/log", "w+b")  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, str(WORKER), self._folder],

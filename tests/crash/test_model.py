@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import servers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -274,9 +275,7 @@ batches = st.lists(st.lists(operations, min_size=1, max_size=AT_ONCE), max_size=
 
 @pytest.fixture(scope="module")
 def shared_folder() -> Iterator[Path]:
-    folder = tempfile.mkdtemp(
-        prefix="cl-model-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None
-    )
+    folder = tempfile.mkdtemp(prefix="cl-model-", dir=servers.memory(1 << 30))
     yield Path(folder)
     shutil.rmtree(folder)
 

@@ -39,10 +39,28 @@ def find(name: str, package: str, *, pattern: str | None = None, probe: bool = T
     pytest.skip(f"no {name} here: apt-get install {package}")
 
 
+def memory(space: int = 8 << 30) -> str | None:
+    """A folder in memory, which syncs files at once; ``None`` if there is none with enough space.
+
+    :param space: in bytes.
+    """
+    folder = "/dev/shm"
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return None
+    has_space = found.f_bavail * found.f_frsize >= space
+    return folder if has_space and os.access(folder, os.W_OK) else None
+
+
 @contextlib.contextmanager
-def folder(user: str | None) -> Iterator[pathlib.Path]:
-    """A private folder with a short path, as required for sockets."""
-    path = pathlib.Path(tempfile.mkdtemp(prefix="cl-", dir="/tmp"))
+def folder(user: str | None, *, in_memory: bool = False) -> Iterator[pathlib.Path]:
+    """A private folder with a short path, as required for sockets.
+
+    :param in_memory: whether it can be in memory.
+    """
+    base = memory() if in_memory else None
+    path = pathlib.Path(tempfile.mkdtemp(prefix="cl-", dir=base or "/tmp"))
     try:
         if user:
             os.chown(path, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)

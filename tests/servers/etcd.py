@@ -85,7 +85,7 @@ def run(
     cluster = ",".join(
         f"{name}=http://127.0.0.1:{port}" for name, port in zip(names, peers, strict=True)
     )
-    with servers.folder(None) as root, contextlib.ExitStack() as stack:
+    with servers.folder(None, in_memory=not durable) as root, contextlib.ExitStack() as stack:
         found = []
         for name, client, peer in zip(names, clients, peers, strict=True):
             url, peer_url = f"{scheme}://127.0.0.1:{client}", f"http://127.0.0.1:{peer}"

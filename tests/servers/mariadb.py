@@ -36,7 +36,7 @@ def run() -> Iterator[MariaDB]:
     mariadbd = servers.find("mariadbd", "mariadb-server")
     install = servers.find("mariadb-install-db", "mariadb-server", probe=False)
     user = servers.unprivileged()
-    with servers.folder(user) as root:
+    with servers.folder(user, in_memory=True) as root:
         import pymysql
 
         initialize(

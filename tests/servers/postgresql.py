@@ -41,7 +41,7 @@ def run(*, durable: bool = False) -> Iterator[PostgreSQL]:
     postgres = servers.find("postgres", "postgresql", pattern=glob + "postgres")
     initdb = servers.find("initdb", "postgresql", pattern=glob + "initdb")
     user = servers.unprivileged()
-    with servers.folder(user) as root:
+    with servers.folder(user, in_memory=not durable) as root:
         import psycopg2
 
         (root / "password").write_text(PASSWORD)
