@@ -562,7 +562,9 @@ time.sleep(600)
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_no_process_outlives_the_program(tmp_path: Path, root: Path, number: int) -> None:
     request(root, "get_volume_stats", "fork and linger")
     program = subprocess.Popen(

@@ -148,13 +148,18 @@ def test_without_qemu_img_nothing_changes(
 
 
 @pytest.mark.alone
-def test_a_raw_image_can_begin_like_any_format(cinderlib: Command) -> None:
+@pytest.mark.parametrize(
+    "begin",
+    [
+        pytest.param(b"QFI\xfb", id="qcow2"),
+        pytest.param(b"CINDERLIB STREAM 1\n", id="stream", marks=pytest.mark.slow),
+    ],
+)
+def test_a_raw_image_can_begin_like_any_format(cinderlib: Command, begin: bytes) -> None:
     image = cinderlib.folder / "image"
-    for begin in (b"QFI\xfb", b"CINDERLIB STREAM 1\n"):
-        image.write_bytes(begin + b"x" * 1000)
-        cinderlib("volume", "import", "data", str(image), "--format", "raw")
-        assert _starts_with(cinderlib, image.read_bytes())
-        cinderlib("volume", "delete", "data", "--yes")
+    image.write_bytes(begin + b"x" * 1000)
+    cinderlib("volume", "import", "data", str(image), "--format", "raw")
+    assert _starts_with(cinderlib, image.read_bytes())
 
 
 def test_a_raw_image_from_a_server_that_breaks_connections(
