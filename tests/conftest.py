@@ -20,7 +20,6 @@ import servers.ceph
 import servers.etcd
 import servers.mariadb
 import servers.postgresql
-import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
 
 # The duration of an example depends more on other load of the machine than on the code.
@@ -98,13 +97,17 @@ def ceph() -> Iterator[servers.ceph.Cluster]:
 
 
 @pytest.fixture
-def statements() -> Iterator[list[str]]:
-    """The statements that all connections to SQLite execute."""
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The statements that new connections to SQLite execute."""
+    from cinderlib.persistence.sql.sqlite import SQLite
+
     executed: list[str] = []
+    opened = SQLite.open
 
-    def listen(connection: Any, record: Any) -> None:
+    def traced(self: SQLite) -> Any:
+        connection = opened(self)
         connection.set_trace_callback(executed.append)
+        return connection
 
-    sa.event.listen(sa.pool.Pool, "connect", listen)
-    yield executed
-    sa.event.remove(sa.pool.Pool, "connect", listen)
+    monkeypatch.setattr(SQLite, "open", traced)
+    return executed

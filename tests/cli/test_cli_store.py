@@ -11,7 +11,7 @@ import sqlite3
 import pytest
 from cli.command import Command
 
-from cinderlib.persistence.sql.schema import VERSION
+from cinderlib.persistence.sql.columns import VERSION
 
 pytestmark = pytest.mark.alone(reason="store always reads the store itself")
 

@@ -22,7 +22,6 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import event
 
 from cinderlib.errors import (
     CinderlibError,
@@ -36,8 +35,9 @@ from cinderlib.locking.files import FileLocks
 from cinderlib.locking.locks import STRIPES
 from cinderlib.persistence import open_store, upgrade_store
 from cinderlib.persistence.base import Put, Query, Remove, Store, from_micros
-from cinderlib.persistence.sql import schema, upgrade
+from cinderlib.persistence.sql import columns, database, schema, upgrade
 from cinderlib.persistence.sql import store as sql_store
+from cinderlib.persistence.sql.opening import parse
 from cinderlib.records import (
     ConnectionRecord,
     IntentRecord,
@@ -60,9 +60,7 @@ def open_url(url: str, **options) -> Store:
 @pytest.fixture
 def engine(url: str) -> Iterator[Callable[[], sa.Engine]]:
     """Direct access to the same database."""
-    from cinderlib.persistence.sql.engine import parse_url
-
-    engine = sa.create_engine(parse_url(url), poolclass=sa.NullPool)
+    engine = sa.create_engine(parse(url).url, poolclass=sa.NullPool)
     yield engine
     engine.dispose()
 
@@ -165,10 +163,10 @@ def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A future version of the library with one more migration."""
     migrations = tmp_path / "migrations"
     shutil.copytree(upgrade.MIGRATIONS, migrations)
-    version = schema.VERSION + 1
+    version = columns.VERSION + 1
     (migrations / "versions" / f"v{version:04}_next.py").write_text(
         "import sqlalchemy as sa\nfrom alembic import op\n\n"
-        f"revision, down_revision = '{version:04}', '{schema.VERSION:04}'\n\n\n"
+        f"revision, down_revision = '{version:04}', '{columns.VERSION:04}'\n\n\n"
         "def upgrade():\n"
         "    op.add_column('cinderlib_volume', sa.Column('colour', sa.String(9)))\n"
         f"    op.execute('UPDATE cinderlib_schema SET version = {version}')\n"
@@ -176,26 +174,27 @@ def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upgrade, "MIGRATIONS", migrations)
     monkeypatch.setattr(upgrade, "VERSION", version)
     monkeypatch.setattr(sql_store, "VERSION", version)
+    monkeypatch.setattr(database, "VERSION", version)
 
 
 def test_an_older_schema_is_upgraded(
     url: str, engine: sa.Engine, request: pytest.FixtureRequest
 ) -> None:
     config = {"storage": "db", "connection": url}
-    this, following = schema.VERSION, schema.VERSION + 1
+    this, following = columns.VERSION, columns.VERSION + 1
     assert upgrade_store(config, dry_run=True) == (None, this)
     assert not sa.inspect(engine).get_table_names()
     with open_url(url) as store:
         (old,) = store.apply(Put(volume("old")))
     request.getfixturevalue("next_version")
 
-    def columns() -> set[str]:
+    def names() -> set[str]:
         return {column["name"] for column in sa.inspect(engine).get_columns("cinderlib_volume")}
 
     assert upgrade_store(config, dry_run=True) == (this, following)
-    assert "colour" not in columns()
+    assert "colour" not in names()
     assert upgrade_store(config) == (this, following)
-    assert "colour" in columns()
+    assert "colour" in names()
     assert upgrade_store(config) == (following, following)
     with open_url(url) as store:
         assert store.get(VolumeRecord, "old") == old
@@ -214,7 +213,7 @@ def first_version(engine: sa.Engine) -> None:
 
 
 def write_as_the_first_version(engine: sa.Engine, *connections: ConnectionRecord) -> None:
-    columns = ("id", "version", "created_at", "backend", "volume_id", "document")
+    fields = ("id", "version", "created_at", "backend", "volume_id", "document")
     rows = [
         {
             "id": each.id, "version": 1, "created_at": int(each.id[1:]), "backend": "b1",
@@ -223,7 +222,7 @@ def write_as_the_first_version(engine: sa.Engine, *connections: ConnectionRecord
         for each in connections
     ]  # fmt: skip
     with engine.begin() as connection:
-        table = sa.table("cinderlib_connection", *map(sa.column, columns))
+        table = sa.table("cinderlib_connection", *map(sa.column, fields))
         connection.execute(sa.insert(table), rows)
 
 
@@ -282,7 +281,7 @@ def test_a_compatible_newer_schema_is_used(url: str, engine: sa.Engine) -> None:
     with engine.begin() as connection:
         connection.execute(sa.text("ALTER TABLE cinderlib_volume ADD COLUMN colour VARCHAR(9)"))
         connection.execute(
-            sa.update(schema.schema_table).values(version=schema.VERSION + 1, min_reader=1)
+            sa.update(schema.schema_table).values(version=columns.VERSION + 1, min_reader=1)
         )
         document = schema.TABLES[VolumeRecord].c.document
         newer = '{"colour": "red",' + connection.scalar(sa.select(document))[1:]
@@ -293,12 +292,12 @@ def test_a_compatible_newer_schema_is_used(url: str, engine: sa.Engine) -> None:
         assert [v.id for v in store.find(VolumeRecord, {"backend": "b1"})] == ["old", "new"]
         store.apply(Remove(VolumeRecord, "old"))
     with engine.connect() as connection:
-        assert connection.scalar(sa.select(schema.schema_table.c.version)) == schema.VERSION + 1
+        assert connection.scalar(sa.select(schema.schema_table.c.version)) == columns.VERSION + 1
 
 
 def test_a_schema_that_is_too_new_is_refused(url: str, engine: sa.Engine) -> None:
     open_url(url).close()
-    newer = schema.VERSION + 1
+    newer = columns.VERSION + 1
     with engine.begin() as connection:
         connection.execute(sa.update(schema.schema_table).values(version=newer, min_reader=newer))
     with pytest.raises(StoreError, match=r"newer version .* Upgrade cinderlib") as caught:
@@ -326,7 +325,7 @@ def test_sqlite_uses_the_most_selective_index(
         assert isinstance(store, sql_store.SQLStore)
         text = store._statements[kind].find(tuple(fields.split()), False, True).text
     with contextlib.closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as database:
-        plan = database.execute(f"EXPLAIN QUERY PLAN {text}", ("x", "x", 1, 0)).fetchall()
+        plan = database.execute(f"EXPLAIN QUERY PLAN {text}", ("x", "x", 1)).fetchall()
     assert [f" INDEX cinderlib_{kind.kind}_by_{index} (" in row[-1] for row in plan] == [True]
 
 
@@ -409,9 +408,7 @@ def assert_no_password(error: BaseException) -> None:
 def lossy(postgresql) -> Iterator[tuple[Store, Callable[[str], None]]]:
     """A store, and a function that lets its server close the connection that inserts a volume."""
     url = postgresql.database()
-    from cinderlib.persistence.sql.engine import parse_url
-
-    engine = sa.create_engine(parse_url(url), poolclass=sa.NullPool)
+    engine = sa.create_engine(parse(url).url, poolclass=sa.NullPool)
 
     def end(when: str) -> None:
         with engine.begin() as connection:
@@ -797,19 +794,6 @@ def test_a_row_of_a_newer_version_is_read(sqlite_url: str) -> None:
 
 
 # --- statements ----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def statements() -> Iterator[list[str]]:
-    """The statements that new connections to SQLite execute."""
-    executed: list[str] = []
-
-    def trace(connection, _) -> None:
-        connection.set_trace_callback(executed.append)
-
-    event.listen(sa.pool.Pool, "connect", trace)
-    yield executed
-    event.remove(sa.pool.Pool, "connect", trace)
 
 
 def test_an_operation_needs_few_statements(sqlite_url, statements) -> None:

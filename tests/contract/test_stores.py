@@ -23,7 +23,7 @@ from cinderlib.persistence.etcd.address import parse
 from cinderlib.persistence.etcd.layout import Layout
 from cinderlib.persistence.memory import MemoryStore
 from cinderlib.persistence.object_store import ObjectStore
-from cinderlib.persistence.sql import engine
+from cinderlib.persistence.sql import opening
 from cinderlib.records import (
     KINDS,
     ConnectionRecord,
@@ -45,7 +45,7 @@ SERVER = frozenset({"atomic", "list_key_values", "durable", "shared", "damage"})
 def damage(url: str, record: Record) -> None:
     """Damage a row as another program could."""
     table = sa.table(f"cinderlib_{record.kind}", sa.column("id"), sa.column("document"))
-    found = sa.create_engine(engine.parse_url(url))
+    found = sa.create_engine(opening.parse(url).url)
     with found.begin() as connection:
         connection.execute(
             sa.update(table).where(table.c.id == record.id).values(document='{"id": "')

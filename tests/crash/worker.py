@@ -27,14 +27,13 @@ sys.path.insert(0, os.path.dirname(__file__))
 
 import points as instrumentation
 import served
-import sqlalchemy as sa
 import together
 from points import Points
 from scenarios import SCENARIOS, Scenario
 from world import World
 
 from cinderlib import drivers, errors
-from cinderlib.persistence.sql.statements import Form, statements
+from cinderlib.persistence.sql.statements import Dialect, Form, statements
 from cinderlib.persistence.sql.statements import _together as compiled_together
 from cinderlib.persistence.sql.statements import together as compile_together
 from cinderlib.records import KINDS, IntentRecord
@@ -80,8 +79,8 @@ def warm_up() -> None:
     coordination.COORDINATOR.stop()
     SQLStore(f"sqlite:///{_empty}").close()
     combined = _combined_queries()
-    for url in ("sqlite://", "postgresql+psycopg2://"):
-        _compile(sa.create_engine(url).dialect, combined)
+    for dialect in (Dialect("sqlite", "pysqlite"), Dialect("postgresql", "psycopg2")):
+        _compile(dialect, combined)
     # A garbage collection in a child would touch, and therefore copy, all memory of this process.
     gc.collect()
     gc.freeze()
@@ -107,7 +106,7 @@ def _combined_queries() -> list[tuple[Form, ...]]:
     return list(combined)
 
 
-def _compile(dialect: sa.Dialect, combined: list[tuple[Form, ...]]) -> None:
+def _compile(dialect: Dialect, combined: list[tuple[Form, ...]]) -> None:
     """Compile the statements that most cases need."""
     for forms in combined:
         compile_together(forms, dialect)

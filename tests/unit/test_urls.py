@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy.engine import make_url
 
 from cinderlib import urls
-from cinderlib.persistence.sql import engine
+from cinderlib.persistence.sql.opening import parse
 
 SECRET = "hunter2"
 
@@ -67,7 +66,7 @@ def test_the_rest_of_a_url_is_shown(url: str, shown: str) -> None:
     ],
 )  # fmt: skip
 def test_databases_in_memory_are_recognized(url: str) -> None:
-    assert urls.in_memory(url) == engine.in_memory(make_url(url))
+    assert urls.in_memory(url) == parse(url).in_memory
 
 
 def test_a_relative_path_is_made_absolute() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cinderlib.errors import InvalidDocument, InvalidPersistence, StoreError
-from cinderlib.persistence.sql import engine as engines
+from cinderlib.persistence.sql import engine, opening
 
 #: Number of volumes to read at a time, with everything that belongs to them.
 PAGE = 200
@@ -47,11 +47,11 @@ class Cinderlib5Database:
     """
 
     def __init__(self, connection: str) -> None:
-        url = engines.parse_url(connection)
-        self.name = engines.display_name(url)
-        if url.get_backend_name() == "sqlite" and not os.path.isfile(url.database or ""):
+        place = opening.parse(connection)
+        self.name = place.display_name
+        if place.is_sqlite and not os.path.isfile(place.database or ""):
             raise InvalidPersistence(f"The database {self.name} does not exist")
-        self._engine = engines.create(url, timeout=30.0)
+        self._engine = engine.create(place, timeout=30.0)
         metadata = sa.MetaData()
         try:
             existing = set(sa.inspect(self._engine).get_table_names())

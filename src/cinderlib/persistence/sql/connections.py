@@ -1,7 +1,6 @@
 """A pool of database connections for the threads of a process.
 
-SQLAlchemy creates and configures the connections. Its own pool and connection objects take longer
-than a query of SQLite.
+SQLAlchemy's own pool and connection objects take longer than a query of SQLite.
 """
 
 from __future__ import annotations
@@ -12,9 +11,13 @@ import os
 import queue
 import time
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-import sqlalchemy as sa
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+#: Maximum number of connections of a store.
+MOST = 32
 
 #: Seconds after which an unused connection is closed, unless it is the last one. Threads come in
 #: bursts, and connecting to a server takes longer than most operations.
@@ -26,6 +29,36 @@ _of_parents: list[Any] = []  # keeps the connections of parent processes open af
 
 class AllInUse(Exception):
     """Other threads used all connections during the whole timeout."""
+
+
+class Opener(Protocol):
+    """Opens connections to one database.
+
+    :ivar dbapi: the database's module (PEP 249).
+    """
+
+    dbapi: Any
+
+    def open(self) -> Any:
+        """A new connection of the DBAPI in autocommit mode.
+
+        :raises Exception: the database cannot be opened: the DBAPI's exception.
+        """
+
+    def engine(self, connection: Any) -> sa.Engine:
+        """SQLAlchemy's engine for changes of the schema, on this connection or a new one."""
+
+    def is_disconnect(self, error: Exception, connection: Any) -> bool:
+        """Whether the connection is lost."""
+
+    def dispose(self) -> None:
+        """Close the connections that the opener keeps."""
+
+    def after_fork(self) -> Any:
+        """In a child process: do not use the parent's connections.
+
+        :returns: what must be kept, so that they are not closed.
+        """
 
 
 class Kept:
@@ -47,14 +80,14 @@ class Kept:
 class Connections:
     """Connections to one database.
 
-    :param engine: creates them.
+    :param opener: opens them.
     :param most: the maximum number of open connections.
     :param timeout: seconds to wait for a connection if all are in use.
     :param only: whether there is exactly one connection, because the database is in its memory.
     """
 
-    def __init__(self, engine: sa.Engine, most: int, timeout: float, *, only: bool = False) -> None:
-        self._engine = engine
+    def __init__(self, opener: Opener, most: int, timeout: float, *, only: bool = False) -> None:
+        self._opener = opener
         self._most = 1 if only else most
         self._timeout = timeout
         self._generation = 0
@@ -75,7 +108,7 @@ class Connections:
         """A connection. Give it back or drop it after use.
 
         :raises AllInUse: no connection was free within ``timeout`` seconds.
-        :raises sqlalchemy.exc.DBAPIError: a new connection could not be opened.
+        :raises Exception: a new connection could not be opened: the DBAPI's exception.
         """
         try:
             self._turns.get(timeout=self._timeout)
@@ -94,10 +127,7 @@ class Connections:
 
     def _make(self) -> Kept:
         generation = self._generation
-        connection = self._engine.raw_connection()
-        dbapi = connection.dbapi_connection
-        connection.detach()
-        return Kept(dbapi, generation)
+        return Kept(self._opener.open(), generation)
 
     def give_back(self, kept: Kept) -> None:
         """Give a connection back for other threads. It must not have an open transaction."""
@@ -125,17 +155,16 @@ class Connections:
         with contextlib.suppress(IndexError):
             while True:
                 _close(self._free.pop())
-        self._engine.dispose()
+        self._opener.dispose()
 
     def after_fork(self) -> None:
         """In a child process: do not use the parent's connections. They stay open, because closing
         them here would end them in the parent too. A database in memory was copied by the fork."""
-        _of_parents.append((self._free, self._engine.pool))
+        _of_parents.append((self._free, self._opener.after_fork()))
         self._start()
         if self._only is not None:
             self._free.append(self._only)
         else:
-            self._engine.dispose(close=False)
             self._generation += 1
 
 

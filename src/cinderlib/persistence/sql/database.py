@@ -11,15 +11,13 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
-import sqlalchemy as sa
-from sqlalchemy.engine import URL
-
 from cinderlib.errors import StoreError
 from cinderlib.locking.files import FileLocks
 from cinderlib.locking.locks import STRIPES
-from cinderlib.persistence.sql import engine, failures, upgrade
+from cinderlib.persistence.sql import address, connections, failures, opening
+from cinderlib.persistence.sql.columns import SCHEMA_TABLE, VERSION
 from cinderlib.persistence.sql.connections import AllInUse, Connections, Kept
-from cinderlib.persistence.sql.statements import Statement
+from cinderlib.persistence.sql.statements import Dialect, Statement
 from cinderlib.persistence.sql.transaction import OneByOne, Together, Transaction, Values, rows
 from cinderlib.persistence.sql.turns import Job, Turns
 
@@ -70,34 +68,35 @@ class Database:
     """
 
     def __init__(
-        self, url: URL, timeout: float, *, prepare: bool = True, create: bool = True
+        self, place: address.Address, timeout: float, *, prepare: bool = True, create: bool = True
     ) -> None:
-        self._name = engine.display_name(url)
+        self._name = place.display_name
         self._timeout = timeout
-        self._engine = engine.create(url, timeout)
-        self.dialect = self._engine.dialect
-        dbapi: Any = self.dialect.dbapi
+        self._opener = opening.opener(place, timeout)
+        self.dialect = Dialect(place.name, place.driver)
+        dbapi = self._opener.dbapi
         self._Error: type[Exception] = dbapi.Error
-        self._failures = failures.Failures(self._name, engine.secrets_in(url), dbapi)
+        self._failures = failures.Failures(self._name, place.secrets, dbapi)
         self.IntegrityError: type[Exception] = dbapi.IntegrityError
         self._closed = False
-        self._sqlite = self.dialect.name == "sqlite"
+        self._sqlite = place.is_sqlite
         self._turns = Turns(self._alone, self._all)
-        path = engine.file_of(url)
+        path = place.path
         #: Next to the file, so that all users of the database find them.
         self.file_locks = None if path is None else FileLocks(f"{path}-locks", like=path)
         self._together = self.dialect.driver == "psycopg2"
         _databases.add(self)
         try:
-            engine.refuse_second_name(url)
+            address.refuse_second_name(place)
             if prepare:
-                engine.ensure_file(url, create=create)
-                self._patiently(upgrade.ensure, self._engine, str(self), timeout, create=create)
+                address.ensure_file(place, create=create)
             self._connections = Connections(
-                self._engine, engine.CONNECTIONS, timeout, only=engine.in_memory(url)
+                self._opener, connections.MOST, timeout, only=place.in_memory
             )
+            if prepare:
+                self._patiently(self._use, lambda kept: self._ensure_schema(kept, create=create))
         except BaseException:
-            self._engine.dispose()
+            self._opener.dispose()
             raise
 
     def __str__(self) -> str:
@@ -190,12 +189,29 @@ class Database:
             raise
         return result
 
+    def _ensure_schema(self, kept: Kept, *, create: bool) -> None:
+        try:
+            cursor = kept.dbapi.cursor()
+            cursor.execute(f"SELECT version FROM {SCHEMA_TABLE}")  # noqa: S608 - a constant
+            if cursor.fetchall() == [(VERSION,)]:
+                return
+        except self._Error:
+            pass  # There are no tables, or the next step finds the reason.
+        from cinderlib.persistence.sql import upgrade
+
+        engine = self._opener.engine(kept.dbapi)
+        upgrade.ensure(engine, str(self), self._timeout, create=create)
+
     def schema_version(self) -> int | None:
         """The version of the tables, ``None`` if there are no tables.
 
         :raises StoreError: the database failed, or its version is too new for this version.
         """
-        return self._patiently(lambda: upgrade.version(self._engine, str(self)))
+        from cinderlib.persistence.sql import upgrade
+
+        return self._patiently(
+            self._use, lambda kept: upgrade.version(self._opener.engine(kept.dbapi), str(self))
+        )
 
     def forget(self) -> None:
         """Remove overwritten data from the disk, as far as the library can. SQLite keeps the data
@@ -253,7 +269,7 @@ class Database:
             raise cause
 
     def _disconnected(self, exc: Exception, kept: Kept) -> bool:
-        return self.dialect.is_disconnect(exc, kept.dbapi, None)  # type: ignore[arg-type]
+        return self._opener.is_disconnect(exc, kept.dbapi)
 
     def _patiently(self, attempt: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
         """Retry while that is safe and can help; convert all errors to the library's."""
@@ -264,14 +280,12 @@ class Database:
                 return attempt(*arguments, **named)
             except AllInUse as exc:
                 raise self._failures.error("all connections are in use", exc) from exc
-            except sa.exc.DBAPIError as exc:
-                error: BaseException = exc.orig or exc
-            except sa.exc.SQLAlchemyError as exc:
+            except failures.NotOfDatabase as exc:
                 raise self._failures.error(
-                    self._failures.text(exc), exc
-                ) from self._failures.harmless(exc)
+                    self._failures.text(exc.error), exc.error
+                ) from self._failures.harmless(exc.error)
             except self._Error as exc:
-                error = exc
+                error: BaseException = exc
             except _Lost as exc:
                 error = exc.__cause__ or exc
                 if not reconnects:

@@ -8,6 +8,17 @@ from typing import Any
 from cinderlib.errors import StoreError
 
 
+class NotOfDatabase(Exception):
+    """An error of SQLAlchemy, not of the database.
+
+    :ivar error: SQLAlchemy's exception.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class Failures:
     """The messages of a database's errors.
 

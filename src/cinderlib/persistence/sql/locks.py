@@ -10,12 +10,11 @@ import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-import sqlalchemy as sa
-from sqlalchemy.engine import URL
-
 from cinderlib.errors import StoreError
-from cinderlib.persistence.sql import engine
+from cinderlib.persistence.sql.address import Address
 from cinderlib.persistence.sql.connections import Connections, Kept
+from cinderlib.persistence.sql.engine import Server
+from cinderlib.persistence.sql.failures import NotOfDatabase
 
 #: Maximum number of connections for locks: more than a server allows.
 MOST = 1000
@@ -36,18 +35,17 @@ class ServerLocks:
 
     reaches_hosts = True
 
-    def __init__(self, url: URL, timeout: float) -> None:
-        self._name = engine.display_name(url)
-        self._secrets = engine.secrets_in(url)
-        database = engine.create(url, timeout)
-        self._connections = Connections(database, MOST, timeout)
-        dbapi: Any = database.dialect.dbapi
-        self._Error: tuple[type[Exception], ...] = (dbapi.Error, sa.exc.DBAPIError)
-        if database.dialect.name == "postgresql":
+    def __init__(self, address: Address, timeout: float) -> None:
+        self._name = address.display_name
+        self._secrets = address.secrets
+        server = Server(address, timeout)
+        self._connections = Connections(server, MOST, timeout)
+        self._Error: tuple[type[Exception], ...] = (server.dbapi.Error, NotOfDatabase)
+        if address.name == "postgresql":
             self._kind: Kind = _PostgreSQL()
         else:
             # These locks belong to the server, not to the database.
-            self._kind = _MySQL(f"cinderlib-{zlib.crc32((url.database or '').encode()):08x}-")
+            self._kind = _MySQL(f"cinderlib-{zlib.crc32((address.database or '').encode()):08x}-")
 
     def take(self, numbers: Sequence[int], timeout: float) -> Callable[[], None] | None:
         """Take locks.
@@ -66,7 +64,7 @@ class ServerLocks:
             return self._take(numbers, timeout)
         except self._Error as exc:
             # The text of the driver's error can contain the URL.
-            text = " ".join(str(getattr(exc, "orig", None) or exc).split())
+            text = " ".join(str(exc).split())
             for secret in self._secrets:
                 text = text.replace(secret, "***")
             raise StoreError(

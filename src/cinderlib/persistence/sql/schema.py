@@ -10,14 +10,15 @@ The same database can contain tables of other programs, for example Cinder's: al
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 
-from cinderlib.persistence import host_key
 from cinderlib.persistence.base import KEY_LENGTH
+from cinderlib.persistence.sql import columns
+from cinderlib.persistence.sql.columns import SCHEMA_TABLE
 from cinderlib.records import (
     KINDS,
     ConnectionRecord,
@@ -28,11 +29,6 @@ from cinderlib.records import (
     SnapshotRecord,
     VolumeRecord,
 )
-
-#: The schema version that this version of the library writes. Each migration increases it by one.
-VERSION = 3
-
-PREFIX = "cinderlib_"
 
 
 class Key(sa.String):
@@ -69,21 +65,13 @@ def _document_in_mysql(type_: Document, compiler: Any, **kwargs: Any) -> str:
 
 metadata = sa.MetaData()
 
-#: One row: the version of the schema, and the oldest schema version of the library that can still
-#: read and write it. A migration that only adds columns or tables does not change ``min_reader``.
 schema_table = sa.Table(
-    f"{PREFIX}schema",
+    SCHEMA_TABLE,
     metadata,
     sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("min_reader", sa.Integer, nullable=False),
 )
-
-
-#: Columns that are computed from a record.
-COMPUTED: Mapping[type[Record], Mapping[str, Callable[[Any], str | None]]] = {
-    ConnectionRecord: {"host_key": host_key.key}
-}
 
 #: The columns of each index. Every listing is in the order of creation, so every index ends with
 #: the time of creation and the ID: a page of a listing is one range of one index, independent of
@@ -115,7 +103,7 @@ IN_ORDER = frozenset({OperationRecord})
 
 
 def _table(kind: type[Record]) -> sa.Table:
-    name = PREFIX + kind.kind
+    name = columns.table(kind)
     return sa.Table(
         name,
         metadata,
@@ -123,7 +111,7 @@ def _table(kind: type[Record]) -> sa.Table:
         sa.Column("version", sa.BigInteger, nullable=False),
         # Microseconds since 1970, in UTC: exact, and equal in every database.
         sa.Column("created_at", sa.BigInteger, nullable=False),
-        *[sa.Column(field, Key) for field in (*kind.indexed, *COMPUTED.get(kind, ()))],
+        *[sa.Column(field, Key) for field in columns.keys(kind)],
         sa.Column("document", Document, nullable=False),
         *[
             sa.Index(f"{name}_by_{'_'.join(fields) or 'age'}", *fields, "created_at", "id")

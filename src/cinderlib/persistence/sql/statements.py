@@ -1,28 +1,73 @@
-"""The SQL statements. They are compiled once for each database and then sent as text.
+"""The SQL statements. They are generated once for each database and then sent as text.
 
-SQLAlchemy generates them for the dialect. They are executed directly on the DBAPI's cursor, because
-SQLAlchemy takes longer to run a statement than SQLite does.
+They are executed directly on the DBAPI's cursor. SQLAlchemy could generate them too, but its import
+takes longer than most commands.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-
-import sqlalchemy as sa
 
 from cinderlib.persistence import host_key
 from cinderlib.persistence.base import storable
-from cinderlib.persistence.sql.schema import TABLES
+from cinderlib.persistence.sql.columns import columns, table
 from cinderlib.records import ConnectionRecord, Record
+
+#: A value in a statement before it is translated for a DBAPI.
+_VALUE = re.compile(r":(\w+)")
+
+#: The values that are integers of 64 bits; all others are text.
+_INTEGERS = frozenset({"version", "version_", "created_at", "after_time", "limit_"})
+
+#: Packages that number the values by position, and the sign for a value in a statement.
+_POSITIONAL = {
+    "pysqlite": "?",
+    "mariadbconnector": "?",
+    "pg8000": "%s",
+    "pymysql": "%s",
+    "mysqldb": "%s",
+    "mysqlconnector": "%s",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Dialect:
+    """A kind of database and the package that connects to it, by SQLAlchemy's names."""
+
+    name: str
+    driver: str
+
+    def translate(self, text: str) -> tuple[str, list[str] | None]:
+        """A statement for the DBAPI, and the names of its values, by position; ``None`` if it takes
+        values by name.
+
+        :param text: the statement, in which ``:name`` is a value.
+        """
+        sign = _POSITIONAL.get(self.driver)
+        names: list[str] = []
+
+        def value(found: re.Match[str]) -> str:
+            name = found[1]
+            names.append(name)
+            placeholder = sign or f"%({name})s"
+            # Packages that send values separately also send their types, which the server does not
+            # always convert.
+            if self.name == "postgresql" and self.driver != "psycopg2":
+                placeholder += "::BIGINT" if name in _INTEGERS else "::VARCHAR"
+            return placeholder
+
+        translated = _VALUE.sub(value, text)
+        return translated, names if sign else None
 
 
 class Statement:
-    """A compiled statement.
+    """A statement for one kind of database.
 
     :ivar text: for the DBAPI's cursor.
     :ivar prepare: a statement to run once on each connection before; ``None`` if there is none.
@@ -30,38 +75,24 @@ class Statement:
         if there is no such variant.
     """
 
-    __slots__ = ("_constants", "_take", "prepare", "strict", "text")
+    __slots__ = ("parameters", "prepare", "strict", "text")
 
     def __init__(
-        self,
-        statement: sa.ClauseElement,
-        dialect: sa.Dialect,
-        *,
-        changes_one: bool = False,
-        strict: bool = False,
-        **options: Any,
+        self, text: str, dialect: Dialect, *, changes_one: bool = False, strict: bool = False
     ) -> None:
-        compiled: Any = statement.compile(dialect=dialect, **options)
-        self.text = str(compiled)
+        self.text, names = dialect.translate(text)
         self.strict = self
         if changes_one and dialect.driver == "psycopg2":
-            self.strict = Statement(statement, dialect, strict=True, **options)
+            self.strict = Statement(text, dialect, strict=True)
         if strict:
             self.text = _STRICT.format(self.text)
         self.prepare: str | None = None
         if dialect.driver == "psycopg2":
             self.prepare, self.text = _prepared(self.text)
-        self._take: Callable[[Mapping[str, Any]], Any] = _same
-        if compiled.positional:
-            self._take = _in_order(compiled.positiontup)
-        # Parameters that SQLAlchemy adds, such as SQLite's OFFSET 0.
-        self._constants = {k: v for k, v in compiled.params.items() if v is not None}
-
-    def parameters(self, values: Mapping[str, Any]) -> Any:
-        """The values in the form that the DBAPI takes."""
-        if self._constants:
-            values = {**self._constants, **values}
-        return self._take(values)
+        #: The values in the form that the DBAPI takes.
+        self.parameters: Callable[[Mapping[str, Any]], Any] = (
+            _same if names is None else _in_order(names)
+        )
 
 
 def _same(values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -94,10 +125,10 @@ _PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 _numbers = itertools.count(1)
 
 
-def statements(kind: type[Record], dialect: sa.Dialect) -> Statements:
-    """All statements for one kind of record. Stores with the same database and driver share them,
-    because compiling a statement takes longer than running most of them."""
-    key = kind, dialect.name, dialect.driver
+def statements(kind: type[Record], dialect: Dialect) -> Statements:
+    """All statements for one kind of record. Stores with the same database and driver share
+    them."""
+    key = kind, dialect
     if key not in _shared:
         _shared[key] = Statements(kind, dialect)
     return _shared[key]
@@ -106,26 +137,23 @@ def statements(kind: type[Record], dialect: sa.Dialect) -> Statements:
 class Statements:
     """See :func:`statements`."""
 
-    def __init__(self, kind: type[Record], dialect: sa.Dialect) -> None:
-        self._table = table = TABLES[kind]
+    def __init__(self, kind: type[Record], dialect: Dialect) -> None:
+        self._table = table(kind)
+        self._columns = columns(kind)
         self._dialect = dialect
         # SQLite stores bytes without checking them. Read as text, a damaged value would fail the
         # whole query. The other databases check text when they store it.
-        self._document: Any = table.c.document
+        self._document = "document"
         if dialect.name == "sqlite":
-            self._document = sa.cast(table.c.document, sa.LargeBinary)
-        self._by_id = table.c.id == sa.bindparam("id_", type_=table.c.id.type)
-        version = sa.bindparam("version_", type_=sa.BigInteger)
-        self._by_version = self._by_id & (table.c.version == version)
-        self._versions = sa.select(table.c.version, table.c.created_at).where(self._by_id)
+            self._document = "CAST(document AS BLOB) AS document"
         self.find = functools.cache(self._find)
         self.count = functools.cache(self._count)
 
-    # Compiled on first use: compiling takes time, and most processes need only a few of them.
+    # Generated on first use: most processes need only a few of them.
 
     @functools.cached_property
     def get(self) -> Statement:
-        return self._make(sa.select(self._document).where(self._by_id))
+        return self._make(f"SELECT {self._document} FROM {self._table} WHERE id = :id_")
 
     @functools.cached_property
     def version(self) -> Statement:
@@ -133,19 +161,20 @@ class Statements:
 
     @functools.cached_property
     def version_locked(self) -> Statement:
-        return self._make(self._versions.with_for_update())
+        return self._make(f"{self._versions} FOR UPDATE")
+
+    @property
+    def _versions(self) -> str:
+        return f"SELECT version, created_at FROM {self._table} WHERE id = :id_"
 
     @functools.cached_property
     def insert(self) -> Statement:
-        columns = [column.name for column in self._table.columns]
-        return self._make(sa.insert(self._table), column_keys=columns)
+        names, values = ", ".join(self._columns), ", ".join(f":{name}" for name in self._columns)
+        return self._make(f"INSERT INTO {self._table} ({names}) VALUES ({values})")
 
     @functools.cached_property
     def update(self) -> Statement:
-        names = [column.name for column in self._table.columns if column.name != "id"]
-        values: dict[str, Any] = {name: sa.bindparam(name) for name in names}
-        update = sa.update(self._table).where(self._by_version).values(values)
-        return self._make(update, changes_one=True)
+        return self._make(self._update([c for c in self._columns if c != "id"]), changes_one=True)
 
     @functools.cached_property
     def update_in_place(self) -> Statement | None:
@@ -154,80 +183,76 @@ class Statements:
         databases compare the values."""
         if self._dialect.name != "sqlite":
             return None
-        set_ = ("version", "document")
-        stay = [
-            column.is_not_distinct_from(sa.bindparam(column.name, type_=column.type))
-            for column in self._table.columns
-            if column.name not in ("id", *set_)
-        ]
-        update = sa.update(self._table).where(self._by_version, *stay)
-        return self._make(update.values({name: sa.bindparam(name) for name in set_}))
+        changed = ("version", "document")
+        stay = [f" AND {c} IS :{c}" for c in self._columns if c not in ("id", *changed)]
+        return self._make(self._update(changed) + "".join(stay))
+
+    def _update(self, names: Sequence[str]) -> str:
+        changed = ", ".join(f"{name} = :{name}" for name in names)
+        return f"UPDATE {self._table} SET {changed} WHERE {_BY_VERSION}"
 
     @functools.cached_property
     def remove(self) -> Statement:
-        return self._make(sa.delete(self._table).where(self._by_id))
+        return self._make(f"DELETE FROM {self._table} WHERE id = :id_")
 
     @functools.cached_property
     def remove_version(self) -> Statement:
-        return self._make(sa.delete(self._table).where(self._by_version), changes_one=True)
+        return self._make(f"DELETE FROM {self._table} WHERE {_BY_VERSION}", changes_one=True)
 
-    def _make(self, statement: sa.ClauseElement, **options: Any) -> Statement:
-        return Statement(statement, self._dialect, **options)
-
-    def _equal(self, fields: tuple[str, ...]) -> list[sa.ColumnElement[bool]]:
-        return [self._table.c[field] == sa.bindparam(field) for field in fields]
+    def _make(self, text: str, *, changes_one: bool = False) -> Statement:
+        return Statement(text, self._dialect, changes_one=changes_one)
 
     def _find(self, fields: tuple[str, ...], after: bool, limited: bool) -> Statement:
-        created, id = self._table.c.created_at, self._table.c.id
-        query = sa.select(self._document, created, id).where(*self._equal(fields))
-        query = query.order_by(created, id)
-        if after:
-            time = sa.bindparam("after_time", type_=sa.BigInteger)
-            after_id = sa.bindparam("after_id", type_=id.type)
-            if self._dialect.name in ("mysql", "mariadb"):
-                # They do not use an index for a comparison of rows.
-                query = query.where(created >= time, (created > time) | (id > after_id))
-            else:
-                query = query.where(sa.tuple_(created, id) > sa.tuple_(time, after_id))
-        if limited:
-            query = query.limit(sa.bindparam("limit_", type_=sa.BigInteger))
-        return self._make(query)
+        conditions = [f"{field} = :{field}" for field in fields]
+        if after and self._dialect.name in ("mysql", "mariadb"):
+            # They do not use an index for a comparison of rows.
+            conditions += [
+                "created_at >= :after_time",
+                "(created_at > :after_time OR id > :after_id)",
+            ]
+        elif after:
+            conditions.append("(created_at, id) > (:after_time, :after_id)")
+        return self._make(
+            f"SELECT {self._document}, created_at, id FROM {self._table}{_where(conditions)}"
+            f" ORDER BY created_at, id{' LIMIT :limit_' if limited else ''}"
+        )
 
-    def parts(self, number: int, form: Form) -> list[sa.Select[Any]]:
+    def parts(self, number: int, form: Form) -> list[str]:
         """A query as one or more parts of a UNION; see :func:`together`."""
         _, field, limit, alike = form
-        table = self._table.c
-        columns = self._document.label("document"), table.created_at, table.id
-        query = sa.select(sa.literal_column(str(number)).label("number"), *columns).where(
-            table[field] == sa.bindparam(f"value_{number}")
+        query = (
+            f"SELECT {number} AS number, {self._document}, created_at, id FROM {self._table}"
+            f" WHERE {field} = :value_{number}"
         )
         if alike:
             # Each part reads a range of an index; conditions joined by OR may not. Older versions
             # of the library write rows without a key.
-            ways = [self._alike(way, f"{way}_{number}") for way in alike]
-            return [query.where(way) for way in (*ways, table.host_key.is_(None))]
+            ways = [f"{_ALIKE[way]} :{way}_{number}" for way in alike]
+            return [f"{query} AND {way}" for way in (*ways, "host_key IS NULL")]
         if limit is None:
             return [query]
-        query = query.order_by(table.created_at, table.id)
-        first = query.limit(sa.literal_column(str(limit))).subquery()
-        return [sa.select(*first.c)]
-
-    def _alike(self, way: str, name: str) -> sa.ColumnElement[bool]:
-        """A condition by which a connection can be like another; see :func:`alike`."""
-        table = self._table.c
-        value: sa.BindParameter[str] = sa.bindparam(name, type_=table.id.type)
-        return {
-            "id": table.id == value,
-            "host": table.attached_host == value,
-            "key": table.host_key == value,
-            "before": table.host_key < value,
-            "behind": table.host_key >= value,
-        }[way]
+        first = f"{query} ORDER BY created_at, id LIMIT {limit}"
+        return [f"SELECT number, document, created_at, id FROM ({first}) AS part_{number}"]
 
     def _count(self, fields: tuple[str, ...]) -> Statement:
-        return self._make(
-            sa.select(sa.func.count()).select_from(self._table).where(*self._equal(fields))
-        )
+        conditions = [f"{field} = :{field}" for field in fields]
+        return self._make(f"SELECT count(*) FROM {self._table}{_where(conditions)}")
+
+
+_BY_VERSION = "id = :id_ AND version = :version_"
+
+#: The conditions by which a connection can be like another; see :func:`alike`.
+_ALIKE = {
+    "id": "id =",
+    "host": "attached_host =",
+    "key": "host_key =",
+    "before": "host_key <",
+    "behind": "host_key >=",
+}
+
+
+def _where(conditions: Sequence[str]) -> str:
+    return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
 #: The form of a query: the kind, the field, the limit, and the conditions by which a record can be
@@ -250,15 +275,15 @@ def alike(connection: ConnectionRecord) -> dict[str, str]:
     return {way: value for way, value in ways.items() if value and storable(value)}
 
 
-def together(forms: tuple[Form, ...], dialect: sa.Dialect) -> Statement:
+def together(forms: tuple[Form, ...], dialect: Dialect) -> Statement:
     """Several queries in one statement. A row has the number of the query, the document, the
     time of creation and the ID. The values are named ``value_0`` and so on."""
-    key = forms, dialect.name, dialect.driver
+    key = forms, dialect
     if key not in _together:
         parts = [statements(form[0], dialect).parts(at, form) for at, form in enumerate(forms)]
-        _together[key] = Statement(sa.union_all(*itertools.chain(*parts)), dialect)
+        _together[key] = Statement(" UNION ALL ".join(itertools.chain(*parts)), dialect)
     return _together[key]
 
 
-_shared: dict[tuple[type[Record], str, str], Statements] = {}
-_together: dict[tuple[tuple[Form, ...], str, str], Statement] = {}
+_shared: dict[tuple[type[Record], Dialect], Statements] = {}
+_together: dict[tuple[tuple[Form, ...], Dialect], Statement] = {}

@@ -21,11 +21,11 @@ from cinderlib.persistence.base import (
     storable,
 )
 from cinderlib.persistence.checked import CheckedStore, decode_document
-from cinderlib.persistence.sql import database, engine, locks
-from cinderlib.persistence.sql.schema import COMPUTED, TABLES, VERSION
+from cinderlib.persistence.sql import address, database, opening
+from cinderlib.persistence.sql.columns import COMPUTED, VERSION
 from cinderlib.persistence.sql.statements import Form, Statements, alike, statements, together
 from cinderlib.persistence.sql.transaction import Transaction
-from cinderlib.records import Record, encode, now, replace
+from cinderlib.records import KINDS, Record, encode, now, replace
 
 R = TypeVar("R", bound=Record)
 
@@ -58,17 +58,17 @@ class SQLStore(CheckedStore):
                 "A 'db' persistence needs a 'connection': a database URL such as "
                 "'sqlite:///file.sqlite' or 'postgresql://user:password@host/database'."
             )
-        url = engine.parse_url(connection)
-        self.shared = not engine.in_memory(url)
-        self._database = database.Database(url, timeout, create=create)
+        place = opening.parse(connection)
+        self.shared = not place.in_memory
+        self._database = database.Database(place, timeout, create=create)
         self._dialect = dialect = self._database.dialect
-        self._statements = {kind: statements(kind, dialect) for kind in TABLES}
-        self._locks_rows = dialect.name != "sqlite"
-        self.locks = (
-            self._database.file_locks
-            if dialect.name == "sqlite"
-            else locks.ServerLocks(url, timeout)
-        )
+        self._statements = {kind: statements(kind, dialect) for kind in KINDS.values()}
+        self._locks_rows = not place.is_sqlite
+        self.locks = self._database.file_locks
+        if not place.is_sqlite:
+            from cinderlib.persistence.sql.locks import ServerLocks
+
+            self.locks = ServerLocks(place, timeout)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._database)!r})"
@@ -273,10 +273,10 @@ def schema_versions(connection: str, *, timeout: float = 30.0) -> tuple[int | No
     :param timeout: as of :class:`SQLStore`.
     :raises InvalidPersistence, MissingDependency, StoreError: as of :class:`SQLStore`.
     """
-    url = engine.parse_url(connection)
-    if engine.is_missing(url):
+    place = opening.parse(connection)
+    if address.is_missing(place):
         return None, VERSION
-    database_ = database.Database(url, timeout, prepare=False)
+    database_ = database.Database(place, timeout, prepare=False)
     try:
         found = database_.schema_version()
     finally:

@@ -1,4 +1,8 @@
-"""Upgrades a database to the schema of this version, safe for several processes at once."""
+"""Upgrades a database to the schema of this version, safe for several processes at once.
+
+:mod:`.database` imports this only if the schema may not be current, because SQLAlchemy's import
+takes longer than the rest of the start. Alembic is imported only for an upgrade.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,9 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 
 from cinderlib.errors import StoreError, StoreNotFound
-from cinderlib.persistence.sql.schema import PREFIX, VERSION, schema_table
+from cinderlib.persistence.sql.columns import PREFIX, VERSION
+from cinderlib.persistence.sql.engine import original_errors
+from cinderlib.persistence.sql.schema import schema_table
 
 #: Number of the lock for upgrades. It must never change.
 _LOCK = 0x63696E646572
@@ -20,14 +26,12 @@ MIGRATIONS = pathlib.Path(__file__).with_name("migrations")
 def ensure(engine: sa.Engine, name: str, timeout: float, *, create: bool) -> None:
     """Create or upgrade the tables, if necessary.
 
-    Alembic is imported only then, because its import takes longer than the rest of the start.
-
     :param timeout: seconds to wait for another upgrading process.
     :param create: create missing tables.
     :raises StoreNotFound: tables are missing, and ``create`` is false.
     :raises StoreError: the version of the database is too new for this version.
     """
-    with engine.connect() as connection:
+    with original_errors(), engine.connect() as connection:
         found = _version(connection, name)
         if (found or 0) >= VERSION:
             return
@@ -36,7 +40,7 @@ def ensure(engine: sa.Engine, name: str, timeout: float, *, create: bool) -> Non
         if engine.dialect.name == "sqlite":
             # With WAL, readers and a writer do not block each other. The mode is kept in the file.
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-    with _alone(engine, timeout) as connection:
+    with original_errors(), _alone(engine, timeout) as connection:
         if not _is_usable(connection, name):
             _upgrade(connection)
 
@@ -46,7 +50,7 @@ def version(engine: sa.Engine, name: str) -> int | None:
 
     :raises StoreError: the version is too new for this version.
     """
-    with engine.connect() as connection:
+    with original_errors(), engine.connect() as connection:
         return _version(connection, name)
 
 

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from cinderlib.persistence.sql.schema import PREFIX
+from cinderlib.persistence.sql.columns import PREFIX
 
 context.configure(
     connection=context.config.attributes["connection"],
