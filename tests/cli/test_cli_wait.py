@@ -63,6 +63,21 @@ def test_other_errors_are_reported_at_once(cinderlib: Command) -> None:
     assert "-1" in cinderlib("volume", "attach", "data", "--wait=-1", ends=2).stderr
 
 
+def test_a_refusal_that_cannot_end_is_reported_at_once(cinderlib: Command) -> None:
+    cinderlib("volume", "create", "data", "1GiB")
+    cinderlib("snapshot", "create", "data", "monday")
+    cinderlib("snapshot", "create", "data", "tuesday")
+    cinderlib("volume", "extend", "data", "2GiB")
+    for arguments in (
+        # Its size differs from that of the snapshot.
+        ("snapshot", "revert", "tuesday", "--yes"),
+        # The volume has snapshots, which no host or operation removes.
+        ("volume", "delete", "data", "--yes"),
+    ):
+        done = cinderlib(*arguments, "--wait", "600", ends=5)
+        assert "Trying again" not in done.stderr
+
+
 @pytest.mark.alone(reason="the driver waits for files that this process makes")
 def test_a_running_operation_is_waited_for(
     cinderlib: Command, monkeypatch: pytest.MonkeyPatch

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cinderlib.cli.patience import Patience
     from cinderlib.cli.view import View
     from cinderlib.cli.waiting import Waiting
+    from cinderlib.errors import InvalidState
     from cinderlib.observation import Observer
     from cinderlib.progress import Progress
 
@@ -168,7 +169,17 @@ class App(contextlib.ExitStack):
         from cinderlib.cli.patience import Patience
 
         assert self.wait is not None
-        return Patience(self.wait, self.say)
+        return Patience(self.wait, self.say, self._is_used)
+
+    def _is_used(self, refusal: InvalidState) -> bool:
+        """Whether a host uses the resource of a refusal, or another operation works on it."""
+        from cinderlib import errors
+        from cinderlib.cli import find
+
+        if isinstance(refusal, errors.NotLocal | errors.NoBackendFits):
+            return False
+        id = str(getattr(refusal.resource, "id", refusal.resource))
+        return any(map(find.is_used, find.with_id(self.controller, id)))
 
     def only_observe(self) -> None:
         """Do not recover interrupted operations when a backend is loaded, for a verb that shows

@@ -8,9 +8,10 @@ complete ID for confirmation.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from cinderlib import errors
@@ -90,6 +91,22 @@ def connection(controller: cl.Controller, named: str, rule: Rule = ANY) -> cl.Co
     """
     by_id, every = controller.connection, controller.connections
     return _found(named, rule, "connection", by_id, every, errors.ConnectionNotFound)
+
+
+def with_id(controller: cl.Controller, id: str) -> Iterator[cl.Volume | cl.Snapshot]:
+    """The volume or snapshot with an ID, if it exists."""
+    for by_id in (controller.volume, controller.snapshot):
+        with contextlib.suppress(errors.NotFound):
+            yield by_id(id)
+
+
+def is_used(resource: cl.Volume | cl.Snapshot) -> bool:
+    """Whether a host uses a volume or snapshot, or an operation works on it."""
+    return (
+        resource.status in ("in-use", "maintenance")
+        or resource.status.endswith("ing")
+        or bool(resource.connections)
+    )
 
 
 def beginning(ids: Iterable[str], named: str, rule: Rule) -> tuple[list[str], str]:

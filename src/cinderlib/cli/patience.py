@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from cinderlib.errors import InvalidState
 
 T = TypeVar("T")
 
@@ -19,10 +22,18 @@ class Patience:
 
     :param seconds: the limit for all steps together.
     :param say: receives the reason for waiting, once.
+    :param is_used: whether others work with the resource of a refusal, so that the refusal
+        can end. A wait for any other refusal is useless.
     """
 
-    def __init__(self, seconds: float, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        seconds: float,
+        say: Callable[[str], None],
+        is_used: Callable[[InvalidState], bool],
+    ) -> None:
         self._until = time.monotonic() + seconds
+        self._is_used = is_used
         self._say: Callable[[str], None] | None = say
 
     def __call__(self, step: Callable[[], T]) -> T:
@@ -41,6 +52,8 @@ class Patience:
             except (errors.Busy, errors.DeviceInUse, errors.InvalidState) as error:
                 left = self._until - time.monotonic()
                 if left <= 0:
+                    raise
+                if isinstance(error, errors.InvalidState) and not self._is_used(error):
                     raise
                 self._report(str(error), left)
             time.sleep(min(pause, left))
