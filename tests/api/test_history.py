@@ -15,9 +15,10 @@ from api.conftest import SHARED, connector
 from document_store import DocumentStore
 
 import cinderlib as cl
-from cinderlib import errors
+from cinderlib import errors, serialization
+from cinderlib.objects import documents_in
 from cinderlib.persistence.base import Put
-from cinderlib.records import IntentRecord, OperationRecord, Owner, replace
+from cinderlib.records import IntentRecord, OperationRecord, Owner, VolumeRecord, replace
 
 
 def operations(found: list[cl.Operation]) -> list[tuple[str, str, str]]:
@@ -197,6 +198,26 @@ def test_old_operations_are_removed(tmp_path: Path) -> None:
             array.create_volume(1).delete()
         assert 10 <= controller.store.count(OperationRecord) <= 26
         assert controller.history()[-1].operation == "volume.delete"
+
+
+def test_a_load_of_many_volumes_keeps_the_limit(tmp_path: Path) -> None:
+    config = {"storage": "db", "connection": f"sqlite:///{tmp_path}/metadata.sqlite"}
+    with cl.Controller(config, state_path=tmp_path / "state", history_limit=10) as controller:
+        for names in ("abc", "defghijklmno", "pqr"):
+            documents_in.save_new(
+                controller,
+                [
+                    serialization.VolumeDocument(
+                        format=1,
+                        backend={"volume_backend_name": "a"},
+                        volume=VolumeRecord(
+                            id=str(uuid.uuid4()), backend="a", size=1, name=name, host="h@a#p"
+                        ),
+                    )
+                    for name in names
+                ],
+            )
+        assert [each.name for each in controller.history()] == list("ijklmnopqr")
 
 
 def test_without_a_history(tmp_path: Path, root: Path) -> None:

@@ -64,6 +64,26 @@ def test_a_dump_is_loaded_into_another_store(filled: Command) -> None:
     filled("volume", "connect", "data", "--node", "here")
 
 
+def test_many_volumes_are_loaded_together_and_existing_ones_stay(cinderlib: Command) -> None:
+    for name in ("one", "two", "three"):
+        cinderlib("volume", "create", name, "1GiB")
+    dumped = cinderlib("store", "dump").stdout
+    elsewhere(cinderlib)
+    cinderlib("store", "load", "-", input=dumped.splitlines()[1])
+    loaded = cinderlib("store", "load", "-", "--json", input=dumped).json
+    assert (loaded["volumes"], loaded["kept"]) == (2, 1)
+    for file in cinderlib.folder.glob("other.sqlite*"):
+        if file.is_file():
+            file.unlink()
+    loaded = cinderlib("store", "load", "-", "--json", input=dumped).json
+    assert (loaded["volumes"], loaded["kept"]) == (3, 0)
+    assert sorted(cinderlib("volume", "list", "-o", "name").stdout.split()) == [
+        "one", "three", "two"
+    ]  # fmt: skip
+    done = cinderlib("log", "--json").json
+    assert [each["operation"] for each in done] == ["volume.load"] * 3
+
+
 def test_a_dump_with_an_invalid_line_is_not_loaded(filled: Command) -> None:
     dumped = filled("store", "dump").stdout
     elsewhere(filled)

@@ -85,22 +85,66 @@ def load(controller: cl.Controller, items: Iterable[Any], *, overwrite: bool = F
     :param overwrite: whether to overwrite existing records.
     """
     counts = Counts()
-    for item in items:
-        if not overwrite and _exists(controller, item):
-            counts.kept += 1
+    for group in _groups(items, controller.store.bulk):
+        if not overwrite and _loaded_together(controller, group):
+            for item in group:
+                _count(counts, item)
             continue
-        if isinstance(item, dict):
-            from cinderlib.persistence.base import Put
-            from cinderlib.records import KeyValueRecord
-
-            record = KeyValueRecord(id=item["key"], value=item["value"])
-            controller.store.apply(Put(record, check=False))
-        else:
-            from cinderlib import serialization
-
-            controller.load(serialization.to_text(item), save=True)
-        _count(counts, item)
+        for item in group:
+            if not overwrite and _exists(controller, item):
+                counts.kept += 1
+                continue
+            _load(controller, item)
+            _count(counts, item)
     return counts
+
+
+def _groups(items: Iterable[Any], most: int) -> Iterator[list[Any]]:
+    """Groups of items with at most that number of records, or one item. A key-value is alone."""
+    group: list[Any] = []
+    records = 0
+    for item in items:
+        size = most if isinstance(item, dict) else len(_records(item))
+        if group and records + size > most:
+            yield group
+            group, records = [], 0
+        group.append(item)
+        records += size
+    if group:
+        yield group
+
+
+def _records(volume: Any) -> list[Any]:
+    return [volume, *(volume.snapshots or ()), *(volume.connections or ())]
+
+
+def _loaded_together(controller: cl.Controller, group: list[Any]) -> bool:
+    """Store several volumes in one transaction, which takes a tenth of the time.
+
+    :returns: whether that is possible: one of them may already exist. If not, nothing changed.
+    """
+    if len(group) < 2:
+        return False
+    from cinderlib.objects import documents_in
+
+    try:
+        documents_in.save_new(controller, group)
+    except errors.StaleRecord:
+        return False
+    return True
+
+
+def _load(controller: cl.Controller, item: Any) -> None:
+    if isinstance(item, dict):
+        from cinderlib.persistence.base import Put
+        from cinderlib.records import KeyValueRecord
+
+        record = KeyValueRecord(id=item["key"], value=item["value"])
+        controller.store.apply(Put(record, check=False))
+    else:
+        from cinderlib import serialization
+
+        controller.load(serialization.to_text(item), save=True)
 
 
 def _exists(controller: cl.Controller, item: Any) -> bool:

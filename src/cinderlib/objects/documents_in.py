@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from cinderlib import serialization, validation
@@ -59,6 +59,20 @@ def _save(controller: Controller, document: serialization.Document) -> None:
             changes.append(Put(record, check=False))
     if changes:
         controller.journal.write(*changes, *_notes(controller, document))
+
+
+def save_new(controller: Controller, documents: Sequence[serialization.VolumeDocument]) -> None:
+    """Store volumes that do not exist, with their snapshots and connections, in one transaction.
+
+    :raises StaleRecord: one of the records already exists. Nothing changed.
+    """
+    changes: list[Change] = []
+    for document in documents:
+        for record in serialization.records_of(document):
+            validation.check_id(record.id, record.kind, non_uuid_ids=controller.non_uuid_ids)
+            changes.append(Put(replace(record, version=0)))
+    notes = controller.journal.noted_all("volume.load", [each.volume for each in documents])
+    controller.journal.write(*changes, *notes)
 
 
 def _notes(controller: Controller, document: serialization.Document) -> Iterator[Change]:

@@ -14,7 +14,7 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from cinderlib import author, errors
@@ -109,6 +109,24 @@ class History:
         """
         if not self.limit:
             return []
+        record = self._ended(intent, outcome, recovering=recovering, name=name)
+        return [Put(record), *self._trimmed()]
+
+    def ended_together(self, intents: Sequence[IntentRecord]) -> list[Change]:
+        """The changes that record operations which only write the store, for one transaction with
+        the results of all of them. They are a large part of the history, or more than all of it."""
+        if not self.limit:
+            return []
+        latest = intents[-self.limit :]
+        ended = [self._ended(intent, "done", recovering=False) for intent in latest]
+        excess = self._store.count(OperationRecord) + len(ended) - self.limit
+        self._until_count = 0
+        removed = self._oldest(excess, page=excess) if excess > 0 else ()
+        return [*map(Put, ended), *removed]
+
+    def _ended(
+        self, intent: IntentRecord, outcome: Outcome, *, recovering: bool, name: str = ""
+    ) -> OperationRecord:
         start = self._starts.get(intent.id)
         end = now()
         if start is None or recovering:
@@ -120,7 +138,7 @@ class History:
             seconds = time.perf_counter() - start.clock
             driver = observed.seconds() - start.driver
         owner = intent.owner
-        record = OperationRecord(
+        return OperationRecord(
             id=new_id_in_order(),
             operation=intent.operation,
             backend=intent.backend,
@@ -136,7 +154,6 @@ class History:
             error=_current_error() if outcome == "failed" else "",
             recovered_by=author.current() if recovering else None,
         )
-        return [Put(record), *self._trimmed()]
 
     def _trimmed(self) -> Iterable[Change]:
         """Remove the oldest records if there are too many."""
@@ -147,13 +164,19 @@ class History:
         try:
             excess = self._count() - self.limit
             if excess > 0:
-                oldest = self._store.scan(OperationRecord, page=_TRIM_AT_MOST)
-                for found in itertools.islice(oldest, min(excess, _TRIM_AT_MOST)):
-                    id = found.resource if isinstance(found, errors.DamagedRecord) else found.id
-                    self._known -= 1
-                    yield Remove(OperationRecord, str(id))
+                yield from self._oldest(min(excess, _TRIM_AT_MOST), page=_TRIM_AT_MOST)
         except errors.CinderlibError as exc:
             LOG.warning("Old records of the history could not be removed: %s", exc)
+
+    def _oldest(self, count: int, *, page: int) -> Iterator[Change]:
+        """Remove the oldest records.
+
+        :param page: the number of records to read at a time.
+        """
+        for found in itertools.islice(self._store.scan(OperationRecord, page=page), count):
+            id = found.resource if isinstance(found, errors.DamagedRecord) else found.id
+            self._known -= 1
+            yield Remove(OperationRecord, str(id))
 
     def _count(self) -> int:
         """The approximate number of records, with the new one."""

@@ -13,7 +13,7 @@ import dataclasses
 import logging
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict, TypeVar, Unpack
 
 from cinderlib import errors
@@ -217,6 +217,11 @@ class Journal(Settling):
         """
         intent = new_intent(operation, record, "", arguments=arguments)
         return self._history.ended(intent, "done", recovering=False)
+
+    def noted_all(self, operation: str, records: Sequence[Record]) -> list[Change]:
+        """The changes that record one such operation for each record, if there are many."""
+        intents = [new_intent(operation, record, "") for record in records]
+        return self._history.ended_together(intents)
 
     def write(self, *changes: Change) -> tuple[Record, ...]:
         """Apply changes, and log the operations that end with them."""

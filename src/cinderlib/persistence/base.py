@@ -76,6 +76,10 @@ class Store(abc.ABC):
     #: A store that was written for an earlier version of the library does not.
     keeps_history: bool = False
 
+    #: How many records a transaction can have if many records are loaded. Larger transactions save
+    #: time, and others wait longer for them.
+    bulk: int = 1
+
     @abc.abstractmethod
     def get(self, kind: type[R], id: str) -> R | None:
         """The record of that kind with exactly that ID, or ``None``.

@@ -189,6 +189,7 @@ class EncryptedStore(Store):
         self.shared = store.shared
         self.locks = store.locks
         self.keeps_history = store.keeps_history
+        self.bulk = store.bulk
 
     def __repr__(self) -> str:
         return f"EncryptedStore({self._store!r})"

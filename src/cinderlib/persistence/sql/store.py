@@ -51,6 +51,7 @@ class SQLStore(CheckedStore):
     """
 
     keeps_history = True
+    bulk = 1000
 
     def __init__(self, connection: str = "", *, timeout: float = 30.0, create: bool = True) -> None:
         if not connection:
