@@ -57,7 +57,7 @@ class Opener(Protocol):
     def after_fork(self) -> Any:
         """In a child process: do not use the parent's connections.
 
-        :returns: what must be kept, so that they are not closed.
+        :returns: an object to keep, so that they are not closed.
         """
 
 

@@ -44,8 +44,8 @@ class Dialect:
     driver: str
 
     def translate(self, text: str) -> tuple[str, list[str] | None]:
-        """A statement for the DBAPI, and the names of its values, by position; ``None`` if it takes
-        values by name.
+        """A statement for the DBAPI, and the names of the values by position; ``None`` if the DBAPI
+        takes values by name.
 
         :param text: the statement, in which ``:name`` is a value.
         """
