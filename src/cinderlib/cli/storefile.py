@@ -85,7 +85,7 @@ def load(controller: cl.Controller, items: Iterable[Any], *, overwrite: bool = F
     :param overwrite: whether to overwrite existing records.
     """
     counts = Counts()
-    for group in _groups(items, controller.store.bulk):
+    for group in _grouped_items(items, controller.store.bulk):
         if not overwrite and _loaded_together(controller, group):
             for item in group:
                 _count(counts, item)
@@ -94,17 +94,17 @@ def load(controller: cl.Controller, items: Iterable[Any], *, overwrite: bool = F
             if not overwrite and _exists(controller, item):
                 counts.kept += 1
                 continue
-            _load(controller, item)
+            _load_item(controller, item)
             _count(counts, item)
     return counts
 
 
-def _groups(items: Iterable[Any], most: int) -> Iterator[list[Any]]:
+def _grouped_items(items: Iterable[Any], most: int) -> Iterator[list[Any]]:
     """Groups of items with at most that number of records, or one item. A key-value is alone."""
     group: list[Any] = []
     records = 0
     for item in items:
-        size = most if isinstance(item, dict) else len(_records(item))
+        size = most if isinstance(item, dict) else len(_records_in(item))
         if group and records + size > most:
             yield group
             group, records = [], 0
@@ -114,7 +114,7 @@ def _groups(items: Iterable[Any], most: int) -> Iterator[list[Any]]:
         yield group
 
 
-def _records(volume: Any) -> list[Any]:
+def _records_in(volume: Any) -> list[Any]:
     return [volume, *(volume.snapshots or ()), *(volume.connections or ())]
 
 
@@ -134,7 +134,7 @@ def _loaded_together(controller: cl.Controller, group: list[Any]) -> bool:
     return True
 
 
-def _load(controller: cl.Controller, item: Any) -> None:
+def _load_item(controller: cl.Controller, item: Any) -> None:
     if isinstance(item, dict):
         from cinderlib.persistence.base import Put
         from cinderlib.records import KeyValueRecord
