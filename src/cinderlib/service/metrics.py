@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import (
@@ -57,11 +55,14 @@ class Timed:
 
 
 class Metrics:
-    """The counters. :meth:`observe` is the observer of the controller."""
+    """The counters. :meth:`observe` is the observer of the controller.
+
+    :ivar mine: of each thread: ``waited``, the seconds for locks inside the current activity.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._mine = threading.local()
+        self.mine = threading.local()
         self._children: dict[tuple[Any, tuple[str, ...]], Any] = {}
         ProcessCollector(registry=self.registry)
         self._operations = Counter(
@@ -120,39 +121,23 @@ class Metrics:
         """Add metrics that are collected for each scrape."""
         self.registry.register(collector)
 
-    @contextlib.contextmanager
-    def timed(self, verb: str, request: Request[Any]) -> Iterator[Timed]:
+    def timed(self, verb: str, request: Request[Any]) -> _Operation:
         """Count and time an operation, for the backend that it has used at its end."""
-        timed, start = Timed(), time.perf_counter()
-        running = self._labelled(self._running, verb)
-        running.inc()
-        try:
-            yield timed
-        except BaseException as exc:
-            timed.failed(exc)
-            raise
-        finally:
-            timed.seconds = time.perf_counter() - start
-            running.dec()
-            self._labelled(self._operations, verb, request.backend, timed.outcome).inc()
-            self._labelled(self._seconds, verb, request.backend).observe(timed.seconds)
+        return _Operation(self, verb, request)
 
-    @contextlib.contextmanager
-    def observe(self, activity: Activity) -> Iterator[None]:
+    def observe(self, activity: Activity) -> _Observed:
         """Count and time an activity of the controller."""
-        mine, start = self._mine, time.perf_counter()
-        before, mine.waited = getattr(mine, "waited", 0.0), 0.0
-        error: BaseException | None = None
-        try:
-            yield
-        except BaseException as exc:
-            error = exc
-            raise
-        finally:
-            seconds = time.perf_counter() - start
-            self._count(activity, max(0.0, seconds - mine.waited), outcome(error))
-            # A wait for a lock inside the call of a driver is not the driver's share.
-            mine.waited = before + (seconds if activity.kind == "lock" else mine.waited)
+        return _Observed(self, activity)
+
+    def begin(self, verb: str) -> None:
+        """Count an operation as running."""
+        self._labelled(self._running, verb).inc()
+
+    def end(self, verb: str, backend: str, timed: Timed) -> None:
+        """Count an operation that has ended."""
+        self._labelled(self._running, verb).dec()
+        self._labelled(self._operations, verb, backend, timed.outcome).inc()
+        self._labelled(self._seconds, verb, backend).observe(timed.seconds)
 
     def _labelled(self, metric: Any, *labels: str) -> Any:
         """The metric with these labels. The package's own search for it takes longer."""
@@ -162,7 +147,11 @@ class Metrics:
             found = self._children[key] = metric.labels(*labels)
         return found
 
-    def _count(self, activity: Activity, seconds: float, outcome: str) -> None:
+    def count(self, activity: Activity, seconds: float, outcome: str) -> None:
+        """Count an activity that has ended.
+
+        :param seconds: its duration, without waits for locks inside it.
+        """
         name, backend = activity.name, activity.backend
         match activity.kind:
             case "driver call":
@@ -178,3 +167,50 @@ class Metrics:
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
+
+
+class _Operation:
+    """A ``with`` statement that times an operation. Generators take longer than the rest of it."""
+
+    __slots__ = ("_metrics", "_request", "_start", "_timed", "_verb")
+
+    def __init__(self, metrics: Metrics, verb: str, request: Request[Any]) -> None:
+        self._metrics = metrics
+        self._verb = verb
+        self._request = request
+        self._timed = Timed()
+
+    def __enter__(self) -> Timed:
+        self._metrics.begin(self._verb)
+        self._start = time.perf_counter()
+        return self._timed
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        timed = self._timed
+        timed.seconds = time.perf_counter() - self._start
+        if error is not None:
+            timed.failed(error)
+        self._metrics.end(self._verb, self._request.backend, timed)
+
+
+class _Observed:
+    """The same for an activity."""
+
+    __slots__ = ("_activity", "_before", "_metrics", "_start")
+
+    def __init__(self, metrics: Metrics, activity: Activity) -> None:
+        self._metrics = metrics
+        self._activity = activity
+
+    def __enter__(self) -> None:
+        mine = self._metrics.mine
+        self._before, mine.waited = getattr(mine, "waited", 0.0), 0.0
+        self._start = time.perf_counter()
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        seconds = time.perf_counter() - self._start
+        metrics, activity = self._metrics, self._activity
+        waited = metrics.mine.waited
+        # A wait for a lock inside the call of a driver is not the driver's share.
+        metrics.mine.waited = self._before + (seconds if activity.kind == "lock" else waited)
+        metrics.count(activity, max(0.0, seconds - waited), outcome(error))
