@@ -256,6 +256,7 @@ class Case:
         """Kill the driver's process in each call, before and after the work, while the program
         continues. After the work, kill the process again during recovery."""
         world = self.opened_empty(isolated=True)
+        world.never_trim_history()
         # Once without counting: the first operation of a backend asks for its capacity.
         self.scenario.prepare(world)
         self.scenario.start(world)()
