@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from world import OTHER, World
 
+from cinderlib import serialization
+from cinderlib.cli import storefile
 from cinderlib.locking.process_identity import this_host
 
 A, B, S, C = (f"{letter * 8}-0000-4000-8000-000000000000" for letter in "abcd")
@@ -29,6 +31,8 @@ class Scenario:
     :ivar unmanaged: the files without a record before or after the call.
     :ivar driver: the class in ``array_driver.py``.
     :ivar has_other: whether there is a second backend.
+    :ivar loads: whether it loads volumes one after the other, if the store has no large
+        transactions.
     """
 
     name: str
@@ -37,6 +41,7 @@ class Scenario:
     unmanaged: frozenset[str] = frozenset()
     driver: str = "ArrayDriver"
     has_other: bool = False
+    loads: bool = False
 
     @property
     def is_slow(self) -> bool:
@@ -68,10 +73,13 @@ def scenario(
     driver: str = "ArrayDriver",
     *,
     has_other: bool = False,
+    loads: bool = False,
 ) -> Callable[[Callable[[World], Call]], None]:
     def register(start: Callable[[World], Call]) -> None:
         name = start.__name__.replace("_", " ")
-        SCENARIOS[name] = Scenario(name, prepare, start, frozenset(unmanaged), driver, has_other)
+        SCENARIOS[name] = Scenario(
+            name, prepare, start, frozenset(unmanaged), driver, has_other, loads
+        )
 
     return register
 
@@ -189,6 +197,17 @@ def mirrored(w: World) -> None:
 def existing(w: World) -> None:
     volume(w)
     w.make_existing("existing")
+
+
+def dumped(w: World) -> None:
+    """Two volumes whose records are only in the file of a dump."""
+    volume(w)
+    w.make_volume(B, name="second")
+    found = [w.volume(A), w.volume(B)]
+    lines = map(serialization.to_line, w.controller.documents(found))
+    (w.root / "dump").write_bytes(b"".join(lines))
+    for each in found:
+        each.unmanage()
 
 
 # --- operations ----------------------------------------------------------------------------------
@@ -353,6 +372,13 @@ def load_and_save(w: World) -> Call:
     document = w.volume(A).dump
     document["volume"]["name"] = "loaded"
     return lambda: w.controller.load(document, save=True)
+
+
+@scenario(dumped, [f"volume-{A}", f"volume-{B}"], loads=True)
+def load_many(w: World) -> Call:
+    with (w.root / "dump").open("rb") as file:
+        items = list(storefile.read(file))
+    return lambda: storefile.load(w.controller, items)
 
 
 @scenario(nothing)

@@ -16,7 +16,8 @@ from test_crash import play
 NAMES = [
     name
     for name in SCENARIOS
-    if name not in ("attach connection", "detach connection", "load and save", "set key value")
+    if name
+    not in ("attach connection", "detach connection", "load and save", "load many", "set key value")
 ]
 #: The scenarios with more steps in a sample: every call passes through the same code.
 FEW = ("create", "attach", "delete volume")
