@@ -467,8 +467,23 @@ class TestOpening:
 
     def test_a_missing_database_package_is_named(self) -> None:
         config = {"storage": "db", "connection": "mysql+mysqldb://u:hunter2@h/x"}
-        with pytest.raises(MissingDependency, match="MySQLdb") as caught:
+        with pytest.raises(MissingDependency, match=r"MySQLdb.* pip install mysqlclient") as caught:
             open_store(config)
+        assert "hunter2" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("url", "package", "supported"),
+        [
+            ("postgresql+asyncpg://u:hunter2@h/x", "asyncpg", "psycopg2-binary"),
+            ("postgresql+psycopg_async://u:hunter2@h/x", "psycopg_async", "pg8000"),
+            ("mysql+aiomysql://u:hunter2@h/x", "aiomysql", "PyMySQL"),
+            ("mariadb+mysqlconnector://u:hunter2@h/x", "mysqlconnector", "mariadbconnector"),
+            ("mysql+nosuch://u:hunter2@h/x", "nosuch", "mysqlclient"),
+        ],
+    )
+    def test_other_packages_are_refused(self, url, package, supported) -> None:
+        with pytest.raises(InvalidPersistence, match=f"'{package}'.*{supported}") as caught:
+            open_store({"storage": "db", "connection": url})
         assert "hunter2" not in str(caught.value)
 
 

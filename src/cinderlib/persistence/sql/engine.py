@@ -6,26 +6,68 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 
+from cinderlib import urls
 from cinderlib.errors import InvalidPersistence, MissingDependency
 from cinderlib.persistence.sql.address import Address
 from cinderlib.persistence.sql.failures import NotOfDatabase
 from cinderlib.persistence.sql.sqlite import SQLite
 
-#: Python packages for each database, best first: SQLAlchemy's name, the module.
-_DBAPIS: dict[str, list[tuple[str, str]]] = {
-    "postgresql": [("psycopg2", "psycopg2"), ("psycopg", "psycopg"), ("pg8000", "pg8000")],
-    "mysql": [("pymysql", "pymysql"), ("mysqldb", "MySQLdb"), ("mysqlconnector", "mysql")],
-    "mariadb": [("pymysql", "pymysql"), ("mysqldb", "MySQLdb"), ("mariadbconnector", "mariadb")],
+
+class _Package(NamedTuple):
+    """A package that connects to a kind of database.
+
+    :ivar driver: SQLAlchemy's name.
+    :ivar module: its module.
+    :ivar name: what pip installs.
+    """
+
+    driver: str
+    module: str
+    name: str
+
+
+_PYMYSQL = _Package("pymysql", "pymysql", "PyMySQL")
+_MYSQLCLIENT = _Package("mysqldb", "MySQLdb", "mysqlclient")
+
+#: The packages for each database, best first.
+_PACKAGES: dict[str, list[_Package]] = {
+    "postgresql": [
+        _Package("psycopg2", "psycopg2", "psycopg2-binary"),
+        _Package("psycopg", "psycopg", "psycopg"),
+        _Package("pg8000", "pg8000", "pg8000"),
+    ],
+    "mysql": [
+        _PYMYSQL,
+        _MYSQLCLIENT,
+        _Package("mysqlconnector", "mysql", "mysql-connector-python"),
+    ],
+    "mariadb": [
+        _PYMYSQL,
+        _MYSQLCLIENT,
+        _Package("mariadbconnector", "mariadb", "mariadb"),
+    ],
 }
 
-#: Packages that have a ``connect_timeout``.
-_TAKE_TIMEOUT = ("psycopg2", "psycopg", "pymysql", "mysqldb")
+#: The parameter with the seconds to wait for a connection. pg8000 has none: its ``timeout`` also
+#: ends long waits for locks.
+_TIMEOUT = {
+    "psycopg2": "connect_timeout",
+    "psycopg": "connect_timeout",
+    "pymysql": "connect_timeout",
+    "mysqldb": "connect_timeout",
+    "mysqlconnector": "connection_timeout",
+    "mariadbconnector": "connect_timeout",
+}
+
+#: What mysql-connector-python reports about a lost connection. SQLAlchemy knows only the text of
+#: earlier versions.
+_LOST = "MySQL Connection not available"
 
 
 def parse(connection: str) -> Address:
@@ -50,14 +92,17 @@ def parse(connection: str) -> Address:
             "This URL of a SQLite database cannot be used. It has the form"
             " 'sqlite:////path/to/file.sqlite', without a host or another package."
         )
-    if name not in _DBAPIS:
+    if name not in _PACKAGES:
         raise InvalidPersistence(
             f"Metadata cannot be kept in a {name!r} database. Supported: sqlite, "
-            f"{', '.join(_DBAPIS)}."
+            f"{', '.join(_PACKAGES)}."
         )
-    if "+" not in url.drivername:
-        for driver, module in _DBAPIS[name]:
-            if importlib.util.find_spec(module):
+    packages = _PACKAGES[name]
+    driver = url.drivername.partition("+")[2]
+    if not driver:
+        for package in packages:
+            if importlib.util.find_spec(package.module):
+                driver = package.driver
                 url = url.set(drivername=f"{name}+{driver}")
                 break
         else:
@@ -66,8 +111,13 @@ def parse(connection: str) -> Address:
                 f"No Python package for {name} databases is installed. "
                 f"Install one: pip install 'cinderlib[{extra}]'"
             )
+    elif driver not in {package.driver for package in packages}:
+        schemes = [f"{name}+{package.driver}:// ({package.name})" for package in packages]
+        raise InvalidPersistence(
+            f"{urls.hide(connection)} cannot be used: metadata cannot be kept with the package "
+            f"{driver!r}. Use {name}://, or choose a package: {', '.join(schemes)}."
+        )
     text = url.render_as_string(hide_password=False)
-    driver = url.drivername.partition("+")[2]
     password = None if url.password is None else str(url.password)
     return Address(text, name, driver, url.database, url.query, password)
 
@@ -96,21 +146,18 @@ def create(address: Address, timeout: float) -> sa.Engine:
         "pool_size": 1,
         "max_overflow": -1,
     }
-    if address.driver in _TAKE_TIMEOUT and "connect_timeout" not in address.query:
-        options["connect_args"] = {"connect_timeout": max(1, round(timeout))}
+    parameter = _TIMEOUT.get(address.driver)
+    if parameter is not None and parameter not in address.query:
+        options["connect_args"] = {parameter: max(1, round(timeout))}
     try:
         engine = sa.create_engine(address.url, **options)
     except ImportError as exc:
         raise MissingDependency(
-            f"{address.display_name} requires the Python package {exc.name!r}, which is not"
-            " installed."
+            f"{address.display_name} requires the Python module {exc.name!r}, which is not "
+            f"installed: pip install {_package(address).name}"
         ) from exc
     except (sa.exc.ArgumentError, TypeError) as exc:
         raise InvalidPersistence(f"{address.display_name} cannot be used: {exc}") from None
-    if engine.dialect.is_async:
-        raise InvalidPersistence(
-            f"{address.display_name} specifies a package for asyncio; use a synchronous one."
-        )
     lock_timeout = f"SET SESSION innodb_lock_wait_timeout = {max(1, round(timeout))}"
     set_up = {
         # How long to wait for a row that another transaction has changed. And no sequential scans:
@@ -125,6 +172,10 @@ def create(address: Address, timeout: float) -> sa.Engine:
     if statements := set_up.get(engine.dialect.name):
         event.listen(engine, "connect", lambda connection, _: _execute(connection, statements))
     return engine
+
+
+def _package(address: Address) -> _Package:
+    return next(each for each in _PACKAGES[address.name] if each.driver == address.driver)
 
 
 def _execute(connection: Any, statements: Iterable[str]) -> None:
@@ -163,6 +214,8 @@ class Server:
 
     def is_disconnect(self, error: Exception, connection: Any) -> bool:
         """Whether the connection is lost."""
+        if _LOST in str(error):
+            return True
         return self._engine.dialect.is_disconnect(error, connection, None)  # type: ignore[arg-type]
 
     def dispose(self) -> None:

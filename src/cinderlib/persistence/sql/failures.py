@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cinderlib.errors import StoreError
@@ -34,7 +34,7 @@ class Failures:
 
     def text(self, error: BaseException) -> str:
         """The database's own message, without passwords."""
-        text = str(error.args[-1] if error.args else error).strip() or type(error).__name__
+        text = _message(error).strip() or type(error).__name__
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return " ".join(text.split())
@@ -48,8 +48,11 @@ class Failures:
 
         :param error: the database's error, if there is one.
         """
-        lasting = isinstance(error, self._dbapi.Error) and (
-            not isinstance(error, self._dbapi.OperationalError) or is_read_only(error)
+        dbapi = self._dbapi
+        lasting = isinstance(error, dbapi.Error) and (
+            # Some packages raise InterfaceError if the server cannot be reached.
+            not isinstance(error, dbapi.OperationalError | dbapi.InterfaceError)
+            or is_read_only(error)
         )
         return StoreError(f"The store {self._store} failed: {problem}.", retryable=not lasting)
 
@@ -67,5 +70,29 @@ def is_read_only(error: BaseException) -> bool:
 
 def is_deadlock(error: BaseException) -> bool:
     """Whether the database rolled the transaction back in favour of another."""
-    state = getattr(error, "pgcode", None) or getattr(error, "sqlstate", None)
-    return state in ("40001", "40P01") or (bool(error.args) and error.args[0] == 1213)
+    return state(error) in ("40001", "40P01") or (bool(error.args) and error.args[0] == 1213)
+
+
+def state(error: BaseException) -> str:
+    """The state (SQLSTATE) with which a server describes an error. It is empty if the package
+    does not report it."""
+    fields = _fields(error)
+    found = fields.get("C") if fields else None
+    return str(found or getattr(error, "pgcode", None) or getattr(error, "sqlstate", None) or "")
+
+
+def _message(error: BaseException) -> str:
+    fields = _fields(error)
+    if fields:
+        return str(fields.get("M", ""))
+    # MySQL's own package has the state as the last argument.
+    if isinstance(own := getattr(error, "msg", None), str):
+        return own
+    return str(error.args[-1] if error.args else error)
+
+
+def _fields(error: BaseException) -> Mapping[str, str] | None:
+    """The fields that PostgreSQL sends, with the names of the protocol: pg8000's errors have no
+    attributes for them."""
+    first = error.args[0] if error.args else None
+    return first if isinstance(first, dict) else None

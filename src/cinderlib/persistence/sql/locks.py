@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from cinderlib.errors import StoreError
+from cinderlib.persistence.sql import failures
 from cinderlib.persistence.sql.address import Address
 from cinderlib.persistence.sql.connections import Connections, Kept
 from cinderlib.persistence.sql.engine import Server
-from cinderlib.persistence.sql.failures import NotOfDatabase
 
 #: Maximum number of connections for locks: more than a server allows.
 MOST = 1000
@@ -40,7 +40,7 @@ class ServerLocks:
         self._secrets = address.secrets
         server = Server(address, timeout)
         self._connections = Connections(server, MOST, timeout)
-        self._Error: tuple[type[Exception], ...] = (server.dbapi.Error, NotOfDatabase)
+        self._Error: tuple[type[Exception], ...] = (server.dbapi.Error, failures.NotOfDatabase)
         if address.name == "postgresql":
             self._kind: Kind = _PostgreSQL()
         else:
@@ -128,8 +128,7 @@ class _PostgreSQL:
             try:
                 cursor.execute(f"SELECT pg_advisory_lock({_CLASS}, {number})")
             except Exception as exc:
-                state = getattr(exc, "sqlstate", None) or getattr(exc, "pgcode", None)
-                if state == _NOT_AVAILABLE or _NOT_AVAILABLE in str(exc):
+                if failures.state(exc) == _NOT_AVAILABLE:
                     self.release(cursor, numbers[:at])
                     return False
                 raise
