@@ -5,9 +5,14 @@ This does not need SQLAlchemy: the command reads its configuration before it loa
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
+import urllib.parse
+from collections.abc import Mapping
 from functools import partial
+
+from cinderlib.errors import InvalidPersistence
 
 _HIDDEN = "***"
 
@@ -15,7 +20,7 @@ _HIDDEN = "***"
 _WITH_LOGIN = re.compile(r"([A-Za-z][\w+.-]*://)(.*)@([^@]*)", re.DOTALL)
 _PLAIN = re.compile(r"([A-Za-z][\w+.-]*)://(.*)", re.DOTALL)
 _ETCD_FILE = re.compile(r"(?<![^&])(ca=|cert=|key=)([^&]+)")
-_ANY_SQLITE = re.compile(r"sqlite(?:\+\w+)?://(?:/([^?]*))?(?:\?(.*))?", re.DOTALL)
+_OF_SQLITE = re.compile(r"(sqlite(?:\+pysqlite)?)://(?:/([^?]*))?(?:\?(.*))?", re.DOTALL)
 _SQLITE = re.compile(r"(sqlite(?:\+\w+)?:///)([^?]*)(\?.*)?", re.DOTALL)
 
 
@@ -42,13 +47,61 @@ def _without_query(text: str) -> str:
     return text if end is None else f"{text[: end.start() + 1]}{_HIDDEN}"
 
 
+@dataclasses.dataclass(frozen=True)
+class SQLite:
+    """The parts of the URL of a SQLite database.
+
+    :ivar scheme: the part before ``://``.
+    :ivar database: the file name or URI; ``None`` or empty for a database in memory.
+    """
+
+    scheme: str
+    database: str | None
+    query: Mapping[str, str]
+
+    @property
+    def is_uri(self) -> bool:
+        """Whether SQLite opens a URI (``file:...?uri=true``) and not a file name."""
+        is_uri = self.query.get("uri", "").lower() in ("true", "1", "yes", "on", "t", "y")
+        return is_uri and (self.database or "").startswith("file:")
+
+    @property
+    def path(self) -> str | None:
+        """The path of the file; ``None`` for a database in memory.
+
+        :raises InvalidPersistence: the URI refers to another host.
+        """
+        name = self.database or ""
+        if self.is_uri:
+            parts = urllib.parse.urlsplit(name)
+            if parts.netloc not in ("", "localhost"):
+                raise InvalidPersistence(
+                    f"The SQLite URI contains the host {parts.netloc!r}; use file:///path/to/file"
+                )
+            modes = [value for key, value in urllib.parse.parse_qsl(parts.query) if key == "mode"]
+            if "memory" in [*modes, self.query.get("mode")] or self.query.get("vfs") == "memdb":
+                return None
+            name = urllib.parse.unquote(parts.path)
+        return name if name not in ("", ":memory:") else None
+
+
+def of_sqlite(url: str) -> SQLite | None:
+    """The parts of the URL of a SQLite database; ``None`` if it is another URL."""
+    match = _OF_SQLITE.fullmatch(url)
+    if match is None:
+        return None
+    scheme, quoted, parameters = match.groups()
+    database = None if quoted is None else urllib.parse.unquote(quoted)
+    return SQLite(scheme, database, dict(urllib.parse.parse_qsl(parameters or "")))
+
+
 def in_memory(url: str) -> bool:
     """Whether it is the URL of a SQLite database that exists only in memory."""
-    match = _ANY_SQLITE.fullmatch(url)
-    if match is None:
+    found = of_sqlite(url)
+    try:
+        return found is not None and found.path is None
+    except InvalidPersistence:
         return False
-    file, query = match[1] or "", match[2] or ""
-    return file in ("", ":memory:") or "file::memory:" in file or "mode=memory" in query
 
 
 def absolute(url: str, folder: str | os.PathLike[str]) -> str:

@@ -14,8 +14,6 @@ from cinderlib import urls
 from cinderlib.errors import InvalidPersistence, StoreError, StoreNotFound
 from cinderlib.locking import filesystems
 
-_SQLITE = re.compile(r"(sqlite(?:\+pysqlite)?)://(?:/([^?]*))?(?:\?(.*))?", re.DOTALL)
-
 #: Parameters in the query of a URL whose values must be hidden.
 _SECRET = re.compile("pass|secret|token|key", re.IGNORECASE)
 
@@ -30,6 +28,7 @@ class Address:
     :ivar name: SQLAlchemy's name of the kind of database.
     :ivar driver: SQLAlchemy's name of the package that connects to it.
     :ivar database: its name, or the name of the file of a SQLite database.
+    :ivar sqlite: the parts of the URL of a SQLite database.
     """
 
     url: str = dataclasses.field(repr=False)
@@ -38,10 +37,11 @@ class Address:
     database: str | None
     query: Mapping[str, str | tuple[str, ...]] = dataclasses.field(repr=False)
     password: str | None = dataclasses.field(default=None, repr=False)
+    sqlite: urls.SQLite | None = dataclasses.field(default=None, repr=False)
 
     @property
     def is_sqlite(self) -> bool:
-        return self.name == "sqlite"
+        return self.sqlite is not None
 
     @property
     def in_memory(self) -> bool:
@@ -49,33 +49,12 @@ class Address:
         return self.is_sqlite and self.path is None
 
     @property
-    def is_uri(self) -> bool:
-        """Whether SQLite opens a URI (``file:...?uri=true``) and not a file name."""
-        is_uri = str(self.query.get("uri", "")).lower() in ("true", "1", "yes", "on", "t", "y")
-        return is_uri and (self.database or "").startswith("file:")
-
-    @property
     def path(self) -> str | None:
         """The path of the file of a SQLite database.
 
         ``None`` for a database in memory, and for other databases.
-
-        :raises InvalidPersistence: the URI refers to another host.
         """
-        if not self.is_sqlite:
-            return None
-        name = self.database or ""
-        if self.is_uri:
-            parts = urllib.parse.urlsplit(name)
-            if parts.netloc not in ("", "localhost"):
-                raise InvalidPersistence(
-                    f"The SQLite URI contains the host {parts.netloc!r}; use file:///path/to/file"
-                )
-            modes = [value for key, value in urllib.parse.parse_qsl(parts.query) if key == "mode"]
-            if "memory" in [*modes, self.query.get("mode")] or self.query.get("vfs") == "memdb":
-                return None
-            name = urllib.parse.unquote(parts.path)
-        return name if name not in ("", ":memory:") else None
+        return None if self.sqlite is None else self.sqlite.path
 
     @property
     def display_name(self) -> str:
@@ -98,26 +77,22 @@ def of_sqlite(connection: str) -> Address | None:
     :returns: ``None`` if it is not the URL of a SQLite database.
     :raises InvalidPersistence: the URI refers to another host.
     """
-    match = _SQLITE.fullmatch(connection)
-    if match is None:
+    found = urls.of_sqlite(connection)
+    if found is None:
         return None
-    scheme, quoted, parameters = match.groups()
-    database = None if quoted is None else urllib.parse.unquote(quoted)
-    query = dict(urllib.parse.parse_qsl(parameters or ""))
-    address = Address(connection, "sqlite", "pysqlite", database, query)
-    path = address.path
+    path = found.path
     if path is not None:
         path = os.path.realpath(path)
-        if address.is_uri:
-            _, mark, rest = (database or "").partition("?")
+        if found.is_uri:
+            _, mark, rest = (found.database or "").partition("?")
             path = f"file:{urllib.parse.quote(path)}{mark}{rest}"
-        database = path
-    text = f"{scheme}://"
-    if database is not None:
-        text += f"/{urllib.parse.quote(database, safe=' +/')}"
-    if query:
-        text += f"?{urllib.parse.urlencode(sorted(query.items()))}"
-    return dataclasses.replace(address, url=text, database=database)
+        found = dataclasses.replace(found, database=path)
+    text = f"{found.scheme}://"
+    if found.database is not None:
+        text += f"/{urllib.parse.quote(found.database, safe=' +/')}"
+    if found.query:
+        text += f"?{urllib.parse.urlencode(sorted(found.query.items()))}"
+    return Address(text, "sqlite", "pysqlite", found.database, found.query, sqlite=found)
 
 
 def is_missing(address: Address) -> bool:
@@ -179,4 +154,5 @@ def ensure_file(address: Address, *, create: bool) -> None:
 
 def _refuses_to_create(address: Address) -> bool:
     """Whether a URI requires an existing file (``mode=ro``, ``mode=rw``)."""
-    return address.is_uri and address.query.get("mode") in ("ro", "rw")
+    found = address.sqlite
+    return found is not None and found.is_uri and found.query.get("mode") in ("ro", "rw")

@@ -42,9 +42,10 @@ class SQLite:
     dbapi: Any = sqlite3
 
     def __init__(self, address: Address) -> None:
+        is_uri = address.sqlite is not None and address.sqlite.is_uri
         file = address.database or ":memory:"
         for_sqlite = {k: v for k, v in address.query.items() if k not in _OF_PYTHON}
-        if for_sqlite and not address.is_uri:
+        if for_sqlite and not is_uri:
             raise InvalidPersistence(
                 f"{address.display_name} cannot be used: {', '.join(sorted(for_sqlite))} can be"
                 " specified only in a URI (sqlite:///file:PATH?uri=true)."
@@ -52,7 +53,7 @@ class SQLite:
         if for_sqlite:
             file += "?" + "&".join(f"{name}={for_sqlite[name]}" for name in sorted(for_sqlite))
         self._file = file
-        self._is_uri = address.is_uri
+        self._is_uri = is_uri
 
     def open(self) -> sqlite3.Connection:
         """A new connection.
