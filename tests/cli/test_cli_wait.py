@@ -10,6 +10,9 @@ import time
 import pytest
 from cli.command import COMMAND, Command
 
+from cinderlib.cli.patience import Patience
+from cinderlib.errors import InvalidState
+
 TESTS = pathlib.Path(__file__).parents[1]
 
 
@@ -79,11 +82,38 @@ def test_a_refusal_that_cannot_end_is_reported_at_once(cinderlib: Command) -> No
 
 
 @pytest.mark.alone(reason="the driver waits for files that this process makes")
+def test_a_resource_that_becomes_free_after_the_refusal_is_tried_again() -> None:
+    attempts = []
+
+    def step() -> str:
+        attempts.append(1)
+        if len(attempts) == 1:
+            raise InvalidState("The volume is in use")
+        return "done"
+
+    assert Patience(60, pytest.fail, lambda refusal: False)(step) == "done"
+
+
+def test_a_refusal_of_an_unused_resource_is_tried_twice() -> None:
+    attempts = []
+
+    def step() -> None:
+        attempts.append(1)
+        raise InvalidState("The volume has snapshots")
+
+    with pytest.raises(InvalidState):
+        Patience(60, pytest.fail, lambda refusal: False)(step)
+    assert len(attempts) == 2
+
+
 def test_a_running_operation_is_waited_for(
     cinderlib: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = cinderlib.config.read_text()
-    cinderlib.config.write_text(text.replace('"file"', '"cli.slow_driver.SlowDriver"'))
+    text = text.replace('"file"', '"cli.slow_driver.SlowDriver"')
+    # A service waits so long for a lock in each try.
+    text = text.replace("[controller]\n", "[controller]\nlock_timeout = 1\n")
+    cinderlib.config.write_text(text)
     monkeypatch.setenv("PYTHONPATH", str(TESTS))
     gate = cinderlib.folder / "gate"
     creating = begin(cinderlib, "volume", "create", "slow", "1GiB", GATE=str(gate))

@@ -46,6 +46,7 @@ class Patience:
         from cinderlib import errors
 
         pause = _FIRST
+        unused = False
         while True:
             try:
                 return step()
@@ -54,7 +55,11 @@ class Patience:
                 if left <= 0:
                     raise
                 if isinstance(error, errors.InvalidState) and not self._is_used(error):
-                    raise
+                    if unused:
+                        raise
+                    unused = True  # It may have become free since the refusal.
+                    continue
+                unused = False
                 self._report(str(error), left)
             time.sleep(min(pause, left))
             pause = min(pause * 2, _LONGEST)
