@@ -124,13 +124,14 @@ def _report(app: App, loaded: Counts) -> None:
 @click.option("--dry-run", is_flag=True, help=DRY_RUN)
 @pass_app
 def import_(app: App, source: str, dry_run: bool) -> None:
-    """Import a database of cinderlib 5, or the resources of Ember-CSI.
+    """Take over the volumes of cinderlib 5 or Ember-CSI.
 
-    The database does not change. SOURCE is its SQLAlchemy URL, or a configuration file (.toml) with
-    that URL as [store] connection. It can be the database of the configured store, which uses other
-    tables. All records are checked before the first one is stored. Existing records do not change.
+    SOURCE is the URL of a database of cinderlib 5, or a configuration file (.toml) with that URL
+    as [store] connection, or a file (.json) with the resources of Ember-CSI from kubectl.
 
-    SOURCE can also be a file (.json) with the resources of Ember-CSI from kubectl.
+    The database or file does not change. It can be the database of the configured store, which
+    uses other tables. All records are checked before the first one is stored. Existing records
+    do not change.
     """
     from cinderlib.cli import storefile
     from cinderlib.persistence import open_cinderlib5
