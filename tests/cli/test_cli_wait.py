@@ -60,7 +60,7 @@ def test_other_errors_are_reported_at_once(cinderlib: Command) -> None:
     assert "cannot be made smaller" in done.stderr
     assert "No volume" in cinderlib("volume", "attach", "x", "--wait", "600", ends=3).stderr
     assert (
-        "is not a valid float"
+        "is not a number of seconds"
         in cinderlib("volume", "attach", "data", "--wait", "x", ends=2).stderr
     )
     assert "-1" in cinderlib("volume", "attach", "data", "--wait=-1", ends=2).stderr

@@ -235,7 +235,7 @@ class World:
         for each in run("volume", "list", "--json").json:
             run("volume", "delete", each["id"], "--yes")
         for each in run("type", "list", "--json").json:
-            run("type", "delete", each["name"])
+            run("type", "delete", "--", each["name"])
 
 
 _OF_VOLUME = (

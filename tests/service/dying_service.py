@@ -28,8 +28,8 @@ FUNCTIONS = {
     "UnixListener.permit": "cinderlib.service.listeners",
     "Server._load": "cinderlib.service.server",
     "Server._replaced": "cinderlib.service.server",
-    "WarmCommand.publish": "cinderlib.service.warm_command",
-    "WarmCommand.stop": "cinderlib.service.warm_command",
+    "WarmProcesses.publish": "cinderlib.service.warm.process",
+    "WarmProcesses.stop": "cinderlib.service.warm.process",
     "send_fds": "socket",
     "notify": "cinderlib.service.systemd",
 }

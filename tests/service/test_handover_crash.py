@@ -33,8 +33,8 @@ OF_THE_NEW = {
     "Successor.listening before": "the running one",
     "the message sent": "nobody",
     "Successor.listening after": "nobody",
-    "WarmCommand.publish before": "nobody",
-    "WarmCommand.publish after": "nobody",
+    "WarmProcesses.publish before": "nobody",
+    "WarmProcesses.publish after": "nobody",
     "Sockets.offer before": "nobody",
     "Sockets.offer after": "nobody",
     "notify before": "nobody",
@@ -54,8 +54,8 @@ OF_THE_RUNNING = {
     "Predecessor.close after": "the new one or nobody",
     "Sockets.close before": "the new one",
     "Sockets.close after": "the new one",
-    "WarmCommand.stop before": "the new one",
-    "WarmCommand.stop after": "the new one",
+    "WarmProcesses.stop before": "the new one",
+    "WarmProcesses.stop after": "the new one",
 }
 
 

@@ -9,6 +9,7 @@ import click
 
 from cinderlib.cli import completing
 from cinderlib.cli.app import App
+from cinderlib.cli.seconds import Seconds
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,7 +27,7 @@ def _store_wait(ctx: click.Context, param: click.Parameter, value: float | None)
 
 wait = click.option(
     "--wait",
-    type=click.FloatRange(min=0),
+    type=Seconds(),
     metavar="SECONDS",
     help="If the resource is in use, try again until this time is over.",
     expose_value=False,

@@ -12,6 +12,7 @@ from cinderlib.cli import completing, exits, node_items, views
 from cinderlib.cli.app import App
 from cinderlib.cli.framework import Command, pass_app
 from cinderlib.cli.output_options import listing
+from cinderlib.cli.seconds import Seconds
 from cinderlib.value_checks import shown
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def unpersist(app: App, attachment: str) -> None:
 @click.command("attach-all", cls=Command)
 @click.option(
     "--wait",
-    type=click.FloatRange(0),
+    type=Seconds(),
     default=0,
     help="Repeat failed attempts for this many seconds.",
 )

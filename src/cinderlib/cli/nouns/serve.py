@@ -12,6 +12,7 @@ from cinderlib.cli import includes
 from cinderlib.cli.app import App
 from cinderlib.cli.configuration import load, missing
 from cinderlib.cli.framework import Command, pass_app
+from cinderlib.cli.seconds import Seconds
 
 if TYPE_CHECKING:
     from cinderlib.cli.configuration import Configuration
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--socket", type=click.Path(path_type=Path), help="The UNIX socket to listen on.")
 @click.option(
     "--idle-timeout",
-    type=click.FloatRange(0),
+    type=Seconds(),
     help="Exit after this many seconds without requests.",
 )
 @click.option(

@@ -10,6 +10,7 @@ import click
 from cinderlib.cli import completing, overview, views, writing
 from cinderlib.cli.app import App
 from cinderlib.cli.framework import Command, pass_app
+from cinderlib.cli.seconds import Seconds
 
 #: Seconds between two updates.
 _INTERVAL = 2.0
@@ -20,7 +21,7 @@ _INTERVAL = 2.0
 @click.option("--once", is_flag=True, help="Show it once, and end.")
 @click.option(
     "--interval",
-    type=click.FloatRange(min=0.1, max=3600),
+    type=Seconds(min=0.1, max=3600),
     default=_INTERVAL,
     show_default=True,
     metavar="SECONDS",
