@@ -42,7 +42,7 @@ STEPS = (
     Step("test-slow", minutes=25, core_minutes=2, parts=12),
     Step("fuzz", minutes=15, core_minutes=1, parts=6),
     Step("drivers", minutes=20, core_minutes=2, parts=8),
-    Step("crash", minutes=25, core_minutes=1, parts=16),
+    Step("crash", minutes=40, core_minutes=1, parts=16),
     Step("lab", minutes=45, core_minutes=7, parts=12),
 )
 

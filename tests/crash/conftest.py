@@ -24,9 +24,14 @@ def everything(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--crash") == "all")
 
 
+#: How many points of one test a part tries. Some tests have more than a thousand.
+_MOST = 150
+
+
 @pytest.fixture(scope="session")
-def pool(postgresql, etcd) -> Iterator[pools.Pool]:
+def pool(request: pytest.FixtureRequest, postgresql, etcd) -> Iterator[pools.Pool]:
     databases = {"postgresql": postgresql.database, "etcd": etcd.database}
     workers = pools.Pool(databases, min(4, os.cpu_count() or 1))
+    workers.most = _MOST if request.config.getoption("--part") else None
     yield workers
     workers.close()

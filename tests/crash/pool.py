@@ -27,7 +27,10 @@ class Pool:
     :param databases: of each server the function that creates a database and returns its URL. A
         case for the store ``'postgresql'`` uses its worker's database, one for ``'new postgresql'``
         its own.
+    :ivar most: how many points of one test are tried at most; ``None``: all.
     """
+
+    most: int | None = None
 
     def __init__(self, databases: Mapping[str, Callable[[], str]], workers: int) -> None:
         self._workers: queue.SimpleQueue[_Worker] = queue.SimpleQueue()

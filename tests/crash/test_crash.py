@@ -7,6 +7,7 @@ sample of the steps is tested, with ``--crash=all`` every step.
 
 from __future__ import annotations
 
+import functools
 import zlib
 from typing import Any
 
@@ -15,6 +16,8 @@ from points import deaths
 from pool import Pool
 from scenarios import names
 from tally import Note, note
+
+from checks.steps import commit
 
 #: ``documents`` is a persistence class for cinderlib 5, without transactions and without a list of
 #: key-values.
@@ -40,11 +43,21 @@ def counted(pool: Pool, name: str, store: str) -> dict[str, Any]:
     return _counted[name, store]
 
 
-def sampled(requests: list[Request], everything: bool, one_in: int) -> list[Request]:
-    """All requests, or a sample that is the same in each run."""
+def sampled(pool: Pool, requests: list[Request], everything: bool, one_in: int) -> list[Request]:
+    """All requests, those that the commit chooses, or a sample that is the same in each run."""
     if everything:
-        return requests
+        most = pool.most or len(requests)
+        chosen = sorted(range(len(requests)), key=lambda at: _order(requests[at]))[:most]
+        return [requests[at] for at in sorted(chosen)]
     return [r for r in requests if not zlib.crc32(_description(r).encode()) % one_in]
+
+
+def _order(request: Request) -> int:
+    """A number that differs with each commit, so that several commits try all points."""
+    return zlib.crc32(f"{_commit()} {_description(request)}".encode())
+
+
+_commit = functools.cache(commit)
 
 
 def killed(pool: Pool, name: str, store: str, everything: bool) -> tuple[int, list[Played]]:
@@ -59,7 +72,7 @@ def killed(pool: Pool, name: str, store: str, everything: bool) -> tuple[int, li
         requests = [
             {"what": "kill", "at": at, "step": step, **known} for at, step in deaths(found["steps"])
         ]
-        few = sampled(requests, everything, 24)
+        few = sampled(pool, requests, everything, 24)
         _killed[name, store] = len(requests), list(zip(few, pool.play(few), strict=True))
     return _killed[name, store]
 
@@ -78,7 +91,7 @@ def play(
     :param layer: the action and the store, for the table.
     :param name: the name of the scenario.
     """
-    few = sampled(requests, everything, one_in)
+    few = sampled(pool, requests, everything, one_in)
     answers = list(zip(few, pool.play(few), strict=True))
     note(record_property, layer, name, len(few), len(requests))
     refuse_problems(answers)
