@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+import lvm
+
 from lab.machine import CSI_TESTS, WITH_CSI, Machine, Session, address
 
 _FOLDER = "/root/csi"
@@ -24,15 +26,7 @@ connection = "sqlite:///{_FOLDER}/store.sqlite"
 state_path = "{_FOLDER}/state"
 [csi]
 keys = {{ file = "csi.key" }}
-[backends.lvm]
-volume_driver = "lvm"
-volume_group = "cinder-volumes"
-lvm_type = "thin"
-target_protocol = "iscsi"
-target_helper = "lioadm"
-target_ip_address = "{address("controller", 1)}"
-target_secondary_ip_addresses = "{address("controller", 2)}"
-"""
+{lvm.backend(portals=2)}"""
 _NODE = """
 [node]
 my_ip = "{address}"

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import lvm
+
 from lab.machine import ENVIRONMENT, WITH_STORE, Machine, Session, address
 
 _TESTS = pathlib.Path(__file__).parents[2] / "tests"
@@ -38,17 +40,6 @@ clients = {{ node1 = "operate", node2 = "operate" }}
 """
 #: Backends by name: their volume group and kind of logical volumes.
 _BACKENDS = {"array": ("cinder-volumes", "thin"), "thick": ("thick", "default")}
-_BACKEND = f"""
-[backends.{{name}}]
-volume_driver = "lvm"
-volume_group = "{{group}}"
-lvm_type = "{{kind}}"
-target_protocol = "iscsi"
-target_helper = "lioadm"
-target_ip_address = "{address("controller", 1)}"
-target_secondary_ip_addresses = "{address("controller", 2)}"
-use_multipath_for_image_xfer = true
-"""
 _NODE = f"""
 [node]
 service = "https://{address("controller", 1)}:{_PORT}"
@@ -161,7 +152,7 @@ class Cluster:
                 authority.issue(machine.name, common_name=machine.name, address=place)
             files = {path.name: path.read_text() for path in folder.iterdir()}
         backends = "".join(
-            _BACKEND.format(name=name, group=group, kind=kind)
+            lvm.backend(name, group=group, kind=kind, portals=2, multipath=True)
             for name, (group, kind) in _BACKENDS.items()
         )
         self.controller = Host(controller, ENVIRONMENT, _CENTRAL + backends, files)

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
+import lvm
 from steps import GIB, shows
 
-from lab.machine import Machine, address
+from lab.machine import Machine
 from lab.session import Session
 
 _CONFIGURATION = f"""
 [store]
 connection = "sqlite:////root/store.sqlite"
 
-[backends.lvm]
-volume_driver = "lvm"
-volume_group = "cinder-volumes"
-lvm_type = "thin"
-target_protocol = "iscsi"
-target_helper = "lioadm"
-target_ip_address = "{address("controller", 1)}"
-"""
+{lvm.backend()}"""
 
 
 @shows("The command, by pipe: node connector, volume connect, node attach", "iSCSI")

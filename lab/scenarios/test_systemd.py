@@ -5,21 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import lvm
 import pytest
 from steps import GIB, WRITER, shows, until
 
-from lab.machine import CommandFailed, Machine, address
+from lab.machine import CommandFailed, Machine
 from lab.session import Session
 
-_CONFIGURATION = f"""
-[backends.lvm]
-volume_driver = "lvm"
-volume_group = "volumes"
-lvm_type = "thin"
-target_protocol = "iscsi"
-target_helper = "lioadm"
-target_ip_address = "{address("service", 1)}"
-"""
+_CONFIGURATION = lvm.backend(host="service", group="volumes")
 _SOCKET = "/run/cinderlib/cinderlib.sock"
 
 

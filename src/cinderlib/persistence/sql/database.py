@@ -196,7 +196,7 @@ class Database:
             if cursor.fetchall() == [(VERSION,)]:
                 return
         except self._Error:
-            pass  # There are no tables, or the next step finds the reason.
+            pass  # The tables are missing, or the next step finds another reason.
         from cinderlib.persistence.sql import upgrade
 
         engine = self._opener.engine(kept.dbapi)
