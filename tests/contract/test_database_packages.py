@@ -3,45 +3,29 @@ are not installed are skipped."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
+from on_server import StoreOnServer, open_url
 
 from cinderlib.errors import StoreError
-from cinderlib.persistence import open_store
-from cinderlib.persistence.base import Put, Remove, Store
-from cinderlib.records import KINDS, VolumeRecord
-from cinderlib.testing import StoreConformance
+from cinderlib.persistence.base import Put
+from cinderlib.records import VolumeRecord
 from cinderlib.testing.store import volume
 
 pytestmark = pytest.mark.slow
 
 
-class OnServer(StoreConformance):
+class OnServer(StoreOnServer):
     supports = frozenset({"atomic", "list_key_values", "durable", "shared"})
-    server: str
     driver: str
     module: str
 
-    def make_store(self, place) -> Store:
-        return open_url(place)
-
-    @pytest.fixture(scope="class")
     @classmethod
-    def database(cls, request) -> str:
+    def new_database(cls, request) -> str:
         pytest.importorskip(cls.module)
-        url = request.getfixturevalue(cls.server).database()
-        _, separator, rest = url.partition("://")
+        _, separator, rest = super().new_database(request).partition("://")
         if cls.driver.endswith("pg8000"):
             rest = f"{rest.replace('?host=', '?unix_sock=')}/.s.PGSQL.5432"
         return f"{cls.driver}{separator}{rest}"
-
-    @pytest.fixture
-    def place(self, database) -> Iterator[str]:
-        yield database
-        with self.make_store(database) as store:
-            for kind in KINDS.values():
-                store.apply(*[Remove(kind, record.id) for record in store.iterate(kind)])
 
     def test_a_lost_server_is_found_again(self, place, request) -> None:
         server = request.getfixturevalue(self.server)
@@ -79,10 +63,6 @@ class OnServer(StoreConformance):
         with pytest.raises(StoreError, match=r"failed: .*nobody.*\.$") as caught:
             open_url(place.replace("tester:", "nobody:"), timeout=2)
         assert "pass" not in str(caught.value).partition("failed:")[2].replace("password", "")
-
-
-def open_url(url: str, **options) -> Store:
-    return open_store({"storage": "db", "connection": url, **options})
 
 
 class TestPsycopg(OnServer):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
+from on_server import StoreOnServer
 
 from cinderlib.errors import (
     DamagedRecord,
@@ -25,7 +25,6 @@ from cinderlib.persistence.memory import MemoryStore
 from cinderlib.persistence.object_store import ObjectStore
 from cinderlib.persistence.sql import opening
 from cinderlib.records import (
-    KINDS,
     ConnectionRecord,
     IntentRecord,
     KeyValueRecord,
@@ -81,27 +80,11 @@ class TestEncrypted(TestSQLite):
         return open_store({"storage": "db", "connection": url, "encryption_keys": KEY})
 
 
-class OnServer(StoreConformance):
+class OnServer(StoreOnServer):
     supports = SERVER
-
-    def make_store(self, place) -> Store:
-        return open_store({"storage": "db", "connection": place})
 
     def damage(self, place, record) -> None:
         damage(place, record)
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def database(cls, request) -> str:
-        return request.getfixturevalue(cls.server).database()
-
-    @pytest.fixture
-    def place(self, database) -> Iterator[str]:
-        # Creating a database takes longer than most tests, so they share one, which starts empty.
-        yield database
-        with self.make_store(database) as store:
-            for kind in KINDS.values():
-                store.apply(*[Remove(kind, record.id) for record in store.iterate(kind)])
 
 
 class TestPostgreSQL(OnServer):
