@@ -117,9 +117,10 @@ def test_unsafe_qcow2_images_are_refused(
     )
     assert "data_file" in refused(split)
     locked = cinderlib.folder / "locked"
+    # For "luks", qemu-img measures the processor first, and fails on a loaded machine.
     _qemu_img(
         *("create", "-f", "qcow2", "--object", "secret,id=a,data=x"),
-        *("-o", "encrypt.format=luks,encrypt.key-secret=a,encrypt.iter-time=200", locked, "1M"),
+        *("-o", "encrypt.format=aes,encrypt.key-secret=a", locked, "1M"),
     )
     assert "encrypted" in refused(locked)
     assert "not a qcow2 image" in refused(raw)
