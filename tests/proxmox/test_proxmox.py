@@ -21,8 +21,9 @@ def test_the_life_of_virtual_disks(cluster: Cluster, name: str) -> None:
 
 #: In this order, each on the result of those before it.
 ACTIONS = (
-    *("alloc", "activate", "notes", "snapshot", "read", "rollback", "activate", "forget"),
-    *("resize", "deactivate", "template", "clone", "reassign", "free"),
+    *("add", "change", "alloc", "activate", "notes", "snapshot", "read", "rollback", "activate"),
+    *("export", "import", "forget", "resize", "deactivate", "template", "clone", "reassign"),
+    *("free", "remove"),
 )
 
 
