@@ -140,7 +140,9 @@ def test_the_demonstration(cinderlib: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("volume lst", "Did you mean one of: 'list'"),
+        ("volume lst", "No such command 'lst'; did you mean 'list'?"),
+        ("volume renme", "did you mean 'rename'?"),
+        ("volum list", "did you mean 'volume'?"),
         ("--bogus volume list", "No such option '--bogus'"),
         ("volume create data ten", "write it like 10GiB"),
         ("volume create data", "Specify SIZE"),

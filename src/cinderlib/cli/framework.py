@@ -7,7 +7,7 @@ import importlib
 import itertools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -139,6 +139,17 @@ def _check_text(ctx: click.Context, param: click.Parameter, value: Any) -> None:
 Resolved = tuple[str | None, click.Command | None, list[str]]
 
 
+def _refuse_unknown(group: click.Group, ctx: click.Context, name: str) -> None:
+    """:raises click.UsageError: the group has no command with this name; the message has a similar
+    one."""
+    if ctx.resilient_parsing or name.startswith("-") or group.get_command(ctx, name) is not None:
+        return
+    from cinderlib.cli.schema import suggestion
+
+    hint = suggestion(name, group.list_commands(ctx))
+    raise click.UsageError(f"No such command {name!r}{hint or '.'}", ctx)
+
+
 def _canonical(resolved: Resolved) -> Resolved:
     """The name of a command instead of the alias, for messages."""
     name, command, args = resolved
@@ -149,17 +160,38 @@ def _canonical(resolved: Resolved) -> Resolved:
 ALIASES = {"vol": "volume", "snap": "snapshot", "ls": "list", "rm": "delete"}
 
 
+def _imported(location: str) -> click.Command:
+    """A command at a location such as ``volume_edit:rename``, in the package of the nouns."""
+    module, _, attribute = location.partition(":")
+    found = getattr(importlib.import_module(f"cinderlib.cli.nouns.{module}"), attribute)
+    assert isinstance(found, click.Command)
+    return found
+
+
 class Group(click.Group):
-    """A noun."""
+    """A noun.
+
+    :param verbs: name -> location of a verb in another module, which is imported when it is used.
+    """
 
     command_class = Command
 
+    def __init__(self, *args: Any, verbs: Mapping[str, str] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._elsewhere = verbs or {}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*self.commands, *self._elsewhere])
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        found = super().get_command(ctx, cmd_name)
-        alias = ALIASES.get(cmd_name)
-        return super().get_command(ctx, alias) if found is None and alias is not None else found
+        names = self.list_commands(ctx)
+        name = cmd_name if cmd_name in names else ALIASES.get(cmd_name, cmd_name)
+        if name in self._elsewhere:
+            return _imported(self._elsewhere[name])
+        return super().get_command(ctx, name)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Resolved:
+        _refuse_unknown(self, ctx, args[0])
         return _canonical(super().resolve_command(ctx, args))
 
 
@@ -181,11 +213,10 @@ class Root(click.Group):
         cmd_name = ALIASES.get(cmd_name, cmd_name)
         if cmd_name not in self._nouns:
             return None
-        module, _, attribute = self._nouns[cmd_name].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
+        return _imported(self._nouns[cmd_name])
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Resolved:
+        _refuse_unknown(self, ctx, args[0])
         return _canonical(super().resolve_command(ctx, args))
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -9,8 +9,6 @@ import click
 from cinderlib.cli import streams
 from cinderlib.cli.framework import Root
 
-_NOUNS = "cinderlib.cli.nouns"
-
 
 def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if not value or ctx.resilient_parsing:
@@ -24,29 +22,29 @@ def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
 cli = Root(
     "cinderlib",
     nouns={
-        "init": f"{_NOUNS}.init:init",
-        "config": f"{_NOUNS}.config:config",
-        "backend": f"{_NOUNS}.backend:backend",
-        "volume": f"{_NOUNS}.volume:volume",
-        "type": f"{_NOUNS}.type:type_",
-        "snapshot": f"{_NOUNS}.snapshot:snapshot",
-        "connection": f"{_NOUNS}.connection:connection",
-        "node": f"{_NOUNS}.node:node",
-        "driver": f"{_NOUNS}.driver:driver",
-        "tree": f"{_NOUNS}.tree:tree",
-        "top": f"{_NOUNS}.top:top",
-        "log": f"{_NOUNS}.log:log",
-        "store": f"{_NOUNS}.store:store",
-        "recover": f"{_NOUNS}.recover:recover",
-        "reconcile": f"{_NOUNS}.reconcile:reconcile",
-        "doctor": f"{_NOUNS}.doctor:doctor",
-        "serve": f"{_NOUNS}.serve:serve",
-        "service": f"{_NOUNS}.service:service",
-        "csi": f"{_NOUNS}.csi:csi",
-        "demo": f"{_NOUNS}.demo:demo",
-        "completion": f"{_NOUNS}.completion:completion",
-        "version": f"{_NOUNS}.version:version",
-        "help": f"{_NOUNS}.help:help_",
+        "init": "init:init",
+        "config": "config:config",
+        "backend": "backend:backend",
+        "volume": "volume:volume",
+        "type": "type:type_",
+        "snapshot": "snapshot:snapshot",
+        "connection": "connection:connection",
+        "node": "node:node",
+        "driver": "driver:driver",
+        "tree": "tree:tree",
+        "top": "top:top",
+        "log": "log:log",
+        "store": "store:store",
+        "recover": "recover:recover",
+        "reconcile": "reconcile:reconcile",
+        "doctor": "doctor:doctor",
+        "serve": "serve:serve",
+        "service": "service:service",
+        "csi": "csi:csi",
+        "demo": "demo:demo",
+        "completion": "completion:completion",
+        "version": "version:version",
+        "help": "help:help_",
     },
     help=(
         "Manage volumes on any storage array with OpenStack Cinder's drivers, without running"

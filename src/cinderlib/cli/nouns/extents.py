@@ -105,7 +105,3 @@ def apply(app: App, volume: str, file: str, yes: bool, dry_run: bool) -> None:
     else:
         app.say(f"Volume {volume} already has the content of {applied.point}; nothing changed.")
     app.result({**items.volume(found), "changed": applied.changed}, None)
-
-
-OF_VOLUMES = (volume_extents, apply)
-OF_SNAPSHOTS = (snapshot_extents, export_snapshot)

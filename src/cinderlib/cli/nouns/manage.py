@@ -205,8 +205,3 @@ def _unmanage(app: App, named: tuple[str, ...], what: str, search: Callable[...,
     if app.as_json:
         app.write(results)
     failed.end()
-
-
-#: The verbs of each noun.
-OF_VOLUMES = (volumes_manageable, manage_volume, unmanage_volumes)
-OF_SNAPSHOTS = (snapshots_manageable, manage_snapshot, unmanage_snapshots)

@@ -11,8 +11,6 @@ import click
 from cinderlib.cli import completing, failures, filters, find, items, naming, options, views
 from cinderlib.cli.app import App
 from cinderlib.cli.framework import Group, agreed, destructive, pass_app
-from cinderlib.cli.nouns import extents, manage, snapshot_attach
-from cinderlib.cli.nouns.volume_edit import set_snapshot, unset_snapshot
 from cinderlib.cli.output_options import listing, single
 from cinderlib.validation import SNAPSHOT_STATUSES
 from cinderlib.value_checks import check_choice
@@ -21,7 +19,22 @@ if TYPE_CHECKING:
     import cinderlib as cl
 
 
-@click.group(cls=Group)
+#: The verbs in other modules.
+_VERBS = {
+    "attach": "snapshot_attach:attach",
+    "connect": "snapshot_attach:connect",
+    "detach": "snapshot_attach:detach",
+    "export": "extents:export_snapshot",
+    "extents": "extents:snapshot_extents",
+    "manage": "manage:manage_snapshot",
+    "manageable": "manage:snapshots_manageable",
+    "set": "volume_edit:set_snapshot",
+    "unmanage": "manage:unmanage_snapshots",
+    "unset": "volume_edit:unset_snapshot",
+}
+
+
+@click.group(cls=Group, verbs=_VERBS)
 def snapshot() -> None:
     """Create, list, show, attach, revert to and delete snapshots.
 
@@ -155,13 +168,3 @@ def delete(app: App, snapshots: tuple[str, ...], yes: bool, dry_run: bool) -> No
     if found and agreed(f"delete {what} {names}", yes=yes, dry_run=dry_run):
         failures.delete_each(app, failed, found, "snapshot")
     failed.end()
-
-
-for verb in (
-    set_snapshot,
-    unset_snapshot,
-    *snapshot_attach.OF_SNAPSHOTS,
-    *extents.OF_SNAPSHOTS,
-    *manage.OF_SNAPSHOTS,
-):
-    snapshot.add_command(verb)

@@ -94,6 +94,3 @@ def connect(app: App, snapshot: str, connector: Any, node: str | None) -> None:
     already = "" if connection.changed else " already"
     app.say(f"Snapshot {snapshot} is{already} mapped to {properties.get('host', 'the host')}.")
     output.as_json(connection.connection_info)
-
-
-OF_SNAPSHOTS = (attach, detach, connect)

@@ -10,13 +10,6 @@ import click
 from cinderlib.cli import completing, failures, filters, find, items, naming, options, sizes, views
 from cinderlib.cli.app import App, backend_name
 from cinderlib.cli.framework import Group, agreed, destructive, pass_app
-from cinderlib.cli.nouns import extents, manage
-from cinderlib.cli.nouns.migrate import migrate
-from cinderlib.cli.nouns.type import retype
-from cinderlib.cli.nouns.volume_attach import attach, connect, detach, disconnect
-from cinderlib.cli.nouns.volume_edit import rename, set_, unset
-from cinderlib.cli.nouns.volume_transfer import export, import_
-from cinderlib.cli.nouns.volume_wipe import wipe
 from cinderlib.cli.output_options import listing, single
 from cinderlib.validation import VOLUME_STATUSES
 from cinderlib.value_checks import check_choice
@@ -25,7 +18,29 @@ if TYPE_CHECKING:
     import cinderlib as cl
 
 
-@click.group(cls=Group)
+#: The verbs in other modules.
+_VERBS = {
+    "apply": "extents:apply",
+    "attach": "volume_attach:attach",
+    "connect": "volume_attach:connect",
+    "detach": "volume_attach:detach",
+    "disconnect": "volume_attach:disconnect",
+    "export": "volume_transfer:export",
+    "extents": "extents:volume_extents",
+    "import": "volume_transfer:import_",
+    "manage": "manage:manage_volume",
+    "manageable": "manage:volumes_manageable",
+    "migrate": "migrate:migrate",
+    "rename": "volume_edit:rename",
+    "retype": "type:retype",
+    "set": "volume_edit:set_",
+    "unmanage": "manage:unmanage_volumes",
+    "unset": "volume_edit:unset",
+    "wipe": "volume_wipe:wipe",
+}
+
+
+@click.group(cls=Group, verbs=_VERBS)
 def volume() -> None:
     """Create, list, show, extend, clone, attach and delete volumes."""
 
@@ -212,11 +227,3 @@ def _to_delete(volume: cl.Volume, *, cascade: bool) -> str:
 
 def _snapshots(volume: cl.Volume) -> list[cl.Snapshot]:
     return volume.snapshots[::-1]
-
-
-_TRANSFER = (export, import_)
-_HOSTS = (attach, detach, connect, disconnect)
-_CHANGES = (set_, unset, rename, retype, wipe)
-_ON_STORAGE = (migrate, *manage.OF_VOLUMES)
-for verb in (*_CHANGES, *_HOSTS, *_TRANSFER, *extents.OF_VOLUMES, *_ON_STORAGE):
-    volume.add_command(verb)
