@@ -60,7 +60,7 @@ COMMANDS = {
     "--version": 5.0,
     "volume list": 8.0,
     "driver list": 15.0,
-    "config check": 12.0,
+    "config check": 10.0,
 }
 _BARE = "import sqlite3"
 _COMMAND = "import sys; sys.argv = ['cinderlib', {arguments}]; from cinderlib.launcher import main"

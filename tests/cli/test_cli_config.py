@@ -253,6 +253,7 @@ def test_backend_check_lists_missing_optional_commands(
         "class Richer(FileDriver):\n    __module__ = 'cinder.volume.drivers.vzstorage'\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
+    cinderlib("backend", "check")  # imports Cinder, which runs programs
     monkeypatch.setenv("PATH", str(tmp_path))
     text = cinderlib.config.read_text().replace('"file"', '"richer.Richer"')
     cinderlib.config.write_text(text)

@@ -20,7 +20,7 @@ from cinderlib.progress import Listener
 if TYPE_CHECKING:
     from cinderlib.drivers.cinder_conf import CinderConf
     from cinderlib.drivers.placement import Scheduler
-    from cinderlib.drivers.requirements import Lacks
+    from cinderlib.drivers.port_values import Lacks
 
 __all__ = [
     "Driver",
@@ -106,10 +106,16 @@ def check(name: str, options: Mapping[str, Any], *, settings: Settings) -> Lacks
         from cinderlib.drivers.isolation import checking
 
         return checking.check(name, options, settings)
+    from cinderlib.drivers import quick_check
+
+    is_useful = quick_check.is_useful(settings)
+    accepted = quick_check.accepted(options) if is_useful else None
+    if accepted is not None:
+        return accepted
     prepare(settings)
     from cinderlib.drivers import loading
 
-    return loading.check(name, options, settings)
+    return loading.check(name, options, settings, keep=is_useful)
 
 
 def scheduler(settings: Settings) -> Scheduler:

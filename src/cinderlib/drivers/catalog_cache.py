@@ -1,27 +1,14 @@
-"""Keeps the list of drivers between runs: importing all drivers takes seconds.
-
-The list is read from the drivers again if Cinder, cinderlib, Python's packages or the commands of
-this host changed: the missing requirements of drivers depend on them.
-"""
+"""Keeps the list of drivers between runs: importing all drivers takes seconds."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from cinderlib.drivers import names
-from cinderlib.locking import state_folder
+from cinderlib.drivers import package_cache
 
-_PREFIX = "drivers-"
-#: Catalogs that are kept: programs have different search paths for commands and packages.
-_KEPT = 4
+_KIND = "drivers"
 
 Entry = dict[str, Any]
 
@@ -69,54 +56,9 @@ class Catalog(msgspec.Struct):
 
 def load() -> Catalog | None:
     """The stored catalog; ``None`` if there is none for the present state of this host."""
-    with contextlib.suppress(OSError, msgspec.MsgspecError):
-        return msgspec.json.decode(_path().read_bytes(), type=Catalog)
-    return None
+    return package_cache.load(_KIND, Catalog)
 
 
 def save(catalog: Catalog) -> None:
-    """Store a catalog, and remove old ones. Nothing happens if the folder cannot be written."""
-    path = _path()
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with contextlib.suppress(OSError):
-        state_folder.make(path.parent)
-        earlier = sorted(path.parent.glob(f"{_PREFIX}*"), key=lambda each: each.stat().st_mtime)
-        for old in earlier[: -_KEPT + 1]:
-            old.unlink()
-        try:
-            draft.write_bytes(msgspec.json.encode(catalog))
-            draft.rename(path)
-        finally:
-            draft.unlink(missing_ok=True)
-
-
-def _path() -> Path:
-    return _folder() / f"{_PREFIX}{_fingerprint()}.json"
-
-
-def _folder() -> Path:
-    if os.geteuid() == 0:
-        return Path(os.environ.get("XDG_CACHE_HOME") or "/var/cache") / "cinderlib"
-    import platformdirs
-
-    return platformdirs.user_cache_path("cinderlib")
-
-
-def _fingerprint() -> str:
-    """Changes if anything changes on which the list depends."""
-    facts = [sys.version, *map(repr, _states())]
-    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:32]
-
-
-def _states() -> Iterator[tuple[str, int, int]]:
-    """The folders of packages and commands, and the sources of drivers: path, time, size."""
-    folders = [*sys.path, *os.environ.get("PATH", os.defpath).split(os.pathsep)]
-    own = Path(__file__).parent
-    for path in (
-        *map(Path, filter(None, folders)),
-        *sorted((names.cinder_folder() / "volume" / "drivers").rglob("*.py")),
-        *sorted(own.rglob("*.py")),
-    ):
-        with contextlib.suppress(OSError):
-            found = path.stat()
-            yield str(path), found.st_mtime_ns, found.st_size
+    """Store a catalog for later processes."""
+    package_cache.save(_KIND, catalog)

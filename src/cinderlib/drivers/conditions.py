@@ -11,9 +11,9 @@ import dataclasses
 import re
 from typing import Any
 
-from cinderlib.drivers import names
+from cinderlib.drivers import package_cache
 
-if (names.cinder_folder() / "db" / "utils.py").exists():
+if (package_cache.cinder_folder() / "db" / "utils.py").exists():
     from cinder.db.utils import Case, Condition, Not
 else:  # in Cinder 28 they are in the module that ours replaces
 

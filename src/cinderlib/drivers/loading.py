@@ -24,6 +24,7 @@ from cinderlib.drivers import (
     names,
     options,
     provider_info,
+    quick_rules,
     requirements,
     scope,
     threads,
@@ -31,7 +32,7 @@ from cinderlib.drivers import (
 )
 from cinderlib.drivers.database import Database
 from cinderlib.drivers.port import Settings
-from cinderlib.drivers.port_values import DriverInfo
+from cinderlib.drivers.port_values import DriverInfo, Lacks
 from cinderlib.drivers.registry_lock import REGISTRY_LOCK
 from cinderlib.drivers.scope import Scope, View
 from cinderlib.drivers.snapshot_access import SnapshotAccessDriver
@@ -104,20 +105,27 @@ def load(
     )
 
 
-def check(name: str, given: Mapping[str, Any], settings: Settings) -> requirements.Lacks:
-    """See :func:`cinderlib.drivers.check`."""
+def check(name: str, given: Mapping[str, Any], settings: Settings, *, keep: bool = False) -> Lacks:
+    """See :func:`cinderlib.drivers.check`.
+
+    :param keep: whether to keep the rules for the driver's options.
+    """
     path = names.resolve(given.get("volume_driver", ""))
     group = options.new_group()
     with REGISTRY_LOCK:
         bootstrap.start(settings)
         driver_class = import_class(path)
         own = {**given, "volume_driver": path, "volume_backend_name": name}
-        _, secret = options.take(group, name, own, options.declared(driver_class), strict=True)
+        opts = options.declared(driver_class)
+        _, secret = options.take(group, name, own, opts, strict=True)
         try:
             _check_options(driver_class, name, options.Configuration(group, secret))
         finally:
             options.clear(group)
-    return requirements.missing(driver_class)
+    lacks = requirements.missing(driver_class)
+    if keep:
+        quick_rules.keep(given["volume_driver"], path, driver_class, opts, lacks)
+    return lacks
 
 
 def _check_options(driver_class: Any, name: str, conf: options.Configuration) -> None:
@@ -266,7 +274,7 @@ def _set_up(
             raise
         except Exception as error:
             lacks = requirements.missing(driver_class)
-            named = lacks.named_by(error).words
+            named = requirements.named_by(lacks, error).words
             if named:
                 raise MissingDependency(
                     f"backend {own.backend!r} could not be set up: driver {driver_class.__name__} "

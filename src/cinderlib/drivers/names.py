@@ -6,12 +6,10 @@ from __future__ import annotations
 import collections
 import difflib
 import functools
-import importlib.util
 import re
-from pathlib import Path
 
-from cinderlib.drivers import families
-from cinderlib.errors import ConfigurationError, MissingDependency
+from cinderlib.drivers import families, package_cache
+from cinderlib.errors import ConfigurationError
 from cinderlib.value_checks import shown
 
 #: Drivers that ship with this library.
@@ -36,7 +34,7 @@ def classes() -> tuple[str, ...]:
 
     :raises MissingDependency: Cinder is not installed.
     """
-    folder = cinder_folder() / "volume" / "drivers"
+    folder = package_cache.cinder_folder() / "volume" / "drivers"
     found = set(OWN)
     for path in folder.rglob("*.py"):
         module = ".".join((_PACKAGE, *path.relative_to(folder).with_suffix("").parts))
@@ -44,19 +42,6 @@ def classes() -> tuple[str, ...]:
             name = match[1] or match[2]
             found.add(f"{module.removesuffix('.__init__')}.{name}")
     return tuple(sorted(found))
-
-
-def cinder_folder() -> Path:
-    """The folder of the installed Cinder.
-
-    :raises MissingDependency: Cinder is not installed.
-    """
-    spec = importlib.util.find_spec("cinder")
-    if spec is None or not spec.origin:
-        raise MissingDependency(
-            "Cinder, which contains the volume drivers, is not installed: pip install cinder"
-        )
-    return Path(spec.origin).parent
 
 
 @functools.cache

@@ -44,6 +44,24 @@ class DriverInfo:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Lacks:
+    """Requirements of a driver that are missing on this host.
+
+    :ivar packages: Python packages, by the names that pip or the distribution uses.
+    :ivar commands: programs.
+    """
+
+    packages: tuple[str, ...]
+    commands: tuple[str, ...]
+
+    @property
+    def words(self) -> list[str]:
+        """A description of each."""
+        packages = [f"Python package {name}" for name in self.packages]
+        return packages + [f"command {name}" for name in self.commands]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class InStorage:
     """A volume or snapshot on the storage whose name contains an ID.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 import functools
 import importlib.util
 import re
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cinderlib.drivers import modules
+from cinderlib.drivers.port_values import Lacks
 
 #: Importable name -> package to install, if the names differ.
 _INSTALL = {
@@ -51,34 +51,17 @@ _COMMANDS = {
 _USED_NONE = "'NoneType' object"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Lacks:
-    """Requirements of a driver that are missing on this host.
-
-    :ivar packages: Python packages, by the names that pip or the distribution uses.
-    :ivar commands: programs.
-    """
-
-    packages: tuple[str, ...]
-    commands: tuple[str, ...]
-
-    @property
-    def words(self) -> list[str]:
-        """A description of each."""
-        packages = [f"Python package {name}" for name in self.packages]
-        return packages + [f"command {name}" for name in self.commands]
-
-    def named_by(self, error: BaseException) -> Lacks:
-        """The requirements that the texts of an error and its causes mention."""
-        text = "\n".join(_texts(error))
-        return Lacks(
-            packages=tuple(
-                name
-                for name in self.packages
-                if _USED_NONE in text or _names(text, name.split()[0]) or _imports(text, name)
-            ),
-            commands=tuple(name for name in self.commands if _names(text, name)),
-        )
+def named_by(lacks: Lacks, error: BaseException) -> Lacks:
+    """The missing requirements that the texts of an error and its causes mention."""
+    text = "\n".join(_texts(error))
+    return Lacks(
+        packages=tuple(
+            name
+            for name in lacks.packages
+            if _USED_NONE in text or _names(text, name.split()[0]) or _imports(text, name)
+        ),
+        commands=tuple(name for name in lacks.commands if _names(text, name)),
+    )
 
 
 def missing(driver_class: Any) -> Lacks:

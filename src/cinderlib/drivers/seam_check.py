@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from cinderlib.drivers import bootstrap, names
+from cinderlib.drivers import bootstrap, package_cache
 
 #: The files of Cinder whose code runs with a driver.
 _READ = (
@@ -67,7 +67,7 @@ NOT_IMPLEMENTED = {
 @functools.cache
 def called() -> dict[str, set[str]]:
     """Database function -> the files of Cinder that call it."""
-    root = names.cinder_folder()
+    root = package_cache.cinder_folder()
     found: dict[str, set[str]] = {}
     for pattern in _READ:
         for path in root.glob(pattern):

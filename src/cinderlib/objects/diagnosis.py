@@ -20,7 +20,7 @@ from cinderlib.node.checks.finding import Finding, worst_first
 from cinderlib.node.checks.host import Host
 
 if TYPE_CHECKING:
-    from cinderlib.drivers.requirements import Lacks
+    from cinderlib.drivers.port_values import Lacks
     from cinderlib.objects.controller import Controller
 
 Backends = Mapping[str, Mapping[str, Any]]

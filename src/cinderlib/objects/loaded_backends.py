@@ -22,7 +22,7 @@ from cinderlib.records import SnapshotRecord, VolumeRecord
 
 if TYPE_CHECKING:
     from cinderlib.drivers.port import Driver, Settings
-    from cinderlib.drivers.requirements import Lacks
+    from cinderlib.drivers.port_values import Lacks
     from cinderlib.node.checks.finding import Finding
     from cinderlib.objects.controller import Controller
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cli.command import COMMAND
 
-from cinderlib.drivers import catalog_cache
+from cinderlib.drivers import catalog_cache, package_cache
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_a_catalog_is_valid_until_a_command_is_installed(folder: Path) -> None:
         catalog_cache.save(found)
     kept = list((folder / "cache" / "cinderlib").iterdir())
     assert len(kept) == 4
-    (damaged,) = (path for path in kept if path == catalog_cache._path())
+    (damaged,) = (path for path in kept if path == package_cache.path("drivers"))
     damaged.write_bytes(damaged.read_bytes()[:-9])
     assert catalog_cache.load() is None
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from cinderlib import drivers, errors
-from cinderlib.drivers import requirements
+from cinderlib.drivers import port_values, requirements
 from cinderlib.persistence.base import Put
 from cinderlib.persistence.memory import MemoryStore
 from cinderlib.records import VolumeRecord, new_id
@@ -123,7 +123,7 @@ def test_a_vendor_name_suggests_its_drivers(load: Callable[..., Any], word: str)
 def test_a_missing_package_is_reported_only_if_it_is_the_cause(
     load: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lacks = requirements.Lacks(packages=("py-pure-client",), commands=("mount.nfs",))
+    lacks = port_values.Lacks(packages=("py-pure-client",), commands=("mount.nfs",))
     monkeypatch.setattr(requirements, "missing", lambda driver_class: lacks)
     with pytest.raises(errors.DriverError, match=r"lacks .*py-pure-client.*cannot log in"):
         load(asking_host="nowhere", asking_password="hunter2")
@@ -134,7 +134,7 @@ def test_a_missing_package_is_reported_only_if_it_is_the_cause(
         "mount.nfs is not installed": ("mount.nfs",),
         "umount.nfs4 failed": (),
     }.items():
-        found = lacks.named_by(RuntimeError(said))
+        found = requirements.named_by(lacks, RuntimeError(said))
         assert (*found.packages, *found.commands) == named, said
 
 

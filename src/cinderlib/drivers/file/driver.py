@@ -16,12 +16,11 @@ from cinder import exception
 from cinder.volume import configuration, driver, volume_types, volume_utils
 from oslo_config import cfg
 
-from cinderlib.drivers.file import extents, loop, provisioning, sparse
+from cinderlib.drivers.file import extents, loop, provisioning, root, sparse
 from cinderlib.drivers.file.adoption import Adoption
 from cinderlib.drivers.file.folder import GIB, Folder, explained
 from cinderlib.drivers.file.migration import Migration
 from cinderlib.locking import state_folder
-from cinderlib.value_checks import MAX_PATH, shown
 
 logger = logging.getLogger(__name__)
 
@@ -76,26 +75,23 @@ class FileDriver(Adoption, Migration, driver.VolumeDriver):  # type: ignore[misc
 
         :raises InvalidParameterValue: an option is missing or has an invalid value.
         """
-        root = options.safe_get("file_root")
-        if not root or not os.path.isabs(root) or len(root) > MAX_PATH:
-            given = f", not {shown(root)}" if root else ""
-            raise exception.InvalidParameterValue(
-                err=f"file_root must be the absolute path of a folder{given}"
-            )
+        problem = root.problem(options.safe_get("file_root"))
+        if problem is not None:
+            raise exception.InvalidParameterValue(err=problem)
 
     def do_setup(self, context: Any) -> None:
         """Create the folder, and remove incomplete files that killed processes left in it."""
         self.check_options(self.configuration)
-        root = self.configuration.safe_get("file_root")
-        self._folder = Folder(Path(root))
-        with explained(f"use {root} as file_root"):
+        path = self.configuration.safe_get("file_root")
+        self._folder = Folder(Path(path))
+        with explained(f"use {path} as file_root"):
             state_folder.make(self._folder.root)
             for name in sparse.abandoned(self._folder.root, remove=True):
-                logger.info("Removed incomplete file %s from %s: its process died", name, root)
+                logger.info("Removed incomplete file %s from %s: its process died", name, path)
             self._reflink = sparse.can_reflink(self._folder.root)
             mode = self._folder.root.stat().st_mode
         if mode & (stat.S_IWGRP | stat.S_IWOTH):
-            logger.warning("Other users can write to the folder of the volumes: chmod 700 %s", root)
+            logger.warning("Other users can write to the folder of the volumes: chmod 700 %s", path)
 
     def check_for_setup_error(self) -> None:
         """:meth:`do_setup` has already used the folder."""

@@ -8,7 +8,7 @@ from typing import Any, cast
 from cinderlib.drivers.isolation import limits, process
 from cinderlib.drivers.isolation.driver_host import DriverHost, handle_log_record
 from cinderlib.drivers.port import Settings
-from cinderlib.drivers.requirements import Lacks
+from cinderlib.drivers.port_values import Lacks
 
 
 def check(backend: str, options: Mapping[str, Any], settings: Settings) -> Lacks:

@@ -21,11 +21,11 @@ from cinderlib.drivers.port_values import (
     Extent,
     Extents,
     InStorage,
+    Lacks,
     Listing,
     Manageable,
     Page,
 )
-from cinderlib.drivers.requirements import Lacks
 from cinderlib.persistence.base import Put, Query, Remove
 from cinderlib.progress import Progress
 from cinderlib.records import KINDS, Record, Secret, TypeSpecs
