@@ -186,6 +186,14 @@ def test_quiet_leaves_only_results(cinderlib: Command) -> None:
     assert (len(done.stdout.split()), done.stderr) == (1, "")
 
 
+def test_the_options_in_a_help_are_options(cinderlib: Command) -> None:
+    shown = cinderlib("volume", "create", "--help").stdout
+    options = shown.partition("Options:\n")[2]
+    rows = [line for line in options.splitlines() if re.match(r"  \S", line)]
+    assert rows
+    assert [row for row in rows if not row.strip().startswith("-")] == []
+
+
 def test_every_verb_and_option_has_help() -> None:
     silent = []
 

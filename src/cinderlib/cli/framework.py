@@ -87,7 +87,8 @@ class Command(click.Command):
             "Options": [], "Output options": [], "Common options": []
         }  # fmt: skip
         for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
+            # Some versions of click also have records for arguments.
+            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
             if record is not None:
                 is_output = param.name in output_options.OPTIONS
                 title = "Common options" if param.name in common else "Options"
