@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,7 +29,7 @@ class Subject:
         self._controller.close()
 
     def cycles(self, first: int, count: int) -> dict[str, list[float]]:
-        return timed(self._cycle, first, count)
+        return timed(self._cycle, first, count, time.process_time)
 
     def _cycle(self, number: int) -> Iterator[Step]:
         def four() -> None:
