@@ -76,6 +76,9 @@ _HOST = re.compile(
     r"[^\s@#/\x00-\x1f\x7f]+@[^\s@#/\x00-\x1f\x7f][^@#/\x00-\x1f\x7f]*(#[^#\x00-\x1f\x7f]+)?"
 )
 # Names that nearly all backends have. Other names are checked in detail.
+_CIPHER = re.compile(r"[a-z0-9]+(-[a-z0-9]+){0,2}(:[a-z0-9-]+)?")
+_KEY = re.compile(r"([0-9a-f]{2}){32,128}")
+_KEY_SIZES = ("128", "192", "256", "384", "512")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 
@@ -180,6 +183,42 @@ def check_qos_specs(value: Any, what: str = "qos_specs") -> dict[str, str]:
     if "consumer" in specs:
         check_choice(specs["consumer"], QOS_CONSUMERS, f"consumer of the {what}")
     return specs
+
+
+def check_encryption(value: Any, what: str = "encryption") -> dict[str, str]:
+    """The encryption of a volume or a type by its hosts, with Cinder's names.
+
+    :param value: ``provider`` (``'luks'`` or ``'luks2'``, the default), ``cipher``, ``key_size``
+        in bits, ``control_location`` (only ``'front-end'``). Empty for no encryption.
+    """
+    given = check_specs(value, what)
+    if not given:
+        return {}
+    unknown = given.keys() - {"provider", "cipher", "key_size", "control_location"}
+    if unknown:
+        raise InvalidInput(
+            f"The {what} has no {shown(min(unknown))}; it can have provider, cipher, key_size and"
+            " control_location."
+        )
+    specs = {"provider": "luks2", "control_location": "front-end"} | given
+    check_choice(specs["provider"], ("luks", "luks2"), f"provider of the {what}")
+    check_choice(specs["control_location"], ("front-end",), f"control_location of the {what}")
+    if not _CIPHER.fullmatch(specs.get("cipher", "aes")):
+        raise InvalidInput(
+            f"The cipher of the {what} must be like 'aes-xts-plain64', not"
+            f" {shown(specs['cipher'])}."
+        )
+    size = specs.get("key_size", "256")
+    if size not in _KEY_SIZES:
+        raise InvalidInput(
+            f"The key_size of the {what} must be {', '.join(_KEY_SIZES)} bits, not {shown(size)}."
+        )
+    return specs
+
+
+def is_key(value: Any) -> bool:
+    """Whether it is the key of an encrypted volume, in hexadecimal digits."""
+    return isinstance(value, str) and _KEY.fullmatch(value) is not None
 
 
 def check_host_name(value: Any, what: str = "host") -> str:

@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Callable, Collection
 from typing import Any
 
+import luks_host
 import pytest
 from world import OTHER, World
 
@@ -33,6 +34,7 @@ class Scenario:
     :ivar has_other: whether there is a second backend.
     :ivar loads: whether it loads volumes one after the other, if the store has no large
         transactions.
+    :ivar encrypted: whether volumes are encrypted, so that the store encrypts their keys.
     """
 
     name: str
@@ -42,10 +44,13 @@ class Scenario:
     driver: str = "ArrayDriver"
     has_other: bool = False
     loads: bool = False
+    encrypted: bool = False
 
     @property
     def is_slow(self) -> bool:
         """Whether only the slow tests include it: others take similar steps."""
+        if self.encrypted and self.name.startswith("attach"):
+            return True
         begins = ("migrate by", "start migration", "finish migration", "cancel migration")
         return "manage" in self.name or "copied" in self.name or self.name.startswith(begins)
 
@@ -61,10 +66,17 @@ SCENARIOS: dict[str, Scenario] = {}
 def names(*without: str) -> list[Any]:
     """The names of the scenarios, as parameters of tests."""
     return [
-        pytest.param(name, marks=[pytest.mark.slow] if scenario.is_slow else [])
+        pytest.param(name, marks=_marks(scenario))
         for name, scenario in SCENARIOS.items()
         if name not in without
     ]
+
+
+def _marks(scenario: Scenario) -> list[pytest.MarkDecorator]:
+    marks = [pytest.mark.slow] if scenario.is_slow else []
+    if scenario.encrypted and (lacks := luks_host.missing()):
+        marks.append(pytest.mark.skip(reason=lacks))
+    return marks
 
 
 def scenario(
@@ -74,11 +86,12 @@ def scenario(
     *,
     has_other: bool = False,
     loads: bool = False,
+    encrypted: bool = False,
 ) -> Callable[[Callable[[World], Call]], None]:
     def register(start: Callable[[World], Call]) -> None:
         name = start.__name__.replace("_", " ")
         SCENARIOS[name] = Scenario(
-            name, prepare, start, frozenset(unmanaged), driver, has_other, loads
+            name, prepare, start, frozenset(unmanaged), driver, has_other, loads, encrypted
         )
 
     return register
@@ -91,6 +104,8 @@ def method(
     called: str,
     unmanaged: Collection[str] = (),
     driver: str = "ArrayDriver",
+    *,
+    encrypted: bool = False,
 ) -> None:
     """Register the call of a method without arguments.
 
@@ -101,7 +116,9 @@ def method(
         call: Call = getattr(find(w), called)
         return call
 
-    SCENARIOS[name] = Scenario(name, prepare, start, frozenset(unmanaged), driver)
+    SCENARIOS[name] = Scenario(
+        name, prepare, start, frozenset(unmanaged), driver, encrypted=encrypted
+    )
 
 
 def _volume(w: World) -> Any:
@@ -125,6 +142,15 @@ def nothing(w: World) -> None:
 
 def volume(w: World) -> None:
     w.make_volume(A, name="first", metadata={"a": "1"})
+
+
+def encrypted(w: World) -> None:
+    w.backend.create_volume(1, id=A, name="first", encryption={"provider": "luks2"})
+
+
+def encrypted_attached(w: World) -> None:
+    encrypted(w)
+    w.volume(A).attach()
 
 
 def typed(w: World) -> None:
@@ -403,3 +429,13 @@ method("attach snapshot", snapshot, _snapshot, "attach")
 method("detach snapshot", attached_snapshot, _snapshot, "detach")
 method("attach copied snapshot", snapshot, _snapshot, "attach", driver="CopyingDriver")
 method("detach copied snapshot", attached_snapshot, _snapshot, "detach", driver="CopyingDriver")
+
+method("attach encrypted", encrypted, _volume, "attach", encrypted=True)
+method("attach encrypted again", encrypted_attached, _volume, "attach", encrypted=True)
+method("detach encrypted", encrypted_attached, _volume, "detach", encrypted=True)
+
+
+@scenario(encrypted, encrypted=True)
+def clone_encrypted(w: World) -> Call:
+    found = w.volume(A)
+    return lambda: found.clone(id=B)

@@ -64,6 +64,7 @@ def warm_up() -> None:
         )
     )
     import array_driver  # noqa: F401
+    import os_brick.encryptors.luks  # noqa: F401
     import psycopg2.extras  # noqa: F401
     from cinder import coordination
 
@@ -182,7 +183,8 @@ class Case:
         """Open the world as in a new process."""
         self.points = Points(_base)
         self.points.watch_host()
-        world = World(self.root, _state, self._url, self.points, **options)
+        encrypted = self.scenario.encrypted
+        world = World(self.root, _state, self._url, self.points, encrypted=encrypted, **options)
         world.unmanaged = self.scenario.unmanaged
         world.driver = self.scenario.driver
         world.has_other = self.scenario.has_other

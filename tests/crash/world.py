@@ -10,6 +10,7 @@ import random
 import re
 from typing import Any
 
+import luks_host
 from document_store import DocumentStore
 from points import Points
 
@@ -31,6 +32,8 @@ from cinderlib.records import (
 )
 
 GIB = 1 << 30
+#: The key of the store in scenarios with encrypted volumes.
+ENCRYPTION_KEY = "Y2luZGVybGliJ3MgdGVzdHMgb2YgY3Jhc2hlcyE_Pz8="
 #: The name of the second backend.
 OTHER = "other"
 #: The offset of the test data in a volume, in bytes.
@@ -57,6 +60,7 @@ class World:
     :param url: the URL of the store's database.
     :param lock_timeout: in seconds; a short time is enough for a single process.
     :param isolated: whether the driver has a separate process.
+    :param encrypted: whether the store encrypts secrets, and hosts volumes.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class World:
         points: Points,
         lock_timeout: float = 20,
         isolated: bool = False,
+        encrypted: bool = False,
     ) -> None:
         self.root = root
         self.volumes = root / "volumes"
@@ -77,6 +82,10 @@ class World:
         #: Orders the driver's process to die; see ``dying_driver.py``.
         self.death = root / "volumes-death"
         self._isolated = isolated
+        self._mapped = root / "luks" / "mapped"
+        if encrypted:
+            os.environ["PATH"] = luks_host.install(root / "luks")
+        keys = {"encryption_keys": ENCRYPTION_KEY} if encrypted else {}
         self._host_state = State(state / "node")
         load = cinderlib.drivers.load
 
@@ -87,7 +96,9 @@ class World:
         random.seed(0)  # the history is trimmed after a random number of operations
         documents = url.removeprefix("documents:") if url.startswith("documents:") else None
         self.controller = Controller(
-            {"storage": "db", "connection": url} if documents is None else DocumentStore(documents),
+            {"storage": "db", "connection": url, **keys}
+            if documents is None
+            else DocumentStore(documents),
             state_path=state,
             lock_timeout=lock_timeout,
         )
@@ -248,7 +259,9 @@ class World:
         digest = hashlib.sha256()
         try:
             with (self.volumes / name).open("rb") as file:
-                for place in PLACES:
+                # The header of an encrypted volume is random.
+                is_luks = file.read(4) == b"LUKS"
+                for place in PLACES[is_luks:]:
                     file.seek(place)
                     digest.update(file.read(64))
         except FileNotFoundError:
@@ -378,13 +391,20 @@ class World:
     ) -> list[str]:
         wrong, name = [], self._name
         devices = self._loops()
+        opened = set(os.listdir(self._mapped)) if self._mapped.exists() else set()
+        mapped = set(opened)
         for connection in connections:
             if connection.device is None or connection.attached_host != this_host():
                 continue
-            path = connection.device.reveal()["path"]
+            device = connection.device.reveal()
+            if "encrypted_path" in device:
+                opened.discard(os.path.basename(device["path"]))
+            path = device.get("encrypted_path") or device["path"]
             file = str(self.volumes / name(volumes[connection.volume_id]))
             if path == file:  # attached without root
                 continue
+            if "encrypted_path" in device and os.path.basename(device["path"]) not in mapped:
+                wrong.append(f"connection {connection.id} has no decrypted device")
             if loop.backing_file(path) != file:
                 wrong.append(f"connection {connection.id} has no device")
                 continue
@@ -392,6 +412,7 @@ class World:
             if block.size(path) != volumes[connection.volume_id].size * GIB:
                 wrong.append(f"{path} has {block.size(path)} bytes")
         wrong += [f"leaked device of {file}" for file in devices]
+        wrong += [f"leaked decrypted device {each}" for each in opened]
         attached = {c.id for c in connections if c.device is not None}
         for entry in self._host_state.entries():
             if entry.status != "attached":

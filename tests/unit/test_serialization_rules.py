@@ -30,6 +30,7 @@ CONNECTION = ConnectionRecord(
 
 #: Fields that accept every value of their type.
 ANY_OF_ITS_TYPE = {"bootable", "multiattach", "shared_targets", "use_multipath"}
+ANY_OF_ITS_TYPE |= {"encryption_opened"}
 #: Values of the right type that no field accepts.
 BAD: dict[Any, Any] = {
     str: "\0" * 70_000,

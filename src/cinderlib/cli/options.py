@@ -70,7 +70,10 @@ def pairs(option: str, name: str, help: str) -> Callable[[F], F]:
 
 
 def specs(function: F) -> F:
-    """``--type``, or own specs with ``--extra-spec`` and ``--qos-spec``."""
+    """``--type``, or own specs with ``--extra-spec``, ``--qos-spec`` and ``--encryption``."""
+    function = pairs(
+        "--encryption", "encryption", "Let hosts encrypt the volume: provider=luks2 or luks, ..."
+    )(function)
     function = pairs("--qos-spec", "qos_specs", "A QoS spec for the driver.")(function)
     function = pairs("--extra-spec", "extra_specs", "An extra spec for the driver.")(function)
     return click.option(

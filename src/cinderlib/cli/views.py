@@ -40,7 +40,7 @@ VOLUMES = View(
 TYPES = View(
     "volume types",
     ("name", "extra_specs", "qos_specs", "qos_consumer", "description"),
-    wide=("id",),
+    wide=("id", "encryption"),
     titles={"qos_consumer": "ENFORCED BY"},
     fields=("changed",),
 )

@@ -36,6 +36,8 @@ class RemoteAttachable(RemoteResource, Attachable):
         }
         if access.migrating:
             body["migrating"] = True
+        if not access.decrypt:
+            body["decrypt"] = False
         answer = self._change("POST", self._path("connect"), body)
         answer.pop("connection_info")
         return self._connected(answer)
@@ -57,6 +59,8 @@ class RemoteAttachable(RemoteResource, Attachable):
             "read_only": access.fields.get("attach_mode") == "ro",
         }
         body = {name: value for name, value in options.items() if value}
+        if not access.decrypt:
+            body["decrypt"] = False
         return self._connected(self._change("POST", self._path("attach"), body))
 
     def _detach(self, force: bool, ignore_errors: bool) -> None:

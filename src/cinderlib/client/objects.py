@@ -138,7 +138,8 @@ class RemoteVolume(RemoteAttachable, Volume):
         return connection
 
     def _attach(self, access: HostAccess) -> Connection:
-        if not self._service.is_local and not access.persist and "attach_mode" not in access.fields:
+        is_simple = access.decrypt and not access.persist and "attach_mode" not in access.fields
+        if not self._service.is_local and is_simple:
             here = self._attached_here(access.link)
             if here is not None:
                 self.changed = False
@@ -243,6 +244,9 @@ class RemoteConnection(RemoteResource, Connection):
         self._require_keys()
         self._service.local_host.detach(self._record, force=force, ignore_errors=ignore_errors)
         self._report(None)
+
+    def _note_opened(self) -> None:
+        """The service does it."""
 
     def save(self) -> None:
         """Report the device that was set. Other fields of a connection cannot be changed."""

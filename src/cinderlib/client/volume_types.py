@@ -29,13 +29,15 @@ class RemoteVolumeTypes(VolumeTypes):
         description: str = "",
         extra_specs: Mapping[str, str] | None = None,
         qos_specs: Mapping[str, str] | None = None,
+        encryption: Mapping[str, str] | None = None,
     ) -> VolumeType:
-        wanted = described(name, description, extra_specs, qos_specs)
+        wanted = described(name, description, extra_specs, qos_specs, encryption)
         body = {
             "name": wanted.name,
             "description": wanted.description,
             "extra_specs": wanted.extra_specs,
             "qos_specs": wanted.qos_specs,
+            "encryption": wanted.encryption,
         }
         return _of_answer(self._change("POST", "/v1/types", body))
 

@@ -171,7 +171,8 @@ def snapshot(record: SnapshotRecord, name: str, type_id: str) -> Row:
 
 
 def connection(record: ConnectionRecord) -> Row:
-    info = record.conn_info.reveal() if record.conn_info else None
+    info = dict(record.conn_info.reveal()) if record.conn_info else {}
+    info.pop("encryption", None)  # the key of an encrypted volume is not for drivers
     attached_at = record.attached_at.replace(tzinfo=None) if record.attached_at else None
     return Row(
         {

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cinderlib.errors import CinderlibError, ConnectionNotFound, NotLocal
+from cinderlib.errors import CinderlibError, ConnectionNotFound, NotLocal, Unsupported
 from cinderlib.node import lifecycle, protocols
 from cinderlib.node.document import ConnectionDocument
 from cinderlib.node.persistent import Kept
@@ -78,6 +78,12 @@ class PersistentAttachments:
                 raise NotLocal(
                     "The volume is not attached to this host as a device, so it cannot be made"
                     " persistent.",
+                    resource=document.id,
+                )
+            if document.encryption is not None:
+                raise Unsupported(
+                    "The volume is encrypted, and this host keeps no keys: attach it again after"
+                    " each boot with a program that has its key.",
                     resource=document.id,
                 )
             return self._documents.put(Kept(key=key, document=entry.document, link=entry.link))

@@ -25,14 +25,35 @@ def as_root(argv: Sequence[str], root_helper: str | None) -> list[str]:
     return [*(["sudo", "-n"] if helper == ["sudo"] else helper), *argv]
 
 
-def run(argv: Sequence[str], *, root_helper: str | None = None, timeout: float = 60) -> str:
+class ProgramFailed(NodeError):
+    """A program ended with another exit status than 0.
+
+    :ivar status: the exit status.
+    :ivar reason: the last part of the messages.
+    """
+
+    def __init__(self, program: str, status: int, reason: str) -> None:
+        super().__init__(f"{program} failed with status {status}: {reason}")
+        self.status = status
+        self.reason = reason
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    root_helper: str | None = None,
+    timeout: float = 60,
+    secret_input: str | None = None,
+) -> str:
     """Run a program and return its output.
 
     :param root_helper: the command that runs it as root; not used if this process is root.
     :param timeout: in seconds.
+    :param secret_input: text for the standard input; no message contains it.
     :raises MissingDependency: the program is not installed.
-    :raises NodeError: it failed or did not finish in time. The message does not contain the
-        arguments, because they can be keys.
+    :raises ProgramFailed: it failed. The message does not contain the arguments, because they can
+        be keys.
+    :raises NodeError: it did not finish in time.
     """
     command = as_root(argv, root_helper)
     LOG.debug("Running %s", argv[0])
@@ -41,7 +62,8 @@ def run(argv: Sequence[str], *, root_helper: str | None = None, timeout: float =
             command,
             check=True,
             capture_output=True,
-            stdin=subprocess.DEVNULL,
+            # subprocess allows either a standard input or a text for it.
+            **({"stdin": subprocess.DEVNULL} if secret_input is None else {"input": secret_input}),
             text=True,
             timeout=timeout,
             # No code runs in the child before the program, so Python can use a fast way to start
@@ -54,5 +76,5 @@ def run(argv: Sequence[str], *, root_helper: str | None = None, timeout: float =
         raise NodeError(f"{argv[0]} did not end within {timeout:g} seconds.") from exc
     except subprocess.CalledProcessError as exc:
         reason = (exc.stderr or exc.stdout or "").strip()[-500:]
-        raise NodeError(f"{argv[0]} failed with status {exc.returncode}: {reason}") from None
+        raise ProgramFailed(argv[0], exc.returncode, reason) from None
     return done.stdout

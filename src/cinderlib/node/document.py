@@ -29,11 +29,32 @@ _NOT_IDENTITY = frozenset(
 )
 
 
+class Encryption(msgspec.Struct, frozen=True):
+    """How the host decrypts the volume.
+
+    :ivar provider: the format of the header, LUKS1 (``'luks'``) or LUKS2.
+    :ivar key: in hexadecimal digits; ``None`` in this host's records, which have no keys.
+    :ivar cipher: for a new header; ``None`` for the default of cryptsetup.
+    :ivar key_size: in bits, for a new header.
+    :ivar format: whether no host has opened the volume yet, so that it can lack a header.
+    """
+
+    provider: Literal["luks", "luks2"]
+    key: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{2})+$")] | None = None
+    cipher: str | None = None
+    key_size: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    format: bool = False
+
+    def __repr__(self) -> str:
+        return f"Encryption(provider={self.provider!r})"
+
+
 class Conn(msgspec.Struct, frozen=True):
-    """The driver's answer."""
+    """The driver's answer, and the encryption of the volume."""
 
     driver_volume_type: str
     data: dict[str, Any]
+    encryption: Encryption | None = None
 
 
 class VolumeFacts(msgspec.Struct, frozen=True):
@@ -92,6 +113,7 @@ class ConnectionDocument:
     :ivar id: of the controller's connection, if the document has it.
     :ivar protocol: the driver's ``driver_volume_type``, in lower case.
     :ivar data: the driver's connection data; can contain keys in clear.
+    :ivar encryption: how the host decrypts the volume; ``None`` if it is not encrypted.
     :ivar device: the result of an earlier attach, or ``None``.
     :ivar multipath: whether all paths of the connection are used.
     :ivar scan_attempts: how many times to check for the device to appear.
@@ -124,6 +146,7 @@ class ConnectionDocument:
         self.id = parsed.id
         self.protocol = parsed.conn.driver_volume_type.lower()
         self.data = parsed.conn.data
+        self.encryption = parsed.conn.encryption
         self.connector = parsed.connector
         self.device = parsed.device
         self.volume_id = parsed.volume.id if parsed.volume else None
@@ -156,6 +179,22 @@ class ConnectionDocument:
         if device is not None:
             document["device"] = dict(device)
         return document
+
+    def recorded(self) -> dict[str, Any]:
+        """The document for this host's records: without a device, and without the key of an
+        encrypted volume."""
+        document = self.with_device(None)
+        if self.encryption is not None:
+            kept = ("provider", "cipher", "key_size")
+            found = document["conn"]["encryption"]
+            document["conn"]["encryption"] = {k: v for k, v in found.items() if k in kept}
+        return document
+
+    def with_key_of(self, other: ConnectionDocument) -> ConnectionDocument:
+        """This document, which this host has recorded, with the key of the caller's document."""
+        if self.encryption is not None and other.encryption is not None:
+            self.encryption = msgspec.structs.replace(self.encryption, key=other.encryption.key)
+        return self
 
     def __repr__(self) -> str:
         return f"ConnectionDocument(id={self.id!r}, protocol={self.protocol!r})"

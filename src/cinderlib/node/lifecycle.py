@@ -63,7 +63,7 @@ def attach(
         # A device of an interrupted attach is used again, so the earlier survey is kept.
         entry = Entry(
             key=connector.key,
-            document=document.with_device(None),
+            document=document.recorded(),
             before=earlier.before if earlier else connector.survey(),
             link=link,
         )
@@ -155,9 +155,17 @@ def look(
     return protocols.connector(document, settings).look(device)
 
 
-def as_attached(entry: Entry, settings: HostSettings) -> Connector:
-    """The connector of an entry, with the settings at the time when the entry was written."""
-    return protocols.connector(ConnectionDocument(entry.document), settings)
+def as_attached(
+    entry: Entry, settings: HostSettings, given: ConnectionDocument | None = None
+) -> Connector:
+    """The connector of an entry, with the settings at the time when the entry was written.
+
+    :param given: the caller's document, for the key of an encrypted volume.
+    """
+    document = ConnectionDocument(entry.document)
+    if given is not None:
+        document.with_key_of(given)
+    return protocols.connector(document, settings)
 
 
 @contextlib.contextmanager
@@ -171,7 +179,7 @@ def _known(
     with settings.state.locked(key):
         entry = settings.state.get(key)
         if entry:
-            connector = as_attached(entry, settings)
+            connector = as_attached(entry, settings, document)
         known = (entry and entry.device) or device or document.device
         if known is document.device and known is not None:
             known = check_device(known)
@@ -186,7 +194,7 @@ def recorded_key(connector: Connector) -> str:
     document, state = connector.document, connector.settings.state
     if document.id and state.get(connector.key) is None:
         found = state.find(document.id)
-        if found is not None and found.document.get("conn") == document.with_device(None)["conn"]:
+        if found is not None and found.document.get("conn") == document.recorded()["conn"]:
             return found.key
     return connector.key
 

@@ -245,10 +245,10 @@ class Node:
         This changes nothing and does not need os-brick. Without root, checks that need root run
         through ``root_helper``, if it allows that.
 
-        :param protocols: the features to check: ``'iscsi'``, ``'multipath'``, ``'nvme'``,
-            ``'rbd'``, ``'nfs'``, ``'fc'``, ``'local'``, or the drivers' names for them. By default
-            protocols that are attached or installed, and ``'multipath'`` if this node uses it.
-            Problems with protocols that are only installed are never errors.
+        :param protocols: the features to check: ``'iscsi'``, ``'multipath'``, ``'encryption'``,
+            ``'nvme'``, ``'rbd'``, ``'nfs'``, ``'fc'``, ``'local'``, or the drivers' names for them.
+            By default protocols that are attached or installed, and ``'multipath'`` if this node
+            uses it. Problems with protocols that are only installed are never errors.
         :param needed: without ``protocols``: additional features to check, and the reasons as
             texts.
         :raises InvalidInput: ``protocols`` contains an unknown name.

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,31 @@ def connector_class(protocol: str) -> Any:
 def connector_module() -> Any:
     """os-brick's module that imports every connector."""
     return _import("os_brick.initiator.connector")
+
+
+def encryptor(provider: str, link: Path, keys: Any, execute: Callable[..., Any]) -> Any:
+    """os-brick's encryptor for a device.
+
+    :param provider: ``'luks'`` or ``'luks2'``.
+    :param link: a symbolic link to the device. Its name is the name of the decrypted device, with
+        the prefix ``crypt-``. After the attach it leads to the decrypted device.
+    :param keys: has the key, with the interface of castellan's key managers.
+    :param execute: runs programs, with the interface of oslo.concurrency.
+    :raises NodeError: os-brick cannot be imported.
+    """
+    encryptors = _import("os_brick.encryptors")
+    info = {"driver_volume_type": "", "data": {"device_path": str(link)}}
+    return encryptors.get_volume_encryptor(
+        *("", info, keys, execute), provider=provider, control_location="front-end"
+    )
+
+
+def program_failed(status: int, reason: str) -> Exception:
+    """The error that os-brick expects of a program that failed."""
+    from oslo_concurrency import processutils
+
+    failed: Exception = processutils.ProcessExecutionError(exit_code=status, stderr=reason)
+    return failed
 
 
 def prepare(root_helper: str | None, lock_path: Path | None = None) -> None:

@@ -46,4 +46,9 @@ def connector(document: ConnectionDocument, settings: HostSettings) -> Connector
             resource=document.id,
         ) from None
     kind: type[Connector] = getattr(importlib.import_module(module), name)
-    return kind(document, settings)
+    connector = kind(document, settings)
+    if document.encryption is None:
+        return connector
+    from cinderlib.node.encrypted import EncryptedConnector
+
+    return EncryptedConnector(connector, document.encryption)

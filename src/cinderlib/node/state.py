@@ -70,6 +70,13 @@ class State:
         return state_folder.host_locks(self._folder() / "os-brick", create=True)
 
     @property
+    def encrypted(self) -> Path:
+        """The folder of links to encrypted devices."""
+        folder = self._folder() / "encrypted"
+        state_folder.make(folder)
+        return folder
+
+    @property
     def identity(self) -> str:
         """Identifies this folder, independent of the path to it."""
         status = self._folder().stat()
@@ -219,12 +226,14 @@ def _forget(folder: Path) -> None:
     # The devices of another boot do not exist any more, so the entries are useless. The removal is
     # not recursive: something could be mounted in there by mistake.
     with contextlib.suppress(OSError):
-        for inner in (folder / "os-brick", folder):
-            for file in inner.iterdir() if inner.is_dir() else ():
-                if file.is_file():
+        inner = [folder / "os-brick", folder / "encrypted"]
+        for each in (*inner, folder):
+            for file in each.iterdir() if each.is_dir() else ():
+                if file.is_file() or file.is_symlink():
                     file.unlink()
-        if (folder / "os-brick").is_dir():
-            (folder / "os-brick").rmdir()
+        for each in inner:
+            if each.is_dir():
+                each.rmdir()
         folder.rmdir()
 
 

@@ -23,12 +23,14 @@ class HostAccess:
 
     :ivar fields: of the new connection.
     :ivar migrating: whether the volume may stay connected to the host from which it migrates.
+    :ivar decrypt: whether the host decrypts an encrypted volume.
     :ivar link: the path of a symbolic link to the device.
     :ivar persist: whether it is attached again after each boot.
     """
 
     fields: Mapping[str, Any]
     migrating: bool = False
+    decrypt: bool = True
     link: str | None = None
     persist: bool = False
 

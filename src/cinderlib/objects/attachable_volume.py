@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from cinderlib import serialization, value_checks
@@ -54,6 +55,7 @@ class AttachableVolume(Attachable):
         connector_dict: Mapping[str, Any],
         *,
         migrating: bool = False,
+        decrypt: bool = True,
         **fields: Unpack[ConnectKeywords],
     ) -> Connection:
         """Export and map it for a host.
@@ -62,6 +64,8 @@ class AttachableVolume(Attachable):
         :param migrating: for a live migration to this host: the volume may be connected to the
             other host as well until that is disconnected, although it is not multiattach. Not
             needed if both connections have the same ``instance_uuid``.
+        :param decrypt: ``False``: the host gets the encrypted data of an encrypted volume, without
+            the key.
         :param fields: ``attached_host``, ``attach_mode`` (``'rw'`` or ``'ro'``), ``mountpoint``,
             ``instance_uuid``, ``device_scan_attempts``, ``use_multipath``, ``id``.
         :returns: the connection; the existing one if the host is already connected.
@@ -69,8 +73,9 @@ class AttachableVolume(Attachable):
             migrating.
         :raises InvalidConnector: the connector lacks a property that the driver needs.
         """
-        migrating = value_checks.check_flag(migrating, "migrating")
-        return self._connect(connector_dict, HostAccess(fields, migrating))
+        flag = value_checks.check_flag
+        access = HostAccess(fields, flag(migrating, "migrating"), flag(decrypt, "decrypt"))
+        return self._connect(connector_dict, access)
 
     def _connect(
         self, connector: Mapping[str, Any], access: HostAccess, *, to_attach: bool = False
@@ -82,7 +87,10 @@ class AttachableVolume(Attachable):
             **access.fields,
         )
         with self._named():
-            self._adopt(connection._connect(to_attach=to_attach, migrating=access.migrating))
+            volume = connection._connect(
+                to_attach=to_attach, migrating=access.migrating, decrypt=access.decrypt
+            )
+            self._adopt(volume)
         self.changed = connection.changed
         return connection
 
@@ -107,6 +115,7 @@ class AttachableVolume(Attachable):
         persist: bool = False,
         id: str | None = None,
         read_only: bool = False,
+        decrypt: bool = True,
     ) -> Connection:
         """Connect it to this host and attach it.
 
@@ -117,6 +126,7 @@ class AttachableVolume(Attachable):
         :param persist: attach it again after each boot, see :attr:`cinderlib.Node.persistent`.
         :param id: the ID of the connection; by default a new one.
         :param read_only: attach it read-only.
+        :param decrypt: as for :meth:`connect`.
         :returns: the connection, whose ``path`` is the device.
         :raises NodeError: this host could not attach it; it was disconnected again.
         """
@@ -126,10 +136,23 @@ class AttachableVolume(Attachable):
         access = HostAccess(
             fields,
             migrating=value_checks.check_flag(migrating, "migrating"),
+            decrypt=value_checks.check_flag(decrypt, "decrypt"),
             link=None if link is None else links.check(link),
             persist=value_checks.check_flag(persist, "persist"),
         )
         return self._attach(access)
+
+    @contextlib.contextmanager
+    def attached(self, *, decrypt: bool = True) -> Iterator[Connection]:
+        """``with volume.attached() as attach:`` attaches it, and detaches it at the end.
+
+        :param decrypt: as for :meth:`connect`.
+        """
+        connection = self.attach(decrypt=decrypt)
+        try:
+            yield connection
+        finally:
+            self.detach()
 
     def cleanup(self) -> None:
         """Detach and disconnect it from this host, if necessary; other hosts are not affected."""

@@ -18,7 +18,7 @@ from cinderlib.objects.fields import EditableField, Field
 from cinderlib.objects.keywords import ConnectionKeywords, ConnectKeywords
 from cinderlib.objects.resource import Resource
 from cinderlib.objects.volume import Volume
-from cinderlib.operations import attachments, connect, disconnect
+from cinderlib.operations import attachments, connect, disconnect, encryption
 from cinderlib.persistence.host_key import host_of
 from cinderlib.records import ConnectionRecord, Secret, VolumeRecord, replace
 
@@ -149,6 +149,15 @@ class Connection(ConnectionFields, Resource):
     @device.setter
     def device(self, value: Mapping[str, Any] | None) -> None:
         self._set_checked("device", value)
+        if value:
+            self._note_opened()
+
+    def _note_opened(self) -> None:
+        """The host has attached it, so an encrypted volume has a header."""
+        info = self._edited.get("conn_info", self._record.conn_info)
+        opened = encryption.opened(info)
+        if opened is not info:
+            self._edited["conn_info"] = opened
 
     def _set_checked(self, field: str, value: Mapping[str, Any] | None) -> None:
         checked = new_connection.check_data({} if value is None else value, field)
@@ -197,7 +206,9 @@ class Connection(ConnectionFields, Resource):
 
     # --- controller side -----------------------------------------------------------------------
 
-    def _connect(self, *, to_attach: bool = False, migrating: bool = False) -> VolumeRecord:
+    def _connect(
+        self, *, to_attach: bool = False, migrating: bool = False, decrypt: bool = True
+    ) -> VolumeRecord:
         """:returns: the record of the volume after the connect."""
         record, volume, self.changed = connect.connect(
             self._controller.journal,
@@ -205,6 +216,7 @@ class Connection(ConnectionFields, Resource):
             self._requested,
             to_attach=to_attach,
             migrating=migrating,
+            decrypt=decrypt,
         )
         self._adopt(record)
         return volume

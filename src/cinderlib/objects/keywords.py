@@ -28,6 +28,7 @@ class CommonVolumeKeywords(TypedDict, total=False):
     admin_metadata: Mapping[str, str]
     extra_specs: Mapping[str, str]
     qos_specs: Mapping[str, str]
+    encryption: Mapping[str, str]
     type: str
     display_name: str
     display_description: str

@@ -30,13 +30,17 @@ _GIVEN: Mapping[str, Check] = {
     "admin_metadata": validation.check_metadata,
     "extra_specs": validation.check_specs,
     "qos_specs": validation.check_qos_specs,
+    "encryption": validation.check_encryption,
 }
 _KNOWN = ["id", "pool_name", "unique_name", "type", *_GIVEN]
 _NAMES = {"display_name": "name", "display_description": "description"}
+#: The fields that a type has.
+_OWN = {"extra_specs", "qos_specs", "encryption"}
 #: Fields that a volume has from its source unless they are specified.
 _INHERITED = (
     "size", "name", "description", "host", "availability_zone", "bootable", "multiattach",
-    "metadata", "user_id", "project_id", "extra_specs", "qos_specs", "type_name", "volume_type_id",
+    "metadata", "user_id", "project_id", "extra_specs", "qos_specs", "encryption", "type_name",
+    "volume_type_id",
 )  # fmt: skip
 
 
@@ -99,8 +103,8 @@ def describe(
     if (type := fields.get("type")) is not None:
         values |= _of_type(backend, type, given)
         requested["type_name"] = values["type_name"]
-    elif "extra_specs" in given or "qos_specs" in given or values.get("type_name") is None:
-        has_specs = values.get("extra_specs") or values.get("qos_specs")
+    elif _OWN & given.keys() or values.get("type_name") is None:
+        has_specs = any(values.get(name) for name in _OWN)
         values |= {"type_name": None, "volume_type_id": id if has_specs else None}
     return NewVolume(
         VolumeRecord(id=id, backend=backend.id, **values),
@@ -111,9 +115,9 @@ def describe(
 
 def _of_type(backend: Backend, type: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a volume that has a shared type."""
-    if "extra_specs" in given or "qos_specs" in given:
+    if _OWN & given.keys():
         raise errors.InvalidInput(
-            "Specify either a type or extra_specs and qos_specs for a volume, not both"
+            "Specify either a type or extra_specs, qos_specs and encryption for a volume, not both"
         )
     return backend.controller.type_specs(type).fields()
 

@@ -24,6 +24,7 @@ class RetypedVolume(Resource):
         qos_specs: Mapping[str, str] | None = None,
     ) -> None:
         """Give it other specs, on its storage too: those of a volume type, own ones, or none.
+        Its encryption cannot be changed.
 
         If it has the specs already, nothing changes. The specs of the type can have changed since:
         a retype to the same type applies the new ones.
@@ -41,6 +42,7 @@ class RetypedVolume(Resource):
                 id=self.id,
                 extra_specs=validation.check_specs({} if extra_specs is None else extra_specs),
                 qos_specs=validation.check_qos_specs({} if qos_specs is None else qos_specs),
+                encryption=self._record.encryption,
             )
         elif extra_specs is None and qos_specs is None:
             target = self._controller.type_specs(type)

@@ -192,9 +192,10 @@ class StreamedVolume(_Streamed):
 
     @contextlib.contextmanager
     def _attached(self, connection_id: str) -> Iterator[Connection]:
-        """Attach it with a new connection, and detach it at the end."""
+        """Attach it with a new connection, and detach it at the end. An encrypted volume is not
+        decrypted, so a stream has the data that is on the storage."""
         volume = cast("Volume", self)
-        connection = volume.attach(id=connection_id)
+        connection = volume.attach(id=connection_id, decrypt=False)
         try:
             if connection.id != connection_id:
                 raise errors.InvalidVolume(
@@ -268,7 +269,7 @@ class StreamedSnapshot(_Streamed):
         found = list(self.extents(since))  # also checks the arguments
         with (
             self._temporary() as volume,
-            volume.attached() as connection,
+            volume.attached(decrypt=False) as connection,
             Device(connection.path) as device,
         ):
             yield _Content(device, header, found)

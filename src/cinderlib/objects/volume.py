@@ -53,9 +53,9 @@ class Volume(
     :param pool_name: the pool of the backend; by default its first one.
     :param named: ``size`` in GiB, whole or fractional (rounded up); ``id``, ``name``,
         ``description``, ``host``, ``availability_zone``, ``bootable``, ``multiattach``,
-        ``metadata``, ``admin_metadata``, ``extra_specs``, ``qos_specs``, or instead of these two
-        ``type``, the name of a volume type; ``user_id``, ``project_id``, ``cluster_name``;
-        ``unique_name``, to refuse a name that another volume of the backend has.
+        ``metadata``, ``admin_metadata``, ``extra_specs``, ``qos_specs``, ``encryption``, or instead
+        of these three ``type``, the name of a volume type; ``user_id``, ``project_id``,
+        ``cluster_name``; ``unique_name``, to refuse a name that another volume of the backend has.
     :raises InvalidInput: a field is unknown or has an invalid value.
     """
 
@@ -107,6 +107,10 @@ class Volume(
         "Its extra specs: specified at creation, or copied from its type."
     )
     qos_specs = Field[dict[str, str]]("Its QoS specs: specified at creation, or those of the type.")
+    encryption = Field[dict[str, str]](
+        "How hosts encrypt its data: ``provider``, ``control_location``, ``cipher``, ``key_size``;"
+        " empty if they do not."
+    )
     type_name = Field[str | None](
         "The name of the volume type; ``None`` if it has own specs or no specs."
     )

@@ -28,6 +28,7 @@ class VolumeType:
     qos_specs: QoSSpecs | None
     is_public: bool = True
     description: str = ""
+    encryption: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def qos_specs_id(self) -> str | None:
@@ -53,4 +54,5 @@ def of_specs(found: TypeSpecs) -> VolumeType:
         extra_specs=dict(found.extra_specs),
         qos_specs=qos,
         description=found.description,
+        encryption=dict(found.encryption),
     )

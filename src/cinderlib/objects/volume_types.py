@@ -13,7 +13,9 @@ from cinderlib.persistence.base import Store
 from cinderlib.records import TypeSpecs
 
 
-def described(name: Any, description: Any, extra_specs: Any, qos_specs: Any) -> TypeSpecs:
+def described(
+    name: Any, description: Any, extra_specs: Any, qos_specs: Any, encryption: Any
+) -> TypeSpecs:
     """A new type from the arguments of a program.
 
     :raises InvalidInput: an argument is not valid.
@@ -25,6 +27,7 @@ def described(name: Any, description: Any, extra_specs: Any, qos_specs: Any) -> 
         description=validation.check_description(description),
         extra_specs=validation.check_specs({} if extra_specs is None else extra_specs),
         qos_specs=validation.check_qos_specs({} if qos_specs is None else qos_specs),
+        encryption=validation.check_encryption({} if encryption is None else encryption),
     )
 
 
@@ -65,6 +68,7 @@ class VolumeTypes:
         description: str = "",
         extra_specs: Mapping[str, str] | None = None,
         qos_specs: Mapping[str, str] | None = None,
+        encryption: Mapping[str, str] | None = None,
     ) -> VolumeType:
         """Add a volume type: a named set of specs for volumes (``create_volume(type=name)``). If a
         type with the same properties exists, nothing changes.
@@ -72,9 +76,11 @@ class VolumeTypes:
         :param extra_specs: for the driver and for the choice of a backend.
         :param qos_specs: limits; their ``consumer`` is ``'back-end'`` (the storage enforces them;
             the default), ``'front-end'`` (the host does) or ``'both'``.
+        :param encryption: hosts encrypt volumes of this type: ``provider`` (``'luks2'`` by default,
+            or ``'luks'``), ``cipher``, ``key_size``. It cannot be changed later.
         :raises AlreadyExists: a type with this name has other properties.
         """
-        wanted = described(name, description, extra_specs, qos_specs)
+        wanted = described(name, description, extra_specs, qos_specs, encryption)
         return of_specs(volume_types.create(self.store, wanted)[0])
 
     def volume_type(self, name: str) -> VolumeType:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from cinderlib import errors
 from cinderlib.locking.process_identity import this_host
-from cinderlib.operations import connections, disconnect, whole_call_intents
+from cinderlib.operations import connections, disconnect, encryption, whole_call_intents
 from cinderlib.operations.history import Outcome
 from cinderlib.operations.intents import intents_of
 from cinderlib.operations.journal import Journal
@@ -69,6 +69,7 @@ def attach(
         attached = replace(
             attaching,
             device=Secret(device),
+            conn_info=encryption.opened(attaching.conn_info),
             attached_host=connection.attached_host or this_host(),
         )
         # An earlier compound operation was interrupted; this attach completes it.
@@ -126,7 +127,11 @@ def recover_attach(journal: Journal, intent: IntentRecord) -> str:
         except errors.NodeError:
             journal.finish(intent, "It stays as it was", outcome="undone")
             return "undone"
-        attached = replace(connection, device=Secret(device))
+        attached = replace(
+            connection,
+            device=Secret(device),
+            conn_info=encryption.opened(connection.conn_info),
+        )
         journal.finish_with(intent, "It was attached", connection, attached)
         return "finished"
     _detached(journal, intent, "undone", force=True)

@@ -9,6 +9,7 @@ from cinderlib import errors
 from cinderlib.operations import (
     connections,
     disconnect,
+    encryption,
     long_calls,
     migration_targets,
     streams,
@@ -32,6 +33,7 @@ def connect(
     *,
     to_attach: bool = False,
     migrating: bool = False,
+    decrypt: bool = True,
 ) -> tuple[ConnectionRecord, VolumeRecord, bool]:
     """Export and map a volume for the host that ``connection.connector`` describes.
 
@@ -42,6 +44,7 @@ def connect(
         removes the connection.
     :param migrating: whether a volume that is not multiattach may stay connected to the host from
         which it migrates.
+    :param decrypt: whether the host decrypts an encrypted volume.
     :returns: the stored record (the existing one if the host is already connected), the record of
         its volume, and whether the connection was created by this call.
     :raises InvalidVolume: the volume is connected to another host and neither multiattach nor
@@ -51,7 +54,12 @@ def connect(
     """
     while True:
         there, volume, made = _connect(
-            journal, connection, asked, to_attach=to_attach, migrating=migrating
+            journal,
+            connection,
+            asked,
+            to_attach=to_attach,
+            migrating=migrating,
+            decrypt=decrypt,
         )
         if made or to_attach or whole_call_intents.is_done(journal, there.id):
             return there, volume, made
@@ -67,6 +75,7 @@ def _connect(
     *,
     to_attach: bool,
     migrating: bool,
+    decrypt: bool,
 ) -> tuple[ConnectionRecord, VolumeRecord, bool]:
     lock = volumes.lock_name(connection.volume_id)
     queries = (
@@ -85,6 +94,7 @@ def _connect(
         is_long_call = long_calls.refuse_others(journal, volume.id, intents)
         if there is not None and there.status == "attached":
             _refuse_different(there, asked)
+            encryption.refuse_other_access(there, volume, decrypt=decrypt)
             return there, volume, False
         migration_targets.refuse_others(journal, volume, "connected")
         if volume.status not in volumes.READABLE and not is_long_call:
@@ -95,6 +105,7 @@ def _connect(
         others = [other for other in some if there is None or other.id != there.id]
         if others and not (volume.multiattach or migrating or driver.info.live_migration):
             _refuse_another_instance(journal, volume, connection)
+        for_host = encryption.for_host(volume, others) if decrypt else None
         driver.validate_connector(connection.connector)
         journal.retry_pending_unmaps(intents)
         if there is not None:
@@ -114,6 +125,8 @@ def _connect(
             exported = driver.create_export(volume, attaching.connector)
             exported = journal.keep(volume, exported)
             conn_info = driver.initialize_connection(exported, attaching)
+            if for_host is not None:
+                conn_info = {**conn_info, "encryption": for_host}
         except BaseException as exc:
             _undo_connect(
                 journal, intent, attaching, there, exc,

@@ -1,4 +1,7 @@
-"""Attaches volumes and snapshots to this host within an operation, to copy or wipe their data."""
+"""Attaches volumes and snapshots to this host within an operation, to copy or wipe their data.
+
+Encrypted volumes are not decrypted for that, so a copy has the same header and the same key.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,9 @@ def _connection(journal: Journal, volume: VolumeRecord, mode: str) -> Connection
 def attach_volume(journal: Journal, volume: VolumeRecord, *, mode: str = "rw") -> ConnectionRecord:
     """Attach a volume to this host; an existing attachment is used. Called within
     :meth:`Journal.whole_call`."""
-    there, _, made = connect(journal, _connection(journal, volume, mode), {}, to_attach=True)
+    there, _, made = connect(
+        journal, _connection(journal, volume, mode), {}, to_attach=True, decrypt=False
+    )
     return _attached(journal, there, made=made)
 
 
@@ -52,6 +57,7 @@ def attach_snapshot(
         *snapshot_access.temporary_volume(journal, snapshot, volume, connection),
         {},
         to_attach=True,
+        decrypt=False,
     )
     return _attached(journal, there, made=made)
 

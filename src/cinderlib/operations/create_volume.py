@@ -7,7 +7,7 @@ from typing import Any
 
 from cinderlib import errors
 from cinderlib.drivers.port import Driver
-from cinderlib.operations import capabilities, unique_names, volume_types, volumes
+from cinderlib.operations import capabilities, encryption, unique_names, volume_types, volumes
 from cinderlib.operations.existing import raise_not_found, refuse_differences
 from cinderlib.operations.journal import Journal, was_interrupted
 from cinderlib.operations.refusals import (
@@ -78,6 +78,7 @@ def create(
             way = way if volume.snapshot_access is None else "snapshot.attach"
             capabilities.require(driver, way, volume.backend, volume.id)
         volumes.refuse_impossible_size(driver, volume, volume.size)
+        volume = encryption.of_new(journal.store, volume, source)
         if source is not None:
             volume = replace(volume, glance_metadata=source.glance_metadata)
         intent, creating = journal.begin(
@@ -164,6 +165,7 @@ def _arguments(volume: VolumeRecord) -> dict[str, Any]:
         "bootable": volume.bootable or None,
         "multiattach": volume.multiattach or None,
         "type": volume.type_name,
+        "encryption": volume.encryption.get("provider"),
     }
 
 

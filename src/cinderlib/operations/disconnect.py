@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 
 from cinderlib import errors
-from cinderlib.operations import connections, temporary, volumes, whole_call_intents
+from cinderlib.operations import connections, encryption, temporary, volumes, whole_call_intents
 from cinderlib.operations.existing import raise_not_found
 from cinderlib.operations.history import Outcome
 from cinderlib.operations.intents import intents_of
@@ -121,7 +121,7 @@ def disconnect(
             intent,
             done,
             volume,
-            _without(after, others),
+            _without(after, connection, others),
             *gone,
             continued_as=whole if is_step else None,
         )
@@ -241,11 +241,17 @@ def settle_disconnected(
         left += journal.ended(whole, whole_call_intents.settled_as(whole))
     released = temporary.release(volume, others)
     left += released
-    journal.finish_with(intent, done, volume, _without(after, others), *left, outcome=outcome)
+    journal.finish_with(
+        intent, done, volume, _without(after, connection, others), *left, outcome=outcome
+    )
     temporary.complete(journal, released)
 
 
-def _without(volume: VolumeRecord, others: Sequence[ConnectionRecord]) -> VolumeRecord:
+def _without(
+    volume: VolumeRecord, connection: ConnectionRecord, others: Sequence[ConnectionRecord]
+) -> VolumeRecord:
+    if encryption.is_opened(connection):
+        volume = replace(volume, encryption_opened=True)
     if others:
         return volume
     status = "available" if volume.snapshot_access is None else "deleting"

@@ -10,7 +10,7 @@ from typing import Any
 
 from cinderlib import errors
 from cinderlib.drivers.port_values import Manageable, Page
-from cinderlib.operations import adoption, capabilities, volume_types, volumes
+from cinderlib.operations import adoption, capabilities, encryption, volume_types, volumes
 from cinderlib.operations.existing import refuse_differences
 from cinderlib.operations.intents import intents_of
 from cinderlib.operations.journal import Journal
@@ -71,6 +71,7 @@ def manage(
                 return there, False
             volume = replace(volume, version=there.version, created_at=there.created_at)
         volume = volume_types.assign(journal.store, volume, asked)
+        encryption.refuse_existing(volume)
         existing = _ExistingVolume(driver)
         size = adoption.size(existing, volume, reference, there)
         intent, managing = journal.begin(
@@ -165,7 +166,7 @@ def _why_not(
         return f"it is connected to {host_of(connections[0])}; disconnect it first"
     if snapshots:
         return "it has snapshots; delete or unmanage them first"
-    if volume.encryption_key_id is not None:
+    if volume.encryption_key_id is not None or volume.encryption:
         return "it is encrypted, and its key would be lost"
     if volume.status not in _UNMANAGEABLE:
         return f"it is '{volume.status}'"

@@ -15,6 +15,7 @@ from cinderlib.operations import (
     connections,
     create_volume,
     delete_volume,
+    encryption,
     long_calls,
     migrate,
     migrate_by_copy,
@@ -78,6 +79,7 @@ def start(journal: Journal, volume_id: str, to: Destination) -> tuple[VolumeReco
                 f"Volume {volume_id} is already on {volume.host}. No change was made",
                 resource=volume_id,
             )
+        encryption.refuse_copy_by_host(volume)
         target = journal.driver(to.backend)
         migrate.refuse(volume, (), snapshots, ("available", "in-use"))
         volumes.refuse_impossible_size(target, migrate.placed(volume, to), volume.size)

@@ -57,6 +57,9 @@ def describe(
         admin_metadata=volume.admin_metadata,
         glance_metadata=volume.glance_metadata,
         encryption_key_id=volume.encryption_key_id,
+        encryption=volume.encryption,
+        encryption_key=volume.encryption_key,
+        encryption_opened=volume.encryption_opened,
         **{
             "extra_specs": volume.extra_specs,
             "qos_specs": volume.qos_specs,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cinderlib import errors
-from cinderlib.operations import capabilities, volume_types, volumes
+from cinderlib.operations import capabilities, encryption, volume_types, volumes
 from cinderlib.operations.journal import Journal
 from cinderlib.operations.refusals import is_refusal, refuse_temporary
 from cinderlib.operations.settling import recovers
@@ -36,6 +36,7 @@ def retype(journal: Journal, volume_id: str, target: TypeSpecs) -> tuple[VolumeR
                 f"Volume {volume_id} cannot be retyped: it is '{volume.status}'",
                 resource=volume_id,
             )
+        encryption.refuse_change(volume, target)
         driver = journal.driver(volume.backend)
         if failed_before or _differ(volume, target):
             capabilities.require(driver, "volume.retype", volume.backend, volume_id)

@@ -53,7 +53,8 @@ def revert(journal: Journal, volume_id: str, snapshot_id: str) -> VolumeRecord:
         intent, reverting = journal.begin(
             "volume.revert",
             volumes.lock_name(volume_id),
-            replace(volume, status="reverting", applied=None),
+            # The snapshot can be older than the header of an encrypted volume.
+            replace(volume, status="reverting", applied=None, encryption_opened=False),
             before=volume,
             data={"snapshot_id": snapshot_id, "status": volume.status},
             arguments={"snapshot": snapshot.name, "snapshot_id": snapshot_id},

@@ -59,7 +59,9 @@ def revert(journal: Journal, volume_id: str, snapshot_id: str) -> VolumeRecord:
             {"snapshot_id": snapshot_id, "safety": new_id(), "status": volume.status},
             {"snapshot_id": snapshot_id},
         )
-        journal.begin_with(intent, replace(volume, status="reverting"), before=volume)
+        # The snapshot can be older than the header of an encrypted volume.
+        reverting = replace(volume, status="reverting", encryption_opened=False)
+        journal.begin_with(intent, reverting, before=volume)
     return _run(journal, intent)
 
 

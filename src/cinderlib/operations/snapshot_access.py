@@ -60,6 +60,9 @@ def temporary_volume(
         qos_specs=source.qos_specs,
         volume_type_id=None if source.volume_type_id is None else id,
         encryption_key_id=source.encryption_key_id,
+        encryption=source.encryption,
+        encryption_key=source.encryption_key,
+        encryption_opened=source.encryption_opened,
         snapshot_id=snapshot.id,
         snapshot_access=_way(journal, snapshot),
     )
@@ -73,6 +76,7 @@ def connect(
     asked: Mapping[str, Any],
     *,
     to_attach: bool = False,
+    decrypt: bool = True,
 ) -> tuple[ConnectionRecord, VolumeRecord, bool]:
     """Map a snapshot to a host: create the temporary volume, and connect it.
 
@@ -94,7 +98,7 @@ def connect(
     journal.measure(intent)
     try:
         _create(journal, volume, intent)
-        connected = connect_volume(journal, connection, asked, to_attach=to_attach)
+        connected = connect_volume(journal, connection, asked, to_attach=to_attach, decrypt=decrypt)
     except BaseException as exc:
         if not isinstance(exc, errors.DriverInterrupted):
             _withdraw(journal, intent, exc)

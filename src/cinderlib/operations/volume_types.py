@@ -17,6 +17,7 @@ from cinderlib.records import KeyValueRecord, TypeSpecs, VolumeRecord, replace
 
 #: Attempts to write a type that other processes change at the same time.
 _ATTEMPTS = 20
+_COMPARED = ("description", "extra_specs", "qos_specs", "encryption")
 #: How many volumes an error names.
 _NAMED = 5
 
@@ -39,7 +40,7 @@ def create(store: Store, wanted: TypeSpecs) -> tuple[TypeSpecs, bool]:
 
 
 def _refuse_differences(there: TypeSpecs, wanted: TypeSpecs) -> None:
-    named = {field: getattr(wanted, field) for field in ("description", "extra_specs", "qos_specs")}
+    named = {field: getattr(wanted, field) for field in _COMPARED}
     differ = {f: (getattr(there, f), v) for f, v in named.items() if getattr(there, f) != v}
     if differ:
         texts = ", ".join(f"{f} is {a!r}, requested {b!r}" for f, (a, b) in differ.items())

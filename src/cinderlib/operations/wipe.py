@@ -10,7 +10,7 @@ from cinderlib.operations.refusals import refuse_migrating, refuse_temporary
 from cinderlib.operations.settling import recovers
 from cinderlib.persistence.base import Query
 from cinderlib.persistence.host_key import host_of
-from cinderlib.records import ConnectionRecord, IntentRecord, VolumeRecord
+from cinderlib.records import ConnectionRecord, IntentRecord, VolumeRecord, replace
 
 _OPERATION = "volume.wipe"
 
@@ -46,7 +46,8 @@ def wipe(journal: Journal, volume_id: str) -> VolumeRecord:
         journal.driver(volume.backend)
         data = {"status": volume.status}
         intent = long_calls.intent(journal, _OPERATION, volume, data, {})
-        journal.begin_with(intent, volume, before=volume)
+        emptied = replace(volume, encryption_opened=False)
+        journal.begin_with(intent, emptied, before=volume)
     return _run(journal, intent)
 
 

@@ -75,6 +75,8 @@ class Store(abc.ABC):
     #: Whether it keeps records of the kind :class:`cinderlib.records.OperationRecord`, the history.
     #: A store that was written for an earlier version of the library does not.
     keeps_history: bool = False
+    #: Whether it encrypts secrets.
+    encrypts: bool = False
 
     #: How many records a transaction can have if many records are loaded. Larger transactions save
     #: time, and others wait longer for them.

@@ -183,6 +183,8 @@ class EncryptedStore(Store):
     :param keys: the first key encrypts, all keys decrypt.
     """
 
+    encrypts = True
+
     def __init__(self, store: Store, keys: Keys) -> None:
         self._store = store
         self._keys = keys

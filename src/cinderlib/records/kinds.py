@@ -41,6 +41,9 @@ class TypeSpecs(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     :ivar name: of the shared type; empty for own specs.
     :ivar qos_specs: the limits, and ``consumer``: ``'front-end'``, ``'back-end'`` (the default) or
         ``'both'``.
+    :ivar encryption: ``provider`` (``'luks'`` or ``'luks2'``), ``control_location``
+        (``'front-end'``: hosts encrypt), and optionally ``cipher`` and ``key_size``; empty if hosts
+        do not encrypt the volume.
     """
 
     id: str
@@ -48,6 +51,7 @@ class TypeSpecs(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     description: str = ""
     extra_specs: dict[str, str] = {}
     qos_specs: dict[str, str] = {}
+    encryption: dict[str, str] = {}
 
     @classmethod
     def of(cls, volume: VolumeRecord) -> TypeSpecs:
@@ -58,16 +62,18 @@ class TypeSpecs(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
             name=volume.type_name or "",
             extra_specs=volume.extra_specs,
             qos_specs=volume.qos_specs,
+            encryption=volume.encryption,
         )
 
     def fields(self) -> dict[str, Any]:
         """The fields of a volume that has these specs."""
-        is_empty = not (self.name or self.extra_specs or self.qos_specs)
+        is_empty = not (self.name or self.extra_specs or self.qos_specs or self.encryption)
         return {
             "type_name": self.name or None,
             "volume_type_id": None if is_empty else self.id,
             "extra_specs": self.extra_specs,
             "qos_specs": self.qos_specs,
+            "encryption": self.encryption,
         }
 
 
@@ -76,6 +82,10 @@ class VolumeRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
 
     :ivar type_name: the name of the shared type with the ID ``volume_type_id``, from which the
         specs were copied; ``None`` for a volume with own specs, whose type has the volume's ID.
+    :ivar encryption: as in :class:`TypeSpecs`.
+    :ivar encryption_key: in hexadecimal digits, if hosts encrypt the volume.
+    :ivar encryption_opened: whether a host has opened the encrypted volume, so that it has a
+        header.
     :ivar retype_target: the type of a retype that runs or failed, so that the storage can have its
         specs already.
     :ivar managed_from: the driver's reference by which an existing volume was taken over; ``None``
@@ -112,6 +122,9 @@ class VolumeRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
     glance_metadata: dict[str, str] = {}
     extra_specs: dict[str, str] = {}
     qos_specs: dict[str, str] = {}
+    encryption: dict[str, str] = {}
+    encryption_key: Secret | None = None
+    encryption_opened: bool = False
     volume_type_id: str | None = None
     type_name: str | None = None
     retype_target: TypeSpecs | None = None
@@ -168,7 +181,8 @@ class ConnectionRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
 
     :ivar connector: the connector properties of the host (initiator name, NQN, IP, ...).
     :ivar conn_info: the driver's connection information, ``{'driver_volume_type': ..., 'data':
-        {...}}``; secret because it can contain CHAP or cephx keys.
+        {...}}``, with ``'encryption'`` if the host decrypts the volume; secret because it can
+        contain CHAP or cephx keys, and contains the key of an encrypted volume.
     :ivar device: the device information that the host's attach returned (``path``, ...); ``None``
         while it is not attached. Secret because a few connectors put the connection's data into it.
     :ivar status: ``'attaching'``, ``'attached'`` (mapped to the host) or ``'detaching'``.
@@ -233,7 +247,7 @@ AnyRecord = (
 KINDS: Mapping[str, type[Record]] = {k.kind: k for k in typing.get_args(AnyRecord)}
 #: The fields that can hold a secret.
 SECRETS: Mapping[type[Record], tuple[str, ...]] = {
-    VolumeRecord: ("provider_auth",),
+    VolumeRecord: ("provider_auth", "encryption_key"),
     SnapshotRecord: ("provider_auth",),
     ConnectionRecord: ("conn_info", "device"),
     KeyValueRecord: ("value",),

@@ -67,6 +67,11 @@ def _secret_text(secret: Secret, what: str) -> None:
     _long_text(secret.reveal(), what)
 
 
+def _key(secret: Secret, what: str) -> None:
+    if secret and not v.is_key(secret.reveal()):
+        raise InvalidInput(f"The {what} must be 64 to 256 hexadecimal digits.")
+
+
 def _conn_info(secret: Secret, what: str) -> None:
     conn = secret.reveal()
     if not (
@@ -102,6 +107,7 @@ def _type_specs(specs: TypeSpecs, what: str) -> None:
     value_checks.check_text(specs.description, f"description of the {what}")
     v.check_specs(specs.extra_specs, f"extra_specs of the {what}")
     v.check_specs(specs.qos_specs, f"qos_specs of the {what}")
+    v.check_encryption(specs.encryption, f"encryption of the {what}")
 
 
 #: Rules of fields with the same meaning in every kind of record.
@@ -134,7 +140,9 @@ _RULES: dict[str, Check] = {
     "attach_status": _one_of(v.ATTACH_STATUSES),
     "attach_mode": _one_of(v.ATTACH_MODES),
     "previous_status": _one_of(v.VOLUME_STATUSES),
+    "encryption": v.check_encryption,
     "provider_auth": _secret_text,
+    "encryption_key": _key,
     "connector": lambda value, what: v.check_connector(value),
     "conn_info": _conn_info,
     "device": _device,

@@ -160,6 +160,8 @@ def attach_volume(request: Request[requests.AttachVolume]) -> dict[str, Any]:
         fields["id"] = body.id
     if body.read_only:
         fields["read_only"] = True
+    if not body.decrypt:
+        fields["decrypt"] = False
     volume = lookup.loaded_volume(request, request.id)
     connection = volume.attach(migrating=body.migrating, persist=body.persist, **fields)
     return shown_connection(connection.record, keys=True, changed=connection.changed)

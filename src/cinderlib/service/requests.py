@@ -40,6 +40,7 @@ class NewVolume(Body):
     admin_metadata: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     extra_specs: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     qos_specs: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    encryption: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     type: str | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -59,12 +60,13 @@ class CreateVolume(NewVolume):
 
 class CreateType(Body):
     """A new volume type. QoS specs can have a ``consumer``: ``front-end``, ``back-end`` or
-    ``both``."""
+    ``both``. With ``encryption``, hosts encrypt its volumes."""
 
     name: str
     description: str = ""
     extra_specs: dict[str, str] = {}
     qos_specs: dict[str, str] = {}
+    encryption: dict[str, str] = {}
 
 
 class ChangeType(Body):
@@ -180,6 +182,7 @@ class ConnectVolume(ConnectSnapshot):
     """The host to map a volume for: its connector properties, or the name it registered under."""
 
     migrating: bool = False
+    decrypt: bool = True
     attach_mode: Literal["rw", "ro"] | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -191,10 +194,12 @@ class AttachSnapshot(Body):
 
 class AttachVolume(Body):
     """Whether a volume may stay connected to another host, for a live migration to this one;
-    whether it is attached again after each boot, or read-only; the path of a link to the device,
-    in the service's folder for links; and the ID of the connection."""
+    whether it is attached again after each boot, or read-only; whether the host decrypts it if it
+    is encrypted; the path of a link to the device, in the service's folder for links; and the ID of
+    the connection."""
 
     migrating: bool = False
+    decrypt: bool = True
     persist: bool = False
     read_only: bool = False
     link: str | msgspec.UnsetType = msgspec.UNSET

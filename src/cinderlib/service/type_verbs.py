@@ -29,6 +29,7 @@ def create_type(request: Request[requests.CreateType]) -> dict[str, Any]:
         description=body.description,
         extra_specs=body.extra_specs,
         qos_specs=body.qos_specs,
+        encryption=body.encryption,
     )
     return _shown(request, created.name)
 

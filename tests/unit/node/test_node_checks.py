@@ -133,7 +133,7 @@ def test_multipath_is_checked_on_a_node_that_uses_it(tmp_path: Path) -> None:
 
 
 def test_diagnosis_does_not_change_this_host(tmp_path: Path) -> None:
-    protocols = ["iscsi", "multipath", "nvme", "rbd", "nfs", "fc", "local"]
+    protocols = ["iscsi", "multipath", "encryption", "nvme", "rbd", "nfs", "fc", "local"]
     found = Node(state_path=tmp_path).diagnose(protocols).findings
     # The findings depend on this host, but must be the same in both runs.
     assert Node(state_path=tmp_path).diagnose(protocols).findings == found
@@ -156,6 +156,22 @@ for finding in Node(state_path=sys.argv[1]).diagnose(["nfs"]).findings:
         [sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True
     )
     assert f"host.os-brick|{sys.executable} -m pip install os-brick" in done.stdout.splitlines()
+
+
+def test_encryption_needs_cryptsetup_and_dm_crypt(tree: Tree) -> None:
+    install = f"for each in cryptsetup blkid cmp; do cp /bin/true {tree.bin}/$each; done"
+    tree.command("apt-get", install)
+    assert [each.check for each in tree.findings("encryption")] == [
+        "encryption.module",
+        "encryption.commands",
+    ]
+    tree.modules("dm-mod", "dm-crypt")
+    found = tree.findings("encryption")
+    assert [(each.severity, each.check) for each in found] == [("error", "encryption.commands")]
+    assert "cryptsetup" in found[0].problem
+    assert found[0].commands[0].startswith("apt-get install -y cryptsetup-bin")
+    tree.repair(found)
+    assert tree.findings("encryption") == []
 
 
 # --- packages, modules, daemons ----------------------------------------------------------------

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 _INDENT = "    "
-_PROTOCOLS = ("iscsi", "multipath", "nvme", "rbd", "nfs", "fc", "local")
+_PROTOCOLS = ("iscsi", "multipath", "encryption", "nvme", "rbd", "nfs", "fc", "local")
 
 
 @click.command(cls=Command)

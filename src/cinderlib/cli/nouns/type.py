@@ -20,6 +20,11 @@ _extra_specs = options.pairs(
 _qos_specs = options.pairs(
     "--qos-spec", "qos_specs", "A QoS spec; consumer=front-end lets the host enforce all of them."
 )
+_encryption = options.pairs(
+    "--encryption",
+    "encryption",
+    "Let hosts encrypt its volumes: provider=luks2 or luks, cipher=..., key_size=...",
+)
 _type = click.argument("type", shell_complete=completing.types)
 
 
@@ -32,6 +37,7 @@ def _item(found: cl.VolumeType) -> dict[str, Any]:
         "extra_specs": dict(found.extra_specs),
         "qos_specs": {} if qos is None else dict(qos.specs),
         "qos_consumer": None if qos is None else qos.consumer,
+        "encryption": dict(found.encryption),
     }
 
 
@@ -45,6 +51,7 @@ def type_() -> None:
 @click.option("--description", help="A description to store.")
 @_extra_specs
 @_qos_specs
+@_encryption
 @single(views.TYPES)
 @pass_app
 def create(app: App, /, name: str, **given: Any) -> None:

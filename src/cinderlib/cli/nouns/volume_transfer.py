@@ -133,7 +133,7 @@ def _device(app: App, volume: cl.Volume) -> Iterator[Device]:
             resource=volume.id,
         )
     app.backend_of(volume)
-    with volume.attached() as connection, Device(connection.path) as device:
+    with volume.attached(decrypt=False) as connection, Device(connection.path) as device:
         yield device
 
 

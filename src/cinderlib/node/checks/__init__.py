@@ -15,6 +15,7 @@ from cinderlib.node.base import HostSettings
 from cinderlib.node.checks import (
     boot,
     common,
+    encryption,
     fibre_channel,
     iscsi,
     kubernetes,
@@ -33,7 +34,7 @@ from cinderlib.node.properties import connector_name
 from cinderlib.node.state import Entry
 
 #: The features of a host that can be checked.
-PROTOCOLS = ("iscsi", "multipath", "nvme", "rbd", "nfs", "fc", "local")
+PROTOCOLS = ("iscsi", "multipath", "encryption", "nvme", "rbd", "nfs", "fc", "local")
 #: The reason for a check if the host may not use the feature.
 INSTALLED = "installed"
 
@@ -102,6 +103,8 @@ def _reasons(host: Host, needed: Mapping[str, str], attached: Iterable[Entry]) -
         document = ConnectionDocument(entry.document)
         if name := known(document.protocol):
             reasons.setdefault(name, "attached here")
+        if document.encryption is not None:
+            reasons.setdefault("encryption", "attached here")
         if document.multipath:
             reasons.setdefault("multipath", "attached here")
     for name, command in _INSTALLED_BY.items():
@@ -123,6 +126,8 @@ def _findings(
         yield from iscsi.check(host)
     if "multipath" in reasons:
         yield from multipath.check(host, reasons)
+    if "encryption" in reasons:
+        yield from encryption.check(host)
     if "nvme" in reasons:
         yield from nvme.check(host, multipath="multipath" in reasons)
     if "rbd" in reasons:

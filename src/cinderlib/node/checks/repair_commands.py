@@ -14,6 +14,9 @@ Family = Literal["debian", "rhel"]
 #: The package of each command in the families of Debian and of Red Hat Enterprise Linux.
 PACKAGES: Mapping[str, tuple[str, str]] = {
     "blockdev": ("util-linux", "util-linux"),
+    "blkid": ("util-linux", "util-linux"),
+    "cmp": ("diffutils", "diffutils"),
+    "cryptsetup": ("cryptsetup-bin", "cryptsetup"),
     "du": ("coreutils", "coreutils"),
     "iscsiadm": ("open-iscsi", "iscsi-initiator-utils"),
     "lsscsi": ("lsscsi", "lsscsi"),
