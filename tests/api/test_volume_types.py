@@ -209,5 +209,6 @@ def test_the_specs_of_a_volume_are_one_mechanism() -> None:
     own = TypeSpecs(id="v", extra_specs=GOLD)
     assert own.fields() == {
         "type_name": None, "volume_type_id": "v", "extra_specs": GOLD, "qos_specs": {},
+        "encryption": {},
     }  # fmt: skip
     assert TypeSpecs(id="v").fields()["volume_type_id"] is None
