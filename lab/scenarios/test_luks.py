@@ -98,7 +98,7 @@ def test_luks(controller: Machine, encrypting: Session, node1: Machine, on_node1
 
     # Extend.
     control("vol.extend(2)")
-    assert node("node.extend(info)") == 2 * GIB - HEADER
+    assert node("node.extend(info['id'])") == 2 * GIB - HEADER
     assert node("data.size(attachment.path)") == 2 * GIB - HEADER
     assert node("data.read(attachment.path)") == written
 

@@ -190,12 +190,6 @@ class ConnectionDocument:
             document["conn"]["encryption"] = {k: v for k, v in found.items() if k in kept}
         return document
 
-    def with_key_of(self, other: ConnectionDocument) -> ConnectionDocument:
-        """This document, which this host has recorded, with the key of the caller's document."""
-        if self.encryption is not None and other.encryption is not None:
-            self.encryption = msgspec.structs.replace(self.encryption, key=other.encryption.key)
-        return self
-
     def __repr__(self) -> str:
         return f"ConnectionDocument(id={self.id!r}, protocol={self.protocol!r})"
 

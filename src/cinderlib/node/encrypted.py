@@ -159,12 +159,6 @@ class EncryptedConnector(Connector):
 
     def extend(self, device: dict[str, Any]) -> int:
         self._inner.extend(_raw(device) or {})
-        if self._encryption.key is None:
-            raise Unsupported(
-                "The volume is encrypted, and the connection document has no key: extend the device"
-                " with the document of the connection.",
-                resource=self.document.id,
-            )
         with self._errors("extend"):
             self._encryptor().extend_volume(None)
         return block.size(self._path)
@@ -244,6 +238,9 @@ class EncryptedConnector(Connector):
         command_ = list(argv)
         if "luksFormat" in argv:
             command_[-1:-1] = _DERIVATION
+        if "luksOpen" in argv:
+            # Otherwise the key would be needed again to extend the device.
+            command_[-2:-2] = ["--disable-keyring"]
         if "luksOpen" in argv and self.document.mode == "ro":
             command_[-2:-2] = ["--readonly"]
         allowed = options.get("check_exit_code", True)

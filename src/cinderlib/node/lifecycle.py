@@ -155,17 +155,9 @@ def look(
     return protocols.connector(document, settings).look(device)
 
 
-def as_attached(
-    entry: Entry, settings: HostSettings, given: ConnectionDocument | None = None
-) -> Connector:
-    """The connector of an entry, with the settings at the time when the entry was written.
-
-    :param given: the caller's document, for the key of an encrypted volume.
-    """
-    document = ConnectionDocument(entry.document)
-    if given is not None:
-        document.with_key_of(given)
-    return protocols.connector(document, settings)
+def as_attached(entry: Entry, settings: HostSettings) -> Connector:
+    """The connector of an entry, with the settings at the time when the entry was written."""
+    return protocols.connector(ConnectionDocument(entry.document), settings)
 
 
 @contextlib.contextmanager
@@ -179,7 +171,7 @@ def _known(
     with settings.state.locked(key):
         entry = settings.state.get(key)
         if entry:
-            connector = as_attached(entry, settings, document)
+            connector = as_attached(entry, settings)
         known = (entry and entry.device) or device or document.device
         if known is document.device and known is not None:
             known = check_device(known)

@@ -84,8 +84,6 @@ def test_the_key_is_not_on_disk_while_it_is_attached(
         assert not file.is_file() or KEY.encode() not in file.read_bytes()
     with pytest.raises(errors.Unsupported, match="this host keeps no keys"):
         node.persistent.add("connection")
-    with pytest.raises(errors.Unsupported, match="has no key"):
-        node.extend("connection")
     node.detach("connection")
 
 
@@ -185,7 +183,7 @@ def test_a_format_that_was_interrupted_is_repeated(
     assert luks.inspect(str(tmp_path / "volume"), "") == "header"
 
 
-def test_extend_gives_cryptsetup_the_key(
+def test_extend_needs_no_key(
     node: Node,
     volume: Make,
     calls: Callable[[], list[str]],
@@ -202,6 +200,6 @@ def test_extend_gives_cryptsetup_the_key(
     os.truncate(tmp_path / "volume", 2 * SIZE)
     with monkeypatch.context() as patched:
         patched.setattr(EncryptedConnector, "_path", raw)
-        assert node.extend(connection) == 2 * SIZE
-    assert (tmp_path / "fake" / "resized").read_text() == KEY
+        assert node.extend("connection") == 2 * SIZE
+    assert (tmp_path / "fake" / "resized").exists()
     node.detach(connection)
