@@ -247,7 +247,7 @@ AnyRecord = (
 KINDS: Mapping[str, type[Record]] = {k.kind: k for k in typing.get_args(AnyRecord)}
 #: The fields that can hold a secret.
 SECRETS: Mapping[type[Record], tuple[str, ...]] = {
-    VolumeRecord: ("provider_auth", "encryption_key"),
+    VolumeRecord: ("encryption_key", "provider_auth"),
     SnapshotRecord: ("provider_auth",),
     ConnectionRecord: ("conn_info", "device"),
     KeyValueRecord: ("value",),
