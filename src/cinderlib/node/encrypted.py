@@ -92,7 +92,9 @@ class EncryptedConnector(Connector):
             )
         if self._mapping() is not None:
             if self._is_over(path):
-                return  # an attach that was interrupted has opened it
+                # An interrupted attach has opened it, or it was extended since.
+                self._run(["cryptsetup", "resize", self._name])
+                return
             self._close()
         self._check_header(path)
         link = self.settings.state.encrypted / self.key
@@ -190,9 +192,9 @@ class EncryptedConnector(Connector):
         return opened + self._inner.traces(_raw(device) or {})
 
     def users(self, device: dict[str, Any]) -> list[str]:
-        if not block.is_block(self._path):
-            return []
-        return block.users(self._path)
+        if self._mapping() is None:
+            return self._inner.users(_raw(device) or {})
+        return block.users(self._path) if block.is_block(self._path) else []
 
     def remains(self, entry: Entry) -> list[str]:
         opened = [self._path] if self._mapping() is not None else []
