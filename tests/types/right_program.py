@@ -177,6 +177,7 @@ def volumes(backend: cl.Backend) -> None:
     print(size, status, provider, volume.is_new, volume.changed, volume.host, volume.size)
     print(volume.attach_status, volume.previous_status, volume.migration_status, volume.group_id)
     print(volume.glance_metadata, volume.extra_specs, volume.qos_specs, volume.volume_type_id)
+    print(volume.encryption.get("provider"))
     print(volume.source_volid, volume.snapshot_id, volume.multiattach, volume.name_in_storage)
     print(volume.backend.id, volume.encryption_key_id, volume.shared_targets, volume.cluster_name)
     print(volume.replication_status, volume.replication_extended_status)
@@ -210,7 +211,9 @@ def volume_types(ctl: cl.Controller, backend: cl.Backend) -> None:
         description="fast",
         extra_specs={"compression": "true"},
         qos_specs={"maxIOPS": "100"},
+        encryption={"provider": "luks2"},
     )
+    print(gold.encryption.get("cipher"), backend.create_volume(1, encryption={"cipher": "aes"}))
     print(gold.name, gold.description, [each.id for each in ctl.types()])
     gold = ctl.change_type("gold", extra_specs={"compression": None}, qos_specs={"maxIOPS": "200"})
     volume: cl.Volume = backend.create_volume(1, type="gold")
@@ -293,7 +296,7 @@ def snapshots(volume: cl.Volume) -> None:
 
 
 def connections(volume: cl.Volume) -> None:
-    with volume.attached() as attached, open(attached.path, "r+b") as device:
+    with volume.attached(decrypt=False) as attached, open(attached.path, "r+b") as device:
         device.write(b"*" * 512)
     connection: cl.Connection = volume.attach(migrating=True, persist=True, read_only=True)
     print(connection.path, connection.protocol, connection.connected, connection.attached)
