@@ -1,4 +1,4 @@
-"""Volumes that hosts encrypt: who gets the key, and what keeps it."""
+"""Volumes that hosts encrypt: their keys, in copies, streams, migrations and dumps."""
 
 from __future__ import annotations
 
