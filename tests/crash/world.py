@@ -82,6 +82,7 @@ class World:
         #: Orders the driver's process to die; see ``dying_driver.py``.
         self.death = root / "volumes-death"
         self._isolated = isolated
+        self._encrypted = encrypted
         self._mapped = root / "luks" / "mapped"
         if encrypted:
             os.environ["PATH"] = luks_host.install(root / "luks")
@@ -259,9 +260,8 @@ class World:
         digest = hashlib.sha256()
         try:
             with (self.volumes / name).open("rb") as file:
-                # The header of an encrypted volume is random.
-                is_luks = file.read(4) == b"LUKS"
-                for place in PLACES[is_luks:]:
+                # A host can have written the random header of an encrypted volume before it failed.
+                for place in PLACES[self._encrypted :]:
                     file.seek(place)
                     digest.update(file.read(64))
         except FileNotFoundError:

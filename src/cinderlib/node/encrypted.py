@@ -97,9 +97,7 @@ class EncryptedConnector(Connector):
                 return
             self._close()
         self._check_header(path)
-        link = self.settings.state.encrypted / self.key
-        link.unlink(missing_ok=True)
-        link.symlink_to(path)
+        self.settings.state.link_encrypted(self.key, path)
         options = {
             name: str(value)
             for name in ("cipher", "key_size")
@@ -152,8 +150,8 @@ class EncryptedConnector(Connector):
                     raise
                 LOG.warning("%s is in use; it disappears with its last user", self._path)
                 self._run(["cryptsetup", "close", "--deferred", self._name])
-        (self.settings.state.encrypted / self.key).unlink(missing_ok=True)
         self._inner.detach(_raw(device), force=force)
+        self.settings.state.unlink_encrypted(self.key)
 
     def _close(self) -> None:
         with self._errors("close"):
@@ -231,7 +229,7 @@ class EncryptedConnector(Connector):
         )
 
     def _encryptor(self) -> Any:
-        link = self.settings.state.encrypted / self.key
+        link = self.settings.state.encrypted(self.key)
         keys = _Key(bytes.fromhex(self._encryption.key or ""))
         return osbrick.encryptor(self._encryption.provider, link, keys, self._execute)
 

@@ -69,12 +69,22 @@ class State:
         """The folder for os-brick's locks."""
         return state_folder.host_locks(self._folder() / "os-brick", create=True)
 
-    @property
-    def encrypted(self) -> Path:
-        """The folder of links to encrypted devices."""
-        folder = self._folder() / "encrypted"
-        state_folder.make(folder)
-        return folder
+    def encrypted(self, key: str) -> Path:
+        """The path of the link to the encrypted device of an attachment."""
+        return self._folder() / "encrypted" / key
+
+    def link_encrypted(self, key: str, device: str) -> None:
+        """Create the link to the encrypted device of an attachment, or replace it."""
+        link = self.encrypted(key)
+        with self._writing():
+            state_folder.make(link.parent)
+            link.unlink(missing_ok=True)
+            link.symlink_to(device)
+
+    def unlink_encrypted(self, key: str) -> None:
+        """Remove the link to the encrypted device of an attachment, if it exists."""
+        with self._writing():
+            self.encrypted(key).unlink(missing_ok=True)
 
     @property
     def identity(self) -> str:
@@ -125,26 +135,18 @@ class State:
         """Write the next step of an entry."""
         file = self._folder() / f"{entry.key}.json"
         step = b"\n%b\n" % _encoder.encode(entry)
-        try:
+        with self._writing():
             handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             try:
                 if os.write(handle, step) < len(step):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             finally:
                 os.close(handle)
-        except OSError as exc:
-            raise NodeError(
-                f"The state of this host in {self.path} is not writable: {exc}."
-            ) from exc
 
     def remove(self, key: str) -> None:
         """Remove an entry, if it exists."""
-        try:
+        with self._writing():
             (self._folder() / f"{key}.json").unlink(missing_ok=True)
-        except OSError as exc:
-            raise NodeError(
-                f"The state of this host in {self.path} is not writable: {exc}."
-            ) from exc
 
     @contextlib.contextmanager
     def locked(self, key: str, *, wait: bool = True) -> Iterator[None]:
@@ -158,12 +160,8 @@ class State:
         """
         file = self._folder() / f"{key}.lock"
         while True:
-            try:
+            with self._writing():
                 handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            except OSError as exc:
-                raise NodeError(
-                    f"The state of this host in {self.path} is not writable: {exc}."
-                ) from exc
             try:
                 try:
                     fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -184,6 +182,15 @@ class State:
                     return
             finally:
                 os.close(handle)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as exc:
+            raise NodeError(
+                f"The state of this host in {self.path} is not writable: {exc}."
+            ) from exc
 
     def _existing(self) -> Path | None:
         """The folder of this boot to read from; reading creates none.
