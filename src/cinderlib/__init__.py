@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         list_supported_drivers,
         load,
     )
+    from cinderlib.objects.group import Group, GroupSnapshot
     from cinderlib.objects.keyvalue import KeyValue
     from cinderlib.objects.snapshot import Snapshot
     from cinderlib.objects.volume import Volume
@@ -66,6 +67,8 @@ _MODULE_OF = {
     "Extent": "cinderlib.drivers.port_values",
     "Extents": "cinderlib.drivers.port_values",
     "Finding": "cinderlib.node.checks.finding",
+    "Group": "cinderlib.objects.group",
+    "GroupSnapshot": "cinderlib.objects.group",
     "KeyValue": "cinderlib.objects.keyvalue",
     "Leftover": "cinderlib.node",
     "Manageable": "cinderlib.drivers.port_values",
@@ -116,6 +119,8 @@ __all__ = [
     "Extent",
     "Extents",
     "Finding",
+    "Group",
+    "GroupSnapshot",
     "KeyValue",
     "Leftover",
     "Manageable",

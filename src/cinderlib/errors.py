@@ -124,6 +124,14 @@ class ConnectionNotFound(NotFound):
     """No connection has that ID."""
 
 
+class GroupNotFound(NotFound):
+    """No group has that ID."""
+
+
+class GroupSnapshotNotFound(NotFound):
+    """No group snapshot has that ID."""
+
+
 class VolumeTypeNotFound(NotFound):
     """No volume type has that name."""
 
@@ -168,6 +176,10 @@ class InvalidVolume(InvalidState):
 
 class InvalidSnapshot(InvalidState):
     """The snapshot's state does not allow the operation."""
+
+
+class InvalidGroup(InvalidState):
+    """The state of the group or group snapshot does not allow the operation."""
 
 
 class InvalidConnection(InvalidState):

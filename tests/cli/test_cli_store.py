@@ -64,6 +64,23 @@ def test_a_dump_is_loaded_into_another_store(filled: Command) -> None:
     filled("volume", "connect", "data", "--node", "here")
 
 
+def test_a_dump_has_groups_and_group_snapshots(cinderlib: Command) -> None:
+    for name in ("data", "log"):
+        cinderlib("volume", "create", name, "1GiB")
+    cinderlib("group", "create", "database", "data", "log")
+    cinderlib("group", "snapshot", "create", "database", "monday")
+    dumped = cinderlib("store", "dump").stdout
+
+    elsewhere(cinderlib)
+    counts = cinderlib("store", "load", "-", "--json", input=dumped).json
+    assert (counts["volumes"], counts["snapshots"], counts["key_values"]) == (2, 2, 2)
+    assert cinderlib("group", "show", "database", "--json").json["volumes"] == ["data", "log"]
+    assert "it is in group database" in cinderlib("volume", "delete", "log", "-y", ends=5).stderr
+    cinderlib("group", "snapshot", "delete", "monday", "-y")
+    cinderlib("group", "delete", "database", "--volumes", "-y")
+    assert contents(cinderlib) == {"volume": [], "snapshot": [], "connection": []}
+
+
 def test_many_volumes_are_loaded_together_and_existing_ones_stay(cinderlib: Command) -> None:
     for name in ("one", "two", "three"):
         cinderlib("volume", "create", name, "1GiB")

@@ -60,6 +60,12 @@ class ArrayDriver(FileDriver):
             raise exception.VolumeIsBusy(volume_name=volume.name)
         super().delete_volume(volume)
 
+    def delete_group(self, context: Any, group: Any, volumes: Any) -> tuple[None, None]:
+        for volume in volumes:
+            if self._mappings(volume) or self._export(volume).exists():
+                raise exception.VolumeIsBusy(volume_name=volume.name)
+        return super().delete_group(context, group, volumes)
+
     def create_export_snapshot(
         self, context: Any, snapshot: Any, connector: dict[str, Any]
     ) -> None:
@@ -94,3 +100,13 @@ class NamingDriver(ArrayDriver):
 
     migrate_volume = driver.BaseVD.migrate_volume
     update_migrated_volume = driver.BaseVD.update_migrated_volume
+
+
+class UngroupedDriver(ArrayDriver):
+    """Has no groups."""
+
+    create_group = driver.VolumeDriver.create_group
+    update_group = driver.VolumeDriver.update_group
+    delete_group = driver.VolumeDriver.delete_group
+    create_group_snapshot = driver.VolumeDriver.create_group_snapshot
+    delete_group_snapshot = driver.VolumeDriver.delete_group_snapshot

@@ -13,7 +13,7 @@ from typing import Any
 
 import luks_host
 import pytest
-from world import OTHER, World
+from world import GROUP, GROUP_SNAPSHOT, OTHER, World
 
 from cinderlib import serialization
 from cinderlib.cli import storefile
@@ -227,13 +227,43 @@ def existing(w: World) -> None:
 
 def dumped(w: World) -> None:
     """Two volumes whose records are only in the file of a dump."""
-    volume(w)
-    w.make_volume(B, name="second")
+    two(w)
     found = [w.volume(A), w.volume(B)]
     lines = map(serialization.to_line, w.controller.documents(found))
     (w.root / "dump").write_bytes(b"".join(lines))
     for each in found:
         each.unmanage()
+
+
+def two(w: World) -> None:
+    volume(w)
+    w.make_volume(B, name="second")
+
+
+def two_attached(w: World) -> None:
+    two(w)
+    w.volume(A).attach()
+
+
+def grouped(w: World) -> None:
+    two_attached(w)
+    w.backend.create_group("pair", [w.volume(A), w.volume(B)], id=GROUP)
+
+
+def grouped_alone(w: World) -> None:
+    two(w)
+    w.backend.create_group("pair", [w.volume(A)], id=GROUP)
+
+
+def grouped_unused(w: World) -> None:
+    two(w)
+    w.backend.create_group("pair", [w.volume(A), w.volume(B)], id=GROUP)
+
+
+def group_snapshot(w: World) -> None:
+    grouped(w)
+    group = w.controller.group(GROUP)
+    group.create_snapshot("kept", id=GROUP_SNAPSHOT, one_after_another=True)
 
 
 # --- operations ----------------------------------------------------------------------------------
@@ -412,6 +442,57 @@ def register_node(w: World) -> Call:
     return lambda: w.controller.register_node("node-1", {"host": "node-1"})
 
 
+@scenario(two_attached)
+def create_group(w: World) -> Call:
+    found = [w.volume(A), w.volume(B)]
+    return lambda: w.backend.create_group("new", found, id=GROUP)
+
+
+@scenario(grouped_alone)
+def change_group(w: World) -> Call:
+    found, new = w.controller.group(GROUP), w.volume(B)
+    return lambda: found.add(new)
+
+
+@scenario(grouped_unused)
+def delete_group_with_volumes(w: World) -> Call:
+    found = w.controller.group(GROUP)
+    return lambda: found.delete(volumes=True)
+
+
+@scenario(grouped_unused, driver="UngroupedDriver")
+def delete_kept_group_with_volumes(w: World) -> Call:
+    found = w.controller.group(GROUP)
+    return lambda: found.delete(volumes=True)
+
+
+@scenario(grouped)
+def create_group_snapshot(w: World) -> Call:
+    found = w.controller.group(GROUP)
+    return lambda: found.create_snapshot("new", id=GROUP_SNAPSHOT)
+
+
+@scenario(grouped, driver="UngroupedDriver")
+def create_group_snapshot_one_after_another(w: World) -> Call:
+    found = w.controller.group(GROUP)
+    return lambda: found.create_snapshot("new", id=GROUP_SNAPSHOT, one_after_another=True)
+
+
+def _group(w: World) -> Any:
+    return w.controller.group(GROUP)
+
+
+def _group_snapshot(w: World) -> Any:
+    return w.controller.group_snapshot(GROUP_SNAPSHOT)
+
+
+method("delete group", grouped, _group, "delete")
+method("delete group snapshot", group_snapshot, _group_snapshot, "delete")
+method(
+    "delete group snapshot one after another",
+    *(group_snapshot, _group_snapshot, "delete"),
+    driver="UngroupedDriver",
+)
 method("delete volume", volume, _volume, "delete")
 method("delete snapshot", snapshot, _snapshot, "delete")
 method("unmanage", volume, _volume, "unmanage", unmanaged=[f"volume-{A}"])

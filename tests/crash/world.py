@@ -20,9 +20,12 @@ from cinderlib.errors import Busy, Unsupported, VolumeTypeNotFound
 from cinderlib.locking.process_identity import this_host
 from cinderlib.node import block, loop
 from cinderlib.node.state import State
+from cinderlib.persistence import groups
 from cinderlib.records import (
     KINDS,
     ConnectionRecord,
+    GroupRecord,
+    GroupSnapshotRecord,
     IntentRecord,
     KeyValueRecord,
     OperationRecord,
@@ -43,6 +46,8 @@ PLACES = (0, GIB // 2, GIB - 4096)
 KEYS = ("key",)
 #: The names of volume types that scenarios create.
 TYPES = ("thick", "unused")
+#: The IDs of the group and the group snapshot that scenarios create.
+GROUP, GROUP_SNAPSHOT = (f"{letter * 8}-0000-4000-8000-000000000000" for letter in "ef")
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -131,6 +136,8 @@ class World:
         for kind in KINDS.values():
             for record in self._found(kind):
                 store.apply(Remove(kind, record.id))
+        for group in self._groups():
+            store.apply(groups.remove(group))
 
     def _found(self, kind: type[Record]) -> list[Any]:
         """The records of a kind. If the store cannot list key-values, those of the scenarios."""
@@ -139,6 +146,15 @@ class World:
             return store.find(kind)
         except Unsupported:
             return [found for key in KEYS if (found := store.get(kind, key)) is not None]
+
+    def _groups(self) -> list[GroupRecord | GroupSnapshotRecord]:
+        """The group and the group snapshot of scenarios, if they exist."""
+        store = self.controller.store
+        kept = [
+            groups.find(store, GroupRecord, GROUP),
+            groups.find(store, GroupSnapshotRecord, GROUP_SNAPSHOT),
+        ]
+        return [each for each in kept if each is not None]
 
     # --- building blocks of scenarios ------------------------------------------------------------
 
@@ -324,6 +340,7 @@ class World:
             "volumes": {
                 v.id: [
                     *(v.status, v.attach_status, v.size, v.name, v.metadata, v.previous_status),
+                    v.group_id,
                     self._digest(name(v)),
                 ]
                 for v in store.find(VolumeRecord)
@@ -335,6 +352,10 @@ class World:
             "connections": sorted(connections, key=repr),
             "keys": {k.id: k.value for k in self._found(KeyValueRecord) if k.id in KEYS},
             "types": self._types(),
+            "groups": {
+                g.id: [g.kind, g.status, g.name, list(g.volume_ids), list(g.snapshot_ids)]
+                for g in self._groups()
+            },
             "files": {comparable(file): self._digest(file) for file in self._files()},
             "access": sorted(map(comparable, self._accesses())),
             "loops": sorted(map(comparable, self._loops())),
@@ -357,6 +378,7 @@ class World:
             if record.status not in _SETTLED[record.kind]:
                 wrong.append(f"{record.kind} {record.id} is stuck in {record.status!r}")
 
+        wrong += self._group_disagreements(volumes, snapshots)
         sizes = {name(v): v.size for v in volumes.values()}
         sizes |= {name(s): s.volume_size for s in snapshots}
         files = self._files()
@@ -385,6 +407,27 @@ class World:
         if litter:
             wrong += [f"left in the state folder: {name}" for name in self._litter()]
         return wrong + self._host_disagreements(volumes, connections)
+
+    def _group_disagreements(
+        self, volumes: dict[str, VolumeRecord], snapshots: list[SnapshotRecord]
+    ) -> list[str]:
+        wrong = []
+        members: dict[str, str] = {}
+        taken: dict[str, str] = {}
+        for group in self._groups():
+            if group.status != "available":
+                wrong.append(f"{group.kind} {group.id} is stuck in {group.status!r}")
+            if isinstance(group, GroupRecord):
+                members |= dict.fromkeys(group.volume_ids, group.id)
+            else:
+                taken |= dict.fromkeys(group.snapshot_ids, group.id)
+        of_volumes = {v.id: v.group_id for v in volumes.values() if v.group_id is not None}
+        if of_volumes != members:
+            wrong.append(f"volumes say groups {of_volumes}, and groups say volumes {members}")
+        of_snapshots = {s.id: s.group_snapshot_id for s in snapshots if s.group_snapshot_id}
+        if of_snapshots != taken:
+            wrong.append(f"snapshots say {of_snapshots}, and group snapshots say {taken}")
+        return wrong
 
     def _host_disagreements(
         self, volumes: dict[str, VolumeRecord], connections: list[ConnectionRecord]
@@ -431,6 +474,11 @@ class World:
             if connection._record.attached_host in (None, this_host()):
                 connection.detach()
             connection.disconnect()
+        for group in reversed(self._groups()):
+            if isinstance(group, GroupRecord):
+                self.controller.group(group.id).delete()
+            else:
+                self.controller.group_snapshot(group.id).delete()
         for snapshot in list(self.controller.snapshots()):
             # If its manage failed, its data may be that of another program.
             failed = snapshot.status == "error" and snapshot.managed_from is not None

@@ -127,6 +127,11 @@ class TestInStorage(SimulatedArray):
     drivers = {"instorage_iscsi": "InStorageISCSI", "instorage_fc": "InStorageFC"}
     delete = "rmvdisk"
     cannot = NO_SNAPSHOTS | {"volume.multiattach", "volume.revert"}
+    beyond_the_simulator = {
+        "test_group_changes_and_is_deleted": (
+            "the simulator keeps the copy mappings of snapshots that are deleted with -force"
+        )
+    }
     options = {**SAN, "instorage_mcs_volpool_name": "openstack,openstack1"}
 
 

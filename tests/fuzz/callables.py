@@ -104,6 +104,10 @@ class World:
             each.cleanup()
         for each in list(self.controller.connections()):
             each.disconnect(force=True)
+        for group_snapshot in list(self.controller.group_snapshots()):
+            group_snapshot.delete()
+        for group in list(self.controller.groups()):
+            group.delete()
         for each in list(self.controller.snapshots()):
             each.delete()
         for each in list(self.controller.volumes()):
@@ -129,6 +133,7 @@ class World:
             "protocols": ["local"], "record": None, "recover": True, "refresh": False,
             "remove": [], "repair": False, "root_helper": "sudo", "save": False,
             "simplified": True, "size": 2, "snapshot": self.snapshot,
+            "group_id": "none", "group_snapshot_id": "none",
             "snapshot_id": self.snapshot.id, "snapshot_name": "monday",
             "state_path": str(self.root.parent / "other"), "strict_options": True,
             "suppress_requests_ssl_warnings": True, "trusted": False, "user_id": None,

@@ -99,6 +99,8 @@ class Verb:
         return [*self.path, *options, "--", *positional]
 
 
+#: Verbs whose first argument is a group.
+_OF_GROUP = ("show", "add", "remove")
 #: Arguments that are optional, and without which the value is not used.
 _NEEDED = {("volume create", "size")}
 
@@ -142,6 +144,9 @@ class World:
         self.command("volume", "create", "data", "1GiB")
         (self.command.volumes / "existing").write_bytes(b"data")
         snapshot = self.command("snapshot", "create", "data", "monday").line
+        self.command("volume", "create", "member", "1GiB")
+        group = self.command("group", "create", "pair", "member").line
+        group_snapshot = self.command("group", "snapshot", "create", "pair", "kept").line
         if not (folder / "stream").exists():
             self.command("snapshot", "export", "monday", str(folder / "stream"))
         document = self.command(
@@ -179,6 +184,14 @@ class World:
             "volume wipe volumes": volume,
             "type create name": "new",
             **{f"type {verb}": "gold" for verb in _OF_TYPE},
+            **{f"group {verb} group": group for verb in _OF_GROUP},
+            **{f"group {verb} volumes": "data" for verb in ("add", "remove")},
+            "group create name": "new",
+            "group delete groups": group,
+            "group snapshot create group": group,
+            "group snapshot create name": "new",
+            "group snapshot show snapshot": group_snapshot,
+            "group snapshot delete snapshots": group_snapshot,
             "snapshot manage volume": "data",
             "snapshot manage reference": "existing",
             "snapshot manage name": "new",
@@ -230,6 +243,10 @@ class World:
         for each in run("volume", "list", "--json").json:
             run("volume", "detach", each["id"], "--force", "--yes", ends=None)
             run("volume", "disconnect", each["id"], "--all", "--force", "--yes")
+        for each in run("group", "snapshot", "list", "--json").json:
+            run("group", "snapshot", "delete", each["id"], "--yes")
+        for each in run("group", "list", "--json").json:
+            run("group", "delete", each["id"], "--yes")
         for each in run("snapshot", "list", "--json").json:
             run("snapshot", "delete", each["id"], "--yes")
         for each in run("volume", "list", "--json").json:

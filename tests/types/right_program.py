@@ -227,6 +227,21 @@ def volume_types(ctl: cl.Controller, backend: cl.Backend) -> None:
     print(deleted)
 
 
+def groups(ctl: cl.Controller, backend: cl.Backend, volume: cl.Volume) -> None:
+    group: cl.Group = backend.create_group("database", [volume], "description", id=None)
+    group.add(volume)
+    group.remove(volume)
+    members: list[cl.Volume] = group.volumes
+    taken: cl.GroupSnapshot = group.create_snapshot("monday", one_after_another=True)
+    snapshots: list[cl.Snapshot] = taken.snapshots
+    print(group.volume_ids, taken.snapshot_ids)
+    print(members, snapshots, taken.consistent, taken.group.name, group.native, group.changed)
+    print([each.status for each in ctl.groups(backend="fast")], ctl.group(group.id).snapshots)
+    print([each.name for each in ctl.group_snapshots(name="x")], ctl.group_snapshot(taken.id))
+    taken.delete()
+    group.delete(volumes=True)
+
+
 def placement(ctl: cl.Controller) -> None:
     volume: cl.Volume = ctl.create_volume(
         1, "data", "chosen", backends=["fast", "lvm"], type="gold", multiattach=True

@@ -7,7 +7,7 @@ import functools
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeAlias, TypeVar
 
 import click
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from cinderlib.progress import Progress
 
 T = TypeVar("T")
+
+_OfBackend: TypeAlias = "cl.Volume | cl.Snapshot | cl.Connection | cl.Group | cl.GroupSnapshot"
 
 
 class App(contextlib.ExitStack):
@@ -261,7 +263,7 @@ class App(contextlib.ExitStack):
                 self.backend(name)
         return self.controller.create_volume(**fields)
 
-    def backend_of(self, resource: cl.Volume | cl.Snapshot | cl.Connection) -> cl.Backend:
+    def backend_of(self, resource: _OfBackend) -> cl.Backend:
         """Load the backend of a resource."""
         return self.backend(backend_name(resource))
 
@@ -333,7 +335,7 @@ class _ToStandardError(logging.StreamHandler[TextIO]):
         super().emit(record)
 
 
-def backend_name(resource: cl.Volume | cl.Snapshot | cl.Connection) -> str:
+def backend_name(resource: _OfBackend) -> str:
     """The name of a resource's backend, loaded or not."""
     backend = resource.backend
     return backend if isinstance(backend, str) else backend.id

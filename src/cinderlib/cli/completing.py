@@ -54,7 +54,9 @@ def _completer(names: Callable[[App, str], Names]) -> Completer:
 
 
 def _of_resources(
-    resources: Iterable[cl.Volume | cl.Snapshot], incomplete: str, help: Callable[..., str]
+    resources: Iterable[cl.Volume | cl.Snapshot | cl.Group | cl.GroupSnapshot],
+    incomplete: str,
+    help: Callable[..., str],
 ) -> Names:
     for resource in resources:
         name = resource.name or ""
@@ -74,6 +76,18 @@ def _snapshots(app: App, incomplete: str) -> Names:
     if app.configuration.file:
         snapshots = app.controller.snapshots()
         yield from _of_resources(snapshots, incomplete, lambda s: f"of {s.volume_id}, {s.status}")
+
+
+def _names_of_groups(app: App, incomplete: str) -> Names:
+    if app.configuration.file:
+        groups = app.controller.groups()
+        yield from _of_resources(groups, incomplete, lambda g: f"{len(g.volume_ids)} volumes")
+
+
+def _group_snapshots(app: App, incomplete: str) -> Names:
+    if app.configuration.file:
+        found = app.controller.group_snapshots()
+        yield from _of_resources(found, incomplete, lambda s: f"of {s.group_id}, {s.status}")
 
 
 def _connections(app: App, incomplete: str) -> Names:
@@ -123,6 +137,8 @@ def _drivers(app: App, incomplete: str) -> Names:
 
 volumes = _completer(_volumes)
 snapshots = _completer(_snapshots)
+groups = _completer(_names_of_groups)
+group_snapshots = _completer(_group_snapshots)
 connections = _completer(_connections)
 hosts = _completer(_hosts)
 nodes = _completer(_nodes)

@@ -77,11 +77,13 @@ def delete_each(
     what: str,
     *,
     first: Callable[[Any], Iterable[Any]] | None = None,
+    delete: Callable[[Any], None] = lambda item: item.delete(),
 ) -> None:
     """Delete resources, and report each.
 
     :param what: the kind of the resources, such as ``'volume'``.
     :param first: returns the snapshots of a resource to delete before it.
+    :param delete: deletes a resource.
     """
     results = []
     for item in resources:
@@ -94,19 +96,20 @@ def delete_each(
                 for snapshot in first(item) if first is not None else ():
                     app.patiently(snapshot.delete)
                     app.say(f"Deleted snapshot {snapshot.name or snapshot.id}.")
-                _delete(app, item, with_snapshots=first is not None)
+                _delete(app, item, delete, with_snapshots=first is not None)
             result["changed"] = item.changed
             app.say(f"Deleted {what} {name}.")
     if app.as_json:
         app.write(results)
 
 
-def _delete(app: App, item: Any, *, with_snapshots: bool) -> None:
+def _delete(app: App, item: Any, delete: Callable[[Any], None], *, with_snapshots: bool) -> None:
     from cinderlib.errors import InvalidVolume
 
     try:
-        app.patiently(item.delete)
+        app.patiently(lambda: delete(item))
     except InvalidVolume as exc:
-        if not with_snapshots and getattr(item, "snapshots", None):
+        alone = getattr(item, "group_id", None) is None
+        if alone and not with_snapshots and getattr(item, "snapshots", None):
             exc.add_note("Add --cascade to delete its snapshots too.")
         raise

@@ -27,6 +27,11 @@ class _Named(Protocol):
     def id(self) -> str: ...
 
 
+class _WithName(_Named, Protocol):
+    @property
+    def name(self) -> str: ...
+
+
 R = TypeVar("R", bound=_Named)
 
 
@@ -83,6 +88,26 @@ def snapshot(controller: cl.Controller, named: str, rule: Rule = ANY) -> cl.Snap
     return _found(named, rule, "snapshot", by_id, every, errors.SnapshotNotFound)
 
 
+def group(controller: cl.Controller, named: str, rule: Rule = ANY) -> cl.Group:
+    """The group for an argument.
+
+    :raises GroupNotFound: no group matches, or the argument is not precise enough.
+    :raises InvalidInput: several groups match, or the argument is empty.
+    """
+    by_id, every = controller.group, controller.groups
+    return _found(named, rule, "group", by_id, every, errors.GroupNotFound)
+
+
+def group_snapshot(controller: cl.Controller, named: str, rule: Rule = ANY) -> cl.GroupSnapshot:
+    """The group snapshot for an argument.
+
+    :raises GroupSnapshotNotFound: no group snapshot matches, or the argument is not precise enough.
+    :raises InvalidInput: several group snapshots match, or the argument is empty.
+    """
+    by_id, every = controller.group_snapshot, controller.group_snapshots
+    return _found(named, rule, "group snapshot", by_id, every, errors.GroupSnapshotNotFound)
+
+
 def connection(controller: cl.Controller, named: str, rule: Rule = ANY) -> cl.Connection:
     """The connection for an argument, which must be an ID: connections have no names.
 
@@ -126,7 +151,7 @@ def distinct(resources: Iterable[R]) -> list[R]:
     return list({resource.id: resource for resource in resources}.values())
 
 
-def label(resource: cl.Volume | cl.Snapshot, *facts: str) -> str:
+def label(resource: _WithName, *facts: str) -> str:
     """The name, the complete ID and further facts of a resource, for a confirmation."""
     if not resource.name:
         return f"{resource.id} ({', '.join(facts)})" if facts else resource.id

@@ -70,6 +70,17 @@ def snapshot(found: cl.Snapshot, volume: str) -> dict[str, Any]:
     }
 
 
+def group(found: cl.Group) -> dict[str, Any]:
+    """A group as an item, with the names of the volumes."""
+    volumes = found.volumes
+    return {**found.to_dict(), "volumes": [each.name or each.id for each in volumes]}
+
+
+def group_snapshot(found: cl.GroupSnapshot) -> dict[str, Any]:
+    """A group snapshot as an item."""
+    return {**found.to_dict(), "snapshots": len(found.snapshot_ids)}
+
+
 def connection(found: cl.Connection, volume: str) -> dict[str, Any]:
     """A connection as an item, without its keys.
 

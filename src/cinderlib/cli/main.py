@@ -28,6 +28,7 @@ cli = Root(
         "volume": "volume:volume",
         "type": "type:type_",
         "snapshot": "snapshot:snapshot",
+        "group": "group:group",
         "connection": "connection:connection",
         "node": "node:node",
         "driver": "driver:driver",

@@ -6,7 +6,13 @@ from typing import Any
 
 from cinderlib.cli import output, references, sizes
 from cinderlib.cli.view import Item, View
-from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
+from cinderlib.records import (
+    ConnectionRecord,
+    GroupRecord,
+    GroupSnapshotRecord,
+    SnapshotRecord,
+    VolumeRecord,
+)
 
 _STATES = frozenset({"status", "state", "outcome", "problem", "kind", "remedy", "operation"})
 _DEVICES = frozenset({"path", "device"})
@@ -51,6 +57,20 @@ SNAPSHOTS = View(
     titles={"volume_size": "SIZE"},
     firm=_STATES | {"volume_size"},
     fields=(*SnapshotRecord.__struct_fields__, "volume", "volume_size_bytes", "changed"),
+)
+GROUPS = View(
+    "groups",
+    ("id", "name", "status", "volumes", "backend"),
+    wide=("description", "native", "created_at"),
+    firm=_STATES,
+    fields=(*GroupRecord.__struct_fields__, "changed"),
+)
+GROUP_SNAPSHOTS = View(
+    "group snapshots",
+    ("id", "name", "group", "snapshots", "consistent", "status", "created_at"),
+    wide=("group_id", "backend", "description"),
+    firm=_STATES,
+    fields=(*GroupSnapshotRecord.__struct_fields__, "changed"),
 )
 CONNECTIONS = View(
     "connections",

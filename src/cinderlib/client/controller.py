@@ -13,6 +13,7 @@ import msgspec
 
 from cinderlib import errors
 from cinderlib.client.backend import RemoteBackend
+from cinderlib.client.groups import RemoteGroups
 from cinderlib.client.objects import (
     RemoteConnection,
     RemoteSnapshot,
@@ -69,7 +70,7 @@ def connect(
     return controller
 
 
-class RemoteController(RemoteVolumeTypes, ControllerBase):
+class RemoteController(RemoteVolumeTypes, RemoteGroups, ControllerBase):
     """The controller of a service; :func:`cinderlib.connect` returns it."""
 
     output_all_backend_info = False

@@ -18,6 +18,7 @@ from oslo_config import cfg
 from cinderlib.drivers import rows
 from cinderlib.drivers.conditions import Column, Model, holds
 from cinderlib.drivers.database_base import matches
+from cinderlib.drivers.database_groups import Groups
 from cinderlib.drivers.database_snapshots import Snapshots
 from cinderlib.drivers.database_types import Types
 from cinderlib.drivers.rows import Row
@@ -40,7 +41,7 @@ class MissingFunction(NotImplementedError, AttributeError):
     """Cinder's code called a database function that is not implemented."""
 
 
-class Database(Types, Snapshots):
+class Database(Types, Snapshots, Groups):
     """The implemented functions of ``cinder.db.api``; those about volumes are in this class."""
 
     def __getattr__(self, name: str) -> Any:

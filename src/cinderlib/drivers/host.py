@@ -21,6 +21,7 @@ from cinderlib.drivers import (
 )
 from cinderlib.drivers.calling import ConvertingCall
 from cinderlib.drivers.extents import ExtentsDriver
+from cinderlib.drivers.grouping import GroupingDriver
 from cinderlib.drivers.lockfiles import LockFiles
 from cinderlib.drivers.managing import ManagingDriver
 from cinderlib.drivers.migrating import MigratingDriver
@@ -42,7 +43,7 @@ from cinderlib.records import (
 _log = logging.getLogger(__name__)
 
 
-class LocalDriver(ManagingDriver, MigratingDriver, ExtentsDriver, RetypingDriver):
+class LocalDriver(ManagingDriver, MigratingDriver, ExtentsDriver, RetypingDriver, GroupingDriver):
     """:class:`cinderlib.drivers.port.Driver` for a driver object of this process.
 
     :param driver: the driver, after its setup.

@@ -28,6 +28,11 @@ OPTIONAL = (
     "terminate_connection_snapshot",
     "migrate_volume",
     "update_migrated_volume",
+    "create_group",
+    "update_group",
+    "delete_group",
+    "create_group_snapshot",
+    "delete_group_snapshot",
 )
 #: The module of Cinder's base classes.
 _BASE = "cinder.volume.driver"

@@ -15,6 +15,8 @@ from typing import Any
 
 from cinderlib.records import (
     ConnectionRecord,
+    GroupRecord,
+    GroupSnapshotRecord,
     Record,
     Secret,
     SnapshotRecord,
@@ -238,4 +240,41 @@ def _naive(values: dict[str, Any]) -> dict[str, Any]:
     return {
         key: value.replace(tzinfo=None) if isinstance(value, datetime.datetime) else value
         for key, value in values.items()
+    }
+
+
+def group(record: GroupRecord, type_id: str) -> dict[str, Any]:
+    """The columns of a group, with the values of Cinder's object."""
+    # Cinder has no status for a failed change of the volumes.
+    status = "error" if record.status == "error_updating" else record.status
+    return {
+        **_of_group(record, type_id),
+        "status": status,
+        "host": record.host,
+        "cluster_name": None,
+        "availability_zone": None,
+        "volume_type_ids": [],
+        "group_snapshot_id": None,
+        "source_group_id": None,
+        "replication_status": None,
+    }
+
+
+def group_snapshot(record: GroupSnapshotRecord, type_id: str) -> dict[str, Any]:
+    """The columns of a group snapshot, with the values of Cinder's object."""
+    return {**_of_group(record, type_id), "status": record.status, "group_id": record.group_id}
+
+
+def _of_group(record: GroupRecord | GroupSnapshotRecord, type_id: str) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "name": record.name,
+        "description": record.description,
+        "user_id": record.user_id or DEFAULT_OWNER["user_id"],
+        "project_id": record.project_id or DEFAULT_OWNER["project_id"],
+        "group_type_id": type_id,
+        "created_at": record.created_at,
+        "updated_at": record.updated_at,
+        "deleted_at": None,
+        "deleted": False,
     }

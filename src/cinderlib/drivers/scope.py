@@ -16,11 +16,20 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, TypeVar
 
 from cinderlib.errors import StaleRecord
-from cinderlib.persistence import volume_types
+from cinderlib.persistence import groups, volume_types
 from cinderlib.persistence.base import Put, Remove, Store
-from cinderlib.records import Record, TypeSpecs, VolumeRecord, check_types, replace
+from cinderlib.records import (
+    GroupRecord,
+    GroupSnapshotRecord,
+    Record,
+    TypeSpecs,
+    VolumeRecord,
+    check_types,
+    replace,
+)
 
 R = TypeVar("R", bound=Record)
+G = TypeVar("G", GroupRecord, GroupSnapshotRecord)
 
 #: Attempts to write a record that other processes change at the same time.
 _ATTEMPTS = 20
@@ -192,6 +201,14 @@ class View:
             if stored is not None:
                 return stored.specs
         return None
+
+    def group(self, kind: type[G], id: str) -> G | None:
+        """A group or group snapshot, as the caller passed it or as the store has it."""
+        given = self._given(kind, id)
+        if given is not None:
+            return given
+        found = (groups.find(store, kind, id) for store in self._stores())
+        return next((each for each in found if each is not None), None)
 
     def find(self, kind: type[R], where: Mapping[str, str]) -> list[R]:
         """Records of the driver's own backend, or of all loaded backends."""

@@ -43,7 +43,7 @@ NOT_IMPLEMENTED = {
     "get_all_projects_with_default_type": "only the deletion of a volume type calls it",
     "get_snapshot_summary": "only the REST API calls it",
     "get_volume_summary": "only the REST API calls it",
-    "group_*": "cinderlib does not store groups; drivers receive them as arguments",
+    "group_*": "cinderlib.operations creates and changes groups; drivers receive them as arguments",
     "qos_specs_*": "QoS specs are part of a volume's record and changed there",
     "service_*": "volume services do not exist here",
     "snapshot_data_get_for_project": "only quotas call it",

@@ -21,7 +21,7 @@ from cinderlib.records import ConnectionRecord, SnapshotRecord
 if TYPE_CHECKING:
     from cinderlib.drivers.port import Driver
     from cinderlib.drivers.port_values import DriverInfo
-    from cinderlib.objects import volume
+    from cinderlib.objects import group, volume
     from cinderlib.objects.controller import Controller
 
 C = TypeVar("C", SnapshotRecord, ConnectionRecord)
@@ -211,6 +211,27 @@ class Backend(BackendClass, ManagingBackend, Documented):
         new = self.controller.Volume(self, size=size, **fields, **given)
         new.create()
         return new
+
+    def create_group(
+        self,
+        name: str,
+        volumes: Iterable[volume.Volume] = (),
+        description: str = "",
+        *,
+        id: str | None = None,
+    ) -> group.Group:
+        """Create a group: volumes of which snapshots can be taken at the same moment.
+
+        :param volumes: volumes of this backend, attached or not. Their data does not change.
+        :param id: by default a new one. If a group with the same properties has it, nothing
+            changes.
+        :raises InvalidVolume: a volume is on another backend, in another group, or in a state that
+            does not allow it. Nothing changed.
+        :raises AlreadyExists: another group has the ID.
+        """
+        from cinderlib.objects import groups
+
+        return groups.create(self, name, volumes, description, id)
 
     def refresh(self) -> None:
         """Query the storage for its stats. Volumes are always read from the store."""

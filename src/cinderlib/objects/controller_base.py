@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from cinderlib.node.this_host import LocalHost
 from cinderlib.objects.backend import Backend
+from cinderlib.objects.groups import GroupQueries
 from cinderlib.objects.history import check_query
 from cinderlib.objects.resource import Resource
 from cinderlib.objects.store_queries import StoreQueries
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from cinderlib.operations.history_query import Operation
 
 
-class ControllerBase(StoreQueries):
+class ControllerBase(StoreQueries, GroupQueries):
     """Queries of a store or of a service, and this host.
 
     :ivar local_host: attaches volumes to this host.

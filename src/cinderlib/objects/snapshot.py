@@ -59,7 +59,7 @@ class Snapshot(SnapshotFields, ManagedSnapshot, AttachableSnapshot, StreamedSnap
         "Free for your use. Can be changed in place and saved.", validation.check_metadata
     )
     encryption_key_id = Field[str | None]("Stored but not used.")
-    group_snapshot_id = Field[str | None]("Set by drivers; not used here.")
+    group_snapshot_id = Field[str | None]("The ID of the group snapshot that it belongs to.")
     user_id = Field[str | None]("User ID of the volume.")
     project_id = Field[str | None]("Project ID of the volume.")
     managed_from = Field[dict[str, Any] | None](

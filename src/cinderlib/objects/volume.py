@@ -120,7 +120,7 @@ class Volume(
     )
     source_volid = Field[str | None]("ID of the volume that it was cloned from.")
     snapshot_id = Field[str | None]("ID of the snapshot that it was created from.")
-    group_id = Field[str | None]("Set by drivers or by cinderlib 5; not used here.")
+    group_id = Field[str | None]("The ID of the group that it belongs to.")
     encryption_key_id = Field[str | None]("Stored but not used.")
     replication_status = Field[str | None]("Replication status, as the driver reports it.")
     replication_extended_status = Field[str | None](

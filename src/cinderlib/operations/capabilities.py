@@ -48,6 +48,7 @@ class _Operation:
     requires: str = ""
 
 
+_GROUP_METHODS = ("create_group", "update_group", "delete_group")
 _NO_CHANGE = "removing the record needs no change on the storage"
 _ALL_CHANGED = "all data is reported as changed"
 _OPERATIONS: Mapping[str, _Operation] = {
@@ -82,6 +83,17 @@ _OPERATIONS: Mapping[str, _Operation] = {
     ),
     "volume.unmanage": _Operation("stop managing volumes", ("unmanage",), _NO_CHANGE),
     "volume.extents": _Operation("list the extents of volumes", ("extents",), _ALL_CHANGED),
+    "group.create": _Operation(
+        "group volumes",
+        _GROUP_METHODS,
+        "only the store knows the groups",
+    ),
+    "group_snapshot.create": _Operation(
+        "take snapshots of groups",
+        (*_GROUP_METHODS, "create_group_snapshot", "delete_group_snapshot"),
+        "the snapshots are taken in sequence, if the caller accepts that",
+        ("create_snapshot", "delete_snapshot"),
+    ),
     "snapshot.create": _Operation("create snapshots", ("create_snapshot",)),
     "snapshot.delete": _Operation("delete snapshots", ("delete_snapshot",)),
     "snapshot.extents": _Operation("list the extents of snapshots", ("extents",), _ALL_CHANGED),
@@ -139,6 +151,11 @@ def _static(info: DriverInfo, operation: str) -> Capability:
 def is_native(driver: Driver, operation: str) -> bool:
     """Whether the driver does an operation itself."""
     return _static(driver.info, operation).way == "native"
+
+
+def reason(driver: Driver, operation: str) -> str:
+    """Why the driver does not do an operation itself; empty if it does."""
+    return _static(driver.info, operation).reason
 
 
 def implements(driver: Driver, method: str) -> bool:

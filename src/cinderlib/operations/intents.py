@@ -10,6 +10,8 @@ from cinderlib.locking.process_identity import this_process
 from cinderlib.persistence.base import Query
 from cinderlib.records import (
     ConnectionRecord,
+    GroupRecord,
+    GroupSnapshotRecord,
     IntentRecord,
     Record,
     SnapshotRecord,
@@ -45,6 +47,8 @@ def new_intent(
         name, volume_id = record.name, record.id
     elif isinstance(record, SnapshotRecord):
         name, volume_id = record.name, record.volume_id
+    elif isinstance(record, GroupRecord | GroupSnapshotRecord):
+        name = record.name
     elif isinstance(record, ConnectionRecord):
         volume_id = record.volume_id
     return IntentRecord(

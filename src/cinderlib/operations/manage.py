@@ -10,7 +10,14 @@ from typing import Any
 
 from cinderlib import errors
 from cinderlib.drivers.port_values import Manageable, Page
-from cinderlib.operations import adoption, capabilities, encryption, volume_types, volumes
+from cinderlib.operations import (
+    adoption,
+    capabilities,
+    encryption,
+    group_members,
+    volume_types,
+    volumes,
+)
 from cinderlib.operations.existing import refuse_differences
 from cinderlib.operations.intents import intents_of
 from cinderlib.operations.journal import Journal
@@ -141,6 +148,7 @@ def unmanage(journal: Journal, volume_id: str) -> bool:
         )
         if volume is None:
             return False
+        group_members.refuse(journal.store, volume, "unmanaged")
         driver = journal.driver(volume.backend)
         if reason := _why_not(volume, connections, snapshots):
             raise errors.InvalidVolume(

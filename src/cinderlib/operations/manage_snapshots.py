@@ -12,7 +12,13 @@ from typing import Any
 from cinderlib import errors
 from cinderlib.drivers.port import Driver
 from cinderlib.drivers.port_values import Manageable, Page
-from cinderlib.operations import adoption, capabilities, snapshots, volumes
+from cinderlib.operations import (
+    adoption,
+    capabilities,
+    group_snapshots,
+    snapshots,
+    volumes,
+)
 from cinderlib.operations.existing import raise_not_found, refuse_differences
 from cinderlib.operations.journal import Journal
 from cinderlib.operations.refusals import refuse_migrating
@@ -134,6 +140,7 @@ def unmanage(journal: Journal, snapshot_id: str) -> bool:
         snapshot, volume = snapshots.look(journal, snapshot_id, found.volume_id)
         if snapshot is None:
             return False
+        group_snapshots.refuse(journal.store, snapshot, "unmanaged")
         driver = journal.driver(snapshot.backend)
         intent, unmanaging = journal.begin(
             "snapshot.unmanage", lock, replace(snapshot, status="unmanaging"), before=snapshot

@@ -15,9 +15,14 @@ from cinderlib.operations import (  # noqa: F401
     attachments,
     connect,
     create_volume,
+    delete_group,
+    delete_group_snapshot,
     delete_volume,
     disconnect,
     extend,
+    group_members,
+    group_snapshots,
+    groups,
     long_calls,
     manage,
     manage_snapshots,
@@ -101,7 +106,7 @@ def _attempt(
             return _attempt_long_call(journal, intent, settle)
         dead = process_identity.is_dead(intent.owner)
         patience = PATIENCE_IF_DEAD if dead else PATIENCE
-        locks = {intent.lock}
+        locks = {intent.lock, *group_members.further_locks(intent)}
         if intent.operation in whole_call_intents.WHOLE_CALLS:
             # Another process may be attaching it by now.
             locks.add(whole_call_intents.host_lock_name(intent.resource_id))

@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from cinderlib import errors
-from cinderlib.operations import capabilities, temporary, unique_names, volumes
+from cinderlib.operations import (
+    capabilities,
+    group_snapshots,
+    temporary,
+    unique_names,
+    volumes,
+)
 from cinderlib.operations.existing import raise_not_found, refuse_differences
 from cinderlib.operations.history import Outcome
 from cinderlib.operations.journal import Journal
@@ -138,6 +144,7 @@ def delete(journal: Journal, snapshot_id: str) -> bool:
             )
             if snapshot is None:
                 return False
+            group_snapshots.refuse(journal.store, snapshot, "deleted")
             refuse_half_managed(snapshot, "deleted")
             exposed = temporary.among(snapshot, same_name)
             if last:

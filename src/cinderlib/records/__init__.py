@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from cinderlib.records.base import Record, new_id, new_id_in_order, now, replace
 from cinderlib.records.encoding import check_types, decode, encode, from_builtins, to_builtins
+from cinderlib.records.groups import GROUP_KINDS, GroupRecord, GroupSnapshotRecord
 from cinderlib.records.kinds import (
     KINDS,
     SECRETS,
@@ -28,6 +29,7 @@ from cinderlib.records.secret import ENCRYPTED, HIDDEN, Secret, is_encrypted, un
 
 __all__ = [
     "ENCRYPTED",
+    "GROUP_KINDS",
     "HIDDEN",
     "KINDS",
     "SECRETS",
@@ -35,6 +37,8 @@ __all__ = [
     "AppliedStream",
     "Author",
     "ConnectionRecord",
+    "GroupRecord",
+    "GroupSnapshotRecord",
     "IntentRecord",
     "KeyValueRecord",
     "OperationRecord",

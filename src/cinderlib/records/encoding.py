@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from cinderlib.records.base import Record
+from cinderlib.records.groups import GROUP_KINDS
 from cinderlib.records.kinds import KINDS, SECRETS
 from cinderlib.records.secret import ENCRYPTED, HIDDEN, Secret
 
@@ -32,7 +33,8 @@ _encoder = msgspec.json.Encoder(enc_hook=_encode_secret)
 # All decoders are built at import: msgspec analyses a type on first use, and two threads that do so
 # at the same time crash the process (seen with msgspec 0.22).
 _decoders: dict[type, msgspec.json.Decoder[Any]] = {
-    kind: msgspec.json.Decoder(kind, dec_hook=_decode_secret) for kind in KINDS.values()
+    kind: msgspec.json.Decoder(kind, dec_hook=_decode_secret)
+    for kind in (*KINDS.values(), *GROUP_KINDS)
 }
 
 
@@ -55,7 +57,7 @@ def decode(kind: type[R], document: bytes | str) -> R:
         if text is not None:
             msgspec.structs.force_setattr(record, field, sys.intern(text))
     if ENCRYPTED in document if isinstance(document, str) else _ENCRYPTED in document:
-        for field in SECRETS[kind]:
+        for field in SECRETS.get(kind, ()):
             secret = getattr(record, field)
             if isinstance(secret, Secret):
                 secret._of = (field, kind.kind, record.id)

@@ -234,6 +234,33 @@ class ChangeSnapshot(Body):
     metadata: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
 
 
+class CreateGroup(Body):
+    """A group of volumes of a backend."""
+
+    backend: str
+    name: str
+    volume_ids: list[str] = []
+    description: str = ""
+    id: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class ChangeGroup(Body):
+    """The IDs of volumes to add to a group, or of volumes to remove from it."""
+
+    add: list[str] = []
+    remove: list[str] = []
+
+
+class CreateGroupSnapshot(Body):
+    """Snapshots of all volumes of a group, and whether they may be of different moments if the
+    driver cannot take them at the same moment."""
+
+    id: str | msgspec.UnsetType = msgspec.UNSET
+    name: str = ""
+    description: str = ""
+    one_after_another: bool = False
+
+
 class ReportDevice(Body):
     """The device that a host attached a connection as; ``None`` once it is detached."""
 

@@ -8,9 +8,17 @@ from collections.abc import Callable
 from typing import Any
 
 from cinderlib.operations.history_query import Operation
-from cinderlib.records import ConnectionRecord, SnapshotRecord, TypeSpecs, VolumeRecord
+from cinderlib.records import (
+    ConnectionRecord,
+    GroupRecord,
+    GroupSnapshotRecord,
+    SnapshotRecord,
+    TypeSpecs,
+    VolumeRecord,
+)
 from cinderlib.service import (
     connection_verbs,
+    group_verbs,
     history_verbs,
     manage_verbs,
     migrate_verbs,
@@ -61,6 +69,7 @@ _PAGE = {
     "backend": "only those on this backend",
 }
 _NAME = {"name": "only those with exactly this name"}
+_GROUPS = {"backend": "only those on this backend", **_NAME}
 _KEYS = {"keys": "'true' for the keys that the host needs, if the client may connect that host"}
 _MANAGEABLE = {
     "limit": "at most so many",
@@ -157,6 +166,24 @@ ROUTES = (
           snapshot_verbs.attach_snapshot, requests.AttachSnapshot, ConnectionRecord, _OF_NAMED),
     Route("POST", "/v1/snapshots/{id}/detach", "snapshot.detach", Role.OPERATE,
           snapshot_verbs.detach_snapshot, requests.Force, SnapshotRecord, _OF_NAMED),
+    Route("GET", "/v1/groups", "group.list", Role.READ, group_verbs.list_groups,
+          answer=list[GroupRecord], query=_GROUPS),
+    Route("POST", "/v1/groups", "group.create", Role.OPERATE, group_verbs.create_group,
+          requests.CreateGroup, GroupRecord),
+    Route("GET", "/v1/groups/{id}", "group.show", Role.READ, group_verbs.show_group,
+          answer=GroupRecord),
+    Route("PATCH", "/v1/groups/{id}", "group.change", Role.OPERATE, group_verbs.change_group,
+          requests.ChangeGroup, GroupRecord),
+    Route("DELETE", "/v1/groups/{id}", "group.delete", Role.OPERATE, group_verbs.delete_group,
+          query={"volumes": "'true' to delete its volumes with their data too"}),
+    Route("POST", "/v1/groups/{id}/snapshots", "group_snapshot.create", Role.OPERATE,
+          group_verbs.create_group_snapshot, requests.CreateGroupSnapshot, GroupSnapshotRecord),
+    Route("GET", "/v1/group-snapshots", "group_snapshot.list", Role.READ,
+          group_verbs.list_group_snapshots, answer=list[GroupSnapshotRecord], query=_GROUPS),
+    Route("GET", "/v1/group-snapshots/{id}", "group_snapshot.show", Role.READ,
+          group_verbs.show_group_snapshot, answer=GroupSnapshotRecord),
+    Route("DELETE", "/v1/group-snapshots/{id}", "group_snapshot.delete", Role.OPERATE,
+          group_verbs.delete_group_snapshot),
     Route("GET", "/v1/connections", "connection.list", Role.NODE,
           connection_verbs.list_connections, answer=list[ConnectionRecord],
           query=_PAGE | _OF | _KEYS | {"attached_host": "only those of this host"}),

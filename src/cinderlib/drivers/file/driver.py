@@ -19,6 +19,7 @@ from oslo_config import cfg
 from cinderlib.drivers.file import extents, loop, provisioning, root, sparse
 from cinderlib.drivers.file.adoption import Adoption
 from cinderlib.drivers.file.folder import GIB, Folder, explained
+from cinderlib.drivers.file.groups import Groups
 from cinderlib.drivers.file.migration import Migration
 from cinderlib.locking import state_folder
 
@@ -39,7 +40,7 @@ file_opts = [
 cfg.CONF.register_opts(file_opts, group=configuration.SHARED_CONF_GROUP)
 
 
-class FileDriver(Adoption, Migration, driver.VolumeDriver):  # type: ignore[misc]
+class FileDriver(Adoption, Migration, Groups, driver.VolumeDriver):  # type: ignore[misc]
     """Volumes as sparse files in a folder, for the host of that folder.
 
     A volume is the file ``volume-<id>``, a snapshot the file ``snapshot-<id>``. The files do not
@@ -272,6 +273,7 @@ class FileDriver(Adoption, Migration, driver.VolumeDriver):  # type: ignore[misc
             "online_extend_support": True,
             "QoS_support": False,
             "multiattach": False,
+            "consistent_group_snapshot_enabled": True,
             "reflink": self._reflink,
             "filter_function": self.get_filter_function(),
             "goodness_function": self.get_goodness_function(),

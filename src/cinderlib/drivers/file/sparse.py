@@ -15,7 +15,7 @@ import re
 import secrets
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -152,6 +152,29 @@ def clone(
             copied = _copy_consistently(file, fd, flush, progress)
         os.ftruncate(fd, max(size, os.fstat(file.fd).st_size))
     return copied
+
+
+def quiet_since(paths: Sequence[Path], *, flush: Callable[[Path], None]) -> tuple[int, ...] | None:
+    """The modification times of files, once they are old enough that any later write changes them;
+    ``None`` if the writes do not pause.
+
+    :param flush: writes buffered data of a file to it.
+    """
+    changed_at(paths, flush=flush)
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(opened(path)) for path in paths]
+        times = [_wait_for_pause(fd) for fd in files]
+    return None if None in times else tuple(time for time in times if time is not None)
+
+
+def changed_at(paths: Sequence[Path], *, flush: Callable[[Path], None]) -> tuple[int, ...]:
+    """The modification times of files, in nanoseconds, after their buffered data was written.
+
+    :param flush: writes buffered data of a file to it.
+    """
+    for path in paths:
+        flush(path)
+    return tuple(os.stat(path).st_mtime_ns for path in paths)
 
 
 def can_reflink(folder: Path) -> bool:

@@ -28,7 +28,7 @@ from cinderlib.drivers.port_values import (
 )
 from cinderlib.persistence.base import Put, Query, Remove
 from cinderlib.progress import Progress
-from cinderlib.records import KINDS, Record, Secret, TypeSpecs
+from cinderlib.records import GROUP_KINDS, KINDS, Record, Secret, TypeSpecs
 
 _RECORD, _SECRET, _OBJECT, _KIND, _TUPLE, _SET, _ERROR = range(1, 8)
 
@@ -46,6 +46,7 @@ _FIELDS: Mapping[type[Any], tuple[str, ...]] = {
     or tuple(each.__dataclass_fields__)
     for each in _CLASSES.values()
 }
+_KINDS: Mapping[str, type[Record]] = {**KINDS, **{each.kind: each for each in GROUP_KINDS}}
 _PLAIN = (bool, int, float, str, bytes)
 
 _encoder = msgspec.msgpack.Encoder()
@@ -108,7 +109,7 @@ def _marked(code: int, data: bytes) -> msgspec.msgpack.Ext:
 def _unmarked(code: int, data: memoryview) -> Any:
     if code == _RECORD:
         name, _, document = bytes(data).decode().partition(" ")
-        return records.decode(KINDS[name], document)
+        return records.decode(_KINDS[name], document)
     if code == _KIND:
         return KINDS[bytes(data).decode()]
     value = decode(data)

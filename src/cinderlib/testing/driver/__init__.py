@@ -20,6 +20,7 @@ from cinderlib.testing.driver.base import CAPABILITIES, REPORTED, needs
 from cinderlib.testing.driver.connections import ConnectionTests
 from cinderlib.testing.driver.copies import CopyTests
 from cinderlib.testing.driver.data import DataTests
+from cinderlib.testing.driver.groups import GroupTests
 from cinderlib.testing.driver.managed import ManageTests
 from cinderlib.testing.driver.migration import MigrationTests
 from cinderlib.testing.driver.snapshot_access import SnapshotAccessTests
@@ -38,5 +39,6 @@ class DriverConformance(
     MigrationTests,
     StreamTests,
     SnapshotAccessTests,
+    GroupTests,
 ):
     """The suite. A subclass must define :meth:`backend_options` and :attr:`supports`."""

@@ -25,6 +25,7 @@ CAPABILITIES: Mapping[str, str] = {
     "clone": "clones volumes",
     "independent_copies": "deletes a snapshot or volume from which other volumes were created",
     "list": "lists all volumes, and all snapshots if it supports them, on its storage",
+    "group_snapshot": "takes snapshots of several volumes at the same moment or in sequence",
     "extend": "extends volumes",
     "extend_attached": "extends attached volumes and their device",
     "revert": "reverts volumes to snapshots",
@@ -44,6 +45,7 @@ REPORTED: Mapping[str, tuple[str, ...]] = {
     "snapshot": ("snapshot.create", "snapshot.delete", "volume.create_from_snapshot"),
     "snapshot_access": ("snapshot.create", "snapshot.delete", "snapshot.attach"),
     "clone": ("volume.clone",),
+    "group_snapshot": ("group.create", "group_snapshot.create", "volume.create_from_snapshot"),
     "extend": ("volume.extend",),
     "extend_attached": ("volume.extend_connected",),
     "revert": ("volume.revert",),
@@ -192,6 +194,10 @@ def _needs(request: pytest.FixtureRequest) -> frozenset[str]:
 
 def _remove_all(controller: Any) -> None:
     """Remove all resources with the public API, copies before their sources."""
+    for group_snapshot in list(controller.group_snapshots()):
+        group_snapshot.delete()
+    for group in list(controller.groups()):
+        group.delete()
     for volume in reversed(list(controller.volumes())):
         volume.cleanup()
         for connection in volume.connections:

@@ -1,0 +1,148 @@
+"""``cinderlib group``."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cinderlib.cli import completing, failures, find, items, options, views
+from cinderlib.cli.app import App
+from cinderlib.cli.framework import Group, agreed, destructive, pass_app
+from cinderlib.cli.nouns.group_snapshot import snapshot
+from cinderlib.cli.output_options import listing, single
+
+if TYPE_CHECKING:
+    import cinderlib as cl
+
+_group = click.argument("group", shell_complete=completing.groups)
+_volumes = click.argument(
+    "volumes", nargs=-1, required=True, metavar="VOLUME...", shell_complete=completing.volumes
+)
+
+
+@click.group("group", cls=Group)
+def group() -> None:
+    """Create, list, show, change and delete groups of volumes.
+
+    `group snapshot create` takes snapshots of all volumes of a group at the same moment.
+    """
+
+
+@group.command("create")
+@click.argument("name")
+@click.argument("volumes", nargs=-1, metavar="[VOLUME...]", shell_complete=completing.volumes)
+@click.option("--description", help="A description to store.")
+@click.option(
+    "--id", help="The ID; by default a new one. If a group has this ID, it does not change."
+)
+@options.backend
+@options.wait
+@single(views.GROUPS)
+@pass_app
+def create(
+    app: App, /, name: str, volumes: tuple[str, ...], backend: str | None, **given: Any
+) -> None:
+    """Create a group NAME of volumes of one backend, even while they are in use."""
+    app.may_create_store()
+    found = find.distinct(find.volume(app.controller, each) for each in volumes)
+    with app.working(f"Creating group {name}"):
+        of = app.backend_of(found[0]) if found and backend is None else app.backend(backend)
+        fields = {field: value for field, value in given.items() if value is not None}
+        created = app.patiently(lambda: of.create_group(name, found, **fields))
+    if created.changed:
+        app.say(f"Created group {name}.")
+    else:
+        app.say(f"Group {name} already exists; nothing changed.")
+    app.result({**items.group(created), "changed": created.changed}, created.id)
+
+
+@group.command("list")
+@options.backend
+@listing(views.GROUPS)
+@pass_app
+def list_(app: App, backend: str | None) -> None:
+    """List groups, oldest first."""
+    app.list_items(map(items.group, app.controller.groups(backend=app.on_backend(backend))))
+
+
+@group.command("show")
+@_group
+@single(views.GROUPS)
+@pass_app
+def show(app: App, group: str) -> None:
+    """Show the details of a group."""
+    app.show(items.group(find.group(app.controller, group)))
+
+
+@group.command("add")
+@_group
+@_volumes
+@options.wait
+@single(views.GROUPS)
+@pass_app
+def add(app: App, group: str, volumes: tuple[str, ...]) -> None:
+    """Add volumes to a group. Their data does not change."""
+    found = find.group(app.controller, group)
+    members = _found(app, volumes)
+    with app.working(f"Changing group {group}"):
+        app.backend_of(found)
+        app.patiently(lambda: found.add(*members))
+    _changed(app, found, group)
+
+
+@group.command("remove")
+@_group
+@_volumes
+@options.wait
+@single(views.GROUPS)
+@pass_app
+def remove(app: App, group: str, volumes: tuple[str, ...]) -> None:
+    """Remove volumes from a group. Their data does not change."""
+    found = find.group(app.controller, group)
+    members = _found(app, volumes)
+    with app.working(f"Changing group {group}"):
+        app.backend_of(found)
+        app.patiently(lambda: found.remove(*members))
+    _changed(app, found, group)
+
+
+def _found(app: App, named: Iterable[str]) -> list[cl.Volume]:
+    return find.distinct(find.volume(app.controller, each) for each in named)
+
+
+def _changed(app: App, found: cl.Group, named: str) -> None:
+    app.say(f"Changed group {named}." if found.changed else f"Group {named}: no change.")
+    app.result({**items.group(found), "changed": found.changed}, None)
+
+
+@group.command("delete")
+@click.argument(
+    "groups", nargs=-1, required=True, metavar="GROUP...", shell_complete=completing.groups
+)
+@click.option("--volumes", is_flag=True, help="Also delete the volumes with their data.")
+@options.wait
+@destructive
+@pass_app
+def delete(app: App, groups: tuple[str, ...], volumes: bool, yes: bool, dry_run: bool) -> None:
+    """Delete groups. Their volumes stay, unless --volumes is specified.
+
+    An error does not affect the other groups. The exit code is that of the worst error.
+    """
+    rule = find.rule_to_destroy(yes=yes)
+    failed = failures.Failures(app, len(groups))
+    search = functools.partial(find.group, app.controller, rule=rule)
+    found = failures.found(failed, groups, "group", search)
+    names = ", ".join(find.label(each) for each in found)
+    what = "group" if len(found) == 1 else f"{len(found)} groups:"
+    lost = " and all their volumes with their data" if volumes else ""
+    if found and agreed(f"delete {what} {names}{lost}", yes=yes, dry_run=dry_run):
+        failures.delete_each(
+            app, failed, found, "group", delete=lambda each: each.delete(volumes=volumes)
+        )
+    failed.end()
+
+
+group.add_command(snapshot)

@@ -1,0 +1,47 @@
+"""The calls of an isolated driver for groups and group snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from cinderlib.records import GroupRecord, GroupSnapshotRecord, SnapshotRecord, VolumeRecord
+
+
+class IsolatedGrouping:
+    """The part of :class:`cinderlib.drivers.isolation.driver.IsolatedDriver` for groups."""
+
+    def _call(self, function: str, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError
+
+    def create_group(self, group: GroupRecord) -> None:
+        self._call("create_group", group)
+
+    def update_group(
+        self, group: GroupRecord, add: Sequence[VolumeRecord], remove: Sequence[VolumeRecord]
+    ) -> list[VolumeRecord]:
+        found = self._call("update_group", group, list(add), list(remove))
+        return cast("list[VolumeRecord]", found)
+
+    def delete_group(self, group: GroupRecord, volumes: Sequence[VolumeRecord]) -> None:
+        self._call("delete_group", group, list(volumes))
+
+    def create_group_snapshot(
+        self,
+        group_snapshot: GroupSnapshotRecord,
+        group: GroupRecord,
+        snapshots: Sequence[SnapshotRecord],
+        volumes: Sequence[VolumeRecord],
+    ) -> list[SnapshotRecord]:
+        given = group_snapshot, group, list(snapshots), list(volumes)
+        return cast("list[SnapshotRecord]", self._call("create_group_snapshot", *given))
+
+    def delete_group_snapshot(
+        self,
+        group_snapshot: GroupSnapshotRecord,
+        group: GroupRecord,
+        snapshots: Sequence[SnapshotRecord],
+        volumes: Sequence[VolumeRecord],
+    ) -> None:
+        given = group_snapshot, group, list(snapshots), list(volumes)
+        self._call("delete_group_snapshot", *given)

@@ -1,0 +1,90 @@
+"""The groups and group snapshots of a store. Each is a key-value, so every store can keep them.
+
+A group has the IDs of all volumes and group snapshots that belong to it. A store that cannot list
+its key-values finds them from the ID of the group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeVar
+
+import msgspec
+
+from cinderlib.errors import DamagedRecord
+from cinderlib.persistence.base import Put, Remove, Store
+from cinderlib.records import (
+    GroupRecord,
+    GroupSnapshotRecord,
+    KeyValueRecord,
+    decode,
+    encode,
+    replace,
+)
+
+G = TypeVar("G", GroupRecord, GroupSnapshotRecord)
+
+
+def key(kind: type[GroupRecord | GroupSnapshotRecord], id: str) -> str:
+    """The key of a group or group snapshot."""
+    return f"{_prefix(kind)}{id}"
+
+
+def find(store: Store, kind: type[G], id: str) -> G | None:
+    """A group or group snapshot, or ``None``.
+
+    :raises DamagedRecord: it cannot be read.
+    """
+    record = store.get(KeyValueRecord, key(kind, id))
+    return None if record is None else _decoded(kind, record)
+
+
+def iterate(store: Store, kind: type[G]) -> Iterator[G]:
+    """All groups or group snapshots of a store, in the order of creation.
+
+    :raises Unsupported: the store is a plug-in for cinderlib 5 that cannot list key-values.
+    """
+    for record in store.iterate(KeyValueRecord):
+        if record.id.startswith(_prefix(kind)):
+            yield _decoded(kind, record)
+
+
+def put(record: GroupRecord | GroupSnapshotRecord) -> Put:
+    """The change that writes a group or group snapshot, if no other process has changed it."""
+    return Put(
+        KeyValueRecord(
+            id=key(type(record), record.id),
+            version=record.version,
+            created_at=record.created_at,
+            value=encode(replace(record, version=0, updated_at=None)).decode(),
+        )
+    )
+
+
+def remove(record: GroupRecord | GroupSnapshotRecord) -> Remove:
+    """The change that removes it."""
+    return Remove(KeyValueRecord, key(type(record), record.id))
+
+
+def written(record: G, stored: KeyValueRecord) -> G:
+    """A record as it was written.
+
+    :param stored: what the store returned for :func:`put`.
+    """
+    return replace(record, version=stored.version, updated_at=stored.updated_at)
+
+
+def _prefix(kind: type[GroupRecord | GroupSnapshotRecord]) -> str:
+    return f"cinderlib/{kind.kind.replace('_', '-')}/"
+
+
+def _decoded(kind: type[G], record: KeyValueRecord) -> G:
+    try:
+        found = decode(kind, record.reveal() or "")
+    except msgspec.MsgspecError as exc:
+        raise DamagedRecord(
+            f"The {kind.kind.replace('_', ' ')} in the key-value {record.id!r} of the store cannot"
+            f" be read: {exc}",
+            resource=record.id,
+        ) from None
+    return written(found, record)

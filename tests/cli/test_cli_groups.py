@@ -1,0 +1,44 @@
+"""Groups and group snapshots on the command line."""
+
+from __future__ import annotations
+
+from cli.command import Command
+
+
+def test_groups_from_their_creation_to_their_deletion(cinderlib: Command) -> None:
+    for name in ("data", "log", "more"):
+        cinderlib("volume", "create", name, "1GiB")
+    id = cinderlib("group", "create", "database", "data", "log").line
+    assert cinderlib("group", "create", "database", "data", "log", "--id", id).line == id
+    (listed,) = cinderlib("group", "list", "--json").json
+    assert (listed["name"], listed["volumes"]) == ("database", ["data", "log"])
+    added = cinderlib("group", "add", "database", "more", "--json").json
+    assert (added["volumes"], added["changed"]) == (["data", "log", "more"], True)
+    again = cinderlib("group", "add", id[:8], "more", "--json").json
+    assert again["changed"] is False
+    assert cinderlib("group", "remove", "database", "more", "--json").json["changed"] is True
+    assert "d, l" not in cinderlib("group", "show", "database").stdout
+    refused = cinderlib("volume", "delete", "data", "-y", ends=5)
+    assert "it is in group database" in refused.stderr
+    assert "--cascade" not in refused.stderr
+
+    taken = cinderlib("group", "snapshot", "create", "database", "monday", "--json").json
+    assert (taken["consistent"], taken["snapshots"], taken["group"]) == (True, 2, "database")
+    (shown,) = cinderlib("group", "snapshot", "list", "--group", "database", "--json").json
+    assert shown["id"] == taken["id"]
+    assert cinderlib("group", "snapshot", "show", "monday", "--json").json["name"] == "monday"
+    alone = cinderlib("snapshot", "delete", taken["snapshot_ids"][0], "-y", ends=5)
+    assert "belongs to group snapshot monday" in alone.stderr
+    assert "has 1 group snapshot" in cinderlib("group", "delete", id, "-y", ends=5).stderr
+    cinderlib("group", "snapshot", "delete", "monday", "--dry-run")
+    (deleted,) = cinderlib("group", "snapshot", "delete", "monday", "-y", "--json").json
+    assert (deleted["name"], deleted["changed"]) == ("monday", True)
+    assert cinderlib("snapshot", "list", "--json").json == []
+
+    assert (
+        "and all their volumes"
+        in cinderlib("group", "delete", "database", "--volumes", "--dry-run").stderr
+    )
+    cinderlib("group", "delete", "database", "--volumes", "-y")
+    assert [each["name"] for each in cinderlib("volume", "list", "--json").json] == ["more"]
+    assert "No group has" in cinderlib("group", "show", "database", ends=3).stderr
