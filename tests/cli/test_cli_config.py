@@ -274,6 +274,7 @@ def test_drivers(cinderlib: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "lvm" in cinderlib("driver", "list").stdout
     shown = cinderlib("driver", "show", "file").stdout
     assert "file_root  (string" in shown
+    assert "volume.revert" in shown
     assert "san_ip" not in shown
     assert "did you mean 'file'?" in cinderlib("driver", "show", "fiel", ends=3).stderr
     assert "SolidFire" in cinderlib("driver", "list", "netapp").stdout

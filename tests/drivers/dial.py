@@ -1,9 +1,10 @@
 """Loads drivers and reports how far each gets: ``python dial.py PACKAGES``.
 
 Each line of the input names a driver class and an empty folder; each line of the output is the
-result. Cinder is imported once, and each driver is loaded in a process that is forked from this
-one. That process ends at the driver's first call to its array, since drivers retry for minutes.
-Commands are recorded, not executed. The argument is the folder with the Python packages of vendors.
+result and the way of each operation. Cinder is imported once, and each driver is loaded in a
+process that is forked from this one. That process ends at the driver's first call to its array,
+since drivers retry for minutes. Commands are recorded, not executed. The argument is the folder
+with the Python packages of vendors.
 """
 
 from __future__ import annotations
@@ -23,16 +24,20 @@ from typing import Any, NoReturn
 import plausible
 
 from cinderlib import drivers, errors
+from cinderlib.drivers import loading, methods
+from cinderlib.operations import capabilities
 from cinderlib.persistence.memory import MemoryStore
 
 _commands: list[str] = []
 _connect, _popen = socket.socket.connect, subprocess.Popen
 _results = os.dup(1)
 _ending = threading.Lock()
+#: Of the driver that this process loads.
+_ways: dict[str, str] = {}
 
 
 def report(outcome: str, detail: str) -> None:
-    os.write(_results, json.dumps([outcome, detail]).encode() + b"\n")
+    os.write(_results, json.dumps([outcome, detail, _ways]).encode() + b"\n")
 
 
 def end(outcome: str, detail: str) -> NoReturn:
@@ -98,6 +103,8 @@ def dial(path: str, folder: pathlib.Path) -> NoReturn:
         return text
 
     own = settings(folder)
+    with contextlib.suppress(errors.CinderlibError):
+        _ways.update(capabilities.ways(methods.lacks(loading.import_class(path))))
     options = {"volume_driver": path, **plausible.options(path, folder)}
     try:
         drivers.check("array", options, settings=own)

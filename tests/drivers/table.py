@@ -17,10 +17,22 @@ from cinderlib.drivers import families, names
 
 DOCUMENT = pathlib.Path(__file__).resolve().parents[2] / "docs" / "drivers.md"
 _RECORDED = pathlib.Path(__file__).with_name("recorded.json")
-_BEGIN, _END = "<!-- table: written by make drivers -->\n", "<!-- table: end -->\n"
 _CALLS = ("reaches its array", "runs its command")
 #: From the worst to the best; all calls are equal.
 _OUTCOMES = ("does not load", "breaks", "refuses its options", "fails", "loads", *_CALLS)
+#: The operations that drivers differ in, and their columns.
+_OPERATIONS = {
+    "volume.revert": "Revert",
+    "volume.retype": "Retype",
+    "volume.migrate": "Migrate",
+    "volume.manage": "Manage",
+    "volume.list_manageable": "List existing volumes",
+    "snapshot.manage": "Manage snapshots",
+    "snapshot.list_manageable": "List existing snapshots",
+    "snapshot.attach": "Attach snapshots",
+    "group.create": "Groups",
+    "group_snapshot.create": "Group snapshots",
+}
 #: Why the classes that do not call their array cannot do so in a test, or at all.
 REASONS = {
     "cinder.volume.drivers.datera.datera_iscsi.DateraDriver": (
@@ -70,13 +82,15 @@ class Table:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._dialed: dict[str, tuple[str, str]] = {}
+        self._ways: dict[str, dict[str, str]] = {}
         self._suites: Counter[str] = Counter()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         for name, value in report.user_properties:
             if name == "dial" and report.when == "call":
-                path, outcome, detail = value  # type: ignore[misc]
+                path, outcome, detail, ways = value  # type: ignore[misc]
                 self._dialed[path] = (outcome, detail)
+                self._ways[path] = ways
             elif name == "simulator" and report.when == "call" and report.passed:
                 self._suites[str(value)] += 1
 
@@ -88,15 +102,17 @@ class Table:
         try:
             if exitstatus:
                 raise ValueError("a test failed")
-            write(self._dialed, self._suites)
+            write(self._dialed, self._suites, self._ways)
         except ValueError as error:
             terminalreporter.write_line(f"docs/drivers.md is unchanged: {error}", red=True)
         else:
             terminalreporter.write_line("wrote docs/drivers.md and tests/drivers/recorded.json")
 
 
-def write(dialed: dict[str, tuple[str, str]], suites: dict[str, int]) -> None:
-    """Record how far each driver got, here and in the page.
+def write(
+    dialed: dict[str, tuple[str, str]], suites: dict[str, int], ways: dict[str, dict[str, str]]
+) -> None:
+    """Record how far each driver got, here and in the page, and what it can do, in the page.
 
     :raises ValueError: if not all tests ran.
     """
@@ -107,13 +123,21 @@ def write(dialed: dict[str, tuple[str, str]], suites: dict[str, int]) -> None:
     if not suites:
         raise ValueError("the tests on simulators did not run")
     _RECORDED.write_text(json.dumps(dict(sorted(dialed.items())), indent=1) + "\n")
-    text = DOCUMENT.read_text()
-    before, _, rest = text.partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    DOCUMENT.write_text(before + _BEGIN + _text(dialed, suites) + _END + after)
+    paths = sorted(dialed, key=_family)
+    can = _table(("Product", "Driver", *_OPERATIONS.values()), [])
+    can += "".join(operations(path, ways[path]) for path in paths)
+    text = _with_table(DOCUMENT.read_text(), "table", _results(dialed, suites))
+    DOCUMENT.write_text(_with_table(text, "operations", can))
 
 
-def _text(dialed: dict[str, tuple[str, str]], suites: dict[str, int]) -> str:
+def _with_table(page: str, name: str, written: str) -> str:
+    """A page with a new text between two marks."""
+    before, begin, rest = page.partition(f"<!-- {name}: written by make drivers -->\n")
+    _, end, after = rest.partition(f"<!-- {name}: end -->\n")
+    return before + begin + written + end + after
+
+
+def _results(dialed: dict[str, tuple[str, str]], suites: dict[str, int]) -> str:
     paths = sorted(dialed, key=_family)
     results = [_row(path, dialed[path][0], suites.get(path, 0)) for path in paths]
     reasons = [
@@ -129,8 +153,26 @@ def _text(dialed: dict[str, tuple[str, str]], suites: dict[str, int]) -> str:
     )
 
 
+def operations(path: str, ways: dict[str, str]) -> str:
+    """The row of a driver in the table of operations.
+
+    :param ways: operation -> ``'native'``, ``'generic'`` or ``'none'``.
+    """
+    found = dict(ways)
+    if found.get("volume.revert") == "none":
+        found["volume.revert"] = found["volume.revert_by_copy"]
+    cells = [
+        {"native": "native", "generic": "generic"}.get(found.get(o, ""), "") for o in _OPERATIONS
+    ]
+    return _table_row((*_family(path), *cells))
+
+
 def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in (heads, ("---",) * len(heads), *rows))
+    return "".join(map(_table_row, (heads, ("---",) * len(heads), *rows)))
+
+
+def _table_row(cells: tuple[str, ...]) -> str:
+    return f"| {' | '.join(cells)} |\n"
 
 
 def _prose(detail: str) -> str:

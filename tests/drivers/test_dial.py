@@ -54,8 +54,9 @@ class Dialer:
             text=True,
         )
 
-    def dial(self, path: str, folder: pathlib.Path) -> tuple[str, str]:
-        """The outcome of a driver, and the called address or command or the reason.
+    def dial(self, path: str, folder: pathlib.Path) -> tuple[str, str, dict[str, str]]:
+        """The outcome of a driver, the called address or command or the reason, and the way of each
+        operation.
 
         :param folder: an empty one.
         """
@@ -63,8 +64,8 @@ class Dialer:
         assert self._process.stdout
         self._process.stdin.write(json.dumps([path, str(folder)]) + "\n")
         self._process.stdin.flush()
-        outcome, detail = json.loads(self._process.stdout.readline())
-        return outcome, detail
+        outcome, detail, ways = json.loads(self._process.stdout.readline())
+        return outcome, detail, ways
 
     def close(self) -> None:
         self._process.kill()
@@ -90,13 +91,14 @@ def test_driver_calls_its_array(
     record_property: Callable[[str, Any], None],
     pytestconfig: pytest.Config,
 ) -> None:
-    outcome, detail = dialer.dial(path, tmp_path)
-    record_property("dial", [path, outcome, detail])
+    outcome, detail, ways = dialer.dial(path, tmp_path)
+    record_property("dial", [path, outcome, detail, ways])
     if pytestconfig.getoption("document", False):
         return
     recorded, _ = table.recorded().get(path, ("not recorded: make drivers ARGS=--document", ""))
     if outcome == "does not load" != recorded and not _has_packages(detail):
         pytest.skip(detail)
+    assert table.operations(path, ways) in table.DOCUMENT.read_text()
     output = (tmp_path / "output").read_text()
     assert table.rank(outcome) >= table.rank(recorded), f"{outcome}: {detail}\n{output[-2000:]}"
 

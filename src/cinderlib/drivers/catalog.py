@@ -89,7 +89,7 @@ def everything(folder: str) -> dict[str, dict[str, Any]]:
 
 
 def _describe(path: str) -> dict[str, Any]:
-    from cinderlib.drivers import families, loading, names, options, requirements
+    from cinderlib.drivers import families, loading, methods, names, options, requirements
 
     family = families.of(path)
     entry: dict[str, Any] = {
@@ -102,6 +102,7 @@ def _describe(path: str) -> dict[str, Any]:
         "ci_wiki_name": None,
         "supported": False,
         "desc": None,
+        "lacks": None,
         "driver_options": [],
     }
     try:
@@ -116,6 +117,7 @@ def _describe(path: str) -> dict[str, Any]:
         "ci_wiki_name": getattr(driver_class, "CI_WIKI_NAME", None),
         "supported": bool(getattr(driver_class, "SUPPORTED", True)),
         "desc": inspect.getdoc(driver_class),
+        "lacks": methods.lacks(driver_class),
         "state": f"needs {', '.join(missing)}" if missing else "loads here",
         "missing": missing,
         "driver_options": [

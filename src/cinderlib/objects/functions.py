@@ -7,6 +7,7 @@ from typing import Any, Literal
 from cinderlib import serialization, value_checks
 from cinderlib.objects import default_controller
 from cinderlib.objects.documents_in import Loaded, Source
+from cinderlib.operations import capabilities
 
 
 def json() -> list[dict[str, Any]]:
@@ -53,7 +54,9 @@ def list_supported_drivers(output_version: Literal[1, 2, 3] = 1) -> dict[str, An
     :param output_version: 1 is cinderlib 5's first format: the attributes of options are texts. 2
         is its second format: they have their types. 3 adds ``name``, ``short_name``, ``vendor``,
         ``product``, ``state`` and ``missing`` (requirements of the driver that this host lacks),
-        and ``choices``, ``min`` and ``max`` to the options.
+        and ``choices``, ``min`` and ``max`` to the options. ``capabilities`` has the way of each
+        operation, as in :meth:`Backend.capabilities`, as far as the driver's class determines it;
+        it is empty if the class cannot be imported on this host.
     :raises InvalidInput: the version does not exist.
     :raises MissingDependency: Cinder is not installed.
     """
@@ -62,7 +65,10 @@ def list_supported_drivers(output_version: Literal[1, 2, 3] = 1) -> dict[str, An
     value_checks.check_whole_number(output_version, "output_version", least=1, most=3)
     found = drivers.list_supported()
     if output_version == 3:
-        return found
+        return {
+            name: {**entry, "capabilities": capabilities.ways(entry.pop("lacks"))}
+            for name, entry in found.items()
+        }
     return {name: _as_before(entry, output_version == 1) for name, entry in found.items()}
 
 

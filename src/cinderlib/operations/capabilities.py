@@ -120,12 +120,20 @@ def of(info: DriverInfo, stats: Mapping[str, Any]) -> dict[str, Capability]:
     :param stats: as the driver reported them last; they can differ between its pools, and an
         operation is possible if it is in one of them.
     """
-    found = {operation: _static(info, operation) for operation in _OPERATIONS}
+    found = {operation: _static(info.lacks, operation) for operation in _OPERATIONS}
     pools = [{**stats, **pool} for pool in stats["pools"]]
     for operation, reason in _reported(pools):
         if found[operation].is_possible:
             found[operation] = Capability(operation, "none", reason)
     return found
+
+
+def ways(lacks: Mapping[str, str] | None) -> dict[str, str]:
+    """The way of each operation of a driver, as far as its class determines it.
+
+    :param lacks: as in :class:`DriverInfo`; ``None`` if the class is not known.
+    """
+    return {} if lacks is None else {name: _static(lacks, name).way for name in _OPERATIONS}
 
 
 def _reported(pools: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
@@ -135,13 +143,13 @@ def _reported(pools: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
         yield "volume.extend_connected", "all pools report online_extend_support=False"
 
 
-def _static(info: DriverInfo, operation: str) -> Capability:
+def _static(lacks: Mapping[str, str], operation: str) -> Capability:
     known = _OPERATIONS[operation]
-    reasons = [info.lacks[method] for method in known.methods if method in info.lacks]
+    reasons = [lacks[method] for method in known.methods if method in lacks]
     if not reasons and not known.requires:
         return Capability(operation, "native")
-    missing = [info.lacks[method] for method in known.generic_methods if method in info.lacks]
-    if known.requires and not (required := _static(info, known.requires)).is_possible:
+    missing = [lacks[method] for method in known.generic_methods if method in lacks]
+    if known.requires and not (required := _static(lacks, known.requires)).is_possible:
         missing.append(required.reason)
     if known.generic and not missing:
         return Capability(operation, "generic", "; ".join([*reasons[:1], known.generic]))
@@ -150,7 +158,7 @@ def _static(info: DriverInfo, operation: str) -> Capability:
 
 def is_native(driver: Driver, operation: str) -> bool:
     """Whether the driver does an operation itself."""
-    return _static(driver.info, operation).way == "native"
+    return _static(driver.info.lacks, operation).way == "native"
 
 
 def reason(driver: Driver, operation: str) -> str:
@@ -172,7 +180,7 @@ def require(
     :param instead: what the caller can do instead, for a note.
     :raises Unsupported: it cannot.
     """
-    found = _static(driver.info, operation)
+    found = _static(driver.info.lacks, operation)
     if not found.is_possible:
         error = errors.Unsupported(
             f"Backend {backend!r} cannot {_OPERATIONS[operation].task}: {found.reason}."

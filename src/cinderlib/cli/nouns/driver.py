@@ -62,13 +62,16 @@ def _all() -> dict[str, dict[str, Any]]:
 )
 @pass_app
 def show(app: App, name: str, everything: bool) -> None:
-    """Show a driver and its options.
+    """Show a driver, what its backends can do, and its options.
 
     NAME is its short name, class, or full path of the class. You can also specify a vendor or
     product that has only one driver.
     """
+    from cinderlib.operations import capabilities
+
     drivers = _all()
     entry = _named(drivers, name)
+    entry["capabilities"] = capabilities.ways(entry.pop("lacks"))
     if not everything:
         shared = _shared(drivers)
         own = [item for item in entry["driver_options"] if item["name"] not in shared]
@@ -82,12 +85,23 @@ def show(app: App, name: str, everything: bool) -> None:
     )
     # A description is a docstring in reStructuredText.
     description = (entry["desc"] or "").replace("``", "")
-    output.details({fact: entry[fact] for fact in facts} | {"desc": description})
+    shown = {fact: entry[fact] for fact in facts} | {"desc": description}
+    output.details(shown | _operations(entry["capabilities"]))
     click.echo()
     for line in _options(entry["driver_options"]):
         click.echo(line)
     if not everything:
         app.say("Add --all to show the options that all drivers have.")
+
+
+def _operations(capabilities: Mapping[str, str]) -> dict[str, str]:
+    """The operations for each way, in lines that fit a terminal of 80 columns."""
+    titles = {"native": "native", "generic": "generic", "none": "impossible"}
+    found = {
+        title: " ".join(name for name, way in capabilities.items() if way == wanted)
+        for wanted, title in titles.items()
+    }
+    return {title: click.wrap_text(text, width=64) for title, text in found.items() if text}
 
 
 def _named(listed: Mapping[str, dict[str, Any]], name: str) -> dict[str, Any]:
