@@ -51,6 +51,9 @@ def test_formats_columns_and_filters(filled: Command) -> None:
     assert [(row["name"], row["size_bytes"]) for row in found][2] == ("logs", str(2**31))
     as_json = filled(*listed, "-o", "json").json
     assert yaml.safe_load(filled(*listed, "-o", "yaml").stdout) == as_json
+    assert filled(*listed, "-o", "json", "--columns", "name,size", "--limit", "1").json == [
+        {"name": "data-1", "size": 1, "size_bytes": 2**30}
+    ]
     assert filled("volume", "show", "logs", "-o", "value", "--columns", "name,size").stdout == (
         f"logs\n{2**31}\n"
     )

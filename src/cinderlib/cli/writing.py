@@ -52,7 +52,7 @@ def single(view: View, item: Item, form: Form) -> None:
     """Write one item: with a fact in each line, unless another format was chosen."""
     names = view.chosen(form)
     if form.structured:
-        document({name: item.get(name) for name in names} if form.columns else item, form)
+        document(_selected(names, item) if form.columns else item, form)
     elif form.format == "value":
         for name in names:
             click.echo(output.visible(exact(name, item.get(name))))
@@ -80,10 +80,21 @@ class _Counted:
             yield item
 
 
+def _selected(names: Iterable[str], item: Item) -> Item:
+    """Some fields of an item; a size in GiB has its size in bytes beside it."""
+    selected = {}
+    for name in names:
+        selected[name] = item.get(name)
+        in_bytes = exact_name(name)
+        if in_bytes in item:
+            selected[in_bytes] = item[in_bytes]
+    return selected
+
+
 def _structured(view: View, items: Iterable[Item], form: Form) -> None:
     if form.columns:
         names = view.chosen(form)
-        items = ({name: item.get(name) for name in names} for item in items)
+        items = (_selected(names, item) for item in items)
     if not form.nulls:
         items = map(without_nulls, items)
     if form.format == "yaml":
