@@ -24,7 +24,6 @@ from typing import Any, NoReturn
 import plausible
 
 from cinderlib import drivers, errors
-from cinderlib.drivers import loading, methods
 from cinderlib.operations import capabilities
 from cinderlib.persistence.memory import MemoryStore
 
@@ -103,6 +102,8 @@ def dial(path: str, folder: pathlib.Path) -> NoReturn:
         return text
 
     own = settings(folder)
+    from cinderlib.drivers import loading, methods  # they import Cinder, which is prepared by now
+
     with contextlib.suppress(errors.CinderlibError):
         _ways.update(capabilities.ways(methods.lacks(loading.import_class(path))))
     options = {"volume_driver": path, **plausible.options(path, folder)}

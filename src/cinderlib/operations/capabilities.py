@@ -163,7 +163,7 @@ def is_native(driver: Driver, operation: str) -> bool:
 
 def reason(driver: Driver, operation: str) -> str:
     """Why the driver does not do an operation itself; empty if it does."""
-    return _static(driver.info, operation).reason
+    return _static(driver.info.lacks, operation).reason
 
 
 def implements(driver: Driver, method: str) -> bool:
