@@ -156,14 +156,14 @@ def _results(dialed: dict[str, tuple[str, str]], suites: dict[str, int]) -> str:
 def operations(path: str, ways: dict[str, str]) -> str:
     """The row of a driver in the table of operations.
 
-    :param ways: operation -> ``'native'``, ``'generic'`` or ``'none'``.
+    :param ways: operation -> ``'native'``, ``'generic'`` or ``'none'``; empty if they are unknown.
     """
+    if not ways:
+        return _table_row((*_family(path), *["?"] * len(_OPERATIONS)))
     found = dict(ways)
-    if found.get("volume.revert") == "none":
+    if found["volume.revert"] == "none":
         found["volume.revert"] = found["volume.revert_by_copy"]
-    cells = [
-        {"native": "native", "generic": "generic"}.get(found.get(o, ""), "") for o in _OPERATIONS
-    ]
+    cells = ["" if found[name] == "none" else found[name] for name in _OPERATIONS]
     return _table_row((*_family(path), *cells))
 
 
