@@ -45,7 +45,10 @@ def group() -> None:
 def create(
     app: App, /, name: str, volumes: tuple[str, ...], backend: str | None, **given: Any
 ) -> None:
-    """Create a group NAME of volumes of one backend, even while they are in use."""
+    """Create a group NAME of volumes of one backend.
+
+    The volumes can be in use.
+    """
     app.may_create_store()
     found = find.distinct(find.volume(app.controller, each) for each in volumes)
     with app.working(f"Creating group {name}"):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group("snapshot", cls=Group)
 def snapshot() -> None:
-    """Create, list, show and delete snapshots of all volumes of a group.
+    """Create, list, show and delete snapshots of groups.
 
     `volume create --snapshot` creates a volume from one of the snapshots.
     """
@@ -42,7 +42,10 @@ def snapshot() -> None:
 @single(views.GROUP_SNAPSHOTS)
 @pass_app
 def create(app: App, /, group: str, name: str, one_after_another: bool, **given: Any) -> None:
-    """Create a snapshot NAME of each volume of a group, at the same moment."""
+    """Create a group snapshot NAME.
+
+    It has a snapshot of each volume of the group, of the same moment.
+    """
     found = find.group(app.controller, group)
     fields = {field: value for field, value in given.items() if value is not None}
     with app.working(f"Creating group snapshot {name} of {group}"):
