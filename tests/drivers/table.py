@@ -112,7 +112,7 @@ class Table:
 def write(
     dialed: dict[str, tuple[str, str]], suites: dict[str, int], ways: dict[str, dict[str, str]]
 ) -> None:
-    """Record how far each driver got, here and in the page, and what it can do, in the page.
+    """Record how far each driver got, here and in the page, and its operations, in the page.
 
     :raises ValueError: if not all tests ran.
     """

@@ -81,7 +81,7 @@ class _Counted:
 
 
 def _selected(names: Iterable[str], item: Item) -> Item:
-    """Some fields of an item; a size in GiB has its size in bytes beside it."""
+    """Some fields of an item; a size in GiB is also returned in bytes."""
     selected = {}
     for name in names:
         selected[name] = item.get(name)
