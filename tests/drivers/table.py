@@ -26,13 +26,12 @@ _OPERATIONS = {
     "volume.retype": "Retype",
     "volume.migrate": "Migrate",
     "volume.manage": "Manage",
-    "volume.list_manageable": "List existing volumes",
+    "volume.list_manageable": "List",
     "snapshot.manage": "Manage snapshots",
-    "snapshot.list_manageable": "List existing snapshots",
     "snapshot.attach": "Attach snapshots",
-    "group.create": "Groups",
-    "group_snapshot.create": "Group snapshots",
+    "group_snapshot.create": "Groups",
 }
+_CELLS = {"native": "N", "generic": "G", "none": ""}
 #: Why the classes that do not call their array cannot do so in a test, or at all.
 REASONS = {
     "cinder.volume.drivers.datera.datera_iscsi.DateraDriver": (
@@ -124,7 +123,7 @@ def write(
         raise ValueError("the tests on simulators did not run")
     _RECORDED.write_text(json.dumps(dict(sorted(dialed.items())), indent=1) + "\n")
     paths = sorted(dialed, key=_family)
-    can = _table(("Product", "Driver", *_OPERATIONS.values()), [])
+    can = _table(("Driver", *_OPERATIONS.values()), [])
     can += "".join(operations(path, ways[path]) for path in paths)
     text = _with_table(DOCUMENT.read_text(), "table", _results(dialed, suites))
     DOCUMENT.write_text(_with_table(text, "operations", can))
@@ -159,12 +158,11 @@ def operations(path: str, ways: dict[str, str]) -> str:
     :param ways: operation -> ``'native'``, ``'generic'`` or ``'none'``; empty if they are unknown.
     """
     if not ways:
-        return _table_row((*_family(path), *["?"] * len(_OPERATIONS)))
+        return _table_row((_family(path)[1], *["?"] * len(_OPERATIONS)))
     found = dict(ways)
     if found["volume.revert"] == "none":
         found["volume.revert"] = found["volume.revert_by_copy"]
-    cells = ["" if found[name] == "none" else found[name] for name in _OPERATIONS]
-    return _table_row((*_family(path), *cells))
+    return _table_row((_family(path)[1], *[_CELLS[found[name]] for name in _OPERATIONS]))
 
 
 def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
