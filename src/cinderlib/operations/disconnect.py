@@ -103,7 +103,9 @@ def disconnect(
         else:
             unmap_changes += settled_with(journal, intents, detaching)
         done = f"Volume {volume.id} was disconnected from {host_of(connection)}"
-        gone: list[Change] = [Remove(ConnectionRecord, connection.id), *unmap_changes]
+        released = temporary.release(volume, others)
+        # A store without transactions may fail between them: new intents are written first.
+        gone = [*released, *unmap_changes, Remove(ConnectionRecord, connection.id)]
         whole = whole_call_intents.among(of_connection)
         is_step = whole is not None and (
             journal.is_this_call(whole)
@@ -115,8 +117,6 @@ def disconnect(
             settles = not is_step or whole_call_intents.is_interrupted(journal, whole)
             how = whole_call_intents.settled_as(whole) if settles else "done"
             gone += journal.ended(whole, "failed" if is_failed else how, name=volume.name)
-        released = temporary.release(volume, others)
-        gone += released
         disconnected = journal.finish_with(
             intent,
             done,
@@ -226,7 +226,8 @@ def settle_disconnected(
     (some,) = journal.store.query(connections.of_volume(volume.id, limit=connections.ENOUGH))
     others = [other for other in some if other.id != connection.id]
     driver = journal.driver(intent.backend)
-    left: list[Change] = [Remove(ConnectionRecord, connection.id)]
+    released = temporary.release(volume, others)
+    left: list[Change] = [*released]
     try:
         after = unmap(driver, volume, connection, last=not others, force=True)
     except errors.CinderlibError as exc:
@@ -235,12 +236,11 @@ def settle_disconnected(
         _warn_left(connection, exc)
         left.append(Put(unmap_intent(connection)))
         after = volume if others else remove_leftover_export(driver, volume)
+    left.append(Remove(ConnectionRecord, connection.id))
     done = f"The interrupted {what} of volume {volume.id} was settled on the storage"
     whole = whole_call_intents.get(journal, connection.id)
     if whole is not None and whole.id != intent.id:
         left += journal.ended(whole, whole_call_intents.settled_as(whole))
-    released = temporary.release(volume, others)
-    left += released
     journal.finish_with(
         intent, done, volume, _without(after, connection, others), *left, outcome=outcome
     )
