@@ -9,7 +9,8 @@ import click
 
 from cinderlib.cli import completing, find, items, options, output, views
 from cinderlib.cli.app import App
-from cinderlib.cli.framework import Group, agreed, pass_app
+from cinderlib.cli.confirmation import agreed
+from cinderlib.cli.framework import Group, pass_app
 from cinderlib.cli.output_options import listing, single
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import click
 from cinderlib import errors
 from cinderlib.cli import completing, find, items, sizes, streaming, views
 from cinderlib.cli.app import App
-from cinderlib.cli.framework import Command, agreed, destructive, pass_app
+from cinderlib.cli.confirmation import agreed, destructive
+from cinderlib.cli.framework import Command, pass_app
 from cinderlib.cli.output_options import listing, single
 
 if TYPE_CHECKING:

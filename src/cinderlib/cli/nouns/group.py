@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cinderlib.cli import completing, failures, find, items, options, views
 from cinderlib.cli.app import App
-from cinderlib.cli.framework import Group, agreed, destructive, pass_app
+from cinderlib.cli.confirmation import agreed, destructive
+from cinderlib.cli.framework import Group, pass_app
 from cinderlib.cli.nouns.group_snapshot import snapshot
 from cinderlib.cli.output_options import listing, single
 
@@ -88,12 +89,7 @@ def show(app: App, group: str) -> None:
 @pass_app
 def add(app: App, group: str, volumes: tuple[str, ...]) -> None:
     """Add volumes to a group. Their data does not change."""
-    found = find.group(app.controller, group)
-    members = _found(app, volumes)
-    with app.working(f"Changing group {group}"):
-        app.backend_of(found)
-        app.patiently(lambda: found.add(*members))
-    _changed(app, found, group)
+    _change(app, group, volumes, lambda found, members: found.add(*members))
 
 
 @group.command("remove")
@@ -104,19 +100,25 @@ def add(app: App, group: str, volumes: tuple[str, ...]) -> None:
 @pass_app
 def remove(app: App, group: str, volumes: tuple[str, ...]) -> None:
     """Remove volumes from a group. Their data does not change."""
-    found = find.group(app.controller, group)
-    members = _found(app, volumes)
-    with app.working(f"Changing group {group}"):
-        app.backend_of(found)
-        app.patiently(lambda: found.remove(*members))
-    _changed(app, found, group)
+    _change(app, group, volumes, lambda found, members: found.remove(*members))
 
 
 def _found(app: App, named: Iterable[str]) -> list[cl.Volume]:
     return find.distinct(find.volume(app.controller, each) for each in named)
 
 
-def _changed(app: App, found: cl.Group, named: str) -> None:
+def _change(
+    app: App,
+    named: str,
+    volumes: Iterable[str],
+    change: Callable[[cl.Group, list[cl.Volume]], None],
+) -> None:
+    """Call :meth:`Group.add` or :meth:`Group.remove`."""
+    found = find.group(app.controller, named)
+    members = _found(app, volumes)
+    with app.working(f"Changing group {named}"):
+        app.backend_of(found)
+        app.patiently(lambda: change(found, members))
     app.say(f"Changed group {named}." if found.changed else f"Group {named}: no change.")
     app.result({**items.group(found), "changed": found.changed}, None)
 

@@ -9,7 +9,8 @@ import click
 
 from cinderlib.cli import completing, failures, find, items, options, views
 from cinderlib.cli.app import App
-from cinderlib.cli.framework import Group, agreed, destructive, pass_app
+from cinderlib.cli.confirmation import agreed, destructive
+from cinderlib.cli.framework import Group, pass_app
 from cinderlib.cli.output_options import listing, single
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import click
 from cinderlib import errors
 from cinderlib.cli import completing, documents, find, node_items, options, output, views
 from cinderlib.cli.app import App
-from cinderlib.cli.framework import Group, agreed, destructive, pass_app
+from cinderlib.cli.confirmation import agreed, destructive
+from cinderlib.cli.framework import Group, pass_app
 from cinderlib.cli.nouns import node_boot
 from cinderlib.cli.output_options import listing, single
 

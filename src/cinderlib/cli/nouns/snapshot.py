@@ -10,7 +10,8 @@ import click
 
 from cinderlib.cli import completing, failures, filters, find, items, naming, options, views
 from cinderlib.cli.app import App
-from cinderlib.cli.framework import Group, agreed, destructive, pass_app
+from cinderlib.cli.confirmation import agreed, destructive
+from cinderlib.cli.framework import Group, pass_app
 from cinderlib.cli.output_options import listing, single
 from cinderlib.validation import SNAPSHOT_STATUSES
 from cinderlib.value_checks import check_choice

@@ -16,7 +16,8 @@ import click
 from cinderlib import errors
 from cinderlib.cli import sizes
 from cinderlib.cli.app import App
-from cinderlib.cli.framework import DRY_RUN, Group, agreed, destructive, pass_app
+from cinderlib.cli.confirmation import DRY_RUN, agreed, destructive
+from cinderlib.cli.framework import Group, pass_app
 
 if TYPE_CHECKING:
     from cinderlib.cli.storefile import Counts

@@ -9,7 +9,8 @@ import click
 
 from cinderlib.cli import completing, failures, filters, find, items, naming, options, sizes, views
 from cinderlib.cli.app import App, backend_name
-from cinderlib.cli.framework import Group, agreed, destructive, pass_app
+from cinderlib.cli.confirmation import agreed, destructive
+from cinderlib.cli.framework import Group, pass_app
 from cinderlib.cli.output_options import listing, single
 from cinderlib.validation import VOLUME_STATUSES
 from cinderlib.value_checks import check_choice

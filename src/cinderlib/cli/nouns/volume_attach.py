@@ -10,7 +10,8 @@ import click
 from cinderlib import errors
 from cinderlib.cli import completing, documents, find, items, options, output, views
 from cinderlib.cli.app import App
-from cinderlib.cli.framework import Command, agreed, pass_app
+from cinderlib.cli.confirmation import agreed
+from cinderlib.cli.framework import Command, pass_app
 from cinderlib.cli.nouns import node_boot, other_host
 from cinderlib.cli.output_options import single
 from cinderlib.value_checks import shown

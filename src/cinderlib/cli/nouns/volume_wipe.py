@@ -9,7 +9,8 @@ import click
 
 from cinderlib.cli import completing, failures, find, items, options, sizes
 from cinderlib.cli.app import App
-from cinderlib.cli.framework import Command, agreed, destructive, pass_app
+from cinderlib.cli.confirmation import agreed, destructive
+from cinderlib.cli.framework import Command, pass_app
 
 if TYPE_CHECKING:
     import cinderlib as cl
