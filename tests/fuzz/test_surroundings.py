@@ -91,13 +91,17 @@ def run(
     """Run a command line in a shell.
 
     :param streams: redirections.
+    :param environment: variables of the command only: bash has a warning for a locale that it
+        does not know.
     """
+    variables = [f"{name}={value}" for name, value in (environment or {}).items()]
+    script = f'set -o pipefail; env "$@" {streams}'
     return subprocess.run(
-        ["bash", "-c", f'set -o pipefail; "$@" {streams}', "bash", *COMMAND, *command.split()],
+        ["bash", "-c", script, "bash", *variables, *COMMAND, *command.split()],
         input=b"",
         capture_output=True,
         check=False,
-        env={**os.environ, **world.command.environment, **(environment or {})},
+        env={**os.environ, **world.command.environment},
     )
 
 
