@@ -80,6 +80,17 @@ def test_qcow2_in_both_directions(
     assert cinderlib("node", "list").stdout == ""
 
 
+def test_a_name_of_another_format_is_refused(cinderlib: Command) -> None:
+    """A raw image with the name of a qcow2 image cannot be read by what expects qcow2."""
+    cinderlib("volume", "create", "data", "1GiB")
+    target = cinderlib.folder / "exported.qcow2"
+    refused = cinderlib("volume", "export", "data", str(target), ends=2)
+    assert "add --format qcow2, or --format raw" in refused.stderr
+    assert not target.exists()
+    cinderlib("volume", "export", "data", str(target), "--format", "raw")
+    assert target.stat().st_size == GIB
+
+
 @_needs_qemu_img
 @pytest.mark.alone
 @pytest.mark.slow

@@ -41,9 +41,7 @@ _FORMATS = click.Choice(["raw", "qcow2"])
 @click.option(
     "--format",
     type=_FORMATS,
-    default="raw",
-    show_default=True,
-    help="The format of the image. qcow2 requires qemu-img.",
+    help="The format of the image; by default raw. qcow2 requires qemu-img.",
 )
 @click.option("--stream", is_flag=True, help="Write a stream instead of an image.")
 @click.option(
@@ -53,7 +51,9 @@ _FORMATS = click.Choice(["raw", "qcow2"])
     shell_complete=completing.snapshots,
 )
 @pass_app
-def export(app: App, volume: str, file: str, format: str, stream: bool, since: str | None) -> None:
+def export(
+    app: App, volume: str, file: str, format: str | None, stream: bool, since: str | None
+) -> None:
     """Write the content of a volume to an image, or to a stream.
 
     FILE must not exist; it is sparse, and is removed if the export fails. - writes to standard
@@ -62,8 +62,13 @@ def export(app: App, volume: str, file: str, format: str, stream: bool, since: s
     from cinderlib.streams import qcow2, raw
 
     streams = stream or since is not None
-    if streams and format != "raw":
+    if streams and format is not None:
         raise click.UsageError("A stream has its own format: omit --format.")
+    if format is None and not streams and file.lower().endswith((".qcow2", ".qcow")):
+        raise click.UsageError(
+            f"{file} is named like a qcow2 image: add --format qcow2, or --format raw to write the"
+            " bytes of the volume."
+        )
     if format == "qcow2":
         qcow2.require()
     found = find.volume(app.controller, volume)
@@ -91,7 +96,9 @@ def export(app: App, volume: str, file: str, format: str, stream: bool, since: s
             )
     app.say(f"Exported volume {volume}: {size}, SHA-256 {sha256}.")
     if app.as_json and file != "-":
-        app.write({"id": found.id, "file": file, "format": format, **result, "sha256": sha256})
+        app.write(
+            {"id": found.id, "file": file, "format": format or "raw", **result, "sha256": sha256}
+        )
 
 
 def _export_qcow2(
