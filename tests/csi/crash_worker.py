@@ -31,6 +31,7 @@ import cinderlib as cl
 from cinderlib import drivers
 from cinderlib.csi import settings
 from cinderlib.csi.controller.context import Context
+from cinderlib.csi.controller.groups import GroupControllerService
 from cinderlib.csi.controller.service import ControllerService
 from cinderlib.csi.node import mounts
 from cinderlib.csi.node.service import NodeService
@@ -62,7 +63,11 @@ class Life:
         context = Context(chosen, self.controller, ("files",), lambda name: backend)
         node = NodeService(chosen, cl.Node(state_path=folder / "state" / "node"))
         self.backend = backend
-        self.services = {"Controller": ControllerService(context), "Node": node}
+        self.services = {
+            "Controller": ControllerService(context),
+            "GroupController": GroupControllerService(context),
+            "Node": node,
+        }
         self.node_id = node.node_id
         self.capability = m.VolumeCapability()
         self.capability.mount.fs_type = filesystem
@@ -85,12 +90,28 @@ class Life:
 
     # --- the calls, in this order ----------------------------------------------------------------
 
-    def create(self) -> None:
+    def _create(self, name: str) -> None:
         size = m.CapacityRange(required_bytes=GIB)
         volume = self.call(
-            "CreateVolume", name="first", capacity_range=size, volume_capabilities=[self.capability]
+            "CreateVolume", name=name, capacity_range=size, volume_capabilities=[self.capability]
         ).volume
-        self._remember(first=volume.volume_id)
+        self._remember(**{name: volume.volume_id})
+
+    def create(self) -> None:
+        self._create("first")
+
+    def create_second(self) -> None:
+        self._create("second")
+
+    def group_snapshot(self) -> None:
+        known = self._known()
+        answer = self.call(
+            "CreateVolumeGroupSnapshot",
+            name="g",
+            source_volume_ids=[known["first"], known["second"]],
+        ).group_snapshot
+        assert len(answer.snapshots) == 2
+        self._remember(group_snapshot=answer.group_snapshot_id)
 
     def _publish(self, name: str) -> None:
         answer = self.call(
@@ -211,6 +232,13 @@ class Life:
     def delete_copy(self) -> None:
         self.call("DeleteVolume", volume_id=self._known()["copy"])
 
+    def delete_group_snapshot(self) -> None:
+        id = self._known()["group_snapshot"]
+        self.call("DeleteVolumeGroupSnapshot", group_snapshot_id=id)
+
+    def delete_second(self) -> None:
+        self.call("DeleteVolume", volume_id=self._known()["second"])
+
     def delete_snapshot(self) -> None:
         self.call("DeleteSnapshot", snapshot_id=self._known()["snapshot"])
 
@@ -222,6 +250,8 @@ class Life:
         left = [str(each) for each in (self.folder / "volumes").rglob("*-*-*")]
         left += [str(each) for each in self.controller.volumes()]
         left += [str(each) for each in self.controller.snapshots()]
+        left += [str(each) for each in self.controller.groups()]
+        left += [str(each) for each in self.controller.group_snapshots()]
         left += [str(each) for each in self.controller.connections()]
         left += [str(each) for each in self.controller.store.iterate(IntentRecord)]
         left += [str(each) for each in self.backend.reconcile()]
@@ -233,7 +263,7 @@ class Life:
 CALLS = (
     "create", "publish", "stage", "show", "snapshot", "expand", "expand_node", "modify", "hide",
     "unstage", "unpublish", "copy", "use_copy", "leave_copy", "delete_copy", "delete_snapshot",
-    "delete",
+    "create_second", "group_snapshot", "delete_group_snapshot", "delete_second", "delete",
 )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import cinderlib as cl
 from cinderlib.csi import settings
 from cinderlib.csi.controller.context import Context
+from cinderlib.csi.controller.groups import GroupControllerService
 from cinderlib.csi.controller.service import ControllerService
 from cinderlib.csi.wire import messages as m
 from cinderlib.testing.csi.plugin import GIB, mount
@@ -29,6 +30,7 @@ class Calls:
         self.backend = self.controller.backend(backend, **options)
         context = Context(chosen, self.controller, (backend,), lambda name: self.backend)
         self.service = ControllerService(context)
+        self.groups = GroupControllerService(context)
 
     def create(
         self,

@@ -11,6 +11,7 @@ import pytest
 
 from cinderlib.testing.csi import (
     CSIConformance,
+    GroupSnapshotTests,
     HostileTests,
     IdentityTests,
     NodeTests,
@@ -59,6 +60,10 @@ class TestPublish(_OwnPlugin, PublishTests):
 
 
 class TestSnapshots(_OwnPlugin, SnapshotTests):
+    fast = frozenset[str]()
+
+
+class TestGroupSnapshots(_OwnPlugin, GroupSnapshotTests):
     fast = frozenset[str]()
 
 

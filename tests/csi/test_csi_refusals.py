@@ -10,7 +10,7 @@ from in_process import Calls
 import cinderlib as cl
 from cinderlib import errors
 from cinderlib.csi import node_identity
-from cinderlib.csi.failures import Exhausted
+from cinderlib.csi.failures import Exhausted, Pending
 from cinderlib.csi.wire import messages as m
 from cinderlib.testing.csi.plugin import mount
 
@@ -32,6 +32,69 @@ def test_a_node_gets_no_more_volumes_than_its_limit(tmp_path: pathlib.Path) -> N
     with pytest.raises(Exhausted, match=r"already has 1 volumes, the maximum") as caught:
         publish(second)
     assert caught.value.code == "RESOURCE_EXHAUSTED"
+    calls.controller.close()
+
+
+def test_volumes_of_a_driver_without_groups_have_no_group_snapshot(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = Calls(tmp_path)
+    volumes = [calls.create(name).id for name in ("a", "b")]
+
+    def refuse(*_: object) -> None:
+        raise errors.Unsupported("not of these volumes")
+
+    monkeypatch.setattr(calls.backend._driver, "create_group_snapshot", refuse)
+    request = m.CreateVolumeGroupSnapshotRequest(name="g", source_volume_ids=volumes)
+    with pytest.raises(errors.InvalidGroup, match="not of these volumes") as caught:
+        calls.groups.create_volume_group_snapshot(request)
+    assert caught.value.code == "FAILED_PRECONDITION"
+    assert list(calls.controller.groups()) == []
+    assert list(calls.controller.snapshots()) == []
+    calls.controller.close()
+
+
+def test_one_group_snapshot_of_a_volume_at_a_time(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = Calls(tmp_path)
+    request = m.CreateVolumeGroupSnapshotRequest(name="g", source_volume_ids=[calls.create("a").id])
+    meanwhile = m.CreateVolumeGroupSnapshotRequest(
+        name="other", source_volume_ids=request.source_volume_ids
+    )
+    refused: list[str] = []
+    take = calls.backend._driver.create_group_snapshot
+
+    def slow(*arguments: object) -> object:
+        with pytest.raises(Pending) as caught:
+            calls.groups.create_volume_group_snapshot(meanwhile)
+        refused.append(caught.value.code)
+        return take(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(calls.backend._driver, "create_group_snapshot", slow)
+    calls.groups.create_volume_group_snapshot(request)
+    assert refused == ["ABORTED"]
+    calls.controller.close()
+
+
+def test_a_group_snapshot_in_use_is_not_deleted(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = Calls(tmp_path)
+    volumes = [calls.create(name).id for name in ("a", "b")]
+    request = m.CreateVolumeGroupSnapshotRequest(name="g", source_volume_ids=volumes)
+    id = calls.groups.create_volume_group_snapshot(request).group_snapshot.group_snapshot_id
+
+    def refuse(*_: object) -> None:
+        raise errors.InvalidSnapshot("the array copies it")
+
+    monkeypatch.setattr(calls.backend._driver, "delete_group_snapshot", refuse)
+    with pytest.raises(errors.InvalidSnapshot, match="the array copies it") as caught:
+        calls.groups.delete_volume_group_snapshot(
+            m.DeleteVolumeGroupSnapshotRequest(group_snapshot_id=id)
+        )
+    assert caught.value.code == "FAILED_PRECONDITION"
+    assert calls.controller.group_snapshot(id).status == "available"
     calls.controller.close()
 
 

@@ -17,7 +17,7 @@ _CONDITION = re.compile(
     r"\| (\w+) \| ([^|]+) \| `([A-Z_]+)` \| (?:`([^|`]+)::(\w+)`|([^`|][^|]+)) \|"
 )
 CONDITIONS = [row for line in _LINES if (row := _CONDITION.fullmatch(line))]
-#: The codes in the error tables of CSI 1.13, without those of groups and of changed blocks.
+#: The codes in the error tables of CSI 1.13, without those of changed blocks.
 SPECIFIED = {
     "any": "INVALID_ARGUMENT INVALID_ARGUMENT PERMISSION_DENIED ABORTED UNIMPLEMENTED"
     " UNAUTHENTICATED",
@@ -36,6 +36,9 @@ SPECIFIED = {
     "ListSnapshots": "ABORTED",
     "GetSnapshot": "NOT_FOUND",
     "ControllerExpandVolume": "INVALID_ARGUMENT NOT_FOUND FAILED_PRECONDITION OUT_OF_RANGE",
+    "CreateVolumeGroupSnapshot": "ALREADY_EXISTS FAILED_PRECONDITION RESOURCE_EXHAUSTED",
+    "DeleteVolumeGroupSnapshot": "INVALID_ARGUMENT FAILED_PRECONDITION",
+    "GetVolumeGroupSnapshot": "INVALID_ARGUMENT NOT_FOUND",
     "NodeStageVolume": "NOT_FOUND ALREADY_EXISTS FAILED_PRECONDITION",
     "NodeUnstageVolume": "NOT_FOUND",
     "NodePublishVolume": "NOT_FOUND ALREADY_EXISTS FAILED_PRECONDITION FAILED_PRECONDITION",

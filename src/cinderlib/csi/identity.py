@@ -33,7 +33,7 @@ class IdentityService:
         service, expansion = m.PluginCapability.Service, m.PluginCapability.VolumeExpansion
         services = []
         if self._settings.mode != "node":
-            services.append(service.CONTROLLER_SERVICE)
+            services += [service.CONTROLLER_SERVICE, service.GROUP_CONTROLLER_SERVICE]
         if self._settings.has_topology:
             services.append(service.VOLUME_ACCESSIBILITY_CONSTRAINTS)
         capabilities = [m.PluginCapability(service=service(type=each)) for each in services]

@@ -35,6 +35,16 @@ def snapshot(driver: str, name: str) -> str:
     return _of(driver, "snapshot", name)
 
 
+def group(driver: str, group_snapshot_id: str) -> str:
+    """The ID of the group of a group snapshot."""
+    return _of(driver, "group", group_snapshot_id)
+
+
+def group_snapshot(driver: str, name: str) -> str:
+    """The ID of a group snapshot, as for a volume."""
+    return _of(driver, "group snapshot", name)
+
+
 def connection(volume_id: str, host: str) -> str:
     """The ID of the connection of a volume to a host, which both sides know."""
     return _of("connection", volume_id, host)

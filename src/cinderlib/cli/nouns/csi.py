@@ -89,6 +89,7 @@ def csi(
         configured = app.configuration
         storage = Storage(settings, app.own_controller, configured.backends, configured.backend)
         services["Controller"] = storage.service
+        services["GroupController"] = storage.groups
         ready.append(storage.ready)
         storage.load()
     services["Identity"] = IdentityService(settings, lambda: all(each() for each in ready))

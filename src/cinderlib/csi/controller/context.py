@@ -14,6 +14,7 @@ from cinderlib.csi import node_identity
 from cinderlib.csi.arguments import GIB
 from cinderlib.csi.controller.parameters import MKFS_OPTIONS
 from cinderlib.csi.ids import DRIVER, NAME
+from cinderlib.csi.ids import group as group_id
 from cinderlib.csi.pending import PendingCalls
 from cinderlib.csi.settings import Settings
 from cinderlib.csi.wire import messages as m
@@ -89,7 +90,27 @@ class Context:
         except errors.SnapshotNotFound:
             return None
 
-    def _load_backend(self, resource: cl.Volume | cl.Snapshot) -> None:
+    def find_group(self, group_id: str) -> cl.Group | None:
+        """A group, whose backend is loaded; ``None`` if it does not exist."""
+        try:
+            found = self.controller.group(group_id)
+        except errors.GroupNotFound:
+            return None
+        self._load_backend(found)
+        return found
+
+    def find_group_snapshot(self, group_snapshot_id: str) -> cl.GroupSnapshot | None:
+        """A group snapshot, whose backend is loaded; ``None`` if it does not exist."""
+        try:
+            found = self.controller.group_snapshot(group_snapshot_id)
+        except errors.GroupSnapshotNotFound:
+            return None
+        self._load_backend(found)
+        return found
+
+    def _load_backend(
+        self, resource: cl.Volume | cl.Snapshot | cl.Group | cl.GroupSnapshot
+    ) -> None:
         name = resource.record.backend
         if name not in self.backends:
             raise errors.BackendNotFound(
@@ -105,7 +126,17 @@ class Context:
 
     def is_own(self, resource: cl.Volume | cl.Snapshot) -> bool:
         """Whether this plug-in created it."""
-        return resource.metadata.get(DRIVER) == self.settings.name
+        if resource.metadata.get(DRIVER) == self.settings.name:
+            return True
+        group_snapshot_id = isinstance(resource, cl.Snapshot) and resource.group_snapshot_id
+        if not group_snapshot_id:
+            return False
+        # Snapshots of groups have no metadata. Their group has an ID from this plug-in.
+        try:
+            self.controller.group(group_id(self.settings.name, group_snapshot_id))
+        except errors.GroupNotFound:
+            return False
+        return True
 
     def connector(self, node_id: str) -> dict[str, Any]:
         """The connector properties of a node.
@@ -163,10 +194,16 @@ def snapshot_message(snapshot: cl.Snapshot) -> Any:
         source_volume_id=snapshot.volume_id,
         ready_to_use=snapshot.status == "available",
     )
-    created = snapshot.created_at
-    if created is not None:
-        if created.tzinfo is None:
-            created = created.replace(tzinfo=datetime.UTC)
-        description.creation_time.seconds = int(created.timestamp())
-        description.creation_time.nanos = created.microsecond * 1000
+    if snapshot.group_snapshot_id:
+        description.group_snapshot_id = snapshot.group_snapshot_id
+    set_time(description.creation_time, snapshot.created_at)
     return description
+
+
+def set_time(field: Any, time: datetime.datetime | None) -> None:
+    """Set a field of a message to a time in UTC, if it is known."""
+    if time is not None:
+        if time.tzinfo is None:
+            time = time.replace(tzinfo=datetime.UTC)
+        field.seconds = int(time.timestamp())
+        field.nanos = time.microsecond * 1000

@@ -9,7 +9,7 @@ from cinderlib.csi import arguments, ids
 from cinderlib.csi.controller import parameters
 from cinderlib.csi.controller.context import Context, snapshot_message
 from cinderlib.csi.wire import messages as m
-from cinderlib.errors import AlreadyExists
+from cinderlib.errors import AlreadyExists, InvalidInput
 
 _UNFINISHED = frozenset({"creating", "error", "deleting"})
 
@@ -44,8 +44,21 @@ def delete(context: Context, request: Any) -> Any:
     with context.pending.claim(snapshot_id):
         snapshot = context.find_snapshot(snapshot_id)
         if snapshot is not None:
+            _refuse_member(context, snapshot)
             snapshot.delete()
     return m.DeleteSnapshotResponse()
+
+
+def _refuse_member(context: Context, snapshot: cl.Snapshot) -> None:
+    """
+    :raises InvalidInput: it belongs to a group snapshot.
+    """
+    group_snapshot_id = snapshot.group_snapshot_id
+    if group_snapshot_id and context.find_group_snapshot(group_snapshot_id) is not None:
+        raise InvalidInput(
+            f"Snapshot {snapshot.id} belongs to group snapshot {group_snapshot_id}: delete that.",
+            resource=snapshot,
+        )
 
 
 def get(context: Context, request: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import cinderlib as cl
 from cinderlib import errors
 from cinderlib.csi.controller.context import Context
+from cinderlib.csi.controller.groups import GroupControllerService
 from cinderlib.csi.controller.service import ControllerService
 from cinderlib.csi.failures import NotReady
 from cinderlib.csi.settings import Settings
@@ -43,6 +44,8 @@ class Storage:
         context = Context(settings, controller, tuple(names), self._backends.loaded)
         #: Answers the service Controller.
         self.service = ControllerService(context)
+        #: Answers the service GroupController.
+        self.groups = GroupControllerService(context)
         # Not the end of the thread: the first import of Cinder imports a second copy of Python's
         # threading, and Python 3.11 then never notices that the thread has ended.
         self._tried = threading.Event()

@@ -728,6 +728,121 @@ class GetSnapshotResponse(_message.Message):
     snapshot: Snapshot
     def __init__(self, snapshot: _Optional[_Union[Snapshot, _Mapping[str, object]]] = ...) -> None: ...
 
+class GroupControllerGetCapabilitiesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GroupControllerGetCapabilitiesResponse(_message.Message):
+    __slots__ = ("capabilities",)
+    CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
+    capabilities: _containers.RepeatedCompositeFieldContainer[GroupControllerServiceCapability]
+    def __init__(self, capabilities: _Optional[_Iterable[_Union[GroupControllerServiceCapability, _Mapping[str, object]]]] = ...) -> None: ...
+
+class GroupControllerServiceCapability(_message.Message):
+    __slots__ = ("rpc",)
+    class RPC(_message.Message):
+        __slots__ = ("type",)
+        class Type(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+            __slots__ = ()
+            UNKNOWN: _ClassVar[GroupControllerServiceCapability.RPC.Type]
+            CREATE_DELETE_GET_VOLUME_GROUP_SNAPSHOT: _ClassVar[GroupControllerServiceCapability.RPC.Type]
+        UNKNOWN: GroupControllerServiceCapability.RPC.Type
+        CREATE_DELETE_GET_VOLUME_GROUP_SNAPSHOT: GroupControllerServiceCapability.RPC.Type
+        TYPE_FIELD_NUMBER: _ClassVar[int]
+        type: GroupControllerServiceCapability.RPC.Type
+        def __init__(self, type: _Optional[_Union[GroupControllerServiceCapability.RPC.Type, str]] = ...) -> None: ...
+    RPC_FIELD_NUMBER: _ClassVar[int]
+    rpc: GroupControllerServiceCapability.RPC
+    def __init__(self, rpc: _Optional[_Union[GroupControllerServiceCapability.RPC, _Mapping[str, object]]] = ...) -> None: ...
+
+class VolumeGroupSnapshot(_message.Message):
+    __slots__ = ("group_snapshot_id", "snapshots", "creation_time", "ready_to_use")
+    GROUP_SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOTS_FIELD_NUMBER: _ClassVar[int]
+    CREATION_TIME_FIELD_NUMBER: _ClassVar[int]
+    READY_TO_USE_FIELD_NUMBER: _ClassVar[int]
+    group_snapshot_id: str
+    snapshots: _containers.RepeatedCompositeFieldContainer[Snapshot]
+    creation_time: _timestamp_pb2.Timestamp
+    ready_to_use: bool
+    def __init__(self, group_snapshot_id: _Optional[str] = ..., snapshots: _Optional[_Iterable[_Union[Snapshot, _Mapping[str, object]]]] = ..., creation_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., ready_to_use: _Optional[bool] = ...) -> None: ...
+
+class CreateVolumeGroupSnapshotRequest(_message.Message):
+    __slots__ = ("name", "source_volume_ids", "secrets", "parameters")
+    class SecretsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class ParametersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_VOLUME_IDS_FIELD_NUMBER: _ClassVar[int]
+    SECRETS_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    source_volume_ids: _containers.RepeatedScalarFieldContainer[str]
+    secrets: _containers.ScalarMap[str, str]
+    parameters: _containers.ScalarMap[str, str]
+    def __init__(self, name: _Optional[str] = ..., source_volume_ids: _Optional[_Iterable[str]] = ..., secrets: _Optional[_Mapping[str, str]] = ..., parameters: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class CreateVolumeGroupSnapshotResponse(_message.Message):
+    __slots__ = ("group_snapshot",)
+    GROUP_SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    group_snapshot: VolumeGroupSnapshot
+    def __init__(self, group_snapshot: _Optional[_Union[VolumeGroupSnapshot, _Mapping[str, object]]] = ...) -> None: ...
+
+class DeleteVolumeGroupSnapshotRequest(_message.Message):
+    __slots__ = ("group_snapshot_id", "snapshot_ids", "secrets")
+    class SecretsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    GROUP_SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_IDS_FIELD_NUMBER: _ClassVar[int]
+    SECRETS_FIELD_NUMBER: _ClassVar[int]
+    group_snapshot_id: str
+    snapshot_ids: _containers.RepeatedScalarFieldContainer[str]
+    secrets: _containers.ScalarMap[str, str]
+    def __init__(self, group_snapshot_id: _Optional[str] = ..., snapshot_ids: _Optional[_Iterable[str]] = ..., secrets: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class DeleteVolumeGroupSnapshotResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetVolumeGroupSnapshotRequest(_message.Message):
+    __slots__ = ("group_snapshot_id", "snapshot_ids", "secrets")
+    class SecretsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    GROUP_SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_IDS_FIELD_NUMBER: _ClassVar[int]
+    SECRETS_FIELD_NUMBER: _ClassVar[int]
+    group_snapshot_id: str
+    snapshot_ids: _containers.RepeatedScalarFieldContainer[str]
+    secrets: _containers.ScalarMap[str, str]
+    def __init__(self, group_snapshot_id: _Optional[str] = ..., snapshot_ids: _Optional[_Iterable[str]] = ..., secrets: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class GetVolumeGroupSnapshotResponse(_message.Message):
+    __slots__ = ("group_snapshot",)
+    GROUP_SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    group_snapshot: VolumeGroupSnapshot
+    def __init__(self, group_snapshot: _Optional[_Union[VolumeGroupSnapshot, _Mapping[str, object]]] = ...) -> None: ...
+
 class ControllerExpandVolumeRequest(_message.Message):
     __slots__ = ("volume_id", "capacity_range", "secrets", "volume_capability")
     class SecretsEntry(_message.Message):

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+from cinderlib.testing.csi.groups import GroupSnapshotTests
 from cinderlib.testing.csi.hostile import HostileTests
 from cinderlib.testing.csi.identity import IdentityTests
 from cinderlib.testing.csi.node import NodeTests
@@ -89,6 +90,7 @@ class CSIConformance:
 
 __all__ = [
     "CSIConformance",
+    "GroupSnapshotTests",
     "HostileTests",
     "IdentityTests",
     "NodeTests",

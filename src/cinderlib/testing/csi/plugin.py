@@ -87,6 +87,7 @@ class Plugin:
         }
         self.identity = Stub(self._channels[endpoint], "Identity")
         self.controller = Stub(self._channels[controller or endpoint], "Controller")
+        self.groups = Stub(self._channels[controller or endpoint], "GroupController")
         self.node = Stub(self._channels[node or endpoint], "Node")
         self._numbers = itertools.count(1)
         #: Whether to repeat calls that are ABORTED, as orchestrators do.
@@ -94,6 +95,14 @@ class Plugin:
         self._guard = threading.Lock()
         self._run = secrets.token_hex(4)
         self._undo: dict[tuple[str, ...], Callable[[], object]] = {}
+        answer = self.identity.get_plugin_capabilities(
+            m.GetPluginCapabilitiesRequest(), timeout=timeout
+        )
+        self.services = {
+            m.PluginCapability.Service.Type.Name(each.service.type)
+            for each in answer.capabilities
+            if each.HasField("service")
+        }
         answer = self.controller.controller_get_capabilities(
             m.ControllerGetCapabilitiesRequest(), timeout=timeout
         )
@@ -123,9 +132,11 @@ class Plugin:
         found = next(
             each for methods in METHODS.values() for each in methods if each.name == method
         )
-        stub = {"Identity": self.identity, "Controller": self.controller}.get(
-            found.service, self.node
-        )
+        stub = {
+            "Identity": self.identity,
+            "Controller": self.controller,
+            "GroupController": self.groups,
+        }.get(found.service, self.node)
         request = found.request(**fields) if request is None else request
         deadline = time.monotonic() + self._timeout
         while True:
@@ -178,6 +189,15 @@ class Plugin:
             "CreateSnapshot", name=name or self.name(), source_volume_id=volume_id
         ).snapshot
         self.undo("DeleteSnapshot", answer.snapshot_id, snapshot_id=answer.snapshot_id)
+        return answer
+
+    def group_snapshot(self, volume_ids: Sequence[str], name: str | None = None) -> Any:
+        """Take snapshots of several volumes, which are deleted at the end."""
+        answer = self.call(
+            "CreateVolumeGroupSnapshot", name=name or self.name(), source_volume_ids=volume_ids
+        ).group_snapshot
+        id = answer.group_snapshot_id
+        self.undo("DeleteVolumeGroupSnapshot", id, group_snapshot_id=id)
         return answer
 
     def undo(self, method: str, *key: str, **fields: Any) -> None:

@@ -326,5 +326,5 @@ class VolumeTests:
 def csi_needs(csi: Plugin, *capabilities: str) -> None:
     """Skip a test if the plug-in does not have a capability."""
     for each in capabilities:
-        if each not in csi.can and each not in csi.node_can:
+        if each not in csi.can | csi.node_can | csi.services:
             pytest.skip(f"the plug-in does not have {each}")
