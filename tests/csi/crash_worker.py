@@ -15,6 +15,7 @@ import ctypes
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import subprocess
@@ -52,6 +53,7 @@ class Life:
 
     def __init__(self, folder: pathlib.Path, filesystem: str) -> None:
         self.folder = folder
+        random.seed(0)  # the history is trimmed after a random number of operations
         chosen = settings.read({"keys": KEY, "protocols": ["local"], "name": "crash"}, "all")
         store = {"storage": "db", "connection": f"sqlite:///{folder}/store.sqlite"}
         self.controller = cl.Controller(
@@ -71,6 +73,10 @@ class Life:
         self.node_id = node.node_id
         self.capability = m.VolumeCapability()
         self.capability.mount.fs_type = filesystem
+        if filesystem == "ext4":
+            # The kernel writes the tables of a new filesystem in the background. A copy of the file
+            # starts again then, and that would be other steps.
+            self.capability.mount.mount_flags.append("noinit_itable")
         self.capability.access_mode.mode = m.VolumeCapability.AccessMode.SINGLE_NODE_WRITER
         self._answers = folder / "answers.json"
 

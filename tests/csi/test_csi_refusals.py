@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from typing import Any
 
 import pytest
 from in_process import Calls
@@ -74,6 +75,82 @@ def test_one_group_snapshot_of_a_volume_at_a_time(
     monkeypatch.setattr(calls.backend._driver, "create_group_snapshot", slow)
     calls.groups.create_volume_group_snapshot(request)
     assert refused == ["ABORTED"]
+    calls.controller.close()
+
+
+def _stop(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_failed_group_snapshot_leaves_no_group(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = Calls(tmp_path)
+    volumes = [calls.create(name).id for name in ("a", "b")]
+
+    def fail(*_: object) -> None:
+        raise errors.DriverError("the array is full")
+
+    monkeypatch.setattr(calls.backend._driver, "create_group_snapshot", fail)
+    request = m.CreateVolumeGroupSnapshotRequest(name="g", source_volume_ids=volumes)
+    with pytest.raises(errors.DriverError, match="the array is full"):
+        calls.groups.create_volume_group_snapshot(request)
+    assert list(calls.controller.groups()) == []
+    assert list(calls.controller.snapshots()) == []
+    calls.controller.close()
+
+
+def test_volumes_of_an_interrupted_group_snapshot_can_be_deleted(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = Calls(tmp_path)
+    volumes = [calls.create(name).id for name in ("a", "b")]
+    request = m.CreateVolumeGroupSnapshotRequest(name="g", source_volume_ids=volumes)
+    with monkeypatch.context() as patch:
+        patch.setattr(cl.Group, "create_snapshot", _stop)
+        with pytest.raises(KeyboardInterrupt):
+            calls.groups.create_volume_group_snapshot(request)
+    assert len(list(calls.controller.groups())) == 1
+    for id in volumes:
+        calls.service.delete_volume(m.DeleteVolumeRequest(volume_id=id))
+    assert list(calls.controller.volumes()) == []
+    assert list(calls.controller.groups()) == []
+    calls.controller.close()
+
+
+def test_a_volume_of_a_users_group_is_not_deleted(tmp_path: pathlib.Path) -> None:
+    calls = Calls(tmp_path)
+    volume = calls.create("a")
+    group = calls.backend.create_group("g", [volume])
+    with pytest.raises(errors.InvalidVolume, match="is in group g") as caught:
+        calls.service.delete_volume(m.DeleteVolumeRequest(volume_id=volume.id))
+    assert caught.value.code == "FAILED_PRECONDITION"
+    group.refresh()
+    assert group.volume_ids == (volume.id,)
+    calls.controller.close()
+
+
+def test_a_group_snapshot_has_all_volumes_or_is_refused(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = Calls(tmp_path)
+    volumes = [calls.create(name) for name in ("a", "b")]
+    take = cl.Group.create_snapshot
+
+    def after_another_controller(group: cl.Group, *args: Any, **kwargs: Any) -> cl.GroupSnapshot:
+        group.remove(volumes[1])
+        return take(group, *args, **kwargs)
+
+    request = m.CreateVolumeGroupSnapshotRequest(
+        name="g", source_volume_ids=[each.id for each in volumes]
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(cl.Group, "create_snapshot", after_another_controller)
+        with pytest.raises(errors.InvalidVolume, match="changed meanwhile"):
+            calls.groups.create_volume_group_snapshot(request)
+    assert list(calls.controller.snapshots()) == []
+    taken = calls.groups.create_volume_group_snapshot(request).group_snapshot
+    assert len(taken.snapshots) == 2
     calls.controller.close()
 
 

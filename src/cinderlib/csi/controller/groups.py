@@ -57,7 +57,7 @@ class GroupControllerService:
                 group = _group(
                     context, ids.group(context.settings.name, taken_id), name, volume_ids
                 )
-                taken = _take(group, taken_id, name)
+                taken = _take(group, taken_id, name, volume_ids)
             if group.volumes:
                 group.remove(*group.volumes)
         return m.CreateVolumeGroupSnapshotResponse(group_snapshot=_message(taken))
@@ -118,13 +118,41 @@ def _group(context: Context, group_id: str, name: str, volume_ids: Sequence[str]
     return group
 
 
-def _take(group: cl.Group, taken_id: str, name: str) -> cl.GroupSnapshot:
-    """Take the group snapshot. If that is refused, the group does not remain."""
+def _take(group: cl.Group, taken_id: str, name: str, volume_ids: Sequence[str]) -> cl.GroupSnapshot:
+    """Take the group snapshot. If that fails, the group does not remain.
+
+    :raises InvalidGroup: the storage cannot take the snapshots at the same moment.
+    :raises InvalidVolume: another controller deleted a volume meanwhile.
+    """
     try:
-        return group.create_snapshot(name, id=taken_id)
-    except errors.Unsupported as exc:
+        taken = group.create_snapshot(name, id=taken_id)
+        if set(taken.record.volume_ids) != set(volume_ids):
+            taken.delete()
+            raise errors.InvalidVolume(
+                f"The volumes of group snapshot {shown(name)} changed meanwhile. Call again.",
+                resource=taken_id,
+            )
+    except errors.Busy:
+        raise  # Another controller works on the group.
+    except errors.CinderlibError as exc:
+        with contextlib.suppress(errors.CinderlibError):
+            group.delete()
+        if isinstance(exc, errors.Unsupported):
+            raise errors.InvalidGroup(str(exc), resource=group) from exc
+        raise
+    return taken
+
+
+def release(context: Context, volume: cl.Volume) -> None:
+    """Remove a volume from a group that an interrupted call of CreateVolumeGroupSnapshot left, and
+    that call was not repeated."""
+    group = None if volume.record.group_id is None else context.find_group(volume.record.group_id)
+    driver = context.settings.name
+    if group is None or group.id != ids.group(driver, ids.group_snapshot(driver, group.name)):
+        return
+    group.remove(volume)
+    if not group.volume_ids and not group.record.snapshot_ids:
         group.delete()
-        raise errors.InvalidGroup(str(exc), resource=group) from exc
 
 
 def _refuse_others(taken: cl.GroupSnapshot, name: str, volume_ids: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from cinderlib import errors
 from cinderlib.csi import arguments, capabilities, ids
 from cinderlib.csi.arguments import GIB
 from cinderlib.csi.capabilities import Capability
-from cinderlib.csi.controller import parameters, specs, topology
+from cinderlib.csi.controller import groups, parameters, specs, topology
 from cinderlib.csi.controller.context import Context, mkfs_metadata
 from cinderlib.csi.controller.parameters import Parameters, Specs
 from cinderlib.csi.wire import messages as m
@@ -173,6 +173,7 @@ def delete(context: Context, request: Any) -> Any:
     with context.pending.claim(volume_id):
         volume = context.find_volume(volume_id)
         if volume is not None:
+            groups.release(context, volume)
             volume.delete()
     return m.DeleteVolumeResponse()
 
