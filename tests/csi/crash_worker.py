@@ -376,8 +376,14 @@ def clean(folder: pathlib.Path) -> None:
 
 def main() -> None:
     base, filesystem = pathlib.Path(sys.argv[1]), sys.argv[2]
+    libc = ctypes.CDLL(None, use_errno=True)
     set_child_subreaper = 36  # from <linux/prctl.h>
-    ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)
+    libc.prctl(set_child_subreaper, 1, 0, 0, 0)
+    # Other tests start processes that keep a copy of the mounts, and with it the devices in use.
+    new_mounts = 0x20000  # from <linux/sched.h>
+    if libc.unshare(new_mounts):
+        raise OSError(ctypes.get_errno(), "cannot have mounts of its own")
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
     state = base / "warm"
     for folder in ("drivers", "locks"):
         (state / folder).mkdir(parents=True)

@@ -76,6 +76,27 @@ def test_an_overlay_is_built_and_valid(overlay: pathlib.Path) -> None:
                 assert name in (None, "cinderlib-csi-key") or (kind, name) in names
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="no kubectl, which builds overlays")
+def test_the_component_of_group_snapshots_extends_an_overlay(tmp_path: pathlib.Path) -> None:
+    for name in ("base", "components", "overlays"):
+        shutil.copytree(KUBERNETES / name, tmp_path / name)
+    overlay = tmp_path / "overlays" / "iscsi-postgresql"
+    text = (overlay / "kustomization.yaml").read_text()
+    changed = text.replace("components:\n", "components:\n  - ../../components/group-snapshots\n")
+    (overlay / "kustomization.yaml").write_text(changed)
+    built = subprocess.check_output(["kubectl", "kustomize", overlay], text=True)
+    documents = list(yaml.safe_load_all(built))
+    for document in documents:
+        _check(document, VERSIONS[-1])
+    (controller,) = [each for each in documents if each["kind"] == "Deployment"]
+    containers = controller["spec"]["template"]["spec"]["containers"]
+    gate = "--feature-gates=CSIVolumeGroupSnapshot=true"
+    assert [each["name"] for each in containers if gate in each.get("args", ())] == ["snapshotter"]
+    bound = [each["roleRef"]["name"] for each in documents if each["kind"] == "ClusterRoleBinding"]
+    assert "cinderlib-csi-group-snapshots" in bound
+
+
 @pytest.mark.parametrize(
     "file", sorted(KUBERNETES.rglob("*.toml")), ids=lambda path: f"{path.parent.name}"
 )
