@@ -144,7 +144,8 @@ def test_killed_at_any_step_of_a_replacement(folder: pathlib.Path, dies: str, st
             if serves == "the running one":
                 # It is as if nobody had tried to replace it.
                 assert clients.refused == []
-            if serves == "nobody" or (serves.endswith("nobody") and other.process.poll()):
+            has_ended = other.process.poll() is not None
+            if serves == "nobody" or (serves.endswith("nobody") and has_ended):
                 assert other.process.wait(100) in (0, 2)
                 other = later
                 other.start("--replace")

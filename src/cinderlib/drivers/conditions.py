@@ -11,9 +11,9 @@ import dataclasses
 import re
 from typing import Any
 
-from cinderlib.drivers import package_cache
+from cinderlib.drivers import cinder_sources
 
-if (package_cache.cinder_folder() / "db" / "utils.py").exists():
+if (cinder_sources.folder() / "db" / "utils.py").exists():
     from cinder.db.utils import Case, Condition, Not
 else:  # in Cinder 28 they are in the module that ours replaces
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from oslo_config import cfg
 
-from cinderlib.drivers import package_cache
+from cinderlib.drivers import cinder_sources
 from cinderlib.drivers.isolation import limits
 from cinderlib.errors import MissingDependency
 
@@ -110,7 +110,7 @@ def undeclared(driver_class: Any) -> list[Any]:
 
 @functools.cache
 def _options(file: str, name: str) -> list[Any]:
-    source = (package_cache.cinder_folder() / file).read_text(encoding="utf-8")
+    source = (cinder_sources.folder() / file).read_text(encoding="utf-8")
     found = re.search(rf"^{name} = (\[.*?^\])", source, re.MULTILINE | re.DOTALL)
     if found is None:
         raise MissingDependency(

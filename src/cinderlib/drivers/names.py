@@ -8,7 +8,7 @@ import difflib
 import functools
 import re
 
-from cinderlib.drivers import families, package_cache
+from cinderlib.drivers import cinder_sources, families
 from cinderlib.errors import ConfigurationError
 from cinderlib.value_checks import shown
 
@@ -34,7 +34,7 @@ def classes() -> tuple[str, ...]:
 
     :raises MissingDependency: Cinder is not installed.
     """
-    folder = package_cache.cinder_folder() / "volume" / "drivers"
+    folder = cinder_sources.folder() / "volume" / "drivers"
     found = set(OWN)
     for path in folder.rglob("*.py"):
         module = ".".join((_PACKAGE, *path.relative_to(folder).with_suffix("").parts))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
 import os
 import sys
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from typing import TypeVar
 
 import msgspec
 
-from cinderlib.errors import MissingDependency
+from cinderlib.drivers import cinder_sources
 from cinderlib.locking import state_folder
 
 #: Files of each kind that are kept: programs have different search paths for commands and packages.
@@ -59,19 +58,6 @@ def path(kind: str) -> Path:
     return _folder() / f"{kind}-{_fingerprint()}.json"
 
 
-def cinder_folder() -> Path:
-    """The folder of the installed Cinder.
-
-    :raises MissingDependency: Cinder is not installed.
-    """
-    spec = importlib.util.find_spec("cinder")
-    if spec is None or not spec.origin:
-        raise MissingDependency(
-            "Cinder, which contains the volume drivers, is not installed: pip install cinder"
-        )
-    return Path(spec.origin).parent
-
-
 def _folder() -> Path:
     if os.geteuid() == 0:
         return Path(os.environ.get("XDG_CACHE_HOME") or "/var/cache") / "cinderlib"
@@ -92,7 +78,7 @@ def _states() -> Iterator[tuple[str, int, int]]:
     own = Path(__file__).parent
     for each in (
         *map(Path, filter(None, folders)),
-        *sorted((cinder_folder() / "volume" / "drivers").rglob("*.py")),
+        *sorted((cinder_sources.folder() / "volume" / "drivers").rglob("*.py")),
         *sorted(own.rglob("*.py")),
     ):
         with contextlib.suppress(OSError):

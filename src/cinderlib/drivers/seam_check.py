@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from cinderlib.drivers import bootstrap, package_cache
+from cinderlib.drivers import bootstrap, cinder_sources
 
 #: The files of Cinder whose code runs with a driver.
 _READ = (
@@ -67,7 +67,7 @@ NOT_IMPLEMENTED = {
 @functools.cache
 def called() -> dict[str, set[str]]:
     """Database function -> the files of Cinder that call it."""
-    root = package_cache.cinder_folder()
+    root = cinder_sources.folder()
     found: dict[str, set[str]] = {}
     for pattern in _READ:
         for path in root.glob(pattern):

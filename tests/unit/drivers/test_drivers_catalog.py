@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cinderlib import drivers
-from cinderlib.drivers import catalog, families, names, package_cache
+from cinderlib.drivers import catalog, cinder_sources, families, names
 
 full_list = pytest.mark.slow  # loads all drivers of Cinder
 
@@ -169,7 +169,7 @@ def test_a_broken_package_is_reported_only_for_its_driver(
 
 def test_all_declared_driver_classes_are_found() -> None:
     """Compared with the classes that have the decorator for drivers."""
-    folder = package_cache.cinder_folder() / "volume" / "drivers"
+    folder = cinder_sources.folder() / "volume" / "drivers"
     declared = sum(
         line.strip() in ("@interface.volumedriver", "@volumedriver")
         or (line.startswith("class ") and "(driver.ProxyVD)" in line)
