@@ -2,13 +2,15 @@
 kernel's part run on it.
 
 Headers are cryptsetup's on real devices. ``luksOpen`` only checks the key, and the decrypted device
-is a file with the name of the device below. The lab has real devices.
+is a file with the name of the device below; or, on request, a loop device behind the header, so
+that it can have a filesystem. The lab has real devices.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,26 @@ for last; do device=$name; name=$last; done
 case $1 in
 luksOpen)
     {real} open --test-passphrase --key-file=- "$device" || exit $?
+    if [ -d {folder}/devices ]; then
+        loop=$(losetup --find --show --offset=16MiB "$device") || exit 5
+        ln -s "$loop" {folder}/devices/"$name"
+        mkdir -p /dev/mapper
+        ln -s "$loop" /dev/mapper/"$name"
+    fi
     basename "$(readlink -f "$device")" >{folder}/mapped/"$name";;
 luksClose)
     [ -e {folder}/mapped/"$name" ] || exit 4
+    if [ -d {folder}/devices ]; then
+        losetup --detach "$(readlink {folder}/devices/"$name")" || exit 5
+        rm {folder}/devices/"$name" /dev/mapper/"$name"
+    fi
     rm {folder}/mapped/"$name";;
 resize)
-    cat >{folder}/resized;;
+    cat >{folder}/resized
+    if [ -d {folder}/devices ]; then
+        case $name in /*) ;; *) name=/dev/mapper/$name;; esac
+        losetup --set-capacity "$(readlink --canonicalize "$name")" || exit 5
+    fi;;
 *)
     exec {real} "$@";;
 esac
@@ -40,14 +56,18 @@ def missing() -> str:
     return "" if CRYPTSETUP else "needs the command cryptsetup"
 
 
-def install(folder: Path, setattr_: Any = setattr) -> str:
+def install(folder: Path, setattr_: Any = setattr, *, devices: bool = False) -> str:
     """Let this process use such a host.
 
     :param folder: for its state.
     :param setattr_: sets attributes.
+    :param devices: whether decrypted devices exist, which have the unencrypted data behind the
+        header.
     :returns: the value for the environment variable PATH.
     """
     (folder / "mapped").mkdir(parents=True, exist_ok=True)
+    if devices:
+        (folder / "devices").mkdir(exist_ok=True)
     program = folder / "cryptsetup"
     program.write_text(_SCRIPT.format(folder=folder, real=CRYPTSETUP))
     program.chmod(0o755)
@@ -68,6 +88,13 @@ def install(folder: Path, setattr_: Any = setattr) -> str:
     setattr_(EncryptedConnector, "traces", traces)
     setattr_(EncryptedConnector, "protect", lambda self, device: None)
     return f"{folder}:/usr/sbin:{os.environ['PATH']}"
+
+
+def remove_devices(folder: Path) -> None:
+    """Remove the decrypted devices that a failed test left."""
+    for link in (folder / "devices").glob("*"):
+        subprocess.run(["losetup", "--detach", link.readlink()], check=False)
+        Path("/dev/mapper", link.name).unlink(missing_ok=True)
 
 
 def verbs(folder: Path) -> list[str]:

@@ -19,13 +19,23 @@ class Calls:
     """The service Controller with the embedded driver.
 
     :param backend: the name of the backend.
+    :param store: options of the store.
     :param table: ``[csi]`` of the configuration.
     """
 
-    def __init__(self, folder: pathlib.Path, backend: str = "files", **table: Any) -> None:
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        backend: str = "files",
+        store: Mapping[str, Any] | None = None,
+        **table: Any,
+    ) -> None:
         chosen = settings.read({"keys": "A" * 43 + "=", "name": "test", **table}, "controller")
         (folder / "volumes").mkdir()
-        self.controller = cl.Controller({"storage": "memory"}, state_path=folder / "state")
+        self.settings = chosen
+        self.controller = cl.Controller(
+            {"storage": "memory", **(store or {})}, state_path=folder / "state"
+        )
         options = {"volume_driver": "file", "file_root": str(folder / "volumes")}
         self.backend = self.controller.backend(backend, **options)
         context = Context(chosen, self.controller, (backend,), lambda name: self.backend)

@@ -12,6 +12,7 @@ job "cinderlib-csi-node" {
         args         = ["--endpoint", "unix:///csi/csi.sock"]
         privileged   = true
         network_mode = "host"
+        ipc_mode     = "host"
 
         volumes = [
           "/dev:/dev",

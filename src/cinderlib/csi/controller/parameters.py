@@ -26,11 +26,13 @@ class Specs:
     :ivar type: the name of a volume type.
     :ivar extra_specs: as of a Cinder volume type.
     :ivar qos_specs: as of Cinder QoS specs.
+    :ivar encryption: of a volume type or of the source of a copy.
     """
 
     type: str | None = None
     extra_specs: Mapping[str, str] = dataclasses.field(default_factory=dict)
     qos_specs: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    encryption: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.type or self.extra_specs or self.qos_specs)

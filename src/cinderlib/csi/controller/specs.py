@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
@@ -13,10 +14,11 @@ from cinderlib.csi.controller.context import Context
 from cinderlib.csi.controller.parameters import Specs
 from cinderlib.csi.wire import messages as m
 from cinderlib.errors import InvalidInput
+from cinderlib.records import TypeSpecs
 from cinderlib.value_checks import shown
 
 
-class Fields(TypedDict, total=False):
+class Changes(TypedDict, total=False):
     """The specs of a volume as arguments of the library: a type, or own specs."""
 
     type: str
@@ -24,67 +26,73 @@ class Fields(TypedDict, total=False):
     qos_specs: Mapping[str, str]
 
 
+class Fields(Changes, total=False):
+    """The specs of a new volume. Its encryption cannot be changed later."""
+
+    encryption: Mapping[str, str]
+
+
 def of_new(
     context: Context, given: Specs, mutable: Specs, source: cl.Volume | cl.Snapshot | None
 ) -> Fields:
     """The specs of a new volume. Those of the VolumeAttributesClass take precedence over those of
-    the StorageClass, and these over the specs that a copy inherits.
+    the StorageClass, and these over the specs that a copy inherits. A copy is encrypted like its
+    source.
 
     :raises InvalidInput: a type does not exist.
     """
-    if mutable.type or not mutable:
-        return _fields(mutable if mutable.type else given)
+    if mutable.type or (given.type and not mutable):
+        return Fields(type=mutable.type or given.type or "")
+    inherited = Specs() if source is None else _of_source(context, source)
     if given.type:
-        known = _type(context, given.type)
-        base = Specs(None, *known)
-    elif given or source is None:
-        base = given
+        found = _type(context, given.type)
+        base = Specs(None, found.extra_specs, found.qos_specs, found.encryption)
+    elif given:
+        base = dataclasses.replace(given, encryption=inherited.encryption)
+    elif mutable:
+        base = inherited
     else:
-        volume = source if isinstance(source, cl.Volume) else context.volume(source.volume_id)
-        base = Specs(None, volume.extra_specs, volume.qos_specs)
-    return _changed(base, mutable)
+        return Fields()
+    specs = _changed(base, mutable)
+    fields = Fields(extra_specs=specs["extra_specs"], qos_specs=specs["qos_specs"])
+    if base.encryption:
+        fields["encryption"] = base.encryption
+    return fields
 
 
-def _fields(given: Specs) -> Fields:
-    if given.type:
-        return Fields(type=given.type)
-    found = Fields()
-    if given.extra_specs:
-        found["extra_specs"] = given.extra_specs
-    if given.qos_specs:
-        found["qos_specs"] = given.qos_specs
-    return found
+def _of_source(context: Context, source: cl.Volume | cl.Snapshot) -> Specs:
+    volume = source if isinstance(source, cl.Volume) else context.volume(source.volume_id)
+    return Specs(None, volume.extra_specs, volume.qos_specs, volume.encryption)
 
 
-def _changed(base: Specs, mutable: Specs) -> Fields:
+def _changed(base: Specs, mutable: Specs) -> Changes:
     """Own specs with the keys of a VolumeAttributesClass. Others stay, as CSI demands."""
-    return Fields(
+    return Changes(
         extra_specs={**base.extra_specs, **mutable.extra_specs},
         qos_specs={**base.qos_specs, **mutable.qos_specs},
     )
 
 
-def _type(context: Context, name: str) -> tuple[Mapping[str, str], Mapping[str, str]]:
-    """The extra specs and the QoS specs of a volume type.
+def _type(context: Context, name: str) -> TypeSpecs:
+    """A volume type.
 
     :raises InvalidInput: it does not exist.
     """
     try:
-        found = context.controller.type_specs(name)
+        return context.controller.type_specs(name)
     except errors.VolumeTypeNotFound:
         known = ", ".join(each.name for each in context.controller.types()) or "none"
         raise InvalidInput(f"Volume type {shown(name)} does not exist. Types: {known}.") from None
-    return found.extra_specs, found.qos_specs
 
 
-def check(context: Context, backend: cl.Backend, fields: Fields) -> None:
+def check(context: Context, backend: cl.Backend, fields: Changes) -> None:
     """Refuse specs that nobody would enforce.
 
     :raises InvalidInput: a type does not exist, or the QoS specs have no effect.
     """
     qos = fields.get("qos_specs", {})
     if "type" in fields:
-        qos = _type(context, fields["type"])[1]
+        qos = _type(context, fields["type"]).qos_specs
     if not qos:
         return
     if qos.get("consumer") == "front-end":
@@ -99,7 +107,7 @@ def check(context: Context, backend: cl.Backend, fields: Fields) -> None:
         )
 
 
-def differences(volume: cl.Volume, fields: Fields) -> list[str]:
+def differences(volume: cl.Volume, fields: Changes) -> list[str]:
     """How the specs of a volume differ from the requested ones, for a message."""
     if "type" in fields:
         same = volume.record.type_name == fields["type"]
@@ -110,6 +118,11 @@ def differences(volume: cl.Volume, fields: Fields) -> list[str]:
     if dict(volume.qos_specs) != fields.get("qos_specs", {}):
         found.append("its QoS specs differ")
     return found
+
+
+def has_other_encryption(volume: cl.Volume, fields: Fields) -> bool:
+    """Whether a volume without a source has another encryption than the requested one."""
+    return "type" not in fields and dict(volume.encryption) != fields.get("encryption", {})
 
 
 def modify(context: Context, request: Any) -> Any:
@@ -127,14 +140,14 @@ def modify(context: Context, request: Any) -> Any:
     return m.ControllerModifyVolumeResponse()
 
 
-def of_volume(volume: cl.Volume, mutable: Specs) -> Fields:
+def of_volume(volume: cl.Volume, mutable: Specs) -> Changes:
     """The specs of an existing volume after a change."""
     if mutable.type:
-        return Fields(type=mutable.type)
+        return Changes(type=mutable.type)
     return _changed(Specs(None, volume.extra_specs, volume.qos_specs), mutable)
 
 
-def _retype(volume: cl.Volume, fields: Fields) -> None:
+def _retype(volume: cl.Volume, fields: Changes) -> None:
     try:
         volume.retype(**fields)
     except errors.Unsupported as exc:

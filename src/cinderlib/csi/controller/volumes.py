@@ -149,6 +149,10 @@ def _compare(
     if given.specs or not request.HasField("volume_content_source"):
         own = specs.of_new(context, given.specs, mutable, None)
         differences += specs.differences(volume, own)
+        if not request.HasField("volume_content_source") and specs.has_other_encryption(
+            volume, own
+        ):
+            differences.append("its encryption differs")
     elif mutable:
         # The other specs of a copy are inherited from a source that may not exist any more.
         differences += specs.differences(volume, specs.of_volume(volume, mutable))

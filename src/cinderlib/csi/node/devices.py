@@ -23,7 +23,9 @@ class Device:
     """The device of an attached volume.
 
     :ivar volume_id: of the volume.
-    :ivar path: of the block device.
+    :ivar path: of the block device; for an encrypted volume, of the decrypted one.
+    :ivar whole: the path of the device that has the size of the volume. The decrypted device of an
+        encrypted volume lacks the header.
     :ivar number: its device number.
     :ivar read_only: whether it was attached so that nobody can write.
     :ivar healthy: whether it exists and is the volume's.
@@ -32,6 +34,7 @@ class Device:
 
     volume_id: str
     path: str
+    whole: str
     number: int | None
     read_only: bool
     healthy: bool
@@ -112,6 +115,7 @@ def _device(volume_id: str, attachment: Attachment) -> Device:
     return Device(
         volume_id=volume_id,
         path=attachment.path,
+        whole=str(attachment.device.get("encrypted_path", attachment.path)),
         number=mounts.device_number(attachment.path),
         read_only=attachment.connection_info.get("attach_mode") == "ro",
         healthy=attachment.state == "ok",

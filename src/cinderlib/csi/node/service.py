@@ -205,14 +205,15 @@ class NodeService:
                 raise InvalidInput(
                     f"{path} has the volume as a {'device' if is_block else 'filesystem'}."
                 )
-            size = self._node.extend(device.document)
+            usable = self._node.extend(device.document)
+            size = usable if device.whole == device.path else filesystems.device_size(device.whole)
             if size < needed:
                 raise OutOfRange(
                     f"The volume has {size} bytes on this node, and {needed} are required: expand"
                     " it with ControllerExpandVolume first."
                 )
             if mount is not None and not is_block and not mount.read_only:
-                filesystems.resize(device.path, mount.filesystem, path, size)
+                filesystems.resize(device.path, mount.filesystem, path, usable)
         return m.NodeExpandVolumeResponse(capacity_bytes=size)
 
     def _device_at(self, volume_id: str, request: Any) -> tuple[Device, str]:
