@@ -8,6 +8,7 @@ them.
 from __future__ import annotations
 
 import dataclasses
+import io
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -194,6 +195,17 @@ def changed_since_snapshot(w: World) -> None:
     w.write(w.volume(A), "changed")
 
 
+def exported(w: World) -> None:
+    """A volume, and the stream of another volume with the same data. So a volume that is partly
+    written has no third content."""
+    volume(w)
+    other = w.make_volume(B)
+    w.write(other, A)
+    with (w.root / "stream").open("wb") as file:
+        other.export_stream(file)
+    other.delete()
+
+
 def connected(w: World) -> None:
     volume(w)
     w.volume(A).connect(w.connector("first"), attached_host="first", id=C)
@@ -337,6 +349,12 @@ def revert_copied(w: World) -> Call:
 @scenario(volume)
 def wipe(w: World) -> Call:
     return w.volume(A).wipe
+
+
+@scenario(exported)
+def apply_stream(w: World) -> Call:
+    found, stream = w.volume(A), w.root / "stream"
+    return lambda: found.apply_stream(io.BytesIO(stream.read_bytes()))
 
 
 @scenario(volume, has_other=True)

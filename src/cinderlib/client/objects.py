@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -19,6 +19,7 @@ from cinderlib.objects.volume import Volume
 from cinderlib.objects.volume_type import VolumeType
 from cinderlib.operations.migrate import Destination
 from cinderlib.records import Secret, SnapshotRecord, VolumeRecord, replace
+from cinderlib.streams.format import Header
 
 
 class RemoteVolume(RemoteAttachable, Volume):
@@ -62,6 +63,15 @@ class RemoteVolume(RemoteAttachable, Volume):
         must_write: bool = answer.pop("must_write")
         self._adopt(records.from_builtins(VolumeRecord, answer))
         return must_write
+
+    def _apply(self, header: Header, write: Callable[[Any], None]) -> bool:
+        id = records.new_id()
+        if not self.begin_apply(id, point=header.point, since=header.since, size=header.size):
+            return False
+        with self._attached(id) as connection:
+            write(connection.path)
+            self.finish_apply(id)
+        return True
 
     def _finish_apply(self, connection_id: str, written: bool) -> None:
         body = {"connection_id": connection_id, "written": written}

@@ -115,13 +115,13 @@ class LocalHost:
         report: Callable[[int, int], None],
     ) -> None:
         """Copy the data between two attachments of this host; see :mod:`cinderlib.node.copying`."""
-        copying.copy(self._open(source), self._open(target), report)
+        copying.copy(self.path(source), self.path(target), report)
 
     def wipe(self, target: ConnectionRecord, report: Callable[[int, int], None]) -> None:
         """Overwrite the data of an attachment of this host with zeros."""
-        copying.wipe(self._open(target), report)
+        copying.wipe(self.path(target), report)
 
-    def _open(self, connection: ConnectionRecord) -> Any:
+    def path(self, connection: ConnectionRecord) -> Any:
         """The path or the handle of an attachment."""
         handle = self._handles.get(connection.id)
         path = (self.device(connection) or {}).get("path")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -12,7 +12,7 @@ from cinderlib import errors, value_checks
 from cinderlib.drivers.port_values import Extent, Extents
 from cinderlib.objects.arguments import check_resource
 from cinderlib.objects.resource import Resource
-from cinderlib.operations import extents, streams
+from cinderlib.operations import apply_stream, extents, streams
 from cinderlib.progress import Listener, ProgressReporter
 from cinderlib.records import SnapshotRecord, VolumeRecord, new_id, now
 from cinderlib.streams import copying
@@ -147,12 +147,13 @@ class StreamedVolume(_Streamed):
         stream with their base was applied last and that no other program wrote to the volume. The
         volume is attached to this host meanwhile.
 
-        If it is interrupted, :attr:`applied` is not ``complete``. Apply the same stream again to
-        complete it.
+        If it is interrupted, :attr:`applied` is not ``complete``, and recovery detaches the volume.
+        Apply the same stream again to complete it.
 
         :param source: a binary file or pipe at the beginning of the stream.
         :param progress: receives the number of bytes.
         :raises InvalidVolume: the volume is connected, or does not have the base. Nothing changed.
+        :raises Busy: another long call works on the volume. Nothing changed.
         :raises InvalidInput: the stream is damaged, or the volume is too small.
         :raises CinderlibError: the volume cannot be attached or written.
         """
@@ -162,33 +163,43 @@ class StreamedVolume(_Streamed):
             value_checks.check_binary_file(source, "read", "source")
             stream = Reader(source)
         header = stream.header
-        self._refuse_connected()
-        id = new_id()
-        must_write = self.begin_apply(id, point=header.point, since=header.since, size=header.size)
         applied = copying.Applied(header.point, header.since, False)
-        if must_write:
-            with self._attached(id) as connection:
-                with Device(connection.path, writable=True) as device:
-                    applied = copying.apply_stream(stream, device, ProgressReporter(progress))
-                self.finish_apply(connection.id)
-        self.changed = must_write
+
+        def write(path: Any) -> None:
+            nonlocal applied
+            with Device(path, writable=True) as device:
+                applied = copying.apply_stream(stream, device, ProgressReporter(progress))
+
+        self.changed = self._apply(header, write)
         return applied
+
+    def _apply(self, header: Header, write: Callable[[Any], None]) -> bool:
+        """Apply a stream through an attachment of this host.
+
+        :param write: writes the stream to a path or a handle.
+        :returns: whether it was written.
+        """
+        journal = self._controller.journal
+        with self._named(), journal.whole_call():
+            record, is_written = apply_stream.apply(
+                journal,
+                self.id,
+                lambda connection: write(journal.host.path(connection)),
+                point=header.point,
+                since=header.since,
+                size=header.size,
+            )
+        self._adopt(record)
+        return is_written
 
     def _refuse_connected(self) -> None:
         if not cast("Volume", self).connections:
             return
-        refused = errors.InvalidVolume(
+        raise errors.InvalidVolume(
             f"Volume {self._record.name or self.id} is connected to a host, so its content can"
             " change: disconnect it, or use a snapshot of it",
             resource=self,
         )
-        applied = self._record.applied
-        if applied is not None and not applied.complete:
-            refused.add_note(
-                f"Applying {applied.point} was interrupted, or still runs. If it does not run,"
-                " detach the volume, and apply that stream again"
-            )
-        raise refused
 
     @contextlib.contextmanager
     def _attached(self, connection_id: str) -> Iterator[Connection]:
@@ -208,9 +219,9 @@ class StreamedVolume(_Streamed):
     def begin_apply(
         self, connection_id: str, *, point: str, since: str | None = None, size: int
     ) -> bool:
-        """Record that a stream will be written to the volume. :meth:`apply_stream` does this; a
-        program that writes the stream on another host calls this, connects the volume, writes, and
-        calls :meth:`finish_apply`.
+        """Record that a program will write a stream to the volume by itself, for example on another
+        host: it calls this, connects the volume, writes, and calls :meth:`finish_apply`.
+        :meth:`apply_stream` does all of that on this host.
 
         :param connection_id: the ID for the connection through which it will be written.
         :param point: identifies the content after the stream.

@@ -14,7 +14,9 @@ from cinderlib.progress import Progress
 from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord, new_id
 
 
-def _connection(journal: Journal, volume: VolumeRecord, mode: str) -> ConnectionRecord:
+def _connection(
+    journal: Journal, volume: VolumeRecord, mode: str, id: str | None = None
+) -> ConnectionRecord:
     """A connection of this host that is not stored yet."""
     driver = journal.driver(volume.backend)
     protocol = driver.stats().get("storage_protocol")
@@ -24,7 +26,7 @@ def _connection(journal: Journal, volume: VolumeRecord, mode: str) -> Connection
         enforce_multipath=driver.info.enforce_multipath,
     )
     return ConnectionRecord(
-        id=new_id(),
+        id=id or new_id(),
         backend=volume.backend,
         volume_id=volume.id,
         connector=connector,
@@ -35,11 +37,16 @@ def _connection(journal: Journal, volume: VolumeRecord, mode: str) -> Connection
     )
 
 
-def attach_volume(journal: Journal, volume: VolumeRecord, *, mode: str = "rw") -> ConnectionRecord:
+def attach_volume(
+    journal: Journal, volume: VolumeRecord, *, mode: str = "rw", id: str | None = None
+) -> ConnectionRecord:
     """Attach a volume to this host; an existing attachment is used. Called within
-    :meth:`Journal.whole_call`."""
+    :meth:`Journal.whole_call`.
+
+    :param id: of a new connection.
+    """
     there, _, made = connect(
-        journal, _connection(journal, volume, mode), {}, to_attach=True, decrypt=False
+        journal, _connection(journal, volume, mode, id), {}, to_attach=True, decrypt=False
     )
     return _attached(journal, there, made=made)
 

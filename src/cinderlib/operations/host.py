@@ -47,6 +47,12 @@ class Host(Protocol):
         :param report: called with the number of bytes that are done and the total.
         """
 
+    def path(self, connection: ConnectionRecord) -> Any:
+        """The path of the device of an attachment, or the handle of one without a device.
+
+        :raises NodeError: it is not attached in this process.
+        """
+
     def wipe(self, target: ConnectionRecord, report: Callable[[int, int], None]) -> None:
         """Overwrite the data of an attachment of this host with zeros.
 

@@ -24,7 +24,7 @@ from cinderlib.records import IntentRecord, VolumeRecord, replace
 LONG_CALLS = frozenset(
     {
         *("volume.migrate_by_copy", "volume.revert_by_copy", "volume.start_migration"),
-        "volume.wipe",
+        *("volume.apply", "volume.wipe"),
     }
 )
 

@@ -12,6 +12,7 @@ from cinderlib.locking import process_identity
 
 # Imported for the recoveries that they register.
 from cinderlib.operations import (  # noqa: F401
+    apply_stream,
     attachments,
     connect,
     create_volume,
