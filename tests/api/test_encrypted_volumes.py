@@ -138,6 +138,17 @@ def test_only_the_host_gets_the_key(array: cl.Backend, library: cl.Controller) -
     raw.disconnect()
 
 
+def test_restored_exports_keep_the_key_for_the_host(array: cl.Backend) -> None:
+    volume = array.create_volume(1, multiattach=True, encryption=LUKS)
+    found = [
+        volume.connect(connector(host), attached_host=host, decrypt=host == "a") for host in "ab"
+    ]
+    before = {each.id: each.connection_info["conn"] for each in found}
+    assert ["encryption" in before[each.id] for each in found] == [True, False]
+    assert array.restore_exports() == [volume]
+    assert {each.id: each.connection_info["conn"] for each in volume.connections} == before
+
+
 def test_only_the_first_host_may_format(array: cl.Backend) -> None:
     volume = array.create_volume(1, encryption=LUKS, multiattach=True)
     first, second = (volume.connect(connector(name), attached_host=name) for name in ("a", "b"))

@@ -38,6 +38,9 @@ class ArrayDriver(FileDriver):
     def create_export(self, context: Any, volume: Any, connector: dict[str, Any]) -> None:
         self._export(volume).touch()
 
+    def ensure_export(self, context: Any, volume: Any) -> None:
+        self._export(volume).touch()
+
     def initialize_connection(
         self, volume: Any, connector: dict[str, Any], **kwargs: Any
     ) -> dict[str, Any]:

@@ -27,6 +27,8 @@ from cinderlib.persistence.base import Put
 
 #: Exit status of a process that reached another step than planned.
 MOVED = 77
+#: The file in the folder of the steps in which it describes that step.
+MOVED_FILE = "moved"
 
 #: Parts of names that differ between runs: random suffixes, IDs, process IDs, lock numbers.
 _RANDOM = re.compile(
@@ -96,8 +98,9 @@ class Points:
         if self._at is None or len(self.seen) - 1 != self._at[0]:
             return
         if name != self._at[1]:
-            sys.stderr.write(f"step {self._at[0]} is {name!r} and not {self._at[1]!r}\n")
-            sys.stderr.flush()
+            self.disarm()
+            text = f"step {self._at[0]} is {name!r}, after {self.seen[-6:-1]}"
+            pathlib.Path(self._root, MOVED_FILE).write_text(text)
             os._exit(MOVED)
         self._action(self, name)
 

@@ -36,6 +36,7 @@ class Scenario:
     :ivar loads: whether it loads volumes one after the other, if the store has no large
         transactions.
     :ivar encrypted: whether volumes are encrypted, so that the store encrypts their keys.
+    :ivar repairs: whether the initial state has discrepancies, which the call removes one by one.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Scenario:
     has_other: bool = False
     loads: bool = False
     encrypted: bool = False
+    repairs: bool = False
 
     @property
     def is_slow(self) -> bool:
@@ -88,11 +90,14 @@ def scenario(
     has_other: bool = False,
     loads: bool = False,
     encrypted: bool = False,
+    repairs: bool = False,
 ) -> Callable[[Callable[[World], Call]], None]:
     def register(start: Callable[[World], Call]) -> None:
         name = start.__name__.replace("_", " ")
         SCENARIOS[name] = Scenario(
-            name, prepare, start, frozenset(unmanaged), driver, has_other, loads, encrypted
+            *(name, prepare, start, frozenset(unmanaged), driver, has_other, loads),
+            encrypted=encrypted,
+            repairs=repairs,
         )
 
     return register
@@ -276,6 +281,12 @@ def group_snapshot(w: World) -> None:
     grouped(w)
     group = w.controller.group(GROUP)
     group.create_snapshot("kept", id=GROUP_SNAPSHOT, one_after_another=True)
+
+
+def lost_exports(w: World) -> None:
+    """The storage was restarted."""
+    shared_by_two(w)
+    w.lose_exports()
 
 
 # --- operations ----------------------------------------------------------------------------------
@@ -511,6 +522,13 @@ method(
     *(group_snapshot, _group_snapshot, "delete"),
     driver="UngroupedDriver",
 )
+
+
+@scenario(lost_exports, repairs=True)
+def restore_exports(w: World) -> Call:
+    return w.backend.restore_exports
+
+
 method("delete volume", volume, _volume, "delete")
 method("delete snapshot", snapshot, _snapshot, "delete")
 method("unmanage", volume, _volume, "unmanage", unmanaged=[f"volume-{A}"])

@@ -12,12 +12,16 @@ from scenarios import SCENARIOS
 from tally import Note
 from test_crash import play
 
-#: The scenarios that clients of a service can run; the others write records or attach by hand.
+#: The scenarios that are one call of a client of a service. In the others the client writes records
+#: or attaches by hand; it also writes a stream by itself, after it has attached the volume.
 NAMES = [
     name
     for name in SCENARIOS
     if name
-    not in ("attach connection", "detach connection", "load and save", "load many", "set key value")
+    not in (
+        *("attach connection", "detach connection", "load and save", "load many", "set key value"),
+        "apply stream",
+    )
 ]
 #: The scenarios with more steps in a sample: every call passes through the same code.
 FEW = ("create", "attach", "delete volume")

@@ -146,7 +146,8 @@ def in_child(work: Callable[[], Answer]) -> Answer | None:
                 os.wait()
         return None
     if status == instrumentation.MOVED:
-        raise Died("the steps of the operation are others than in the run that counted them")
+        step = (_base / instrumentation.MOVED_FILE).read_text()
+        raise Died(f"the steps are others than in the run that counted them: {step}")
     if not answer:
         raise Died(f"a child ended with status {status}")
     found: Answer = json.loads(answer)
@@ -295,7 +296,9 @@ class Case:
         self.points.disarm()
         died = not world.death.exists()
         problems = []
-        if raised is not None and not raised.startswith("DriverInterrupted"):
+        # A repair reports the error instead of raising it.
+        expected = "CinderlibError" if self.scenario.repairs else "DriverInterrupted"
+        if raised is not None and not raised.startswith((expected, "DriverInterrupted")):
             problems.append(raised)
         world.death.unlink(missing_ok=True)
         if when == "after":
@@ -304,9 +307,7 @@ class Case:
             world.death.unlink(missing_ok=True)
         world.controller.recover()
         state = world.observe()
-        problems += world.disagreements()
-        if state not in (before, after):
-            problems.append(f"neither before nor after: {_difference(before, state)}")
+        problems += self._wrong(world, state, before, after)
         problems += self._repeat(world, after)
         return problems + world.remove_all(), died
 
@@ -335,17 +336,26 @@ class Case:
         state = world.observe()
         problems += world.missing_in_history(interrupted)
         if not failed:
-            problems += world.disagreements()
+            problems += self._wrong(world, state, before, after)
             if self.scenario.is_recorded:
                 problems += world.wrong_in_history(state, before, after)
-            if state not in (before, after) and not self._is_between(world, state, before, after):
-                problems.append(f"neither before nor after: {_difference(before, state)}")
         problems += self._repeat(world, after)
         problems += world.remove_all()
         return {"problems": problems, "steps": steps, "done": state == after}
 
+    def _wrong(self, world: World, state: Answer, before: Answer, after: Answer) -> list[str]:
+        """Describe how the state after recovery is wrong."""
+        is_repaired = not self.scenario.repairs or state == after
+        problems = world.disagreements() if is_repaired else []
+        if state not in (before, after) and not self._is_between(world, state, before, after):
+            problems.append(f"neither before nor after: {_difference(before, state)}")
+        return problems
+
     def _is_between(self, world: World, state: Answer, before: Answer, after: Answer) -> bool:
-        """Whether only some of several volumes are loaded, and that is correct."""
+        """Whether only some of several volumes are loaded, or of several discrepancies removed,
+        and that is correct."""
+        if self.scenario.repairs:
+            return all(_is_part(state[key], before[key], after[key]) for key in state)
         if not self.scenario.loads or world.controller.store.bulk > 1:
             return False
         others = {**state, "volumes": before["volumes"]}
@@ -386,6 +396,8 @@ class Case:
             state = world.observe()
             if state != after:
                 problems.append(f"not as it should be: {_difference(after, state)}")
+        if self.scenario.repairs and ending != "retry":
+            call()
         # A file that could not be removed may remain if it has no effect, such as a free lock.
         problems += world.remove_all(litter=not at[1].startswith("file.remove"))
         return {"problems": problems, "raised": raised}
@@ -400,6 +412,16 @@ def _outcome(call: Callable[[], Any]) -> str | None:
         where = [f"{f.filename}:{f.lineno}" for f in traceback.extract_tb(exc.__traceback__)]
         return f"not ours: {type(exc).__name__}: {exc} ({' '.join(where)})"
     return None
+
+
+def _is_part(found: Any, before: Any, after: Any) -> bool:
+    """Whether only some of the changes were made: of lists of elements, or of mappings."""
+    if isinstance(found, dict):
+        found, before, after = (list(each.items()) for each in (found, before, after))
+    kept = [each for each in before if each in after]
+    return all(each in found for each in kept) and all(
+        each in before or each in after for each in found
+    )
 
 
 def _difference(wanted: Answer, found: Answer) -> str:

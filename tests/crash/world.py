@@ -21,6 +21,7 @@ from cinderlib.locking.process_identity import this_host
 from cinderlib.node import block, loop
 from cinderlib.node.state import State
 from cinderlib.persistence import groups
+from cinderlib.persistence.base import Remove
 from cinderlib.records import (
     KINDS,
     ConnectionRecord,
@@ -106,6 +107,7 @@ class World:
             if documents is None
             else DocumentStore(documents),
             state_path=state,
+            file_locks_path=state / "locks",  # not those of other workers
             lock_timeout=lock_timeout,
         )
         if documents is not None:
@@ -130,8 +132,6 @@ class World:
 
     def empty_store(self) -> None:
         """Remove all records, because many cases share a database."""
-        from cinderlib.persistence.base import Remove
-
         store = self.controller.store
         for kind in KINDS.values():
             for record in self._found(kind):
@@ -187,6 +187,11 @@ class World:
         os.truncate(path, GIB)
         self._write(path, name)
 
+    def lose_exports(self) -> None:
+        """Let the storage forget its exports and mappings."""
+        for path in self.volumes.with_name(f"{self.volumes.name}-access").iterdir():
+            path.unlink()
+
     def connector(self, host: str) -> dict[str, Any]:
         return {"host": host, "ip": "192.0.2.1"}
 
@@ -194,8 +199,6 @@ class World:
 
     def forget_history(self) -> None:
         """Remove the records of ended operations."""
-        from cinderlib.persistence.base import Remove
-
         store = self.controller.store
         if store.keeps_history:
             for record in store.find(OperationRecord):

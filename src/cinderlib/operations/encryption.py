@@ -113,6 +113,18 @@ def opened(conn_info: Secret | None) -> Secret | None:
     return Secret({**info, "encryption": {**info["encryption"], "format": False}})
 
 
+def with_key_of(
+    connection: ConnectionRecord, volume: VolumeRecord, conn_info: dict[str, Any]
+) -> Secret:
+    """New connection information with which the host of a connection opens the volume as before.
+
+    :raises DecryptionError: the store cannot decrypt the key.
+    """
+    before = connection.conn_info.reveal() if volume.encryption and connection.conn_info else {}
+    part = before.get("encryption")
+    return Secret({**conn_info, "encryption": part} if part else conn_info)
+
+
 def is_opened(connection: ConnectionRecord) -> bool:
     """Whether the host of a connection has opened the encrypted volume."""
     return _part(connection).get("format") is False

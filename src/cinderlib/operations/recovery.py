@@ -20,6 +20,7 @@ from cinderlib.operations import (  # noqa: F401
     delete_group_snapshot,
     delete_volume,
     disconnect,
+    exports,
     extend,
     group_members,
     group_snapshots,
