@@ -240,6 +240,9 @@ class World:
     def clear(self) -> None:
         """Delete everything in the ways that users have."""
         run = self.command
+        # First, because a temporary volume of an attached snapshot goes with its connection.
+        for each in run("snapshot", "list", "--json").json:
+            run("snapshot", "detach", each["id"], "--force", "--yes", ends=None)
         for each in run("volume", "list", "--json").json:
             run("volume", "detach", each["id"], "--force", "--yes", ends=None)
             run("volume", "disconnect", each["id"], "--all", "--force", "--yes")

@@ -92,8 +92,9 @@ class Placing(VolumeTypes):
             specs = self.type_specs(fields["type"])
             extra, qos = specs.extra_specs, specs.qos_specs
         else:
-            extra = validation.check_specs(fields.get("extra_specs") or {})
-            qos = validation.check_qos_specs(fields.get("qos_specs") or {})
+            given = {name: value for name, value in fields.items() if value is not None}
+            extra = validation.check_specs(given.get("extra_specs", {}))
+            qos = validation.check_qos_specs(given.get("qos_specs", {}))
         return Request(
             size=validation.check_size(size),
             extra_specs=extra,
