@@ -21,6 +21,7 @@ from cinderlib.value_checks import (
     MAX_TEXT,
     check_choice,
     check_json,
+    check_json_in_place,
     check_mapping,
     check_path,
     check_text,
@@ -309,12 +310,12 @@ def check_reference(value: Any, what: str = "reference") -> dict[str, Any]:
     return reference
 
 
-def check_connector(value: Any) -> dict[str, Any]:
+def check_connector(value: Any, *, copy: bool = True) -> dict[str, Any]:
     """The connector properties of a host, as ``get_connector_properties()`` on it returns them.
 
     The required properties depend on the protocol. The driver reports a missing one.
 
-    :returns: a copy.
+    :param copy: whether to return a copy.
     :raises InvalidConnector: they are empty, or not a mapping of text to JSON data.
     """
     if not isinstance(value, Mapping):
@@ -327,7 +328,8 @@ def check_connector(value: Any) -> dict[str, Any]:
             "The connector is empty; get_connector_properties() on the host returns it."
         )
     try:
-        connector: dict[str, Any] = check_json(value, "connector")
+        check = check_json if copy else check_json_in_place
+        connector: dict[str, Any] = check(value, "connector")
         if connector.get("host") is not None:
             check_host_name(connector["host"], "host in the connector")
     except InvalidInput as exc:

@@ -239,6 +239,53 @@ def check_json(value: Any, what: str, *, depth: int = MAX_DEPTH) -> Any:
     raise InvalidInput(f"The {what} contains a {type_name(value)}; only JSON data is allowed.")
 
 
+def check_json_in_place(value: Any, what: str) -> Any:
+    """The same without a copy, in a third of the time.
+
+    :returns: the same object.
+    """
+    if not _is_plain_data(value, MAX_DEPTH):
+        check_json(value, what)
+    return value
+
+
+def _is_plain_data(value: Any, depth: int) -> bool:
+    """Whether JSON data needs no further check. Texts are checked together, because a call for each
+    takes most of the time of loading long lists of connections."""
+    if type(value) is dict:
+        if not _are_plain(list(value)):
+            return False
+        items: Iterable[Any] = value.values()
+    elif type(value) is list:
+        items = value
+    else:
+        return False
+    if depth <= 0:
+        return False
+    texts = []
+    for item in items:
+        kind = type(item)
+        if kind is str:
+            texts.append(item)
+        elif kind is int:
+            if not -MAX_INT <= item <= MAX_INT:
+                return False
+        elif not (kind is bool or item is None or _is_plain_data(item, depth - 1)):
+            return False
+    return _are_plain(texts)
+
+
+def _are_plain(texts: list[Any]) -> bool:
+    """Whether each item is a text that needs no further check."""
+    try:
+        joined = "".join(texts)
+    except TypeError:
+        return False
+    if len(joined) > MAX_TEXT and max(map(len, texts)) > MAX_TEXT:
+        return False
+    return _is_plain(joined)
+
+
 def json_object(text: str | bytes) -> dict[str, Any] | None:
     """The object that a JSON text represents, or ``None`` if it is not a JSON object."""
     try:

@@ -104,10 +104,30 @@ def test_many_volumes_are_loaded_together_and_existing_ones_stay(cinderlib: Comm
 def test_a_dump_with_an_invalid_line_is_not_loaded(filled: Command) -> None:
     dumped = filled("store", "dump").stdout
     elsewhere(filled)
-    for bad in ("{}", '{"class": "KeyValue"}', "no json", '{"class": "KeyValue", "key": 1}'):
+    long = json.dumps({"class": "KeyValue", "key": "k" * 256, "value": None})
+    half = json.dumps({"class": "KeyValue", "key": "k", "value": "\ud800"})
+    document = json.loads(dumped.splitlines()[0])
+    other = {**document, "volume": {**document["volume"], "id": "vm-1", "name": "other"}}
+    del other["snapshots"], other["connections"]
+    for bad, reason in (
+        ("{}", "backend"),
+        ("no json", "not valid"),
+        ('{"class": "KeyValue"}', "key-value"),
+        ('{"class": "KeyValue", "key": 1}', "key-value"),
+        ('{"class": "KeyValue", "key": "", "value": null}', "cannot be stored"),
+        (long, "256 characters"),
+        (half, "UnicodeEncodeError"),
+        (json.dumps({**document, "connections": 1}), "connections"),
+        (json.dumps(other), "expected a UUID"),
+    ):
         refused = filled("store", "load", "-", input=f"{dumped}{bad}\n", ends=2)
-        assert "Line 3" in refused.stderr
+        assert "Line 3: " in refused.stderr
+        assert reason in refused.stderr
     assert contents(filled)["volume"] == []
+    text = filled.config.read_text()
+    filled.config.write_text(text.replace("[controller]\n", "[controller]\nnon_uuid_ids = true\n"))
+    loaded = filled("store", "load", "-", input=f"{dumped}{json.dumps(other)}\n").stderr
+    assert "Loaded 2 volumes" in loaded
 
 
 def test_existing_records_are_overwritten_only_on_request(filled: Command) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import re
 import shutil
 import sqlite3
 import stat
@@ -130,6 +131,28 @@ def differences(engine: sa.Engine) -> list[object]:
 def test_the_migrations_create_the_schema(url: str, engine: sa.Engine) -> None:
     open_url(url).close()
     assert not differences(engine)
+
+
+def test_a_new_sqlite_database_has_the_tables_of_the_migrations(tmp_path: Path) -> None:
+    found = []
+    for name in ("new", "migrated"):
+        file = tmp_path / f"{name}.sqlite"
+        url = f"sqlite:///{file}"
+        if name == "migrated":
+            engine = sa.create_engine(url)
+            upgrade.ensure(engine, url, 10.0, create=True)
+            engine.dispose()
+        else:
+            open_url(url).close()
+        with contextlib.closing(sqlite3.connect(file)) as connection:
+            texts = connection.execute("SELECT sql FROM sqlite_master ORDER BY rowid").fetchall()
+            rows = [
+                connection.execute(f"SELECT * FROM cinderlib_{table}").fetchall()
+                for table in ("schema", "alembic")
+            ]
+            mode = connection.execute("PRAGMA journal_mode").fetchall()
+        found.append(([re.sub(r"\s", "", text) for (text,) in texts if text], rows, mode))
+    assert found[0] == found[1]
 
 
 def test_tables_of_other_programs_stay(url: str, engine: sa.Engine) -> None:

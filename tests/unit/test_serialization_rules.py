@@ -66,7 +66,7 @@ def test_every_field_is_checked(record: Any, name: str) -> None:
 
 @pytest.mark.parametrize("kind", [VolumeRecord, SnapshotRecord, ConnectionRecord])
 def test_defaults_comply_with_the_rules(kind: type[Record]) -> None:
-    for group in (rules.OFTEN[kind], rules.RARELY[kind]):
+    for group in (rules.OFTEN[kind], rules.COMMON[kind], rules.RARELY[kind]):
         for default, check, what in zip(group.defaults, group.checks, group.called, strict=True):
             if default is not None and default is not msgspec.NODEFAULT:
                 check(default, what)

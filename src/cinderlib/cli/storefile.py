@@ -13,6 +13,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 from cinderlib import errors
 from cinderlib.cli import sizes
+from cinderlib.persistence.checks import check_keys
+from cinderlib.records import KeyValueRecord, check_types
+from cinderlib.validation import check_id
 from cinderlib.value_checks import json_object
 
 if TYPE_CHECKING:
@@ -137,7 +140,6 @@ def _loaded_together(controller: cl.Controller, group: list[Any]) -> bool:
 def _load_item(controller: cl.Controller, item: Any) -> None:
     if isinstance(item, dict):
         from cinderlib.persistence.base import Put
-        from cinderlib.records import KeyValueRecord
 
         record = KeyValueRecord(id=item["key"], value=item["value"])
         controller.store.apply(Put(record, check=False))
@@ -149,8 +151,6 @@ def _load_item(controller: cl.Controller, item: Any) -> None:
 
 def _exists(controller: cl.Controller, item: Any) -> bool:
     if isinstance(item, dict):
-        from cinderlib.records import KeyValueRecord
-
         return controller.store.get(KeyValueRecord, item["key"]) is not None
     try:
         return controller.peek_volume(item.volume.id) is not None
@@ -167,19 +167,22 @@ def _count(counts: Counts, item: Any) -> None:
         counts.connections += len(item.connections or ())
 
 
-def of_cinderlib5(database: Cinderlib5Database) -> Iterator[Any]:
+def of_cinderlib5(database: Cinderlib5Database, *, non_uuid_ids: bool = True) -> Iterator[Any]:
     """The items of a database of cinderlib 5.
 
+    :param non_uuid_ids: whether IDs can be other texts than UUIDs.
     :raises InvalidDocument: a volume in it is not valid; the message has its ID.
     """
     from cinderlib import serialization
 
     for document in database.documents():
         try:
-            yield serialization.read(document)
-        except errors.InvalidDocument as exc:
+            found = serialization.read(document)
+            check_ids(found, non_uuid_ids)
+        except errors.InvalidInput as exc:
             id = document["ovo"]["versioned_object.data"]["id"]
             raise errors.InvalidDocument(f"Volume {id} in {database.name}: {exc}") from None
+        yield found
     for key, value in database.key_values():
         yield {"key": key, "value": value}
 
@@ -197,34 +200,70 @@ def lines(file: IO[bytes]) -> Iterator[bytes]:
         yield line
 
 
-def read(file: IO[bytes]) -> Iterator[Any]:
+def read(file: IO[bytes], *, non_uuid_ids: bool = True) -> Iterator[Any]:
     """The items of a dump.
 
+    :param non_uuid_ids: whether IDs can be other texts than UUIDs.
     :raises InvalidDocument: a line is not valid; the message has its number.
     """
-    from cinderlib import serialization
-
     for number, line in enumerate(lines(file), start=1):
         if not line.strip():
             continue
-        if line.startswith(_KEY_VALUE):
-            yield _key_value(number, line)
-            continue
         try:
-            document = serialization.read(line)
-        except errors.InvalidDocument as exc:
+            item = _item(line, non_uuid_ids)
+        except errors.InvalidInput as exc:
             raise errors.InvalidDocument(f"Line {number}: {exc}") from None
-        if not isinstance(document, serialization.VolumeDocument):
-            raise errors.InvalidDocument(
-                f"Line {number} is not a volume; a dump contains one volume in each line, with its"
-                " snapshots and connections"
-            )
-        yield document
+        yield item
 
 
-def _key_value(number: int, line: bytes) -> dict[str, Any]:
+def _item(line: bytes, non_uuid_ids: bool) -> Any:
+    from cinderlib import serialization
+
+    if line.startswith(_KEY_VALUE):
+        return _key_value(line)
+    document = serialization.read(line)
+    if not isinstance(document, serialization.VolumeDocument):
+        raise errors.InvalidDocument(
+            "The document is not a volume; a dump contains one volume in each line, with its"
+            " snapshots and connections"
+        )
+    check_ids(document, non_uuid_ids)
+    return document
+
+
+def check_ids(document: Any, non_uuid_ids: bool) -> None:
+    """Check the IDs in the document of a volume.
+
+    :raises InvalidInput: an ID is not a UUID, and IDs must be UUIDs.
+    """
+    from cinderlib import serialization
+
+    if not non_uuid_ids:
+        for record in serialization.records_of(document):
+            check_id(record.id, record.kind)
+
+
+def read_again(file: IO[bytes]) -> Iterator[Any]:
+    """The items of a dump that :func:`read` has accepted and that nobody could change since. They
+    are not checked again."""
+    from cinderlib import serialization
+
+    for line in file:
+        if line.startswith(_KEY_VALUE):
+            yield _key_value(line)
+        elif line.strip():
+            yield serialization.read_again(line)
+
+
+def _key_value(line: bytes) -> dict[str, Any]:
     item = json_object(line) or {}
     key, value = item.get("key"), item.get("value", 0)
     if not isinstance(key, str) or not isinstance(value, str | None):
-        raise errors.InvalidDocument(f"Line {number} is not a valid key-value")
+        raise errors.InvalidDocument("The key-value is not valid")
+    record = KeyValueRecord(id=key, value=value)
+    check_keys(record)
+    try:
+        check_types(record)
+    except ValueError as exc:
+        raise errors.InvalidDocument(f"The document is {exc}") from None
     return {"key": key, "value": value}

@@ -14,16 +14,18 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 from cinderlib import author, errors
 from cinderlib.drivers import observed
+from cinderlib.operations.intents import name_and_volume, recorded
 from cinderlib.persistence.base import Change, Put, Remove, Store
 from cinderlib.records import (
     Author,
     IntentRecord,
     OperationRecord,
+    Record,
     new_id_in_order,
     now,
 )
@@ -112,17 +114,25 @@ class History:
         record = self._ended(intent, outcome, recovering=recovering, name=name)
         return [Put(record), *self._trimmed()]
 
-    def ended_together(self, intents: Sequence[IntentRecord]) -> list[Change]:
-        """The changes that record operations which only write the store, for one transaction with
-        the results of all of them. They are a large part of the history, or more than all of it."""
+    def noted(
+        self, operation: str, record: Record, arguments: Mapping[str, Any] | None
+    ) -> list[Change]:
+        """The changes that record an operation which only writes the store, for the transaction
+        that is this operation."""
         if not self.limit:
             return []
-        latest = intents[-self.limit :]
-        ended = [self._ended(intent, "done", recovering=False) for intent in latest]
-        excess = self._store.count(OperationRecord) + len(ended) - self.limit
+        return [Put(_noted(operation, record, arguments)), *self._trimmed()]
+
+    def noted_all(self, operation: str, records: Sequence[Record]) -> list[Change]:
+        """The same for many operations in one transaction. They are a large part of the history, or
+        more than all of it."""
+        if not self.limit:
+            return []
+        latest = records[-self.limit :]
+        excess = self._store.count(OperationRecord) + len(latest) - self.limit
         self._until_count = 0
         removed = self._oldest(excess, page=excess) if excess > 0 else ()
-        return [*map(Put, ended), *removed]
+        return [*(Put(_noted(operation, record, None)) for record in latest), *removed]
 
     def _ended(
         self, intent: IntentRecord, outcome: Outcome, *, recovering: bool, name: str = ""
@@ -187,6 +197,23 @@ class History:
             self._until_count = _COUNT_EVERY - 1
             self._known = self._store.count(OperationRecord) + 1
         return self._known
+
+
+def _noted(operation: str, record: Record, arguments: Mapping[str, Any] | None) -> OperationRecord:
+    """An operation without a duration."""
+    name, volume_id = name_and_volume(record)
+    return OperationRecord(
+        id=new_id_in_order(),
+        operation=operation,
+        backend=getattr(record, "backend", ""),
+        resource_id=record.id,
+        volume_id=volume_id,
+        name=name,
+        author=author.current(),
+        arguments=recorded(arguments),
+        started_at=now(),
+        seconds=0.0,
+    )
 
 
 def log(record: OperationRecord) -> None:

@@ -42,15 +42,7 @@ def new_intent(
     :param id: of the intent; by default a new one.
     :param resource_id: by default the record's, as ``backend``.
     """
-    volume_id = None
-    if isinstance(record, VolumeRecord):
-        name, volume_id = record.name, record.id
-    elif isinstance(record, SnapshotRecord):
-        name, volume_id = record.name, record.volume_id
-    elif isinstance(record, GroupRecord | GroupSnapshotRecord):
-        name = record.name
-    elif isinstance(record, ConnectionRecord):
-        volume_id = record.volume_id
+    own_name, volume_id = name_and_volume(record)
     return IntentRecord(
         id=id or new_id(),
         operation=operation,
@@ -60,10 +52,29 @@ def new_intent(
         owner=this_process(),
         data=dict(data or {}),
         author=author.current(),
-        name=name,
+        name=own_name or name,
         volume_id=volume_id,
-        arguments={k: v for k, v in (arguments or {}).items() if v not in (None, "", {})},
+        arguments=recorded(arguments),
     )
+
+
+def name_and_volume(record: Record | None) -> tuple[str, str | None]:
+    """The name of a resource, and the ID of the volume that it is or belongs to, for the
+    history."""
+    if isinstance(record, VolumeRecord):
+        return record.name, record.id
+    if isinstance(record, SnapshotRecord):
+        return record.name, record.volume_id
+    if isinstance(record, GroupRecord | GroupSnapshotRecord):
+        return record.name, None
+    return "", record.volume_id if isinstance(record, ConnectionRecord) else None
+
+
+def recorded(arguments: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The arguments that the history has: those with a value."""
+    if not arguments:
+        return {}
+    return {k: v for k, v in arguments.items() if v not in (None, "", {})}
 
 
 def intents_of(resource_id: str) -> Query:

@@ -215,13 +215,11 @@ class Journal(Settling):
         :param record: its state before.
         :param arguments: without secrets.
         """
-        intent = new_intent(operation, record, "", arguments=arguments)
-        return self._history.ended(intent, "done", recovering=False)
+        return self._history.noted(operation, record, arguments)
 
     def noted_all(self, operation: str, records: Sequence[Record]) -> list[Change]:
         """The changes that record one such operation for each record, if there are many."""
-        intents = [new_intent(operation, record, "") for record in records]
-        return self._history.ended_together(intents)
+        return self._history.noted_all(operation, records)
 
     def write(self, *changes: Change) -> tuple[Record, ...]:
         """Apply changes, and log the operations that end with them."""

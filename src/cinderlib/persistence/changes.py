@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import NamedTuple
+
+import msgspec
 
 # Programs for cinderlib 5 subclass ``base.PersistenceDriverBase``.
 from cinderlib.persistence.driver_base import DB as DB
@@ -11,8 +12,7 @@ from cinderlib.persistence.driver_base import PersistenceDriverBase as Persisten
 from cinderlib.records import ConnectionRecord, Record
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Put:
+class Put(msgspec.Struct, frozen=True):
     """Write a record.
 
     With ``check``, the version must match: with ``version`` 0, the record must not exist in the
@@ -24,8 +24,7 @@ class Put:
     check: bool = True
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Remove:
+class Remove(msgspec.Struct, frozen=True):
     """Remove a record. With a ``version``, the store must have that version. Without one, a missing
     record is not an error."""
 

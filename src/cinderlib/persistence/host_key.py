@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 
@@ -47,9 +48,13 @@ def key(connection: ConnectionRecord) -> str | None:
     for place, name in enumerate(IDENTITY):
         if value := connection.connector.get(name):
             text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-            digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12)
-            return f"{place}{digest.hexdigest()}"
+            return f"{place}{_digest(text)}"
     return None
+
+
+@functools.lru_cache(maxsize=1024)
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
 def may_be(key: str | None) -> tuple[str | None, str | None]:

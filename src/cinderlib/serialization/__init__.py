@@ -21,7 +21,7 @@ from cinderlib.serialization.documents import (
     volume_document,
     wire,
 )
-from cinderlib.serialization.reader import MAX_BYTES, read, read_lines
+from cinderlib.serialization.reader import MAX_BYTES, read, read_again, read_lines
 from cinderlib.serialization.rules import check_record
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "check_record",
     "connection_document",
     "read",
+    "read_again",
     "read_lines",
     "records_of",
     "snapshot_document",

@@ -1,9 +1,11 @@
 """Rules for the values in records from outside. The decoder checks the types; this module checks
 everything else.
 
-Each field that needs more than a type check has a rule. Most fields usually have their default
-value. They are first compared with their defaults, all at once, and checked one by one only if a
-value differs: the speed of loading long lists depends on it.
+Each field that needs more than a type check has a rule. The speed of loading long lists depends on
+three groups of fields. Most fields usually have their default value: they are first compared with
+their defaults, all at once, and checked one by one only if a value differs. Some have the same
+values in many records: the results of their checks are cached, all together. Only the others are
+checked in each record.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import functools
+import itertools
 import operator
 from collections.abc import Callable, Collection
 from typing import Any
@@ -33,9 +36,6 @@ from cinderlib.records import (
 Check = Callable[[Any, str], Any]
 
 
-#: Long lists of records have few backends and pools, so results are cached.
-_backend = functools.lru_cache(v.check_backend_name)
-_host = functools.lru_cache(v.check_host)
 _id = functools.partial(v.check_id, non_uuid_ids=True)
 _long_text = functools.partial(value_checks.check_text, longest=v.MAX_VALUE)
 
@@ -83,13 +83,13 @@ def _conn_info(secret: Secret, what: str) -> None:
             f"The {what} must have a 'driver_volume_type', which is text, and 'data', which is a "
             "mapping."
         )
-    value_checks.check_json(conn, what)
+    value_checks.check_json_in_place(conn, what)
 
 
 def _device(secret: Secret, what: str) -> None:
     if not isinstance(secret.reveal(), dict):
         raise InvalidInput(f"The {what} must be a mapping.")
-    value_checks.check_json(secret.reveal(), what)
+    value_checks.check_json_in_place(secret.reveal(), what)
 
 
 def _applied(stream: AppliedStream, what: str) -> None:
@@ -113,7 +113,7 @@ def _type_specs(specs: TypeSpecs, what: str) -> None:
 #: Rules of fields with the same meaning in every kind of record.
 _RULES: dict[str, Check] = {
     "version": _version,
-    "backend": lambda value, what: _backend(value),
+    "backend": lambda value, what: v.check_backend_name(value),
     **dict.fromkeys(("created_at", "updated_at", "launched_at", "attached_at"), _time),
     **dict.fromkeys(("source_volid", "snapshot_id", "group_id", "group_snapshot_id"), _id),
     **dict.fromkeys(("volume_id", "volume_type_id", "name_id", "encryption_key_id"), _id),
@@ -130,7 +130,7 @@ _RULES: dict[str, Check] = {
     **dict.fromkeys(("provider_location", "provider_geometry"), _long_text),
     **dict.fromkeys(("metadata", "admin_metadata", "glance_metadata"), v.check_metadata),
     **dict.fromkeys(("extra_specs", "qos_specs"), v.check_specs),
-    "host": lambda value, what: _host(value),
+    "host": lambda value, what: v.check_host(value),
     "managed_from": v.check_reference,
     "applied": _applied,
     "retype_target": _type_specs,
@@ -143,7 +143,7 @@ _RULES: dict[str, Check] = {
     "encryption": v.check_encryption,
     "provider_auth": _secret_text,
     "encryption_key": _key,
-    "connector": lambda value, what: v.check_connector(value),
+    "connector": lambda value, what: v.check_connector(value, copy=False),
     "conn_info": _conn_info,
     "device": _device,
     "scan_attempts": _attempts,
@@ -163,7 +163,11 @@ _CALLED = {
     "device": "device of the connection",
 }
 #: Fields with a default that most records change. Fields without a default are checked with them.
-_OFTEN = frozenset({"version", "created_at", "updated_at", "name", "status", "launched_at"})
+_OFTEN = frozenset({"version", "created_at", "updated_at", "name", "launched_at", "attached_at"})
+#: Fields with the same values in many records.
+_COMMON = frozenset(
+    {"backend", "host", "size", "volume_size", "status", "attach_status", "attach_mode"}
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -182,7 +186,7 @@ class _Group:
     defaults: tuple[Any, ...]
 
     @classmethod
-    def of(cls, kind: type[Record], often: bool) -> _Group:
+    def of(cls, kind: type[Record], group: str) -> _Group:
         names, checks, defaults = [], [], []
         for field in msgspec.structs.fields(kind):
             default = field.default
@@ -190,7 +194,9 @@ class _Group:
                 default = field.default_factory()
             name = field.name
             check = _OWN_RULES[kind].get(name) or _RULES.get(name)
-            if check and often == (default is msgspec.NODEFAULT or name in _OFTEN):
+            often = default is msgspec.NODEFAULT or name in _OFTEN
+            own_group = "common" if name in _COMMON else "often" if often else "rarely"
+            if check and group == own_group:
                 names.append(name)
                 checks.append(check)
                 defaults.append(default)
@@ -206,7 +212,9 @@ def called(kind: type[Record], field: str) -> str:
     return _CALLED.get(field, field)
 
 
-OFTEN, RARELY = ({kind: _Group.of(kind, often) for kind in _OWN_RULES} for often in (True, False))
+OFTEN, COMMON, RARELY = (
+    {kind: _Group.of(kind, group) for kind in _OWN_RULES} for group in ("often", "common", "rarely")
+)
 
 
 def check_record(record: VolumeRecord | SnapshotRecord | ConnectionRecord) -> None:
@@ -219,14 +227,17 @@ def check_record(record: VolumeRecord | SnapshotRecord | ConnectionRecord) -> No
     kind = type(record)
     often, rarely = OFTEN[kind], RARELY[kind]
     _check(often, often.values(record))
+    _check_common(kind, COMMON[kind].values(record))
     values = rarely.values(record)
     if values != rarely.defaults:
         _check(rarely, values)
 
 
+@functools.lru_cache(maxsize=1024)
+def _check_common(kind: type[Record], values: tuple[Any, ...]) -> None:
+    _check(COMMON[kind], values)
+
+
 def _check(group: _Group, values: tuple[Any, ...]) -> None:
-    for value, default, check, what in zip(
-        values, group.defaults, group.checks, group.called, strict=True
-    ):
-        if value is not default:
-            check(value, what)
+    for at in itertools.compress(itertools.count(), map(operator.ne, values, group.defaults)):
+        group.checks[at](values[at], group.called[at])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import os
 import sys
 import tempfile
@@ -91,7 +92,8 @@ def load(app: App, file: IO[bytes], overwrite: bool, yes: bool, dry_run: bool) -
     with tempfile.TemporaryFile() as copy:
         copy.writelines(storefile.lines(file))
         copy.seek(0)
-        found = storefile.count(storefile.read(copy))
+        with _without_cycles():
+            found = storefile.count(storefile.read(copy, non_uuid_ids=_non_uuid_ids(app)))
         if dry_run:
             _would(app, found)
             return
@@ -100,10 +102,27 @@ def load(app: App, file: IO[bytes], overwrite: bool, yes: bool, dry_run: bool) -
         if overwrite and not agreed(what, yes=yes, dry_run=False):
             return
         copy.seek(0)
-        with app.working("Loading records"):
-            items = app.counting(storefile.read(copy), found.items)
+        with app.working("Loading records"), _without_cycles():
+            items = app.counting(storefile.read_again(copy), found.items)
             loaded = storefile.load(app.own_controller, items, overwrite=overwrite)
     _report(app, loaded)
+
+
+@contextlib.contextmanager
+def _without_cycles() -> Iterator[None]:
+    """Suspend the search for reference cycles, which takes a tenth of the time: records have
+    none."""
+    is_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if is_enabled:
+            gc.enable()
+
+
+def _non_uuid_ids(app: App) -> bool:
+    return bool(app.configuration.controller().get("non_uuid_ids"))
 
 
 def _would(app: App, found: Counts) -> None:
@@ -142,7 +161,8 @@ def import_(app: App, source: str, dry_run: bool) -> None:
         _import_ember(app, source, dry_run=dry_run)
         return
     with contextlib.closing(open_cinderlib5(_persistence(source)["connection"])) as database:
-        found = storefile.count(storefile.of_cinderlib5(database))
+        volumes = storefile.of_cinderlib5(database, non_uuid_ids=_non_uuid_ids(app))
+        found = storefile.count(volumes)
         if dry_run:
             _would(app, found)
             return
@@ -162,6 +182,8 @@ def _import_ember(app: App, source: str, *, dry_run: bool) -> None:
             documents = list(ember.read(file, driver))
     except OSError as exc:
         raise errors.InvalidInput(f"{source} cannot be read: {exc.strerror}") from exc
+    for document in documents:
+        storefile.check_ids(document, _non_uuid_ids(app))
     found = storefile.count(documents)
     if dry_run:
         _would(app, found)

@@ -14,9 +14,10 @@ from typing import Any, ParamSpec, TypeVar
 from cinderlib.errors import StoreError
 from cinderlib.locking.files import FileLocks
 from cinderlib.locking.locks import STRIPES
-from cinderlib.persistence.sql import address, connections, failures, opening
+from cinderlib.persistence.sql import address, connections, failures, new_sqlite, opening
 from cinderlib.persistence.sql.columns import SCHEMA_TABLE, VERSION
 from cinderlib.persistence.sql.connections import AllInUse, Connections, Kept
+from cinderlib.persistence.sql.sqlite import FOR_MANY
 from cinderlib.persistence.sql.statements import Dialect, Statement
 from cinderlib.persistence.sql.transaction import OneByOne, Together, Transaction, Values, rows
 from cinderlib.persistence.sql.turns import Job, Turns
@@ -139,7 +140,9 @@ class Database:
         try:
             # IMMEDIATE takes SQLite's write lock at once. If a transaction reads first and takes
             # the lock at its first write, it cannot wait for the lock and fails.
-            return self._use(lambda kept: self._commit(OneByOne(kept, "BEGIN IMMEDIATE"), work))
+            return self._use(
+                lambda kept: self._commit(OneByOne(kept, "BEGIN IMMEDIATE", FOR_MANY), work)
+            )
         finally:
             leave()
 
@@ -190,17 +193,24 @@ class Database:
         return result
 
     def _ensure_schema(self, kept: Kept, *, create: bool) -> None:
-        try:
-            cursor = kept.dbapi.cursor()
-            cursor.execute(f"SELECT version FROM {SCHEMA_TABLE}")  # noqa: S608 - a constant
-            if cursor.fetchall() == [(VERSION,)]:
+        if self._is_current(kept):
+            return
+        if self._sqlite and create:
+            new_sqlite.create_tables(kept.dbapi)
+            if self._is_current(kept):
                 return
-        except self._Error:
-            pass  # The tables are missing, or the next step finds another reason.
         from cinderlib.persistence.sql import upgrade
 
         engine = self._opener.engine(kept.dbapi)
         upgrade.ensure(engine, str(self), self._timeout, create=create)
+
+    def _is_current(self, kept: Kept) -> bool:
+        try:
+            cursor = kept.dbapi.cursor()
+            cursor.execute(f"SELECT version FROM {SCHEMA_TABLE}")  # noqa: S608 - a constant
+            return bool(cursor.fetchall() == [(VERSION,)])
+        except self._Error:
+            return False  # The tables are missing, or the next step finds another reason.
 
     def schema_version(self) -> int | None:
         """The version of the tables, ``None`` if there are no tables.

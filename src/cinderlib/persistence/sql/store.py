@@ -29,6 +29,9 @@ from cinderlib.records import KINDS, Record, encode, now, replace
 
 R = TypeVar("R", bound=Record)
 
+#: From how many changes a transaction is large.
+_MANY = 500
+
 #: When a record was created, in microseconds, and its ID.
 Place = tuple[int, str]
 
@@ -154,10 +157,12 @@ class SQLStore(CheckedStore):
 
         # All transactions use one order: they then wait for each other instead of a deadlock that
         # the database would have to resolve. Changes of the same record keep their order.
-        order = sorted(range(len(changes)), key=lambda at: _row_of(changes[at]))
+        order = sorted(range(len(changes)), key=[_row_of(change) for change in changes].__getitem__)
 
         def work(transaction: Transaction) -> tuple[Record, ...]:
             written: dict[int, Record] = {}
+            if len(changes) >= _MANY:
+                transaction.expect_many()
             time = now()
             for at in order:
                 change = changes[at]

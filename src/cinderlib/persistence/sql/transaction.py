@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from cinderlib.persistence.sql.connections import Kept
@@ -44,6 +44,9 @@ class Transaction(Protocol):
 
     cursor: Any
 
+    def expect_many(self) -> None:
+        """Called before the first statement of a large transaction."""
+
     def execute(self, statement: Statement, values: Values) -> None:
         """Run a statement whose result is needed now."""
 
@@ -67,15 +70,22 @@ class OneByOne:
     """Sends each statement immediately.
 
     :param begin: the statement that begins a transaction.
+    :param for_many: statements that make a large transaction faster.
     """
 
-    def __init__(self, kept: Kept, begin: str = "BEGIN") -> None:
+    def __init__(self, kept: Kept, begin: str = "BEGIN", for_many: Sequence[str] = ()) -> None:
         self._kept = kept
+        self._for_many = for_many
         self.cursor: Any = kept.dbapi.cursor()
         self.cursor.execute(begin)
 
+    def expect_many(self) -> None:
+        for setting in self._for_many:
+            self.cursor.execute(setting)
+
     def execute(self, statement: Statement, values: Values) -> None:
-        prepare(self._kept, self.cursor, statement)
+        if statement.prepare is not None:
+            prepare(self._kept, self.cursor, statement)
         self.cursor.execute(statement.text, statement.parameters(values))
 
     later = execute
@@ -104,6 +114,9 @@ class Together:
         self.cursor: Any = kept.dbapi.cursor()
         self._waiting: list[bytes] = [b"BEGIN"]
         self._begun = False
+
+    def expect_many(self) -> None:
+        """It is sent in one message anyway."""
 
     def execute(self, statement: Statement, values: Values) -> None:
         self.later(statement, values)
