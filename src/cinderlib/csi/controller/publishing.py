@@ -72,7 +72,7 @@ def unpublish(context: Context, request: Any) -> Any:
 
 
 def _is_on(connection: cl.Connection, host: str) -> bool:
-    return host in (connection.attached_host, connection.connector_info.get("host"))
+    return host == connection.attached_host or host == connection.connector_info.get("host")
 
 
 def nodes_of(volume: cl.Volume) -> list[str]:
