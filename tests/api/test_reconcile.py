@@ -201,6 +201,35 @@ backend.reconcile(remove=["{FOREIGN}"])
         assert found(controller.backends["here"]) == []
 
 
+@pytest.mark.parametrize("kind", ["volume", "snapshot"])
+def test_an_interrupted_removal_is_finished_by_the_same_call(
+    on_disk: Callable[..., cl.Controller], root: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    def interrupt(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    with on_disk() as controller:
+        from cinderlib.drivers.file.driver import FileDriver  # after the backend was loaded
+
+        backend = controller.backends["here"]
+        volume = backend.create_volume(1)
+        if kind == "volume":
+            put(root, f"volume-{FOREIGN}")
+        else:
+            volume.create_snapshot(id=FOREIGN)
+            controller.store.apply(Remove(SnapshotRecord, FOREIGN))
+        with monkeypatch.context() as patch:
+            patch.setattr(FileDriver, f"delete_{kind}", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                backend.reconcile(remove=[FOREIGN])
+        assert (root / f"{kind}-{FOREIGN}").exists()
+        outcomes = found(backend, remove=[FOREIGN])
+        assert ("interrupted", "intent", FOREIGN, "removed") in outcomes
+        assert not (root / f"{kind}-{FOREIGN}").exists()
+        assert found(backend) == []
+        assert backend.volumes == [volume]
+
+
 def test_an_interrupted_operation_is_found_and_settled(
     on_disk: Callable[..., cl.Controller], tmp_path: Path, root: Path
 ) -> None:

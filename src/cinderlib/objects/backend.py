@@ -264,8 +264,8 @@ class Backend(BackendClass, ManagingBackend, Documented):
             connections, incomplete files of killed processes. It never removes a volume or a
             snapshot, nor its record.
         :param remove: the IDs of discrepancies to remove: an orphan is deleted from the storage
-            **with its data**, a missing, dangling or damaged record is removed from the store. Each
-            is checked again under its lock.
+            **with its data**, a missing, dangling or damaged record is removed from the store, and
+            an interrupted delete is completed. Each is checked again under its lock.
         :returns: the discrepancies, with the result for each.
         :raises InvalidInput: an ID in ``remove`` does not belong to such a discrepancy. Nothing
             changed.

@@ -36,6 +36,8 @@ _TRANSITIONAL: dict[type[Record], frozenset[str]] = {
 }
 #: States in which the storage may or may not have the resource.
 _UNKNOWN = volumes.TRANSITIONAL | {"error", "error_deleting", "error_managing"}
+#: Operations that an interrupted removal of an orphan leaves; the repeated removal completes them.
+_REMOVALS = frozenset({"volume.delete", "snapshot.delete"})
 #: How many resources a detail names.
 _NAMED = 5
 #: Advice for a failure, by the status of the resource.
@@ -129,7 +131,11 @@ class Comparison:
                 self._add("unmapped", "volume", intent.resource_id, detail, repair=settle)
             elif recovery.is_interrupted(self._journal, intent):
                 detail = f"{intent.operation} was begun on {intent.owner.host} and did not end"
-                self._add("interrupted", "intent", intent.resource_id, detail, repair=settle)
+                remove = settle if intent.operation in _REMOVALS else None
+                self._add(
+                    "interrupted", "intent", intent.resource_id, detail,
+                    repair=settle, remove=remove,
+                )  # fmt: skip
 
     def _states(self, records: Sequence[VolumeRecord | SnapshotRecord | ConnectionRecord]) -> None:
         for record in records:
