@@ -16,9 +16,10 @@ import luks_host
 import pytest
 from world import GROUP, GROUP_SNAPSHOT, OTHER, World
 
-from cinderlib import serialization
+from cinderlib import errors, serialization
 from cinderlib.cli import storefile
 from cinderlib.locking.process_identity import this_host
+from cinderlib.records import ConnectionRecord, VolumeRecord
 
 A, B, S, C = (f"{letter * 8}-0000-4000-8000-000000000000" for letter in "abcd")
 
@@ -289,6 +290,18 @@ def lost_exports(w: World) -> None:
     w.lose_exports()
 
 
+def failed_connection(w: World) -> None:
+    """A connect and the disconnect after it failed."""
+    connected(w)
+    w.change_record(ConnectionRecord, C, status="error_attaching", conn_info=None)
+
+
+def inconsistent(w: World) -> None:
+    """The status of a volume is that of a connected one."""
+    volume(w)
+    w.change_record(VolumeRecord, A, status="in-use", attach_status="attached")
+
+
 # --- operations ----------------------------------------------------------------------------------
 
 
@@ -524,9 +537,28 @@ method(
 )
 
 
+def _reconcile(w: World, **arguments: Any) -> Call:
+    def call() -> None:
+        for each in w.backend.reconcile(**arguments):
+            if each.outcome == "failed":
+                raise errors.CinderlibError(each.reason)
+
+    return call
+
+
 @scenario(lost_exports, repairs=True)
 def restore_exports(w: World) -> Call:
     return w.backend.restore_exports
+
+
+@scenario(failed_connection, repairs=True)
+def repair_failed_connection(w: World) -> Call:
+    return _reconcile(w, repair=True)
+
+
+@scenario(inconsistent, repairs=True)
+def repair_status(w: World) -> Call:
+    return _reconcile(w, repair=True)
 
 
 method("delete volume", volume, _volume, "delete")

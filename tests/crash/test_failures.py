@@ -46,9 +46,10 @@ MODES = {
 #: The other actions leave the same states of storage, host and store as one of these.
 ENDINGS = {"retry": CALLS | {"file"}, "give up": PARTS, "end": PARTS}
 
-#: A forced disconnect continues if the driver fails, and leaves its mapping on the storage. A copy
-#: that fails leaves a safety snapshot; see ``tests/api/test_revert_by_copy.py``.
-NAMES = names("detach by force", "revert copied")
+#: A forced disconnect, and the repair of a failed connection, continue if the driver fails, and
+#: leave the mapping on the storage, for the next reconcile. A copy that fails leaves a safety
+#: snapshot; see ``tests/api/test_revert_by_copy.py``.
+NAMES = names("detach by force", "revert copied", "repair failed connection")
 
 
 @pytest.mark.parametrize("store", STORES)

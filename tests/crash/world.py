@@ -21,7 +21,7 @@ from cinderlib.locking.process_identity import this_host
 from cinderlib.node import block, loop
 from cinderlib.node.state import State
 from cinderlib.persistence import groups
-from cinderlib.persistence.base import Remove
+from cinderlib.persistence.base import Put, Remove
 from cinderlib.records import (
     KINDS,
     ConnectionRecord,
@@ -33,6 +33,7 @@ from cinderlib.records import (
     Record,
     SnapshotRecord,
     VolumeRecord,
+    replace,
 )
 
 GIB = 1 << 30
@@ -191,6 +192,13 @@ class World:
         """Let the storage forget its exports and mappings."""
         for path in self.volumes.with_name(f"{self.volumes.name}-access").iterdir():
             path.unlink()
+
+    def change_record(self, kind: type[Record], id: str, **fields: Any) -> None:
+        """Change fields of a record as no operation does."""
+        store = self.controller.store
+        record = store.get(kind, id)
+        assert record is not None
+        store.apply(Put(replace(record, **fields)))
 
     def connector(self, host: str) -> dict[str, Any]:
         return {"host": host, "ip": "192.0.2.1"}
