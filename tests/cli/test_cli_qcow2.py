@@ -81,7 +81,7 @@ def test_qcow2_in_both_directions(
 
 
 def test_a_name_of_another_format_is_refused(cinderlib: Command) -> None:
-    """A raw image with the name of a qcow2 image cannot be read by what expects qcow2."""
+    """Programs that expect qcow2 by the name of a file cannot read a raw image."""
     cinderlib("volume", "create", "data", "1GiB")
     target = cinderlib.folder / "exported.qcow2"
     refused = cinderlib("volume", "export", "data", str(target), ends=2)
