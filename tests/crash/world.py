@@ -103,12 +103,16 @@ class World:
         cinderlib.drivers.load = watched
         random.seed(0)  # the history is trimmed after a random number of operations
         documents = url.removeprefix("documents:") if url.startswith("documents:") else None
+        locks = state / "locks"  # not those of other workers
+        # The first operation would create the file, and have a step more than the later ones.
+        locks.mkdir(parents=True, exist_ok=True)
+        (locks / "locks").touch(0o600)
         self.controller = Controller(
             {"storage": "db", "connection": url, **keys}
             if documents is None
             else DocumentStore(documents),
             state_path=state,
-            file_locks_path=state / "locks",  # not those of other workers
+            file_locks_path=locks,
             lock_timeout=lock_timeout,
         )
         if documents is not None:
