@@ -92,9 +92,9 @@ class Placing(VolumeTypes):
             specs = self.type_specs(fields["type"])
             extra, qos = specs.extra_specs, specs.qos_specs
         else:
-            given = {name: value for name, value in fields.items() if value is not None}
-            extra = validation.check_specs(given.get("extra_specs", {}))
-            qos = validation.check_qos_specs(given.get("qos_specs", {}))
+            given, limits = fields.get("extra_specs"), fields.get("qos_specs")
+            extra = validation.check_specs({} if given is None else given)
+            qos = validation.check_qos_specs({} if limits is None else limits)
         return Request(
             size=validation.check_size(size),
             extra_specs=extra,
