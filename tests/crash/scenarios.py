@@ -19,7 +19,7 @@ from world import GROUP, GROUP_SNAPSHOT, OTHER, World
 from cinderlib import errors, serialization
 from cinderlib.cli import storefile
 from cinderlib.locking.process_identity import this_host
-from cinderlib.records import ConnectionRecord, VolumeRecord
+from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
 
 A, B, S, C = (f"{letter * 8}-0000-4000-8000-000000000000" for letter in "abcd")
 
@@ -290,6 +290,33 @@ def lost_exports(w: World) -> None:
     w.lose_exports()
 
 
+def orphans(w: World) -> None:
+    """A volume and a snapshot that only the storage has."""
+    snapshot(w)
+    w.make_volume(B)
+    w.lose_record(SnapshotRecord, S)
+    w.lose_record(VolumeRecord, B)
+
+
+def missing(w: World) -> None:
+    """A volume and a snapshot that only the store has."""
+    snapshot(w)
+    w.make_volume(B)
+    w.lose_data(w.controller.snapshot(S))
+    w.lose_data(w.volume(B))
+
+
+def dangling_connection(w: World) -> None:
+    connected(w)
+    w.lose_record(VolumeRecord, A)
+
+
+def dangling_snapshot(w: World) -> None:
+    snapshot(w)
+    w.lose_data(w.volume(A))
+    w.lose_record(VolumeRecord, A)
+
+
 def failed_connection(w: World) -> None:
     """A connect and the disconnect after it failed."""
     connected(w)
@@ -549,6 +576,26 @@ def _reconcile(w: World, **arguments: Any) -> Call:
 @scenario(lost_exports, repairs=True)
 def restore_exports(w: World) -> Call:
     return w.backend.restore_exports
+
+
+@scenario(orphans, repairs=True)
+def remove_orphans(w: World) -> Call:
+    return _reconcile(w, remove=[B, S])
+
+
+@scenario(missing, repairs=True)
+def remove_missing(w: World) -> Call:
+    return _reconcile(w, remove=[B, S])
+
+
+@scenario(dangling_connection, [f"volume-{A}"], repairs=True)
+def remove_dangling_connection(w: World) -> Call:
+    return _reconcile(w, remove=[C])
+
+
+@scenario(dangling_snapshot, repairs=True)
+def remove_dangling_snapshot(w: World) -> Call:
+    return _reconcile(w, remove=[S])
 
 
 @scenario(failed_connection, repairs=True)

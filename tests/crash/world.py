@@ -15,7 +15,7 @@ from document_store import DocumentStore
 from points import Points
 
 import cinderlib.drivers
-from cinderlib import Backend, Controller, Volume
+from cinderlib import Backend, Controller, Snapshot, Volume
 from cinderlib.errors import Busy, Unsupported, VolumeTypeNotFound
 from cinderlib.locking.process_identity import this_host
 from cinderlib.node import block, loop
@@ -196,6 +196,14 @@ class World:
         """Let the storage forget its exports and mappings."""
         for path in self.volumes.with_name(f"{self.volumes.name}-access").iterdir():
             path.unlink()
+
+    def lose_data(self, resource: Volume | Snapshot) -> None:
+        """Let the storage lose a volume or snapshot."""
+        (self.volumes / resource.name_in_storage).unlink()
+
+    def lose_record(self, kind: type[Record], id: str) -> None:
+        """Let the store lose a record."""
+        self.controller.store.apply(Remove(kind, id))
 
     def change_record(self, kind: type[Record], id: str, **fields: Any) -> None:
         """Change fields of a record as no operation does."""
