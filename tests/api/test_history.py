@@ -200,24 +200,41 @@ def test_old_operations_are_removed(tmp_path: Path) -> None:
         assert controller.history()[-1].operation == "volume.delete"
 
 
+def documents(*places: tuple[str, str]) -> list[serialization.VolumeDocument]:
+    """The documents of volumes with these names on these backends."""
+    return [
+        serialization.VolumeDocument(
+            format=1,
+            backend={"volume_backend_name": backend},
+            volume=VolumeRecord(
+                id=str(uuid.uuid4()), backend=backend, size=1, name=name, host="h@a#p"
+            ),
+        )
+        for name, backend in places
+    ]
+
+
 def test_a_load_of_many_volumes_keeps_the_limit(tmp_path: Path) -> None:
     config = {"storage": "db", "connection": f"sqlite:///{tmp_path}/metadata.sqlite"}
     with cl.Controller(config, state_path=tmp_path / "state", history_limit=10) as controller:
         for names in ("abc", "defghijklmno", "pqr"):
-            documents_in.save_new(
-                controller,
-                [
-                    serialization.VolumeDocument(
-                        format=1,
-                        backend={"volume_backend_name": "a"},
-                        volume=VolumeRecord(
-                            id=str(uuid.uuid4()), backend="a", size=1, name=name, host="h@a#p"
-                        ),
-                    )
-                    for name in names
-                ],
-            )
+            documents_in.save_new(controller, documents(*((name, name) for name in names)))
         assert [each.name for each in controller.history()] == list("ijklmnopqr")
+
+
+def test_a_load_of_many_volumes_is_one_record_for_each_backend(
+    controller: cl.Controller, library: cl.Controller, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    loaded = documents(("one", "a"), ("two", "a"), ("alone", "b"))
+    documents_in.save_new(library, loaded)
+    both, alone = controller.history()
+    assert (both.name, both.backend, both.resource_id) == ("2 volumes", "a", "")
+    assert both.arguments == {"ids": [each.volume.id for each in loaded[:2]]}
+    assert (alone.name, alone.backend, alone.arguments) == ("alone", "b", {})
+    for asked, found in ((loaded[1].volume.id, both), (loaded[2].volume.id[:8], alone)):
+        assert controller.history(asked) == [found]
+    assert "volume.load of 2 volumes: done" in caplog.text
 
 
 def test_without_a_history(tmp_path: Path, root: Path) -> None:

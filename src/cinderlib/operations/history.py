@@ -28,6 +28,7 @@ from cinderlib.records import (
     Record,
     new_id_in_order,
     now,
+    replace,
 )
 
 LOG = logging.getLogger(__name__)
@@ -48,6 +49,9 @@ _COUNT_EVERY = 64
 _UNFINISHED = 64
 #: The longest text of an error in a record, in characters.
 _LONGEST = 1000
+
+#: The argument of an operation on several resources that has their IDs.
+IDS = "ids"
 
 #: How an operation ended: a recovery finishes or undoes one that was interrupted.
 Outcome = Literal["done", "failed", "finished", "undone"]
@@ -124,15 +128,18 @@ class History:
         return [Put(_noted(operation, record, arguments)), *self._trimmed()]
 
     def noted_all(self, operation: str, records: Sequence[Record]) -> list[Change]:
-        """The same for many operations in one transaction. They are a large part of the history, or
-        more than all of it."""
+        """The same for many operations in one transaction: one record for each backend. A record
+        for each of them would fill the history, and take as long as they do."""
         if not self.limit:
             return []
-        latest = records[-self.limit :]
-        excess = self._store.count(OperationRecord) + len(latest) - self.limit
+        together: dict[str, list[Record]] = {}
+        for record in records:
+            together.setdefault(getattr(record, "backend", ""), []).append(record)
+        new = [_noted_together(operation, found) for found in together.values()][-self.limit :]
+        excess = self._store.count(OperationRecord) + len(new) - self.limit
         self._until_count = 0
         removed = self._oldest(excess, page=excess) if excess > 0 else ()
-        return [*(Put(_noted(operation, record, None)) for record in latest), *removed]
+        return [*map(Put, new), *removed]
 
     def _ended(
         self, intent: IntentRecord, outcome: Outcome, *, recovering: bool, name: str = ""
@@ -216,6 +223,16 @@ def _noted(operation: str, record: Record, arguments: Mapping[str, Any] | None) 
     )
 
 
+def _noted_together(operation: str, records: Sequence[Record]) -> OperationRecord:
+    """The operation on one record, or on several records of one kind and backend."""
+    first = _noted(operation, records[0], None)
+    if len(records) == 1:
+        return first
+    name = f"{len(records)} {records[0].kind}s"
+    ids = {IDS: [record.id for record in records]}
+    return replace(first, resource_id="", volume_id=None, name=name, arguments=ids)
+
+
 def log(record: OperationRecord) -> None:
     """Log the end of an operation: one line."""
     if not LOG.isEnabledFor(logging.INFO):
@@ -232,8 +249,8 @@ def log(record: OperationRecord) -> None:
 
 
 def label(name: str, id: str) -> str:
-    """The name of a resource with its short ID."""
-    return f"{name} ({id[:8]})" if name else id
+    """The name of a resource with its short ID; of several resources, their number."""
+    return f"{name} ({id[:8]})" if name and id else name or id
 
 
 def _current_error() -> str:

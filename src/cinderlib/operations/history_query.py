@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 
 from cinderlib import errors
 from cinderlib.locking import process_identity
-from cinderlib.operations.history import PENDING_UNMAPS
+from cinderlib.operations.history import IDS, PENDING_UNMAPS
 from cinderlib.persistence.base import Store
 from cinderlib.records import Author, IntentRecord, OperationRecord, now
 
@@ -28,7 +28,8 @@ class Operation:
     """One operation of the history.
 
     :ivar operation: ``'volume.create'``, ``'connection.connect'``, ...
-    :ivar resource_id: the ID of the volume, snapshot or connection.
+    :ivar resource_id: the ID of the volume, snapshot or connection; empty if there are several:
+        their IDs are then the argument ``ids``.
     :ivar volume_id: the ID of the volume that it is or belongs to.
     :ivar name: of the resource at that time, or of the volume of a connection; empty if unknown.
     :ivar user: of the operating system, or a client of the service.
@@ -147,7 +148,10 @@ def _time_of(id: str) -> datetime.datetime:
 
 
 def _is_of(operation: Operation, resource: str) -> bool:
-    ids = operation.resource_id, operation.volume_id or ""
+    several = operation.arguments.get(IDS)
+    ids = [operation.resource_id, operation.volume_id or ""]
+    if isinstance(several, list):
+        ids += map(str, several)
     if resource in (*ids, operation.name):
         return True
     beginning = resource.lower()
