@@ -98,7 +98,7 @@ def test_many_volumes_are_loaded_together_and_existing_ones_stay(cinderlib: Comm
         "one", "three", "two"
     ]  # fmt: skip
     loaded_ids = [each["id"] for each in cinderlib("volume", "list", "--json").json]
-    # One record for all, so that a large dump does not push the earlier operations out of the history.
+    # One record for all, so that a large dump does not replace the earlier operations.
     for asked in ([], ["two"], [loaded_ids[2][:8]]):
         (done,) = cinderlib("log", *asked, "--json").json
         assert (done["operation"], done["name"], done.get("resource_id")) == (

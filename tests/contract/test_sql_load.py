@@ -53,7 +53,7 @@ def test_groups_are_loaded_and_existing_volumes_stay(controller: cl.Controller) 
     assert controller.store.count(VolumeRecord) == 1202
     snapshots = sum(number % 3 for number in range(1, 1201) if number != 7) + 1100
     assert controller.store.count(SnapshotRecord) == counts.snapshots == snapshots
-    # Without those of the first transaction, which had an existing volume: they are loaded one by one.
+    # The volumes of the first transaction, which had an existing one, are loaded one by one.
     (one,) = controller.history(str(uuid.UUID(int=600)))
     assert (one.operation, one.name) == ("volume.load", "500 volumes")
     assert 50 <= controller.store.count(OperationRecord) <= 150
