@@ -343,3 +343,28 @@ def test_an_unwritable_file_is_refused(node: Node, volume: Make, tmp_path: Path)
     finally:
         subprocess.run(["umount", folder], check=True)
     assert not node.leftovers()
+
+
+def test_other_files_are_not_opened(tmp_path: Path) -> None:
+    """A named pipe would wait for another process."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").write_bytes(b"")
+    for path in ("pipe", "file", "missing"):
+        assert not loop.is_of(f"{tmp_path}/{path}", loop.Source.of(f"{tmp_path}/file"))
+    assert not loop.is_of("/dev/zero", loop.Source.of(f"{tmp_path}/file"))
+
+
+def test_devices_are_compared_without_sysfs(
+    node: Node, volume: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes ten times as long as to ask the device, and hosts can have thousands of devices."""
+    connection, other = volume("a"), volume("b")
+    node.attach(connection)
+    node.attach(other)
+    read: list[str] = []
+    monkeypatch.setattr(block, "read", lambda path: read.append(str(path)))
+    assert len(loop.devices_of(loop.Source.of(f"{tmp_path}/a"))) == 1
+    assert len(read) <= 1, "more than the number of the device that was found"
+    monkeypatch.undo()
+    node.detach(connection)
+    node.detach(other)
