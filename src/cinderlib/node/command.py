@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Sequence
 
 from cinderlib.errors import MissingDependency, NodeError
+from cinderlib.node import program
 
 LOG = logging.getLogger(__name__)
 
@@ -32,8 +33,8 @@ class ProgramFailed(NodeError):
     :ivar reason: the last part of the messages.
     """
 
-    def __init__(self, program: str, status: int, reason: str) -> None:
-        super().__init__(f"{program} failed with status {status}: {reason}")
+    def __init__(self, name: str, status: int, reason: str) -> None:
+        super().__init__(f"{name} failed with status {status}: {reason}")
         self.status = status
         self.reason = reason
 
@@ -58,23 +59,12 @@ def run(
     command = as_root(argv, root_helper)
     LOG.debug("Running %s", argv[0])
     try:
-        done = subprocess.run(
-            command,
-            check=True,
-            capture_output=True,
-            # subprocess allows either a standard input or a text for it.
-            **({"stdin": subprocess.DEVNULL} if secret_input is None else {"input": secret_input}),
-            text=True,
-            timeout=timeout,
-            # No code runs in the child before the program, so Python can use a fast way to start
-            # it.
-            close_fds=True,
-        )
+        done = program.run(command, timeout=timeout, text_input=secret_input)
     except FileNotFoundError as exc:
         raise MissingDependency(f"The command {exc.filename!r} is not installed.") from exc
     except subprocess.TimeoutExpired as exc:
         raise NodeError(f"{argv[0]} did not end within {timeout:g} seconds.") from exc
-    except subprocess.CalledProcessError as exc:
-        reason = (exc.stderr or exc.stdout or "").strip()[-500:]
-        raise ProgramFailed(argv[0], exc.returncode, reason) from None
+    if done.returncode != 0:
+        reason = (done.stderr or done.stdout).strip()[-500:]
+        raise ProgramFailed(argv[0], done.returncode, reason)
     return done.stdout

@@ -6,22 +6,22 @@ change.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 import stat
 import subprocess
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from cinderlib.errors import DeviceInUse, NodeError
+from cinderlib.node import program
 
 #: Seconds for a program. A mount can replay a long journal.
 _TIMEOUT = 600.0
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(NamedTuple):
     """A line of ``/proc/self/mountinfo``.
 
     :ivar path: the mount point.
@@ -65,7 +65,7 @@ def _parse(line: str) -> Mount:
 
 
 def _plain(text: str) -> str:
-    return _ESCAPED.sub(lambda match: chr(int(match[1], 8)), text)
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 8)), text) if "\\" in text else text
 
 
 def at(path: str, mounts: Sequence[Mount] | None = None) -> Mount | None:
@@ -88,7 +88,8 @@ def device_of(mount: Mount) -> int | None:
     that is mounted over a file."""
     if mount.filesystem in ("devtmpfs", "tmpfs"):
         return device_number(mount.path)
-    return device_number(mount.source)
+    # The source of a filesystem without a device is any word.
+    return device_number(mount.source) if mount.source.startswith("/") else None
 
 
 def of_device(number: int, mounts: Sequence[Mount]) -> list[Mount]:
@@ -106,16 +107,7 @@ def run(
     """
     environment = {**os.environ, "LC_ALL": "C"}
     try:
-        done = subprocess.run(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-            check=False,
-        )
+        done = program.run(command, timeout=timeout, environment=environment)
     except FileNotFoundError:
         raise NodeError(
             f"The program {command[0]} is not installed on this node", retryable=False
