@@ -58,15 +58,19 @@ def stage(device: Device, path: str, capability: Capability, given: Parameters) 
             _resize(device, mount.filesystem, path)
             _give_to_group(path, capability)
         return
-    kind = _filesystem(device, capability, given, seen, read_only=read_only)
-    if not read_only:
+    kind = _filesystem(device, capability, read_only=read_only)
+    is_new = kind is None
+    if kind is None:
+        kind = _create(device, capability, given, seen)
+    elif not read_only:
         filesystems.check(device.path, kind)
         # A volume from a smaller snapshot has a filesystem of that size.
         filesystems.resize_unmounted(device.path, kind)
     targets.make_folder(path)
     filesystems.mount(device.path, path, kind, capability.flags, read_only=read_only)
     if not read_only:
-        _resize(device, kind, path)
+        if not is_new:
+            _resize(device, kind, path)
         _give_to_group(path, capability)
 
 
@@ -90,29 +94,29 @@ def _compare(mount: mounts.Mount, capability: Capability, *, read_only: bool) ->
         raise AlreadyExists(f"{mount.path} is mounted for writing, and read-only is requested.")
 
 
-def _filesystem(
-    device: Device,
-    capability: Capability,
-    given: Parameters,
-    seen: list[mounts.Mount],
-    *,
-    read_only: bool,
+def _create(
+    device: Device, capability: Capability, given: Parameters, seen: list[mounts.Mount]
 ) -> str:
-    """The filesystem on the device, created if it is empty."""
+    """Create the filesystem of an empty device, and return its type."""
+    if device.number is not None and mounts.of_device(device.number, seen):
+        raise InvalidState(
+            f"Volume {device.volume_id} is used as a device on this node; it is not formatted."
+        )
+    kind = capability.filesystem or DEFAULT_FILESYSTEM
+    filesystems.create(device.path, kind, given.mkfs_options)
+    return kind
+
+
+def _filesystem(device: Device, capability: Capability, *, read_only: bool) -> str | None:
+    """The filesystem on the device; ``None`` if the device is empty and can be written to."""
     found = filesystems.on(device.path)
-    wanted = capability.filesystem or DEFAULT_FILESYSTEM
     if found is None:
         if read_only:
             raise InvalidState(
                 f"Volume {device.volume_id} has no filesystem, and is read-only: mount it for"
                 " writing once."
             )
-        if device.number is not None and mounts.of_device(device.number, seen):
-            raise InvalidState(
-                f"Volume {device.volume_id} is used as a device on this node; it is not formatted."
-            )
-        filesystems.create(device.path, wanted, given.mkfs_options)
-        return wanted
+        return None
     if capability.filesystem and found != capability.filesystem:
         raise InvalidState(
             f"Volume {device.volume_id} has {found}, not {capability.filesystem}. It is not"
