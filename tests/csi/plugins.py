@@ -115,8 +115,8 @@ def running(folder: pathlib.Path, mode: str = "all") -> Iterator[Process]:
     """A plug-in until the end of the context."""
     prepare(folder)
     process = Process(folder, mode)
-    process.start()
     try:
+        process.start()
         yield process
     finally:
         if process.runs:
