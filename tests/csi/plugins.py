@@ -78,7 +78,7 @@ class Process:
 
     def _wait_until_ready(self) -> None:
         assert self._process is not None
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         with grpc.insecure_channel(f"unix:{self.folder}/{self.mode}.sock") as channel:
             while True:
                 with contextlib.suppress(grpc.RpcError):

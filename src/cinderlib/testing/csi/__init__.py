@@ -47,6 +47,8 @@ class CSIConformance:
     filesystems: tuple[str, ...] = ("ext4", "xfs", "btrfs")
     #: The number of parallel calls.
     threads: int = 32
+    #: How often to repeat a call that must be idempotent.
+    repeats: int = 10
     #: Seconds for a call.
     timeout: float = 120.0
     #: Capabilities without which the tests of a class are skipped.
@@ -78,9 +80,11 @@ class CSIConformance:
                 size=self.size,
                 filesystems=self.filesystems,
                 threads=self.threads,
+                repeats=self.repeats,
                 timeout=self.timeout,
             )
             try:
+                plugin.wait_until_ready()
                 csi_needs(plugin, *self.needs)
                 yield plugin
                 plugin.clean()

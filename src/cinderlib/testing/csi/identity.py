@@ -22,7 +22,8 @@ class IdentityTests:
         assert m.PluginCapability.Service.CONTROLLER_SERVICE in services
 
     def test_the_plugin_is_ready(self, csi: Plugin) -> None:
-        assert csi.repeat("Probe").ready.value
+        csi.wait_until_ready()
+        csi.repeat("Probe")
 
     def test_capabilities_are_known_and_unique(self, csi: Plugin) -> None:
         for method in ("ControllerGetCapabilities", "NodeGetCapabilities"):

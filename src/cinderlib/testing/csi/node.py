@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cinderlib.csi.wire import messages as m
-from cinderlib.testing.csi.plugin import CODE, MODE, REPEATS, Plugin, block, mount
+from cinderlib.testing.csi.plugin import CODE, MODE, Plugin, block, mount
 from cinderlib.testing.csi.volumes import UNKNOWN, csi_needs
 
 
@@ -105,7 +105,7 @@ class NodeTests:
         staged = csi.stage(volume, capability, context)
         shown = csi.show(staged, csi.target(volume))
         id = {"volume_id": volume.volume_id}
-        for _ in range(REPEATS):
+        for _ in range(csi.repeats):
             csi.call("NodeStageVolume", **staged)
             csi.call("NodePublishVolume", **shown)
         assert _mounts(shown["target_path"]) == 1
@@ -115,9 +115,9 @@ class NodeTests:
         csi.repeat("NodeUnstageVolume", **id, staging_target_path=path)
         assert not _mounts(path)
 
-    def test_the_whole_way_ten_times(self, csi: Plugin) -> None:
+    def test_the_whole_way_several_times(self, csi: Plugin) -> None:
         volume = csi.volume()
-        for _ in range(REPEATS):
+        for _ in range(csi.repeats):
             csi.use(volume)
             csi.clean_node(volume)
 

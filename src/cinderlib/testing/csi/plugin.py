@@ -17,8 +17,6 @@ from cinderlib.csi.wire import messages as m
 from cinderlib.csi.wire.services import METHODS, Stub
 
 GIB = 1024**3
-#: How often a call that must be idempotent is repeated.
-REPEATS = 10
 MODE = m.VolumeCapability.AccessMode
 CODE = grpc.StatusCode
 
@@ -57,6 +55,7 @@ class Plugin:
     :param size: of volumes, in bytes.
     :param filesystems: that the host of the node can use.
     :param threads: the number of parallel calls.
+    :param repeats: how often to repeat a call that must be idempotent.
     :param timeout: seconds for a call.
     """
 
@@ -72,11 +71,13 @@ class Plugin:
         size: int = GIB,
         filesystems: Sequence[str] = ("ext4", "xfs", "btrfs"),
         threads: int = 32,
+        repeats: int = 10,
         timeout: float = 120.0,
     ) -> None:
         self.folder = folder
         self.filesystems = tuple(filesystems)
         self.threads = threads
+        self.repeats = repeats
         self._timeout = timeout
         self.parameters = dict(parameters or {})
         self.mutable_parameters = dict(mutable_parameters or {})
@@ -148,12 +149,22 @@ class Plugin:
                     raise
             time.sleep(0.2)
 
+    def wait_until_ready(self) -> None:
+        """Probe until the plug-in is ready: it may answer some calls earlier.
+
+        :raises AssertionError: it does not become ready.
+        """
+        deadline = time.monotonic() + self._timeout
+        while not _is_ready(self.call("Probe")):
+            assert time.monotonic() < deadline, "the plug-in does not become ready"
+            time.sleep(0.2)
+
     def repeat(self, method: str, **fields: Any) -> Any:
-        """Call a method ten times; all answers must be the same.
+        """Call a method several times; all answers must be the same.
 
         :returns: the answer.
         """
-        first, *others = [self.call(method, **fields) for _ in range(REPEATS)]
+        first, *others = [self.call(method, **fields) for _ in range(self.repeats)]
         for other in others:
             assert other == first, f"{method} answered differently when it was repeated"
         return first
@@ -311,3 +322,8 @@ class Plugin:
         """Close the connections to the plug-in."""
         for channel in self._channels.values():
             channel.close()
+
+
+def _is_ready(answer: Any) -> bool:
+    """Whether an answer to Probe reports that. Without the field, the plug-in is ready."""
+    return bool(answer.ready.value) if answer.HasField("ready") else True
