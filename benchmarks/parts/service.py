@@ -231,27 +231,39 @@ def _curl(bench: Bench, service: Any) -> None:
 
 def _clients(bench: Bench, service: Any, driver: str, name: str) -> None:
     seconds = bench.many(3, 1)
-    clients: list[Figure] = []
+    anywhere: list[Figure] = []
+    bound: list[Figure] = []
     library: list[Figure] = []
+    every = os.sched_getaffinity(0)
     with (
         Worker("clients", socket=str(service.socket), backend="null") as ours,
         bench.library(OURS, bench.stores()["SQLite"](), driver=name) as alone,
     ):
+        turns = ((ours, every, anywhere), (ours, {max(every)}, bound), (alone, every, library))
         for number in range(bench.many(7, 3) + 1):
-            for worker, found in ((ours, clients), (alone, library)):
+            for worker, processors, found in turns:
+                _bind(service.process.pid, processors)
                 rate = worker.ask("threads", count=CLIENTS, seconds=seconds)
                 if number:
                     found.append(Figure.of([rate], "a second"))
-    figures = {
-        f"{CLIENTS} clients": _all(clients),
-        f"library, {CLIENTS} threads": _all(library),
-    }
     # With a driver that does nothing, the transport is most of the work.
     limit = SHARE if name == "SlowDriver" else None
-    bench.results.add(
-        "service", f"{CLIENTS} clients at once, {driver}: volumes created a second", figures,
-        ratio(clients, library, "of the library"), limit, at_least=True,
-    )  # fmt: skip
+    for where, clients in (("", anywhere), (", service on one processor", bound)):
+        bench.results.add(
+            "service", f"{CLIENTS} clients at once, {driver}{where}: volumes created a second",
+            {
+                f"{CLIENTS} clients": _all(clients),
+                f"library, {CLIENTS} threads": _all(library),
+            },
+            ratio(clients, library, "of the library"), limit, at_least=True,
+        )  # fmt: skip
+
+
+def _bind(pid: int, processors: set[int]) -> None:
+    """Bind all threads of a process to processors, as systemd does for ``CPUAffinity=``."""
+    for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(ProcessLookupError):  # it has ended since
+            os.sched_setaffinity(int(thread.name), processors)
 
 
 def _listing(bench: Bench) -> None:

@@ -262,7 +262,8 @@ class Root(click.Group):
             return result
         except KeyboardInterrupt:
             click.echo(
-                "\nInterrupted. Finish or undo the operation with `cinderlib recover`.", err=True
+                "\nInterrupted. `cinderlib recover` settles operations that did not end.",
+                err=True,
             )
             ctx.exit(130)
         except (
