@@ -337,6 +337,28 @@ def test_an_incomplete_connection_of_an_older_version(
     volume.delete()
 
 
+def test_a_repair_that_leaves_a_mapping_has_failed(
+    load: Load, library: cl.Controller, play: Played
+) -> None:
+    backend = load("StubDriver")
+    volume = backend.create_volume(1)
+    connection = volume.connect(connector("alpha"))
+    record = library.store.get(ConnectionRecord, connection.id)
+    assert record is not None
+    library.store.apply(Put(replace(record, status="error_attaching", conn_info=None)))
+    play.fails["terminate_connection"] = RuntimeError("the array does not answer")
+    done = {each.resource_id: each for each in backend.reconcile(repair=True)}
+    assert done[connection.id].outcome == "failed"
+    assert "the array does not answer" in done[connection.id].reason
+    assert volume.connections == []
+    assert "unmapped" in {each.problem for each in backend.reconcile()}
+    play.fails.clear()
+    (again,) = (each for each in backend.reconcile(repair=True) if each.remedy == "repair")
+    assert (again.problem, again.outcome) == ("unmapped", "repaired")
+    assert play.mapped == set()
+    assert "unmapped" not in {each.problem for each in backend.reconcile()}
+
+
 def test_a_failed_reconnect_keeps_the_connection(load: Load, play: Played) -> None:
     backend = load("StubDriver")
     volume = backend.create_volume(1)

@@ -46,10 +46,10 @@ MODES = {
 #: The other actions leave the same states of storage, host and store as one of these.
 ENDINGS = {"retry": CALLS | {"file"}, "give up": PARTS, "end": PARTS}
 
-#: A forced disconnect, and the repair of a failed connection, continue if the driver fails, and
-#: leave the mapping on the storage, for the next reconcile. A copy that fails leaves a safety
-#: snapshot; see ``tests/api/test_revert_by_copy.py``.
-NAMES = names("detach by force", "revert copied", "repair failed connection")
+#: A forced disconnect succeeds if the driver fails, and leaves the mapping on the storage, for the
+#: next reconcile. A copy that fails leaves a safety snapshot; see
+#: ``tests/api/test_revert_by_copy.py``.
+NAMES = names("detach by force", "revert copied")
 
 
 @pytest.mark.parametrize("store", STORES)

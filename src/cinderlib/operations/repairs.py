@@ -8,7 +8,7 @@ from typing import TypeVar
 from cinderlib import errors
 from cinderlib.drivers.port import Driver
 from cinderlib.drivers.port_values import InStorage
-from cinderlib.operations import connections, disconnect, recovery, snapshots, volumes
+from cinderlib.operations import connections, disconnect, recovery, snapshots, unmapping, volumes
 from cinderlib.operations.discrepancies import Changed
 from cinderlib.operations.history import PENDING_UNMAPS
 from cinderlib.operations.journal import Journal
@@ -38,9 +38,16 @@ def settle(journal: Journal, intent: IntentRecord) -> None:
 
 
 def remove_failed_connection(journal: Journal, connection: ConnectionRecord) -> None:
-    """Remove a connection whose connect or disconnect failed."""
-    if disconnect.disconnect(journal, connection.id) is None:
+    """Remove a connection whose connect or disconnect failed.
+
+    :raises CinderlibError: the driver could not unmap the host. If the connection is deleted
+        nevertheless, the store has a pending unmap of it.
+    """
+    volume = disconnect.disconnect(journal, connection.id)
+    if volume is None:
         raise Changed("it was deleted in the meantime")
+    for intent in unmapping.pending_of(journal, volume.id, connection.id):
+        settle(journal, intent)  # which raises the driver's error, if it fails again
 
 
 def fits(volume: VolumeRecord, found: list[ConnectionRecord]) -> bool:

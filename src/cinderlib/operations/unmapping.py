@@ -110,6 +110,16 @@ def unmap_intent(connection: ConnectionRecord, *, mapped: bool = True) -> Intent
     )
 
 
+def pending_of(journal: Journal, volume_id: str, connection_id: str) -> list[IntentRecord]:
+    """The pending unmap of a connection that was deleted, if it has one."""
+    return [
+        intent
+        for intent in journal.store.find(IntentRecord, {"resource_id": volume_id})
+        if intent.operation == "connection.unmap"
+        and (intent.data.get("connection") or {}).get("id") == connection_id
+    ]
+
+
 def unmapped_host(intent: IntentRecord) -> str:
     """The host that may still reach the volume of a pending unmap."""
     connection = intent.data.get("connection") or {}
