@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 sys.path.insert(0, os.path.dirname(os.path.dirname(__file__)))
 sys.path.insert(0, os.path.dirname(__file__))
 
+import death
 import points as instrumentation
 import served
 import together
@@ -277,39 +278,39 @@ class Case:
             for at, name in instrumentation.at_all(self.points.seen, frozenset({"driver"}))
             if name.endswith(" before")
         ]
-        deaths = 0
         for at in steps:
             for when in ("before", "after"):
-                found, died = self._without_host(world, at, when, before, after)
+                found = self._without_host(world, at, when, before, after)
                 problems += [f"{at[1]}, {when} its work: {problem}" for problem in found]
-                deaths += died
         world.controller.close()
-        return {"problems": problems, "steps": steps, "deaths": deaths}
+        return {"problems": problems, "deaths": 2 * len(steps)}
 
     def _without_host(
         self, world: World, at: tuple[int, str], when: str, before: Answer, after: Answer
-    ) -> tuple[list[str], bool]:
+    ) -> list[str]:
         self.scenario.prepare(world)
         call = self.scenario.start(world)
-        self.points.arm(at, lambda points, name: world.death.write_text(when) and None)
+        method = at[1].removeprefix("driver.").removesuffix(" before")
+        self.points.arm(at, lambda points, name: death.order(world.death, when, method))
         raised = _outcome(call)
         self.points.disarm()
-        died = not world.death.exists()
         problems = []
+        if world.death.exists():
+            problems.append("the process of the driver was not killed")
         # A repair reports the error instead of raising it.
         expected = "CinderlibError" if self.scenario.repairs else "DriverInterrupted"
         if raised is not None and not raised.startswith((expected, "DriverInterrupted")):
             problems.append(raised)
         world.death.unlink(missing_ok=True)
         if when == "after":
-            world.death.write_text("before")
+            death.order(world.death, "before")
             world.controller.recover()
             world.death.unlink(missing_ok=True)
         world.controller.recover()
         state = world.observe()
         problems += self._wrong(world, state, before, after)
         problems += self._repeat(world, after)
-        return problems + world.remove_all(), died
+        return problems + world.remove_all()
 
     def recovering(self, at: tuple[int, str]) -> Answer:
         """Run recovery in a new process that is killed at a step."""

@@ -10,7 +10,9 @@ import random
 import re
 from typing import Any
 
+import death
 import luks_host
+from death import OTHER
 from document_store import DocumentStore
 from points import Points
 
@@ -39,8 +41,6 @@ from cinderlib.records import (
 GIB = 1 << 30
 #: The key of the store in scenarios with encrypted volumes.
 ENCRYPTION_KEY = "Y2luZGVybGliJ3MgdGVzdHMgb2YgY3Jhc2hlcyE_Pz8="
-#: The name of the second backend.
-OTHER = "other"
 #: The offset of the test data in a volume, in bytes.
 PLACES = (0, GIB // 2, GIB - 4096)
 
@@ -86,8 +86,8 @@ class World:
         #: of both.
         self.other_volumes = self.volumes / OTHER
         self.points = points
-        #: Orders the driver's process to die; see ``dying_driver.py``.
-        self.death = root / "volumes-death"
+        #: Orders the driver's process to die; see ``death.py``.
+        self.death = death.file_of(self.volumes)
         self._isolated = isolated
         self._encrypted = encrypted
         self._mapped = root / "luks" / "mapped"
@@ -128,9 +128,10 @@ class World:
 
     def load_backend(self) -> None:
         """Load the backend, which recovers interrupted operations."""
-        options = {"volume_driver": f"array_driver.{self.driver}"}
+        module = "dying_driver" if self._isolated else "array_driver"
+        options = {"volume_driver": f"{module}.{self.driver}"}
         if self._isolated:
-            options |= {"volume_driver": "dying_driver.DyingDriver", "isolation": "process"}
+            options["isolation"] = "process"
         self.backend = self.controller.backend("array", **options, file_root=str(self.volumes))
         if self.has_other:
             self.controller.backend(OTHER, **options, file_root=str(self.other_volumes))

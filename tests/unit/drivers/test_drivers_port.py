@@ -1,0 +1,15 @@
+"""The interface to drivers."""
+
+from __future__ import annotations
+
+from cinderlib.drivers import port
+
+#: These are not calls of the driver.
+NO_CALLS = {"info", "close"}
+
+
+def test_every_method_has_a_task() -> None:
+    """Isolated drivers refuse others, and the crash tests kill drivers in these methods only."""
+    methods = {name for name in vars(port.Driver) if not name.startswith("_")}
+    assert methods - NO_CALLS == set(port.TASKS)
+    assert set(port.TASKS) >= port.READING
