@@ -367,7 +367,7 @@ def test_recover_settles_operations_interrupted_by_control_c(cinderlib: Command)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=240)
     assert process.returncode == 130
-    assert "with `cinderlib recover`" in errors
+    assert "`cinderlib recover` settles" in errors
     (row,) = cinderlib("recover").rows
     assert (row[0], row[2:]) == ("volume.create", ["files", "undone"])
     assert [volume["name"] for volume in cinderlib("volume", "list", "--json").json] == ["data"]
