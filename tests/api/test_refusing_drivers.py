@@ -313,18 +313,24 @@ def test_a_failed_undo_does_not_block_the_volume(
     assert backend.controller.recover() == []
 
 
-@pytest.mark.parametrize("way", ["again", "disconnect", "reconcile"])
-def test_an_incomplete_connection_of_an_older_version(
-    load: Load, library: cl.Controller, play: Played, way: str
-) -> None:
-    backend = load("StubDriver")
-    volume = backend.create_volume(1)
+def failed_connection(library: cl.Controller, volume: cl.Volume) -> cl.Connection:
+    """A connection of a volume whose connect failed after the host was mapped."""
     connection = volume.connect(connector("alpha"))
     record = library.store.get(ConnectionRecord, connection.id)
     assert record is not None
     library.store.apply(
         Put(replace(record, status="error_attaching", conn_info=None, attached_at=None))
     )
+    return connection
+
+
+@pytest.mark.parametrize("way", ["again", "disconnect", "reconcile"])
+def test_an_incomplete_connection_of_an_older_version(
+    load: Load, library: cl.Controller, play: Played, way: str
+) -> None:
+    backend = load("StubDriver")
+    volume = backend.create_volume(1)
+    failed_connection(library, volume)
     play.mapped.clear()
     if way == "again":
         volume.disconnect(volume.connect(connector("alpha")))
@@ -342,10 +348,7 @@ def test_a_repair_that_leaves_a_mapping_has_failed(
 ) -> None:
     backend = load("StubDriver")
     volume = backend.create_volume(1)
-    connection = volume.connect(connector("alpha"))
-    record = library.store.get(ConnectionRecord, connection.id)
-    assert record is not None
-    library.store.apply(Put(replace(record, status="error_attaching", conn_info=None)))
+    connection = failed_connection(library, volume)
     play.fails["terminate_connection"] = RuntimeError("the array does not answer")
     done = {each.resource_id: each for each in backend.reconcile(repair=True)}
     assert done[connection.id].outcome == "failed"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from cinderlib.csi.wire import messages as m
-from cinderlib.testing.csi.plugin import Plugin
+from cinderlib.testing.csi.plugin import Plugin, is_ready
 
 
 class IdentityTests:
@@ -22,8 +22,7 @@ class IdentityTests:
         assert m.PluginCapability.Service.CONTROLLER_SERVICE in services
 
     def test_the_plugin_is_ready(self, csi: Plugin) -> None:
-        csi.wait_until_ready()
-        csi.repeat("Probe")
+        assert is_ready(csi.repeat("Probe"))
 
     def test_capabilities_are_known_and_unique(self, csi: Plugin) -> None:
         for method in ("ControllerGetCapabilities", "NodeGetCapabilities"):

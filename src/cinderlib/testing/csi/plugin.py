@@ -155,7 +155,7 @@ class Plugin:
         :raises AssertionError: it does not become ready.
         """
         deadline = time.monotonic() + self._timeout
-        while not _is_ready(self.call("Probe")):
+        while not is_ready(self.call("Probe")):
             assert time.monotonic() < deadline, "the plug-in does not become ready"
             time.sleep(0.2)
 
@@ -324,6 +324,6 @@ class Plugin:
             channel.close()
 
 
-def _is_ready(answer: Any) -> bool:
+def is_ready(answer: Any) -> bool:
     """Whether an answer to Probe reports that. Without the field, the plug-in is ready."""
     return bool(answer.ready.value) if answer.HasField("ready") else True
