@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 import signal
 import socket
@@ -152,7 +151,7 @@ class Lent:
         self.server.setblocking(False)
         self.returned: list[Returned] = []
         self.connection = LentConnection(
-            os.dup(self.server.fileno()),
+            self.server,
             Peer("someone", Role.OPERATE),
             default_headers=lambda: [(b"date", b"today")],
             is_ending=lambda: ending,

@@ -86,10 +86,12 @@ def test_the_service_logs_each_call(folder: pathlib.Path) -> None:
     entries = [json.loads(line) for line in service.log.read_text().splitlines()]
     calls = [entry for entry in entries if "verb" in entry]
     created, shown = calls
+    # The operation of a call does not have a line of its own.
+    assert [created["resource"][:8] in entry["message"] for entry in entries].count(True) == 1
     assert created["verb"] == "volume.create"
     assert created["backend"] == "files"
     assert created["outcome"] == "OK"
-    assert created["seconds"] > 0
+    assert created["seconds"] > created["driver_seconds"] > 0
     assert len(created["resource"]) == len(created["operation"]) == 36
     assert str(os.getpid()) in created["client"]
     assert (shown["verb"], shown["outcome"]) == ("volume.show", "NOT_FOUND")

@@ -32,6 +32,9 @@ from cinderlib.records import (
 )
 
 LOG = logging.getLogger(__name__)
+#: For operations that were interrupted and are settled. A program that logs the operations which it
+#: executes, as the service does, disables only the other logger.
+SETTLED = logging.getLogger(f"{__name__}.settled")
 
 #: Unmaps that the driver could not execute. They do not block other operations. They are retried by
 #: the next operation on the volume, by recovery and by reconciliation.
@@ -235,9 +238,10 @@ def _noted_together(operation: str, records: Sequence[Record]) -> OperationRecor
 
 def log(record: OperationRecord) -> None:
     """Log the end of an operation: one line."""
-    if not LOG.isEnabledFor(logging.INFO):
+    logger = LOG if record.recovered_by is None else SETTLED
+    if not logger.isEnabledFor(logging.INFO):
         return
-    LOG.info(
+    logger.info(
         "%s of %s: %s after %.3f s, %.3f s of it in the driver%s",
         record.operation,
         label(record.name, record.resource_id),

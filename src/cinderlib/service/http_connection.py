@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -157,19 +156,19 @@ class Protocol(HttpToolsProtocol):
             or self.transport.get_write_buffer_size()
         ):
             return None
+        returned = functools.partial(self._returned, cycle)
         try:
-            descriptor = os.dup(self.transport.get_extra_info("socket").fileno())
+            lent = LentConnection(
+                self.transport.get_extra_info("socket"),
+                self.app_state["peer"],
+                default_headers=lambda: self.server_state.default_headers,
+                is_ending=lambda: type(self).grace() is not None,
+                give_back=lambda rest: type(self).direct.soon(functools.partial(returned, rest)),
+            )
         except OSError:
             return None
         self.flow.pause_reading()
-        returned = functools.partial(self._returned, cycle)
-        return LentConnection(
-            descriptor,
-            self.app_state["peer"],
-            default_headers=lambda: self.server_state.default_headers,
-            is_ending=lambda: type(self).grace() is not None,
-            give_back=lambda rest: type(self).direct.soon(functools.partial(returned, rest)),
-        )
+        return lent
 
     def _returned(self, cycle: RequestResponseCycle, rest: Returned) -> None:
         """Continue with a connection that a thread had."""

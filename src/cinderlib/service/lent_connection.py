@@ -11,8 +11,11 @@ every request that is not short, complete and ordinary, because it limits their 
 
 from __future__ import annotations
 
+import contextlib
 import os
-import select
+import socket
+import struct
+from asyncio.trsock import TransportSocket
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -22,8 +25,8 @@ from cinderlib.service.bodies import LARGE
 from cinderlib.service.plain_answer import Answer
 from cinderlib.service.roles import Peer
 
-#: Milliseconds that a thread waits for the next request.
-PAUSE = 10
+#: How long a thread waits for the next request, or for a client that does not read: struct timeval.
+PAUSE = struct.pack("@ll", 0, 10_000)
 #: The longest request that a thread reads, in bytes.
 _LONGEST = 2 * LARGE
 #: Headers that change the form of a request, or end the connection.
@@ -46,30 +49,33 @@ class Returned(NamedTuple):
 class LentConnection:
     """The connection, for one thread at a time.
 
-    :param descriptor: of the connection's socket; this object closes it at the end.
+    :param connection: its socket. It blocks while a thread has it, so that one call waits for a
+        request and reads it.
     :param default_headers: gives the headers of each answer.
     :param is_ending: whether clients should open other connections, because the service stops.
     :param give_back: called once, at the end, in the thread that has the connection.
+    :raises OSError: too many files are open.
     """
 
     def __init__(
         self,
-        descriptor: int,
+        connection: socket.socket | TransportSocket,
         peer: Peer,
         *,
         default_headers: Callable[[], list[tuple[bytes, bytes]]],
         is_ending: Callable[[], bool],
         give_back: Callable[[Returned], None],
     ) -> None:
-        self._descriptor = descriptor
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, PAUSE)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, PAUSE)
+        self._descriptor = os.dup(connection.fileno())
+        os.set_blocking(self._descriptor, True)
         self._peer = peer
         self._default_headers = default_headers
         self._is_ending = is_ending
         self._give_back: Callable[[Returned], None] | None = give_back
         self._message = _Message()
         self._received = b""
-        self._poll = select.poll()
-        self._poll.register(descriptor, select.POLLIN)
 
     def send(self, answer: Answer) -> bool:
         """Send an answer.
@@ -96,11 +102,9 @@ class LentConnection:
         :returns: ``None`` if the connection was given back.
         """
         data = b""
-        if has_time() and not self._is_ending() and self._poll.poll(PAUSE):
-            try:
+        if has_time() and not self._is_ending():
+            with contextlib.suppress(OSError):  # none has come, or the event loop finds out why
                 data = os.read(self._descriptor, _LONGEST)
-            except OSError:
-                data = b""
         if not data or not has_time() or not self._message.is_complete_after(data):
             self.give_back(received=data)
             return None
@@ -117,6 +121,7 @@ class LentConnection:
         """Give the connection back to the event loop, unless that was done."""
         give_back, self._give_back = self._give_back, None
         if give_back is not None:
+            os.set_blocking(self._descriptor, False)
             os.close(self._descriptor)
             give_back(Returned(answer, unsent, received))
 

@@ -18,6 +18,7 @@ from logging_journald import JournaldTransport, check_journal_stream
 
 from cinderlib import errors, value_checks
 from cinderlib.client import answers
+from cinderlib.operations import history
 
 LOG = logging.getLogger("cinderlib.service")
 
@@ -27,7 +28,7 @@ FORMS = ("auto", "text", "json", "journal")
 LONGEST = 200
 #: The priorities of syslog(3), by Python's levels.
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
-_PLAIN = re.compile(r"[\w.,:/+@-]+", re.ASCII)
+_is_plain = re.compile(r"[\w.,:/+@-]+", re.ASCII).fullmatch
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Call:
     :ivar resource: ID or name; empty if there is none.
     :ivar outcome: ``'OK'`` or the code of the error.
     :ivar operation: the ID of a call that changes something.
+    :ivar driver_seconds: the part of ``seconds`` in which a driver worked.
     """
 
     client: str
@@ -47,6 +49,7 @@ class Call:
     outcome: str
     seconds: float
     operation: str = ""
+    driver_seconds: float = 0.0
 
     def fields(self) -> dict[str, str]:
         """The fields that are not empty, as texts."""
@@ -57,6 +60,7 @@ class Call:
             "backend": self.backend,
             "outcome": self.outcome,
             "seconds": f"{self.seconds:.4f}",
+            "driver_seconds": f"{self.driver_seconds:.4f}" if self.driver_seconds else "",
             "operation": self.operation,
         }
         return {name: value[:LONGEST] for name, value in texts.items() if value}
@@ -110,6 +114,12 @@ def start(form: str, *, debug: bool = False) -> None:
         handler = Lines(sys.stderr.fileno())
         handler.setFormatter(_JSONLines() if form == "json" else _KeysAndValues())
     logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=[handler])
+    # No form of the log has these, and each takes longer than most fields of a call.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    if not debug:
+        # Each operation is part of a call, which is logged with the same values.
+        history.LOG.setLevel(logging.WARNING)
+        history.SETTLED.setLevel(logging.INFO)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, str]:
@@ -123,15 +133,21 @@ def _fields(record: logging.LogRecord) -> dict[str, str]:
 class _KeysAndValues(logging.Formatter):
     """``verb=volume.create resource=... outcome=OK seconds=0.0123``; other records are text."""
 
+    def format(self, record: logging.LogRecord) -> str:
+        # The text of a call without a traceback is not needed, and takes longer than its fields.
+        if record.exc_info or record.stack_info:
+            return super().format(record)
+        return self.formatMessage(record)
+
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         fields = _fields(record)
         if not fields:
-            return super().formatMessage(record)
-        return " ".join(f"{name}={_quoted(value)}" for name, value in fields.items())
+            return record.getMessage()
+        return " ".join([f"{name}={_quoted(value)}" for name, value in fields.items()])
 
 
 def _quoted(value: str) -> str:
-    return value if _PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)
+    return value if _is_plain(value) else json.dumps(value, ensure_ascii=False)
 
 
 class Lines(logging.Handler):
@@ -173,8 +189,9 @@ class _JSONLines(logging.Formatter):
             "message": record.getMessage(),
             **_fields(record),
         }
-        if "seconds" in entry:
-            entry["seconds"] = float(entry["seconds"])
+        for name in ("seconds", "driver_seconds"):
+            if name in entry:
+                entry[name] = float(entry[name])
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
         return json.dumps(entry, ensure_ascii=False)

@@ -16,6 +16,7 @@ from prometheus_client import (
 )
 from prometheus_client.registry import Collector
 
+from cinderlib.drivers import observed
 from cinderlib.errors import CinderlibError
 
 if TYPE_CHECKING:
@@ -43,11 +44,13 @@ class Timed:
 
     :ivar outcome: ``'OK'`` or the error's code.
     :ivar seconds: its duration, at its end.
+    :ivar driver_seconds: the part of it in which the driver worked.
     """
 
     def __init__(self) -> None:
         self.outcome = "OK"
         self.seconds = 0.0
+        self.driver_seconds = 0.0
 
     def failed(self, error: BaseException) -> None:
         """Count it as failed."""
@@ -172,7 +175,7 @@ class Metrics:
 class _Operation:
     """A ``with`` statement that times an operation. Generators take longer than the rest of it."""
 
-    __slots__ = ("_metrics", "_request", "_start", "_timed", "_verb")
+    __slots__ = ("_driver", "_metrics", "_request", "_start", "_timed", "_verb")
 
     def __init__(self, metrics: Metrics, verb: str, request: Request[Any]) -> None:
         self._metrics = metrics
@@ -182,12 +185,14 @@ class _Operation:
 
     def __enter__(self) -> Timed:
         self._metrics.begin(self._verb)
+        self._driver = observed.seconds()
         self._start = time.perf_counter()
         return self._timed
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         timed = self._timed
         timed.seconds = time.perf_counter() - self._start
+        timed.driver_seconds = observed.seconds() - self._driver
         if error is not None:
             timed.failed(error)
         self._metrics.end(self._verb, self._request.backend, timed)

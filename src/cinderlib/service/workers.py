@@ -153,6 +153,7 @@ def _log(
             backend=request.backend,
             outcome=timed.outcome,
             seconds=timed.seconds,
+            driver_seconds=timed.driver_seconds,
             operation=operation,
         ),
         error,
