@@ -1,11 +1,13 @@
 """The mounts that this process sees: find, create and remove them.
 
 A mount is compared with a volume by the device number, because the paths of devices can
-change.
+change. While a filesystem is mounted, the kernel gives the number of its disk to no other one, even
+if the disk has gone.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import stat
@@ -16,14 +18,20 @@ from typing import NamedTuple
 from cinderlib.errors import DeviceInUse, NodeError
 from cinderlib.node import program
 
+LOG = logging.getLogger(__name__)
+
 #: Seconds for a program. A mount can replay a long journal.
 _TIMEOUT = 600.0
+#: Options of a filesystem that refuses writes; ext4 has the second one after an error.
+_READ_ONLY = frozenset(("ro", "emergency_ro"))
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
 class Mount(NamedTuple):
     """A line of ``/proc/self/mountinfo``.
 
+    :ivar device: the number of the filesystem's device, as two numbers with a colon. The first one
+        is 0 if the filesystem has no device or, like btrfs, can have several.
     :ivar path: the mount point.
     :ivar root: the part of the filesystem that is mounted; ``/`` for all.
     :ivar options: of the mount.
@@ -32,6 +40,7 @@ class Mount(NamedTuple):
     :ivar super_options: of the filesystem.
     """
 
+    device: str
     path: str
     root: str
     options: tuple[str, ...]
@@ -40,9 +49,14 @@ class Mount(NamedTuple):
     super_options: tuple[str, ...]
 
     @property
+    def has_failed(self) -> bool:
+        """Whether the kernel made the filesystem read-only after an error."""
+        return "rw" in self.options and not _READ_ONLY.isdisjoint(self.super_options)
+
+    @property
     def read_only(self) -> bool:
         """Whether writes through this mount are refused."""
-        return "ro" in self.options or "ro" in self.super_options
+        return "ro" in self.options or not _READ_ONLY.isdisjoint(self.super_options)
 
 
 def every() -> list[Mount]:
@@ -55,6 +69,7 @@ def _parse(line: str) -> Mount:
     before, _, after = line.rstrip("\n").partition(" - ")
     fields, (filesystem, source, super_options) = before.split(" "), after.split(" ", 2)
     return Mount(
+        device=fields[2],
         path=_plain(fields[4]),
         root=_plain(fields[3]),
         options=tuple(fields[5].split(",")),
@@ -88,8 +103,32 @@ def device_of(mount: Mount) -> int | None:
     that is mounted over a file."""
     if mount.filesystem in ("devtmpfs", "tmpfs"):
         return device_number(mount.path)
+    major, _, minor = mount.device.partition(":")
+    if major != "0":
+        return os.makedev(int(major), int(minor))
     # The source of a filesystem without a device is any word.
     return device_number(mount.source) if mount.source.startswith("/") else None
+
+
+def has_lost_its_disk(mount: Mount) -> bool:
+    """Whether the disk of a mounted filesystem does not exist any more: a session of the initiator
+    ended, or the storage removed the volume. Nobody can read or write there."""
+    if mount.filesystem in ("devtmpfs", "tmpfs"):
+        return False
+    if not mount.device.startswith("0:"):
+        return not os.path.exists(f"/sys/dev/block/{mount.device}")
+    return mount.filesystem == "btrfs" and not os.path.exists(mount.source)
+
+
+def remove_lost(path: str) -> None:
+    """Remove the mounts at a path that have lost their disk. They are left from an earlier disk of
+    the volume, and would hide the new one.
+
+    :raises DeviceInUse: a process still uses it.
+    """
+    while (mount := at(path)) is not None and has_lost_its_disk(mount):
+        LOG.warning("%s is a mount of %s, which has gone; it is unmounted", path, mount.source)
+        unmount(path)
 
 
 def of_device(number: int, mounts: Sequence[Mount]) -> list[Mount]:

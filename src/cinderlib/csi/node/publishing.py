@@ -17,6 +17,7 @@ def publish(
     :param staged: its staging path.
     :param read_only: refuse writes through this target.
     """
+    mounts.remove_lost(target)
     seen = mounts.every()
     mount = mounts.at(target, seen)
     if mount is not None:
@@ -83,6 +84,7 @@ def unpublish(device: Device | None, volume_id: str, target: str) -> None:
     :param device: its device, if it is attached.
     :raises NotReady: the target is a mount of something else.
     """
+    mounts.remove_lost(target)
     mount = mounts.at(target)
     while mount is not None:
         if device is None or mounts.device_of(mount) != device.number:

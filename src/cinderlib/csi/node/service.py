@@ -137,6 +137,7 @@ class NodeService:
         volume_id = arguments.required(request, "volume_id")
         path = arguments.path(request, "staging_target_path")
         with self._pending.claim(volume_id):
+            mounts.remove_lost(path)
             device = self._devices.of(volume_id)
             if device is not None:
                 staging.unstage(device, path)

@@ -42,6 +42,7 @@ def stage(device: Device, path: str, capability: Capability, given: Parameters) 
 
     :param path: the folder to mount on; ``block`` needs none.
     """
+    mounts.remove_lost(path)
     seen = mounts.every()
     mount = _mounted(device, path, seen)
     if capability.block:
@@ -51,6 +52,9 @@ def stage(device: Device, path: str, capability: Capability, given: Parameters) 
             )
         return
     read_only = capability.read_only or device.read_only
+    if mount is not None and mount.has_failed and not read_only:
+        _unmount_failed(device, path, seen)
+        mount = None
     if mount is not None:
         _compare(mount, capability, read_only=read_only)
         if not read_only:
@@ -81,6 +85,28 @@ def _give_to_group(path: str, capability: Capability) -> None:
 
 def _resize(device: Device, kind: str, path: str) -> None:
     filesystems.resize(device.path, kind, path, filesystems.device_size(device.path))
+
+
+def _unmount_failed(device: Device, path: str, seen: list[mounts.Mount]) -> None:
+    """Unmount a filesystem that the kernel made read-only after an error, so that it is checked and
+    mounted again.
+
+    :raises InvalidState: a workload uses it.
+    """
+    if others := _others(device, path, seen):
+        raise InvalidState(
+            f"The kernel made the filesystem of volume {device.volume_id} read-only after an error."
+            " It is checked and mounted again as soon as no workload uses it: it is still published"
+            f" at {', '.join(others)}."
+        )
+    mounts.unmount(path)
+
+
+def _others(device: Device, path: str, seen: list[mounts.Mount]) -> list[str]:
+    """The other mount points of a volume."""
+    if device.number is None:
+        return []
+    return [each.path for each in mounts.of_device(device.number, seen) if each.path != path]
 
 
 def _compare(mount: mounts.Mount, capability: Capability, *, read_only: bool) -> None:
@@ -152,14 +178,12 @@ def unstage(device: Device, path: str) -> None:
     """
     seen = mounts.every()
     mount = _mounted(device, path, seen)
-    if device.number is not None:
-        others = [each.path for each in mounts.of_device(device.number, seen) if each.path != path]
-        if others:
-            raise DeviceInUse(
-                f"Volume {device.volume_id} is still published at {', '.join(others)}; nothing"
-                " changed.",
-                resource=device.volume_id,
-            )
+    if others := _others(device, path, seen):
+        raise DeviceInUse(
+            f"Volume {device.volume_id} is still published at {', '.join(others)}; nothing"
+            " changed.",
+            resource=device.volume_id,
+        )
     while mount is not None:
         mounts.unmount(path)
         mount = mounts.at(path)

@@ -30,7 +30,7 @@ def stats(device: Device, path: str) -> Any:
         if device.healthy:
             response.usage.add(unit=m.VolumeUsage.BYTES, total=filesystems.device_size(device.path))
         return response
-    if "ro" in mount.super_options and not device.read_only and "ro" not in mount.options:
+    if mount.has_failed and not device.read_only:
         condition.abnormal = True
         condition.message = "The kernel made the filesystem read-only after an error."
     try:
