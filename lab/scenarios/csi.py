@@ -30,7 +30,7 @@ keys = {{ file = "csi.key" }}
 _NODE = """
 [node]
 my_ip = "{address}"
-multipath = true
+multipath = {multipath}
 [csi]
 keys = {{ file = "csi.key" }}
 protocols = ["iscsi"]
@@ -63,12 +63,17 @@ class Plugin:
     def __init__(self, machine: Machine, mode: str, configuration: str, key: str) -> None:
         self.machine = machine
         self._mode = mode
-        machine.run(
+        self._key = key
+        self.configure(configuration)
+
+    def configure(self, configuration: str) -> None:
+        """Write the configuration, for the next start."""
+        self.machine.run(
             f"""
             umask 077
             mkdir -p {_FOLDER}
             cd {_FOLDER}
-            echo {key} >csi.key
+            echo {self._key} >csi.key
             echo '{configuration}' >cinderlib.toml
             sync
             """
@@ -126,8 +131,25 @@ class Node(Plugin):
     """The plug-in on a node, and the part of the orchestrator there."""
 
     def __init__(self, machine: Machine, key: str) -> None:
-        configuration = _NODE.format(address=address(machine.name, 1))
-        super().__init__(machine, "node", configuration, key)
+        super().__init__(machine, "node", self._configuration(machine, multipath=True), key)
+
+    @staticmethod
+    def _configuration(machine: Machine, *, multipath: bool) -> str:
+        return _NODE.format(address=address(machine.name, 1), multipath=str(multipath).lower())
+
+    @contextmanager
+    def with_one_path(self) -> Iterator[None]:
+        """While entered, the plug-in does not use multipath."""
+        self._restart(multipath=False)
+        try:
+            yield
+        finally:
+            self._restart(multipath=True)
+
+    def _restart(self, *, multipath: bool) -> None:
+        self.stop()
+        self.configure(self._configuration(self.machine, multipath=multipath))
+        self.start()
 
     @contextmanager
     def orchestrator(self) -> Iterator[Session]:

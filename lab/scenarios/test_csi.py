@@ -1,4 +1,4 @@
-"""The CSI plug-in on two nodes over multipath: lost power and cut networks."""
+"""The CSI plug-in on two nodes: lost power, cut networks, and a disk that disappears."""
 
 from __future__ import annotations
 
@@ -163,6 +163,42 @@ def test_a_node_loses_its_power(
             found = python("data.read(attachment.path, 1, place)", place=int(place))
             assert found == written[place]
         python("csi.clean(); csi.close()")
+
+
+@shows("CSI: a disk disappears while it is mounted, and the volume is used again", "iSCSI")
+def test_a_disk_disappears(cluster: Cluster, node1: Machine) -> None:
+    node = cluster.nodes[0]
+    with node.with_one_path(), node.orchestrator() as python:
+        python(_USE, name="lost")
+        python(
+            "with open(attachment.path, 'w') as file: file.write('data'); file.flush();"
+            " os.fsync(file.fileno())"
+        )
+        node1.run(
+            f"disk=$(findmnt --noheadings --output SOURCE {KUBELET}/lab/staging-*);"
+            " echo 1 >/sys/block/${disk#/dev/}/device/delete; [[ ! -e $disk ]]"
+        )
+        python("csi.clean_node(volume)")
+        assert not node1.inventory()["SCSI devices"]
+        read = "used = csi.use(volume); pathlib.Path(used['target_path'], 'file').read_text()"
+        assert python(read) == "data"
+        node1.run(
+            f"disk=$(findmnt --noheadings --output SOURCE {KUBELET}/lab/staging-*);"
+            " echo 1 >/sys/block/${disk#/dev/}/device/delete"
+        )
+        # The orchestrator stages it again, without a call that removes the old mount.
+        python(
+            """
+            path = used['target_path']
+            csi.call('NodeUnpublishVolume', volume_id=volume.volume_id, target_path=path)
+            csi.call('NodeStageVolume', **{n: v for n, v in used.items()
+                                           if n not in ('target_path', 'readonly')})
+            csi.call('NodePublishVolume', **used)
+            """
+        )
+        assert python("pathlib.Path(path, 'file').read_text()") == "data"
+        python("csi.clean_node(volume); csi.clean(); csi.close()")
+        assert not node1.inventory()["SCSI devices"]
 
 
 def _writes_go_on(python: Session) -> None:

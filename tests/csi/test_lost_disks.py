@@ -1,4 +1,4 @@
-"""Filesystems that a workload lost: their disk has gone, or the kernel made them read-only."""
+"""Filesystems that a workload lost: their disk disappeared, or the kernel refuses writes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def folder(tmp_path: pathlib.Path) -> pathlib.Path:
 
 @pytest.fixture
 def paths() -> Iterator[pathlib.Path]:
-    """A folder whose mounts other mount namespaces share, like the one of the kubelet."""
+    """A folder whose mounts other mount namespaces share, as the kubelet's."""
     with tempfile.TemporaryDirectory(prefix="csi-") as path:
         subprocess.run(["mount", "--bind", path, path], check=True)
         subprocess.run(["mount", "--make-shared", path], check=True)
@@ -60,7 +60,7 @@ def other_disk(tmp_path: pathlib.Path) -> Iterator[str]:
     subprocess.run(["losetup", "--detach", device], check=True)
 
 
-def test_the_mount_of_a_disk_that_has_gone_is_replaced(
+def test_the_mount_of_a_disk_that_disappeared_is_replaced(
     folder: pathlib.Path, paths: pathlib.Path, other_disk: str
 ) -> None:
     """The session of an initiator ended, and the next one has another device for the same LUN."""
@@ -107,7 +107,7 @@ def test_the_mount_of_a_disk_that_has_gone_is_replaced(
     process.stop()
 
 
-def test_a_filesystem_that_the_kernel_made_read_only_is_checked_and_mounted_again(
+def test_a_filesystem_that_refuses_writes_after_an_error_is_checked_and_mounted_again(
     folder: pathlib.Path, paths: pathlib.Path
 ) -> None:
     process = plugins.Process(folder)
@@ -129,7 +129,7 @@ def test_a_filesystem_that_the_kernel_made_read_only_is_checked_and_mounted_agai
     stage |= {**fields, "staging_target_path": staged}
     # A workload uses it: its open files would stay broken.
     message = csi.refused(CODE.FAILED_PRECONDITION, "NodeStageVolume", **stage)
-    assert "read-only after an error" in message
+    assert "the kernel refuses writes after an error" in message
     assert target in message
     csi.call("NodeUnpublishVolume", **fields, target_path=target)
     csi.call("NodeStageVolume", **stage)

@@ -1,8 +1,7 @@
 """The mounts that this process sees: find, create and remove them.
 
-A mount is compared with a volume by the device number, because the paths of devices can
-change. While a filesystem is mounted, the kernel gives the number of its disk to no other one, even
-if the disk has gone.
+A mount is compared with a volume by the device number, because the paths of devices can change.
+The kernel gives the number of a mounted disk to no other one, even if the disk disappears.
 """
 
 from __future__ import annotations
@@ -127,7 +126,7 @@ def remove_lost(path: str) -> None:
     :raises DeviceInUse: a process still uses it.
     """
     while (mount := at(path)) is not None and has_lost_its_disk(mount):
-        LOG.warning("%s is a mount of %s, which has gone; it is unmounted", path, mount.source)
+        LOG.warning("%s is a mount of %s, which disappeared; it is unmounted", path, mount.source)
         unmount(path)
 
 

@@ -95,9 +95,9 @@ def _unmount_failed(device: Device, path: str, seen: list[mounts.Mount]) -> None
     """
     if others := _others(device, path, seen):
         raise InvalidState(
-            f"The kernel made the filesystem of volume {device.volume_id} read-only after an error."
-            " It is checked and mounted again as soon as no workload uses it: it is still published"
-            f" at {', '.join(others)}."
+            f"Volume {device.volume_id} is read-only: the kernel refuses writes after an error. It"
+            " is checked and mounted again as soon as no workload uses it; it is still published at"
+            f" {', '.join(others)}."
         )
     mounts.unmount(path)
 
