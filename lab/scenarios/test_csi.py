@@ -170,10 +170,7 @@ def test_a_disk_disappears(cluster: Cluster, node1: Machine) -> None:
     node = cluster.nodes[0]
     with node.with_one_path(), node.orchestrator() as python:
         python(_USE, name="lost")
-        python(
-            "with open(attachment.path, 'w') as file: file.write('data'); file.flush();"
-            " os.fsync(file.fileno())"
-        )
+        python("import os; pathlib.Path(attachment.path).write_text('data'); os.sync()")
         node1.run(
             f"disk=$(findmnt --noheadings --output SOURCE {KUBELET}/lab/staging-*);"
             " echo 1 >/sys/block/${disk#/dev/}/device/delete; [[ ! -e $disk ]]"
