@@ -86,7 +86,7 @@ def test_the_service_logs_each_call(folder: pathlib.Path) -> None:
     entries = [json.loads(line) for line in service.log.read_text().splitlines()]
     calls = [entry for entry in entries if "verb" in entry]
     created, shown = calls
-    # The operation of a call does not have a line of its own.
+    # The operation of a call is not logged a second time.
     assert [created["resource"][:8] in entry["message"] for entry in entries].count(True) == 1
     assert created["verb"] == "volume.create"
     assert created["backend"] == "files"
