@@ -42,3 +42,24 @@ def test_groups_from_their_creation_to_their_deletion(cinderlib: Command) -> Non
     cinderlib("group", "delete", "database", "--volumes", "-y")
     assert [each["name"] for each in cinderlib("volume", "list", "--json").json] == ["more"]
     assert "No group has" in cinderlib("group", "show", "database", ends=3).stderr
+
+
+def test_groups_are_copied(cinderlib: Command) -> None:
+    for name in ("data", "log"):
+        cinderlib("volume", "create", name, "1GiB")
+    source = cinderlib("group", "create", "database", "data", "log").line
+    taken = cinderlib("group", "snapshot", "create", "database", "monday").line
+    copy = cinderlib("group", "create", "test", "--snapshot", "monday", "--json").json
+    assert (copy["volumes"], copy["changed"]) == (["test-data", "test-log"], True)
+    assert copy["group_snapshot_id"] == taken
+    again = cinderlib("group", "create", "test", "--snapshot", "monday", "--id", copy["id"])
+    assert "nothing changed" in again.stderr
+    refused = cinderlib("group", "create", "other", "data", "--snapshot", "monday", ends=2)
+    assert "cannot be combined with --snapshot" in refused.stderr
+    clone = cinderlib("group", "clone", "database", "clone", "--description", "d", "--json").json
+    assert (clone["volumes"], clone["description"]) == (["clone-data", "clone-log"], "d")
+    assert clone["source_group_id"] == source
+    cinderlib("group", "delete", "clone", "test", "--volumes", "-y")
+    assert "No group has" in cinderlib("group", "clone", "clone", "new", ends=3).stderr
+    left = {each["name"] for each in cinderlib("volume", "list", "--json").json}
+    assert left == {"data", "log"}

@@ -105,6 +105,12 @@ class NamingDriver(ArrayDriver):
     update_migrated_volume = driver.BaseVD.update_migrated_volume
 
 
+class SequentialDriver(ArrayDriver):
+    """Has groups, but cannot copy them."""
+
+    create_group_from_src = driver.VolumeDriver.create_group_from_src
+
+
 class UngroupedDriver(ArrayDriver):
     """Has no groups."""
 
@@ -113,3 +119,4 @@ class UngroupedDriver(ArrayDriver):
     delete_group = driver.VolumeDriver.delete_group
     create_group_snapshot = driver.VolumeDriver.create_group_snapshot
     delete_group_snapshot = driver.VolumeDriver.delete_group_snapshot
+    create_group_from_src = driver.VolumeDriver.create_group_from_src

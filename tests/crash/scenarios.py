@@ -14,7 +14,7 @@ from typing import Any
 
 import luks_host
 import pytest
-from world import GROUP, GROUP_SNAPSHOT, OTHER, World
+from world import GROUP, GROUP_COPY, GROUP_SNAPSHOT, OTHER, World
 
 from cinderlib import errors, serialization
 from cinderlib.cli import storefile
@@ -545,6 +545,30 @@ def create_group_snapshot(w: World) -> Call:
 def create_group_snapshot_one_after_another(w: World) -> Call:
     found = w.controller.group(GROUP)
     return lambda: found.create_snapshot("new", id=GROUP_SNAPSHOT, one_after_another=True)
+
+
+@scenario(group_snapshot)
+def create_group_from_snapshot(w: World) -> Call:
+    found = w.controller.group_snapshot(GROUP_SNAPSHOT)
+    return lambda: found.create_group("copy", id=GROUP_COPY)
+
+
+@scenario(group_snapshot, driver="SequentialDriver")
+def create_group_from_each_snapshot(w: World) -> Call:
+    found = w.controller.group_snapshot(GROUP_SNAPSHOT)
+    return lambda: found.create_group("copy", id=GROUP_COPY)
+
+
+@scenario(grouped)
+def clone_group(w: World) -> Call:
+    found = w.controller.group(GROUP)
+    return lambda: found.clone("copy", id=GROUP_COPY)
+
+
+@scenario(grouped, driver="UngroupedDriver")
+def clone_group_one_after_another(w: World) -> Call:
+    found = w.controller.group(GROUP)
+    return lambda: found.clone("copy", id=GROUP_COPY, one_after_another=True)
 
 
 def _group(w: World) -> Any:

@@ -48,8 +48,10 @@ PLACES = (0, GIB // 2, GIB - 4096)
 KEYS = ("key",)
 #: The names of volume types that scenarios create.
 TYPES = ("thick", "unused")
-#: The IDs of the group and the group snapshot that scenarios create.
-GROUP, GROUP_SNAPSHOT = (f"{letter * 8}-0000-4000-8000-000000000000" for letter in "ef")
+#: The IDs of the group, the group snapshot and the copy of the group that scenarios create.
+GROUP, GROUP_SNAPSHOT, GROUP_COPY = (
+    f"{letter * 8}-0000-4000-8000-000000000000" for letter in "ef9"
+)
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -159,6 +161,7 @@ class World:
         kept = [
             groups.find(store, GroupRecord, GROUP),
             groups.find(store, GroupSnapshotRecord, GROUP_SNAPSHOT),
+            groups.find(store, GroupRecord, GROUP_COPY),
         ]
         return [each for each in kept if each is not None]
 

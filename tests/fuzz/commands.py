@@ -100,7 +100,7 @@ class Verb:
 
 
 #: Verbs whose first argument is a group.
-_OF_GROUP = ("show", "add", "remove")
+_OF_GROUP = ("show", "add", "remove", "clone")
 #: Arguments that are optional, and without which the value is not used.
 _NEEDED = {("volume create", "size")}
 
@@ -187,6 +187,7 @@ class World:
             **{f"group {verb} group": group for verb in _OF_GROUP},
             **{f"group {verb} volumes": "data" for verb in ("add", "remove")},
             "group create name": "new",
+            "group clone name": "new",
             "group delete groups": group,
             "group snapshot create group": group,
             "group snapshot create name": "new",

@@ -238,6 +238,9 @@ def groups(ctl: cl.Controller, backend: cl.Backend, volume: cl.Volume) -> None:
     print(members, snapshots, taken.consistent, taken.group.name, group.native, group.changed)
     print([each.status for each in ctl.groups(backend="fast")], ctl.group(group.id).snapshots)
     print([each.name for each in ctl.group_snapshots(name="x")], ctl.group_snapshot(taken.id))
+    copy: cl.Group = taken.create_group("test", "description", id=None)
+    clone: cl.Group = group.clone("other", "description", id=None, one_after_another=True)
+    print(copy.group_snapshot_id, clone.source_group_id)
     taken.delete()
     group.delete(volumes=True)
 

@@ -43,6 +43,14 @@ class RemoteGroups(GroupQueries):
         body = {"id": group.id, "backend": group.backend, "name": group.name, **asked}
         return _changed(GroupRecord, self._change("POST", _PATHS[GroupRecord], body))
 
+    def _copy_group(
+        self, group: GroupRecord, asked: Mapping[str, Any], *, one_after_another: bool = False
+    ) -> tuple[GroupRecord, bool]:
+        body: dict[str, Any] = {"id": group.id, "name": group.name, **asked}
+        if one_after_another:
+            body["one_after_another"] = True
+        return _changed(GroupRecord, self._change("POST", _PATHS[GroupRecord], body))
+
     def _change_group(
         self, group_id: str, *, add: Sequence[str] = (), remove: Sequence[str] = ()
     ) -> tuple[GroupRecord, bool]:

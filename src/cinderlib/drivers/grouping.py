@@ -67,6 +67,42 @@ class GroupingDriver:
             for volume in volumes:
                 self._lock_files.remove_of_volume(volume.id)
 
+    def create_group_from_snapshot(
+        self,
+        group: GroupRecord,
+        volumes: Sequence[VolumeRecord],
+        group_snapshot: GroupSnapshotRecord,
+        source: GroupRecord,
+        snapshots: Sequence[SnapshotRecord],
+        source_volumes: Sequence[VolumeRecord],
+    ) -> list[VolumeRecord]:
+        given = group, *volumes, group_snapshot, source, *snapshots, *source_volumes
+        with self._calling(TASKS["create_group_from_snapshot"], *given) as call:
+            return self._create_group_from_source(
+                call,
+                group,
+                volumes,
+                group_snapshot=self._group_snapshot(group_snapshot, source),
+                snapshots=self._snapshots(snapshots, source_volumes),
+            )
+
+    def create_cloned_group(
+        self,
+        group: GroupRecord,
+        volumes: Sequence[VolumeRecord],
+        source: GroupRecord,
+        source_volumes: Sequence[VolumeRecord],
+    ) -> list[VolumeRecord]:
+        given = group, *volumes, source, *source_volumes
+        with self._calling(TASKS["create_cloned_group"], *given) as call:
+            return self._create_group_from_source(
+                call,
+                group,
+                volumes,
+                source_group=self._group(source),
+                source_volumes=self._volumes(source_volumes),
+            )
+
     def create_group_snapshot(
         self,
         group_snapshot: GroupSnapshotRecord,
@@ -109,6 +145,32 @@ class GroupingDriver:
                 self._lock_files.remove_of_snapshot(snapshot.id)
 
     # --- internal
+
+    def _create_group_from_source(
+        self,
+        call: Call,
+        group: GroupRecord,
+        volumes: Sequence[VolumeRecord],
+        *,
+        group_snapshot: Any = None,
+        snapshots: Any = None,
+        source_group: Any = None,
+        source_volumes: Any = None,
+    ) -> list[VolumeRecord]:
+        created = self._volumes(volumes)
+        # Drivers have different names for the last arguments.
+        answer = self._driver.create_group_from_src(
+            self._context,
+            self._group(group),
+            created,
+            group_snapshot,
+            snapshots,
+            source_group,
+            source_volumes,
+        )
+        own, updates = answer or (None, None)
+        _check([own, *(updates or ())])
+        return _folded(call, volumes, created, updates or ())
 
     def _volumes(self, volumes: Iterable[VolumeRecord]) -> list[Any]:
         return [translate.volume(self._context, each) for each in volumes]

@@ -33,6 +33,7 @@ OPTIONAL = (
     "delete_group",
     "create_group_snapshot",
     "delete_group_snapshot",
+    "create_group_from_src",
 )
 #: The module of Cinder's base classes.
 _BASE = "cinder.volume.driver"

@@ -30,11 +30,10 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from cinderlib.drivers.port_groups import GroupingPort
 from cinderlib.drivers.port_values import DriverInfo, Extents, Listing, Manageable, Page
 from cinderlib.records import (
     ConnectionRecord,
-    GroupRecord,
-    GroupSnapshotRecord,
     SnapshotRecord,
     TypeSpecs,
     VolumeRecord,
@@ -65,6 +64,8 @@ TASKS: Mapping[str, str] = {
     "create_group": "create group {}",
     "update_group": "change the volumes of group {}",
     "delete_group": "delete group {}",
+    "create_group_from_snapshot": "create group {}",
+    "create_cloned_group": "create group {}",
     "create_group_snapshot": "create group snapshot {}",
     "delete_group_snapshot": "delete group snapshot {}",
     "volume_extents": "list the extents of volume {}",
@@ -97,7 +98,7 @@ READING = frozenset(
 )
 
 
-class Driver(Protocol):
+class Driver(GroupingPort, Protocol):
     """One loaded driver: one backend."""
 
     @property
@@ -189,39 +190,6 @@ class Driver(Protocol):
             of a volume that is ``'available'``.
         :returns: the record of the copy with the driver's changes. Its ``name_id`` is that of the
             copy, or ``None`` if the name of the volume is derived from the volume's ID now."""
-
-    # Groups. Only for drivers that have them natively.
-    def create_group(self, group: GroupRecord) -> None: ...
-
-    def update_group(
-        self, group: GroupRecord, add: Sequence[VolumeRecord], remove: Sequence[VolumeRecord]
-    ) -> list[VolumeRecord]:
-        """Add volumes to a group, and remove others from it; their data does not change.
-
-        :returns: the records of all these volumes with the driver's changes, in this order."""
-
-    def delete_group(self, group: GroupRecord, volumes: Sequence[VolumeRecord]) -> None:
-        """Delete a group **and these volumes**, which are all volumes that it has."""
-
-    def create_group_snapshot(
-        self,
-        group_snapshot: GroupSnapshotRecord,
-        group: GroupRecord,
-        snapshots: Sequence[SnapshotRecord],
-        volumes: Sequence[VolumeRecord],
-    ) -> list[SnapshotRecord]:
-        """Take snapshots of all volumes of a group at the same moment.
-
-        :returns: the records of the snapshots with the driver's changes, in this order."""
-
-    def delete_group_snapshot(
-        self,
-        group_snapshot: GroupSnapshotRecord,
-        group: GroupRecord,
-        snapshots: Sequence[SnapshotRecord],
-        volumes: Sequence[VolumeRecord],
-    ) -> None:
-        """Also succeeds if some of the snapshots do not exist on the storage any more."""
 
     # What changed. Only for drivers that can list extents natively.
     def volume_extents(

@@ -254,8 +254,8 @@ def group(record: GroupRecord, type_id: str) -> dict[str, Any]:
         "cluster_name": None,
         "availability_zone": None,
         "volume_type_ids": [],
-        "group_snapshot_id": None,
-        "source_group_id": None,
+        "group_snapshot_id": record.group_snapshot_id,
+        "source_group_id": record.source_group_id,
         "replication_status": None,
     }
 

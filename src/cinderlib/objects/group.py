@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from cinderlib import errors, validation, value_checks
@@ -118,6 +118,16 @@ class Group(_Grouped[GroupRecord]):
         return self._record.native
 
     @property
+    def group_snapshot_id(self) -> str | None:
+        """The ID of the group snapshot from which it was created."""
+        return self._record.group_snapshot_id
+
+    @property
+    def source_group_id(self) -> str | None:
+        """The ID of the group of which it is a clone."""
+        return self._record.source_group_id
+
+    @property
     def snapshots(self) -> list[GroupSnapshot]:
         """Its group snapshots, in the order of creation."""
         records = (
@@ -159,6 +169,32 @@ class Group(_Grouped[GroupRecord]):
         with_volumes = value_checks.check_flag(volumes, "volumes")
         self.changed = self._controller._delete_group(self.id, with_volumes=with_volumes)
         self._record = replace(self._record, status="deleted")
+
+    def clone(
+        self,
+        name: str,
+        description: str = "",
+        *,
+        id: str | None = None,
+        one_after_another: bool = False,
+    ) -> Group:
+        """Create another group with clones of all its volumes, of the same moment.
+
+        A clone has the properties of its volume, and the name ``<name>-<name of the volume>``.
+
+        :param name: of the new group.
+        :param id: as for :meth:`GroupSnapshot.create_group`.
+        :param one_after_another: clone the volumes in sequence if the driver cannot clone them at
+            the same moment.
+        :returns: the new group.
+        :raises Unsupported: the driver cannot clone them at the same moment. Nothing changed.
+        :raises InvalidGroup: it has no volumes.
+        :raises InvalidVolume: a volume cannot be cloned. Nothing changed.
+        :raises AlreadyExists: another group has the ID.
+        """
+        record, asked = _new_group(self, name, description, id, source_group_id=self.id)
+        flag = value_checks.check_flag(one_after_another, "one_after_another")
+        return _copied(self, record, asked, one_after_another=flag)
 
     def create_snapshot(
         self,
@@ -238,6 +274,22 @@ class GroupSnapshot(_Grouped[GroupSnapshotRecord]):
         """
         self._record = self._controller.group_snapshot(self.id)._record
 
+    def create_group(self, name: str, description: str = "", *, id: str | None = None) -> Group:
+        """Create a group with a volume from each of its snapshots.
+
+        A new volume has the properties of the volume of the snapshot, and the name
+        ``<name>-<name of that volume>``.
+
+        :param name: of the new group.
+        :param id: the ID of the group; by default a new one. If a group with the same properties
+            has it, nothing changes.
+        :returns: the new group.
+        :raises InvalidSnapshot: a snapshot cannot be read. Nothing changed.
+        :raises AlreadyExists: another group has the ID.
+        """
+        record, asked = _new_group(self, name, description, id, group_snapshot_id=self.id)
+        return _copied(self, record, asked)
+
     def delete(self) -> None:
         """Delete it with its snapshots. One that does not exist any more is not an error.
 
@@ -246,6 +298,41 @@ class GroupSnapshot(_Grouped[GroupSnapshotRecord]):
         """
         self.changed = self._controller._delete_group_snapshot(self.id)
         self._record = replace(self._record, status="deleted")
+
+
+def _new_group(
+    source: Group | GroupSnapshot, name: str, description: str, id: str | None, **origin: str
+) -> tuple[GroupRecord, dict[str, Any]]:
+    """The record of a new group with the data of another one, and the fields that the program
+    specified."""
+    texts = {
+        "name": validation.check_name(name),
+        "description": validation.check_description(description),
+    }
+    asked: dict[str, Any] = {**{k: v for k, v in texts.items() if v}, **origin}
+    record = GroupRecord(
+        id=new_id() if id is None else source._controller._check_group_id(id),
+        backend=source.backend_name,
+        host="",
+        user_id=source.record.user_id,
+        project_id=source.record.project_id,
+        **asked,
+    )
+    return record, asked
+
+
+def _copied(
+    source: Group | GroupSnapshot,
+    record: GroupRecord,
+    asked: Mapping[str, Any],
+    *,
+    one_after_another: bool = False,
+) -> Group:
+    controller = source._controller
+    created, changed = controller._copy_group(record, asked, one_after_another=one_after_another)
+    group = Group(controller, created)
+    group.changed = changed
+    return group
 
 
 def _ids(volumes: Iterable[Any]) -> list[str]:

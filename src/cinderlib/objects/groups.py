@@ -9,7 +9,12 @@ from cinderlib import errors, validation, value_checks
 from cinderlib.objects.group import Group, GroupSnapshot
 from cinderlib.objects.new_volume import place
 from cinderlib.objects.volume import Volume
-from cinderlib.operations import delete_group, delete_group_snapshot, group_snapshots
+from cinderlib.operations import (
+    copy_group,
+    delete_group,
+    delete_group_snapshot,
+    group_snapshots,
+)
 from cinderlib.operations import groups as operations
 from cinderlib.persistence import groups as stored
 from cinderlib.persistence.base import Store
@@ -105,6 +110,13 @@ class GroupQueries:
     ) -> tuple[GroupRecord, bool]:
         """Create the group of a record; ``Backend.create_group`` builds it."""
         return operations.create(self.journal, group, asked)
+
+    def _copy_group(
+        self, group: GroupRecord, asked: Mapping[str, Any], *, one_after_another: bool = False
+    ) -> tuple[GroupRecord, bool]:
+        """Create the group of a record with the data of its source; ``Group.clone`` and
+        ``GroupSnapshot.create_group`` build it."""
+        return copy_group.create(self.journal, group, asked, one_after_another=one_after_another)
 
     def _change_group(
         self, group_id: str, *, add: Sequence[str] = (), remove: Sequence[str] = ()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cinderlib import errors, validation, value_checks
 from cinderlib.objects.arguments import refuse_unknown
 from cinderlib.objects.fields import Check
+from cinderlib.operations import volumes
 from cinderlib.records import VolumeRecord, new_id
 
 if TYPE_CHECKING:
@@ -36,12 +37,6 @@ _KNOWN = ["id", "pool_name", "unique_name", "type", *_GIVEN]
 _NAMES = {"display_name": "name", "display_description": "description"}
 #: The fields that a type has.
 _OWN = {"extra_specs", "qos_specs", "encryption"}
-#: Fields that a volume has from its source unless they are specified.
-_INHERITED = (
-    "size", "name", "description", "host", "availability_zone", "bootable", "multiattach",
-    "metadata", "user_id", "project_id", "extra_specs", "qos_specs", "encryption", "type_name",
-    "volume_type_id",
-)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +90,7 @@ def describe(
     values: dict[str, Any] = {
         "user_id": controller.user_id,
         "project_id": controller.project_id,
-        **({} if source is None else {name: getattr(source, name) for name in _INHERITED}),
+        **({} if source is None else volumes.inherited(source)),
         **given,
         **where,
     }
@@ -104,8 +99,7 @@ def describe(
         values |= _of_type(backend, type, given)
         requested["type_name"] = values["type_name"]
     elif _OWN & given.keys() or values.get("type_name") is None:
-        has_specs = any(values.get(name) for name in _OWN)
-        values |= {"type_name": None, "volume_type_id": id if has_specs else None}
+        values |= volumes.own_type(id, values)
     return NewVolume(
         VolumeRecord(id=id, backend=backend.id, **values),
         requested,

@@ -88,6 +88,18 @@ _OPERATIONS: Mapping[str, _Operation] = {
         _GROUP_METHODS,
         "only the store knows the groups",
     ),
+    "group.create_from_snapshot": _Operation(
+        "create groups from group snapshots",
+        (*_GROUP_METHODS, "create_group_from_src"),
+        "each volume is created from its snapshot",
+        ("create_volume_from_snapshot",),
+    ),
+    "group.clone": _Operation(
+        "clone groups",
+        (*_GROUP_METHODS, "create_group_from_src"),
+        "the volumes are cloned in sequence, if the caller accepts that",
+        ("create_cloned_volume",),
+    ),
     "group_snapshot.create": _Operation(
         "take snapshots of groups",
         (*_GROUP_METHODS, "create_group_snapshot", "delete_group_snapshot"),

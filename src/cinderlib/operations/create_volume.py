@@ -71,16 +71,13 @@ def create(
         if unique_name and volume.name:
             unique_names.refuse(journal.store, volume, {"backend": volume.backend})
         volume = volume_types.assign(journal.store, volume, asked)
-        source = _source(journal, volume)
+        source = source_of(journal, volume)
         if source is not None:
             is_snapshot = isinstance(source, SnapshotRecord)
             way = "volume.create_from_snapshot" if is_snapshot else "volume.clone"
             way = way if volume.snapshot_access is None else "snapshot.attach"
             capabilities.require(driver, way, volume.backend, volume.id)
-        volumes.refuse_impossible_size(driver, volume, volume.size)
-        volume = encryption.of_new(journal.store, volume, source)
-        if source is not None:
-            volume = replace(volume, glance_metadata=source.glance_metadata)
+        volume = with_source(journal, driver, volume, source)
         intent, creating = journal.begin(
             "volume.create",
             volumes.lock_name(volume.id),
@@ -91,7 +88,7 @@ def create(
         try:
             if asked.get("type_name") is not None:
                 volume_types.check_assigned(journal.store, TypeSpecs.of(creating))
-            made = _make(driver, creating, source)
+            made = create_on_storage(driver, creating, source)
             ready = replace(made, status="available", launched_at=now())
         except BaseException as exc:
             _clean_up(journal, driver, intent, creating, exc, kept=there is not None)
@@ -112,7 +109,27 @@ def _prepare_retry(driver: Driver, volume: VolumeRecord, failed: VolumeRecord) -
     return replace(volume, version=failed.version, created_at=failed.created_at)
 
 
-def _source(journal: Journal, volume: VolumeRecord) -> VolumeRecord | SnapshotRecord | None:
+def with_source(
+    journal: Journal,
+    driver: Driver,
+    volume: VolumeRecord,
+    source: VolumeRecord | SnapshotRecord | None,
+) -> VolumeRecord:
+    """A new volume with what it has from its source, besides data.
+
+    :raises OutOfRange: the pool cannot hold it. Nothing changed.
+    :raises InvalidInput: it cannot have the requested encryption. Nothing changed.
+    """
+    volumes.refuse_impossible_size(driver, volume, volume.size)
+    volume = encryption.of_new(journal.store, volume, source)
+    return volume if source is None else replace(volume, glance_metadata=source.glance_metadata)
+
+
+def source_of(journal: Journal, volume: VolumeRecord) -> VolumeRecord | SnapshotRecord | None:
+    """The snapshot or volume whose data a new volume gets; the lock of that volume is held.
+
+    :raises InvalidVolume, InvalidSnapshot, VolumeNotFound, SnapshotNotFound: it cannot be read.
+    """
     if volume.snapshot_id is not None:
         snapshot = journal.store.get(SnapshotRecord, volume.snapshot_id)
         if snapshot is None:
@@ -145,9 +162,13 @@ def _refuse_smaller(volume: VolumeRecord, source: str, size: int) -> None:
         )
 
 
-def _make(
+def create_on_storage(
     driver: Driver, volume: VolumeRecord, source: VolumeRecord | SnapshotRecord | None
 ) -> VolumeRecord:
+    """Create a volume on the storage, with the data of its source.
+
+    :returns: the record with the driver's changes.
+    """
     if isinstance(source, SnapshotRecord):
         return driver.create_volume_from_snapshot(volume, source)
     if source is not None:

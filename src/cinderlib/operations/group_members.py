@@ -53,23 +53,25 @@ def data(volume_ids: Iterable[str]) -> dict[str, list[str]]:
 
 @contextlib.contextmanager
 def held(
-    journal: Journal, group_id: str, others: Iterable[str] = ()
+    journal: Journal, group_id: str, others: Iterable[str] = (), source_id: str | None = None
 ) -> Iterator[GroupRecord | None]:
     """Hold the locks of a group and its volumes, and settle its interrupted operations.
 
     :param others: IDs of further volumes.
-    :returns: the group, or ``None``.
+    :param source_id: the ID of a second group, for which the same is done.
+    :returns: the first group, or ``None``.
     :raises Busy: the volumes of the group keep changing, or an operation may still run.
     """
-    own = lock_name(group_id)
+    ids = [group_id] if source_id is None else [group_id, source_id]
     extra = {volumes.lock_name(id) for id in others}
     for _ in range(ATTEMPTS):
-        wanted = _locks(journal.store, group_id) | extra
-        with journal.locks.hold(own, *wanted):
-            if not _locks(journal.store, group_id) <= wanted:
+        wanted = extra.union(*(_locks(journal.store, id) for id in ids))
+        with journal.locks.hold(*map(lock_name, ids), *wanted):
+            if not extra.union(*(_locks(journal.store, id) for id in ids)) <= wanted:
                 continue
-            for id in _resources(groups.find(journal.store, GroupRecord, group_id), group_id):
-                journal.settle(id, own)
+            for each in ids:
+                for id in _resources(groups.find(journal.store, GroupRecord, each), each):
+                    journal.settle(id, lock_name(each))
             yield groups.find(journal.store, GroupRecord, group_id)
             return
     raise errors.Busy(f"Others keep changing the volumes of group {group_id}", resource=group_id)

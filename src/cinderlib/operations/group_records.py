@@ -29,11 +29,13 @@ def begin(
     arguments: Mapping[str, Any],
     data: Mapping[str, Any] | None = None,
     changes: Changes = ((), ()),
+    created: Iterable[VolumeRecord] = (),
 ) -> IntentRecord:
     """Record the start of an operation.
 
     :param volume_ids: of the volumes whose locks are held.
     :param changes: volumes before and after this.
+    :param created: new volumes.
     """
     held_locks = group_members.data(volume_ids)
     lock = group_members.lock_name(group.id)
@@ -43,7 +45,8 @@ def begin(
 
     def write() -> None:
         others = group_members.changed(journal.store, *changes)
-        journal.begin_with(intent, groups.put(group).record, *others)
+        new = map(Put, created)
+        journal.begin_with(intent, groups.put(group).record, *others, *new)
 
     group_members.retried(write)
     return intent

@@ -50,7 +50,7 @@ def create(
         creating = replace(group, status="creating", native=native, created_at=now())
         intent = group_records.begin(journal, "group.create", creating, group.volume_ids, arguments)
         try:
-            native, changed = _create(driver, creating, members)
+            native, changed = create_on_storage(driver, creating, members)
         except BaseException as exc:
             _clean_up(journal, driver, intent, creating, exc)
             raise
@@ -60,7 +60,7 @@ def create(
         return group_records.finish(journal, intent, done, ready, members, added), True
 
 
-def _create(
+def create_on_storage(
     driver: Driver, group: GroupRecord, members: Sequence[VolumeRecord]
 ) -> tuple[bool, Sequence[VolumeRecord]]:
     """Create the group on the storage, if the driver has groups.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cinderlib import errors
@@ -22,6 +22,35 @@ TRANSITIONAL = frozenset(
 )
 #: States in which a volume's data can be read.
 READABLE = frozenset({"available", "in-use", "error_extending", "error_retyping"})
+#: Fields that a copy of a volume has from its source unless they are specified.
+_INHERITED = (
+    "size", "name", "description", "host", "availability_zone", "bootable", "multiattach",
+    "metadata", "user_id", "project_id", "extra_specs", "qos_specs", "encryption", "type_name",
+    "volume_type_id",
+)  # fmt: skip
+
+
+def inherited(source: VolumeRecord) -> dict[str, Any]:
+    """The fields that a copy of a volume has from its source unless they are specified."""
+    return {name: getattr(source, name) for name in _INHERITED}
+
+
+def own_type(id: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of the type that a volume has for itself if it has specs and no shared type.
+
+    :param id: of the volume.
+    :param fields: the others.
+    """
+    has_specs = any(fields.get(name) for name in ("extra_specs", "qos_specs", "encryption"))
+    return {"type_name": None, "volume_type_id": id if has_specs else None}
+
+
+def copy_of(source: VolumeRecord, id: str, **fields: Any) -> VolumeRecord:
+    """The record of a new volume with the properties of another one, not stored yet."""
+    values = {**inherited(source), **fields}
+    if values["type_name"] is None:
+        values |= own_type(id, values)
+    return VolumeRecord(id=id, backend=source.backend, **values)
 
 
 def lock_name(volume_id: str) -> str:

@@ -18,6 +18,8 @@ class GroupRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
     :ivar snapshot_ids: its group snapshots.
     :ivar native: whether the driver has created the group on the storage. Otherwise only the store
         knows it.
+    :ivar group_snapshot_id: the group snapshot from which it was created.
+    :ivar source_group_id: the group of which it is a clone.
     """
 
     kind: ClassVar[str] = "group"
@@ -32,6 +34,8 @@ class GroupRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
     volume_ids: tuple[str, ...] = ()
     snapshot_ids: tuple[str, ...] = ()
     native: bool = False
+    group_snapshot_id: str | None = None
+    source_group_id: str | None = None
 
 
 class GroupSnapshotRecord(Record, kw_only=True, frozen=True, omit_defaults=True):

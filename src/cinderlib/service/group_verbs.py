@@ -35,14 +35,38 @@ def show_group_snapshot(request: Request[requests.Nothing]) -> dict[str, Any]:
     return shown(request.stored(request.controller.group_snapshot(request.id)).record)
 
 
+_SOURCES = ("backend", "group_snapshot_id", "source_group_id")
+
+
 def create_group(request: Request[requests.CreateGroup]) -> dict[str, Any]:
-    """Create a group of volumes of a backend; their data does not change."""
+    """Create a group of volumes of a backend, or a copy of a group or of a group snapshot."""
     body = request.body
-    volumes = [request.controller.volume(id) for id in body.volume_ids]
-    created = request.loaded(body.backend).create_group(
-        body.name, volumes, **body.given("backend", "name", "volume_ids")
-    )
+    sources = [name for name in _SOURCES if isinstance(getattr(body, name), str)]
+    if len(sources) != 1:
+        raise errors.InvalidInput(
+            "Specify one of backend, group_snapshot_id and source_group_id, not"
+            f" {' and '.join(sources) or 'none of them'}"
+        )
+    _refuse_others(body, sources[0])
+    fields = body.given(*_SOURCES, "name", "volume_ids", "one_after_another")
+    if isinstance(body.backend, str):
+        volumes = [request.controller.volume(id) for id in body.volume_ids]
+        created = request.loaded(body.backend).create_group(body.name, volumes, **fields)
+    elif isinstance(body.group_snapshot_id, str):
+        snapshot = request.of_loaded(request.controller.group_snapshot(body.group_snapshot_id))
+        created = snapshot.create_group(body.name, **fields)
+    else:
+        source = request.of_loaded(request.controller.group(str(body.source_group_id)))
+        flag = body.one_after_another
+        created = source.clone(body.name, one_after_another=flag, **fields)
     return shown(created.record, changed=created.changed)
+
+
+def _refuse_others(body: requests.CreateGroup, source: str) -> None:
+    """:raises InvalidInput: the request has a field that does not fit its source."""
+    for field, fits in (("volume_ids", "backend"), ("one_after_another", "source_group_id")):
+        if getattr(body, field) and source != fits:
+            raise errors.InvalidInput(f"{field} requires {fits}, not {source}")
 
 
 def change_group(request: Request[requests.ChangeGroup]) -> dict[str, Any]:

@@ -235,13 +235,19 @@ class ChangeSnapshot(Body):
 
 
 class CreateGroup(Body):
-    """A group of volumes of a backend."""
+    """A group of volumes of a backend, or a copy: with ``group_snapshot_id`` of a group snapshot,
+    with ``source_group_id`` of a group. A request has exactly one of these two and ``backend``. If
+    the driver cannot clone the volumes of a group at the same moment, ``one_after_another`` allows
+    clones of different moments."""
 
-    backend: str
     name: str
+    backend: str | msgspec.UnsetType = msgspec.UNSET
+    group_snapshot_id: str | msgspec.UnsetType = msgspec.UNSET
+    source_group_id: str | msgspec.UnsetType = msgspec.UNSET
     volume_ids: list[str] = []
     description: str = ""
     id: str | msgspec.UnsetType = msgspec.UNSET
+    one_after_another: bool = False
 
 
 class ChangeGroup(Body):

@@ -39,28 +39,82 @@ def group() -> None:
 @click.option(
     "--id", help="The ID; by default a new one. If a group has this ID, it does not change."
 )
+@click.option(
+    "--snapshot",
+    help="Create the group, with new volumes, from this group snapshot.",
+    shell_complete=completing.group_snapshots,
+)
 @options.backend
 @options.wait
 @single(views.GROUPS)
 @pass_app
 def create(
-    app: App, /, name: str, volumes: tuple[str, ...], backend: str | None, **given: Any
+    app: App,
+    /,
+    name: str,
+    volumes: tuple[str, ...],
+    backend: str | None,
+    snapshot: str | None,
+    **given: Any,
 ) -> None:
     """Create a group NAME of volumes of one backend.
 
-    The volumes can be in use.
+    The volumes can be in use. With --snapshot, the group has a new volume from each of the
+    snapshots. Their names are NAME-VOLUME.
     """
+    fields = {field: value for field, value in given.items() if value is not None}
+    if snapshot is not None:
+        if volumes or backend is not None:
+            raise click.UsageError("VOLUME and --backend cannot be combined with --snapshot.")
+        source = find.group_snapshot(app.controller, snapshot)
+        with app.working(f"Creating group {name} from group snapshot {snapshot}"):
+            app.backend_of(source)
+            copy = app.patiently(lambda: source.create_group(name, **fields))
+        _created(app, copy, name)
+        return
     app.may_create_store()
     found = find.distinct(find.volume(app.controller, each) for each in volumes)
     with app.working(f"Creating group {name}"):
         of = app.backend_of(found[0]) if found and backend is None else app.backend(backend)
-        fields = {field: value for field, value in given.items() if value is not None}
         created = app.patiently(lambda: of.create_group(name, found, **fields))
+    _created(app, created, name)
+
+
+def _created(app: App, created: cl.Group, name: str) -> None:
+    """Report a created group."""
     if created.changed:
         app.say(f"Created group {name}.")
     else:
         app.say(f"Group {name} already exists; nothing changed.")
     app.result({**items.group(created), "changed": created.changed}, created.id)
+
+
+@group.command("clone")
+@_group
+@click.argument("name")
+@click.option("--description", help="A description to store.")
+@click.option("--id", help="The ID of the new group; by default a new one.")
+@click.option(
+    "--one-after-another",
+    is_flag=True,
+    help="Clone the volumes in sequence if the driver cannot clone them at the same moment.",
+)
+@options.wait
+@single(views.GROUPS)
+@pass_app
+def clone(app: App, /, group: str, name: str, one_after_another: bool, **given: Any) -> None:
+    """Create a group NAME with clones of all volumes of another group.
+
+    The clones are of the same moment. Their names are NAME-VOLUME.
+    """
+    source = find.group(app.controller, group)
+    fields = {field: value for field, value in given.items() if value is not None}
+    with app.working(f"Cloning group {group}"):
+        app.backend_of(source)
+        created = app.patiently(
+            lambda: source.clone(name, one_after_another=one_after_another, **fields)
+        )
+    _created(app, created, name)
 
 
 @group.command("list")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cinder import exception
-from cinder.volume import configuration, driver, volume_types, volume_utils
+from cinder.volume import configuration, driver, volume_utils
 from oslo_config import cfg
 
 from cinderlib.drivers.file import extents, loop, provisioning, root, sparse
@@ -122,7 +122,7 @@ class FileDriver(Adoption, Migration, Groups, driver.VolumeDriver):  # type: ign
                     reason=f"{path} has {size} bytes, more than {new_size} GiB"
                 )
             sparse.extend(path, new_size * GIB)
-            if _is_thick(volume):
+            if provisioning.is_thick_volume(volume):
                 provisioning.allocate(path)
 
     def retype(
@@ -291,7 +291,7 @@ class FileDriver(Adoption, Migration, Groups, driver.VolumeDriver):  # type: ign
     def _create(self, volume: Any, make: Callable[[Path, int], None]) -> None:
         """Create the volume's file, unless an earlier call has created it."""
         path, size = self._folder.path(volume.name), volume.size * GIB
-        thick = _is_thick(volume)
+        thick = provisioning.is_thick_volume(volume)
         with explained(f"create {path} with {volume.size} GiB"):
             try:
                 make(path, size)
@@ -316,12 +316,6 @@ class FileDriver(Adoption, Migration, Groups, driver.VolumeDriver):  # type: ign
                 logger.info("Copied %d of %d MiB to %s", done >> 20, total >> 20, target.name)
 
         sparse.clone(source, target, flush=lambda: loop.flush(source), progress=progress, **options)
-
-
-def _is_thick(volume: Any) -> bool:
-    id = volume.volume_type_id
-    specs = {} if id is None else volume_types.get_volume_type_extra_specs(id)
-    return provisioning.is_thick(specs)
 
 
 def _former(diff: dict[str, Any]) -> dict[str, str]:

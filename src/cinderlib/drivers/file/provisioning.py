@@ -9,6 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from cinder.volume import volume_types
 
 from cinderlib.drivers.file import extents, sparse
 from cinderlib.node import holes
@@ -28,6 +31,15 @@ def is_thick(extra_specs: Mapping[str, str]) -> bool:
             f"the extra spec {SPEC} must be 'thin' or 'thick', not {wanted!r}"
         )
     return wanted == "thick"
+
+
+def is_thick_volume(volume: Any) -> bool:
+    """Whether a volume of Cinder's class is thick.
+
+    :raises NotImplementedError: the extra spec of its type has an unknown value.
+    """
+    id = volume.volume_type_id
+    return is_thick({} if id is None else volume_types.get_volume_type_extra_specs(id))
 
 
 def allocate(path: Path) -> None:

@@ -26,6 +26,29 @@ class IsolatedGrouping:
     def delete_group(self, group: GroupRecord, volumes: Sequence[VolumeRecord]) -> None:
         self._call("delete_group", group, list(volumes))
 
+    def create_group_from_snapshot(
+        self,
+        group: GroupRecord,
+        volumes: Sequence[VolumeRecord],
+        group_snapshot: GroupSnapshotRecord,
+        source: GroupRecord,
+        snapshots: Sequence[SnapshotRecord],
+        source_volumes: Sequence[VolumeRecord],
+    ) -> list[VolumeRecord]:
+        given = group_snapshot, source, list(snapshots), list(source_volumes)
+        found = self._call("create_group_from_snapshot", group, list(volumes), *given)
+        return cast("list[VolumeRecord]", found)
+
+    def create_cloned_group(
+        self,
+        group: GroupRecord,
+        volumes: Sequence[VolumeRecord],
+        source: GroupRecord,
+        source_volumes: Sequence[VolumeRecord],
+    ) -> list[VolumeRecord]:
+        given = group, list(volumes), source, list(source_volumes)
+        return cast("list[VolumeRecord]", self._call("create_cloned_group", *given))
+
     def create_group_snapshot(
         self,
         group_snapshot: GroupSnapshotRecord,

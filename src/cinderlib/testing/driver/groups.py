@@ -42,6 +42,36 @@ class GroupTests(DriverTests):
         taken.delete()
         assert all(volume.snapshots == [] for volume in volumes)
 
+    @needs("group_snapshot", "group_copy", "attach")
+    def test_groups_are_copied_with_their_data(self, backend: Any) -> None:
+        volumes = [backend.create_volume(self.size, name=name) for name in ("one", "two")]
+        patterns = []
+        for volume in volumes:
+            with self._attached(volume) as device:
+                patterns.append(self._write(device))
+        group = backend.create_group("pair", volumes)
+        taken = self._take(group, name="kept")
+        native = backend.capabilities()["group.clone"].way == "native"
+        clone = group.clone("clone", one_after_another=not native)
+        for volume in volumes:
+            with self._attached(volume) as device:
+                self._write(device)
+        copy = taken.create_group("copy")
+        again = taken.create_group("copy", id=copy.id)
+        assert (again, again.changed, again.volume_ids) == (copy, False, copy.volume_ids)
+        assert (copy.group_snapshot_id, clone.source_group_id) == (taken.id, group.id)
+        for made in (copy, clone):
+            assert [each.name for each in made.volumes] == [f"{made.name}-one", f"{made.name}-two"]
+            for volume, pattern in zip(made.volumes, patterns, strict=True):
+                assert (volume.status, volume.group_id) == ("available", made.id)
+                with self._attached(volume) as device:
+                    self._check(device, pattern)
+            made.delete(volumes=True)
+        taken.delete()
+        group.delete(volumes=True)
+        assert backend.volumes == []
+        assert {each.problem for each in backend.reconcile()} <= {"unverified"}
+
     @needs("group_snapshot")
     def test_group_changes_and_is_deleted(self, backend: Any) -> None:
         first, second = (backend.create_volume(self.size) for _ in range(2))
