@@ -63,3 +63,41 @@ def test_groups_are_copied(cinderlib: Command) -> None:
     assert "No group has" in cinderlib("group", "clone", "clone", "new", ends=3).stderr
     left = {each["name"] for each in cinderlib("volume", "list", "--json").json}
     assert left == {"data", "log"}
+
+
+def test_names_of_groups_and_their_copies_are_not_used_twice(cinderlib: Command) -> None:
+    for name in ("data", "log"):
+        cinderlib("volume", "create", name, "1GiB")
+    create = ("group", "create", "database", "data", "log")
+    id = cinderlib(*create, "--if-not-exists").line
+    assert "Group database already exists on" in cinderlib(*create, ends=4).stderr
+    assert cinderlib(*create, "--if-not-exists").line == id
+    differs = cinderlib(*create[:-1], "--if-not-exists", ends=4).stderr
+    assert "volume_ids" in differs
+    second = cinderlib("group", "create", "database", "--allow-duplicate").line
+    cinderlib("group", "delete", second, "-y")
+
+    cinderlib("group", "snapshot", "create", "database", "monday")
+    cinderlib("volume", "create", "test-log", "1GiB")
+    before = cinderlib.files
+    copies = (("group", "create", "test", "--snapshot", "monday"), ("group", "clone", id, "test"))
+    for copy in copies:
+        refused = cinderlib(*copy, ends=4).stderr
+        assert "Volume test-log already exists on" in refused
+        assert "--allow-duplicate" in refused
+        assert "already exists" in cinderlib(*copy, "--if-not-exists", ends=4).stderr
+    assert cinderlib.files == before
+    assert [each["name"] for each in cinderlib("group", "list", "--json").json] == ["database"]
+    made = cinderlib(*copies[0], "--allow-duplicate").line
+    assert cinderlib(*copies[0], "--if-not-exists").line == made
+    assert cinderlib(*copies[0], "--id", made).line == made
+    assert "group_snapshot_id" in cinderlib(*copies[1], "--if-not-exists", ends=4).stderr
+
+
+def test_volumes_with_equal_names_are_copied_only_on_request(cinderlib: Command) -> None:
+    ids = [cinderlib("volume", "create", "a", "1", "--allow-duplicate").line for _ in range(2)]
+    cinderlib("group", "create", "pair", *ids)
+    refused = cinderlib("group", "clone", "pair", "copy", ends=4)
+    assert "Several volumes would have the name copy-a" in refused.stderr
+    clone = cinderlib("group", "clone", "pair", "copy", "--allow-duplicate", "--json").json
+    assert clone["volumes"] == ["copy-a", "copy-a"]

@@ -1,4 +1,4 @@
-"""Names of new volumes and snapshots: by default, a name is not used twice."""
+"""Names of new volumes, snapshots and groups: by default, a name is not used twice."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 
 from cinderlib import errors
 from cinderlib.cli import find
+from cinderlib.records import name_of_copy
 
 if TYPE_CHECKING:
     import cinderlib as cl
@@ -57,8 +58,43 @@ def of_snapshot(volume: cl.Volume, name: str, given: dict[str, Any]) -> dict[str
     return _checked(found, f"Snapshot {name}", where, given)
 
 
+def of_group(
+    controller: cl.Controller,
+    name: str,
+    backend: str,
+    given: dict[str, Any],
+    sources: Iterable[cl.Volume] = (),
+) -> dict[str, Any]:
+    """Check the name of a new group, and the names of the volumes that are created in it, like
+    :func:`of_volume`.
+
+    :param sources: the volumes of which the group gets copies.
+    """
+    allow, groups = given["allow_duplicate"], list(controller.groups(backend=backend, name=name))
+    given = _checked(groups, f"Group {name}", f"on {backend}", given)
+    id = given.get("id")
+    if allow or any(each.id == id for each in groups):
+        return given
+    names: set[str] = set()
+    for copy in (name_of_copy(name, each.name) for each in sources):
+        if copy in names:
+            raise errors.AlreadyExists(
+                f"Several volumes would have the name {copy}; nothing changed. Add"
+                " --allow-duplicate"
+            )
+        names.add(copy)
+        # The volumes of an interrupted command with the same --id are deleted first.
+        found = controller.volumes(backend=backend, name=copy)
+        others = (each for each in found if id is None or each.group_id != id)
+        _checked(others, f"Volume {copy}", f"on {backend}", {"allow_duplicate": False})
+    return given
+
+
 def _checked(
-    found: Iterable[cl.Volume | cl.Snapshot], what: str, where: str, given: dict[str, Any]
+    found: Iterable[cl.Volume | cl.Snapshot | cl.Group],
+    what: str,
+    where: str,
+    given: dict[str, Any],
 ) -> dict[str, Any]:
     allow, reuse = given.pop("allow_duplicate"), given.pop("if_not_exists", None)
     id = given.get("id")

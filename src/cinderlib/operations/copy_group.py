@@ -31,6 +31,7 @@ from cinderlib.records import (
     IntentRecord,
     SnapshotRecord,
     VolumeRecord,
+    name_of_copy,
     now,
     replace,
 )
@@ -39,7 +40,6 @@ _FROM_SNAPSHOT, _CLONE = "group.create_from_snapshot", "group.clone"
 #: The namespace of the IDs of new volumes, which depend on the group and the source, so that a
 #: repeated call creates the same volumes.
 _NAMESPACE = uuid.UUID("c0d3d9f2-6a55-4f0e-9a52-5d3f6f0a7b64")
-_LONGEST_NAME = 255
 
 Sources = Sequence[SnapshotRecord | VolumeRecord]
 
@@ -220,7 +220,7 @@ def _new_volumes(
         new = volumes.copy_of(
             of,
             _id_of(group, of.id),
-            name="-".join(filter(None, (group.name, of.name)))[:_LONGEST_NAME],
+            name=name_of_copy(group.name, of.name),
             status="creating",
             group_id=group.id,
             **origin,

@@ -12,7 +12,12 @@ from __future__ import annotations
 
 from cinderlib.records.base import Record, new_id, new_id_in_order, now, replace
 from cinderlib.records.encoding import check_types, decode, encode, from_builtins, to_builtins
-from cinderlib.records.groups import GROUP_KINDS, GroupRecord, GroupSnapshotRecord
+from cinderlib.records.groups import (
+    GROUP_KINDS,
+    GroupRecord,
+    GroupSnapshotRecord,
+    name_of_copy,
+)
 from cinderlib.records.kinds import (
     KINDS,
     SECRETS,
@@ -53,6 +58,7 @@ __all__ = [
     "encode",
     "from_builtins",
     "is_encrypted",
+    "name_of_copy",
     "new_id",
     "new_id_in_order",
     "now",

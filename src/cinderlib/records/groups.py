@@ -7,6 +7,8 @@ from typing import ClassVar
 
 from cinderlib.records.base import Record
 
+_LONGEST_NAME = 255
+
 
 class GroupRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
     """A group of volumes of one backend.
@@ -59,6 +61,15 @@ class GroupSnapshotRecord(Record, kw_only=True, frozen=True, omit_defaults=True)
     snapshot_ids: tuple[str, ...] = ()
     volume_ids: tuple[str, ...] = ()
     consistent: bool = False
+
+
+def name_of_copy(group: str, volume: str) -> str:
+    """The name of the copy of a volume in a new group.
+
+    :param group: the name of the new group.
+    :param volume: the name of the volume.
+    """
+    return "-".join(filter(None, (group, volume)))[:_LONGEST_NAME]
 
 
 #: The kinds that are stored in key-values.

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cinderlib.cli import completing, failures, find, items, options, views
-from cinderlib.cli.app import App
+from cinderlib.cli import completing, failures, find, items, naming, options, views
+from cinderlib.cli.app import App, backend_name
 from cinderlib.cli.confirmation import agreed, destructive
 from cinderlib.cli.framework import Group, pass_app
 from cinderlib.cli.nouns.group_snapshot import snapshot
@@ -45,6 +45,7 @@ def group() -> None:
     shell_complete=completing.group_snapshots,
 )
 @options.backend
+@naming.options
 @options.wait
 @single(views.GROUPS)
 @pass_app
@@ -67,15 +68,20 @@ def create(
         if volumes or backend is not None:
             raise click.UsageError("VOLUME and --backend cannot be combined with --snapshot.")
         source = find.group_snapshot(app.controller, snapshot)
+        copied = (each.volume for each in source.snapshots)
+        fields = naming.of_group(app.controller, name, source.backend_name, fields, copied)
         with app.working(f"Creating group {name} from group snapshot {snapshot}"):
             app.backend_of(source)
             copy = app.patiently(lambda: source.create_group(name, **fields))
         _created(app, copy, name)
         return
     app.may_create_store()
-    found = find.distinct(find.volume(app.controller, each) for each in volumes)
+    found = _found(app, volumes)
+    if backend is None:
+        backend = backend_name(found[0]) if found else app.configuration.only_backend()
+    fields = naming.of_group(app.controller, name, backend, fields)
     with app.working(f"Creating group {name}"):
-        of = app.backend_of(found[0]) if found and backend is None else app.backend(backend)
+        of = app.backend(backend)
         created = app.patiently(lambda: of.create_group(name, found, **fields))
     _created(app, created, name)
 
@@ -99,6 +105,7 @@ def _created(app: App, created: cl.Group, name: str) -> None:
     is_flag=True,
     help="Clone the volumes in sequence if the driver cannot clone them at the same moment.",
 )
+@naming.options
 @options.wait
 @single(views.GROUPS)
 @pass_app
@@ -109,6 +116,7 @@ def clone(app: App, /, group: str, name: str, one_after_another: bool, **given: 
     """
     source = find.group(app.controller, group)
     fields = {field: value for field, value in given.items() if value is not None}
+    fields = naming.of_group(app.controller, name, source.backend_name, fields, source.volumes)
     with app.working(f"Cloning group {group}"):
         app.backend_of(source)
         created = app.patiently(
