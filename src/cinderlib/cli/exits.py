@@ -65,7 +65,7 @@ def _with_name(message: str) -> str:
     replaced: the user can need the complete ID."""
     kind, _, rest = message.partition(" ")
     id, _, rest = rest.partition(" ")
-    if kind not in ("Volume", "Snapshot") or id not in _named:
+    if kind not in ("Volume", "Snapshot", "Group") or id not in _named:
         return message
     return f"{kind} {_named[id]} ({id[:8]}) {rest}"
 

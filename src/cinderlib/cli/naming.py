@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cinderlib import errors
-from cinderlib.cli import find
+from cinderlib.cli import exits, find
 from cinderlib.records import name_of_copy
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def of_group(
                 " --allow-duplicate"
             )
         names.add(copy)
-        # The volumes of an interrupted command with the same --id are deleted first.
+        # The volumes of an interrupted command with the same `--id` are deleted first.
         found = controller.volumes(backend=backend, name=copy)
         others = (each for each in found if id is None or each.group_id != id)
         _checked(others, f"Volume {copy}", f"on {backend}", {"allow_duplicate": False})
@@ -106,6 +106,7 @@ def _checked(
     if any(each.id == id for each in existing) or not existing:
         return given
     if reuse and len(existing) == 1:
+        exits.name_in_messages(existing[0].id, existing[0].name)
         return {**given, "id": existing[0].id}
     error = errors.AlreadyExists(
         f"{what} already exists {where}; nothing changed. Choose another name, or add"

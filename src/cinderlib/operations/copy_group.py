@@ -51,7 +51,7 @@ def create(
     *,
     one_after_another: bool = False,
 ) -> tuple[GroupRecord, bool]:
-    """Create a group, and a volume in it for each volume of its source: the group snapshot
+    """Create a group with a new volume for each volume of the source: the group snapshot
     ``group.group_snapshot_id`` or the group ``group.source_group_id``.
 
     :param group: the record to create; not stored yet.
@@ -131,8 +131,8 @@ def _held(journal: Journal, group: GroupRecord) -> Iterator[GroupRecord | None]:
 
 
 def _members(journal: Journal, group: GroupRecord) -> tuple[str, set[str]]:
-    """The ID of the group that is copied, or whose group snapshot is; and the IDs of its volumes
-    and those of the group snapshot."""
+    """The ID of the group that is copied, or whose group snapshot is copied; and the IDs of the
+    volumes of the group and of the group snapshot."""
     ids: set[str] = set()
     source_id = str(group.source_group_id)
     if group.group_snapshot_id is not None:
