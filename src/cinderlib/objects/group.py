@@ -124,7 +124,7 @@ class Group(_Grouped[GroupRecord]):
 
     @property
     def source_group_id(self) -> str | None:
-        """The ID of the group of which it is a clone."""
+        """The ID of the cloned group, if it is a clone."""
         return self._record.source_group_id
 
     @property
@@ -178,9 +178,9 @@ class Group(_Grouped[GroupRecord]):
         id: str | None = None,
         one_after_another: bool = False,
     ) -> Group:
-        """Create another group with clones of all its volumes, of the same moment.
+        """Create another group with clones of all volumes, of the same moment.
 
-        A clone has the properties of its volume, and the name ``<name>-<name of the volume>``.
+        A clone has the properties of the cloned volume, and the name ``<name>-<its name>``.
 
         :param name: of the new group.
         :param id: as for :meth:`GroupSnapshot.create_group`.
@@ -275,7 +275,7 @@ class GroupSnapshot(_Grouped[GroupSnapshotRecord]):
         self._record = self._controller.group_snapshot(self.id)._record
 
     def create_group(self, name: str, description: str = "", *, id: str | None = None) -> Group:
-        """Create a group with a volume from each of its snapshots.
+        """Create a group with a volume from each snapshot.
 
         A new volume has the properties of the volume of the snapshot, and the name
         ``<name>-<name of that volume>``.

@@ -114,7 +114,7 @@ class GroupQueries:
     def _copy_group(
         self, group: GroupRecord, asked: Mapping[str, Any], *, one_after_another: bool = False
     ) -> tuple[GroupRecord, bool]:
-        """Create the group of a record with the data of its source; ``Group.clone`` and
+        """Create the group of a record with the data of the source; ``Group.clone`` and
         ``GroupSnapshot.create_group`` build it."""
         return copy_group.create(self.journal, group, asked, one_after_another=one_after_another)
 

@@ -115,7 +115,7 @@ def with_source(
     volume: VolumeRecord,
     source: VolumeRecord | SnapshotRecord | None,
 ) -> VolumeRecord:
-    """A new volume with what it has from its source, besides data.
+    """A new volume with the properties that the source determines.
 
     :raises OutOfRange: the pool cannot hold it. Nothing changed.
     :raises InvalidInput: it cannot have the requested encryption. Nothing changed.
@@ -165,7 +165,7 @@ def _refuse_smaller(volume: VolumeRecord, source: str, size: int) -> None:
 def create_on_storage(
     driver: Driver, volume: VolumeRecord, source: VolumeRecord | SnapshotRecord | None
 ) -> VolumeRecord:
-    """Create a volume on the storage, with the data of its source.
+    """Create a volume on the storage, with the data of the source.
 
     :returns: the record with the driver's changes.
     """

@@ -21,7 +21,7 @@ class GroupRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
     :ivar native: whether the driver has created the group on the storage. Otherwise only the store
         knows it.
     :ivar group_snapshot_id: the group snapshot from which it was created.
-    :ivar source_group_id: the group of which it is a clone.
+    :ivar source_group_id: the cloned group, if it is a clone.
     """
 
     kind: ClassVar[str] = "group"

@@ -36,7 +36,7 @@ def is_thick(extra_specs: Mapping[str, str]) -> bool:
 def is_thick_volume(volume: Any) -> bool:
     """Whether a volume of Cinder's class is thick.
 
-    :raises NotImplementedError: the extra spec of its type has an unknown value.
+    :raises NotImplementedError: the extra spec of the type has an unknown value.
     """
     id = volume.volume_type_id
     return is_thick({} if id is None else volume_types.get_volume_type_extra_specs(id))
