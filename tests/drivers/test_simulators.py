@@ -127,11 +127,10 @@ class TestInStorage(SimulatedArray):
     drivers = {"instorage_iscsi": "InStorageISCSI", "instorage_fc": "InStorageFC"}
     delete = "rmvdisk"
     cannot = NO_SNAPSHOTS | {"volume.multiattach", "volume.revert"}
-    beyond_the_simulator = {
-        "test_group_changes_and_is_deleted": (
-            "the simulator keeps the copy mappings of snapshots that are deleted with -force"
-        )
-    }
+    beyond_the_simulator = dict.fromkeys(
+        ("test_group_changes_and_is_deleted", "test_groups_are_copied_with_their_data"),
+        "the simulator keeps the copy mappings of snapshots that are deleted with -force",
+    )
     options = {**SAN, "instorage_mcs_volpool_name": "openstack,openstack1"}
 
 

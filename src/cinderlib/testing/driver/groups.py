@@ -42,7 +42,7 @@ class GroupTests(DriverTests):
         taken.delete()
         assert all(volume.snapshots == [] for volume in volumes)
 
-    @needs("group_snapshot", "group_copy", "attach")
+    @needs("group_snapshot", "group_copy")
     def test_groups_are_copied_with_their_data(self, backend: Any) -> None:
         volumes = [backend.create_volume(self.size, name=name) for name in ("one", "two")]
         patterns = []
