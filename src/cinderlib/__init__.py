@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from cinderlib.objects.group import Group, GroupSnapshot
     from cinderlib.objects.keyvalue import KeyValue
+    from cinderlib.objects.replicating import Replication
     from cinderlib.objects.snapshot import Snapshot
     from cinderlib.objects.volume import Volume
     from cinderlib.objects.volume_type import QoSSpecs, VolumeType
@@ -81,6 +82,7 @@ _MODULE_OF = {
     "QoSSpecs": "cinderlib.objects.volume_type",
     "Recovered": "cinderlib.operations.journal",
     "RemoteController": "cinderlib.client.controller",
+    "Replication": "cinderlib.objects.replicating",
     "Rotation": "cinderlib.persistence.encryption",
     "Snapshot": "cinderlib.objects.snapshot",
     "Volume": "cinderlib.objects.volume",
@@ -133,6 +135,7 @@ __all__ = [
     "QoSSpecs",
     "Recovered",
     "RemoteController",
+    "Replication",
     "Rotation",
     "Snapshot",
     "Volume",

@@ -24,7 +24,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCHEMA = json.loads((ROOT / "docs" / "output-schema.json").read_text())
 
 
-def _check(item: Any, kind: str) -> None:
+def check(item: Any, kind: str) -> None:
+    """Check an item of the JSON output by the schema for the kind."""
     jsonschema.Draft202012Validator({**SCHEMA, "$ref": f"#/$defs/{kind}"}).validate(item)
 
 
@@ -77,7 +78,7 @@ def test_a_wrong_column_changes_nothing(cinderlib: Command) -> None:
     refused = cinderlib("volume", "create", "data", "1GiB", "--columns", "naem", ends=2)
     assert "did you mean name?" in refused.stderr
     refused = cinderlib("volume", "create", "data", "1GiB", "-o", "json", "--columns", "x", ends=2)
-    _check(json.loads(refused.stderr), "error")
+    check(json.loads(refused.stderr), "error")
     both = cinderlib("volume", "list", "--json", "-o", "csv", ends=2)
     assert "Choose one output format" in both.stderr
     assert cinderlib.files == []
@@ -96,12 +97,12 @@ def test_the_output_of_all_verbs_follows_the_schema(filled: Command) -> None:
     def items(kind: str, *arguments: str, ends: int | None = 0) -> list[Any]:
         found = filled(*arguments, "--json", ends=ends).json
         for item in found if isinstance(found, list) else [found]:
-            _check(item, kind)
+            check(item, kind)
         assert not _has_null(found)
         if arguments[1:2] in (("list",), ("show",)):
             with_nulls = filled(*arguments, "--json", "--nulls", ends=ends).json
             for item in with_nulls if isinstance(with_nulls, list) else [with_nulls]:
-                _check(item, kind)
+                check(item, kind)
         return found if isinstance(found, list) else [found]
 
     (volume,) = items("volume", "volume", "create", "new", "1", "--id", _ID)

@@ -120,3 +120,57 @@ class UngroupedDriver(ArrayDriver):
     create_group_snapshot = driver.VolumeDriver.create_group_snapshot
     delete_group_snapshot = driver.VolumeDriver.delete_group_snapshot
     create_group_from_src = driver.VolumeDriver.create_group_from_src
+
+
+class ReplicatedDriver(ArrayDriver):
+    """Two arrays with the same files. Each volume is used on one of them.
+
+    The storage records which volumes are used on the second array. A driver that assumes the wrong
+    array cannot use a volume. As drivers of Cinder do, it returns no changes if it uses the
+    requested array already.
+    """
+
+    SECOND = "second"
+
+    def __init__(self, *args: Any, active_backend_id: str | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._active = active_backend_id
+
+    def _used_on_second(self, volume: Any) -> pathlib.Path:
+        return self._access / f"{self.SECOND} {volume.name}"
+
+    def _check(self, volume: Any) -> None:
+        if self._used_on_second(volume).exists() != (self._active == self.SECOND):
+            raise exception.VolumeDriverException(f"{volume.name} is on the other array")
+
+    def create_volume(self, volume: Any) -> Any:
+        if self._active:
+            raise exception.VolumeDriverException("the second array has only replicas")
+        return super().create_volume(volume)
+
+    def delete_volume(self, volume: Any) -> None:
+        self._check(volume)
+        super().delete_volume(volume)
+        self._used_on_second(volume).unlink(missing_ok=True)
+
+    def initialize_connection(
+        self, volume: Any, connector: dict[str, Any], **kwargs: Any
+    ) -> dict[str, Any]:
+        self._check(volume)
+        return super().initialize_connection(volume, connector, **kwargs)
+
+    def failover_host(
+        self, context: Any, volumes: Any, secondary_id: str | None = None, groups: Any = None
+    ) -> Any:
+        active = None if secondary_id == "default" else self.SECOND
+        if active == self._active:
+            return active, [], []
+        changes = []
+        for volume in volumes:
+            if active:
+                self._used_on_second(volume).touch()
+            else:
+                self._used_on_second(volume).unlink(missing_ok=True)
+            changes.append({"volume_id": volume.id, "updates": {"provider_id": active}})
+        self._active = active
+        return active or "default", changes, []

@@ -12,12 +12,26 @@ from collections.abc import Callable
 from typing import Any
 
 import death
-from array_driver import ArrayDriver, CopyingDriver, NamingDriver, UngroupedDriver
+from array_driver import (
+    ArrayDriver,
+    CopyingDriver,
+    NamingDriver,
+    ReplicatedDriver,
+    SequentialDriver,
+    UngroupedDriver,
+)
 
 from cinderlib.drivers.port import TASKS
 from cinderlib.drivers.snapshot_access import SnapshotAccessDriver
 
-__all__ = ["ArrayDriver", "CopyingDriver", "NamingDriver", "UngroupedDriver"]
+__all__ = [
+    "ArrayDriver",
+    "CopyingDriver",
+    "NamingDriver",
+    "ReplicatedDriver",
+    "SequentialDriver",
+    "UngroupedDriver",
+]
 
 
 def _dying(method: str) -> Callable[..., Any]:

@@ -329,6 +329,22 @@ def inconsistent(w: World) -> None:
     w.change_record(VolumeRecord, A, status="in-use", attach_status="attached")
 
 
+def replicated(w: World) -> None:
+    """A volume with a replica and one without."""
+    w.make_volume(A, name="first", extra_specs={"replication_enabled": "<is> True"})
+    w.make_volume(B, name="second")
+
+
+def failed_over(w: World) -> None:
+    replicated(w)
+    w.backend.failover()
+
+
+def frozen(w: World) -> None:
+    replicated(w)
+    w.backend.freeze()
+
+
 # --- operations ----------------------------------------------------------------------------------
 
 
@@ -569,6 +585,32 @@ def clone_group(w: World) -> Call:
 def clone_group_one_after_another(w: World) -> Call:
     found = w.controller.group(GROUP)
     return lambda: found.clone("copy", id=GROUP_COPY, one_after_another=True)
+
+
+@scenario(replicated, driver="ReplicatedDriver")
+def failover(w: World) -> Call:
+    return w.backend.failover
+
+
+@scenario(failed_over, driver="ReplicatedDriver")
+def failback(w: World) -> Call:
+    return w.backend.failback
+
+
+@scenario(failed_over, driver="ReplicatedDriver")
+def connect_replica(w: World) -> Call:
+    found = w.volume(A)
+    return lambda: found.connect(w.connector("first"), attached_host="first")
+
+
+@scenario(replicated, driver="ReplicatedDriver")
+def freeze(w: World) -> Call:
+    return w.backend.freeze
+
+
+@scenario(frozen, driver="ReplicatedDriver")
+def thaw(w: World) -> Call:
+    return w.backend.thaw
 
 
 def _group(w: World) -> Any:

@@ -33,6 +33,7 @@ from cinderlib.records import (
     KeyValueRecord,
     OperationRecord,
     Record,
+    ReplicationRecord,
     SnapshotRecord,
     VolumeRecord,
     replace,
@@ -134,6 +135,8 @@ class World:
         options = {"volume_driver": f"{module}.{self.driver}"}
         if self._isolated:
             options["isolation"] = "process"
+        if self.driver == "ReplicatedDriver":
+            options["replication_device"] = "backend_id:second"
         self.backend = self.controller.backend("array", **options, file_root=str(self.volumes))
         if self.has_other:
             self.controller.backend(OTHER, **options, file_root=str(self.other_volumes))
@@ -146,6 +149,9 @@ class World:
                 store.apply(Remove(kind, record.id))
         for group in self._groups():
             store.apply(groups.remove(group))
+        state = groups.find(store, ReplicationRecord, "array")
+        if state is not None:
+            store.apply(groups.remove(state))
 
     def _found(self, kind: type[Record]) -> list[Any]:
         """The records of a kind. If the store cannot list key-values, those of the scenarios."""
@@ -348,6 +354,14 @@ class World:
                 found[each] = dict(self.controller.volume_type(each).extra_specs)
         return found
 
+    def _replication(self) -> dict[str, Any]:
+        """The differences from a backend that uses its own storage."""
+        state = self.backend.replication
+        found = {"active": state.active_backend_id, "frozen": state.frozen}
+        if state.status not in ("disabled", "enabled"):
+            found["status"] = state.status
+        return {key: value for key, value in found.items() if value}
+
     def observe(self) -> dict[str, Any]:
         """Everything that a user can observe, in a form that is comparable between runs."""
         store, name = self.controller.store, self._name
@@ -367,7 +381,7 @@ class World:
             "volumes": {
                 v.id: [
                     *(v.status, v.attach_status, v.size, v.name, v.metadata, v.previous_status),
-                    v.group_id,
+                    *(v.group_id, v.replication_extended_status, v.provider_id),
                     self._digest(name(v)),
                 ]
                 for v in store.find(VolumeRecord)
@@ -383,6 +397,7 @@ class World:
                 g.id: [g.kind, g.status, g.name, list(g.volume_ids), list(g.snapshot_ids)]
                 for g in self._groups()
             },
+            "replication": self._replication(),
             "files": {comparable(file): self._digest(file) for file in self._files()},
             "access": sorted(map(comparable, self._accesses())),
             "loops": sorted(map(comparable, self._loops())),
@@ -402,6 +417,9 @@ class World:
         snapshots = store.find(SnapshotRecord)
         connections = store.find(ConnectionRecord)
         for record in [*volumes.values(), *snapshots, *connections]:
+            lost = getattr(record, "replication_extended_status", None) == "no-replica"
+            if lost and record.status == "error" and self.backend.replication.active_backend_id:
+                continue
             if record.status not in _SETTLED[record.kind]:
                 wrong.append(f"{record.kind} {record.id} is stuck in {record.status!r}")
 
@@ -417,7 +435,10 @@ class World:
                 wrong.append(f"{file} has {actual} bytes, the store says {sizes[file]} GiB")
 
         granted = set(self._accesses())
-        wanted = set()
+        state = self.backend.replication
+        if state.status not in ("disabled", "enabled", "failed-over"):
+            wrong.append(f"the backend is stuck in {state.status!r}")
+        wanted = {f"{v.provider_id} {name(v)}" for v in volumes.values() if v.provider_id}
         for connection in connections:
             volume = volumes.get(connection.volume_id)
             if volume is None:
@@ -497,6 +518,11 @@ class World:
         :param litter: whether to include files without effect.
         :returns: descriptions of remaining resources.
         """
+        if self.backend.replication.targets:
+            self.backend.thaw()
+            if self.backend.replication.status == "failover-error":
+                self.backend.failover()  # the driver may have changed volumes before it failed
+            self.backend.failback()
         for connection in list(self.controller.connections()):
             if connection._record.attached_host in (None, this_host()):
                 connection.detach()

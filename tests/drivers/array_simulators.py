@@ -20,6 +20,8 @@ from typing import Any
 
 import cinder
 from cinder.volume.drivers import lightos, storpool
+from cinder.volume.drivers.ibm.storwize_svc import replication as storwize_replication
+from cinder.volume.drivers.inspur.instorage import replication as instorage_replication
 from cinder.volume.drivers.zadara import common as zadara_common
 from cinder.volume.drivers.zadara import zadara
 from os_brick.initiator import storpool_utils
@@ -148,11 +150,34 @@ def _on(array: str, fake_driver: Any) -> Any:
     return Driver
 
 
+def _replicated(fake_driver: Any, manager: Any) -> Any:
+    """A driver whose replicas are on the same simulator, which stands for the second array too.
+
+    :param manager: the class of Cinder's driver that gives commands to the second array.
+    """
+
+    class Driver(fake_driver):  # type: ignore[misc]
+        def do_setup(self, context: Any) -> None:
+            def run(of: Any, cmd: list[str], check_exit_code: bool = True, **_: Any) -> Any:
+                if cmd[1] == "lssystem":
+                    cmd[1] = "lssystem_aux"
+                return self.fake_storage.execute_command(cmd, check_exit_code)
+
+            manager._run_ssh = run
+            super().do_setup(context)
+
+    return Driver
+
+
 StorwizeISCSI = _on("storwize", _storwize.StorwizeSVCISCSIFakeDriver)
 StorwizeFC = _on("storwize", _storwize.StorwizeSVCFcFakeDriver)
 InStorageISCSI = _on("instorage", _instorage.FakeInStorageMCSISCSIDriver)
 InStorageFC = _on("instorage", _instorage.FakeInStorageMCSFcDriver)
 ACS5000ISCSI = _on("acs5000", _acs5000.Acs5000ISCSIFakeDriver)
+ReplicatedStorwize = _replicated(StorwizeISCSI, storwize_replication.StorwizeSVCReplicationManager)
+ReplicatedInStorage = _replicated(
+    InStorageISCSI, instorage_replication.InStorageMCSReplicationManager
+)
 ACS5000FC = _on("acs5000", _acs5000.Acs5000FCFakeDriver)
 
 

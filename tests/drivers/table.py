@@ -30,6 +30,7 @@ _OPERATIONS = {
     "snapshot.manage": "Manage snapshots",
     "snapshot.attach": "Attach snapshots",
     "group_snapshot.create": "Groups",
+    "backend.failover": "Failover",
 }
 _CELLS = {"native": "N", "generic": "G", "none": ""}
 #: Why the classes that do not call their array cannot do so in a test, or at all.

@@ -142,7 +142,7 @@ class World:
             "volume_name": "data", "volumes": [self.volume], "resource": None, "ref": "/nowhere",
             "reference": {"source-name": "existing"}, "marker": None, "offset": 0,
             "sort_keys": ["size"], "sort_dirs": ["asc"], "done": 1, "total": 2,
-            "unit": "bytes", "instance_uuid": None, "target": io.BytesIO(),
+            "unit": "bytes", "to": None, "instance_uuid": None, "target": io.BytesIO(),
             "source": io.BytesIO(), "point": "point", "since": None, "written": True,
         }  # fmt: skip
 

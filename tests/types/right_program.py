@@ -121,6 +121,10 @@ def backends(backend: cl.Backend) -> None:
     age: float | None = backend.stats_age
     ability: cl.Capability = backend.capabilities()["volume.revert"]
     print(age, ability.operation, ability.is_possible, ability.way == "native", ability.reason)
+    state: cl.Replication = backend.failover("second")
+    state = backend.failback() if state.changed else backend.failover()
+    print(backend.freeze().frozen, backend.thaw().targets, backend.replication.status)
+    print(state.active_backend_id, state.is_usable, state.stats())
     same: list[cl.Volume] = [*backend.volumes, *backend.volumes_filtered(volume_name="data")]
     same += backend.volumes_filtered(volume_id="id") + backend.restore_exports()
     found: cl.Discrepancy

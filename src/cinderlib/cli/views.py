@@ -142,7 +142,12 @@ BACKENDS = View(
 )
 BACKEND = View(
     "backends",
-    ("name", "driver_version", "storage_protocol", "pools", "unsupported", "options"),
+    ("name", "driver_version", "storage_protocol", "pools", "replication", "unsupported",
+     "options"),
+)  # fmt: skip
+REPLICATION = View(
+    "backends",
+    ("name", "replication_status", "active_backend_id", "frozen", "targets", "changed"),
 )
 POOLS = View(
     "pools",

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import msgspec
 
 from cinderlib.client.remote_resource import Service
+from cinderlib.client.replication import RemoteReplication
 from cinderlib.client.transport import Transport
 from cinderlib.drivers.port_values import DriverInfo, Manageable, Page
 from cinderlib.objects.backend import Backend
@@ -17,7 +18,7 @@ from cinderlib.operations.capabilities import Capability
 from cinderlib.operations.discrepancies import Discrepancy
 
 
-class RemoteBackend(Backend):
+class RemoteBackend(RemoteReplication, Backend):
     """A backend of a service."""
 
     @classmethod

@@ -38,7 +38,9 @@ def explain(
         return errors.InvalidVolume(message, resource=resource, retryable=True)
     if isinstance(error, _BAD_REFERENCE):
         return errors.InvalidInput(message, resource=resource)
-    if isinstance(error, exception.ManageExistingAlreadyManaged):
+    if isinstance(
+        error, exception.ManageExistingAlreadyManaged | exception.InvalidReplicationTarget
+    ):
         return errors.InvalidState(message, resource=resource)
     if isinstance(error, exception.SnapshotIsBusy):
         return errors.InvalidSnapshot(message, resource=resource, retryable=True)

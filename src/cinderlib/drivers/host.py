@@ -27,6 +27,7 @@ from cinderlib.drivers.managing import ManagingDriver
 from cinderlib.drivers.migrating import MigratingDriver
 from cinderlib.drivers.port import TASKS
 from cinderlib.drivers.port_values import DriverInfo, Listing
+from cinderlib.drivers.replicating import ReplicatingDriver
 from cinderlib.drivers.retyping import RetypingDriver
 from cinderlib.drivers.scope import Scope
 from cinderlib.errors import InvalidState
@@ -43,7 +44,14 @@ from cinderlib.records import (
 _log = logging.getLogger(__name__)
 
 
-class LocalDriver(ManagingDriver, MigratingDriver, ExtentsDriver, RetypingDriver, GroupingDriver):
+class LocalDriver(
+    ManagingDriver,
+    MigratingDriver,
+    ExtentsDriver,
+    RetypingDriver,
+    GroupingDriver,
+    ReplicatingDriver,
+):
     """:class:`cinderlib.drivers.port.Driver` for a driver object of this process.
 
     :param driver: the driver, after its setup.

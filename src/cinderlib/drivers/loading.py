@@ -25,6 +25,7 @@ from cinderlib.drivers import (
     options,
     provider_info,
     quick_rules,
+    replicating,
     requirements,
     scope,
     threads,
@@ -38,9 +39,10 @@ from cinderlib.drivers.scope import Scope, View
 from cinderlib.drivers.snapshot_access import SnapshotAccessDriver
 from cinderlib.errors import CinderlibError, ConfigurationError, DriverError, MissingDependency
 from cinderlib.locking.backend_lock import BackendLock
+from cinderlib.persistence import groups
 from cinderlib.persistence.base import Store
 from cinderlib.progress import Listener
-from cinderlib.records import VolumeRecord
+from cinderlib.records import ReplicationRecord, VolumeRecord
 
 _log = logging.getLogger(__name__)
 
@@ -80,8 +82,10 @@ def load(
         _refuse_unsupported(driver_class, conf, name)
         _quiet_certificates(given, settings)
         context = translate.context(settings.user_id, settings.project_id)
+        targets = replicating.targets(conf)
+        active = _active(own) if targets else None
         with lock or contextlib.nullcontext():
-            driver = _set_up(driver_class, conf, own, context, plain, secret)
+            driver = _set_up(driver_class, conf, own, context, plain, secret, active)
     except BaseException:
         _release(own, group)
         raise
@@ -99,10 +103,18 @@ def load(
         keeps_newer_snapshots=abilities.of(driver).keeps_newer_snapshots,
         active_active=active_active,
         lacks=methods.lacks(driver),
+        replication_targets=targets,
+        active_backend_id=active,
     )
     return SnapshotAccessDriver(
         driver, own, info, context, lambda: _release(own, group), lock, progress
     )
+
+
+def _active(own: Scope) -> str | None:
+    """The replication device that a backend has failed over to, by the store."""
+    record = groups.find(own.store, ReplicationRecord, own.backend)
+    return None if record is None else record.active_backend_id
 
 
 def check(name: str, given: Mapping[str, Any], settings: Settings, *, keep: bool = False) -> Lacks:
@@ -248,8 +260,12 @@ def _set_up(
     context: Any,
     plain: Mapping[str, Any],
     secrets: Mapping[str, Any],
+    active: str | None,
 ) -> Any:
-    """Create the driver and run its setup with the same steps as Cinder's volume manager."""
+    """Create the driver and run its setup with the same steps as Cinder's volume manager.
+
+    :param active: the ``backend_id`` of the replication device that the backend has failed over to.
+    """
     with scope.Calling(own):
         try:
             with REGISTRY_LOCK:
@@ -258,7 +274,7 @@ def _set_up(
                     host=own.host,
                     cluster_name=None,
                     is_vol_db_empty=not own.store.count(VolumeRecord, {"backend": own.backend}),
-                    active_backend_id=None,
+                    active_backend_id=active,
                 )
                 _adapt()
             _bind(driver, own)

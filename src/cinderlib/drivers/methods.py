@@ -34,6 +34,7 @@ OPTIONAL = (
     "create_group_snapshot",
     "delete_group_snapshot",
     "create_group_from_src",
+    "failover_host",
 )
 #: The module of Cinder's base classes.
 _BASE = "cinder.volume.driver"

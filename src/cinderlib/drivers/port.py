@@ -31,6 +31,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from cinderlib.drivers.port_groups import GroupingPort
+from cinderlib.drivers.port_replication import ReplicatingDriver
 from cinderlib.drivers.port_values import DriverInfo, Extents, Listing, Manageable, Page
 from cinderlib.records import (
     ConnectionRecord,
@@ -68,6 +69,9 @@ TASKS: Mapping[str, str] = {
     "create_cloned_group": "create group {}",
     "create_group_snapshot": "create group snapshot {}",
     "delete_group_snapshot": "delete group snapshot {}",
+    "failover": "fail over",
+    "freeze": "be frozen",
+    "thaw": "be thawed",
     "volume_extents": "list the extents of volume {}",
     "snapshot_extents": "list the extents of snapshot {}",
     "validate_connector": "use this connector",
@@ -98,7 +102,7 @@ READING = frozenset(
 )
 
 
-class Driver(GroupingPort, Protocol):
+class Driver(GroupingPort, ReplicatingDriver, Protocol):
     """One loaded driver: one backend."""
 
     @property

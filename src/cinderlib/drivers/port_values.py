@@ -26,6 +26,9 @@ class DriverInfo:
     :ivar active_active: whether several processes can call the driver at the same time.
     :ivar lacks: the optional methods of Cinder's interface that the driver does not implement, with
         the reason as a clause.
+    :ivar replication_targets: the ``backend_id`` of each ``replication_device``.
+    :ivar active_backend_id: that of the device that the driver uses; ``None`` for the backend's own
+        storage.
     """
 
     driver: str
@@ -41,6 +44,8 @@ class DriverInfo:
     keeps_newer_snapshots: bool = False
     active_active: bool = False
     lacks: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    replication_targets: tuple[str, ...] = ()
+    active_backend_id: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

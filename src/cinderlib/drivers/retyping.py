@@ -5,13 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from cinder import objects
-from cinder.volume import volume_types
+from cinder.volume import volume_types, volume_utils
 
 from cinderlib.drivers import translate
 from cinderlib.drivers.port import TASKS
 from cinderlib.drivers.scope import Calling
 from cinderlib.persistence.volume_types import id_of
 from cinderlib.records import Record, TypeSpecs, VolumeRecord, replace
+
+
+def _replicated(volume: VolumeRecord, change: tuple[Any, Any] | None) -> VolumeRecord:
+    """The volume with the replication status that Cinder's manager sets, if the driver does not.
+
+    :param change: the values of ``replication_enabled`` before and after.
+    """
+    if change is None or change[0] == change[1]:
+        return volume
+    status = "enabled" if volume_utils.is_boolean_str(change[1]) else "disabled"
+    return replace(volume, replication_status=status)
 
 
 class RetypingDriver:
@@ -46,7 +57,10 @@ class RetypingDriver:
             retyped, update = answer if isinstance(answer, tuple) else (answer, None)
             if not retyped:
                 return None
-            return replace(translate.fold(call, volume, obj, update), **target.fields())
+            found = translate.fold(call, volume, obj, update)
+            if not (update or {}).get("replication_status"):
+                found = _replicated(found, diff["extra_specs"].get("replication_enabled"))
+            return replace(found, **target.fields())
 
     def _capabilities(self, pool: str) -> dict[str, Any]:
         """The stats of a backend with those of the volume's pool, as the scheduler has them."""

@@ -13,6 +13,7 @@ from cinderlib.objects.documented import Documented
 from cinderlib.objects.driver_attributes import DriverAttributes
 from cinderlib.objects.keywords import CreateVolumeKeywords
 from cinderlib.objects.managing import ManagingBackend
+from cinderlib.objects.replicating import ReplicatingBackend
 from cinderlib.operations import capabilities, capacity, exports, reconciliation
 from cinderlib.operations.capabilities import Capability
 from cinderlib.operations.discrepancies import Discrepancy
@@ -28,7 +29,7 @@ C = TypeVar("C", SnapshotRecord, ConnectionRecord)
 T = TypeVar("T")
 
 
-class Backend(BackendClass, ManagingBackend, Documented):
+class Backend(BackendClass, ManagingBackend, ReplicatingBackend, Documented):
     """A backend of the default controller: ``Backend(volume_backend_name='x', ...)``.
 
     The same name with the same options returns the same object again. ``Controller.backend`` does
@@ -122,13 +123,16 @@ class Backend(BackendClass, ManagingBackend, Documented):
 
     def stats(self, refresh: bool = False) -> dict[str, Any]:
         """Capabilities and capacity, with a list ``pools``. Sizes are in GiB, or ``'unknown'`` or
-        ``'infinite'`` if the driver reports that.
+        ``'infinite'`` if the driver reports that. With a ``replication_device``, they also have the
+        ``replication_status``, the ``active_backend_id``, and whether the backend is ``frozen``.
 
         :param refresh: query the storage; otherwise the last result is returned.
         """
         reported = self.driver_stats(refresh=refresh)
         if "allocated_capacity_gb" not in reported:
             capacity.add_allocated(self.controller.store, self._name, reported)
+        if self._driver.info.replication_targets:
+            reported.update(self.replication.stats())
         return reported
 
     def driver_stats(self, *, refresh: bool = False) -> dict[str, Any]:
@@ -138,7 +142,7 @@ class Backend(BackendClass, ManagingBackend, Documented):
         text = isinstance(requested, str)
         refresh = bool(requested) if text else value_checks.check_flag(requested, "refresh")
         if refresh or self._stats is None:
-            self._stats = self._driver.stats(refresh=refresh)
+            self._stats = self._active_driver().stats(refresh=refresh)
             self._stats_at = time.monotonic()
         return self._stats
 

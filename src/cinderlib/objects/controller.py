@@ -36,6 +36,7 @@ from cinderlib.persistence.base import Store
 from cinderlib.progress import Listener, ProgressReporter
 
 if TYPE_CHECKING:
+    from cinderlib.drivers.port import Driver
     from cinderlib.persistence.driver_base import PersistenceDriverBase
     from cinderlib.persistence.encryption import Rotation
 
@@ -148,6 +149,8 @@ class Controller(LoadedBackends, ControllerBase, RegisteredNodes, Placing):
         )
         self._closed = False
         self._backends: dict[str, Backend] = {}
+        self._obtained = threading.local()
+        self._replaced: list[Driver] = []
         self._recovered_by_loading: list[Recovered] = []
         my_ip = self._driver_settings["cinder_options"].get("my_ip")
         self.local_host = LocalHost(root_helper, my_ip, self._folders.node)
@@ -173,6 +176,7 @@ class Controller(LoadedBackends, ControllerBase, RegisteredNodes, Placing):
             self._report_progress,
             self._observer,
             self._history_limit,
+            self._used_driver,
         )
 
     def _shared_locks(self) -> SharedLocks | None:
@@ -289,6 +293,8 @@ class Controller(LoadedBackends, ControllerBase, RegisteredNodes, Placing):
             self._closed = True
             for backend in self._backends.values():
                 backend._driver.close()
+            for driver in self._replaced:
+                driver.close()
             self._backends.clear()
             self._locks.close()
             self.store.close()

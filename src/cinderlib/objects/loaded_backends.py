@@ -14,7 +14,7 @@ from cinderlib.locking import state_folder
 from cinderlib.locking.locks import Locks
 from cinderlib.objects.backend import Backend
 from cinderlib.observation import Observer
-from cinderlib.operations import recovery
+from cinderlib.operations import recovery, replication
 from cinderlib.operations.journal import Journal, Recovered
 from cinderlib.persistence.base import Store
 from cinderlib.progress import ProgressReporter
@@ -22,7 +22,7 @@ from cinderlib.records import SnapshotRecord, VolumeRecord
 
 if TYPE_CHECKING:
     from cinderlib.drivers.port import Driver, Settings
-    from cinderlib.drivers.port_values import Lacks
+    from cinderlib.drivers.port_values import DriverInfo, Lacks
     from cinderlib.node.checks.finding import Finding
     from cinderlib.objects.controller import Controller
 
@@ -47,6 +47,10 @@ class LoadedBackends:
     _closed: bool
     _backends: dict[str, Backend]
     _recovered_by_loading: list[Recovered]
+    #: Drivers of backends with replication, by name, which this thread received for an operation.
+    _obtained: threading.local
+    #: Drivers that were loaded again.
+    _replaced: list[Driver]
 
     @property
     def backends(self) -> Mapping[str, Backend]:
@@ -197,7 +201,35 @@ class LoadedBackends:
         return found
 
     def _driver(self, name: str) -> Driver:
-        return self.loaded(name)._driver
+        backend = self.loaded(name)
+        if not backend._driver.info.replication_targets:
+            self._obtained.__dict__.pop(name, None)
+            return backend._driver
+        driver = self._driver_of_active_storage(backend)
+        self._obtained.__dict__[name] = driver
+        return driver
+
+    def _used_driver(self, name: str) -> DriverInfo | None:
+        """The driver that this thread received since the last call of this method, if the backend
+        has replication."""
+        driver: Driver | None = self._obtained.__dict__.pop(name, None)
+        return None if driver is None else driver.info
+
+    def _driver_of_active_storage(self, backend: Backend) -> Driver:
+        """The driver, loaded again if another process failed over the backend, or if a failover is
+        repeated: a driver that has failed over would not return its changes again."""
+        name = backend.id
+        state = replication.find(self.store, name)
+        is_running = state.status == replication.FAILING_OVER and not self.journal.is_recovering
+        if is_running or state.active_backend_id == backend._driver.info.active_backend_id:
+            return backend._driver
+        with self._loading[name]:
+            if state.active_backend_id != backend._driver.info.active_backend_id:
+                with self._new_driver(name, backend._given) as driver:
+                    # Other threads can use the previous one.
+                    self._replaced.append(backend._driver)
+                    backend._driver, backend._stats = driver, None
+        return backend._driver
 
     def name_in_storage(self, record: VolumeRecord | SnapshotRecord) -> str:
         """The name of a volume or snapshot on the array. Its backend must be loaded."""

@@ -78,8 +78,11 @@ class Placing(VolumeTypes):
     ) -> tuple[Backend, str]:
         found = {each.id: each for each in candidates}
         request = self._request(size, fields)
-        place, reasons = self._get_scheduler().place(map(_candidate, found.values()), request)
+        unusable = {name: why for name, each in found.items() if (why := _why_unusable(each))}
+        usable = [_candidate(each) for name, each in found.items() if name not in unusable]
+        place, reasons = self._get_scheduler().place(usable, request)
         if place is None:
+            reasons = {**reasons, **unusable}
             listed = "; ".join(f"{pool}: {why}" for pool, why in reasons.items())
             raise errors.NoBackendFits(
                 f"No backend fits a volume of {request.size} GiB: {listed or 'none is loaded'}"
@@ -109,6 +112,14 @@ class Placing(VolumeTypes):
 
                 self._scheduler = drivers.scheduler(self._settings())
             return self._scheduler
+
+
+def _why_unusable(backend: Backend) -> str:
+    """Why no new volume is placed on a backend, as Cinder disables its service then."""
+    state = backend.replication
+    if state.is_usable:
+        return ""
+    return "it is frozen" if state.frozen else f"its replication is '{state.status}'"
 
 
 def _candidate(backend: Backend) -> Candidate:

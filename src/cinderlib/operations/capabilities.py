@@ -48,6 +48,8 @@ class _Operation:
     requires: str = ""
 
 
+#: The failover of a backend to another storage system with replicas of the volumes.
+FAILOVER = "backend.failover"
 _GROUP_METHODS = ("create_group", "update_group", "delete_group")
 _NO_CHANGE = "removing the record needs no change on the storage"
 _ALL_CHANGED = "all data is reported as changed"
@@ -123,6 +125,7 @@ _OPERATIONS: Mapping[str, _Operation] = {
         ("manage_existing_snapshot", "manage_existing_snapshot_get_size"),
     ),
     "snapshot.unmanage": _Operation("stop managing snapshots", ("unmanage_snapshot",), _NO_CHANGE),
+    FAILOVER: _Operation("fail over", ("failover_host",)),
 }
 
 
@@ -133,10 +136,19 @@ def of(info: DriverInfo, stats: Mapping[str, Any]) -> dict[str, Capability]:
         operation is possible if it is in one of them.
     """
     found = {operation: _static(info.lacks, operation) for operation in _OPERATIONS}
+    found[FAILOVER] = of_failover(info)
     pools = [{**stats, **pool} for pool in stats["pools"]]
     for operation, reason in _reported(pools):
         if found[operation].is_possible:
             found[operation] = Capability(operation, "none", reason)
+    return found
+
+
+def of_failover(info: DriverInfo) -> Capability:
+    """Whether a backend can fail over: it also needs a replication device."""
+    found = _static(info.lacks, FAILOVER)
+    if found.is_possible and not info.replication_targets:
+        return Capability(FAILOVER, "none", "its configuration has no replication_device")
     return found
 
 

@@ -7,7 +7,14 @@ from typing import Any
 
 from cinderlib import errors
 from cinderlib.drivers.port import Driver
-from cinderlib.operations import capabilities, encryption, unique_names, volume_types, volumes
+from cinderlib.operations import (
+    capabilities,
+    encryption,
+    replication,
+    unique_names,
+    volume_types,
+    volumes,
+)
 from cinderlib.operations.existing import raise_not_found, refuse_differences
 from cinderlib.operations.journal import Journal, was_interrupted
 from cinderlib.operations.refusals import (
@@ -119,7 +126,9 @@ def with_source(
 
     :raises OutOfRange: the pool cannot hold it. Nothing changed.
     :raises InvalidInput: it cannot have the requested encryption. Nothing changed.
+    :raises Unsupported: its backend cannot replicate it. Nothing changed.
     """
+    volume = replication.of_new(driver.info, volume)
     volumes.refuse_impossible_size(driver, volume, volume.size)
     volume = encryption.of_new(journal.store, volume, source)
     return volume if source is None else replace(volume, glance_metadata=source.glance_metadata)

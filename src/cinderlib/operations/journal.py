@@ -18,9 +18,10 @@ from typing import Any, TypedDict, TypeVar, Unpack
 
 from cinderlib import errors
 from cinderlib.drivers.port import Driver
+from cinderlib.drivers.port_values import DriverInfo
 from cinderlib.locking.locks import Locks
 from cinderlib.observation import Observer
-from cinderlib.operations import history
+from cinderlib.operations import history, replication
 from cinderlib.operations.concurrent_changes import ATTEMPTS, differences, write_changes
 from cinderlib.operations.history import History, Outcome
 from cinderlib.operations.host import Host
@@ -80,6 +81,8 @@ class Journal(Settling):
     :param tell: receives the progress of a recovery.
     :param observer: receives the recovery of each interrupted operation.
     :param history_limit: how many ended operations the store keeps.
+    :param used_driver: returns the information about the driver that this thread received for an
+        operation on a backend with replication, or ``None``.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class Journal(Settling):
         tell: Listener,
         observer: Observer | None = None,
         history_limit: int = history.DEFAULT_LIMIT,
+        used_driver: Callable[[str], DriverInfo | None] = lambda backend: None,
     ) -> None:
         self.store = store
         self.locks = locks
@@ -98,6 +102,7 @@ class Journal(Settling):
         self.host = host
         self.tell = tell
         self.observer = observer
+        self._used_driver = used_driver
         self._history = History(store, history_limit)
         self._mine = threading.local()
 
@@ -105,9 +110,14 @@ class Journal(Settling):
         """Whether the driver of a backend can be used."""
         try:
             self.driver(backend)
-        except errors.BackendNotFound:
+        except errors.CinderlibError:
             return False
         return True
+
+    @property
+    def is_recovering(self) -> bool:
+        """Whether this thread settles an interrupted operation."""
+        return getattr(self._mine, "recovering", None) is not None
 
     def begin(
         self,
@@ -130,6 +140,7 @@ class Journal(Settling):
         :param arguments: for the history, without secrets.
         :param volume: the volume of a connection, for the history.
         :raises StoreError: the intent is not recorded; the operation must not continue.
+        :raises Busy, InvalidState: the replication of the backend does not allow it now.
         """
         name = "" if volume is None else volume.name
         intent = new_intent(operation, record, lock, data=data, arguments=arguments, name=name)
@@ -139,6 +150,9 @@ class Journal(Settling):
         self, intent: IntentRecord, record: R, *others: Change, before: R | None = None
     ) -> R:
         """The same, with the caller's intent, which replaces an existing one with the same ID."""
+        used = self._used_driver(intent.backend)
+        if used is not None:
+            replication.admit(self.store, used, intent, record)
         self._history.begin(intent)
         asked = record
         for attempt in range(ATTEMPTS):

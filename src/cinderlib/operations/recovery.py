@@ -22,6 +22,8 @@ from cinderlib.operations import (  # noqa: F401
     disconnect,
     exports,
     extend,
+    failover,
+    freeze,
     group_members,
     group_snapshots,
     groups,
@@ -75,6 +77,8 @@ def recover(
         if backend is None
         or (backend in _backends(intent) and all(map(journal.is_loaded, _backends(intent))))
     ]
+    # A failover first: the others need the storage that the backend uses after it.
+    found.sort(key=lambda intent: not intent.operation.startswith("backend."))
     results: list[Recovered] = []
     for intent in found:
         journal.tell(Progress(len(results), len(found), "operations"))

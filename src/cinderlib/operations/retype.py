@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cinderlib import errors
-from cinderlib.operations import capabilities, encryption, volume_types, volumes
+from cinderlib.operations import capabilities, encryption, replication, volume_types, volumes
 from cinderlib.operations.journal import Journal
 from cinderlib.operations.refusals import is_refusal, refuse_temporary
 from cinderlib.operations.settling import recovers
@@ -38,6 +38,8 @@ def retype(journal: Journal, volume_id: str, target: TypeSpecs) -> tuple[VolumeR
             )
         encryption.refuse_change(volume, target)
         driver = journal.driver(volume.backend)
+        retyped_to = replace(volume, extra_specs=target.extra_specs)
+        replication.refuse_impossible(driver.info, retyped_to, "retyped")
         if failed_before or _differ(volume, target):
             capabilities.require(driver, "volume.retype", volume.backend, volume_id)
         intent, retyping = journal.begin(

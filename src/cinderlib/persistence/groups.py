@@ -1,4 +1,5 @@
-"""The groups and group snapshots of a store. Each is a key-value, so every store can keep them.
+"""The groups and group snapshots of a store, and the replication of backends. Each is a
+key-value, so every store can keep them.
 
 A group has the IDs of all volumes and group snapshots that belong to it. A store that cannot list
 its key-values finds them from the ID of the group.
@@ -17,21 +18,23 @@ from cinderlib.records import (
     GroupRecord,
     GroupSnapshotRecord,
     KeyValueRecord,
+    ReplicationRecord,
     decode,
     encode,
     replace,
 )
 
-G = TypeVar("G", GroupRecord, GroupSnapshotRecord)
+Kept = GroupRecord | GroupSnapshotRecord | ReplicationRecord
+G = TypeVar("G", GroupRecord, GroupSnapshotRecord, ReplicationRecord)
 
 
-def key(kind: type[GroupRecord | GroupSnapshotRecord], id: str) -> str:
-    """The key of a group or group snapshot."""
+def key(kind: type[Kept], id: str) -> str:
+    """The key of a record."""
     return f"{_prefix(kind)}{id}"
 
 
 def find(store: Store, kind: type[G], id: str) -> G | None:
-    """A group or group snapshot, or ``None``.
+    """A record, or ``None``.
 
     :raises DamagedRecord: it cannot be read.
     """
@@ -40,7 +43,7 @@ def find(store: Store, kind: type[G], id: str) -> G | None:
 
 
 def iterate(store: Store, kind: type[G]) -> Iterator[G]:
-    """All groups or group snapshots of a store, in the order of creation.
+    """All records of this kind in a store, in the order of creation.
 
     :raises Unsupported: the store is a plug-in for cinderlib 5 that cannot list key-values.
     """
@@ -49,8 +52,8 @@ def iterate(store: Store, kind: type[G]) -> Iterator[G]:
             yield _decoded(kind, record)
 
 
-def put(record: GroupRecord | GroupSnapshotRecord) -> Put:
-    """The change that writes a group or group snapshot, if no other process has changed it."""
+def put(record: Kept) -> Put:
+    """The change that writes a record, if no other process has changed it."""
     return Put(
         KeyValueRecord(
             id=key(type(record), record.id),
@@ -61,7 +64,7 @@ def put(record: GroupRecord | GroupSnapshotRecord) -> Put:
     )
 
 
-def remove(record: GroupRecord | GroupSnapshotRecord) -> Remove:
+def remove(record: Kept) -> Remove:
     """The change that removes it."""
     return Remove(KeyValueRecord, key(type(record), record.id))
 
@@ -74,7 +77,7 @@ def written(record: G, stored: KeyValueRecord) -> G:
     return replace(record, version=stored.version, updated_at=stored.updated_at)
 
 
-def _prefix(kind: type[GroupRecord | GroupSnapshotRecord]) -> str:
+def _prefix(kind: type[Kept]) -> str:
     return f"cinderlib/{kind.kind.replace('_', '-')}/"
 
 

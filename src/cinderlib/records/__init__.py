@@ -30,6 +30,7 @@ from cinderlib.records.kinds import (
     VolumeRecord,
 )
 from cinderlib.records.operations import Author, IntentRecord, OperationRecord, Owner
+from cinderlib.records.replication import ReplicationRecord
 from cinderlib.records.secret import ENCRYPTED, HIDDEN, Secret, is_encrypted, undecryptable
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "OperationRecord",
     "Owner",
     "Record",
+    "ReplicationRecord",
     "Secret",
     "SnapshotRecord",
     "TypeSpecs",

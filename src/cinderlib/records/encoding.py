@@ -12,6 +12,7 @@ import msgspec
 from cinderlib.records.base import Record
 from cinderlib.records.groups import GROUP_KINDS
 from cinderlib.records.kinds import KINDS, SECRETS
+from cinderlib.records.replication import ReplicationRecord
 from cinderlib.records.secret import ENCRYPTED, HIDDEN, Secret
 
 R = TypeVar("R", bound=Record)
@@ -32,9 +33,9 @@ def _decode_secret(kind: type, value: Any) -> Any:
 _encoder = msgspec.json.Encoder(enc_hook=_encode_secret)
 # All decoders are built at import: msgspec analyses a type on first use, and two threads that do so
 # at the same time crash the process (seen with msgspec 0.22).
+_ALL_KINDS: tuple[type[Record], ...] = (*KINDS.values(), *GROUP_KINDS, ReplicationRecord)
 _decoders: dict[type, msgspec.json.Decoder[Any]] = {
-    kind: msgspec.json.Decoder(kind, dec_hook=_decode_secret)
-    for kind in (*KINDS.values(), *GROUP_KINDS)
+    kind: msgspec.json.Decoder(kind, dec_hook=_decode_secret) for kind in _ALL_KINDS
 }
 
 

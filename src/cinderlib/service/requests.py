@@ -286,5 +286,12 @@ class Reconcile(Body):
     remove: list[str] = []
 
 
+class FailOver(Body):
+    """The ``backend_id`` of a replication device to use, or ``default`` for the backend's own
+    storage; by default, the driver chooses a device."""
+
+    to: str | None = None
+
+
 class Nothing(Body):
     """A request without arguments."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,7 +14,10 @@ from cinderlib.cli.failures import Failures
 from cinderlib.cli.framework import Group, pass_app
 from cinderlib.cli.output_options import listing, single
 
-_argument = click.argument(
+if TYPE_CHECKING:
+    from cinderlib.objects.replicating import Replication
+
+argument = click.argument(
     "name", required=False, metavar="[BACKEND]", shell_complete=completing.backends
 )
 
@@ -23,9 +26,17 @@ _arguments = click.argument(
 )
 
 
-@click.group(cls=Group)
+_VERBS = {
+    "failback": "backend_replication:failback",
+    "failover": "backend_replication:failover",
+    "freeze": "backend_replication:freeze",
+    "thaw": "backend_replication:thaw",
+}
+
+
+@click.group(cls=Group, verbs=_VERBS)
 def backend() -> None:
-    """List, show and check the configured backends."""
+    """List, show and check the configured backends, and fail over between storage systems."""
 
 
 @backend.command("list")
@@ -52,7 +63,7 @@ def _driver(app: App, name: str) -> str | None:
 
 
 @backend.command("show")
-@_argument
+@argument
 @single(views.BACKEND)
 @pass_app
 def show(app: App, name: str | None) -> None:
@@ -63,14 +74,19 @@ def show(app: App, name: str | None) -> None:
         "driver_version": loaded.driver_info.version,
         "storage_protocol": loaded.stats().get("storage_protocol"),
         "pools": list(loaded.pool_names),
+        "replication": _replication(loaded.replication),
         "unsupported": [c.operation for c in loaded.capabilities().values() if not c.is_possible],
         "options": {k: v for k, v in loaded.config.items() if k != "volume_backend_name"},
     }
     app.show(facts)
 
 
+def _replication(state: Replication) -> dict[str, Any]:
+    return {**state.stats(), "targets": list(state.targets)}
+
+
 @backend.command("capabilities")
-@_argument
+@argument
 @listing(views.CAPABILITIES)
 @pass_app
 def capabilities(app: App, name: str | None) -> None:
@@ -156,7 +172,7 @@ def _text(protocol: Any) -> str:
 
 
 @backend.command("restore-exports")
-@_argument
+@argument
 @listing(views.VOLUMES)
 @pass_app
 def restore_exports(app: App, name: str | None) -> None:

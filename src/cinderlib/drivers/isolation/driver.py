@@ -17,6 +17,7 @@ from cinderlib import errors
 from cinderlib.drivers.isolation import limits, process
 from cinderlib.drivers.isolation.driver_host import DriverHost, Ended, handle_log_record
 from cinderlib.drivers.isolation.grouping import IsolatedGrouping
+from cinderlib.drivers.isolation.replicating import IsolatedReplication
 from cinderlib.drivers.port import READING, TASKS, Settings
 from cinderlib.drivers.port_values import DriverInfo, Extents, Listing, Manageable, Page
 from cinderlib.locking.backend_lock import BackendLock
@@ -29,7 +30,7 @@ from cinderlib.records import ConnectionRecord, Record, SnapshotRecord, TypeSpec
 _OF_STORE = frozenset({"get", "find", "query", "count", "apply"})
 
 
-class IsolatedDriver(IsolatedGrouping):
+class IsolatedDriver(IsolatedGrouping, IsolatedReplication):
     """:class:`cinderlib.drivers.port.Driver` for a driver in a separate process.
 
     :param backend: the name of the backend.

@@ -23,6 +23,7 @@ from cinderlib.testing.driver.data import DataTests
 from cinderlib.testing.driver.groups import GroupTests
 from cinderlib.testing.driver.managed import ManageTests
 from cinderlib.testing.driver.migration import MigrationTests
+from cinderlib.testing.driver.replication import ReplicationTests
 from cinderlib.testing.driver.snapshot_access import SnapshotAccessTests
 from cinderlib.testing.driver.streams import StreamTests
 from cinderlib.testing.driver.volumes import VolumeTests
@@ -40,5 +41,6 @@ class DriverConformance(
     StreamTests,
     SnapshotAccessTests,
     GroupTests,
+    ReplicationTests,
 ):
     """The suite. A subclass must define :meth:`backend_options` and :attr:`supports`."""

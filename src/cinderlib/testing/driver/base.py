@@ -33,6 +33,7 @@ CAPABILITIES: Mapping[str, str] = {
     "revert_by_copy": "can be used to revert volumes by a copy",
     "migrate": "can be used to migrate volumes to another backend",
     "retype": "gives existing volumes other specs",
+    "replication": "fails over to another storage system",
     "live_migration": "maps a volume to a second host during a live migration",
     "multiattach": "maps a volume to several hosts",
     "thin": "new volumes use no space",
@@ -55,6 +56,7 @@ REPORTED: Mapping[str, tuple[str, ...]] = {
     "migrate": ("volume.migrate",),
     "retype": ("volume.retype",),
     "multiattach": ("volume.multiattach",),
+    "replication": ("backend.failover",),
     "list_manageable": ("volume.list_manageable",),
     "manage": ("volume.manage",),
     "manage_snapshots": ("snapshot.manage",),
@@ -83,6 +85,8 @@ class DriverTests:
     lacks: ClassVar[Mapping[str, str]] = {}
     #: Extra specs that a retype can give to a volume without specs, and take from it.
     retype_specs: ClassVar[Mapping[str, str]] = {}
+    #: Extra specs of a volume with a replica.
+    replicated_specs: ClassVar[Mapping[str, str]] = {"replication_enabled": "<is> True"}
     #: Size in GiB of the volumes of the tests: the smallest size that the driver supports.
     size: ClassVar[int] = 1
 

@@ -1,0 +1,113 @@
+"""The command fails over and freezes backends, and shows their state."""
+
+from __future__ import annotations
+
+import pytest
+from cli.command import Command
+from cli.test_cli_output import check
+
+REPLICATED = ("--extra-spec", "replication_enabled=<is> True")
+
+
+@pytest.fixture
+def replicated(cinderlib: Command) -> Command:
+    """A backend with a volume that has a replica, and one without."""
+    cinderlib.write(
+        f"""
+        [controller]
+        state_path = "{cinderlib.folder}/state"
+
+        [backends.array]
+        volume_driver = "api.replicated_array.ReplicatedArray"
+        file_root = "{cinderlib.volumes}"
+        replication_device = ["backend_id:second", "backend_id:third"]
+        """
+    )
+    cinderlib("volume", "create", "kept", "1", *REPLICATED)
+    cinderlib("volume", "create", "lost", "1")
+    return cinderlib
+
+
+def _shown(command: Command) -> object:
+    return command("backend", "show", "--json").json["replication"]
+
+
+def test_failover_and_failback(replicated: Command) -> None:
+    before = {
+        "replication_status": "enabled",
+        "frozen": False,
+        "targets": ["second", "third"],
+    }
+    assert _shown(replicated) == before
+    assert "replication_device" not in replicated("backend", "show").stdout
+    planned = replicated("backend", "failover", "--to", "second", "--dry-run")
+    assert "Would fail over backend array to second" in planned.stderr
+    assert "Add --yes to confirm" in replicated("backend", "failover", ends=None).stderr
+    assert _shown(replicated) == before
+
+    done = replicated("backend", "failover", "array", "--to", "second", "--yes")
+    assert "Backend array uses second." in done.stderr
+    assert _shown(replicated) == {
+        **before,
+        "replication_status": "failed-over",
+        "active_backend_id": "second",
+    }
+    kept = replicated("volume", "show", "kept", "--json").json
+    assert kept["replication_status"] == "failed-over"
+    assert "failed-over" in replicated("volume", "show", "kept").stdout
+    lost = replicated("volume", "show", "lost", "--json").json
+    assert (lost["status"], lost["replication_extended_status"]) == ("error", "no-replica")
+    again = replicated("backend", "failover", "--yes", "--json").json
+    check(again, "replication")
+    assert (again["changed"], again["active_backend_id"]) == (False, "second")
+    (operation,) = [
+        each for each in replicated("log", "--json").json if each["operation"] == "backend.failover"
+    ]
+    assert (operation["backend"], operation["outcome"]) == ("array", "done")
+
+    done = replicated("backend", "failback", "--yes")
+    assert "Backend array uses its own storage." in done.stderr
+    assert _shown(replicated) == before
+    assert replicated("volume", "show", "lost", "--json").json["status"] == "available"
+
+
+def test_hosts_must_connect_again(replicated: Command) -> None:
+    replicated("volume", "connect", "kept", "--connector", _connector(replicated))
+    done = replicated("backend", "failover", "--yes")
+    assert "1 volume connected: detach and attach" in done.stderr
+
+
+def _connector(command: Command) -> str:
+    file = command.folder / "connector.json"
+    file.write_text('{"host": "a", "ip": "192.0.2.1", "initiator": "iqn.2026-11.org.example:a"}')
+    return str(file)
+
+
+def test_frozen_backend(replicated: Command) -> None:
+    frozen = replicated("backend", "freeze", "--json").json
+    check(frozen, "replication")
+    assert (frozen["name"], frozen["frozen"], frozen["changed"]) == ("array", True, True)
+    refused = replicated("volume", "create", "new", "1", ends=None)
+    assert refused.exit_code != 0
+    assert "is frozen" in refused.stderr
+    assert "and is frozen; nothing changed" in replicated("backend", "freeze").stderr
+    assert "uses its own storage." in replicated("backend", "thaw").stderr
+    replicated("volume", "create", "new", "1")
+
+
+def test_impossible_failover_is_refused(replicated: Command) -> None:
+    unknown = replicated("backend", "failover", "--to", "fourth", "--yes", ends=None)
+    assert "has no replication device 'fourth'. Its devices: second, third" in unknown.stderr
+    replicated.write(
+        f"""
+        [controller]
+        state_path = "{replicated.folder}/state"
+
+        [backends.plain]
+        volume_driver = "file"
+        file_root = "{replicated.volumes}"
+        """
+    )
+    without = replicated("backend", "failover", "--yes", ends=None)
+    assert "Backend 'plain' has no replication" in without.stderr
+    assert _shown(replicated) == {"replication_status": "disabled", "frozen": False, "targets": []}
