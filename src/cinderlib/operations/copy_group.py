@@ -21,7 +21,7 @@ from cinderlib.operations.concurrent_changes import ATTEMPTS
 from cinderlib.operations.existing import raise_not_found, refuse_differences
 from cinderlib.operations.group_members import held, named
 from cinderlib.operations.history import Outcome
-from cinderlib.operations.journal import Journal, was_interrupted
+from cinderlib.operations.journal import Journal
 from cinderlib.operations.settling import recovers
 from cinderlib.persistence import groups as stored
 from cinderlib.persistence.base import Remove
@@ -106,7 +106,7 @@ def create(
                 journal, driver, creating, new, sources, one_after_another=one_after_another
             )
         except BaseException as exc:
-            _clean_up(journal, driver, intent, creating, exc)
+            group_members.clean_up(exc, lambda: _undo(journal, driver, intent, creating, "failed"))
             raise
         ready = replace(creating, status="available", native=native)
         after = [replace(each, status="available", launched_at=now()) for each in made]
@@ -269,22 +269,6 @@ def _create_natively(
     source = _source_group(journal, group_snapshot.group_id)
     of = group_members.volumes_of_snapshots(journal.store, snapshots)
     return driver.create_group_from_snapshot(group, new, group_snapshot, source, snapshots, of)
-
-
-def _clean_up(
-    journal: Journal,
-    driver: Driver,
-    intent: IntentRecord,
-    group: GroupRecord,
-    cause: BaseException,
-) -> None:
-    """Remove what a failed call left on the storage, or leave that to recovery."""
-    if was_interrupted(cause):
-        return
-    try:
-        _undo(journal, driver, intent, group, "failed")
-    except errors.CinderlibError as exc:
-        cause.add_note(f"Cleaning up failed too: {exc}. recover() tries it again")
 
 
 def _undo(

@@ -169,6 +169,20 @@ def fail(journal: Journal, intent: IntentRecord, changes: Callable[[], list[Chan
         LOG.warning("%s of %s failed: %s", intent.operation, intent.resource_id, exc)
 
 
+def clean_up(cause: BaseException, undo: Callable[[], object]) -> None:
+    """Remove what a failed call left on the storage, or leave that to recovery.
+
+    :param cause: why the call failed; its notes get the reason if this fails too.
+    :param undo: removes it.
+    """
+    if was_interrupted(cause):
+        return
+    try:
+        undo()
+    except errors.CinderlibError as exc:
+        cause.add_note(f"Cleaning up failed too: {exc}. recover() tries it again")
+
+
 def retried(write: Callable[[], R]) -> R:
     """Call a function that reads records and writes them, again if others write them meanwhile.
 

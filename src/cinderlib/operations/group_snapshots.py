@@ -14,7 +14,7 @@ from cinderlib.operations.existing import raise_not_found, refuse_differences
 from cinderlib.operations.group_members import held, lock_name, named
 from cinderlib.operations.history import Outcome
 from cinderlib.operations.intents import new_intent
-from cinderlib.operations.journal import Journal, was_interrupted
+from cinderlib.operations.journal import Journal
 from cinderlib.operations.refusals import (
     refuse_migrating,
     refuse_temporary,
@@ -96,7 +96,7 @@ def create(
         try:
             taking, taken = _take(driver, taking, group, members, one_after_another)
         except BaseException as exc:
-            _clean_up(journal, driver, intent, exc)
+            group_members.clean_up(exc, lambda: remove(journal, driver, intent, "failed"))
             raise
         done = f"Group snapshot {record.id} of group {named(group)} was taken"
         ready = replace(taking, status="available")
@@ -213,16 +213,6 @@ def _finish(
 
     group_members.finish(journal, intent, done, changes)
     return groups.find(journal.store, GroupSnapshotRecord, ready.id) or ready
-
-
-def _clean_up(journal: Journal, driver: Driver, intent: IntentRecord, cause: BaseException) -> None:
-    """Delete what a failed call left on the storage, or leave that to recovery."""
-    if was_interrupted(cause):
-        return
-    try:
-        remove(journal, driver, intent, "failed")
-    except errors.CinderlibError as exc:
-        cause.add_note(f"Cleaning up failed too: {exc}. recover() tries it again")
 
 
 @recovers("group_snapshot.create")

@@ -11,7 +11,7 @@ from cinderlib.operations import capabilities, group_members, group_records, vol
 from cinderlib.operations.existing import raise_not_found, refuse_differences
 from cinderlib.operations.group_members import held, named
 from cinderlib.operations.history import Outcome
-from cinderlib.operations.journal import Journal, was_interrupted
+from cinderlib.operations.journal import Journal
 from cinderlib.operations.refusals import (
     refuse_half_managed,
     refuse_migrating,
@@ -52,7 +52,9 @@ def create(
         try:
             native, changed = create_on_storage(driver, creating, members)
         except BaseException as exc:
-            _clean_up(journal, driver, intent, creating, exc)
+            group_members.clean_up(
+                exc, lambda: _undo_create(journal, driver, intent, creating, "failed")
+            )
             raise
         ready = replace(creating, status="available", native=native)
         done = f"Group {named(group)} was created"
@@ -74,22 +76,6 @@ def create_on_storage(
             return False, members  # for groups with these properties; nothing changed
         return True, driver.update_group(group, members, []) if members else members
     return False, members
-
-
-def _clean_up(
-    journal: Journal,
-    driver: Driver,
-    intent: IntentRecord,
-    group: GroupRecord,
-    cause: BaseException,
-) -> None:
-    """Remove what a failed creation left on the storage, or leave that to recovery."""
-    if was_interrupted(cause):
-        return
-    try:
-        _undo_create(journal, driver, intent, group, "failed")
-    except errors.CinderlibError as exc:
-        cause.add_note(f"Cleaning up failed too: {exc}. recover() tries it again")
 
 
 def _undo_create(

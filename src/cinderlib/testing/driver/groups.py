@@ -21,13 +21,18 @@ class GroupTests(DriverTests):
         assert taken.consistent is native
         return taken
 
-    @needs("group_snapshot", "attach")
-    def test_group_snapshot_has_the_data_of_all_volumes(self, backend: Any) -> None:
+    def _written(self, backend: Any) -> tuple[list[Any], list[Any]]:
+        """Two volumes, and the data that each has."""
         volumes = [backend.create_volume(self.size, name=name) for name in ("one", "two")]
         patterns = []
         for volume in volumes:
             with self._attached(volume) as device:
                 patterns.append(self._write(device))
+        return volumes, patterns
+
+    @needs("group_snapshot", "attach")
+    def test_group_snapshot_has_the_data_of_all_volumes(self, backend: Any) -> None:
+        volumes, patterns = self._written(backend)
         group = backend.create_group("pair", volumes)
         taken = self._take(group, name="kept")
         for volume in volumes:
@@ -44,11 +49,7 @@ class GroupTests(DriverTests):
 
     @needs("group_snapshot", "group_copy")
     def test_groups_are_copied_with_their_data(self, backend: Any) -> None:
-        volumes = [backend.create_volume(self.size, name=name) for name in ("one", "two")]
-        patterns = []
-        for volume in volumes:
-            with self._attached(volume) as device:
-                patterns.append(self._write(device))
+        volumes, patterns = self._written(backend)
         group = backend.create_group("pair", volumes)
         taken = self._take(group, name="kept")
         native = backend.capabilities()["group.clone"].way == "native"
