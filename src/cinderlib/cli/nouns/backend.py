@@ -36,7 +36,7 @@ _VERBS = {
 
 @click.group(cls=Group, verbs=_VERBS)
 def backend() -> None:
-    """List, show and check the configured backends, and fail over between storage systems."""
+    """List, show, check and fail over the configured backends."""
 
 
 @backend.command("list")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @single(views.REPLICATION)
 @pass_app
 def failover(app: App, name: str | None, to: str | None, yes: bool, dry_run: bool) -> None:
-    """Use the replicas of a backend's volumes on another storage system.
+    """Use the replicas of the volumes on another storage system.
 
     Volumes without a replica get the status error until `backend failback`. Hosts do not follow:
     detach and attach connected volumes again. If the command is interrupted, repeat it.
@@ -60,7 +60,7 @@ def failback(app: App, name: str | None, yes: bool, dry_run: bool) -> None:
 @single(views.REPLICATION)
 @pass_app
 def freeze(app: App, name: str | None) -> None:
-    """Refuse operations that create, change or delete volumes and snapshots.
+    """Refuse to create, change and delete volumes and snapshots.
 
     Hosts can still be connected and disconnected.
     """
