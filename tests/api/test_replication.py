@@ -13,7 +13,7 @@ from cinderlib import errors
 from cinderlib.operations import replication
 from cinderlib.operations.failover import lock_name
 from cinderlib.operations.intents import new_intent
-from cinderlib.persistence import groups
+from cinderlib.persistence import in_key_values
 from cinderlib.persistence.base import Put
 from cinderlib.records import ReplicationRecord, VolumeRecord, replace
 
@@ -229,12 +229,12 @@ def test_operations_wait_for_a_failover(library: cl.Controller, root: Path) -> N
     backend = library.backend("array", **_options(root))
     volume = _replicated(backend)
     state = replication.find(library.store, "array")
-    library.store.apply(groups.put(replace(state, status="failing-over")))
+    library.store.apply(in_key_values.put(replace(state, status="failing-over")))
     with pytest.raises(errors.Busy, match="fails over now"):
         volume.create_snapshot()
-    current = groups.find(library.store, ReplicationRecord, "array")
+    current = in_key_values.find(library.store, ReplicationRecord, "array")
     assert current is not None
-    library.store.apply(groups.put(replace(current, status="enabled")))
+    library.store.apply(in_key_values.put(replace(current, status="enabled")))
     assert volume.create_snapshot().status == "available"
 
 

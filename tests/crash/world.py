@@ -22,7 +22,7 @@ from cinderlib.errors import Busy, Unsupported, VolumeTypeNotFound
 from cinderlib.locking.process_identity import this_host
 from cinderlib.node import block, loop
 from cinderlib.node.state import State
-from cinderlib.persistence import groups
+from cinderlib.persistence import in_key_values
 from cinderlib.persistence.base import Put, Remove
 from cinderlib.records import (
     KINDS,
@@ -148,10 +148,10 @@ class World:
             for record in self._found(kind):
                 store.apply(Remove(kind, record.id))
         for group in self._groups():
-            store.apply(groups.remove(group))
-        state = groups.find(store, ReplicationRecord, "array")
+            store.apply(in_key_values.remove(group))
+        state = in_key_values.find(store, ReplicationRecord, "array")
         if state is not None:
-            store.apply(groups.remove(state))
+            store.apply(in_key_values.remove(state))
 
     def _found(self, kind: type[Record]) -> list[Any]:
         """The records of a kind. If the store cannot list key-values, those of the scenarios."""
@@ -165,9 +165,9 @@ class World:
         """The group and the group snapshot of scenarios, if they exist."""
         store = self.controller.store
         kept = [
-            groups.find(store, GroupRecord, GROUP),
-            groups.find(store, GroupSnapshotRecord, GROUP_SNAPSHOT),
-            groups.find(store, GroupRecord, GROUP_COPY),
+            in_key_values.find(store, GroupRecord, GROUP),
+            in_key_values.find(store, GroupSnapshotRecord, GROUP_SNAPSHOT),
+            in_key_values.find(store, GroupRecord, GROUP_COPY),
         ]
         return [each for each in kept if each is not None]
 

@@ -39,7 +39,7 @@ from cinderlib.drivers.scope import Scope, View
 from cinderlib.drivers.snapshot_access import SnapshotAccessDriver
 from cinderlib.errors import CinderlibError, ConfigurationError, DriverError, MissingDependency
 from cinderlib.locking.backend_lock import BackendLock
-from cinderlib.persistence import groups
+from cinderlib.persistence import in_key_values
 from cinderlib.persistence.base import Store
 from cinderlib.progress import Listener
 from cinderlib.records import ReplicationRecord, VolumeRecord
@@ -113,7 +113,7 @@ def load(
 
 def _active(own: Scope) -> str | None:
     """The replication device that a backend has failed over to, by the store."""
-    record = groups.find(own.store, ReplicationRecord, own.backend)
+    record = in_key_values.find(own.store, ReplicationRecord, own.backend)
     return None if record is None else record.active_backend_id
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, TypeVar
 
 from cinderlib.errors import StaleRecord
-from cinderlib.persistence import groups, volume_types
+from cinderlib.persistence import in_key_values, volume_types
 from cinderlib.persistence.base import Put, Remove, Store
 from cinderlib.records import (
     GroupRecord,
@@ -207,7 +207,7 @@ class View:
         given = self._given(kind, id)
         if given is not None:
             return given
-        found = (groups.find(store, kind, id) for store in self._stores())
+        found = (in_key_values.find(store, kind, id) for store in self._stores())
         return next((each for each in found if each is not None), None)
 
     def find(self, kind: type[R], where: Mapping[str, str]) -> list[R]:

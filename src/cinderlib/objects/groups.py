@@ -16,7 +16,7 @@ from cinderlib.operations import (
     group_snapshots,
 )
 from cinderlib.operations import groups as operations
-from cinderlib.persistence import groups as stored
+from cinderlib.persistence import in_key_values
 from cinderlib.persistence.base import Store
 from cinderlib.records import GroupRecord, GroupSnapshotRecord, new_id
 
@@ -99,11 +99,11 @@ class GroupQueries:
 
     def _find_group(self, kind: type[G], id: str) -> G | None:
         """The record of a group or group snapshot, or ``None``."""
-        return stored.find(self.store, kind, id)
+        return in_key_values.find(self.store, kind, id)
 
     def _every_group(self, kind: type[G]) -> Iterator[G]:
         """The records of all groups or group snapshots."""
-        return stored.iterate(self.store, kind)
+        return in_key_values.iterate(self.store, kind)
 
     def _create_group(
         self, group: GroupRecord, asked: Mapping[str, Any]

@@ -23,7 +23,7 @@ from cinderlib.operations.group_members import held, named
 from cinderlib.operations.history import Outcome
 from cinderlib.operations.journal import Journal
 from cinderlib.operations.settling import recovers
-from cinderlib.persistence import groups as stored
+from cinderlib.persistence import in_key_values
 from cinderlib.persistence.base import Remove
 from cinderlib.records import (
     GroupRecord,
@@ -139,20 +139,20 @@ def _members(journal: Journal, group: GroupRecord) -> tuple[str, set[str]]:
         found = _group_snapshot(journal, group)
         source_id = found.group_id
         ids.update(found.volume_ids)
-    source = stored.find(journal.store, GroupRecord, source_id)
+    source = in_key_values.find(journal.store, GroupRecord, source_id)
     return source_id, ids.union(source.volume_ids if source else ())
 
 
 def _group_snapshot(journal: Journal, group: GroupRecord) -> GroupSnapshotRecord:
     id = str(group.group_snapshot_id)
-    found = stored.find(journal.store, GroupSnapshotRecord, id)
+    found = in_key_values.find(journal.store, GroupSnapshotRecord, id)
     if found is None:
         raise_not_found(errors.GroupSnapshotNotFound, "group snapshot", id)
     return found
 
 
 def _source_group(journal: Journal, id: str) -> GroupRecord:
-    found = stored.find(journal.store, GroupRecord, id)
+    found = in_key_values.find(journal.store, GroupRecord, id)
     if found is None:
         raise_not_found(errors.GroupNotFound, "group", id)
     return found
@@ -289,7 +289,7 @@ def _undo(
     for each in created:  # the storage may have created them without the group
         driver.delete_volume(each)
     gone = [Remove(VolumeRecord, each.id) for each in created]
-    gone += [] if group is None else [stored.remove(group)]
+    gone += [] if group is None else [in_key_values.remove(group)]
     group_members.finish(journal, intent, "No group was created", lambda: list(gone), outcome)
 
 
@@ -297,6 +297,6 @@ def _undo(
 @recovers(_CLONE)
 def recover_create(journal: Journal, intent: IntentRecord) -> str:
     """No caller received the group: delete it with its volumes."""
-    group = stored.find(journal.store, GroupRecord, intent.resource_id)
+    group = in_key_values.find(journal.store, GroupRecord, intent.resource_id)
     _undo(journal, journal.driver(intent.backend), intent, group)
     return "undone"

@@ -12,7 +12,7 @@ from cinderlib.operations.journal import Journal
 from cinderlib.operations.refusals import status_after
 from cinderlib.operations.settling import recovers
 from cinderlib.operations.unmapping import remove_leftover_export
-from cinderlib.persistence import groups
+from cinderlib.persistence import in_key_values
 from cinderlib.persistence.base import Change, Remove
 from cinderlib.records import GroupRecord, IntentRecord, VolumeRecord, replace
 
@@ -94,7 +94,7 @@ def _delete(
                 deleted.append(each.id)
         removed = [Remove(VolumeRecord, each.id) for each in members]
         done = f"Group {named(group)} was deleted with its volumes"
-        journal.finish(intent, done, *removed, groups.remove(group), *gone)
+        journal.finish(intent, done, *removed, in_key_values.remove(group), *gone)
         return
     released: Sequence[VolumeRecord] = members
     if group.native:
@@ -107,7 +107,7 @@ def _delete(
         f"Group {named(group)} was deleted",
         lambda: [
             *group_members.changed(journal.store, members, after),
-            groups.remove(group),
+            in_key_values.remove(group),
         ],
     )
 
@@ -115,7 +115,7 @@ def _delete(
 @recovers("group.delete")
 def recover_delete(journal: Journal, intent: IntentRecord) -> str:
     """It may be deleted already: complete the delete."""
-    group = groups.find(journal.store, GroupRecord, intent.resource_id)
+    group = in_key_values.find(journal.store, GroupRecord, intent.resource_id)
     if group is None:
         journal.finish(intent, "The group was deleted")
         return "finished"

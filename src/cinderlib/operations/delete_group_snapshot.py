@@ -10,7 +10,7 @@ from cinderlib.operations.intents import new_intent
 from cinderlib.operations.journal import Journal
 from cinderlib.operations.refusals import note_dependents, status_after
 from cinderlib.operations.settling import recovers
-from cinderlib.persistence import groups
+from cinderlib.persistence import in_key_values
 from cinderlib.persistence.base import Change, Remove
 from cinderlib.records import GroupSnapshotRecord, IntentRecord, SnapshotRecord, replace
 
@@ -21,13 +21,13 @@ def delete(journal: Journal, id: str) -> bool:
     :returns: whether there was one.
     :raises InvalidSnapshot: the storage refuses because a snapshot is in use.
     """
-    found = groups.find(journal.store, GroupSnapshotRecord, id)
+    found = in_key_values.find(journal.store, GroupSnapshotRecord, id)
     if found is None:
         return False
     for snapshot in group_members.snapshots(journal.store, found.snapshot_ids):
         temporary.release_unused(journal, temporary.of_snapshot(journal.store, snapshot))
     with held(journal, found.group_id, found.volume_ids):
-        there = groups.find(journal.store, GroupSnapshotRecord, id)
+        there = in_key_values.find(journal.store, GroupSnapshotRecord, id)
         if there is None:
             return False
         driver = journal.driver(there.backend)
@@ -42,7 +42,7 @@ def delete(journal: Journal, id: str) -> bool:
             data={**group_members.data(there.volume_ids), "group": there.group_id},
             arguments={"group_id": there.group_id},
         )
-        marked = groups.put(replace(there, status="deleting")).record
+        marked = in_key_values.put(replace(there, status="deleting")).record
 
         def write() -> None:
             others = group_members.changed(journal.store, snapshots, deleting)
@@ -74,7 +74,7 @@ def _fail(
     left = [each for each in snapshots if each.id not in deleted]
 
     def changes() -> list[Change]:
-        current = groups.find(journal.store, GroupSnapshotRecord, there.id) or there
+        current = in_key_values.find(journal.store, GroupSnapshotRecord, there.id) or there
         kept = tuple(each.id for each in left)
         before = [replace(each, status="deleting") for each in left]
         after = [
@@ -82,7 +82,7 @@ def _fail(
             for each in left
         ]
         return [
-            groups.put(replace(current, status=status, snapshot_ids=kept)),
+            in_key_values.put(replace(current, status=status, snapshot_ids=kept)),
             *group_members.changed(journal.store, before, after),
             *(Remove(SnapshotRecord, id) for id in deleted),
         ]

@@ -11,7 +11,7 @@ from cinderlib.operations.intents import new_intent
 from cinderlib.operations.journal import Journal
 from cinderlib.operations.refusals import is_refusal
 from cinderlib.operations.settling import recovers
-from cinderlib.persistence import groups
+from cinderlib.persistence import in_key_values
 from cinderlib.persistence.base import Change
 from cinderlib.records import IntentRecord, Record, ReplicationRecord, VolumeRecord, replace
 
@@ -75,7 +75,7 @@ def failover(journal: Journal, backend: str, to: str | None) -> tuple[Replicatio
             arguments={"to": to},
         )
         begun = replace(state, status=replication.FAILING_OVER)
-        journal.begin_with(intent, groups.put(begun).record)
+        journal.begin_with(intent, in_key_values.put(begun).record)
         try:
             return _fail_over(journal, driver, intent), True
         except BaseException as exc:
@@ -111,7 +111,7 @@ def _fail_over(journal: Journal, driver: Driver, intent: IntentRecord) -> Replic
         settled = replace(state, status=status, active_backend_id=active)
         # The state is last: without transactions, an interruption before it lets recovery load the
         # driver for the previous storage, so that the driver returns all changes again.
-        return [*group_members.changed(store, before, after), groups.put(settled)]
+        return [*group_members.changed(store, before, after), in_key_values.put(settled)]
 
     done = f"Backend {intent.backend} has failed over to {active or 'its own storage'}"
     group_members.finish(journal, intent, done, changes)
@@ -164,7 +164,7 @@ def _fail(journal: Journal, intent: IntentRecord, status: str | None) -> None:
 
     def changes() -> list[Change]:
         state = replication.find(journal.store, intent.backend)
-        return [groups.put(replace(state, status=status or replication.FAILOVER_ERROR))]
+        return [in_key_values.put(replace(state, status=status or replication.FAILOVER_ERROR))]
 
     group_members.fail(journal, intent, changes)
 

@@ -10,7 +10,7 @@ from cinderlib.operations import failover, group_members, replication
 from cinderlib.operations.intents import new_intent
 from cinderlib.operations.journal import Journal, was_interrupted
 from cinderlib.operations.settling import recovers
-from cinderlib.persistence import groups
+from cinderlib.persistence import in_key_values
 from cinderlib.persistence.base import Change
 from cinderlib.records import IntentRecord, ReplicationRecord, replace
 
@@ -54,7 +54,7 @@ def _change(
             return state, False
         intent = new_intent(operation, state, lock)
         # A backend that is being thawed stays frozen until the driver has agreed.
-        journal.begin_with(intent, groups.put(replace(state, frozen=True)).record)
+        journal.begin_with(intent, in_key_values.put(replace(state, frozen=True)).record)
         try:
             return work(journal, intent), True
         except BaseException as exc:
@@ -81,7 +81,7 @@ def _thaw(journal: Journal, intent: IntentRecord) -> ReplicationRecord:
 def _settle(journal: Journal, intent: IntentRecord, *, frozen: bool) -> ReplicationRecord:
     def changes() -> list[Change]:
         state = replication.find(journal.store, intent.backend)
-        return [groups.put(replace(state, frozen=frozen))]
+        return [in_key_values.put(replace(state, frozen=frozen))]
 
     done = f"Backend {intent.backend} was {'frozen' if frozen else 'thawed'}"
     group_members.finish(journal, intent, done, changes)

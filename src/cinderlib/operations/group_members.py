@@ -16,7 +16,7 @@ from cinderlib.operations import volumes
 from cinderlib.operations.concurrent_changes import ATTEMPTS, differences
 from cinderlib.operations.history import Outcome
 from cinderlib.operations.journal import Journal, was_interrupted
-from cinderlib.persistence import groups
+from cinderlib.persistence import in_key_values
 from cinderlib.persistence.base import Change, Put, Store
 from cinderlib.records import (
     GroupRecord,
@@ -70,16 +70,16 @@ def held(
             if not extra.union(*(_locks(journal.store, id) for id in ids)) <= wanted:
                 continue
             for each in ids:
-                for id in _resources(groups.find(journal.store, GroupRecord, each), each):
+                for id in _resources(in_key_values.find(journal.store, GroupRecord, each), each):
                     journal.settle(id, lock_name(each))
-            yield groups.find(journal.store, GroupRecord, group_id)
+            yield in_key_values.find(journal.store, GroupRecord, group_id)
             return
     raise errors.Busy(f"Others keep changing the volumes of group {group_id}", resource=group_id)
 
 
 def _locks(store: Store, group_id: str) -> set[str]:
     """The locks of the volumes of a group, and of the interrupted operations on it."""
-    group = groups.find(store, GroupRecord, group_id)
+    group = in_key_values.find(store, GroupRecord, group_id)
     found = {volumes.lock_name(id) for id in (group.volume_ids if group else ())}
     for id in _resources(group, group_id):
         for intent in store.find(IntentRecord, {"resource_id": id}):
@@ -109,7 +109,9 @@ def volumes_of_snapshots(store: Store, found: Iterable[SnapshotRecord]) -> list[
 def of_volume(store: Store, volume: VolumeRecord) -> GroupRecord | None:
     """The group of a volume. Drivers and cinderlib 5 can have set the ID of another group, which
     the store does not have."""
-    return None if volume.group_id is None else groups.find(store, GroupRecord, volume.group_id)
+    return (
+        None if volume.group_id is None else in_key_values.find(store, GroupRecord, volume.group_id)
+    )
 
 
 def refuse(store: Store, volume: VolumeRecord, task: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from cinderlib.operations import group_members
 from cinderlib.operations.intents import new_intent
 from cinderlib.operations.journal import Journal
-from cinderlib.persistence import groups
+from cinderlib.persistence import in_key_values
 from cinderlib.persistence.base import Change, Put, Remove
 from cinderlib.records import GroupRecord, IntentRecord, VolumeRecord, replace
 
@@ -46,7 +46,7 @@ def begin(
     def write() -> None:
         others = group_members.changed(journal.store, *changes)
         new = map(Put, created)
-        journal.begin_with(intent, groups.put(group).record, *others, *new)
+        journal.begin_with(intent, in_key_values.put(group).record, *others, *new)
 
     group_members.retried(write)
     return intent
@@ -66,13 +66,13 @@ def finish(
     """
 
     def changes() -> list[Change]:
-        current = groups.find(journal.store, GroupRecord, group.id)
+        current = in_key_values.find(journal.store, GroupRecord, group.id)
         version = 0 if current is None else current.version
         stored = group_members.changed(journal.store, before, after)
-        return [groups.put(replace(group, version=version)), *stored]
+        return [in_key_values.put(replace(group, version=version)), *stored]
 
     group_members.finish(journal, intent, done, changes)
-    found = groups.find(journal.store, GroupRecord, group.id)
+    found = in_key_values.find(journal.store, GroupRecord, group.id)
     return group if found is None else found
 
 
@@ -91,7 +91,7 @@ def fail(
     """
 
     def changes() -> list[Change]:
-        current = groups.find(journal.store, GroupRecord, group.id) or group
+        current = in_key_values.find(journal.store, GroupRecord, group.id) or group
         kept = tuple(id for id in current.volume_ids if id not in deleted)
         stored = [
             each
@@ -99,6 +99,10 @@ def fail(
             if isinstance(each, Put) and each.record.id not in deleted
         ]
         removed = [Remove(VolumeRecord, id) for id in deleted]
-        return [groups.put(replace(current, status=status, volume_ids=kept)), *stored, *removed]
+        return [
+            in_key_values.put(replace(current, status=status, volume_ids=kept)),
+            *stored,
+            *removed,
+        ]
 
     group_members.fail(journal, intent, changes)

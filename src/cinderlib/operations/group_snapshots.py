@@ -20,7 +20,7 @@ from cinderlib.operations.refusals import (
     refuse_temporary,
 )
 from cinderlib.operations.settling import recovers
-from cinderlib.persistence import groups
+from cinderlib.persistence import in_key_values
 from cinderlib.persistence.base import Change, Put, Remove, Store
 from cinderlib.records import (
     GroupRecord,
@@ -63,7 +63,7 @@ def create(
     :raises Unsupported: the driver cannot take them at the same moment. Nothing changed.
     """
     with held(journal, record.group_id) as group:
-        there = groups.find(journal.store, GroupSnapshotRecord, record.id)
+        there = in_key_values.find(journal.store, GroupSnapshotRecord, record.id)
         if there is not None:
             refuse_differences("Group snapshot", there, {**asked, "group_id": record.group_id})
             return there, False
@@ -91,7 +91,10 @@ def create(
         )
         listed = replace(group, snapshot_ids=(*group.snapshot_ids, record.id))
         journal.begin_with(
-            intent, groups.put(taking).record, groups.put(listed), *map(Put, snapshots)
+            intent,
+            in_key_values.put(taking).record,
+            in_key_values.put(listed),
+            *map(Put, snapshots),
         )
         try:
             taking, taken = _take(driver, taking, group, members, one_after_another)
@@ -206,13 +209,13 @@ def _finish(
     after = [replace(each, status="available", progress="100%") for each in taken]
 
     def changes() -> list[Change]:
-        current = groups.find(journal.store, GroupSnapshotRecord, ready.id)
+        current = in_key_values.find(journal.store, GroupSnapshotRecord, ready.id)
         version = 0 if current is None else current.version
         stored = group_members.changed(journal.store, before, after)
-        return [groups.put(replace(ready, version=version)), *stored]
+        return [in_key_values.put(replace(ready, version=version)), *stored]
 
     group_members.finish(journal, intent, done, changes)
-    return groups.find(journal.store, GroupSnapshotRecord, ready.id) or ready
+    return in_key_values.find(journal.store, GroupSnapshotRecord, ready.id) or ready
 
 
 @recovers("group_snapshot.create")
@@ -232,7 +235,7 @@ def delete_on_storage(
     snapshots = group_members.snapshots(journal.store, there.snapshot_ids)
     of = group_members.volumes_of_snapshots(journal.store, snapshots)
     if there.consistent and snapshots:
-        group = groups.find(journal.store, GroupRecord, there.group_id)
+        group = in_key_values.find(journal.store, GroupRecord, there.group_id)
         stand_in = GroupRecord(id=there.group_id, backend=there.backend, host=of[0].host)
         # The driver may have refused to take them, so that they were taken in sequence.
         with contextlib.suppress(errors.Unsupported):
@@ -245,7 +248,7 @@ def delete_on_storage(
 
 def remove(journal: Journal, driver: Driver, intent: IntentRecord, outcome: Outcome) -> None:
     """Delete a group snapshot on the storage and in the store."""
-    there = groups.find(journal.store, GroupSnapshotRecord, intent.resource_id)
+    there = in_key_values.find(journal.store, GroupSnapshotRecord, intent.resource_id)
     if there is not None:
         delete_on_storage(journal, driver, there, [])
     removed(journal, intent, there, outcome)
@@ -263,12 +266,12 @@ def removed(
         gone: list[Change] = []
         if there is not None:
             gone = [Remove(SnapshotRecord, id) for id in there.snapshot_ids]
-            gone.append(groups.remove(there))
+            gone.append(in_key_values.remove(there))
         # A store without transactions can have removed the group snapshot only.
-        group = groups.find(journal.store, GroupRecord, intent.data["group"])
+        group = in_key_values.find(journal.store, GroupRecord, intent.data["group"])
         if group is not None:
             kept = tuple(id for id in group.snapshot_ids if id != intent.resource_id)
-            gone.append(groups.put(replace(group, snapshot_ids=kept)))
+            gone.append(in_key_values.put(replace(group, snapshot_ids=kept)))
         return gone
 
     done = f"Group snapshot {intent.resource_id} was deleted"
@@ -283,7 +286,7 @@ def refuse(store: Store, snapshot: SnapshotRecord, task: str) -> None:
     """
     if snapshot.group_snapshot_id is None:
         return
-    there = groups.find(store, GroupSnapshotRecord, snapshot.group_snapshot_id)
+    there = in_key_values.find(store, GroupSnapshotRecord, snapshot.group_snapshot_id)
     if there is not None:
         raise errors.InvalidSnapshot(
             f"Snapshot {snapshot.id} cannot be {task}: it belongs to group snapshot"

@@ -19,7 +19,7 @@ from cinderlib.operations.refusals import (
     status_after,
 )
 from cinderlib.operations.settling import recovers
-from cinderlib.persistence import groups
+from cinderlib.persistence import in_key_values
 from cinderlib.persistence.base import Change
 from cinderlib.records import GroupRecord, IntentRecord, VolumeRecord, now, replace
 
@@ -94,7 +94,7 @@ def _undo_create(
         journal,
         intent,
         "No group was created",
-        lambda: [*_released(journal, group), groups.remove(group)],
+        lambda: [*_released(journal, group), in_key_values.remove(group)],
         outcome,
     )
 
@@ -114,7 +114,7 @@ def _released(journal: Journal, group: GroupRecord) -> list[Change]:
 @recovers("group.create")
 def recover_create(journal: Journal, intent: IntentRecord) -> str:
     """No caller received the group: remove it. Its volumes stay."""
-    group = groups.find(journal.store, GroupRecord, intent.resource_id)
+    group = in_key_values.find(journal.store, GroupRecord, intent.resource_id)
     if group is None:
         journal.finish(intent, "No change was made", outcome="undone")
     else:
@@ -192,7 +192,7 @@ def _change(
 @recovers("group.change")
 def recover_change(journal: Journal, intent: IntentRecord) -> str:
     """Complete the change: the storage may have it already."""
-    group = groups.find(journal.store, GroupRecord, intent.resource_id)
+    group = in_key_values.find(journal.store, GroupRecord, intent.resource_id)
     if group is None:
         journal.finish(intent, "The group does not exist any more", outcome="undone")
         return "undone"

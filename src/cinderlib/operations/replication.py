@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from cinderlib import errors
 from cinderlib.drivers.port_values import DriverInfo
 from cinderlib.operations.capabilities import FAILOVER
-from cinderlib.persistence import groups
+from cinderlib.persistence import in_key_values
 from cinderlib.persistence.base import Store
 from cinderlib.records import (
     IntentRecord,
@@ -52,7 +52,7 @@ _ALLOWED_IF_LOST = frozenset(
 
 def find(store: Store, backend: str) -> ReplicationRecord:
     """The state of a backend; that of a new one if the store has none."""
-    found = groups.find(store, ReplicationRecord, backend)
+    found = in_key_values.find(store, ReplicationRecord, backend)
     return ReplicationRecord(id=backend, backend=backend) if found is None else found
 
 

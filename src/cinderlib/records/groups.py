@@ -1,5 +1,5 @@
 """The records of groups and group snapshots. A store keeps each as a key-value; see
-:mod:`cinderlib.persistence.groups`."""
+:mod:`cinderlib.persistence.in_key_values`."""
 
 from __future__ import annotations
 

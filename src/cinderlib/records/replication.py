@@ -1,5 +1,5 @@
 """The record of a backend's replication. A store keeps it as a key-value; see
-:mod:`cinderlib.persistence.groups`."""
+:mod:`cinderlib.persistence.in_key_values`."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The groups and group snapshots of a store, and the replication of backends. Each is a
-key-value, so every store can keep them.
+"""Records that a store keeps as key-values, so that every store can keep them: groups, group
+snapshots, and the replication of backends.
 
 A group has the IDs of all volumes and group snapshots that belong to it. A store that cannot list
 its key-values finds them from the ID of the group.
