@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import lvm
 from steps import GIB, shows
 
@@ -39,3 +42,45 @@ def test_by_pipe(controller: Machine, control: Session, node1: Machine, on_node1
     controller.program(f"{on_controller} volume disconnect piped --host node1")
     control("vol.refresh(); vol.delete()")
     controller.run("rm cinderlib.toml")
+
+
+def test_limits_of_a_control_group(controller: Machine) -> None:
+    """The kernel slows down the programs of the group while the volume is attached, and no
+    others."""
+    group, size = "/sys/fs/cgroup/limited", 64 << 20
+    controller.run(
+        f"""
+        mountpoint -q /sys/fs/cgroup || mount -t cgroup2 none /sys/fs/cgroup
+        echo +io > /sys/fs/cgroup/cgroup.subtree_control
+        mkdir {group}
+        truncate -s {size} /root/limited
+        """
+    )
+    data = {"device_path": "/root/limited", "qos_specs": {"write_bytes_sec": 4000000}}
+    conn = {"driver_volume_type": "local", "data": data}
+    document = json.dumps({"conn": conn, "id": "limited", "volume": {"size": size}})
+
+    def attach(options: str = "") -> str:
+        return controller.program(f"cinderlib node attach - {options}", document).strip()
+
+    def seconds(path: str, folder: str) -> float:
+        """How long a program in a control group writes 20 MB."""
+        write = f"dd if=/dev/zero of={path} bs=1M count=20 oflag=direct 2>&1"
+        done = controller.run(f"sh -c 'echo $$ > {folder}/cgroup.procs; LC_ALL=C exec {write}'")
+        return float(re.findall(r"copied, ([0-9.e-]+) s", done)[0])
+
+    path = attach(f"--cgroup {group}")
+    limits = controller.run(f"cat {group}/io.max").split()
+    slow, others = seconds(path, group), seconds(path, "/sys/fs/cgroup")
+    controller.program("cinderlib node detach limited")
+    after = controller.run(f"cat {group}/io.max").strip()
+    path = attach()
+    unlimited = seconds(path, group)
+    controller.program("cinderlib node detach limited")
+    controller.run(f"rmdir {group}; rm /root/limited")
+    assert limits[1:] == ["rbps=max", "wbps=4000000", "riops=max", "wiops=max"]
+    assert after == ""
+    # 21 MB need 5.2 s.
+    assert (slow > 4.5, others < slow / 2, unlimited < slow / 2) == (True, True, True), (
+        f"{slow} s in the group, {others} s outside, {unlimited} s without limits"
+    )

@@ -7,11 +7,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import control_groups
 import pytest
 from cli.command import Command
+from control_groups import UNLIMITED, limits
 
 import cinderlib as cl
-from cinderlib.node import loop
+from cinderlib.node import cgroups, loop
 
 pytestmark = [
     pytest.mark.alone(reason="chooses the device by replacing a function in this process"),
@@ -118,3 +120,37 @@ def test_a_device_name_that_another_device_uses_now(
         source = loop.Source.of(str(image))
         assert source is not None
         loop.remove(attached, source)
+
+
+def test_limits_of_a_control_group(
+    cinderlib: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cgroups, "MOUNTS", cgroups.MOUNTS)
+    control_groups.accept(tmp_path)
+    group = control_groups.make(tmp_path / "group")
+    specs = ("--qos-spec", "consumer=front-end", "--qos-spec", "read_iops_sec=100")
+    cinderlib("type", "create", "limited", *specs)
+    cinderlib("volume", "create", "data", "1GiB", "--type", "limited", "--backend", "files")
+    refused = cinderlib("volume", "attach", "data", "--cgroup", "/proc", ends=2).stderr
+    assert "'/proc' is not a control group of cgroup v2" in refused
+    with_host = ("--cgroup", str(group), "--host", "other")
+    assert "cannot be combined" in cinderlib("volume", "attach", "data", *with_host, ends=2).stderr
+    attach = cinderlib("volume", "attach", "data", "--cgroup", str(group), "--json").json
+    assert attach["qos_specs"] == {"read_iops_sec": "100"}
+    assert limits(group) == "rbps=max wbps=max riops=100 wiops=max"
+    (listed,) = cinderlib("node", "list", "--json").json
+    assert (listed["cgroup"], listed["qos_specs"]) == (str(group), attach["qos_specs"])
+    cinderlib("volume", "detach", "data")
+    assert limits(group) == UNLIMITED
+
+    connector = tmp_path / "connector"
+    connector.write_text(cinderlib("node", "connector").stdout)
+    document = tmp_path / "document"
+    document.write_text(
+        cinderlib("volume", "connect", "data", "--connector", str(connector)).stdout
+    )
+    document.chmod(0o600)
+    node = cinderlib("node", "attach", str(document), "--cgroup", str(group), "--json").json
+    assert (node["cgroup"], "riops=100" in limits(group)) == (str(group), True)
+    cinderlib("node", "detach", node["path"])
+    assert limits(group) == UNLIMITED

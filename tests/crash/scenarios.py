@@ -61,7 +61,7 @@ class Scenario:
     @property
     def is_recorded(self) -> bool:
         """Whether the history has it."""
-        return self.name not in ("register node", "delete type")
+        return self.name not in ("register node", "delete type", "limit attached")
 
 
 SCENARIOS: dict[str, Scenario] = {}
@@ -164,6 +164,22 @@ def typed(w: World) -> None:
     w.controller.create_type("thick", extra_specs={"provisioning:type": "thick"})
     w.controller.create_type("unused")
     volume(w)
+
+
+def limited(w: World) -> None:
+    limits = {"consumer": "front-end", "read_iops_sec": "100"}
+    w.make_volume(A, name="first", qos_specs=limits)
+    w.make_cgroup()
+
+
+def attached_unlimited(w: World) -> None:
+    limited(w)
+    w.volume(A).attach()
+
+
+def attached_limited(w: World) -> None:
+    limited(w)
+    w.volume(A).attach(cgroup=str(w.cgroup))
 
 
 def shared(w: World) -> None:
@@ -691,6 +707,21 @@ method("attach snapshot", snapshot, _snapshot, "attach")
 method("detach snapshot", attached_snapshot, _snapshot, "detach")
 method("attach copied snapshot", snapshot, _snapshot, "attach", driver="CopyingDriver")
 method("detach copied snapshot", attached_snapshot, _snapshot, "detach", driver="CopyingDriver")
+
+method("detach limited", attached_limited, _volume, "detach")
+
+
+@scenario(limited)
+def attach_limited(w: World) -> Call:
+    found = w.volume(A)
+    return lambda: found.attach(cgroup=str(w.cgroup))
+
+
+@scenario(attached_unlimited)
+def limit_attached(w: World) -> Call:
+    found = w.volume(A)
+    return lambda: found.attach(cgroup=str(w.cgroup))
+
 
 method("attach encrypted", encrypted, _volume, "attach", encrypted=True)
 method("attach encrypted again", encrypted_attached, _volume, "attach", encrypted=True)

@@ -28,6 +28,7 @@ class RemoteWorld:
 
     def __init__(self, world: World, url: str, state: pathlib.Path) -> None:
         self._world = world
+        self.cgroup = world.cgroup
         self.controller = cl.connect(url, state_path=str(state))
         self.backend = self.controller.backend("array")
 

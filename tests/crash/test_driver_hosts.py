@@ -20,6 +20,7 @@ WITHOUT_DRIVER = {
     "attach connection": "the host opens a volume that is mapped",
     "detach connection": "the host closes a volume that stays mapped",
     "attach again": "the volume is attached",
+    "limit attached": "the volume is attached",
     "attach encrypted again": "the volume is attached",
 }
 

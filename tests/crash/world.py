@@ -10,6 +10,7 @@ import random
 import re
 from typing import Any
 
+import control_groups
 import death
 import luks_host
 from death import OTHER
@@ -89,6 +90,9 @@ class World:
         #: of both.
         self.other_volumes = self.volumes / OTHER
         self.points = points
+        #: A folder like a control group; see :meth:`make_cgroup`.
+        self.cgroup = root / "cgroup"
+        control_groups.accept(root)
         #: Orders the driver's process to die; see ``death.py``.
         self.death = death.file_of(self.volumes)
         self._isolated = isolated
@@ -201,6 +205,10 @@ class World:
         path.touch()
         os.truncate(path, GIB)
         self._write(path, name)
+
+    def make_cgroup(self) -> None:
+        """Create a folder like a control group."""
+        control_groups.make(self.cgroup)
 
     def lose_exports(self) -> None:
         """Let the storage forget its exports and mappings."""
@@ -340,6 +348,11 @@ class World:
                 found.append(str(backing.relative_to(self.volumes)))
         return sorted(found)
 
+    def _limits(self) -> str | None:
+        """The limits of the device of a volume, ``None`` if it has none."""
+        limits = control_groups.limits(self.cgroup)
+        return None if limits in ("", control_groups.UNLIMITED) else limits
+
     def _litter(self) -> list[str]:
         """The names of files in the host's state folder that do not belong to attachments."""
         keys = {entry.key for entry in self._host_state.entries()}
@@ -401,6 +414,7 @@ class World:
             "files": {comparable(file): self._digest(file) for file in self._files()},
             "access": sorted(map(comparable, self._accesses())),
             "loops": sorted(map(comparable, self._loops())),
+            "limits": self._limits(),
         }
 
     def disagreements(self, *, litter: bool = False) -> list[str]:
@@ -505,6 +519,9 @@ class World:
         wrong += [f"leaked device of {file}" for file in devices]
         wrong += [f"leaked decrypted device {each}" for each in opened]
         attached = {c.id for c in connections if c.device is not None}
+        # A change of an attachment records the limits first; a repeated call completes it.
+        if self._limits() and not any(each.limited for each in self._host_state.entries()):
+            wrong.append(f"leaked limits: {self._limits()}")
         for entry in self._host_state.entries():
             if entry.status != "attached":
                 wrong.append(f"the host's state says {entry.status!r}")

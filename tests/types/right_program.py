@@ -322,6 +322,7 @@ def connections(volume: cl.Volume) -> None:
         device.write(b"*" * 512)
     connection: cl.Connection = volume.attach(migrating=True, persist=True, read_only=True)
     print(connection.path, connection.protocol, connection.connected, connection.attached)
+    print(volume.attach(cgroup="/sys/fs/cgroup/database").qos_specs)
     volume.detach(force=True, ignore_errors=True)
     mapped = volume.connect(
         cl.get_connector_properties("sudo", None, multipath=True, enforce_multipath=False),
@@ -366,6 +367,9 @@ def nodes(ctl: cl.Controller, connection_info: Mapping[str, Any], folder: pathli
     same: cl.Attachment | None = node.attachment(connection_info)
     print(same, attachment.state == "gone", node.look(connection_info, attachment.device) == "ok")
     print(attachment.multipath_id, attachment.scsi_wwn, attachment.to_dict())
+    print(
+        attachment.cgroup, attachment.qos_specs, node.attach(connection_info, cgroup="/a") == same
+    )
     kept: cl.PersistentAttachments = node.persistent
     persistent: cl.PersistentAttachment
     for persistent in [*kept.all(), *kept.attach(wait=60)]:

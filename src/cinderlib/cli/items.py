@@ -100,6 +100,7 @@ def _device(connection: cl.Connection) -> dict[str, Any]:
     path = output.attribute(connection, "path")
     return {
         "protocol": output.attribute(connection, "protocol"),
+        "qos_specs": output.attribute(connection, "qos_specs"),
         "path": path if path is None or isinstance(path, str) else str(path),
         "device_state": connection.device_state,
     }

@@ -23,6 +23,7 @@ def of_attachment(attachment: cl.Attachment) -> dict[str, Any]:
         "multipath_id": attachment.multipath_id,
         "scsi_wwn": attachment.scsi_wwn,
         "state": attachment.state,
+        "cgroup": attachment.cgroup,
     }
 
 
@@ -31,6 +32,7 @@ def _of_document(document: dict[str, Any]) -> dict[str, Any]:
         "id": document.get("id"),
         "volume_id": document.get("volume", {}).get("id"),
         "protocol": document["conn"]["driver_volume_type"],
+        "qos_specs": document["conn"]["data"].get("qos_specs") or {},
     }
 
 

@@ -106,6 +106,12 @@ persist = click.option(
     "--persist", is_flag=True, help="Attach the volume again after each boot; see `node persist`."
 )
 
+cgroup = click.option(
+    "--cgroup",
+    metavar="FOLDER",
+    help="Apply the limits of the volume that the host enforces to this control group (cgroup v2).",
+)
+
 other_host = click.option(
     "--host", metavar="HOST", help="Use this other host, over SSH: a name, or user@name."
 )

@@ -53,7 +53,8 @@ class RemoteAttachable(RemoteResource, Attachable):
             return super()._attach(access)
         options = {
             "id": access.fields.get("id"),
-            "link": access.link,
+            "link": access.options.link,
+            "cgroup": access.options.cgroup,
             "migrating": access.migrating,
             "persist": access.persist,
             "read_only": access.fields.get("attach_mode") == "ro",

@@ -88,6 +88,7 @@ class NodeClient:
         attach_mode: Literal["rw", "ro"] | None = None,
         protocol: str | None = None,
         migrating: bool = False,
+        cgroup: str | None = None,
     ) -> Attachment:
         """Connect a volume for this host, attach it, and report its device to the service.
 
@@ -98,6 +99,7 @@ class NodeClient:
         :param protocol: the volume's protocol, if known (``'iscsi'``, ...); collecting the
             connector properties is then faster.
         :param migrating: allow a connection in addition to another host's, for a live migration.
+        :param cgroup: as for :meth:`cinderlib.Node.attach`.
         :raises VolumeNotFound: the service has no such volume.
         :raises PermissionDenied: the client may not connect volumes for this host.
         :raises ServiceUnavailable: the service cannot be reached.
@@ -117,7 +119,7 @@ class NodeClient:
         # A device of an earlier attach: whether it still exists is checked below.
         document.pop("device", None)
         try:
-            attachment = self.node.attach(document)
+            attachment = self.node.attach(document, cgroup=cgroup)
         except BaseException as error:
             # A device that is left still needs its connection.
             if connection["changed"] and not isinstance(error, errors.LeftoverDevice):

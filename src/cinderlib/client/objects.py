@@ -18,7 +18,7 @@ from cinderlib.objects.snapshot import Snapshot
 from cinderlib.objects.volume import Volume
 from cinderlib.objects.volume_type import VolumeType
 from cinderlib.operations.migrate import Destination
-from cinderlib.records import Secret, SnapshotRecord, VolumeRecord, replace
+from cinderlib.records import AttachOptions, Secret, SnapshotRecord, VolumeRecord, replace
 from cinderlib.streams.format import Header
 
 
@@ -150,19 +150,19 @@ class RemoteVolume(RemoteAttachable, Volume):
     def _attach(self, access: HostAccess) -> Connection:
         is_simple = access.decrypt and not access.persist and "attach_mode" not in access.fields
         if not self._service.is_local and is_simple:
-            here = self._attached_here(access.link)
+            here = self._attached_here(access.options)
             if here is not None:
                 self.changed = False
                 return here
         return super()._attach(access)
 
-    def _attached_here(self, link: str | None) -> Connection | None:
+    def _attached_here(self, options: AttachOptions) -> Connection | None:
         """Its connection, if its device still exists on this host: the call of a repeated attach
         that does not need the service to map the volume."""
         found = self.local_attach
         if found is None:
             return None
-        there = self._service.local_host.attached(found.record, self._record, link=link)
+        there = self._service.local_host.attached(found.record, self._record, options)
         found.changed = False
         return found if there else None
 
@@ -243,10 +243,10 @@ class RemoteConnection(RemoteResource, Connection):
             self._removed(status="detached", conn_info=None, device=None)
         return None
 
-    def attach(self, *, link: str | None = None) -> None:
+    def _attach(self, options: AttachOptions) -> None:
         self._require_keys()
         device = self._service.local_host.attach(
-            self._record, self._service.peek_volume(self.volume_id), link=link
+            self._record, self._service.peek_volume(self.volume_id), options
         )
         self._report(device)
 

@@ -23,6 +23,8 @@ class Attachment:
     :ivar state: of the device at the last check: ``'ok'``, ``'gone'`` if it does not exist any
         more, ``'another'`` if the path now leads to another device, ``'unknown'`` if the state
         cannot be determined.
+    :ivar cgroup: the control group whose programs the limits of the volume apply to, if one was
+        requested.
     :ivar changed: whether this attach created it; otherwise it already existed.
     """
 
@@ -33,7 +35,14 @@ class Attachment:
     multipath_id: str | None = None
     scsi_wwn: str | None = None
     state: DeviceState = "ok"
+    cgroup: str | None = None
     changed: bool = dataclasses.field(default=False, compare=False)
+
+    @property
+    def qos_specs(self) -> dict[str, Any]:
+        """The limits that the host enforces: the hypervisor, or a control group (``cgroup`` of
+        :meth:`cinderlib.Node.attach`)."""
+        return dict(self.connection_info["conn"]["data"].get("qos_specs") or {})
 
     def to_dict(self) -> dict[str, Any]:
         """All fields for JSON, **with keys in clear**.

@@ -13,6 +13,7 @@ from cinderlib.errors import CinderlibError, ConnectionNotFound, NotLocal, Unsup
 from cinderlib.node import lifecycle, protocols
 from cinderlib.node.document import ConnectionDocument
 from cinderlib.node.persistent import Kept
+from cinderlib.records import AttachOptions
 from cinderlib.value_checks import check_seconds, shown
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ class PersistentAttachments:
             if kept is None:  # another process has detached it meanwhile
                 return PersistentAttachment({})
             document = ConnectionDocument(kept.document)
-            attached = lifecycle.attach(document, self._settings, link=kept.link)
+            attached = lifecycle.attach(document, self._settings, AttachOptions(link=kept.link))
         except CinderlibError as exc:
             known = (kept.document, kept.link) if kept else ({}, None)
             return PersistentAttachment(known[0], link=known[1], error=exc)

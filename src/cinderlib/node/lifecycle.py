@@ -15,14 +15,14 @@ from cinderlib.errors import (
     DeviceInUse,
     DeviceUnavailable,
     LeftoverDevice,
-    Unsupported,
 )
-from cinderlib.node import block, links, protocols
+from cinderlib.node import block, device_options, protocols
 from cinderlib.node.attachment import Attachment, DeviceState
 from cinderlib.node.base import Connector, HostSettings
 from cinderlib.node.document import ConnectionDocument, check_device
 from cinderlib.node.persistent import Kept
 from cinderlib.node.state import Entry
+from cinderlib.records import AttachOptions
 
 #: How long the kernel may take to remove a device, in seconds.
 _GONE_TIMEOUT = 5.0
@@ -36,6 +36,7 @@ def attachment(
     *,
     changed: bool = False,
     state: DeviceState = "ok",
+    cgroup: str | None = None,
 ) -> Attachment:
     """The result of an attach, for the caller."""
     return Attachment(
@@ -45,27 +46,31 @@ def attachment(
         multipath_id=device.get("multipath_id"),
         scsi_wwn=device.get("scsi_wwn"),
         state=state,
+        cgroup=cgroup,
         changed=changed,
     )
 
 
 def attach(
-    document: ConnectionDocument, settings: HostSettings, *, link: str | None = None
+    document: ConnectionDocument, settings: HostSettings, options: AttachOptions
 ) -> Attachment:
     """See :meth:`cinderlib.node.Node.attach`."""
     connector, state = protocols.connector(document, settings), settings.state
     with state.locked(connector.key):
         earlier = state.get(connector.key)
         if earlier and (attached := _still_attached(document, earlier, settings)):
-            _set_link(earlier, attached.path, link or earlier.link, settings)
-            return attached
-        link = link or (earlier.link if earlier else None)
+            existing = as_attached(earlier, settings)
+            return device_options.change(earlier, attached, document, options, existing)
+        chosen = device_options.choose(document, options, earlier)
+        if earlier:
+            device_options.clear(earlier, settings)
         # A device of an interrupted attach is used again, so the earlier survey is kept.
         entry = Entry(
             key=connector.key,
             document=document.recorded(),
             before=earlier.before if earlier else connector.survey(),
-            link=link,
+            link=chosen.link,
+            cgroup=chosen.cgroup,
         )
         state.put(entry)
         device: dict[str, Any] | None = None
@@ -73,8 +78,8 @@ def attach(
             device = connector.attach(entry.before)
             connector.protect(device)
             connector.verify(device)
-            if link is not None:
-                links.create(link, _linkable(device["path"], connector))
+            entry = device_options.record_limited(entry, device["path"], document, connector)
+            device_options.apply(entry, device["path"], document, connector)
         except BaseException:
             with contextlib.suppress(CinderlibError):
                 detach_device(connector, device or connector.find_interrupted(entry), entry)
@@ -87,20 +92,21 @@ def attach(
             _renew_persistent(entry, settings)
         else:
             state.remove(entry.key)
-        return attachment(document, device, changed=True)
+        return attachment(document, device, changed=True, cgroup=chosen.cgroup)
 
 
 def attached(
-    document: ConnectionDocument, settings: HostSettings, *, link: str | None = None
+    document: ConnectionDocument, settings: HostSettings, options: AttachOptions
 ) -> Attachment | None:
     """See :meth:`cinderlib.node.Node.attached`."""
     connector, state = protocols.connector(document, settings), settings.state
     with state.locked(connector.key):
         earlier = state.get(connector.key)
         there = _still_attached(document, earlier, settings) if earlier else None
-        if earlier and there:
-            _set_link(earlier, there.path, link or earlier.link, settings)
-        return there
+        if earlier is None or there is None:
+            return None
+        existing = as_attached(earlier, settings)
+        return device_options.change(earlier, there, document, options, existing)
 
 
 def detach(
@@ -136,7 +142,7 @@ def attachments(settings: HostSettings) -> Iterator[Attachment]:
         if entry.status == "attached" and entry.device:
             connector = as_attached(entry, settings)
             state = connector.look(entry.device)
-            yield attachment(connector.document, entry.device, state=state)
+            yield attachment(connector.document, entry.device, state=state, cgroup=entry.cgroup)
 
 
 def current(document: ConnectionDocument, settings: HostSettings) -> Attachment | None:
@@ -145,7 +151,8 @@ def current(document: ConnectionDocument, settings: HostSettings) -> Attachment 
     if entry is None or entry.status != "attached" or not entry.device:
         return None
     connector = as_attached(entry, settings)
-    return attachment(connector.document, entry.device, state=connector.look(entry.device))
+    now = connector.look(entry.device)
+    return attachment(connector.document, entry.device, state=now, cgroup=entry.cgroup)
 
 
 def look(
@@ -201,28 +208,6 @@ def _renew_persistent(entry: Entry, settings: HostSettings) -> None:
         LOG.warning("The persistent attachment is not renewed: %s", exc)
 
 
-def _set_link(entry: Entry, device: Any, link: str | None, settings: HostSettings) -> None:
-    """Give an attached device its link, in place of an earlier one; its key is locked."""
-    if link is None:
-        return
-    path = _linkable(device, as_attached(entry, settings))
-    if entry.link != link:
-        if entry.link is not None:
-            links.remove(entry.link, path)
-        settings.state.put(msgspec.structs.replace(entry, link=link))
-    links.create(link, path)
-
-
-def _linkable(device: Any, connector: Connector) -> str:
-    if not isinstance(device, str):
-        raise Unsupported(
-            "The volume has no device on this host that a link can lead to: this process has it as"
-            " a handle.",
-            resource=connector.document.id,
-        )
-    return device
-
-
 def _still_attached(
     document: ConnectionDocument, entry: Entry, settings: HostSettings
 ) -> Attachment | None:
@@ -274,8 +259,7 @@ def detach_device(
         device = device if device is None or connector.outlives_process(device) else None
         entry = msgspec.structs.replace(entry, status="detaching", device=device, traces=traces)
         state.put(entry)
-        if entry.link is not None:
-            links.remove(entry.link, device["path"] if device else None)
+        device_options.remove(entry, device["path"] if device else None, connector.settings)
     connector.detach(device, force=force)
     if entry:
         written = entry

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cinderlib.errors import ConnectionNotFound, InvalidInput, NotLocal
-from cinderlib.node import interrupted, lifecycle, links, properties
+from cinderlib.node import device_options, interrupted, lifecycle, properties
 from cinderlib.node.attachment import Attachment, DeviceState
 from cinderlib.node.base import HostSettings
 from cinderlib.node.boot import PersistentAttachments
@@ -103,7 +103,13 @@ class Node:
             )
         controller.register_node(node_id, self.connector_properties(protocol))
 
-    def attach(self, connection_info: Mapping[str, Any], *, link: str | None = None) -> Attachment:
+    def attach(
+        self,
+        connection_info: Mapping[str, Any],
+        *,
+        link: str | None = None,
+        cgroup: str | None = None,
+    ) -> Attachment:
         """Attach a connection. If it is already attached, the existing attachment is returned.
 
         :param connection_info: ``{'conn': {'driver_volume_type', 'data'}, 'connector': {...}}``,
@@ -111,32 +117,37 @@ class Node:
             ``attach_mode`` (``'rw'``, ``'ro'``), ``volume`` (``{'id', 'size'}``, bytes), ``id``.
         :param link: a path for a symbolic link to the device, for programs that need a stable path.
             The detach removes it. It replaces an earlier link of the same attachment.
+        :param cgroup: the folder of a control group (cgroup v2). The QoS specs that the host
+            enforces limit its programs' requests to the device (``io.max``): bytes and operations
+            a second, of reads and of writes. The detach removes the limits. It replaces an earlier
+            control group of the same attachment.
         :raises InvalidDocument: a field is missing or has the wrong type. Nothing changed.
+        :raises InvalidInput, Unsupported: the control group does not exist, or cannot limit
+            devices. Nothing changed.
         :raises AlreadyExists: it is attached in another mode.
         :raises DeviceUnavailable: the device did not appear or is not the volume's; it was removed.
         :raises NodeError: another step failed.
         """
-        return lifecycle.attach(
-            ConnectionDocument(connection_info),
-            self._settings,
-            link=None if link is None else links.check(link),
-        )
+        options = device_options.check(link, cgroup)
+        return lifecycle.attach(ConnectionDocument(connection_info), self._settings, options)
 
     def attached(
-        self, connection_info: Mapping[str, Any], *, link: str | None = None
+        self,
+        connection_info: Mapping[str, Any],
+        *,
+        link: str | None = None,
+        cgroup: str | None = None,
     ) -> Attachment | None:
         """The existing attachment of a connection, or ``None`` if its device is not the volume any
         more. This attaches no device.
 
         :param connection_info: as for :meth:`attach`.
         :param link: as for :meth:`attach`.
+        :param cgroup: as for :meth:`attach`.
         :raises AlreadyExists: it is attached in another mode.
         """
-        return lifecycle.attached(
-            ConnectionDocument(connection_info),
-            self._settings,
-            link=None if link is None else links.check(link),
-        )
+        options = device_options.check(link, cgroup)
+        return lifecycle.attached(ConnectionDocument(connection_info), self._settings, options)
 
     def detach(
         self,

@@ -38,6 +38,8 @@ class Entry(msgspec.Struct, kw_only=True, frozen=True):
     :ivar device: the result of the attach.
     :ivar traces: the block devices of the attach.
     :ivar link: the symbolic link to the device, if one was requested.
+    :ivar cgroup: the control group to which the limits of the volume apply, if one was requested.
+    :ivar limited: the device that has limits in this control group.
     """
 
     key: str
@@ -47,6 +49,8 @@ class Entry(msgspec.Struct, kw_only=True, frozen=True):
     device: dict[str, Any] | None = None
     traces: list[Trace] = []
     link: str | None = None
+    cgroup: str | None = None
+    limited: Trace | None = None
 
 
 _BOOT = re.compile(r"boot-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

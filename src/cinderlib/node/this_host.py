@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cinderlib import errors, serialization
 from cinderlib.locking.process_identity import boot_id, this_host
 from cinderlib.node import copying
-from cinderlib.records import ConnectionRecord, VolumeRecord
+from cinderlib.records import AttachOptions, ConnectionRecord, VolumeRecord
 
 if TYPE_CHECKING:
     from cinderlib.node import Node
@@ -59,14 +59,18 @@ class LocalHost:
         return self.node().identity
 
     def attach(
-        self, connection: ConnectionRecord, volume: VolumeRecord | None, *, link: str | None = None
+        self,
+        connection: ConnectionRecord,
+        volume: VolumeRecord | None,
+        options: AttachOptions,
     ) -> dict[str, Any]:
         """Attach a connection.
 
-        :param link: the path of a symbolic link to the device.
+        :param options: for the device.
         :returns: the device information to store.
         """
-        attachment = self.node().attach(serialization.wire(connection, volume), link=link)
+        document = serialization.wire(connection, volume)
+        attachment = self.node().attach(document, link=options.link, cgroup=options.cgroup)
         device = dict(attachment.device)
         if not isinstance(attachment.path, str):
             self._handles[connection.id] = attachment.path
@@ -74,12 +78,14 @@ class LocalHost:
         return {**device, "made_by": [boot_id(), self.identity()]}
 
     def attached(
-        self, connection: ConnectionRecord, volume: VolumeRecord | None, *, link: str | None = None
+        self, connection: ConnectionRecord, volume: VolumeRecord | None, options: AttachOptions
     ) -> bool:
-        """Whether the recorded device of a connection is still attached; its link is repaired."""
+        """Whether the recorded device of a connection is still attached; its link and its limits
+        are repaired."""
         if connection.device is None or connection.id in self._handles:
             return False
-        there = self.node().attached(serialization.wire(connection, volume), link=link)
+        document = serialization.wire(connection, volume)
+        there = self.node().attached(document, link=options.link, cgroup=options.cgroup)
         known = connection.device.reveal()
         return there is not None and {**there.device, "made_by": known.get("made_by")} == known
 

@@ -12,9 +12,13 @@ from cinderlib import errors, value_checks
 from cinderlib.locking.process_identity import this_host
 from cinderlib.objects.resource import Resource
 from cinderlib.persistence.host_key import host_of
+from cinderlib.records import AttachOptions
 
 if TYPE_CHECKING:
     from cinderlib.objects.connection import Connection
+
+
+_NO_OPTIONS = AttachOptions()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,14 +28,14 @@ class HostAccess:
     :ivar fields: of the new connection.
     :ivar migrating: whether the volume may stay connected to the host from which it migrates.
     :ivar decrypt: whether the host decrypts an encrypted volume.
-    :ivar link: the path of a symbolic link to the device.
+    :ivar options: for the device.
     :ivar persist: whether it is attached again after each boot.
     """
 
     fields: Mapping[str, Any]
     migrating: bool = False
     decrypt: bool = True
-    link: str | None = None
+    options: AttachOptions = _NO_OPTIONS
     persist: bool = False
 
     def by(self, host: str) -> HostAccess:
@@ -85,7 +89,7 @@ class Attachable(Resource):
             connection = self._connect(connector, access.by(this_host()), to_attach=True)
             is_new = bool(connection.changed)
             try:
-                connection.attach(link=access.link)
+                connection._attach(access.options)
             except BaseException as exc:
                 if is_new:
                     self._undo_connect(connection, exc)
@@ -171,6 +175,6 @@ class Attachable(Resource):
         finally:
             self.detach()
 
-    def attach(self, *, link: str | None = None) -> Connection:
+    def attach(self, *, link: str | None = None, cgroup: str | None = None) -> Connection:
         """Connect it to this host and attach it."""
         raise NotImplementedError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
-from cinderlib.node import links
+from cinderlib.node import device_options
 from cinderlib.objects.arguments import refuse_unknown
 from cinderlib.objects.attachable import Attachable, HostAccess
 from cinderlib.objects.keywords import SnapshotConnectKeywords
@@ -81,15 +81,16 @@ class AttachableSnapshot(Attachable):
         self.changed = connection.changed
         return connection
 
-    def attach(self, *, link: str | None = None) -> Connection:
+    def attach(self, *, link: str | None = None, cgroup: str | None = None) -> Connection:
         """Connect it to this host and attach it, read-only.
 
         :param link: as for :meth:`cinderlib.Volume.attach`.
+        :param cgroup: as for :meth:`cinderlib.Volume.attach`.
         :returns: the connection, whose ``path`` is the device.
         :raises NodeError: this host could not attach it; it was disconnected again.
         :raises InvalidSnapshot, Unsupported: as for :meth:`connect`.
         """
-        return self._attach(HostAccess({}, link=None if link is None else links.check(link)))
+        return self._attach(HostAccess({}, options=device_options.check(link, cgroup)))
 
     def _settle_unconnected(self) -> None:
         temporary.release_unused(

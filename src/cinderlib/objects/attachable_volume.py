@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from cinderlib import serialization, value_checks
 from cinderlib.locking.process_identity import this_host
-from cinderlib.node import links
+from cinderlib.node import device_options
 from cinderlib.objects.arguments import check_resource
 from cinderlib.objects.attachable import Attachable, HostAccess
 from cinderlib.objects.keywords import ConnectKeywords
@@ -112,6 +112,7 @@ class AttachableVolume(Attachable):
         *,
         migrating: bool = False,
         link: str | None = None,
+        cgroup: str | None = None,
         persist: bool = False,
         id: str | None = None,
         read_only: bool = False,
@@ -123,6 +124,9 @@ class AttachableVolume(Attachable):
         :param link: the path of a symbolic link to the device, the same on each host and after each
             boot. It is created or changed, also if the volume is attached already. The detach
             removes it.
+        :param cgroup: the folder of a control group (cgroup v2), to whose programs the QoS specs
+            apply that the host enforces, see :meth:`cinderlib.Node.attach`. It is set or changed,
+            also if the volume is attached already. The detach removes the limits.
         :param persist: attach it again after each boot, see :attr:`cinderlib.Node.persistent`.
         :param id: the ID of the connection; by default a new one.
         :param read_only: attach it read-only.
@@ -137,7 +141,7 @@ class AttachableVolume(Attachable):
             fields,
             migrating=value_checks.check_flag(migrating, "migrating"),
             decrypt=value_checks.check_flag(decrypt, "decrypt"),
-            link=None if link is None else links.check(link),
+            options=device_options.check(link, cgroup),
             persist=value_checks.check_flag(persist, "persist"),
         )
         return self._attach(access)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from cinderlib import errors, serialization, validation, value_checks
-from cinderlib.node import links
+from cinderlib.node import device_options
 from cinderlib.objects import new_connection
 from cinderlib.objects.arguments import check_resource
 from cinderlib.objects.backend import Backend
@@ -20,7 +20,7 @@ from cinderlib.objects.resource import Resource
 from cinderlib.objects.volume import Volume
 from cinderlib.operations import attachments, connect, disconnect, encryption
 from cinderlib.persistence.host_key import host_of
-from cinderlib.records import ConnectionRecord, Secret, VolumeRecord, replace
+from cinderlib.records import AttachOptions, ConnectionRecord, Secret, VolumeRecord, replace
 
 LOG = logging.getLogger(__name__)
 
@@ -195,6 +195,14 @@ class Connection(ConnectionFields, Resource):
         return self.conn_info.get("driver_volume_type")
 
     @property
+    def qos_specs(self) -> dict[str, Any]:
+        """The limits that the host enforces: the hypervisor, or a control group (``cgroup`` of
+        :meth:`cinderlib.Volume.attach`)."""
+        data = self.conn_info.get("data")
+        found = data.get("qos_specs") if isinstance(data, dict) else None
+        return dict(found or {})
+
+    @property
     def connected(self) -> bool:
         """Whether the volume is mapped for the host."""
         return bool(self._record.conn_info)
@@ -274,21 +282,24 @@ class Connection(ConnectionFields, Resource):
 
     # --- node side -----------------------------------------------------------------------------
 
-    def attach(self, *, link: str | None = None) -> None:
+    def attach(self, *, link: str | None = None, cgroup: str | None = None) -> None:
         """Attach it to this host; its ``path`` is then the device.
 
         :param link: as for :meth:`cinderlib.Volume.attach`.
+        :param cgroup: as for :meth:`cinderlib.Volume.attach`.
         :raises InvalidConnection: the volume is not mapped.
         :raises DeviceUnavailable: the device did not appear, or is not the volume's.
         """
-        link = None if link is None else links.check(link)
+        self._attach(device_options.check(link, cgroup))
+
+    def _attach(self, options: AttachOptions) -> None:
         with self._named():
             if self.is_new:
-                device = self._controller.local_host.attach(self._record, None, link=link)
+                device = self._controller.local_host.attach(self._record, None, options)
                 self._adopt(replace(self._record, device=Secret(device)))
                 self.changed = True
                 return
-            record, self.changed = attachments.attach(self._controller.journal, self.id, link=link)
+            record, self.changed = attachments.attach(self._controller.journal, self.id, options)
             self._adopt(record)
 
     def detach(self, force: bool = False, ignore_errors: bool = False) -> None:

@@ -14,18 +14,25 @@ from cinderlib.operations.intents import intents_of
 from cinderlib.operations.journal import Journal
 from cinderlib.operations.settling import recovers
 from cinderlib.persistence.base import Query
-from cinderlib.records import ConnectionRecord, IntentRecord, Secret, VolumeRecord, replace
+from cinderlib.records import (
+    AttachOptions,
+    ConnectionRecord,
+    IntentRecord,
+    Secret,
+    VolumeRecord,
+    replace,
+)
 
 #: Operations that can only be settled on the host that started them.
 ON_THE_HOST = whole_call_intents.WHOLE_CALLS | {"connection.attach", "connection.detach"}
 
 
 def attach(
-    journal: Journal, connection_id: str, *, link: str | None = None
+    journal: Journal, connection_id: str, options: AttachOptions
 ) -> tuple[ConnectionRecord, bool]:
     """Attach a connection on this host, which creates its device.
 
-    :param link: the path of a symbolic link to the device.
+    :param options: for the device.
     :returns: the record with its ``device``, and whether it was attached by this call.
     :raises InvalidConnection: it is already attached on another host.
     :raises NodeError: the host could not attach it; the device was removed again.
@@ -41,7 +48,7 @@ def attach(
             )
         volume = journal.store.get(VolumeRecord, connection.volume_id)
         already = connection.device is not None
-        if already and whole is None and journal.host.attached(connection, volume, link=link):
+        if already and whole is None and journal.host.attached(connection, volume, options):
             return connection, False
         ours = whole if not already and _is_of_this_call(journal, whole) else None
         if ours is not None:
@@ -54,12 +61,12 @@ def attach(
                 connection,
                 before=connection,
                 data=data,
-                arguments={"link": link},
+                arguments={"link": options.link, "cgroup": options.cgroup},
                 volume=volume,
             )
         try:
             # If it is attached already, this finds the device, or creates it again after a reboot.
-            device = journal.host.attach(attaching, volume, link=link)
+            device = journal.host.attach(attaching, volume, options)
         except BaseException as exc:
             # A compound operation disconnects next, and its intent stays until then.
             if (already or _is_removed(journal, attaching, exc)) and ours is None:
@@ -123,7 +130,7 @@ def recover_attach(journal: Journal, intent: IntentRecord) -> str:
     if connection is not None and intent.data.get("again"):
         volume = journal.store.get(VolumeRecord, connection.volume_id)
         try:
-            device = journal.host.attach(connection, volume)
+            device = journal.host.attach(connection, volume, AttachOptions())
         except errors.NodeError:
             journal.finish(intent, "It stays as it was", outcome="undone")
             return "undone"

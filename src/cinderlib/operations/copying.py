@@ -11,7 +11,13 @@ from cinderlib.operations.connect import connect
 from cinderlib.operations.disconnect import disconnect
 from cinderlib.operations.journal import Journal
 from cinderlib.progress import Progress
-from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord, new_id
+from cinderlib.records import (
+    AttachOptions,
+    ConnectionRecord,
+    SnapshotRecord,
+    VolumeRecord,
+    new_id,
+)
 
 
 def _connection(
@@ -71,7 +77,7 @@ def attach_snapshot(
 
 def _attached(journal: Journal, connection: ConnectionRecord, *, made: bool) -> ConnectionRecord:
     try:
-        return attachments.attach(journal, connection.id)[0]
+        return attachments.attach(journal, connection.id, AttachOptions())[0]
     except BaseException:
         if made:
             disconnect(journal, connection.id, connection.volume_id)

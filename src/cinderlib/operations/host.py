@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from cinderlib.records import ConnectionRecord, VolumeRecord
+from cinderlib.records import AttachOptions, ConnectionRecord, VolumeRecord
 
 
 class Host(Protocol):
@@ -18,12 +18,12 @@ class Host(Protocol):
         """Whether this host has attached it."""
 
     def attach(
-        self, connection: ConnectionRecord, volume: VolumeRecord | None, *, link: str | None = None
+        self, connection: ConnectionRecord, volume: VolumeRecord | None, options: AttachOptions
     ) -> dict[str, Any]:
         """:returns: the device document."""
 
     def attached(
-        self, connection: ConnectionRecord, volume: VolumeRecord | None, *, link: str | None = None
+        self, connection: ConnectionRecord, volume: VolumeRecord | None, options: AttachOptions
     ) -> bool:
         """Whether the recorded device of a connection is still attached on this host."""
 

@@ -10,6 +10,7 @@ Do not change nested dicts in place: use :func:`replace`.
 
 from __future__ import annotations
 
+from cinderlib.records.attach_options import AttachOptions
 from cinderlib.records.base import Record, new_id, new_id_in_order, now, replace
 from cinderlib.records.encoding import check_types, decode, encode, from_builtins, to_builtins
 from cinderlib.records.groups import (
@@ -41,6 +42,7 @@ __all__ = [
     "SECRETS",
     "AnyRecord",
     "AppliedStream",
+    "AttachOptions",
     "Author",
     "ConnectionRecord",
     "GroupRecord",

@@ -156,6 +156,8 @@ def attach_volume(request: Request[requests.AttachVolume]) -> dict[str, Any]:
     fields: dict[str, Any] = (
         {"link": request.backends.check_link(body.link)} if isinstance(body.link, str) else {}
     )
+    if isinstance(body.cgroup, str):
+        fields["cgroup"] = body.cgroup
     if isinstance(body.id, str):
         fields["id"] = body.id
     if body.read_only:

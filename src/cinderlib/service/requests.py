@@ -187,22 +187,25 @@ class ConnectVolume(ConnectSnapshot):
 
 
 class AttachSnapshot(Body):
-    """The path of a link to the device, in the service's folder for links."""
+    """The path of a link to the device, in the service's folder for links; and the folder of a
+    control group to which the limits of the volume apply."""
 
     link: str | msgspec.UnsetType = msgspec.UNSET
+    cgroup: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class AttachVolume(Body):
     """Whether a volume may stay connected to another host, for a live migration to this one;
     whether it is attached again after each boot, or read-only; whether the host decrypts it if it
-    is encrypted; the path of a link to the device, in the service's folder for links; and the ID of
-    the connection."""
+    is encrypted; the path of a link to the device, in the service's folder for links; the folder of
+    a control group to which the limits of the volume apply; and the ID of the connection."""
 
     migrating: bool = False
     decrypt: bool = True
     persist: bool = False
     read_only: bool = False
     link: str | msgspec.UnsetType = msgspec.UNSET
+    cgroup: str | msgspec.UnsetType = msgspec.UNSET
     id: str | msgspec.UnsetType = msgspec.UNSET
 
 

@@ -25,7 +25,9 @@ def connect_snapshot(request: Request[requests.ConnectSnapshot]) -> dict[str, An
 def attach_snapshot(request: Request[requests.AttachSnapshot]) -> dict[str, Any]:
     """Attach a snapshot to the host of the service, read-only."""
     link = request.body.link
-    fields = {"link": request.backends.check_link(link)} if isinstance(link, str) else {}
+    fields = request.body.given("link")
+    if isinstance(link, str):
+        fields["link"] = request.backends.check_link(link)
     snapshot = request.of_loaded(lookup.snapshot(request, request.id))
     connection = snapshot.attach(**fields)
     return shown_connection(connection.record, keys=True, changed=connection.changed)

@@ -79,9 +79,10 @@ def list_(app: App, persistent: bool) -> None:
 @node.command("attach")
 @click.argument("volume")
 @options.persist
+@options.cgroup
 @single(views.ATTACHMENTS)
 @pass_app
-def attach(app: App, volume: str, persist: bool) -> None:
+def attach(app: App, volume: str, persist: bool, cgroup: str | None) -> None:
     """Attach a volume and print its device.
 
     VOLUME is a file with the output of `volume connect`; - reads standard input. With a service in
@@ -91,10 +92,10 @@ def attach(app: App, volume: str, persist: bool) -> None:
     if app.node_client is None or volume == "-" or os.path.isfile(volume):
         connection = documents.opened(volume)
         with app.working("Attaching"):
-            attachment = app.node.attach(connection)
+            attachment = app.node.attach(connection, cgroup=cgroup)
     else:
         with app.working("Attaching"):
-            attachment = app.node_client.attach(volume)
+            attachment = app.node_client.attach(volume, cgroup=cgroup)
     if not isinstance(attachment.path, str):
         raise errors.Unsupported(
             "On this host, this protocol has no device, but a handle of the process: attach the"

@@ -27,10 +27,11 @@ def _item(connection: cl.Connection) -> dict[str, Any]:
 
 @click.command("attach", cls=Command)
 @_snapshot
+@options.cgroup
 @options.wait
 @single(views.CONNECTIONS)
 @pass_app
-def attach(app: App, snapshot: str) -> None:
+def attach(app: App, snapshot: str, cgroup: str | None) -> None:
     """Attach a snapshot to this host, read-only, and print its device.
 
     If the driver cannot map snapshots, a temporary volume is created from the snapshot. `snapshot
@@ -39,7 +40,7 @@ def attach(app: App, snapshot: str) -> None:
     found = find.snapshot(app.controller, snapshot)
     with app.working(f"Attaching snapshot {snapshot}"):
         app.backend_of(found)
-        connection = app.patiently(found.attach)
+        connection = app.patiently(lambda: found.attach(cgroup=cgroup))
     if not isinstance(connection.path, str):
         found.detach()
         raise click.ClickException(

@@ -21,13 +21,20 @@ from cinderlib.value_checks import shown
 @click.argument("volume", shell_complete=completing.volumes)
 @click.option("--read-only", is_flag=True, help="Attach it read-only.")
 @options.persist
+@options.cgroup
 @options.other_host
 @options.ssh
 @options.wait
 @single(views.CONNECTIONS)
 @pass_app
 def attach(
-    app: App, volume: str, read_only: bool, persist: bool, host: str | None, ssh: str
+    app: App,
+    volume: str,
+    read_only: bool,
+    persist: bool,
+    cgroup: str | None,
+    host: str | None,
+    ssh: str,
 ) -> None:
     """Attach a volume to this or another host; print its device.
 
@@ -36,8 +43,8 @@ def attach(
     """
     found = find.volume(app.controller, volume)
     if host is not None:
-        if persist:
-            raise click.UsageError("--persist cannot be combined with --host.")
+        if persist or cgroup is not None:
+            raise click.UsageError("--persist and --cgroup cannot be combined with --host.")
         other = other_host.OtherHost(host, ssh)
         with app.working(f"Attaching {volume} to {host}"):
             there, path = app.patiently(
@@ -49,7 +56,9 @@ def attach(
         return
     with app.working(f"Attaching {volume}"):
         app.backend_of(found)
-        connection = app.patiently(lambda: found.attach(persist=persist, read_only=read_only))
+        connection = app.patiently(
+            lambda: found.attach(persist=persist, read_only=read_only, cgroup=cgroup)
+        )
     if not isinstance(connection.path, str):
         found.detach()
         raise click.ClickException(
