@@ -54,10 +54,15 @@ class BrickConnector(Connector):
         osbrick.prepare(settings.root_helper, settings.state.brick_locks)
         return osbrick.connector_class(protocol)(
             root_helper=settings.root_helper,
-            use_multipath=self.document.multipath,
+            use_multipath=self.uses_multipath,
             device_scan_attempts=self.document.scan_attempts,
             **self.options(),
         )
+
+    @property
+    def uses_multipath(self) -> bool:
+        """Whether os-brick expects a multipath map."""
+        return self.document.multipath
 
     def options(self) -> dict[str, Any]:
         """Further arguments of os-brick's connector."""

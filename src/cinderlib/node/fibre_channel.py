@@ -48,6 +48,13 @@ class FibreChannelConnector(ScsiConnector):
     def key(self) -> str:
         return self.document.key({"units": sorted(self.units)})
 
+    @property
+    def uses_multipath(self) -> bool:
+        # os-brick scans all adapters, so multipathd can create a map although the connection does
+        # not request multipath. If os-brick removed only the disks, the map would remain and queue
+        # writes.
+        return self.document.multipath or self.has_map()
+
     def options(self) -> dict[str, Any]:
         return {}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,12 @@ class ScsiConnector(BrickConnector):
 
     def attach(self, before: dict[str, Any]) -> dict[str, Any]:
         device = super().attach(before)
-        if self.document.multipath and _is_path(device):
-            device = self._wait_for_map(device, before)
+        if _is_path(device):
+            if self.document.multipath:
+                device = self._wait_for_map(device, before)
+            elif self.uses_multipath:
+                # Only the map can be mounted, because it holds the disk that os-brick returned.
+                device = super().attach(before)
         # os-brick reads the name from links that udev may be creating, and may return another name
         # of the disk. The map itself has the right name.
         if block.is_block(device["path"]):
@@ -87,12 +92,21 @@ class ScsiConnector(BrickConnector):
     def find_interrupted(self, entry: Entry) -> dict[str, Any] | None:
         if entry.device:
             return entry.device
+        for folder in self._disks():
+            names = _maps_in(folder / "holders") or [folder.name]
+            return {"type": "block", "path": f"/dev/{names[0]}"}
+        return None
+
+    def has_map(self) -> bool:
+        """Whether the host has a multipath map for the volume."""
+        return any(_maps_in(folder / "holders") for folder in self._disks())
+
+    def _disks(self) -> Iterator[Path]:
+        """The volume's disks on this host: their folders in sysfs."""
         for folder in sorted((block.SYS / "block").glob("sd*")):
             disk = (folder / "device").resolve()
             if (self.target_of(disk), _lun(disk)) in self.units:
-                maps = _maps_in(folder / "holders")
-                return {"type": "block", "path": f"/dev/{(maps or [folder.name])[0]}"}
-        return None
+                yield folder
 
     def identify(self, device: dict[str, Any]) -> None:
         super().identify(device)

@@ -491,6 +491,36 @@ def test_a_fibre_channel_port_outside_the_connection_is_detected(
         other.verify({"path": DEVICE})
 
 
+def test_a_map_over_fibre_channel_is_used_and_removed_without_a_request_for_multipath(
+    sysfs: Sysfs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """os-brick scans all adapters, so multipathd finds all paths of the volume."""
+    port = "devices/pci0000:00/host5/rport-5:0-2"
+    disk = sysfs.scsi("sdc", f"{port}/target5:0:0", "5:0:0:1", NAA)
+    sysfs.write("class/fc_remote_ports/rport-5:0-2", port_name="0x20210002ac00383d")
+    sysfs.behind_device(disk, PATH)
+    top = sysfs.disk("dm-0", "devices/virtual/block/dm-0")
+    sysfs.write("devices/virtual/block/dm-0/dm", uuid="mpath-3600")
+    sysfs.behind_device(top)
+    (top / "slaves").mkdir()
+    (top / "slaves" / "sdc").symlink_to(disk)
+    (disk / "holders").mkdir()
+    data = {"target_wwn": ["20210002AC00383D"], "target_lun": 1}
+    connector = _connector(tmp_path, "fibre_channel", data, use_multipath=False)
+    assert not connector.connector().use_multipath
+
+    def attach(self: BrickConnector, before: dict[str, Any]) -> dict[str, Any]:
+        if self.connector().use_multipath:
+            return {"path": DEVICE, "multipath_id": "3600"}
+        (disk / "holders" / "dm-0").symlink_to(top)
+        return {"path": PATH}
+
+    monkeypatch.setattr(BrickConnector, "attach", attach)
+    assert connector.attach({}) == {"path": DEVICE, "multipath_id": "3600"}
+    # os-brick removes the map when it detaches the volume, and resizes it.
+    assert connector.connector().use_multipath
+
+
 class TestMappedRbd:
     DATA = {
         "name": "pool/image",
