@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib
 import json
 import os
@@ -73,6 +74,79 @@ def test_tasks_are_idempotent(cinderlib: Command, play: Play) -> None:
     assert cinderlib.files == [f"volume-{made['volume']['id']}"]
 
 
+def test_groups_are_idempotent(cinderlib: Command, play: Play) -> None:
+    for name in ("data", "log", "more"):
+        cinderlib("volume", "create", name, "1GiB")
+    group = {"name": "database", "volumes": ["data", "log"]}
+    monday = {"group": "database", "name": "monday"}
+    absent = {"state": "absent"}
+    copy = {"name": "test", "snapshot": "monday"}
+    made, again, grown, shrunk, taken, taken_again, copied, copied_again, kept = play(
+        ("group", group),
+        ("group", group),
+        ("group", {**group, "volumes": ["data", "log", "more"]}),
+        ("group", group),
+        ("group_snapshot", monday),
+        ("group_snapshot", monday),
+        ("group", copy),
+        ("group", copy),
+        ("group", {"name": "database", **absent}),
+    )
+    assert (made["changed"], again["changed"]) == (True, False)
+    assert again["group"]["id"] == made["group"]["id"]
+    assert [len(task["group"]["volume_ids"]) for task in (made, grown, shrunk)] == [2, 3, 2]
+    assert (grown["changed"], shrunk["changed"]) == (True, True)
+    assert shrunk["group"]["volume_ids"] == made["group"]["volume_ids"]
+    assert (taken["changed"], taken_again["changed"]) == (True, False)
+    assert taken["group_snapshot"]["consistent"]
+    assert (copied["changed"], copied_again["changed"]) == (True, False)
+    assert kept["failed"]
+    assert "it has 1 group snapshot(s)" in kept["msg"]
+
+    missing, gone, gone_again, test_gone, group_gone, group_gone_again = play(
+        ("group_snapshot", {"group": "nothing", "name": "monday"}),
+        ("group_snapshot", {**monday, **absent}),
+        ("group_snapshot", {"name": "monday", **absent}),
+        ("group", {"name": "test", "delete_volumes": True, **absent}),
+        ("group", {"name": "database", **absent}),
+        ("group", {"name": "database", **absent}),
+    )
+    assert missing["failed"]
+    assert missing["code"] == "NOT_FOUND"
+    assert (gone["changed"], gone_again["changed"], test_gone["changed"]) == (True, False, True)
+    assert (group_gone["changed"], group_gone_again["changed"]) == (True, False)
+    names = cinderlib("volume", "list", "-o", "csv", "--columns", "name").stdout.split()[1:]
+    assert sorted(names) == ["data", "log", "more"]
+
+
+def test_types_and_encryption(cinderlib: Command, play: Play) -> None:
+    key = base64.urlsafe_b64encode(os.urandom(32)).decode()
+    store = f'[store]\nconnection = "sqlite:///{cinderlib.folder}/metadata.sqlite"\n'
+    kept = cinderlib.config.read_text()
+    cinderlib.config.write_text(f'{kept}\n{store}encryption_keys = "{key}"\n')
+    cinderlib("type", "create", "reserved", "--extra-spec", "provisioning:type=thick")
+    typed = {"name": "data", "size": "1GiB", "type": "reserved"}
+    secret = {"name": "secret", "size": "1GiB", "encryption": {"provider": "luks2"}}
+    plain, retyped, again, unknown, encrypted, encrypted_again, changed = play(
+        ("volume", {"name": "data", "size": "1GiB"}),
+        ("volume", typed),
+        ("volume", typed),
+        ("volume", {**typed, "type": "gold"}),
+        ("volume", secret),
+        ("volume", secret),
+        ("volume", {**secret, "encryption": {"provider": "luks"}}),
+    )
+    assert (plain["volume"]["type_name"], retyped["volume"]["type"]) == (None, "reserved")
+    assert (retyped["changed"], again["changed"]) == (True, False)
+    assert again["volume"]["extra_specs"] == {"provisioning:type": "thick"}
+    assert (unknown["failed"], unknown["code"]) == (True, "NOT_FOUND")
+    assert (encrypted["changed"], encrypted_again["changed"]) == (True, False)
+    assert encrypted_again["volume"]["encryption"]["provider"] == "luks2"
+    assert encrypted["volume"]["encryption_key"] == "***"
+    assert changed["failed"]
+    assert "encryption is" in changed["msg"]
+
+
 def test_existing_resources_are_listed(cinderlib: Command, play: Play) -> None:
     id = cinderlib("volume", "create", "data", "1GiB").line
     cinderlib("volume", "create", "other", "1GiB")
@@ -93,6 +167,7 @@ def test_existing_resources_are_listed(cinderlib: Command, play: Play) -> None:
     assert [snapshot["name"] for snapshot in snapshots["snapshots"]] == ["monday"]
     assert others["snapshots"] == []
     assert (backend["backend"]["name"], len(backend["backend"]["pools"])) == ("files", 1)
+    assert backend["backend"]["replication"]["status"] == "disabled"
     assert not any(task["changed"] for task in (every, named, by_id, snapshots, backend))
 
 

@@ -26,6 +26,8 @@ else:
 if TYPE_CHECKING:
     import cinderlib as cl
 
+    _Resource = cl.Volume | cl.Snapshot | cl.Connection | cl.Group | cl.GroupSnapshot
+
 #: Options of all modules that use storage.
 CONTROLLER: dict[str, dict[str, Any]] = {
     "config": {"type": "path"},
@@ -82,7 +84,7 @@ class Session:
         name: str | None = self.params["backend"]
         return self.configuration.only_backend() if name is None else name
 
-    def load_for(self, resource: cl.Volume | cl.Snapshot | cl.Connection) -> None:
+    def load_for(self, resource: _Resource) -> None:
         """Load the backend of a resource."""
         self.load(backend_of(resource))
 
@@ -150,12 +152,66 @@ class Session:
             found = [snapshot for snapshot in found if snapshot.volume_id == volume.id]
         return _only(found, "snapshots", name)
 
-    def deleted(
-        self, found: cl.Volume | cl.Snapshot | None, state: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """Delete a volume or snapshot, and return the results.
+    def group_by_id(self, id: str) -> cl.Group | None:
+        """The group with this ID, with any name."""
+        try:
+            return self.controller.group(id)
+        except errors.GroupNotFound:
+            return None
 
+    def group_by_name(self, name: str) -> cl.Group | None:
+        """The group with exactly this name.
+
+        :raises InvalidInput: several groups have this name.
+        """
+        found = self.controller.groups(name=name, backend=self.params["backend"])
+        return _only(list(found), "groups", name)
+
+    def group(self, named: str) -> cl.Group:
+        """The group with exactly this ID or name, like :meth:`find_volume`.
+
+        :raises GroupNotFound: no group matches.
+        """
+        found = self.group_by_id(named)
+        if found is None and not is_uuid(named):
+            found = self.group_by_name(named)
+        if found is None:
+            raise errors.GroupNotFound(f"No group has the name or ID {named!r}")
+        return found
+
+    def group_snapshot_by_id(self, id: str) -> cl.GroupSnapshot | None:
+        """The group snapshot with this ID, with any name."""
+        try:
+            return self.controller.group_snapshot(id)
+        except errors.GroupSnapshotNotFound:
+            return None
+
+    def group_snapshot_by_name(self, name: str) -> cl.GroupSnapshot | None:
+        """The group snapshot with exactly this name.
+
+        :raises InvalidInput: several group snapshots have this name.
+        """
+        found = self.controller.group_snapshots(name=name, backend=self.params["backend"])
+        return _only(list(found), "group snapshots", name)
+
+    def group_snapshot(self, named: str) -> cl.GroupSnapshot:
+        """The group snapshot with exactly this ID or name, like :meth:`find_volume`.
+
+        :raises GroupSnapshotNotFound: no group snapshot matches.
+        """
+        found = self.group_snapshot_by_id(named)
+        if found is None and not is_uuid(named):
+            found = self.group_snapshot_by_name(named)
+        if found is None:
+            raise errors.GroupSnapshotNotFound(f"No group snapshot has the name or ID {named!r}")
+        return found
+
+    def deleted(self, found: Any, state: Mapping[str, Any], **how: bool) -> dict[str, Any]:
+        """Delete a resource, and return the results.
+
+        :param found: the resource; C(None) if it does not exist.
         :param state: its properties, for the difference.
+        :param how: options for C(delete).
         """
         if found is None:
             return {"changed": False}
@@ -163,7 +219,7 @@ class Session:
         if self.module.check_mode:
             return {"changed": True, "diff": diff}
         self.load_for(found)
-        found.delete()
+        found.delete(**how)
         return {"changed": found.changed, "diff": diff}
 
     def connector(self) -> dict[str, Any]:
@@ -187,7 +243,7 @@ def _only(found: list[Any], what: str, named: str) -> Any:
     return found[0] if found else None
 
 
-def backend_of(resource: cl.Volume | cl.Snapshot | cl.Connection) -> str:
+def backend_of(resource: _Resource) -> str:
     """The name of a resource's backend, loaded or not."""
     backend = resource.backend
     return backend if isinstance(backend, str) else backend.id
@@ -206,7 +262,7 @@ def size_of(text: str) -> int:
         raise errors.InvalidInput(f"size: {exc.message}") from None
 
 
-def shown(resource: cl.Volume | cl.Snapshot | cl.Connection) -> dict[str, Any]:
+def shown(resource: _Resource) -> dict[str, Any]:
     """The details of a resource as a result: plain data without secrets."""
     return plain(resource.to_dict())
 

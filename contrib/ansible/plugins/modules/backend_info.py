@@ -26,11 +26,14 @@ EXAMPLES = r"""
 
 RETURN = r"""
 backend:
-  description: The name, the pools and the statistics of the backend. Sizes are GiB.
+  description:
+    - The name, the pools, the state of the replication and the statistics of the backend. Sizes are
+      GiB.
   returned: success
   type: dict
 """
 
+import dataclasses
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -41,7 +44,12 @@ def work(session: controller.Session) -> dict[str, Any]:
     """Load the backend, and return the results."""
     backend = session.load(None)
     stats = backend.stats(refresh=True)
-    shown = {"name": backend.id, "pools": list(backend.pool_names), "stats": stats}
+    shown = {
+        "name": backend.id,
+        "pools": list(backend.pool_names),
+        "replication": dataclasses.asdict(backend.replication),
+        "stats": stats,
+    }
     return {"changed": False, "backend": controller.plain(shown)}
 
 

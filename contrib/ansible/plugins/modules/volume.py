@@ -69,6 +69,16 @@ options:
   qos_specs:
     description: QoS specs for the driver. Cannot be changed later.
     type: dict
+  type:
+    description:
+      - Name of a volume type, with the specs of the volume. An existing volume gets the type if its
+        driver can change the specs.
+    type: str
+  encryption:
+    description:
+      - Encryption by the hosts that attach the volume, for example C(provider) with the value
+        C(luks2). Cannot be changed later.
+    type: dict
 """
 
 EXAMPLES = r"""
@@ -95,6 +105,11 @@ EXAMPLES = r"""
       file_root: /srv/volumes
     store:
       connection: sqlite:////var/lib/cinderlib/metadata.sqlite
+
+- name: Give a volume another type
+  cinderlib.storage.volume:
+    name: data
+    type: gold
 
 - name: Delete a volume
   cinderlib.storage.volume:
@@ -154,8 +169,8 @@ def _created(session: controller.Session, failed: cl.Volume | None) -> dict[str,
         "name": params["name"],
         "size": controller.size_of(params["size"]) if params["size"] else None,
         "pool_name": params["pool"],
-        **{name: params[name] for name in ("description", "bootable", "multiattach")},
-        **{name: params[name] and _texts(params[name]) for name in SPECS},
+        **{name: params[name] for name in ("description", "bootable", "multiattach", "type")},
+        **{name: params[name] and _texts(params[name]) for name in (*SPECS, "encryption")},
     }
     given = {name: value for name, value in given.items() if value is not None}
     source = _source(session, needed=True)
@@ -204,14 +219,15 @@ def _refuse_differences(session: controller.Session, found: cl.Volume) -> None:
         "multiattach": found.multiattach,
         "extra_specs": found.extra_specs,
         "qos_specs": found.qos_specs,
+        # The library adds defaults.
+        "encryption": {name: found.encryption.get(name) for name in params["encryption"] or ()},
         source_option: found.snapshot_id if params["snapshot"] else found.source_volid,
     }
     requested = {
         "backend": params["backend"],
         "pool": params["pool"],
         "multiattach": params["multiattach"],
-        "extra_specs": params["extra_specs"] and _texts(params["extra_specs"]),
-        "qos_specs": params["qos_specs"] and _texts(params["qos_specs"]),
+        **{name: params[name] and _texts(params[name]) for name in (*SPECS[1:], "encryption")},
         source_option: source.id if source is not None else None,
     }
     controller.refuse_differences(f"Volume {found.name or found.id}", existing, requested)
@@ -227,7 +243,10 @@ def _changed(session: controller.Session, found: cl.Volume) -> dict[str, Any]:
         )
     requested = {name: params[name] for name in CHANGEABLE if params[name] is not None}
     requested["metadata"] = {**before["metadata"], **_texts(params["metadata"] or {})}
+    kind = params["type"] and session.controller.volume_type(params["type"])
     after = {**before, **requested, "size": size}
+    if kind:
+        after["type"] = kind.name
     if after != before and not session.module.check_mode:
         for name, value in requested.items():
             setattr(found, name, value)
@@ -235,6 +254,9 @@ def _changed(session: controller.Session, found: cl.Volume) -> dict[str, Any]:
         if size != before["size"]:
             session.load_for(found)
             found.extend(size)
+        if after["type"] != before["type"]:
+            session.load_for(found)
+            found.retype(kind)
     return {
         "changed": after != before,
         "diff": {"before": before, "after": after},
@@ -243,7 +265,8 @@ def _changed(session: controller.Session, found: cl.Volume) -> dict[str, Any]:
 
 
 def _state(volume: cl.Volume) -> dict[str, Any]:
-    return {name: getattr(volume, name) for name in (*CHANGEABLE, "metadata", "size")}
+    known = {name: getattr(volume, name) for name in (*CHANGEABLE, "metadata", "size")}
+    return {**known, "type": volume.type_name}
 
 
 def main() -> None:
@@ -264,9 +287,14 @@ def main() -> None:
             "multiattach": {"type": "bool"},
             "extra_specs": {"type": "dict"},
             "qos_specs": {"type": "dict"},
+            "type": {"type": "str"},
+            "encryption": {"type": "dict"},
         },
         required_one_of=[["id", "name"]],
-        mutually_exclusive=[["snapshot", "source"]],
+        mutually_exclusive=[
+            ["snapshot", "source"],
+            *(["type", own] for own in ("extra_specs", "qos_specs", "encryption")),
+        ],
         required_by={"backend_options": ["backend"]},
         supports_check_mode=True,
     )

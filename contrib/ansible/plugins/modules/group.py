@@ -1,0 +1,217 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Create, change and delete groups of volumes."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: group
+short_description: Create, change and delete groups of volumes
+version_added: 6.0.0
+author:
+  - The cinderlib developers (@cinderlib)
+description:
+  - Creates a group of volumes, of which M(cinderlib.storage.group_snapshot) takes snapshots at the
+    same moment. Adds volumes to it, removes volumes from it, or deletes it.
+  - The data of volumes does not change when they are added or removed.
+  - O(id) identifies the group; without it, O(name) does.
+  - A group whose creation failed is created again.
+extends_documentation_fragment:
+  - cinderlib.storage.controller
+options:
+  name:
+    description: Name of the group. A group cannot be renamed.
+    type: str
+  id:
+    description: ID of the group, a UUID. An existing group with this ID is not created again.
+    type: str
+  state:
+    description:
+      - V(present) creates the group if it does not exist, and changes its volumes if O(volumes) is
+        specified.
+      - V(absent) deletes the group. Its volumes remain, unless O(delete_volumes) is true. It fails
+        if the group has group snapshots.
+    type: str
+    choices: [present, absent]
+    default: present
+  volumes:
+    description:
+      - IDs or names of all volumes of the group. Other volumes are removed from the group. An empty
+        list removes all.
+      - Without it, the volumes of an existing group do not change.
+    type: list
+    elements: str
+  snapshot:
+    description:
+      - Create the group from this group snapshot, specified by ID or name. It has a volume for each
+        snapshot, named C(GROUP-VOLUME).
+    type: str
+  source:
+    description:
+      - Create the group as a clone of this group, specified by ID or name. It has a clone of each
+        volume, named C(GROUP-VOLUME).
+    type: str
+  one_after_another:
+    description: Clone the volumes in sequence if the driver cannot clone them at the same moment.
+    type: bool
+    default: false
+  delete_volumes:
+    description: With O(state=absent), also delete the volumes with their data.
+    type: bool
+    default: false
+  description:
+    description: A description to store. It cannot be changed later.
+    type: str
+"""
+
+EXAMPLES = r"""
+- name: Group the volumes of a database
+  cinderlib.storage.group:
+    name: database
+    volumes: [data, log]
+
+- name: Create volumes for a test from a group snapshot
+  cinderlib.storage.group:
+    name: test
+    snapshot: monday
+
+- name: Delete them with their data
+  cinderlib.storage.group:
+    name: test
+    state: absent
+    delete_volumes: true
+"""
+
+RETURN = r"""
+group:
+  description:
+    - The details of the group. In check mode, the requested properties of a group that does not
+      exist.
+  returned: when the group exists
+  type: dict
+  sample:
+    id: 4c0e6f3b-3f0f-4f4e-8a53-0ad37b8d9f52
+    name: database
+    status: available
+    volume_ids: [6b5e4c1e-4f6a-4d84-9c1e-0f3a7f1f2b3c]
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cinderlib.storage.plugins.module_utils import controller
+
+if TYPE_CHECKING:
+    import cinderlib as cl
+
+
+def work(session: controller.Session) -> dict[str, Any]:
+    """Create, change or delete the group, and return the results."""
+    params = session.params
+    by_id = params["id"] is not None
+    found = session.group_by_id(params["id"]) if by_id else session.group_by_name(params["name"])
+    if params["state"] == "absent":
+        return session.deleted(
+            found,
+            _state(found) if found is not None else {},
+            **({"volumes": True} if params["delete_volumes"] else {}),
+        )
+    if found is None or found.status == "error":
+        return _created(session, found)
+    existing = {
+        "name": found.name,
+        "description": found.description,
+        "backend": controller.backend_of(found),
+    }
+    controller.refuse_differences(
+        f"Group {found.name}", existing, {option: params[option] for option in existing}
+    )
+    return _changed(session, found)
+
+
+def _created(session: controller.Session, failed: cl.Group | None) -> dict[str, Any]:
+    params = session.params
+    if not params["name"] and failed is None:
+        raise controller.errors.InvalidInput("A new group needs a name")
+    given: dict[str, Any] = {
+        "name": params["name"] or failed.name,
+        "description": params["description"] or "",
+        "id": failed.id if failed is not None else params["id"],
+    }
+    source: Any = None
+    if params["snapshot"]:
+        source = session.group_snapshot(params["snapshot"])
+    elif params["source"]:
+        source = session.group(params["source"])
+    volumes = _volumes(session)
+    after = {name: value for name, value in given.items() if value}
+    if source is None:
+        after["volume_ids"] = sorted(volume.id for volume in volumes or ())
+    diff = {"before": {"state": "absent"}, "after": {**after, "state": "present"}}
+    if session.module.check_mode:
+        return {"changed": True, "diff": diff, "group": after}
+    if source is None:
+        backend = session.load(controller.backend_of(volumes[0]) if volumes else None)
+        group = backend.create_group(volumes=volumes or (), **given)
+    else:
+        session.load_for(source)
+        if params["snapshot"]:
+            group = source.create_group(**given)
+        else:
+            group = source.clone(**given, one_after_another=params["one_after_another"])
+    return {"changed": group.changed, "diff": diff, "group": controller.shown(group)}
+
+
+def _volumes(session: controller.Session) -> list[cl.Volume] | None:
+    named = session.params["volumes"]
+    return None if named is None else [session.volume(name) for name in named]
+
+
+def _changed(session: controller.Session, found: cl.Group) -> dict[str, Any]:
+    before = _state(found)
+    wanted = _volumes(session)
+    after = before if wanted is None else {"volume_ids": sorted(volume.id for volume in wanted)}
+    if wanted is not None and after != before and not session.module.check_mode:
+        session.load_for(found)
+        new = [volume for volume in wanted if volume.id not in before["volume_ids"]]
+        if new:
+            found.add(*new)
+        old = [volume for volume in found.volumes if volume.id not in after["volume_ids"]]
+        if old:
+            found.remove(*old)
+    return {
+        "changed": after != before,
+        "diff": {"before": before, "after": after},
+        "group": {**controller.shown(found), **(after if session.module.check_mode else {})},
+    }
+
+
+def _state(group: cl.Group) -> dict[str, Any]:
+    return {"volume_ids": sorted(group.volume_ids)}
+
+
+def main() -> None:
+    """The entry point for Ansible."""
+    module = AnsibleModule(
+        argument_spec={
+            **controller.CONTROLLER,
+            "name": {"type": "str"},
+            "id": {"type": "str"},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "volumes": {"type": "list", "elements": "str"},
+            "snapshot": {"type": "str"},
+            "source": {"type": "str"},
+            "one_after_another": {"type": "bool", "default": False},
+            "delete_volumes": {"type": "bool", "default": False},
+            "description": {"type": "str"},
+        },
+        required_one_of=[["id", "name"]],
+        mutually_exclusive=[["snapshot", "source", "volumes"]],
+        required_by={"backend_options": ["backend"]},
+        supports_check_mode=True,
+    )
+    controller.run(module, work)
+
+
+if __name__ == "__main__":
+    main()
