@@ -25,6 +25,9 @@ NUMBERS = {
     "node3": 15,
 }
 NETWORKS = (1, 2)
+#: The networks of Fibre Channel, and their machines.
+FIBRE_CHANNEL_NETWORKS = (3, 4)
+_WITH_FIBRE_CHANNEL = ("controller", "node1", "node2")
 #: For each machine, its root file system and its Python environment.
 _SYSTEMS = {
     "controller": ("controller", "controller"),
@@ -69,6 +72,11 @@ class CommandFailed(Exception):
 def address(name: str, network: int) -> str:
     """The address of a machine on a storage network."""
     return f"10.77.{network}.{NUMBERS[name]}"
+
+
+def port_name(name: str, network: int) -> str:
+    """The name (WWPN) of a machine's port on a network of Fibre Channel, in hexadecimal digits."""
+    return "2000" + _mac(network, NUMBERS[name]).replace(":", "")
 
 
 class Machine:
@@ -276,16 +284,28 @@ class Machine:
         command += ["-netdev", f"user,id=agent,restrict=on,ipv6=off,{agent},{shell}"]
         command += ["-device", _card("agent", 0, number)]
         for network in NETWORKS:
-            command += self._network(network)
+            command += self._network(network, self._joined, "virtio-net-pci")
+        if self.name in _WITH_FIBRE_CHANNEL:
+            joined = self._joined_by_fibre_channel()
+            for network in FIBRE_CHANNEL_NETWORKS:
+                # os-brick derives the path of a disk from the PCI address of the card. It does not
+                # understand the devices of virtio.
+                command += self._network(network, joined, "e1000e")
         return command
 
-    def _cables(self) -> list[str]:
-        return [f"cable{network}-{name}" for network in NETWORKS for name in self._joined]
+    def _joined_by_fibre_channel(self) -> tuple[str, ...]:
+        return tuple(name for name in self._joined if name in _WITH_FIBRE_CHANNEL)
 
-    def _network(self, network: int) -> list[str]:
+    def _cables(self) -> list[str]:
+        cables = [(network, name) for network in NETWORKS for name in self._joined]
+        fibre_channel = self._joined_by_fibre_channel()
+        cables += [(network, name) for network in FIBRE_CHANNEL_NETWORKS for name in fibre_channel]
+        return [f"cable{network}-{name}" for network, name in cables]
+
+    def _network(self, network: int, joined: tuple[str, ...], model: str) -> list[str]:
         command = []
-        if self._joined:
-            for other in self._joined:
+        if joined:
+            for other in joined:
                 cable = f"cable{network}-{other}"
                 command += [
                     "-netdev",
@@ -299,7 +319,8 @@ class Machine:
                 "-netdev",
                 f"stream,id=net{network},server=off,addr.type=unix,addr.path={self._sockets}/{cable}",
             ]
-        return [*command, "-device", _card(f"net{network}", network, NUMBERS[self.name])]
+        card = _card(f"net{network}", network, NUMBERS[self.name], model)
+        return [*command, "-device", card]
 
 
 def _disk(name: str, options: str) -> Iterator[str]:
@@ -311,8 +332,12 @@ def _image(name: str, folder: pathlib.Path) -> Iterator[str]:
     yield from _disk(f"image-{name}", f"file={folder}/image,format=raw,readonly=on")
 
 
-def _card(netdev: str, network: int, number: int) -> str:
-    return f"virtio-net-pci,netdev={netdev},mac=52:54:00:00:{network:02x}:{number:02x},romfile="
+def _card(netdev: str, network: int, number: int, model: str = "virtio-net-pci") -> str:
+    return f"{model},netdev={netdev},mac={_mac(network, number)},romfile="
+
+
+def _mac(network: int, number: int) -> str:
+    return f"52:54:00:00:{network:02x}:{number:02x}"
 
 
 def _until_prompt(sock: socket.socket) -> str:

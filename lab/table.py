@@ -9,7 +9,16 @@ from collections.abc import Iterator
 
 import pytest
 
-PROTOCOLS = ("iSCSI", "iSCSI multipath", "NVMe/TCP", "RBD", "NFS")
+PROTOCOLS = (
+    "iSCSI",
+    "iSCSI multipath",
+    "FC",
+    "FC multipath",
+    "NVMe/TCP",
+    "NVMe/RDMA",
+    "RBD",
+    "NFS",
+)
 DOCUMENT = pathlib.Path(__file__).resolve().parents[1] / "docs" / "connections.md"
 _BEGIN, _END = "<!-- table: written by make lab -->\n", "<!-- table: end -->\n"
 

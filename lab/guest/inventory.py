@@ -90,6 +90,7 @@ print(
             "attachments recorded": entries(),
             "logical volumes": lvs(),
             "iSCSI targets": names(target + "/iscsi/iqn*"),
+            "Fibre Channel LUNs": names(target + "/fc/*/tpgt_*/lun/lun_*"),
             "LIO backstores": names(target + "/core/iblock_*/*/"),
             "NVMe subsystems": names("/sys/kernel/config/nvmet/subsystems/*"),
             "RBD images": images(),

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import fibre_channel
 import pytest
 from steps import GIB, started
 from xdist.scheduler import LoadScopeScheduling
@@ -24,6 +25,7 @@ _TOGETHER = {
     "NFS": ("nfs",),
     "Proxmox": ("test_proxmox",),
     "CSI": ("test_csi",),
+    "Fibre Channel": ("fibre_channel",),
     "PostgreSQL": ("test_store", "test_ovirt", "by_the_adapter", "engines_own_client"),
 }
 
@@ -214,6 +216,25 @@ def nfs(controller: Machine, control: Session) -> str:
     return folder
 
 
+@pytest.fixture(scope="session")
+def fibre_channel_array(controller: Machine, control: Session) -> None:
+    """The controller exports volumes over Fibre Channel, as its backend ``fc``."""
+    fibre_channel.serve(controller)
+    control("fc = cl.Backend('fc', **options)", options=fibre_channel.OPTIONS)
+
+
+@pytest.fixture
+def array(request: pytest.FixtureRequest) -> str:
+    """The backend of the controller that a parameter names: ``lvm`` (iSCSI) or ``fc``. The nodes of
+    the scenario are logged in to it."""
+    if request.param == "fc":
+        request.getfixturevalue("fibre_channel_array")
+        for name in ("node1", "node2"):
+            if name in request.fixturenames:
+                fibre_channel.join(request.getfixturevalue(name))
+    return str(request.param)
+
+
 @pytest.fixture
 def nvme(controller: Machine, control: Session) -> Iterator[tuple[dict[str, Any], str]]:
     """The controller's ``vol`` behind an NVMe subsystem with a portal on each network: its
@@ -223,9 +244,9 @@ def nvme(controller: Machine, control: Session) -> Iterator[tuple[dict[str, Any]
     backing = f"/dev/cinder-volumes/{name}"
     nqn = f"nqn.2026-11.lab.cinderlib:{volume_id}"
     portals = [address("controller", network) for network in (1, 2)]
-    nvmet = "/opt/project/guest/nvmet"
+    target = "/opt/project/guest/nvme-target"
     controller.run(f"lvchange -K -ay {backing}")
-    controller.run(f"{nvmet} export {nqn} {backing} {volume_id} {' '.join(portals)}")
+    controller.run(f"{target} export {nqn} {backing} {volume_id} {' '.join(portals)}")
     data = {
         "target_nqn": nqn,
         "portals": [[portal, 4420, "tcp"] for portal in portals],
@@ -241,7 +262,7 @@ def nvme(controller: Machine, control: Session) -> Iterator[tuple[dict[str, Any]
         },
         backing,
     )
-    controller.run(f"{nvmet} remove {nqn}")
+    controller.run(f"{target} remove {nqn}")
     controller.run(f"lvchange -an {backing}")
     control("vol.delete()")
 

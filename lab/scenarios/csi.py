@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+import fibre_channel
 import lvm
 
 from lab.machine import CSI_TESTS, WITH_CSI, Machine, Session, address
@@ -22,18 +23,19 @@ _PORT = 9808
 _CONTROLLER = f"""
 [store]
 connection = "sqlite:///{_FOLDER}/store.sqlite"
+encryption_keys = {{ file = "store.key" }}
 [controller]
 state_path = "{_FOLDER}/state"
 [csi]
 keys = {{ file = "csi.key" }}
-{lvm.backend(portals=2)}"""
+{lvm.backend(portals=2)}{fibre_channel.backend()}"""
 _NODE = """
 [node]
 my_ip = "{address}"
 multipath = {multipath}
 [csi]
 keys = {{ file = "csi.key" }}
-protocols = ["iscsi"]
+protocols = ["iscsi", "fc"]
 """
 #: The calls of an orchestrator, in a Python process on a node.
 _ORCHESTRATOR = """
@@ -74,6 +76,7 @@ class Plugin:
             mkdir -p {_FOLDER}
             cd {_FOLDER}
             echo {self._key} >csi.key
+            [[ -e store.key ]] || head -c 32 /dev/urandom | base64 | tr '+/' '-_' >store.key
             echo '{configuration}' >cinderlib.toml
             sync
             """
@@ -114,6 +117,14 @@ class Plugin:
             """
         )
 
+    def command(self, arguments: str) -> str:
+        """Run ``cinderlib`` with the configuration of the plug-in.
+
+        :returns: the output.
+        """
+        file = f"{_FOLDER}/cinderlib.toml"
+        return self.machine.run(f"{WITH_CSI} CINDERLIB_CONFIG={file} cinderlib {arguments}")
+
     def stop(self) -> None:
         """Stop the plug-in."""
         # Its parent, the first process of the machine, does not wait for it.
@@ -137,6 +148,11 @@ class Node(Plugin):
     def _configuration(machine: Machine, *, multipath: bool) -> str:
         return _NODE.format(address=address(machine.name, 1), multipath=str(multipath).lower())
 
+    def start(self) -> None:
+        """Log in to the array over Fibre Channel, and start the plug-in."""
+        fibre_channel.join(self.machine)
+        super().start()
+
     @contextmanager
     def with_one_path(self) -> Iterator[None]:
         """While entered, the plug-in does not use multipath."""
@@ -159,6 +175,22 @@ class Node(Plugin):
             python(_ORCHESTRATOR, folder=f"{KUBELET}/lab", sockets=_SOCKETS)
             yield python
 
+    def suite(self, backend: str, arguments: str) -> str:
+        """Run the conformance suite in a process on the node. Its output is in the machine's log.
+
+        :param backend: the backend of the volumes.
+        :param arguments: of pytest.
+        :returns: the output.
+        """
+        return self.machine.run(
+            f"""
+            set -o pipefail
+            export TMPDIR={KUBELET} PYTHONUNBUFFERED=1 BACKEND={backend}
+            {CSI_TESTS} python3 /opt/project/guest/csi_suite.py {arguments} | tee /dev/hvc0
+            """,
+            timeout=6000,
+        )
+
 
 class Cluster:
     """The controller and the nodes."""
@@ -169,6 +201,7 @@ class Cluster:
         self.nodes = [Node(machine, key) for machine in nodes]
 
     def __enter__(self) -> Cluster:
+        fibre_channel.serve(self.controller.machine)
         with ThreadPoolExecutor() as threads:
             list(threads.map(lambda each: each.start(), (self.controller, *self.nodes)))
         return self

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lab.machine import Machine
+from lab.machine import FIBRE_CHANNEL_NETWORKS, NETWORKS, Machine
 from lab.session import RemoteError, Session
 
 GIB = 1 << 30
@@ -59,18 +59,43 @@ def shows(scenario: str, *protocols: str) -> pytest.MarkDecorator:
     return pytest.mark.shows(scenario, *protocols)
 
 
-def single_and_multipath(*scenarios: str) -> pytest.MarkDecorator:
-    """Run a scenario with ``multipath`` false and true, as these rows of the table."""
+def over_scsi(*scenarios: str, core: bool = False) -> pytest.MarkDecorator:
+    """Run a scenario over iSCSI and Fibre Channel, each with ``multipath`` false and true, as these
+    rows of the table.
+
+    :param core: whether the scenario over iSCSI is part of each run.
+    """
+    cases = []
+    for array, protocol, prefix in (("lvm", "iSCSI", ""), ("fc", "FC", "fibre_channel_")):
+        for multipath, column, name in (
+            (False, protocol, "single"),
+            (True, f"{protocol} multipath", "multipath"),
+        ):
+            marks = [shows(scenario, column) for scenario in scenarios]
+            if core and array == "lvm":
+                marks.append(pytest.mark.core)
+            cases.append(pytest.param(array, multipath, id=prefix + name, marks=marks))
+    return pytest.mark.parametrize(("array", "multipath"), cases, indirect=["array"])
+
+
+def over_multipath(scenario: str, argument: str = "array") -> pytest.MarkDecorator:
+    """Run a scenario over iSCSI and Fibre Channel with two paths, as this row of the table.
+
+    :param argument: ``'array'``, or ``'backend'`` for the name only.
+    """
     return pytest.mark.parametrize(
-        "multipath",
+        argument,
         [
-            pytest.param(multipath, id=name, marks=[shows(s, protocol) for s in scenarios])
-            for multipath, name, protocol in (
-                (False, "single", "iSCSI"),
-                (True, "multipath", "iSCSI multipath"),
-            )
+            pytest.param("lvm", id="iscsi", marks=shows(scenario, "iSCSI multipath")),
+            pytest.param("fc", id="fibre_channel", marks=shows(scenario, "FC multipath")),
         ],
+        indirect=argument == "array",
     )
+
+
+def networks_of(array: str) -> tuple[int, int]:
+    """The two networks between a backend of the controller and its nodes."""
+    return FIBRE_CHANNEL_NETWORKS if array == "fc" else NETWORKS
 
 
 def carry(document: Any) -> Any:

@@ -71,7 +71,7 @@ def _nvme(array: Machine) -> Iterator[dict[str, Any]]:
     nqn = f"nqn.2026-11.lab.cinderlib:{volume}"
     portals = " ".join(_PORTALS)
     array.run(f"lvcreate -q -y -L {_SIZE}b -n boot-nvme thick")
-    array.run(f"{_GUEST}/nvmet export {nqn} /dev/thick/boot-nvme {volume} {portals}")
+    array.run(f"{_GUEST}/nvme-target export {nqn} /dev/thick/boot-nvme {volume} {portals}")
     data = {
         "target_nqn": nqn,
         "portals": [[portal, 4420, "tcp"] for portal in _PORTALS],
@@ -79,7 +79,7 @@ def _nvme(array: Machine) -> Iterator[dict[str, Any]]:
         "ns_id": 1,
     }
     yield _document("nvmeof", data, volume)
-    array.run(f"{_GUEST}/nvmet remove {nqn}; lvremove -q -y thick/boot-nvme")
+    array.run(f"{_GUEST}/nvme-target remove {nqn}; lvremove -q -y thick/boot-nvme")
 
 
 @contextlib.contextmanager

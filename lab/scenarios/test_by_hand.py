@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from steps import BY_HAND, carry, shows, single_and_multipath
+from steps import BY_HAND, carry, over_scsi, shows
 
 from lab.machine import Machine, address
 from lab.session import Session
@@ -31,11 +31,16 @@ def brick(node1: Machine) -> Iterator[Session]:
         yield python
 
 
-@single_and_multipath(BY_HAND)
-def test_iscsi_by_hand(
-    controller: Machine, control: Session, brick: Session, multipath: bool
+@over_scsi(BY_HAND)
+def test_scsi_by_hand(
+    controller: Machine,
+    control: Session,
+    node1: Machine,
+    brick: Session,
+    array: str,
+    multipath: bool,
 ) -> None:
-    control("vol = lvm.create_volume(size=1)")
+    control(f"vol = {array}.create_volume(size=1)")
     device = _attach(brick, _connect(control, brick, multipath=multipath))
     control("conn.device = device; conn.save()", device=carry(device))
     assert ("multipath_id" in device) is multipath

@@ -1,12 +1,13 @@
-"""The CSI plug-in on two nodes: lost power, cut networks, and a disk that disappears."""
+"""The CSI plug-in on two nodes: the conformance suite, encryption, failures of nodes and paths."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from csi import KUBELET, Cluster
-from steps import WRITER, active_paths, shows, until
+from steps import GIB, WRITER, active_paths, over_multipath, shows, until
 
 from lab.machine import NETWORKS, Machine, Session
 
@@ -18,6 +19,13 @@ _USE = """
     used = csi.use(volume)
     attachment = types.SimpleNamespace(path=used['target_path'] + '/file')
 """
+#: Seconds for the whole suite: the processors are emulated.
+_SUITE = 7200
+#: The classes of the suite that each node runs, and the tests that also run without --full.
+_PARTS = {
+    "TestNode or TestPublish or TestIdentity": "each_call_can_be_repeated or TestIdentity",
+    "TestVolumes or TestSnapshots or TestHostile": "expand_while_it_is_used",
+}
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +35,14 @@ def cluster(controller: Machine, node1: Machine, node2: Machine) -> Iterator[Clu
         yield cluster
 
 
-@shows("CSI: a filesystem on one node, then on another", "iSCSI multipath")
+@over_multipath("CSI: a filesystem on one node, then on another", "backend")
 def test_a_volume_on_two_nodes(
-    cluster: Cluster, controller: Machine, node1: Machine, node2: Machine
+    cluster: Cluster, controller: Machine, node1: Machine, node2: Machine, backend: str
 ) -> None:
     one, two = cluster.nodes
     with one.orchestrator() as here, two.orchestrator() as there:
+        for python in (here, there):
+            python("csi.parameters = {'backend': backend}", backend=backend)
         here(_USE, name="shared")
         # The host sees the mounts of the plug-in, which is in another mount namespace.
         found = node1.run(f"findmnt --raw --noheadings --output SOURCE,TARGET | grep {KUBELET}/")
@@ -196,6 +206,91 @@ def test_a_disk_disappears(cluster: Cluster, node1: Machine) -> None:
         assert python("pathlib.Path(path, 'file').read_text()") == "data"
         python("csi.clean_node(volume); csi.clean(); csi.close()")
         assert not node1.inventory()["SCSI devices"]
+
+
+@shows("CSI: LUKS: a filesystem and a device, data, extend", "iSCSI multipath")
+def test_encrypted(cluster: Cluster, controller: Machine, node1: Machine, node2: Machine) -> None:
+    cluster.controller.command("type create secret --encryption provider=luks2")
+    one, two = cluster.nodes
+    with one.orchestrator() as python:
+        names = python(
+            """
+            import os
+            csi.parameters = {'backend': 'lvm', 'type': 'secret'}
+            files, device = csi.volume(), csi.volume(volume_capabilities=[block()])
+            folder_of, device_of = csi.use(files), csi.use(device, block())
+            text = b'clear text ' * 400
+            def write(path):
+                with open(path, 'r+b' if os.path.exists(path) else 'wb') as file:
+                    file.write(text)
+                    file.flush()
+                    os.fsync(file.fileno())
+            path = folder_of['target_path'] + '/file'
+            write(path)
+            write(device_of['target_path'])
+            [files.volume_id, device.volume_id]
+            """
+        )
+        assert node1.run("dmsetup ls --target crypt").count("crypt-") == 2
+        assert active_paths(node1) == 4
+        for name in names:
+            backing = f"/dev/cinder-volumes/volume-{name}"
+            assert (
+                controller.run(f"cryptsetup isLuks --type luks2 {backing} && echo yes") == "yes\n"
+            )
+            found = f"dd if={backing} bs=1M iflag=direct status=none | grep -c 'clear text' || true"
+            assert controller.run(found) == "0\n"
+        python(
+            """
+            wanted = m.CapacityRange(required_bytes=2 * GIB)
+            for each, used, kind in ((files, folder_of, mount()), (device, device_of, block())):
+                csi.call('ControllerExpandVolume', volume_id=each.volume_id, capacity_range=wanted)
+                csi.call('NodeExpandVolume', volume_id=each.volume_id, capacity_range=wanted,
+                         volume_path=used['target_path'], volume_capability=kind)
+            """
+        )
+        header = 16 << 20
+        assert (
+            node1.run("blockdev --getsize64 /dev/mapper/crypt-*").split()
+            == [str(2 * GIB - header)] * 2
+        )
+        assert python("os.statvfs(folder_of['target_path']).f_blocks * 4096") > 1.8 * GIB
+        python("csi.clean_node(files); csi.clean_node(device)")
+        assert not node1.inventory()["device-mapper maps"]
+        with two.orchestrator() as there:
+            read = """
+                found = types.SimpleNamespace(volume_id=volume_id, volume_context={})
+                used = csi.use(found, mount() if kind == 'mount' else block())
+                path = used['target_path'] + ('/file' if kind == 'mount' else '')
+                same = open(path, 'rb').read(4400) == b'clear text ' * 400
+                csi.clean_node(found)
+                same
+            """
+            for kind, name in zip(("mount", "block"), names, strict=True):
+                assert there(read, volume_id=name, kind=kind)
+            there("csi.close()")
+        python("csi.clean(); csi.close()")
+
+
+@over_multipath("CSI: the conformance suite", "backend")
+@pytest.mark.timeout(_SUITE)
+def test_the_conformance_suite(
+    cluster: Cluster,
+    controller: Machine,
+    node1: Machine,
+    node2: Machine,
+    backend: str,
+    report: Callable[[str], None],
+    pytestconfig: pytest.Config,
+) -> None:
+    parts = _PARTS.keys() if pytestconfig.option.full else _PARTS.values()
+    with ThreadPoolExecutor() as threads:
+        runs = [
+            threads.submit(node.suite, backend, f"-v -k '{part}'")
+            for node, part in zip(cluster.nodes, parts, strict=True)
+        ]
+    for each in runs:
+        report(each.result().splitlines()[-1])
 
 
 def _writes_go_on(python: Session) -> None:

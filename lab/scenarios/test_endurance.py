@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from steps import carry, connect, shows, single_and_multipath
+from steps import carry, connect, over_scsi, shows
 
 from lab.machine import Machine
 from lab.session import Session
@@ -17,18 +17,19 @@ _PROCESS = """
 """
 
 
-@single_and_multipath("Many attaches and detaches: no resources leak")
+@over_scsi("Many attaches and detaches: no resources leak")
 def test_repeated_attach_and_detach(
     control: Session,
     node1: Machine,
     on_node1: Session,
     request: pytest.FixtureRequest,
+    array: str,
     multipath: bool,
 ) -> None:
     """A hundred times with --full, otherwise three times."""
     cycles = 100 if request.config.getoption("--full") else 3
     on_node1("import os" + _PROCESS.replace("\n    ", "\n"))
-    control("vol = lvm.create_volume(size=1)")
+    control(f"vol = {array}.create_volume(size=1)")
     connect(control, on_node1, "node1", multipath=multipath)
     cycle = """
         attachment = node.attach(info)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from steps import GIB, READ_ONLY, carry, connect, refuses_writes, shows, single_and_multipath, until
+from steps import GIB, READ_ONLY, carry, connect, over_scsi, refuses_writes, shows, until
 
 from lab.machine import Machine
 from lab.session import RemoteError, Session
@@ -64,11 +64,15 @@ def test_a_second_host_is_refused(control: Session, on_node1: Session, on_node2:
     control("vol.disconnect(conn); vol.delete()")
 
 
-@single_and_multipath(READ_ONLY)
-def test_read_only(control: Session, on_node1: Session, multipath: bool) -> None:
-    control("vol = lvm.create_volume(size=1)")
-    control("with vol.attached() as attach: written = data.write(attach.path)")
-    written = control("written")
+@over_scsi(READ_ONLY)
+def test_read_only(
+    control: Session, node1: Machine, on_node1: Session, array: str, multipath: bool
+) -> None:
+    control(f"vol = {array}.create_volume(size=1)")
+    connect(control, on_node1, "node1", multipath=multipath)
+    written = on_node1("attachment = node.attach(info); data.write(attachment.path)")
+    on_node1("node.detach(info)")
+    control("vol.disconnect(conn)")
     connect(control, on_node1, "node1", multipath=multipath, attach_mode="ro")
     on_node1("attachment = node.attach(info)")
     refuses_writes(on_node1, written)
@@ -141,8 +145,8 @@ def test_two_volumes_in_one_subsystem(
     control("other = lvm.create_volume(size=1)")
     name, other_id = control("other.name_in_storage, other.id")
     backing = f"/dev/cinder-volumes/{name}"
-    nvmet = "/opt/project/guest/nvmet"
-    controller.run(f"lvchange -K -ay {backing}; {nvmet} map {nqn} 2 {backing} {other_id}")
+    target = "/opt/project/guest/nvme-target"
+    controller.run(f"lvchange -K -ay {backing}; {target} map {nqn} 2 {backing} {other_id}")
     data = {**one["conn"]["data"], "vol_uuid": other_id, "ns_id": 2}
     two = {**one, "conn": {**one["conn"], "data": data}, "volume": {"id": other_id, "size": GIB}}
     on_node1(
@@ -158,11 +162,11 @@ def test_two_volumes_in_one_subsystem(
     # Only the array can remove the namespace.
     on_node1("node.detach(infos[0])")
     assert len(node1.inventory()["NVMe controllers"]) == 2
-    controller.run(f"{nvmet} unmap {nqn} 1")
+    controller.run(f"{target} unmap {nqn} 1")
     until(lambda: not on_node1("os.path.exists(first.path)"), "the namespace disappears")
     assert on_node1("data.read(second.path)") == written[1]
     on_node1("node.detach(infos[1])")
     assert on_node1("[node.attachments(), node.leftovers()]") == [[], []]
     assert not node1.inventory()["NVMe controllers"]
-    controller.run(f"{nvmet} unmap {nqn} 2; lvchange -an {backing}")
+    controller.run(f"{target} unmap {nqn} 2; lvchange -an {backing}")
     control("other.delete()")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from steps import WRITER, active_paths, connect, shows, until
+from steps import WRITER, active_paths, connect, networks_of, over_multipath, shows, until
 
-from lab.machine import NETWORKS, Machine
+from lab.machine import FIBRE_CHANNEL_NETWORKS, NETWORKS, Machine
 from lab.session import Session
 
 
@@ -15,24 +15,24 @@ from lab.session import Session
 def plugged(node1: Machine) -> Iterator[None]:
     """Plug in both networks after the test, even if it fails."""
     yield
-    for network in NETWORKS:
+    for network in (*NETWORKS, *FIBRE_CHANNEL_NETWORKS):
         node1.plug(network, True)
 
 
-@shows("Writes while one network is cut and comes back, then the other", "iSCSI multipath")
+@over_multipath("Writes while one network is cut and comes back, then the other")
 @pytest.mark.usefixtures("plugged")
 def test_networks_fail_in_turn(
-    controller: Machine,
     control: Session,
     node1: Machine,
     on_node1: Session,
+    array: str,
     report: Callable[[str], None],
 ) -> None:
-    _attach(control, on_node1)
+    _attach(control, on_node1, array)
     until(lambda: active_paths(node1) == 2, "both paths are used")
     on_node1(WRITER)
     try:
-        for network in NETWORKS:
+        for network in networks_of(array):
             node1.plug(network, False)
             until(lambda: active_paths(node1) == 1, f"the path over network {network} is given up")
             count = on_node1("progress[0]")
@@ -59,7 +59,7 @@ def test_networks_fail_in_turn(
 def test_attach_with_one_portal_away(
     controller: Machine, control: Session, node1: Machine, on_node1: Session, network: int
 ) -> None:
-    _connect(control, on_node1)
+    _connect(control, on_node1, "lvm")
     node1.plug(network, False)
     on_node1("attachment = node.attach(info)")
     assert on_node1("bool(attachment.multipath_id)")
@@ -70,15 +70,20 @@ def test_attach_with_one_portal_away(
     control("vol.disconnect(conn); vol.delete()")
 
 
-@shows("Detach with one path dead", "iSCSI multipath")
+@over_multipath("Detach with one path dead")
 @pytest.mark.usefixtures("plugged")
 def test_detach_with_one_path_dead(
-    controller: Machine, control: Session, node1: Machine, on_node1: Session
+    controller: Machine,
+    control: Session,
+    node1: Machine,
+    on_node1: Session,
+    array: str,
 ) -> None:
-    _attach(control, on_node1)
+    _attach(control, on_node1, array)
     until(lambda: active_paths(node1) == 2, "both paths are used")
     written = on_node1("data.write(attachment.path)")
-    node1.plug(1, False)
+    network = networks_of(array)[0]
+    node1.plug(network, False)
     until(lambda: active_paths(node1) == 1, "the path is given up")
     on_node1("node.detach(info)")
     left = node1.inventory()
@@ -86,17 +91,17 @@ def test_detach_with_one_path_dead(
     assert not left["device-mapper maps"]
     assert not left["iSCSI sessions"]
     assert not left["iSCSI node records"]
-    node1.plug(1, True)
+    node1.plug(network, True)
     assert controller.digest(f"/dev/cinder-volumes/{control('vol.name_in_storage')}") == written
     control("vol.disconnect(conn); vol.delete()")
 
 
-def _connect(control: Session, on_node1: Session) -> None:
-    control("vol = lvm.create_volume(size=1)")
+def _connect(control: Session, on_node1: Session, array: str) -> None:
+    control(f"vol = {array}.create_volume(size=1)")
     connect(control, on_node1, "node1", multipath=True)
 
 
-def _attach(control: Session, on_node1: Session) -> None:
-    _connect(control, on_node1)
+def _attach(control: Session, on_node1: Session, array: str) -> None:
+    _connect(control, on_node1, array)
     on_node1("attachment = node.attach(info)")
     assert on_node1("bool(attachment.multipath_id)")

@@ -4,29 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import fibre_channel
 import pytest
-from steps import WRITER, carry, connect, shows, until
+from steps import WRITER, carry, connect, over_multipath, shows, until
 
 from lab.machine import Machine, address
 from lab.session import Session
 
 
-@shows("The node loses its power while attached", "iSCSI multipath")
-def test_the_node_is_reset(controller: Machine, control: Session, node2: Machine) -> None:
+@over_multipath("The node loses its power while attached")
+def test_the_node_is_reset(
+    controller: Machine, control: Session, node2: Machine, array: str
+) -> None:
     before = node2.inventory()
     with _node(node2) as python:
-        backing = _connected_volume(control, python)
+        backing = _connected_volume(control, python, array)
         python("attachment = node.attach(info)")
         written = python("data.write(attachment.path)")
     assert controller.digest(backing) == written
     info = control("conn.connection_info")
 
     node2.reset()
+    if array == "fc":
+        fibre_channel.join(node2)
     with _node(node2) as python:
         assert python("[node.attachments(), node.leftovers()]") == [[], []]
         after = node2.inventory()
+        expected: dict[str, list[str]] = {"attachments recorded": []}
+        if array == "fc":
+            # The host has found the volume when it logged in.
+            assert len(after["SCSI devices"]) == 2
+            expected |= {kind: after[kind] for kind in ("SCSI devices", "device-mapper maps")}
         # open-iscsi's records of portals on disk remain until the node detaches the volume.
-        assert {**after, "iSCSI node records": []} == {**before, "attachments recorded": []}
+        assert {**after, "iSCSI node records": []} == {**before, **expected}
         python("attachment = node.attach(info)", info=carry(info))
         assert python("data.read(attachment.path)") == written
         python("node.detach(info)")
@@ -39,7 +49,7 @@ def test_the_controller_is_reset(
     controller: Machine, control: Session, load: Callable[[Session], None], node2: Machine
 ) -> None:
     with _node(node2) as python:
-        backing = _connected_volume(control, python)
+        backing = _connected_volume(control, python, "lvm")
         volume_id = control("vol.id")
         python("attachment = node.attach(info)")
         python(WRITER)
@@ -68,7 +78,7 @@ def test_the_controller_is_reset(
 def test_the_process_is_killed(control: Session, node2: Machine) -> None:
     before = node2.inventory()
     with _node(node2) as python:
-        _connected_volume(control, python)
+        _connected_volume(control, python, "lvm")
         process = python("import os, threading; os.getpid()")
         python("threading.Thread(target=node.attach, args=[info]).start()")
         # At this point there is a session, but no disk and no multipath map.
@@ -93,8 +103,8 @@ def _node(machine: Machine) -> Session:
     return python
 
 
-def _connected_volume(control: Session, node: Session) -> str:
+def _connected_volume(control: Session, node: Session, array: str) -> str:
     """Create a volume and connect it to a node. Returns its logical volume."""
-    control("vol = lvm.create_volume(size=1)")
+    control(f"vol = {array}.create_volume(size=1)")
     connect(control, node, "node2", multipath=True)
     return f"/dev/cinder-volumes/{control('vol.name_in_storage')}"

@@ -14,28 +14,34 @@ from steps import (
     READ_ONLY,
     carry,
     connect,
+    over_scsi,
     refuses_another_volume,
     refuses_writes,
     shows,
-    single_and_multipath,
 )
 
 from lab.machine import Machine
 from lab.session import Session
 
 
-@pytest.mark.core
-@single_and_multipath(BY_NODE, EXTEND, COPIES, CHECKED)
-def test_iscsi(
-    controller: Machine, control: Session, node1: Machine, on_node1: Session, multipath: bool
+@over_scsi(BY_NODE, EXTEND, COPIES, CHECKED, core=True)
+def test_scsi(
+    controller: Machine,
+    control: Session,
+    node1: Machine,
+    on_node1: Session,
+    array: str,
+    multipath: bool,
 ) -> None:
-    control("vol = lvm.create_volume(size=1)")
+    control(f"vol = {array}.create_volume(size=1)")
     connect(control, on_node1, "node1", multipath=multipath)
     assert control("conn.connector_info['multipath']") is multipath
     refuses_another_volume(node1, on_node1)
     attachment = attach(control, on_node1)
-    assert bool(attachment["multipath_id"]) is multipath
-    assert len(node1.inventory()["iSCSI sessions"]) == (2 if multipath else 1)
+    # Over Fibre Channel, multipathd finds both paths without a request.
+    assert bool(attachment["multipath_id"]) is multipath or array == "fc"
+    if array == "lvm":
+        assert len(node1.inventory()["iSCSI sessions"]) == (2 if multipath else 1)
     written = on_node1("data.write(attachment.path)")
     backing = f"/dev/cinder-volumes/{control('vol.name_in_storage')}"
     assert controller.digest(backing) == written
@@ -82,13 +88,63 @@ def test_nvme_tcp(
     assert controller.digest(backing) == written
 
     control("vol.extend(2)")
-    controller.run(f"/opt/project/guest/nvmet resize {nqn}")
+    controller.run(f"/opt/project/guest/nvme-target resize {nqn}")
     saw_growth(on_node1, written)
     detach(on_node1)
 
     on_node1("attachment = node.attach({**info, 'attach_mode': 'ro'})")
     refuses_writes(on_node1, written)
     detach(on_node1)
+
+
+@pytest.mark.parametrize(
+    "transport",
+    [
+        pytest.param(transport, marks=[shows(row, protocol) for row in (BY_NODE, EXTEND, COPIES)])
+        for transport, protocol in (("tcp", "NVMe/TCP"), ("rdma", "NVMe/RDMA"))
+    ],
+)
+def test_cinders_nvme_target(
+    controller: Machine, control: Session, node1: Machine, on_node1: Session, transport: str
+) -> None:
+    if transport == "rdma":
+        for machine in (controller, node1):
+            machine.run("/opt/project/guest/roce")
+    control(
+        """
+        nvme = cl.Backend(f'nvme_{transport}', volume_group='cinder-volumes', lvm_type='thin',
+                          target_port=4420, nvmet_port_id=port, nvmeof_conn_info_version=2,
+                          **common | {'target_protocol': f'nvmet_{transport}',
+                                      'target_helper': 'nvmet'})
+        vol = nvme.create_volume(size=1)
+        """,
+        transport=transport,
+        port={"tcp": 1, "rdma": 11}[transport],
+    )
+    backing = f"/dev/cinder-volumes/{control('vol.name_in_storage')}"
+    connect(control, on_node1, "node1", multipath=True)
+    assert attach(control, on_node1)["path"].startswith("/dev/nvme")
+    paths = node1.run("cat /sys/class/nvme/nvme*/transport").split()
+    assert paths == [transport] * 2
+    written = on_node1("data.write(attachment.path)")
+    assert controller.digest(backing) == written
+
+    control("snap = vol.create_snapshot(); copy = vol.clone()")
+    rewritten = on_node1("data.write(attachment.path)")
+    control("info_, vol_, vol = conn, vol, copy")
+    on_node1("original, attached = info, attachment")
+    connect(control, on_node1, "node1", multipath=True)
+    attach(control, on_node1)
+    assert on_node1("data.read(attachment.path)") == written
+    detach(on_node1, others=1)
+    control("vol.disconnect(conn); vol.delete(); vol, conn = vol_, info_; snap.delete()")
+    on_node1("info, attachment = original, attached")
+
+    control("vol.extend(2)")
+    saw_growth(on_node1, rewritten)
+    detach(on_node1)
+    control("vol.disconnect(conn); vol.delete()")
+    assert not controller.inventory()["NVMe subsystems"]
 
 
 @shows(BY_NODE, "RBD")
@@ -198,8 +254,11 @@ def saw_growth(node: Session, written: str) -> None:
     assert node("data.read(attachment.path)") == written
 
 
-def detach(node: Session) -> None:
-    """Detach the node's ``info`` twice; the second time has no effect."""
+def detach(node: Session, others: int = 0) -> None:
+    """Detach the node's ``info`` twice; the second time has no effect.
+
+    :param others: the number of volumes that remain attached.
+    """
     node("node.detach(info)")
     node("node.detach(info)")
-    assert node("[node.attachments(), node.leftovers()]") == [[], []]
+    assert node("[len(node.attachments()), node.leftovers()]") == [others, []]
