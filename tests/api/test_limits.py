@@ -59,7 +59,12 @@ def test_an_attach_limits_a_control_group(backend: cl.Backend, group: Path) -> N
 @as_root
 def test_a_control_group_that_does_not_exist(backend: cl.Backend, tmp_path: Path) -> None:
     volume = backend.create_volume(1, qos_specs=SPECS)
+    snapshot = volume.create_snapshot()
+    before = backend.controller.volume(volume.id).record
     for bad in (str(tmp_path), "relative"):
-        with pytest.raises(cl.errors.InvalidInput, match=r"control group of|absolute path"):
-            volume.attach(cgroup=bad)
+        for each in (volume, snapshot):
+            with pytest.raises(cl.errors.InvalidInput, match=r"control group of|absolute path"):
+                each.attach(cgroup=bad)
+    # It was not even mapped for a moment.
+    assert backend.controller.volume(volume.id).record == before
     assert (volume.connections, volume.status) == ([], "available")

@@ -30,6 +30,15 @@ def check(link: object, cgroup: object) -> AttachOptions:
     )
 
 
+def refuse_unusable(options: AttachOptions) -> None:
+    """Check that this host can apply the options, before a volume is mapped.
+
+    :raises InvalidInput, Unsupported: the control group cannot have limits.
+    """
+    if options.cgroup is not None:
+        cgroups.refuse_unusable(options.cgroup)
+
+
 def choose(
     document: ConnectionDocument, options: AttachOptions, earlier: Entry | None
 ) -> AttachOptions:
@@ -40,10 +49,10 @@ def choose(
     :raises InvalidDocument: the limits of the volume are not valid.
     """
     link, cgroup = options.link or (earlier.link if earlier else None), options.cgroup
-    if cgroup is not None:
-        cgroups.refuse_unusable(cgroup)
-    elif earlier is not None and earlier.cgroup is not None and os.path.isdir(earlier.cgroup):
-        cgroup = earlier.cgroup
+    refuse_unusable(options)
+    former = earlier.cgroup if earlier else None
+    if cgroup is None and former is not None and os.path.isdir(former):
+        cgroup = former
     if cgroup is not None:
         cgroups.limits(document)
     return AttachOptions(link=link, cgroup=cgroup)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cinderlib import errors, value_checks
 from cinderlib.locking.process_identity import this_host
+from cinderlib.node import device_options
 from cinderlib.objects.resource import Resource
 from cinderlib.persistence.host_key import host_of
 from cinderlib.records import AttachOptions
@@ -84,6 +85,7 @@ class Attachable(Resource):
     def _attach(self, access: HostAccess) -> Connection:
         """Connect it to this host and attach it."""
         controller = self._controller
+        device_options.refuse_unusable(access.options)
         with self._named(), self._whole_call():
             connector = controller.local_connector(controller.loaded(self._record.backend))
             connection = self._connect(connector, access.by(this_host()), to_attach=True)

@@ -290,7 +290,9 @@ class Connection(ConnectionFields, Resource):
         :raises InvalidConnection: the volume is not mapped.
         :raises DeviceUnavailable: the device did not appear, or is not the volume's.
         """
-        self._attach(device_options.check(link, cgroup))
+        options = device_options.check(link, cgroup)
+        device_options.refuse_unusable(options)
+        self._attach(options)
 
     def _attach(self, options: AttachOptions) -> None:
         with self._named():
