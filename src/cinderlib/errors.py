@@ -258,6 +258,13 @@ class DamagedRecord(StoreError):
     default_retryable = False
 
 
+class KeyManagerError(CinderlibError):
+    """The key of an encrypted volume cannot be kept, read or deleted in a file or a key manager."""
+
+    code = "UNAVAILABLE"
+    default_retryable = True
+
+
 class NodeError(CinderlibError):
     """A step on the host that attaches the volume failed."""
 

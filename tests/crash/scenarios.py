@@ -37,6 +37,7 @@ class Scenario:
     :ivar loads: whether it loads volumes one after the other, if the store has no large
         transactions.
     :ivar encrypted: whether volumes are encrypted, so that the store encrypts their keys.
+    :ivar key_files: whether their keys are in files instead.
     :ivar repairs: whether the initial state has discrepancies, which the call removes one by one.
     """
 
@@ -49,6 +50,7 @@ class Scenario:
     loads: bool = False
     encrypted: bool = False
     repairs: bool = False
+    key_files: bool = False
 
     @property
     def is_slow(self) -> bool:
@@ -92,13 +94,15 @@ def scenario(
     loads: bool = False,
     encrypted: bool = False,
     repairs: bool = False,
+    key_files: bool = False,
 ) -> Callable[[Callable[[World], Call]], None]:
     def register(start: Callable[[World], Call]) -> None:
         name = start.__name__.replace("_", " ")
         SCENARIOS[name] = Scenario(
             *(name, prepare, start, frozenset(unmanaged), driver, has_other, loads),
-            encrypted=encrypted,
+            encrypted=encrypted or key_files,
             repairs=repairs,
+            key_files=key_files,
         )
 
     return register
@@ -113,6 +117,7 @@ def method(
     driver: str = "ArrayDriver",
     *,
     encrypted: bool = False,
+    key_files: bool = False,
 ) -> None:
     """Register the call of a method without arguments.
 
@@ -124,7 +129,9 @@ def method(
         return call
 
     SCENARIOS[name] = Scenario(
-        name, prepare, start, frozenset(unmanaged), driver, encrypted=encrypted
+        *(name, prepare, start, frozenset(unmanaged), driver),
+        encrypted=encrypted or key_files,
+        key_files=key_files,
     )
 
 
@@ -153,6 +160,10 @@ def volume(w: World) -> None:
 
 def encrypted(w: World) -> None:
     w.backend.create_volume(1, id=A, name="first", encryption={"provider": "luks2"})
+
+
+def encrypted_unused(w: World) -> None:
+    w.make_volume(A, name="first", encryption={"provider": "luks2"})
 
 
 def encrypted_attached(w: World) -> None:
@@ -732,3 +743,11 @@ method("detach encrypted", encrypted_attached, _volume, "detach", encrypted=True
 def clone_encrypted(w: World) -> Call:
     found = w.volume(A)
     return lambda: found.clone(id=B)
+
+
+@scenario(nothing, key_files=True)
+def create_with_key_file(w: World) -> Call:
+    return lambda: w.backend.create_volume(1, id=A, encryption={"provider": "luks2"})
+
+
+method("delete with key file", encrypted_unused, _volume, "delete", key_files=True)

@@ -185,8 +185,8 @@ class Case:
         """Open the world as in a new process."""
         self.points = Points(_base)
         self.points.watch_host()
-        encrypted = self.scenario.encrypted
-        world = World(self.root, _state, self._url, self.points, encrypted=encrypted, **options)
+        kinds = {"encrypted": self.scenario.encrypted, "key_files": self.scenario.key_files}
+        world = World(self.root, _state, self._url, self.points, **kinds, **options)
         world.unmanaged = self.scenario.unmanaged
         world.driver = self.scenario.driver
         world.has_other = self.scenario.has_other

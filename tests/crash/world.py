@@ -72,6 +72,7 @@ class World:
     :param lock_timeout: in seconds; a short time is enough for a single process.
     :param isolated: whether the driver has a separate process.
     :param encrypted: whether the store encrypts secrets, and hosts volumes.
+    :param key_files: whether the keys of volumes are in files, so that the store encrypts nothing.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class World:
         lock_timeout: float = 20,
         isolated: bool = False,
         encrypted: bool = False,
+        key_files: bool = False,
     ) -> None:
         self.root = root
         self.volumes = root / "volumes"
@@ -100,7 +102,8 @@ class World:
         self._mapped = root / "luks" / "mapped"
         if encrypted:
             os.environ["PATH"] = luks_host.install(root / "luks")
-        keys = {"encryption_keys": ENCRYPTION_KEY} if encrypted else {}
+        keys = {"encryption_keys": ENCRYPTION_KEY} if encrypted and not key_files else {}
+        self._key_files = root / "keys"
         self._host_state = State(state / "node")
         load = cinderlib.drivers.load
 
@@ -121,6 +124,7 @@ class World:
             state_path=state,
             file_locks_path=locks,
             lock_timeout=lock_timeout,
+            volume_keys={"manager": "file", "folder": str(self._key_files)} if key_files else None,
         )
         if documents is not None:
             self.controller.persistence.load = self.controller.load  # type: ignore[attr-defined]
@@ -411,6 +415,7 @@ class World:
                 for g in self._groups()
             },
             "replication": self._replication(),
+            "key files": sorted(path.name.partition(".")[0] for path in self._key_files.glob("*")),
             "files": {comparable(file): self._digest(file) for file in self._files()},
             "access": sorted(map(comparable, self._accesses())),
             "loops": sorted(map(comparable, self._loops())),
@@ -466,6 +471,7 @@ class World:
         for volume in volumes.values():
             if (volume.status == "in-use") != (volume.id in connected):
                 wrong.append(f"volume {volume.id} is {volume.status!r}")
+        wrong += self._key_disagreements(volumes)
         if litter:
             wrong += [f"left in the state folder: {name}" for name in self._litter()]
         return wrong + self._host_disagreements(volumes, connections)
@@ -489,6 +495,22 @@ class World:
         of_snapshots = {s.id: s.group_snapshot_id for s in snapshots if s.group_snapshot_id}
         if of_snapshots != taken:
             wrong.append(f"snapshots say {of_snapshots}, and group snapshots say {taken}")
+        return wrong
+
+    def _key_disagreements(self, volumes: dict[str, VolumeRecord]) -> list[str]:
+        """Describe the keys in files that are lost, left or wrong."""
+        found = {path.name: path.read_text() for path in self._key_files.glob("*")}
+        wanted = {}
+        for volume in volumes.values():
+            if volume.encryption and volume.encryption_key is None:
+                reference = volume.encryption_key_ref or "none"
+                wanted[volume.id] = f"{reference.removeprefix('file:')}.key"
+        wrong = [f"key of {id} is lost" for id, name in wanted.items() if not found.get(name)]
+        wrong += [f"key {name} is left" for name in found if name not in wanted.values()]
+        for volume in volumes.values():
+            source = wanted.get(str(volume.source_volid))
+            if source is not None and found.get(wanted[volume.id]) != found.get(source):
+                wrong.append(f"{volume.id} has another key than its source")
         return wrong
 
     def _host_disagreements(

@@ -48,6 +48,7 @@ def controllers(folder: pathlib.Path) -> None:
         progress=print_progress,
         observer=observe,
         history_limit=1000,
+        volume_keys={"manager": "store"},
         cinder_options={"my_ip": "192.0.2.7", "coordination": {"backend_url": "file:///locks"}},
     ) as ctl:
         ctl.set_persistence({"storage": "memory"})
@@ -71,7 +72,7 @@ def controllers(folder: pathlib.Path) -> None:
         rotation: cl.Rotation = ctl.rotate_encryption()
         print(rotation.encrypted + rotation.current + rotation.failed)
         print(ctl.host, ctl.project_id, ctl.user_id, ctl.non_uuid_ids, ctl.store, ctl.persistence)
-        print(ctl.output_all_backend_info, ctl.fail_on_missing_backend)
+        print(ctl.output_all_backend_info, ctl.fail_on_missing_backend, ctl.with_key)
         look_up(ctl)
         documents(ctl)
         backends(backend)
@@ -183,7 +184,13 @@ def volumes(backend: cl.Backend) -> None:
     print(volume.glance_metadata, volume.extra_specs, volume.qos_specs, volume.volume_type_id)
     print(volume.encryption.get("provider"))
     print(volume.source_volid, volume.snapshot_id, volume.multiattach, volume.name_in_storage)
-    print(volume.backend.id, volume.encryption_key_id, volume.shared_targets, volume.cluster_name)
+    print(
+        volume.backend.id,
+        volume.encryption_key_id,
+        volume.encryption_key_ref,
+        volume.shared_targets,
+        volume.cluster_name,
+    )
     print(volume.replication_status, volume.replication_extended_status)
     print(volume.replication_driver_data, volume.provider_geometry)
     kind: cl.VolumeType | None = volume.volume_type
@@ -491,7 +498,7 @@ def services(volume: cl.Volume, snapshot: cl.Snapshot, connection: cl.Connection
             print(name, properties["host"])
         print(controller.register_node("node2", controller.node("node1")))
         cl.Node().register(controller, "node1")
-        print(volume.record, snapshot.record, connection.record)
+        print(volume.record, snapshot.record, controller.with_key(connection.record))
         print(controller.history(volume, limit=5))
         print(controller.recover(), list(controller.volumes()), repr(controller))
         controller.close()

@@ -32,12 +32,16 @@ ALLOWED = {
     "sqlalchemy": ("cinderlib.persistence.sql",),
     "alembic": ("cinderlib.persistence.sql",),
     "etcd3gw": ("cinderlib.persistence.etcd",),
-    "requests": ("cinderlib.persistence.etcd",),
+    "requests": ("cinderlib.keys.castellan", "cinderlib.persistence.etcd"),
+    "castellan": ("cinderlib.keys.castellan",),
     "cryptography": ("cinderlib.csi.sealing", "cinderlib.persistence.encryption"),
     "grpc": ("cinderlib.cli.nouns.csi", "cinderlib.csi", "cinderlib.testing.csi"),
     "google": ("cinderlib.csi",),
     "eventlet": ("cinderlib.drivers", "cinderlib.node"),
-    "oslo": ("cinderlib.drivers", "cinderlib.node", "cinderlib.streams.qcow2"),
+    "oslo": (
+        *("cinderlib.drivers", "cinderlib.keys.castellan", "cinderlib.node"),
+        "cinderlib.streams.qcow2",
+    ),
 }
 
 

@@ -169,7 +169,11 @@ class Configuration:
 
     def controller(self) -> dict[str, Any]:
         """The arguments of the controller."""
-        return {**self._table("controller"), "cinder_options": self._table("cinder")}
+        return {
+            **self._table("controller"),
+            "cinder_options": self._table("cinder"),
+            "volume_keys": self._table("volume_keys"),
+        }
 
     def node(self) -> dict[str, Any]:
         """The arguments of the node. Its state folder is in the controller's, so that both use the
@@ -220,7 +224,7 @@ class Configuration:
 
         :raises ConfigurationError: a reference cannot be resolved.
         """
-        for name in ("store", "controller", "cinder", "node"):
+        for name in ("store", "controller", "cinder", "node", "volume_keys"):
             self._table(name)
         for name in self.backends:
             self.backend(name)

@@ -42,7 +42,7 @@ MEANINGS = {
     " or configured",
     6: "another process uses the resource, or you did not confirm; try again later",
     7: "the driver, the protocol or this host does not support the operation",
-    8: "the metadata store failed",
+    8: "the metadata store or the manager of a key failed",
     9: "the driver timed out waiting for the storage; the result is unknown",
     10: "a record in the metadata store is damaged; others are not affected",
     11: "the service does not permit the operation for this user",

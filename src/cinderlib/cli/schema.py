@@ -54,6 +54,14 @@ class NodeTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     ca: str | None = None
 
 
+class VolumeKeysTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """``[volume_keys]``: the places for the keys of encrypted volumes."""
+
+    manager: Literal["store", "file", "castellan"] | None = None
+    folder: str | None = None
+    castellan_config: str | None = None
+
+
 class ServiceTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """``[service]``: addresses and access; see :class:`cinderlib.service.options.Options`."""
 
@@ -92,6 +100,7 @@ class CSITable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 TABLES: Mapping[str, type[msgspec.Struct]] = {
     "controller": ControllerTable,
     "node": NodeTable,
+    "volume_keys": VolumeKeysTable,
     "service": ServiceTable,
     "csi": CSITable,
 }

@@ -118,13 +118,15 @@ class Connection(ConnectionFields, Resource):
     def connection_info(self) -> dict[str, Any]:
         """The dict for the attaching host: ``{'conn', 'connector', 'device'}`` and the settings of
         the connection. **Keys are in clear.**"""
-        return serialization.wire(self._record, self._controller.peek_volume(self.volume_id))
+        record = self._controller.with_key(self._record)
+        return serialization.wire(record, self._controller.peek_volume(self.volume_id))
 
     @property
     def conn_info(self) -> dict[str, Any]:
         """The driver's answer, ``{'driver_volume_type', 'data'}``, **keys in clear**; empty if the
         volume is not connected."""
         secret = self._edited.get("conn_info", self._record.conn_info)
+        secret = self._controller.with_key(replace(self._record, conn_info=secret)).conn_info
         return copy.deepcopy(secret.reveal()) if secret else {}
 
     @conn_info.setter
@@ -192,7 +194,8 @@ class Connection(ConnectionFields, Resource):
     @property
     def protocol(self) -> str | None:
         """The driver's ``driver_volume_type``, such as ``'iscsi'`` or ``'rbd'``."""
-        return self.conn_info.get("driver_volume_type")
+        secret = self._edited.get("conn_info", self._record.conn_info)
+        return (secret.reveal() if secret else {}).get("driver_volume_type")
 
     @property
     def qos_specs(self) -> dict[str, Any]:

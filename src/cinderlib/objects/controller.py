@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from cinderlib import errors, persistence, serialization, validation, value_checks
+from cinderlib import errors, keys, persistence, serialization, validation, value_checks
 from cinderlib.drivers import loggers
 from cinderlib.locking import state_folder
 from cinderlib.locking.files import FileLocks
@@ -27,7 +27,7 @@ from cinderlib.objects.placing import Placing
 from cinderlib.objects.snapshot import Snapshot
 from cinderlib.objects.volume import Volume
 from cinderlib.observation import Observer, guarded
-from cinderlib.operations import history_query, recovery
+from cinderlib.operations import encryption, history_query, recovery
 from cinderlib.operations.history import DEFAULT_LIMIT
 from cinderlib.operations.history_query import Operation
 from cinderlib.operations.journal import Journal, Recovered
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from cinderlib.drivers.port import Driver
     from cinderlib.persistence.driver_base import PersistenceDriverBase
     from cinderlib.persistence.encryption import Rotation
+    from cinderlib.records import ConnectionRecord
 
 #: The owner of new volumes unless another is specified, as in cinderlib 5: an array may use it as
 #: an account name.
@@ -90,6 +91,10 @@ class Controller(LoadedBackends, ControllerBase, RegisteredNodes, Placing):
     :param cinder_options: options of Cinder that do not belong to a backend, by name. They apply to
         the whole process.
     :param history_limit: number of ended operations in the store (see :meth:`history`); 0: none.
+    :param volume_keys: the places for the keys of encrypted volumes: ``{'manager': 'store'}`` (the
+        default), ``{'manager': 'file', 'folder': <path>}`` or ``{'manager': 'castellan',
+        'castellan_config': <path>}``. New keys are kept by the ``manager``, existing ones are read
+        from all places that have a path.
     :raises InvalidPersistence: the store cannot be used.
     :raises ConfigurationError: an option is unknown or has an invalid value.
     """
@@ -117,6 +122,7 @@ class Controller(LoadedBackends, ControllerBase, RegisteredNodes, Placing):
         observer: Observer | None = None,
         cinder_options: Mapping[str, object] | None = None,
         history_limit: int = DEFAULT_LIMIT,
+        volume_keys: Mapping[str, Any] | None = None,
     ) -> None:
         self.host = this_host() if host is None else validation.check_host_name(host)
         text, flag = value_checks.check_optional_text, value_checks.check_flag
@@ -139,6 +145,7 @@ class Controller(LoadedBackends, ControllerBase, RegisteredNodes, Placing):
             ),
             "strict_options": flag(strict_options, "strict_options"),
         }
+        self._volume_keys = keys.configured(volume_keys)
         self._history_limit = value_checks.check_whole_number(history_limit, "history_limit")
         self._lock_url = text(lock_url, "lock_url")
         self._lock_timeout = value_checks.check_seconds(lock_timeout, "lock_timeout")
@@ -171,6 +178,7 @@ class Controller(LoadedBackends, ControllerBase, RegisteredNodes, Placing):
         self.journal = Journal(
             self.store,
             self._locks,
+            self._volume_keys,
             self._driver,
             self.local_host,
             self._report_progress,
@@ -200,6 +208,9 @@ class Controller(LoadedBackends, ControllerBase, RegisteredNodes, Placing):
                 self._backends[name]._driver = self._load_driver(name, given)
             locks.close()
             before.close()
+
+    def with_key(self, connection: ConnectionRecord) -> ConnectionRecord:
+        return encryption.with_key(self._volume_keys, connection)
 
     # --- documents -----------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from cinderlib.value_checks import check_instance
 if TYPE_CHECKING:
     from cinderlib.objects import connection, snapshot, volume
     from cinderlib.operations.history_query import Operation
+    from cinderlib.records import ConnectionRecord
 
 
 class ControllerBase(StoreQueries, GroupQueries):
@@ -48,6 +49,10 @@ class ControllerBase(StoreQueries, GroupQueries):
         self.Snapshot = type("Snapshot", (of_snapshots,), bound)
         self.Connection = type("Connection", (of_connections,), bound)
         self._classes = {kind._kind: kind for kind in (self.Volume, self.Snapshot, self.Connection)}
+
+    def with_key(self, connection: ConnectionRecord) -> ConnectionRecord:
+        """The record of a connection with the key of an encrypted volume, for its host."""
+        return connection
 
     def local_connector(self, backend: Backend) -> dict[str, Any]:
         """The connector properties of this host that a backend's protocol needs."""

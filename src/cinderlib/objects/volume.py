@@ -111,6 +111,10 @@ class Volume(
         "How hosts encrypt its data: ``provider``, ``control_location``, ``cipher``, ``key_size``;"
         " empty if they do not."
     )
+    encryption_key_ref = Field[str | None](
+        "Where the key of an encrypted volume is, if it is outside the store: ``file:<ID>`` or"
+        " ``castellan:<ID>``."
+    )
     type_name = Field[str | None](
         "The name of the volume type; ``None`` if it has own specs or no specs."
     )

@@ -66,7 +66,8 @@ def attach(
             )
         try:
             # If it is attached already, this finds the device, or creates it again after a reboot.
-            device = journal.host.attach(attaching, volume, options)
+            keyed = encryption.with_key(journal.keys, attaching)
+            device = journal.host.attach(keyed, volume, options)
         except BaseException as exc:
             # A compound operation disconnects next, and its intent stays until then.
             if (already or _is_removed(journal, attaching, exc)) and ours is None:
@@ -130,8 +131,9 @@ def recover_attach(journal: Journal, intent: IntentRecord) -> str:
     if connection is not None and intent.data.get("again"):
         volume = journal.store.get(VolumeRecord, connection.volume_id)
         try:
-            device = journal.host.attach(connection, volume, AttachOptions())
-        except errors.NodeError:
+            keyed = encryption.with_key(journal.keys, connection)
+            device = journal.host.attach(keyed, volume, AttachOptions())
+        except (errors.NodeError, errors.KeyManagerError):
             journal.finish(intent, "It stays as it was", outcome="undone")
             return "undone"
         attached = replace(

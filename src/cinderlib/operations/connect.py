@@ -105,7 +105,7 @@ def _connect(
         others = [other for other in some if there is None or other.id != there.id]
         if others and not (volume.multiattach or migrating or driver.info.live_migration):
             _refuse_another_instance(journal, volume, connection)
-        for_host = encryption.for_host(volume, others) if decrypt else None
+        for_host = encryption.for_host(journal.keys, volume, others) if decrypt else None
         driver.validate_connector(connection.connector)
         journal.retry_pending_unmaps(intents)
         if there is not None:

@@ -12,6 +12,7 @@ from cinderlib.drivers.port import Driver
 from cinderlib.operations import (
     capabilities,
     create_volume,
+    encryption,
     group_members,
     group_records,
     groups,
@@ -29,6 +30,7 @@ from cinderlib.records import (
     GroupRecord,
     GroupSnapshotRecord,
     IntentRecord,
+    Secret,
     SnapshotRecord,
     VolumeRecord,
     name_of_copy,
@@ -76,10 +78,12 @@ def create(
         capabilities.require(driver, operation, group.backend, group.id)
         if operation == _CLONE and not one_after_another:
             _refuse_sequence(driver, group)
-        new = [
+        described = (
             create_volume.with_source(journal, driver, volume, source)
             for volume, source in _new_volumes(journal, group, sources)
-        ]
+        )
+        separated = [encryption.separated(journal.keys, each) for each in described]
+        new = [volume for volume, _ in separated]
         creating = replace(
             group,
             host=new[0].host,
@@ -102,6 +106,7 @@ def create(
             created=new,
         )
         try:
+            new = _with_keys(journal, new, [key for _, key in separated])
             native, made = _create(
                 journal, driver, creating, new, sources, one_after_another=one_after_another
             )
@@ -229,6 +234,15 @@ def _new_volumes(
     return found
 
 
+def _with_keys(
+    journal: Journal, new: Sequence[VolumeRecord], keys: Sequence[Secret | None]
+) -> list[VolumeRecord]:
+    """The new volumes, whose intent is stored, after their keys are kept outside the store."""
+    stored = group_records.existing(journal, [each.id for each in new])
+    pairs = zip(stored, keys, strict=True)
+    return [encryption.keep_key(journal, volume, key) for volume, key in pairs]
+
+
 def _create(
     journal: Journal,
     driver: Driver,
@@ -288,6 +302,7 @@ def _undo(
             driver.delete_group(group, created)
     for each in created:  # the storage may have created them without the group
         driver.delete_volume(each)
+        encryption.delete_key(journal, each)
     gone = [Remove(VolumeRecord, each.id) for each in created]
     gone += [] if group is None else [in_key_values.remove(group)]
     group_members.finish(journal, intent, "No group was created", lambda: list(gone), outcome)

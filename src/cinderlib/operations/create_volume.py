@@ -74,7 +74,7 @@ def create(
             refuse_half_managed(there, "created")
             if there.status != "error":
                 return there, False
-            volume = _prepare_retry(driver, volume, there)
+            volume = _prepare_retry(journal, driver, volume, there)
         if unique_name and volume.name:
             unique_names.refuse(journal.store, volume, {"backend": volume.backend})
         volume = volume_types.assign(journal.store, volume, asked)
@@ -85,6 +85,7 @@ def create(
             way = way if volume.snapshot_access is None else "snapshot.attach"
             capabilities.require(driver, way, volume.backend, volume.id)
         volume = with_source(journal, driver, volume, source)
+        volume, key = encryption.separated(journal.keys, volume)
         intent, creating = journal.begin(
             "volume.create",
             volumes.lock_name(volume.id),
@@ -95,6 +96,7 @@ def create(
         try:
             if asked.get("type_name") is not None:
                 volume_types.check_assigned(journal.store, TypeSpecs.of(creating))
+            creating = encryption.keep_key(journal, creating, key)
             made = create_on_storage(driver, creating, source)
             ready = replace(made, status="available", launched_at=now())
         except BaseException as exc:
@@ -104,7 +106,9 @@ def create(
         return journal.finish_with(intent, done, creating, ready), True
 
 
-def _prepare_retry(driver: Driver, volume: VolumeRecord, failed: VolumeRecord) -> VolumeRecord:
+def _prepare_retry(
+    journal: Journal, driver: Driver, volume: VolumeRecord, failed: VolumeRecord
+) -> VolumeRecord:
     """Delete the remains of a failed create, and return the record for the next attempt."""
     if failed.launched_at is not None:
         raise errors.InvalidVolume(
@@ -113,6 +117,7 @@ def _prepare_retry(driver: Driver, volume: VolumeRecord, failed: VolumeRecord) -
             resource=failed.id,
         )
     driver.delete_volume(failed)
+    encryption.delete_key(journal, failed)
     return replace(volume, version=failed.version, created_at=failed.created_at)
 
 
@@ -126,11 +131,12 @@ def with_source(
 
     :raises OutOfRange: the pool cannot hold it. Nothing changed.
     :raises InvalidInput: it cannot have the requested encryption. Nothing changed.
+    :raises KeyManagerError: the key of the source cannot be read. Nothing changed.
     :raises Unsupported: its backend cannot replicate it. Nothing changed.
     """
     volume = replication.of_new(driver.info, volume)
     volumes.refuse_impossible_size(driver, volume, volume.size)
-    volume = encryption.of_new(journal.store, volume, source)
+    volume = encryption.of_new(journal, volume, source)
     return volume if source is None else replace(volume, glance_metadata=source.glance_metadata)
 
 
@@ -217,13 +223,16 @@ def _clean_up(
     """
     if was_interrupted(cause):
         return
-    leaves_nothing = is_refusal(cause)
-    if isinstance(cause, errors.DriverError) and not cause.retryable:
-        try:
+    leaves_nothing = is_refusal(cause) or isinstance(cause, errors.KeyManagerError)
+    try:
+        if isinstance(cause, errors.DriverError) and not cause.retryable:
             driver.delete_volume(creating)
             leaves_nothing = True
-        except errors.CinderlibError as exc:
-            cause.add_note(f"Cleaning up failed too: {exc}")
+        if leaves_nothing and not kept:
+            encryption.delete_key(journal, creating)
+    except errors.CinderlibError as exc:
+        leaves_nothing = False
+        cause.add_note(f"Cleaning up failed too: {exc}")
     if leaves_nothing and not kept:
         journal.discard(intent, Remove(VolumeRecord, creating.id))
         return
@@ -240,6 +249,7 @@ def recover_create(journal: Journal, intent: IntentRecord) -> str:
     volume = journal.store.get(VolumeRecord, intent.resource_id)
     if volume is not None:
         journal.driver(intent.backend).delete_volume(volume)
+        encryption.delete_key(journal, volume)
         done, gone = f"Volume {volume.id} was removed from storage", Remove(VolumeRecord, volume.id)
         journal.finish(intent, done, gone, outcome="undone")
     else:

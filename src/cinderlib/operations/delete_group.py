@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from cinderlib import errors
 from cinderlib.drivers.port import Driver
-from cinderlib.operations import delete_volume, group_members, group_records
+from cinderlib.operations import delete_volume, encryption, group_members, group_records
 from cinderlib.operations.group_members import held, named
 from cinderlib.operations.journal import Journal
 from cinderlib.operations.refusals import status_after
@@ -88,9 +88,12 @@ def _delete(
         ready = [remove_leftover_export(driver, each) for each in members]
         if group.native:
             driver.delete_group(group, ready)
+            for each in members:
+                encryption.delete_key(journal, each)
         else:
             for each in ready:
                 driver.delete_volume(each)
+                encryption.delete_key(journal, each)
                 deleted.append(each.id)
         removed = [Remove(VolumeRecord, each.id) for each in members]
         done = f"Group {named(group)} was deleted with its volumes"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from cinderlib import errors
 from cinderlib.operations import (
+    encryption,
     group_members,
     long_calls,
     migration_targets,
@@ -33,6 +34,7 @@ def delete(journal: Journal, volume_id: str) -> bool:
     :returns: whether there was one.
     :raises InvalidVolume: it has snapshots or connections, or the storage refuses because it is in
         use; nothing changed.
+    :raises KeyManagerError: its data was deleted, but its key could not be.
     """
     with journal.locks.hold(volumes.lock_name(volume_id)):
         volume, (connections, snapshots, intents) = volumes.find(
@@ -56,6 +58,7 @@ def delete(journal: Journal, volume_id: str) -> bool:
         )
         try:
             driver.delete_volume(remove_leftover_export(driver, deleting))
+            encryption.delete_key(journal, deleting)
         except BaseException as exc:
             status = status_after(exc, volume.status, "error_deleting")
             journal.fail(intent, deleting, replace(deleting, status=status))
@@ -144,6 +147,7 @@ def recover_delete(journal: Journal, intent: IntentRecord) -> str:
     if volume is not None:
         driver = journal.driver(intent.backend)
         driver.delete_volume(remove_leftover_export(driver, volume))
+        encryption.delete_key(journal, volume)
     journal.finish(
         intent,
         f"Volume {intent.resource_id} was deleted",

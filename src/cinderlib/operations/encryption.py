@@ -1,7 +1,8 @@
 """Volumes that hosts encrypt: their keys, and the data with which a host opens them.
 
 A volume has a key from its creation. Copies have the key of their source, because they have its
-header. The key is a secret of the record, so it is dumped, migrated and deleted with it.
+header. The key is a secret of the record, so it is dumped, migrated and deleted with it; or it is
+outside the store, and each volume has its own copy, which is deleted with the volume.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from cinderlib import errors
-from cinderlib.persistence.base import Store
+from cinderlib.keys import VolumeKeys
+from cinderlib.operations.journal import Journal
 from cinderlib.records import (
     ConnectionRecord,
     Secret,
@@ -23,20 +25,23 @@ from cinderlib.records import (
 
 #: The length of a new key, in bytes.
 _KEY_BYTES = 32
+#: The name of the reference to a key outside the store, in the connection information.
+_REFERENCE = "key_ref"
 
 
 def of_new(
-    store: Store, volume: VolumeRecord, source: VolumeRecord | SnapshotRecord | None
+    journal: Journal, volume: VolumeRecord, source: VolumeRecord | SnapshotRecord | None
 ) -> VolumeRecord:
-    """A new volume with its key.
+    """A new volume with its key, which is not stored yet.
 
     :param source: the snapshot or volume whose data it gets.
     :raises InvalidInput: it cannot have the requested encryption. Nothing changed.
     :raises InvalidPersistence: the store would keep the key in clear. Nothing changed.
+    :raises KeyManagerError: the key of the source cannot be read. Nothing changed.
     """
     is_snapshot = isinstance(source, SnapshotRecord)
     if isinstance(source, SnapshotRecord):
-        source = store.get(VolumeRecord, source.volume_id)
+        source = journal.store.get(VolumeRecord, source.volume_id)
     if source is not None and volume.encryption != source.encryption:
         raise errors.InvalidInput(
             f"Volume {volume.id} must have the same encryption as the source, {source.id}"
@@ -46,53 +51,132 @@ def of_new(
         )
     if not volume.encryption:
         return volume
-    if not store.encrypts:
+    if not journal.keys.are_outside and not journal.store.encrypts:
         raise errors.InvalidPersistence(
             "Encrypted volumes need a store that encrypts their keys: create a key with `cinderlib"
-            " store generate-key`, and set encryption_keys in [store]"
+            " store generate-key`, and set encryption_keys in [store]. Or keep the keys outside the"
+            " store: set manager in [volume_keys]"
         )
     if source is not None:
-        return replace(
-            volume,
-            encryption_key=source.encryption_key,
-            # A snapshot can be older than the header.
-            encryption_opened=source.encryption_opened and not is_snapshot,
+        # A snapshot can be older than the header.
+        is_opened = source.encryption_opened and not is_snapshot
+        volume = replace(volume, encryption_opened=is_opened)
+    like = volume if source is None else source  # itself: the copy of a migration
+    has_key = like.encryption_key is not None or like.encryption_key_ref is not None
+    key = _key(journal.keys, like) if has_key or source else secrets.token_hex(_KEY_BYTES)
+    return replace(volume, encryption_key=Secret(key), encryption_key_ref=None)
+
+
+def separated(keys: VolumeKeys, volume: VolumeRecord) -> tuple[VolumeRecord, Secret | None]:
+    """The record of a new volume to store, and the key to keep outside the store.
+
+    :returns: no key if the store keeps it, or the volume is not encrypted.
+    """
+    key = volume.encryption_key
+    if key is None or not keys.are_outside:
+        return volume, None
+    reference = keys.reserve(volume.id)
+    return replace(volume, encryption_key=None, encryption_key_ref=reference), key
+
+
+def keep_key(journal: Journal, volume: VolumeRecord, key: Secret | None) -> VolumeRecord:
+    """Keep the key of a new volume outside the store; its intent is stored.
+
+    :param key: the result of :func:`separated`.
+    :returns: the volume with the final reference, which is stored.
+    :raises KeyManagerError: it is not kept. The storage did not change.
+    """
+    if key is None or volume.encryption_key_ref is None:
+        return volume
+    reference = journal.keys.put(volume.encryption_key_ref, volume.id, key.reveal())
+    return journal.keep(volume, replace(volume, encryption_key_ref=reference))
+
+
+def delete_key(journal: Journal, volume: VolumeRecord | None) -> None:
+    """Delete the key of a volume outside the store, after its data was deleted.
+
+    It is called before the record is removed, so that recovery or a repeated call deletes the key
+    if this call does not. A key in the record is deleted with the record.
+
+    :raises KeyManagerError: the key can still exist.
+    """
+    if volume is None or volume.encryption_key_ref is None:
+        return
+    try:
+        journal.keys.delete(volume.encryption_key_ref, volume.id)
+    except errors.KeyManagerError as exc:
+        exc.add_note(
+            f"The data of volume {volume.id} was deleted. To delete its key and its record too,"
+            " repeat the call"
         )
-    if volume.encryption_key is not None:
-        return volume  # the copy of a migration
-    return replace(volume, encryption_key=Secret(secrets.token_hex(_KEY_BYTES)))
+        raise
 
 
-def _shown(encryption: dict[str, str]) -> str:
-    return ", ".join(f"{k}={v}" for k, v in sorted(encryption.items())) or "not encrypted"
+def _key(keys: VolumeKeys, volume: VolumeRecord) -> str:
+    """The key of a volume, in hexadecimal digits.
 
-
-def for_host(volume: VolumeRecord, others: Sequence[ConnectionRecord]) -> dict[str, Any] | None:
-    """What a host gets to open an encrypted volume; ``None`` for a volume without encryption.
-
-    Only the first host may create the header.
-
-    :param others: the other connections of the volume.
     :raises InvalidState: the record has no key.
+    :raises KeyManagerError: the key is outside the store, and cannot be read.
     :raises DecryptionError: the store cannot decrypt the key.
     """
-    if not volume.encryption:
-        return None
+    if volume.encryption_key_ref is not None:
+        return keys.get(volume.encryption_key_ref, volume.id)
     if not volume.encryption_key:
         raise errors.InvalidState(
             f"The key of encrypted volume {volume.id} is lost: its record has none. Load the record"
             " again from a dump of the store that has it",
             resource=volume.id,
         )
+    found: str = volume.encryption_key.reveal()
+    return found
+
+
+def _shown(encryption: dict[str, str]) -> str:
+    return ", ".join(f"{k}={v}" for k, v in sorted(encryption.items())) or "not encrypted"
+
+
+def for_host(
+    keys: VolumeKeys, volume: VolumeRecord, others: Sequence[ConnectionRecord]
+) -> dict[str, Any] | None:
+    """What a host gets to open an encrypted volume; ``None`` for a volume without encryption. It
+    has a reference instead of a key outside the store; compare :func:`with_key`.
+
+    Only the first host may create the header.
+
+    :param others: the other connections of the volume.
+    :raises InvalidState: the record has no key.
+    :raises KeyManagerError: the key is outside the store, and cannot be read.
+    :raises DecryptionError: the store cannot decrypt the key.
+    """
+    if not volume.encryption:
+        return None
+    key = _key(keys, volume)
+    is_outside = volume.encryption_key_ref is not None
     size = volume.encryption.get("key_size")
     found = {
         "provider": volume.encryption["provider"],
-        "key": volume.encryption_key.reveal(),
+        "key": None if is_outside else key,
+        _REFERENCE: volume.encryption_key_ref,
         "cipher": volume.encryption.get("cipher"),
         "key_size": None if size is None else int(size),
         "format": not volume.encryption_opened and not any(map(_decrypts, others)),
     }
     return {name: value for name, value in found.items() if value is not None}
+
+
+def with_key(keys: VolumeKeys, connection: ConnectionRecord) -> ConnectionRecord:
+    """A connection for the host, with the key of an encrypted volume if it is outside the store.
+    It is not for the store.
+
+    :raises KeyManagerError: the key cannot be read.
+    """
+    part = _part(connection)
+    if _REFERENCE not in part or connection.conn_info is None:
+        return connection
+    key = keys.get(part[_REFERENCE], connection.volume_id)
+    kept = {name: value for name, value in part.items() if name != _REFERENCE}
+    info = {**connection.conn_info.reveal(), "encryption": {**kept, "key": key}}
+    return replace(connection, conn_info=Secret(info))
 
 
 def _part(connection: ConnectionRecord) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from typing import Any, TypedDict, TypeVar, Unpack
 from cinderlib import errors
 from cinderlib.drivers.port import Driver
 from cinderlib.drivers.port_values import DriverInfo
+from cinderlib.keys import VolumeKeys
 from cinderlib.locking.locks import Locks
 from cinderlib.observation import Observer
 from cinderlib.operations import history, replication
@@ -76,6 +77,7 @@ class Ending(TypedDict, total=False):
 class Journal(Settling):
     """What every operation works with: the store, its locks, the drivers, this host.
 
+    :param keys: the places for the keys of encrypted volumes.
     :param driver: returns the driver of a backend by its name, or raises ``BackendNotFound``.
     :param host: attaches and detaches on this host.
     :param tell: receives the progress of a recovery.
@@ -89,6 +91,7 @@ class Journal(Settling):
         self,
         store: Store,
         locks: Locks,
+        keys: VolumeKeys,
         driver: Callable[[str], Driver],
         host: Host,
         tell: Listener,
@@ -98,6 +101,7 @@ class Journal(Settling):
     ) -> None:
         self.store = store
         self.locks = locks
+        self.keys = keys
         self.driver = driver
         self.host = host
         self.tell = tell

@@ -204,7 +204,7 @@ def _delete(journal: Journal, deletion: IntentRecord) -> None:
     except errors.CinderlibError as exc:
         if was_interrupted(exc) or not is_the_drivers(exc):
             raise
-        if _is_deleted(journal, deletion):
+        if not isinstance(exc, errors.KeyManagerError) and _is_deleted(journal, deletion):
             gone = Remove(VolumeRecord, deletion.resource_id)
             journal.finish(deletion, f"Volume {deletion.resource_id} was deleted", gone)
             return

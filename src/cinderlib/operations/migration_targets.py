@@ -59,6 +59,7 @@ def describe(
         encryption_key_id=volume.encryption_key_id,
         encryption=volume.encryption,
         encryption_key=volume.encryption_key,
+        encryption_key_ref=volume.encryption_key_ref,
         encryption_opened=volume.encryption_opened,
         **{
             "extra_specs": volume.extra_specs,

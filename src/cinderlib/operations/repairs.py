@@ -8,7 +8,15 @@ from typing import TypeVar
 from cinderlib import errors
 from cinderlib.drivers.port import Driver
 from cinderlib.drivers.port_values import InStorage
-from cinderlib.operations import connections, disconnect, recovery, snapshots, unmapping, volumes
+from cinderlib.operations import (
+    connections,
+    disconnect,
+    encryption,
+    recovery,
+    snapshots,
+    unmapping,
+    volumes,
+)
 from cinderlib.operations.discrepancies import Changed
 from cinderlib.operations.history import PENDING_UNMAPS
 from cinderlib.operations.journal import Journal
@@ -146,6 +154,7 @@ def forget_volume(journal: Journal, volume_id: str) -> None:
             if each.operation in PENDING_UNMAPS
             for change in journal.ended(each, "finished")
         ]
+        encryption.delete_key(journal, volume)
         gone = Remove(VolumeRecord, volume_id, volume.version)
         journal.write(gone, *pending_unmaps, *journal.noted("volume.forget", volume))
 

@@ -61,7 +61,6 @@ def temporary_volume(
         volume_type_id=None if source.volume_type_id is None else id,
         encryption_key_id=source.encryption_key_id,
         encryption=source.encryption,
-        encryption_key=source.encryption_key,
         encryption_opened=source.encryption_opened,
         snapshot_id=snapshot.id,
         snapshot_access=_way(journal, snapshot),

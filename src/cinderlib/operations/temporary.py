@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Sequence
 
 from cinderlib import errors
-from cinderlib.operations import volumes
+from cinderlib.operations import encryption, volumes
 from cinderlib.operations.history import Outcome
 from cinderlib.operations.intents import intents_of, new_intent
 from cinderlib.operations.journal import Journal
@@ -163,6 +163,7 @@ def delete(journal: Journal, intent: IntentRecord, outcome: Outcome) -> None:
             raise errors.InvalidSnapshot(
                 f"Snapshot {volume.snapshot_id} may still be mapped", resource=volume.snapshot_id
             )
+        encryption.delete_key(journal, volume)
     journal.finish(
         intent,
         f"Temporary volume {intent.resource_id} was deleted",

@@ -83,7 +83,10 @@ class VolumeRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
     :ivar type_name: the name of the shared type with the ID ``volume_type_id``, from which the
         specs were copied; ``None`` for a volume with own specs, whose type has the volume's ID.
     :ivar encryption: as in :class:`TypeSpecs`.
-    :ivar encryption_key: in hexadecimal digits, if hosts encrypt the volume.
+    :ivar encryption_key: in hexadecimal digits, if hosts encrypt the volume and the store keeps the
+        key.
+    :ivar encryption_key_ref: where the key is, if it is outside the store; see
+        :mod:`cinderlib.keys`.
     :ivar encryption_opened: whether a host has opened the encrypted volume, so that it has a
         header.
     :ivar retype_target: the type of a retype that runs or failed, so that the storage can have its
@@ -124,6 +127,7 @@ class VolumeRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
     qos_specs: dict[str, str] = {}
     encryption: dict[str, str] = {}
     encryption_key: Secret | None = None
+    encryption_key_ref: str | None = None
     encryption_opened: bool = False
     volume_type_id: str | None = None
     type_name: str | None = None
@@ -182,7 +186,8 @@ class ConnectionRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
     :ivar connector: the connector properties of the host (initiator name, NQN, IP, ...).
     :ivar conn_info: the driver's connection information, ``{'driver_volume_type': ..., 'data':
         {...}}``, with ``'encryption'`` if the host decrypts the volume; secret because it can
-        contain CHAP or cephx keys, and contains the key of an encrypted volume.
+        contain CHAP or cephx keys, and contains the key of an encrypted volume or a reference to
+        it.
     :ivar device: the device information that the host's attach returned (``path``, ...); ``None``
         while it is not attached. Secret because a few connectors put the connection's data into it.
     :ivar status: ``'attaching'``, ``'attached'`` (mapped to the host) or ``'detaching'``.

@@ -143,6 +143,7 @@ _RULES: dict[str, Check] = {
     "encryption": v.check_encryption,
     "provider_auth": _secret_text,
     "encryption_key": _key,
+    "encryption_key_ref": value_checks.check_text,
     "connector": lambda value, what: v.check_connector(value, copy=False),
     "conn_info": _conn_info,
     "device": _device,

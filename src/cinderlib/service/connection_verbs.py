@@ -33,7 +33,9 @@ def show_connection(request: Request[requests.Nothing]) -> dict[str, Any]:
 
 def _connection(request: Request[Any], record: ConnectionRecord) -> dict[str, Any]:
     keys = request.query.get("keys") == "true"
-    return shown_connection(record, keys=keys and request.peer.may(Role.NODE, host=_host(record)))
+    if keys and request.peer.may(Role.NODE, host=_host(record)):
+        return shown_connection(request.controller.with_key(record), keys=True)
+    return shown_connection(record, keys=False)
 
 
 def shown_connection(record: ConnectionRecord, *, keys: bool, **more: Any) -> dict[str, Any]:
@@ -81,7 +83,7 @@ def connect_volume(request: Request[requests.ConnectVolume]) -> dict[str, Any]:
     # An existing connection with the same ID or initiator can be another host's.
     request.peer.require(Role.NODE, host=_host(connection.record))
     return shown_connection(
-        connection.record,
+        request.controller.with_key(connection.record),
         keys=True,
         changed=connection.changed,
         connection_info=connection.connection_info,
@@ -166,7 +168,8 @@ def attach_volume(request: Request[requests.AttachVolume]) -> dict[str, Any]:
         fields["decrypt"] = False
     volume = lookup.loaded_volume(request, request.id)
     connection = volume.attach(migrating=body.migrating, persist=body.persist, **fields)
-    return shown_connection(connection.record, keys=True, changed=connection.changed)
+    record = request.controller.with_key(connection.record)
+    return shown_connection(record, keys=True, changed=connection.changed)
 
 
 def detach_volume(request: Request[requests.Force]) -> dict[str, Any]:

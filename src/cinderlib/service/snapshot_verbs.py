@@ -15,7 +15,7 @@ def connect_snapshot(request: Request[requests.ConnectSnapshot]) -> dict[str, An
     snapshot = request.of_loaded(lookup.snapshot(request, request.id))
     connection = snapshot.connect(connector, **request.body.given("connector", "node"))
     return shown_connection(
-        connection.record,
+        request.controller.with_key(connection.record),
         keys=True,
         changed=connection.changed,
         connection_info=connection.connection_info,
@@ -30,7 +30,8 @@ def attach_snapshot(request: Request[requests.AttachSnapshot]) -> dict[str, Any]
         fields["link"] = request.backends.check_link(link)
     snapshot = request.of_loaded(lookup.snapshot(request, request.id))
     connection = snapshot.attach(**fields)
-    return shown_connection(connection.record, keys=True, changed=connection.changed)
+    record = request.controller.with_key(connection.record)
+    return shown_connection(record, keys=True, changed=connection.changed)
 
 
 def detach_snapshot(request: Request[requests.Force]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from cinderlib import errors
+from cinderlib import errors, serialization
 from cinderlib.cli import items, output
 from cinderlib.cli.app import App
 from cinderlib.value_checks import shown
@@ -98,7 +98,7 @@ def attach(app: App, volume: Any, host: OtherHost, *, read_only: bool) -> tuple[
     except BaseException as exc:
         if created:
             try:
-                host.detach(connection.connection_info)
+                host.detach(serialization.wire(connection.record))
                 volume.disconnect(connection)
             except errors.CinderlibError as failed:
                 exc.add_note(
@@ -117,6 +117,6 @@ def detach(app: App, volume: Any, host: OtherHost) -> bool:
     found = [each for each in volume.connections if name in items.hosts_of(each)]
     for connection in found:
         app.backend_of(connection)
-        host.detach(connection.connection_info)
+        host.detach(serialization.wire(connection.record))
         volume.disconnect(connection)
     return bool(found)
