@@ -86,7 +86,7 @@ class VolumeRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
     :ivar encryption_key: in hexadecimal digits, if hosts encrypt the volume and the store keeps the
         key.
     :ivar encryption_key_ref: where the key is, if it is outside the store; see
-        :mod:`cinderlib.keys`.
+        ``cinderlib.keys``.
     :ivar encryption_opened: whether a host has opened the encrypted volume, so that it has a
         header.
     :ivar retype_target: the type of a retype that runs or failed, so that the storage can have its
