@@ -70,7 +70,7 @@ def test_a_second_host_is_refused(site: Site, volume: str) -> None:
 def test_a_failed_attach_leaves_no_connection(
     site: Site, volume: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(self: cl.Node, document: object) -> None:
+    def fails(self: cl.Node, document: object, **options: object) -> None:
         raise cl.errors.DeviceUnavailable("The device did not appear.")
 
     with site.client("node1") as client, monkeypatch.context() as patch:
