@@ -210,7 +210,7 @@ class Controller(LoadedBackends, ControllerBase, RegisteredNodes, Placing):
             before.close()
 
     def with_key(self, connection: ConnectionRecord) -> ConnectionRecord:
-        return encryption.with_key(self._volume_keys, connection)
+        return encryption.with_key(self._volume_keys, super().with_key(connection))
 
     # --- documents -----------------------------------------------------------------------------
 

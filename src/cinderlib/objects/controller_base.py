@@ -11,12 +11,12 @@ from cinderlib.objects.groups import GroupQueries
 from cinderlib.objects.history import check_query
 from cinderlib.objects.resource import Resource
 from cinderlib.objects.store_queries import StoreQueries
+from cinderlib.records import ConnectionRecord
 from cinderlib.value_checks import check_instance
 
 if TYPE_CHECKING:
     from cinderlib.objects import connection, snapshot, volume
     from cinderlib.operations.history_query import Operation
-    from cinderlib.records import ConnectionRecord
 
 
 class ControllerBase(StoreQueries, GroupQueries):
@@ -52,7 +52,7 @@ class ControllerBase(StoreQueries, GroupQueries):
 
     def with_key(self, connection: ConnectionRecord) -> ConnectionRecord:
         """The record of a connection with the key of an encrypted volume, for its host."""
-        return connection
+        return check_instance(connection, ConnectionRecord, "connection")
 
     def local_connector(self, backend: Backend) -> dict[str, Any]:
         """The connector properties of this host that a backend's protocol needs."""
