@@ -181,18 +181,17 @@ def test_a_disk_disappears(cluster: Cluster, node1: Machine) -> None:
     with node.with_one_path(), node.orchestrator() as python:
         python(_USE, name="lost")
         python("import os; pathlib.Path(attachment.path).write_text('data'); os.sync()")
-        node1.run(
-            f"disk=$(findmnt --noheadings --output SOURCE {KUBELET}/lab/staging-*);"
-            " echo 1 >/sys/block/${disk#/dev/}/device/delete; [[ ! -e $disk ]]"
+        staging = python("used['staging_target_path']")
+        remove = (
+            f"disk=$(findmnt --noheadings --output SOURCE {staging})"
+            " && echo 1 >/sys/block/${disk#/dev/}/device/delete && [[ ! -e $disk ]]"
         )
+        node1.run(remove)
         python("csi.clean_node(volume)")
         assert not node1.inventory()["SCSI devices"]
         read = "used = csi.use(volume); pathlib.Path(used['target_path'], 'file').read_text()"
         assert python(read) == "data"
-        node1.run(
-            f"disk=$(findmnt --noheadings --output SOURCE {KUBELET}/lab/staging-*);"
-            " echo 1 >/sys/block/${disk#/dev/}/device/delete"
-        )
+        node1.run(remove)
         # The orchestrator stages it again, without a call that removes the old mount.
         python(
             """
