@@ -45,6 +45,13 @@ def join(node: Machine) -> None:
     )
 
 
+def plug_in(node: Machine, network: int) -> None:
+    """Plug in a node's cable to a network of any protocol, and log in if it is Fibre Channel."""
+    node.plug(network, True)
+    if network in FIBRE_CHANNEL_NETWORKS:
+        node.run(f"/opt/project/guest/fc again {network}")
+
+
 def target_ports(node: Machine) -> int:
     """The number of ports of the array that the node reaches."""
     return len(node.run(_TARGETS).split())

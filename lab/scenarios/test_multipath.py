@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+from fibre_channel import plug_in
 from steps import WRITER, active_paths, connect, networks_of, over_multipath, shows, until
 
 from lab.machine import FIBRE_CHANNEL_NETWORKS, NETWORKS, Machine
@@ -37,7 +38,7 @@ def test_networks_fail_in_turn(
             until(lambda: active_paths(node1) == 1, f"the path over network {network} is given up")
             count = on_node1("progress[0]")
             until(lambda: on_node1("progress[0]") > count + 4, "writes go on")  # noqa: B023
-            node1.plug(network, True)
+            plug_in(node1, network)
             back = until(lambda: active_paths(node1) == 2, f"network {network} is used again")
             longest = on_node1("longest[0]")
             report(
@@ -91,7 +92,7 @@ def test_detach_with_one_path_dead(
     assert not left["device-mapper maps"]
     assert not left["iSCSI sessions"]
     assert not left["iSCSI node records"]
-    node1.plug(network, True)
+    plug_in(node1, network)
     assert controller.digest(f"/dev/cinder-volumes/{control('vol.name_in_storage')}") == written
     control("vol.disconnect(conn); vol.delete()")
 
