@@ -43,7 +43,7 @@ def test_a_failed_copy_leaves_a_snapshot_of_the_data_before(volume, monkeypatch)
 def test_a_volume_that_cannot_be_attached_keeps_its_data(volume, monkeypatch):
     host = volume._controller.local_host
 
-    def fail(connection, volume, *, link=None):
+    def fail(connection, volume, options):
         raise errors.NodeError("no device")
 
     monkeypatch.setattr(host, "attach", fail)

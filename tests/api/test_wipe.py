@@ -70,7 +70,7 @@ def test_a_wipe_that_fails_can_be_repeated(volume, monkeypatch):
 
 
 def test_a_volume_that_cannot_be_attached_keeps_its_data(volume, monkeypatch):
-    def fail(connection, volume, *, link=None):
+    def fail(connection, volume, options):
         raise errors.NodeError("no device")
 
     monkeypatch.setattr(volume._controller.local_host, "attach", fail)

@@ -221,7 +221,7 @@ def test_the_configuration_has_every_setting_and_no_other(table: type, used: typ
     # The command sets these, or they have their own tables.
     others = {
         "persistence_config", "fail_on_missing_backend", "disable_logs", "progress",
-        "cinder_options", "observer",
+        "cinder_options", "observer", "volume_keys",
     }  # fmt: skip
     parameters = set(inspect.signature(used.__init__).parameters) - others - {"self"}
     if used is cl.Node:

@@ -352,10 +352,10 @@ class World:
                 found.append(str(backing.relative_to(self.volumes)))
         return sorted(found)
 
-    def _limits(self) -> str | None:
-        """The limits of the device of a volume, ``None`` if it has none."""
+    def _limits(self) -> list[str]:
+        """The limits of the device of a volume, if it has any."""
         limits = control_groups.limits(self.cgroup)
-        return None if limits in ("", control_groups.UNLIMITED) else limits
+        return [] if limits in ("", control_groups.UNLIMITED) else [limits]
 
     def _litter(self) -> list[str]:
         """The names of files in the host's state folder that do not belong to attachments."""

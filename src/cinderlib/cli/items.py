@@ -98,9 +98,10 @@ def connection(found: cl.Connection, volume: str) -> dict[str, Any]:
 
 def _device(connection: cl.Connection) -> dict[str, Any]:
     path = output.attribute(connection, "path")
+    specs = output.attribute(connection, "qos_specs")
     return {
         "protocol": output.attribute(connection, "protocol"),
-        "qos_specs": output.attribute(connection, "qos_specs"),
+        "qos_specs": specs if isinstance(specs, dict) else None,
         "path": path if path is None or isinstance(path, str) else str(path),
         "device_state": connection.device_state,
     }
