@@ -54,8 +54,8 @@ def begin(controller: cl.Controller) -> dict[str, Any]:
             wait_at_gate("between")
         return attach_connection(connection, **options)
 
-    def wait_when_done(connection: Any, volume: Any, **options: Any) -> Any:
-        device = on_host(connection, volume, **options)
+    def wait_when_done(connection: Any, volume: Any, options: Any) -> Any:
+        device = on_host(connection, volume, options)
         if connection.volume_id == VOLUMES["attach"]:
             wait_at_gate("attach")
         return device
