@@ -47,12 +47,12 @@ attach = between
 def begin(controller: cl.Controller) -> dict[str, Any]:
     """Run several operations at once. Each waits where others could consider it interrupted."""
     at_once = [VOLUMES[name] for name in os.environ["BEGIN"].split()]
-    attach_connection, on_host = cl.Connection.attach, controller.local_host.attach
+    attach_connection, on_host = cl.Connection._attach, controller.local_host.attach
 
-    def wait_between(connection: cl.Connection, **options: Any) -> Any:
+    def wait_between(connection: cl.Connection, options: Any) -> None:
         if connection.volume_id == VOLUMES["between"]:
             wait_at_gate("between")
-        return attach_connection(connection, **options)
+        attach_connection(connection, options)
 
     def wait_when_done(connection: Any, volume: Any, options: Any) -> Any:
         device = on_host(connection, volume, options)
@@ -60,7 +60,7 @@ def begin(controller: cl.Controller) -> dict[str, Any]:
             wait_at_gate("attach")
         return device
 
-    cl.Connection.attach = wait_between  # type: ignore[method-assign]
+    cl.Connection._attach = wait_between  # type: ignore[method-assign]
     controller.local_host.attach = wait_when_done  # type: ignore[method-assign]
     with concurrent.futures.ThreadPoolExecutor() as pool:
         running = {
