@@ -1,4 +1,4 @@
-"""Virtual machines: QEMU processes, connected by networks of sockets."""
+"""Virtual machines: QEMU processes, and the commands in them."""
 
 from __future__ import annotations
 
@@ -12,22 +12,9 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 
+from lab import networks
 from lab.session import Session
 
-#: The machines' numbers, the last part of their addresses.
-NUMBERS = {
-    "controller": 1,
-    "ceph": 9,
-    "node1": 11,
-    "node2": 12,
-    "bare": 13,
-    "service": 14,
-    "node3": 15,
-}
-NETWORKS = (1, 2)
-#: The networks of Fibre Channel, and their machines.
-FIBRE_CHANNEL_NETWORKS = (3, 4)
-_WITH_FIBRE_CHANNEL = ("controller", "node1", "node2")
 #: For each machine, its root file system and its Python environment.
 _SYSTEMS = {
     "controller": ("controller", "controller"),
@@ -69,20 +56,10 @@ class CommandFailed(Exception):
         self.output = output
 
 
-def address(name: str, network: int) -> str:
-    """The address of a machine on a storage network."""
-    return f"10.77.{network}.{NUMBERS[name]}"
-
-
-def port_name(name: str, network: int) -> str:
-    """The name (WWPN) of a machine's port on a network of Fibre Channel, in hexadecimal digits."""
-    return "2000" + _mac(network, NUMBERS[name]).replace(":", "")
-
-
 class Machine:
     """One virtual machine.
 
-    :param name: a key of :data:`NUMBERS`.
+    :param name: a key of :data:`lab.networks.NUMBERS`.
     :param images: from :func:`lab.images.prepare`.
     :param folder: for its logs.
     :param sockets: the folder of the run's sockets.
@@ -129,7 +106,8 @@ class Machine:
                 start_new_session=True,
                 preexec_fn=_dies_with_us,
             )
-        while self._joined and len(list(self._sockets.glob("cable*"))) < len(self._cables()):
+        cables = networks.cables(self._joined)
+        while len(list(self._sockets.glob("cable*"))) < len(cables):
             if self._process.poll() is not None:
                 raise RuntimeError((self.folder / "qemu.log").read_text())
             time.sleep(0.02)
@@ -247,11 +225,10 @@ class Machine:
     def _command(self) -> list[str]:
         roots = self._images["roots"]
         root, python = _SYSTEMS[self.name]
-        number = NUMBERS[self.name]
         kernel = "quiet console=ttyS0 mitigations=off clocksource=hpet tsc=unstable net.ifnames=0"
         # On a busy host, the interrupts of the timer come late, and the kernel would panic.
         kernel += " no_timer_check"
-        kernel += f" lab.name={self.name} lab.number={number}"
+        kernel += f" lab.name={self.name} lab.number={networks.NUMBERS[self.name]}"
         if self.name in _WITH_SYSTEMD:
             kernel += " lab.init=systemd"
         command = [
@@ -282,45 +259,8 @@ class Machine:
             for i, port in enumerate(self._ports)
         )
         command += ["-netdev", f"user,id=agent,restrict=on,ipv6=off,{agent},{shell}"]
-        command += ["-device", _card("agent", 0, number)]
-        for network in NETWORKS:
-            command += self._network(network, self._joined, "virtio-net-pci")
-        if self.name in _WITH_FIBRE_CHANNEL:
-            joined = self._joined_by_fibre_channel()
-            for network in FIBRE_CHANNEL_NETWORKS:
-                # os-brick derives the path of a disk from the PCI address of the card. It does not
-                # understand the devices of virtio.
-                command += self._network(network, joined, "e1000e")
-        return command
-
-    def _joined_by_fibre_channel(self) -> tuple[str, ...]:
-        return tuple(name for name in self._joined if name in _WITH_FIBRE_CHANNEL)
-
-    def _cables(self) -> list[str]:
-        cables = [(network, name) for network in NETWORKS for name in self._joined]
-        fibre_channel = self._joined_by_fibre_channel()
-        cables += [(network, name) for network in FIBRE_CHANNEL_NETWORKS for name in fibre_channel]
-        return [f"cable{network}-{name}" for network, name in cables]
-
-    def _network(self, network: int, joined: tuple[str, ...], model: str) -> list[str]:
-        command = []
-        if joined:
-            for other in joined:
-                cable = f"cable{network}-{other}"
-                command += [
-                    "-netdev",
-                    f"stream,id={cable},server=on,addr.type=unix,addr.path={self._sockets}/{cable}",
-                ]
-                command += ["-netdev", f"hubport,id=port-{cable},hubid={network},netdev={cable}"]
-            command += ["-netdev", f"hubport,id=net{network},hubid={network}"]
-        else:
-            cable = f"cable{network}-{self.name}"
-            command += [
-                "-netdev",
-                f"stream,id=net{network},server=off,addr.type=unix,addr.path={self._sockets}/{cable}",
-            ]
-        card = _card(f"net{network}", network, NUMBERS[self.name], model)
-        return [*command, "-device", card]
+        command += ["-device", networks.card("agent", self.name, 0)]
+        return [*command, *networks.arguments(self.name, self._joined, self._sockets)]
 
 
 def _disk(name: str, options: str) -> Iterator[str]:
@@ -330,14 +270,6 @@ def _disk(name: str, options: str) -> Iterator[str]:
 
 def _image(name: str, folder: pathlib.Path) -> Iterator[str]:
     yield from _disk(f"image-{name}", f"file={folder}/image,format=raw,readonly=on")
-
-
-def _card(netdev: str, network: int, number: int, model: str = "virtio-net-pci") -> str:
-    return f"{model},netdev={netdev},mac={_mac(network, number)},romfile="
-
-
-def _mac(network: int, number: int) -> str:
-    return f"52:54:00:00:{network:02x}:{number:02x}"
 
 
 def _until_prompt(sock: socket.socket) -> str:

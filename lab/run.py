@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Iterable
 
 from lab import images
-from lab.machine import NUMBERS, Machine
+from lab.machine import Machine
+from lab.networks import NUMBERS
 
 RUNS = images.CACHE / "runs"
 #: The number of runs whose logs are kept.

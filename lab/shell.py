@@ -6,7 +6,7 @@ import argparse
 import socket
 import subprocess
 
-from lab.machine import NUMBERS
+from lab.networks import NUMBERS
 from lab.run import RUNS, Run
 
 

@@ -14,7 +14,8 @@ import pytest
 from steps import GIB, started
 from xdist.scheduler import LoadScopeScheduling
 
-from lab.machine import NUMBERS, Machine, address
+from lab.machine import Machine
+from lab.networks import NUMBERS, address
 from lab.run import Run
 from lab.session import Session
 from lab.table import VERSIONS, Table

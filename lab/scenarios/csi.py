@@ -12,7 +12,8 @@ from contextlib import contextmanager
 import fibre_channel
 import lvm
 
-from lab.machine import CSI_TESTS, WITH_CSI, Machine, Session, address
+from lab.machine import CSI_TESTS, WITH_CSI, Machine, Session
+from lab.networks import address
 
 _FOLDER = "/root/csi"
 _SOCKETS = "/run/csi"

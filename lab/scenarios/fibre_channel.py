@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from steps import until
 
-from lab.machine import FIBRE_CHANNEL_NETWORKS, Machine, port_name
+from lab.machine import Machine
+from lab.networks import FIBRE_CHANNEL_NETWORKS, port_name
 
 #: The options of the backend.
 OPTIONS = {

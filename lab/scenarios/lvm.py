@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.machine import address
+from lab.networks import address
 
 
 def backend(

@@ -6,7 +6,8 @@ import json
 import shlex
 from typing import Any
 
-from lab.machine import ENVIRONMENT, Machine, address
+from lab.machine import ENVIRONMENT, Machine
+from lab.networks import address
 
 CORRELATION_ID = "lab-1"
 #: The driver options of a storage domain; all values are strings.

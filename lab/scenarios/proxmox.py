@@ -15,7 +15,8 @@ from typing import Any
 
 import lvm
 
-from lab.machine import ENVIRONMENT, WITH_STORE, Machine, Session, address
+from lab.machine import ENVIRONMENT, WITH_STORE, Machine, Session
+from lab.networks import address
 
 _TESTS = pathlib.Path(__file__).parents[2] / "tests"
 _FOLDER = "/root/proxmox"

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from lab.machine import FIBRE_CHANNEL_NETWORKS, NETWORKS, Machine
+from lab.machine import Machine
+from lab.networks import FIBRE_CHANNEL_NETWORKS, NETWORKS
 from lab.session import RemoteError, Session
 
 GIB = 1 << 30

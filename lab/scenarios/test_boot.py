@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from steps import carry, shows, started
 
-from lab.machine import Machine, address
+from lab.machine import Machine
+from lab.networks import address
 
 _UNIT = "cinderlib-attach.service"
 _GUEST = "/opt/project/guest"

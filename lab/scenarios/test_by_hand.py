@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from steps import BY_HAND, carry, over_scsi, shows
 
-from lab.machine import Machine, address
+from lab.machine import Machine
+from lab.networks import address
 from lab.session import Session
 
 

@@ -9,7 +9,8 @@ import pytest
 from csi import KUBELET, Cluster
 from steps import GIB, WRITER, active_paths, over_multipath, shows, until
 
-from lab.machine import NETWORKS, Machine, Session
+from lab.machine import Machine, Session
+from lab.networks import NETWORKS
 
 #: The plug-in starts in each machine.
 pytestmark = pytest.mark.timeout(3600)

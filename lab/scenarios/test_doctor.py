@@ -7,7 +7,8 @@ import json
 import pytest
 from steps import connect, shows
 
-from lab.machine import ENVIRONMENT, CommandFailed, Machine, address
+from lab.machine import ENVIRONMENT, CommandFailed, Machine
+from lab.networks import address
 from lab.session import Session
 
 _SCENARIO = "A bare host is repaired with the commands of doctor, which then finds no problems"

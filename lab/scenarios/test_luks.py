@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 from steps import GIB, carry, connect, shows
 
-from lab.machine import Machine, address
+from lab.machine import Machine
+from lab.networks import address
 from lab.session import RemoteError, Session
 
 #: The size of a LUKS2 header, in bytes.

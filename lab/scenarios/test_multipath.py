@@ -8,7 +8,8 @@ import pytest
 from fibre_channel import plug_in
 from steps import WRITER, active_paths, connect, networks_of, over_multipath, shows, until
 
-from lab.machine import FIBRE_CHANNEL_NETWORKS, NETWORKS, Machine
+from lab.machine import Machine
+from lab.networks import FIBRE_CHANNEL_NETWORKS, NETWORKS
 from lab.session import Session
 
 

@@ -8,7 +8,8 @@ import fibre_channel
 import pytest
 from steps import WRITER, carry, connect, over_multipath, shows, until
 
-from lab.machine import Machine, address
+from lab.machine import Machine
+from lab.networks import address
 from lab.session import Session
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from steps import shows
 
-from lab.machine import WITH_STORE, Machine, address
+from lab.machine import WITH_STORE, Machine
+from lab.networks import address
 from lab.session import Session
 
 _ON_NODE = """
