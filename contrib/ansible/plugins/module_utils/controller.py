@@ -88,122 +88,50 @@ class Session:
         """Load the backend of a resource."""
         self.load(backend_of(resource))
 
-    def find_volume(self, named: str) -> cl.Volume | None:
-        """The volume with exactly this ID or name. A UUID is only compared with IDs, because a copy
-        can have the ID of another volume as its name.
+    def by_id(self, what: str, id: str) -> Any:
+        """The resource with this ID, with any name; C(None) if it does not exist.
 
-        :raises InvalidInput: several volumes have this name.
-        """
-        found = self.volume_by_id(named)
-        return self.volume_by_name(named) if found is None and not is_uuid(named) else found
-
-    def volume_by_id(self, id: str) -> cl.Volume | None:
-        """The volume with this ID, with any name."""
-        try:
-            return self.controller.volume(id)
-        except errors.VolumeNotFound:
-            return None
-
-    def volume_by_name(self, name: str) -> cl.Volume | None:
-        """The volume with exactly this name, with any ID.
-
-        :raises InvalidInput: several volumes have this name.
-        """
-        found = self.controller.volumes(name=name, backend=self.params["backend"])
-        return _only(list(found), "volumes", name)
-
-    def volume(self, named: str) -> cl.Volume:
-        """Like :meth:`find_volume`.
-
-        :raises VolumeNotFound: no volume matches.
-        """
-        found = self.find_volume(named)
-        if found is None:
-            raise errors.VolumeNotFound(f"No volume has the name or ID {named!r}")
-        return found
-
-    def find_snapshot(self, named: str) -> cl.Snapshot | None:
-        """The snapshot with exactly this ID or name, like :meth:`find_volume`.
-
-        :raises InvalidInput: several snapshots have this name.
-        """
-        found = self.snapshot_by_id(named)
-        return self.snapshot_by_name(named) if found is None and not is_uuid(named) else found
-
-    def snapshot_by_id(self, id: str, volume: cl.Volume | None = None) -> cl.Snapshot | None:
-        """The snapshot with this ID, with any name.
-
-        :param volume: limits the search to snapshots of this volume.
+        :param what: C(volume), C(snapshot), C(group) or C(group snapshot).
         """
         try:
-            found = self.controller.snapshot(id)
-        except errors.SnapshotNotFound:
+            return getattr(self.controller, what.replace(" ", "_"))(id)
+        except errors.NotFound:
             return None
-        return found if volume is None or found.volume_id == volume.id else None
 
-    def snapshot_by_name(self, name: str, volume: cl.Volume | None = None) -> cl.Snapshot | None:
-        """The snapshot with exactly this name, with any ID.
+    def by_name(self, what: str, name: str, volume: cl.Volume | None = None) -> Any:
+        """The resource with exactly this name, with any ID; C(None) if it does not exist.
 
         :param volume: limits the search to snapshots of this volume.
-        :raises InvalidInput: several snapshots have this name.
+        :raises InvalidInput: several resources have this name.
         """
-        found = list(self.controller.snapshots(name=name, backend=self.params["backend"]))
+        every = getattr(self.controller, f"{what.replace(' ', '_')}s")
+        found = list(every(name=name, backend=self.params["backend"]))
         if volume is not None:
             found = [snapshot for snapshot in found if snapshot.volume_id == volume.id]
-        return _only(found, "snapshots", name)
+        if len(found) > 1:
+            ids = ", ".join(item.id for item in found)
+            raise errors.InvalidInput(
+                f"{len(found)} {what}s have the name {name!r}; specify one by ID: {ids}"
+            )
+        return found[0] if found else None
 
-    def group_by_id(self, id: str) -> cl.Group | None:
-        """The group with this ID, with any name."""
-        try:
-            return self.controller.group(id)
-        except errors.GroupNotFound:
-            return None
+    def find(self, what: str, named: str) -> Any:
+        """The resource with exactly this ID or name; C(None) if it does not exist. A UUID is only
+        compared with IDs, because a copy can have the ID of another volume as its name.
 
-    def group_by_name(self, name: str) -> cl.Group | None:
-        """The group with exactly this name.
-
-        :raises InvalidInput: several groups have this name.
+        :raises InvalidInput: several resources have this name.
         """
-        found = self.controller.groups(name=name, backend=self.params["backend"])
-        return _only(list(found), "groups", name)
+        found = self.by_id(what, named)
+        return self.by_name(what, named) if found is None and not is_uuid(named) else found
 
-    def group(self, named: str) -> cl.Group:
-        """The group with exactly this ID or name, like :meth:`find_volume`.
+    def get(self, what: str, named: str) -> Any:
+        """Like :meth:`find`.
 
-        :raises GroupNotFound: no group matches.
+        :raises NotFound: no resource matches.
         """
-        found = self.group_by_id(named)
-        if found is None and not is_uuid(named):
-            found = self.group_by_name(named)
+        found = self.find(what, named)
         if found is None:
-            raise errors.GroupNotFound(f"No group has the name or ID {named!r}")
-        return found
-
-    def group_snapshot_by_id(self, id: str) -> cl.GroupSnapshot | None:
-        """The group snapshot with this ID, with any name."""
-        try:
-            return self.controller.group_snapshot(id)
-        except errors.GroupSnapshotNotFound:
-            return None
-
-    def group_snapshot_by_name(self, name: str) -> cl.GroupSnapshot | None:
-        """The group snapshot with exactly this name.
-
-        :raises InvalidInput: several group snapshots have this name.
-        """
-        found = self.controller.group_snapshots(name=name, backend=self.params["backend"])
-        return _only(list(found), "group snapshots", name)
-
-    def group_snapshot(self, named: str) -> cl.GroupSnapshot:
-        """The group snapshot with exactly this ID or name, like :meth:`find_volume`.
-
-        :raises GroupSnapshotNotFound: no group snapshot matches.
-        """
-        found = self.group_snapshot_by_id(named)
-        if found is None and not is_uuid(named):
-            found = self.group_snapshot_by_name(named)
-        if found is None:
-            raise errors.GroupSnapshotNotFound(f"No group snapshot has the name or ID {named!r}")
+            raise errors.NotFound(f"No {what} has the name or ID {named!r}")
         return found
 
     def deleted(self, found: Any, state: Mapping[str, Any], **how: bool) -> dict[str, Any]:
@@ -232,15 +160,6 @@ class Session:
 def node(module: AnsibleModule) -> cl.Node:
     """The managed host with the configured settings."""
     return Node(**configuration.load(module.params["config"]).node())
-
-
-def _only(found: list[Any], what: str, named: str) -> Any:
-    if len(found) > 1:
-        ids = ", ".join(item.id for item in found)
-        raise errors.InvalidInput(
-            f"{len(found)} {what} have the name {named!r}; specify one by ID: {ids}"
-        )
-    return found[0] if found else None
 
 
 def backend_of(resource: _Resource) -> str:

@@ -75,11 +75,11 @@ if TYPE_CHECKING:
 
 def work(session: controller.Session) -> dict[str, Any]:
     """Attach or detach the volume, and return the results."""
-    volume = session.find_volume(session.params["volume"])
+    volume = session.find("volume", session.params["volume"])
     if session.params["state"] == "absent":
         return _detached(session, volume)
     if volume is None:
-        volume = session.volume(session.params["volume"])
+        volume = session.get("volume", session.params["volume"])
     before = connection = volume.local_attach
     # A volume without its device is attached again.
     changed: bool | None = before is None or before.device_state in ("gone", "another")

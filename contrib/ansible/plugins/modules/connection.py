@@ -98,13 +98,13 @@ if TYPE_CHECKING:
 def work(session: controller.Session) -> dict[str, Any]:
     """Map or unmap the volume, and return the results."""
     params = session.params
-    volume = session.find_volume(params["volume"])
+    volume = session.find("volume", params["volume"])
     connector = session.connector()
     host = params["host"] or connector.get("host")
     if params["state"] == "absent":
         return _unmapped(session, volume, host)
     if volume is None:
-        volume = session.volume(params["volume"])
+        volume = session.get("volume", params["volume"])
     existing = _of_host(volume, host, params["instance"])
     diff = {"before": {"hosts": _hosts(volume)}}
     if session.module.check_mode:

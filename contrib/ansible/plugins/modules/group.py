@@ -109,7 +109,8 @@ def work(session: controller.Session) -> dict[str, Any]:
     """Create, change or delete the group, and return the results."""
     params = session.params
     by_id = params["id"] is not None
-    found = session.group_by_id(params["id"]) if by_id else session.group_by_name(params["name"])
+    find = session.by_id if by_id else session.by_name
+    found = find("group", params["id" if by_id else "name"])
     if params["state"] == "absent":
         return session.deleted(
             found,
@@ -140,9 +141,9 @@ def _created(session: controller.Session, failed: cl.Group | None) -> dict[str, 
     }
     source: Any = None
     if params["snapshot"]:
-        source = session.group_snapshot(params["snapshot"])
+        source = session.get("group snapshot", params["snapshot"])
     elif params["source"]:
-        source = session.group(params["source"])
+        source = session.get("group", params["source"])
     volumes = _volumes(session)
     after = {name: value for name, value in given.items() if value}
     if source is None:
@@ -164,7 +165,7 @@ def _created(session: controller.Session, failed: cl.Group | None) -> dict[str, 
 
 def _volumes(session: controller.Session) -> list[cl.Volume] | None:
     named = session.params["volumes"]
-    return None if named is None else [session.volume(name) for name in named]
+    return None if named is None else [session.get("volume", name) for name in named]
 
 
 def _changed(session: controller.Session, found: cl.Group) -> dict[str, Any]:

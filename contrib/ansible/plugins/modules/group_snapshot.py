@@ -88,12 +88,12 @@ def work(session: controller.Session) -> dict[str, Any]:
     """Create or delete the group snapshot, and return the results."""
     params = session.params
     if params["id"] is not None:
-        found = session.group_snapshot_by_id(params["id"])
+        found = session.by_id("group snapshot", params["id"])
     else:
-        found = session.group_snapshot_by_name(params["name"])
+        found = session.by_name("group snapshot", params["name"])
     if params["state"] == "absent":
         return session.deleted(found, {"name": found.name} if found is not None else {})
-    group = session.group(params["group"])
+    group = session.get("group", params["group"])
     if found is None or found.status == "error":
         return _created(session, group, found)
     existing = {"group": found.group_id, "name": found.name, "description": found.description}

@@ -83,19 +83,21 @@ if TYPE_CHECKING:
 def work(session: controller.Session) -> dict[str, Any]:
     """Create, change or delete the snapshot, and return the results."""
     params = session.params
-    volume = session.find_volume(params["volume"]) if params["volume"] else None
+    volume = session.find("volume", params["volume"]) if params["volume"] else None
     if params["volume"] and volume is None:
         if params["state"] == "absent":
             return {"changed": False}  # without its volume, a snapshot does not exist
-        session.volume(params["volume"])
+        session.get("volume", params["volume"])
     if params["id"] is not None:
-        found = session.snapshot_by_id(params["id"], volume)
+        found = session.by_id("snapshot", params["id"])
+        if found is not None and volume is not None and found.volume_id != volume.id:
+            found = None
     else:
-        found = session.snapshot_by_name(params["name"], volume)
+        found = session.by_name("snapshot", params["name"], volume)
     if params["state"] == "absent":
         return session.deleted(found, _state(found) if found is not None else {})
     if found is None or found.status == "error":
-        return _created(session, session.volume(params["volume"]), found)
+        return _created(session, session.get("volume", params["volume"]), found)
     return _changed(session, found)
 
 

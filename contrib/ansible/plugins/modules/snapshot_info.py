@@ -49,7 +49,7 @@ def work(session: controller.Session) -> dict[str, Any]:
     """List the snapshots that the options select."""
     params = session.params
     found = session.controller.snapshots(name=params["name"], backend=params["backend"])
-    volume = session.volume(params["volume"]) if params["volume"] else None
+    volume = session.get("volume", params["volume"]) if params["volume"] else None
     selected = [each for each in found if volume is None or each.volume_id == volume.id]
     return {"changed": False, "snapshots": [controller.shown(each) for each in selected]}
 

@@ -148,7 +148,8 @@ def work(session: controller.Session) -> dict[str, Any]:
     """Create, change or delete the volume, and return the results."""
     params = session.params
     by_id = params["id"] is not None
-    found = session.volume_by_id(params["id"]) if by_id else session.volume_by_name(params["name"])
+    find = session.by_id if by_id else session.by_name
+    found = find("volume", params["id" if by_id else "name"])
     if params["state"] == "absent":
         return session.deleted(found, _state(found) if found is not None else {})
     if found is None or _creation_failed(found):
@@ -201,11 +202,7 @@ def _source(session: controller.Session, *, needed: bool) -> Any:
     if not named:
         return None
     what = "snapshot" if params["snapshot"] else "volume"
-    find = session.find_snapshot if params["snapshot"] else session.find_volume
-    found = find(named)
-    if found is None and needed:
-        raise controller.errors.NotFound(f"No {what} has the name or ID {named!r}")
-    return found
+    return session.get(what, named) if needed else session.find(what, named)
 
 
 def _refuse_differences(session: controller.Session, found: cl.Volume) -> None:

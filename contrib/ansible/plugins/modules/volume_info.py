@@ -49,7 +49,7 @@ def work(session: controller.Session) -> dict[str, Any]:
     """List the volumes that the options select."""
     params = session.params
     if params["id"] is not None:
-        by_id = session.volume_by_id(params["id"])
+        by_id = session.by_id("volume", params["id"])
         found = [] if by_id is None else [by_id]
     else:
         found = list(session.controller.volumes(name=params["name"], backend=params["backend"]))
