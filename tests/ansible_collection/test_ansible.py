@@ -218,7 +218,8 @@ def test_check_mode_reports_that_a_missing_device_would_be_attached(
     loop.remove(device, source)
     (would,) = play(("attachment", {"volume": "data"}), options=("--check",))
     assert would["changed"]
-    assert would["connection"]["device_state"] == "gone"
+    # A test that runs at the same time can receive the number of the removed device.
+    assert would["connection"]["device_state"] in {"gone", "another"}
     cinderlib("volume", "detach", "data")
 
 

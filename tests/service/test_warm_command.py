@@ -184,3 +184,19 @@ def test_a_service_that_dies_meanwhile(folder: pathlib.Path) -> None:
         done = running.command("volume", "create", "cold", "1GiB")
         assert done.returncode == 0
         assert "cold" in running.command("volume", "list").stdout
+
+
+def test_a_signal_after_the_end_of_a_warm_process_prints_nothing(folder: pathlib.Path) -> None:
+    program = (
+        "import os, signal, socket\n"
+        "from cinderlib.service.warm.listener import Listener\n"
+        "from cinderlib.service.warm.programs import PROGRAMS\n"
+        "*_, program = PROGRAMS\n"
+        "with socket.socket(socket.AF_UNIX) as listener:\n"
+        "    Listener(listener, program, 'none', parent=0).run()\n"
+        "os.kill(os.getpid(), signal.SIGCHLD)\n"
+    )
+    done = subprocess.run(
+        [COMMAND[0], "-c", program], capture_output=True, text=True, check=True, cwd=folder
+    )
+    assert (done.stdout, done.stderr) == ("", "")

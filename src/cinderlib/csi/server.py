@@ -82,13 +82,15 @@ class Server:
             # main thread. It does write to this socket.
             writer.setblocking(False)
             signal.set_wakeup_fd(writer.fileno())
-            for number in _ENDS:
-                signal.signal(number, lambda *_: None)
-            self.start()
-            LOG.info("Listening on %s", self._path)
-            while reader.recv(1)[0] not in _ENDS:
-                pass
-            signal.set_wakeup_fd(-1)
+            try:
+                for number in _ENDS:
+                    signal.signal(number, lambda *_: None)
+                self.start()
+                LOG.info("Listening on %s", self._path)
+                while reader.recv(1)[0] not in _ENDS:
+                    pass
+            finally:
+                signal.set_wakeup_fd(-1)  # signals can still arrive when the socket is closed
         self.stop()
 
     def start(self) -> None:

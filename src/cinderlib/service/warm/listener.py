@@ -67,6 +67,12 @@ class Listener:
         for end in (wake, woken):
             end.setblocking(False)
         signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
+        try:
+            self._serve(wake)
+        finally:
+            signal.set_wakeup_fd(-1)  # its socket is closed now, but signals can still arrive
+
+    def _serve(self, wake: socket.socket) -> None:
         for number in _SIGNALS:
             signal.signal(number, self._on_signal)
         self._listener.setblocking(False)
