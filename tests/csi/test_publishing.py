@@ -1,8 +1,9 @@
-"""The ID of the node that a volume is published to."""
+"""ControllerPublishVolume: the ID of the node that it stores, and its cost."""
 
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Callable
 
 from in_process import Calls
 
@@ -27,4 +28,29 @@ def test_the_list_has_the_id_that_the_node_has_now(tmp_path: pathlib.Path) -> No
     found = [each.operation for each in calls.controller.history(volume)]
     # The first call stores everything with one operation.
     assert found.count("connection.set") <= 1
+    calls.controller.close()
+
+
+def test_a_publish_reads_only_the_volume_in_addition_to_the_connect(
+    tmp_path: pathlib.Path, statements: list[str]
+) -> None:
+    calls = Calls(
+        tmp_path, store={"storage": "db", "connection": f"sqlite:///{tmp_path}/store.sqlite"}
+    )
+    connector = cl.Node(state_path=tmp_path / "node").connector_properties("local")
+    request = m.ControllerPublishVolumeRequest(
+        volume_id=calls.create("a").id,
+        node_id=node_identity.encode(connector),
+        volume_capability=mount(),
+    )
+    other = calls.create("b")
+
+    def count(work: Callable[[], object]) -> int:
+        statements.clear()
+        work()
+        return len(statements)
+
+    published = count(lambda: calls.service.controller_publish_volume(request))
+    connected = count(lambda: other.connect(connector))
+    assert published == connected + 1
     calls.controller.close()

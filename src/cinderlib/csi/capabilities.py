@@ -15,6 +15,7 @@ MODE = m.VolumeCapability.AccessMode
 FILESYSTEMS = ("ext4", "xfs", "btrfs")
 DEFAULT_FILESYSTEM = "ext4"
 
+_KNOWN_MODES = frozenset(MODE.Mode.values()) - {MODE.UNKNOWN}
 _READER = {MODE.SINGLE_NODE_READER_ONLY, MODE.MULTI_NODE_READER_ONLY}
 _MULTI_NODE = {
     MODE.MULTI_NODE_READER_ONLY,
@@ -74,7 +75,7 @@ def of(capability: Any) -> Capability:
     if kind is None:
         raise InvalidInput("The volume capability has no access type (mount or block).")
     mode = capability.access_mode.mode
-    if mode == MODE.UNKNOWN or mode not in MODE.Mode.values():
+    if mode not in _KNOWN_MODES:
         raise InvalidInput("The volume capability has no valid access mode.")
     if kind == "block":
         return Capability(block=True, mode=mode)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import cinderlib as cl
-from cinderlib import errors
+from cinderlib import errors, serialization
 from cinderlib.csi import arguments, capabilities, ids, node_identity
 from cinderlib.csi.controller.context import Context
 from cinderlib.csi.failures import Exhausted
@@ -13,6 +14,7 @@ from cinderlib.csi.node_context import CONTEXT
 from cinderlib.csi.wire import messages as m
 from cinderlib.errors import InvalidInput
 from cinderlib.objects.keywords import ConnectKeywords
+from cinderlib.records import replace
 
 
 def publish(context: Context, request: Any) -> Any:
@@ -30,19 +32,32 @@ def publish(context: Context, request: Any) -> Any:
         host = str(connector["host"])
         mode: Literal["rw", "ro"] = "ro" if request.readonly or capability.read_only else "rw"
         _refuse_too_many(context, volume_id, host)
-        id = ids.connection(volume_id, host)
-        fields = ConnectKeywords(id=id, attached_host=host, attach_mode=mode)
-        if all(each.id != id for each in volume.connections):
-            fields["mountpoint"] = node_id
-        connection = volume.connect(connector, **fields)
-        # The node of an existing connection can have another ID now.
-        if connection.mountpoint != node_id:
-            connection.mountpoint = node_id
-            connection.save()
-        document = connection.connection_info
-        document.pop("device", None)
+        fields = ConnectKeywords(
+            id=ids.connection(volume_id, host), attached_host=host, attach_mode=mode
+        )
+        connection = _connect(volume, connector, fields, node_id)
+        # The connect has just read the volume.
+        record = replace(context.controller.with_key(connection.record), device=None)
+        document = serialization.wire(record, volume.record)
         sealed = context.settings.seal.seal(document, volume_id, host)
     return m.ControllerPublishVolumeResponse(publish_context={CONTEXT: sealed})
+
+
+def _connect(
+    volume: cl.Volume, connector: Mapping[str, Any], fields: ConnectKeywords, node_id: str
+) -> cl.Connection:
+    """Connect a volume to a node. The mount point of the connection is the ID of the node."""
+    first: ConnectKeywords = {**fields, "mountpoint": node_id}
+    try:
+        return volume.connect(connector, **first)
+    except errors.AlreadyExists as exc:
+        if set(exc.differences) != {"mountpoint"}:
+            raise
+    # Since the volume was connected to the node, the node's ID has changed.
+    connection = volume.connect(connector, **fields)
+    connection.mountpoint = node_id
+    connection.save()
+    return connection
 
 
 def _refuse_too_many(context: Context, volume_id: str, host: str) -> None:
