@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import ceph as ceph_backend
 import fibre_channel
 import pytest
 from steps import GIB, started
@@ -178,27 +178,22 @@ def _load(python: Session) -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster(ceph: Machine) -> Machine:
+def ceph_cluster(ceph: Machine) -> Machine:
     """A machine with a Ceph cluster, the pool ``volumes`` and its user ``cinder``."""
-    ceph.run(
-        f"python3 /opt/project/guest/ceph.py {address('ceph', 1)} {uuid.uuid4()} {uuid.uuid4()}"
-    )
+    ceph_backend.serve(ceph)
     return ceph
 
 
 @pytest.fixture(scope="session")
-def rbd(cluster: Machine, controller: Machine, control: Session) -> None:
+def ceph_user(ceph_cluster: Machine, controller: Machine) -> None:
+    """A Ceph cluster, and the controller with the key of the user."""
+    ceph_backend.join(ceph_cluster, controller)
+
+
+@pytest.fixture(scope="session")
+def rbd(ceph_user: None, control: Session) -> None:
     """A Ceph cluster, as the backend ``ceph`` of the controller."""
-    for name in ("ceph.conf", "ceph.client.cinder.keyring"):
-        text = cluster.run(f"cat /etc/ceph/{name}")
-        controller.run(f"mkdir -p /etc/ceph && cat >/etc/ceph/{name} <<'EOF'\n{text}EOF\n")
-    control(
-        """
-        ceph = cl.Backend('ceph', volume_driver='rbd', rbd_pool='volumes', rbd_user='cinder',
-                          rbd_ceph_conf='/etc/ceph/ceph.conf',
-                          rbd_keyring_conf='/etc/ceph/ceph.client.cinder.keyring')
-        """
-    )
+    control("ceph = cl.Backend('ceph', **options)", options=ceph_backend.OPTIONS)
 
 
 @pytest.fixture(scope="session")

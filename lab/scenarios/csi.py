@@ -4,11 +4,14 @@ on two nodes with the distribution for nodes. Like in a container, it has a moun
 from __future__ import annotations
 
 import base64
+import dataclasses
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+import ceph
 import fibre_channel
 import lvm
 
@@ -29,15 +32,41 @@ encryption_keys = {{ file = "store.key" }}
 state_path = "{_FOLDER}/state"
 [csi]
 keys = {{ file = "csi.key" }}
-{lvm.backend(portals=2)}{fibre_channel.backend()}"""
+"""
 _NODE = """
 [node]
 my_ip = "{address}"
 multipath = {multipath}
 [csi]
 keys = {{ file = "csi.key" }}
-protocols = ["iscsi", "fc"]
+protocols = {protocols}
 """
+
+
+@dataclasses.dataclass(frozen=True)
+class Array:
+    """A backend of the controller, and the resources of a volume on a node.
+
+    :ivar configuration: of the backend, in TOML.
+    :ivar protocol: the protocol of the nodes.
+    :ivar device: how the path of a device begins.
+    :ivar kind: the kind of the resources in the inventory of a machine.
+    :ivar paths: the number of these resources.
+    """
+
+    configuration: str
+    protocol: str
+    device: str
+    kind: str
+    paths: int
+
+
+ARRAYS = {
+    "lvm": Array(lvm.backend(portals=2), "iscsi", "/dev/mapper/", "SCSI devices", 2),
+    "fc": Array(fibre_channel.backend(), "fc", "/dev/mapper/", "SCSI devices", 2),
+    "nvme": Array(lvm.nvme_backend(), "nvmeof", "/dev/nvme", "NVMe controllers", 2),
+    "ceph": Array(ceph.backend(), "rbd", "/dev/rbd", "RBD maps", 1),
+}
 #: The calls of an orchestrator, in a Python process on a node.
 _ORCHESTRATOR = """
     import pathlib, types
@@ -140,18 +169,26 @@ class Plugin:
 
 
 class Node(Plugin):
-    """The plug-in on a node, and the part of the orchestrator there."""
+    """The plug-in on a node, and the part of the orchestrator there.
 
-    def __init__(self, machine: Machine, key: str) -> None:
+    :param arrays: the backends that it uses.
+    """
+
+    def __init__(self, machine: Machine, arrays: Collection[str], key: str) -> None:
+        self._arrays = arrays
         super().__init__(machine, "node", self._configuration(machine, multipath=True), key)
 
-    @staticmethod
-    def _configuration(machine: Machine, *, multipath: bool) -> str:
-        return _NODE.format(address=address(machine.name, 1), multipath=str(multipath).lower())
+    def _configuration(self, machine: Machine, *, multipath: bool) -> str:
+        return _NODE.format(
+            address=address(machine.name, 1),
+            multipath=json.dumps(multipath),
+            protocols=json.dumps([ARRAYS[each].protocol for each in self._arrays]),
+        )
 
     def start(self) -> None:
-        """Log in to the array over Fibre Channel, and start the plug-in."""
-        fibre_channel.join(self.machine)
+        """Log in to the array over Fibre Channel if the node uses it, and start the plug-in."""
+        if "fc" in self._arrays:
+            fibre_channel.join(self.machine)
         super().start()
 
     @contextmanager
@@ -194,15 +231,21 @@ class Node(Plugin):
 
 
 class Cluster:
-    """The controller and the nodes."""
+    """The controller and the nodes.
 
-    def __init__(self, controller: Machine, *nodes: Machine) -> None:
+    :param arrays: the backends: keys of :data:`ARRAYS`.
+    """
+
+    def __init__(self, controller: Machine, *nodes: Machine, arrays: Collection[str]) -> None:
         key = base64.b64encode(os.urandom(32)).decode()
-        self.controller = Plugin(controller, "controller", _CONTROLLER, key)
-        self.nodes = [Node(machine, key) for machine in nodes]
+        backends = "".join(ARRAYS[each].configuration for each in arrays)
+        self._arrays = arrays
+        self.controller = Plugin(controller, "controller", _CONTROLLER + backends, key)
+        self.nodes = [Node(machine, arrays, key) for machine in nodes]
 
     def __enter__(self) -> Cluster:
-        fibre_channel.serve(self.controller.machine)
+        if "fc" in self._arrays:
+            fibre_channel.serve(self.controller.machine)
         with ThreadPoolExecutor() as threads:
             list(threads.map(lambda each: each.start(), (self.controller, *self.nodes)))
         return self

@@ -79,18 +79,15 @@ def over_scsi(*scenarios: str, core: bool = False) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(("array", "multipath"), cases, indirect=["array"])
 
 
-def over_multipath(scenario: str, argument: str = "array") -> pytest.MarkDecorator:
-    """Run a scenario over iSCSI and Fibre Channel with two paths, as this row of the table.
-
-    :param argument: ``'array'``, or ``'backend'`` for the name only.
-    """
+def over_multipath(scenario: str) -> pytest.MarkDecorator:
+    """Run a scenario over iSCSI and Fibre Channel with two paths, as this row of the table."""
     return pytest.mark.parametrize(
-        argument,
+        "array",
         [
             pytest.param("lvm", id="iscsi", marks=shows(scenario, "iSCSI multipath")),
             pytest.param("fc", id="fibre_channel", marks=shows(scenario, "FC multipath")),
         ],
-        indirect=argument == "array",
+        indirect=True,
     )
 
 

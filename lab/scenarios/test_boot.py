@@ -29,7 +29,7 @@ _SIZE = 256 << 20
 @shows("Persistent volumes are mounted after a reset", "iSCSI multipath", "NVMe/TCP", "RBD")
 @pytest.mark.timeout(1800)
 def test_volumes_return_after_a_reset(
-    controller: Machine, cluster: Machine, node3: Machine
+    controller: Machine, ceph_cluster: Machine, node3: Machine
 ) -> None:
     """The arrays are only the targets of the kernel and a Ceph cluster: a node does not need
     more."""
@@ -37,7 +37,7 @@ def test_volumes_return_after_a_reset(
         _configured(node3) as properties,
         _iscsi(controller, properties["initiator"]) as iscsi,
         _nvme(controller) as nvme,
-        _rbd(cluster) as rbd,
+        _rbd(ceph_cluster) as rbd,
     ):
         _return_while_they_are_persistent(node3, {"iscsi": iscsi, "nvme": nvme, "rbd": rbd})
 

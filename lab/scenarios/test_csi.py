@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from csi import KUBELET, Cluster
-from steps import GIB, WRITER, active_paths, over_multipath, shows, until
+from csi import ARRAYS, KUBELET, Cluster
+from steps import GIB, WRITER, active_paths, shows, until
 
 from lab.machine import Machine, Session
 from lab.networks import NETWORKS
@@ -30,16 +30,46 @@ _PARTS = {
 
 
 @pytest.fixture(scope="module")
-def cluster(controller: Machine, node1: Machine, node2: Machine) -> Iterator[Cluster]:
-    """The plug-in on the controller and on two nodes."""
-    with Cluster(controller, node1, node2) as cluster:
+def cluster(
+    request: pytest.FixtureRequest, controller: Machine, node1: Machine, node2: Machine
+) -> Iterator[Cluster]:
+    """The plug-in on the controller and on two nodes, with the backends of the selected scenarios.
+    Each backend takes long to load, and Ceph needs another machine."""
+    selected = {
+        item.callspec.params["backend"]
+        for item in request.session.items
+        if isinstance(item, pytest.Function)
+        and item.path == request.path
+        and "backend" in item.fixturenames
+    }
+    if "ceph" in selected:
+        request.getfixturevalue("ceph_user")
+    with Cluster(controller, node1, node2, arrays=sorted({"lvm", *selected})) as cluster:
         yield cluster
 
 
-@over_multipath("CSI: a filesystem on one node, then on another", "backend")
+def _over_all(scenario: str) -> pytest.MarkDecorator:
+    """Run a scenario with each backend, as this row of the table."""
+    cases = {
+        "lvm": ("iscsi", "iSCSI multipath"),
+        "fc": ("fibre_channel", "FC multipath"),
+        "nvme": ("nvme", "NVMe/TCP"),
+        "ceph": ("ceph", "RBD"),
+    }
+    return pytest.mark.parametrize(
+        "backend",
+        [
+            pytest.param(backend, id=id, marks=shows(scenario, column))
+            for backend, (id, column) in cases.items()
+        ],
+    )
+
+
+@_over_all("CSI: a filesystem on one node, then on another")
 def test_a_volume_on_two_nodes(
     cluster: Cluster, controller: Machine, node1: Machine, node2: Machine, backend: str
 ) -> None:
+    array = ARRAYS[backend]
     one, two = cluster.nodes
     with one.orchestrator() as here, two.orchestrator() as there:
         for python in (here, there):
@@ -47,8 +77,8 @@ def test_a_volume_on_two_nodes(
         here(_USE, name="shared")
         # The host sees the mounts of the plug-in, which is in another mount namespace.
         found = node1.run(f"findmnt --raw --noheadings --output SOURCE,TARGET | grep {KUBELET}/")
-        assert found.count("/dev/mapper/") == 2
-        assert active_paths(node1) == 2
+        assert found.count(array.device) == 2
+        assert len(node1.inventory()[array.kind]) == array.paths
         here("pathlib.Path(attachment.path).write_text('data')")
         code, message = there(
             """
@@ -63,7 +93,7 @@ def test_a_volume_on_two_nodes(
         assert code == "FAILED_PRECONDITION"
         assert "node1" in message
         here("csi.clean_node(volume)")
-        assert not node1.inventory()["SCSI devices"]
+        assert not node1.inventory()[array.kind]
         assert there(
             "used = csi.use(volume); pathlib.Path(used['target_path'], 'file').read_text()"
         )
@@ -272,7 +302,7 @@ def test_encrypted(cluster: Cluster, controller: Machine, node1: Machine, node2:
         python("csi.clean(); csi.close()")
 
 
-@over_multipath("CSI: the conformance suite", "backend")
+@_over_all("CSI: the conformance suite")
 @pytest.mark.timeout(_SUITE)
 def test_the_conformance_suite(
     cluster: Cluster,

@@ -1,4 +1,4 @@
-"""Plug-ins as processes, with the embedded driver."""
+"""Plug-ins as processes."""
 
 from __future__ import annotations
 
@@ -22,14 +22,16 @@ CONFIGURATION = """
 state_path = "{folder}/state"
 lock_timeout = 5
 
-[backends.files]
-volume_driver = "file"
-file_root = "{folder}/volumes"
-
 [csi]
 name = "csi.test"
 keys = {{ file = "csi.key" }}
-protocols = ["local"]
+protocols = ["{protocol}"]
+"""
+#: The embedded driver.
+FILES = """
+[backends.files]
+volume_driver = "file"
+file_root = "{folder}/volumes"
 """
 
 
@@ -102,18 +104,25 @@ class Process:
         return self._process is not None and self._process.poll() is None
 
 
-def prepare(folder: pathlib.Path) -> None:
-    """Write a configuration and a key."""
+def prepare(folder: pathlib.Path, backend: str = FILES, protocol: str = "local") -> None:
+    """Write a configuration and a key.
+
+    :param backend: its part of the configuration; ``{folder}`` is the folder.
+    :param protocol: of the node.
+    """
     (folder / "volumes").mkdir()
-    (folder / "cinderlib.toml").write_text(CONFIGURATION.format(folder=folder))
+    text = CONFIGURATION.format(folder=folder, protocol=protocol) + backend.format(folder=folder)
+    (folder / "cinderlib.toml").write_text(text)
     (folder / "cinderlib.toml").chmod(0o600)
     (folder / "csi.key").write_bytes(base64.b64encode(os.urandom(32)))
 
 
 @contextlib.contextmanager
-def running(folder: pathlib.Path, mode: str = "all") -> Iterator[Process]:
+def running(
+    folder: pathlib.Path, mode: str = "all", backend: str = FILES, protocol: str = "local"
+) -> Iterator[Process]:
     """A plug-in until the end of the context."""
-    prepare(folder)
+    prepare(folder, backend, protocol)
     process = Process(folder, mode)
     try:
         process.start()
