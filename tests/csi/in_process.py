@@ -20,6 +20,7 @@ class Calls:
 
     :param backend: the name of the backend.
     :param store: options of the store.
+    :param options: of the backend, in addition to its folder.
     :param table: ``[csi]`` of the configuration.
     """
 
@@ -28,6 +29,7 @@ class Calls:
         folder: pathlib.Path,
         backend: str = "files",
         store: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
         **table: Any,
     ) -> None:
         chosen = settings.read({"keys": "A" * 43 + "=", "name": "test", **table}, "controller")
@@ -36,8 +38,8 @@ class Calls:
         self.controller = cl.Controller(
             {"storage": "memory", **(store or {})}, state_path=folder / "state"
         )
-        options = {"volume_driver": "file", "file_root": str(folder / "volumes")}
-        self.backend = self.controller.backend(backend, **options)
+        common = {"volume_driver": "file", "file_root": str(folder / "volumes")}
+        self.backend = self.controller.backend(backend, **common | dict(options or {}))
         context = Context(chosen, self.controller, (backend,), lambda name: self.backend)
         self.service = ControllerService(context)
         self.groups = GroupControllerService(context)

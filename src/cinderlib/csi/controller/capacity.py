@@ -1,4 +1,4 @@
-"""The capacity of backends."""
+"""The capacity of backends, and whether they create volumes now."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cinderlib.csi.arguments import GIB
 from cinderlib.csi.controller import parameters, topology
 from cinderlib.csi.controller.context import Context
 from cinderlib.csi.wire import messages as m
-from cinderlib.errors import InvalidInput
+from cinderlib.errors import InvalidInput, InvalidState
 
 #: What a pool without a limit has.
 _UNLIMITED = 2**60
@@ -32,7 +32,29 @@ def get(context: Context, request: Any) -> Any:
     return m.GetCapacityResponse(available_capacity=min(free, _UNLIMITED))
 
 
+def refuse_unusable(backend: cl.Backend) -> None:
+    """Refuse new volumes on a backend that is frozen or has failed over.
+
+    :raises InvalidState: no new volume can be created on it now. Nothing changed.
+    """
+    state = backend.replication
+    if state.is_usable:
+        return
+    why = "it is frozen"
+    if not state.frozen:
+        on = f", on {state.active_backend_id!r}" if state.active_backend_id else ""
+        why = f"its replication is {state.status!r}{on}"
+    raise InvalidState(
+        f"Backend {backend.id!r} creates no volumes now: {why}. Call again after"
+        f" `cinderlib backend {'thaw' if state.frozen else 'failback'} {backend.id}`, or use"
+        " another backend.",
+        resource=backend.id,
+    )
+
+
 def _free(backend: cl.Backend, pool_name: str | None) -> int:
+    if not backend.replication.is_usable:
+        return 0
     pools = backend.driver_stats(refresh=True)["pools"]
     if pool_name is None:
         # New volumes without a pool are created in the first one.

@@ -15,6 +15,7 @@ from cinderlib.csi.controller.publishing import nodes_of
 from cinderlib.csi.failures import InvalidToken
 from cinderlib.csi.wire import messages as m
 from cinderlib.errors import InvalidInput
+from cinderlib.operations.replication import NO_REPLICA
 from cinderlib.records import SnapshotRecord, VolumeRecord
 from cinderlib.validation import check_id
 
@@ -56,6 +57,10 @@ def _describe(status: Any, volume: cl.Volume) -> None:
     condition = status.volume_condition
     condition.abnormal = volume.status.startswith("error")
     condition.message = f"The volume is '{volume.status}'."
+    if volume.replication_extended_status == NO_REPLICA:
+        condition.message += (
+            f" Backend {volume.record.backend!r} has failed over, and the volume has no replica."
+        )
 
 
 def snapshots(context: Context, request: Any) -> Any:

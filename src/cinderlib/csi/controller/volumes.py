@@ -11,6 +11,7 @@ from cinderlib.csi import arguments, capabilities, ids
 from cinderlib.csi.arguments import GIB
 from cinderlib.csi.capabilities import Capability
 from cinderlib.csi.controller import groups, parameters, specs, topology
+from cinderlib.csi.controller.capacity import refuse_unusable
 from cinderlib.csi.controller.context import Context, mkfs_metadata
 from cinderlib.csi.controller.parameters import Parameters, Specs
 from cinderlib.csi.wire import messages as m
@@ -85,7 +86,11 @@ def _create(
 
 
 def _created(backend: cl.Backend, create: Any) -> cl.Volume:
-    """:raises InvalidInput: the backend does not support what the parameters request."""
+    """
+    :raises InvalidInput: the backend does not support what the parameters request.
+    :raises InvalidState: the backend creates no volumes now.
+    """
+    refuse_unusable(backend)
     try:
         created: cl.Volume = create()
     except errors.Unsupported as exc:
