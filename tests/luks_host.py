@@ -24,7 +24,8 @@ case $1 in
 luksOpen)
     {real} open --test-passphrase --key-file=- "$device" || exit $?
     if [ -d {folder}/devices ]; then
-        loop=$(losetup --find --show --offset=16MiB "$device") || exit 5
+        case " $* " in *" --readonly "*) mode=--read-only;; esac
+        loop=$(losetup --find --show $mode --offset=16MiB "$device") || exit 5
         ln -s "$loop" {folder}/devices/"$name"
         mkdir -p /dev/mapper
         ln -s "$loop" /dev/mapper/"$name"

@@ -129,7 +129,7 @@ def test_types_and_encryption(cinderlib: Command, play: Play) -> None:
     secret = {"name": "secret", "size": "1GiB", "encryption": {"provider": "luks2"}}
     plain, retyped, again, unknown, encrypted, encrypted_again, changed = play(
         ("volume", {"name": "data", "size": "1GiB"}),
-        ("volume", typed),
+        ("volume", {**typed, "migrate": True}),
         ("volume", typed),
         ("volume", {**typed, "type": "gold"}),
         ("volume", secret),

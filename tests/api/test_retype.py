@@ -152,7 +152,7 @@ def test_a_failed_retype_is_repeated_or_taken_back(retyping: cl.Backend, play: P
 @pytest.mark.library(reason="looks into the driver")
 def test_a_driver_without_retype_is_not_asked(load_backend: LoadBackend, play: Played) -> None:
     bare = load_backend("bare", volume_driver="api.played_drivers.BareDriver")
-    assert bare.capabilities()["volume.retype"].way == "none"
+    assert bare.capabilities()["volume.retype"].way == "generic"
     volume = bare.create_volume(size=1)
     with pytest.raises(errors.Unsupported, match="does not implement retype"):
         volume.retype(extra_specs=GOLD)

@@ -28,3 +28,35 @@ def test_types_from_their_creation_to_their_deletion(cinderlib: Command) -> None
     cinderlib("type", "delete", "thick")
     assert cinderlib("type", "list", "--json").json == []
     assert "does not exist" in cinderlib("type", "show", "thick", ends=3).stderr
+
+
+def test_retype_by_a_copy(cinderlib: Command) -> None:
+    cinderlib.write(
+        f"""
+        [controller]
+        state_path = "{cinderlib.folder}/state"
+
+        [backends.files]
+        volume_driver = "file"
+        file_root = "{cinderlib.volumes}"
+
+        [backends.others]
+        volume_driver = "file"
+        file_root = "{cinderlib.folder}/others"
+        """
+    )
+    cinderlib("type", "create", "gold", "--extra-spec", "tier=gold")
+    cinderlib("type", "create", "secret", "--encryption", "provider=luks2")
+    id = cinderlib("volume", "create", "data", "1GiB", "--backend", "files").line
+    refused = cinderlib("volume", "retype", "data", "secret", ends=7)
+    assert "cinderlib volume retype --migrate" in " ".join(refused.stderr.split())
+    to = ("--migrate", "--backend", "others")
+    moved = cinderlib("volume", "retype", "data", "gold", *to, "--json").json
+    assert (moved["id"], moved["backend"], moved["type_name"]) == (id, "others", "gold")
+    assert list(cinderlib.volumes.iterdir()) == []
+    assert "no change" in cinderlib("volume", "retype", "data", "gold", *to).stderr
+    assert "need --migrate" in cinderlib("volume", "retype", "data", "gold", *to[1:], ends=2).stderr
+    cinderlib("snapshot", "create", "data", "monday")
+    back = ("--migrate", "--backend", "files")
+    refused = cinderlib("volume", "retype", "data", "gold", *back, ends=5)
+    assert "it has snapshots" in refused.stderr

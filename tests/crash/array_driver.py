@@ -105,6 +105,21 @@ class NamingDriver(ArrayDriver):
     update_migrated_volume = driver.BaseVD.update_migrated_volume
 
 
+class UnretypingDriver(ArrayDriver):
+    """Cannot change the specs of volumes."""
+
+    retype = driver.BaseVD.retype
+
+
+class RefusingDriver(ArrayDriver):
+    """Refuses each change of specs."""
+
+    def retype(
+        self, context: Any, volume: Any, new_type: Any, diff: Any, host: Any
+    ) -> tuple[bool, None]:
+        return False, None
+
+
 class SequentialDriver(ArrayDriver):
     """Has groups, but cannot copy them."""
 

@@ -57,8 +57,9 @@ class Scenario:
         """Whether only the slow tests include it: others take similar steps."""
         if self.encrypted and self.name.startswith("attach"):
             return True
-        begins = ("migrate by", "start migration", "finish migration", "cancel migration")
-        return "manage" in self.name or "copied" in self.name or self.name.startswith(begins)
+        begins = ("migrate by", "retype by", "start migration", "finish migration")
+        is_like = self.name.startswith((*begins, "cancel migration"))
+        return "manage" in self.name or "copied" in self.name or is_like
 
     @property
     def is_recorded(self) -> bool:
@@ -175,6 +176,23 @@ def typed(w: World) -> None:
     w.controller.create_type("thick", extra_specs={"provisioning:type": "thick"})
     w.controller.create_type("unused")
     volume(w)
+
+
+def gold(w: World) -> None:
+    w.controller.create_type("gold", extra_specs={"tier": "gold"})
+    volume(w)
+
+
+def to_encrypt(w: World) -> None:
+    w.controller.create_type("encrypted", encryption={"provider": "luks2"})
+    volume(w)
+
+
+def to_decrypt(w: World) -> None:
+    w.controller.create_type("encrypted", encryption={"provider": "luks2"})
+    w.controller.create_type("gold", extra_specs={"tier": "gold"})
+    made = w.backend.create_volume(1, id=A, name="first", type="encrypted")
+    w.write_decrypted(made, A)
 
 
 def limited(w: World) -> None:
@@ -416,6 +434,54 @@ def extend_attached(w: World) -> Call:
 def retype(w: World) -> Call:
     found = w.volume(A)
     return lambda: found.retype("thick")
+
+
+@scenario(gold, driver="UnretypingDriver")
+def retype_by_copying(w: World) -> Call:
+    found = w.volume(A)
+    return lambda: found.retype("gold", migrate=True)
+
+
+@scenario(gold, driver="RefusingDriver")
+def retype_by_copying_after_the_driver_refused(w: World) -> Call:
+    found = w.volume(A)
+    return lambda: found.retype("gold", migrate=True)
+
+
+@scenario(gold, has_other=True)
+def retype_by_copying_to_another_backend(w: World) -> Call:
+    found = w.volume(A)
+    return lambda: found.retype("gold", migrate=True, backend=OTHER)
+
+
+def _encrypt(w: World) -> Call:
+    found = w.volume(A)
+    return lambda: found.retype("encrypted", migrate=True)
+
+
+def _decrypt(w: World) -> Call:
+    found = w.volume(A)
+    return lambda: found.retype("gold", migrate=True)
+
+
+@scenario(to_encrypt, encrypted=True)
+def retype_by_copying_to_encrypt(w: World) -> Call:
+    return _encrypt(w)
+
+
+@scenario(to_decrypt, encrypted=True)
+def retype_by_copying_to_decrypt(w: World) -> Call:
+    return _decrypt(w)
+
+
+@scenario(to_encrypt, key_files=True)
+def retype_by_copying_to_encrypt_with_key_files(w: World) -> Call:
+    return _encrypt(w)
+
+
+@scenario(to_decrypt, key_files=True)
+def retype_by_copying_to_decrypt_with_key_files(w: World) -> Call:
+    return _decrypt(w)
 
 
 @scenario(typed)

@@ -26,6 +26,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(__file__)))
 sys.path.insert(0, os.path.dirname(__file__))
 
 import death
+import luks_host
 import points as instrumentation
 import served
 import together
@@ -210,6 +211,7 @@ class Case:
 
     def clean(self) -> None:
         """Remove the leftovers of a failed case."""
+        luks_host.remove_devices(self.root / "luks")
         for attribute in pathlib.Path("/sys/block").glob("loop*/loop/backing_file"):
             with contextlib.suppress(OSError):
                 if attribute.read_text().startswith(str(self.root)):

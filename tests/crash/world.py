@@ -45,11 +45,20 @@ GIB = 1 << 30
 ENCRYPTION_KEY = "Y2luZGVybGliJ3MgdGVzdHMgb2YgY3Jhc2hlcyE_Pz8="
 #: The offset of the test data in a volume, in bytes.
 PLACES = (0, GIB // 2, GIB - 4096)
+_HEADER = 16 << 20
+#: The same in the decrypted device of an encrypted volume.
+DECRYPTED_PLACES = (0, GIB // 2, GIB - _HEADER - 4096)
+#: Where the data of a volume can be that is encrypted or decrypted by a copy. A host can have
+#: written the random header of an encrypted volume before it failed.
+_ALL_PLACES = (
+    *(place for place in (*PLACES, *DECRYPTED_PLACES) if place),
+    *(_HEADER + place for place in (*PLACES, *DECRYPTED_PLACES)),
+)
 
 #: The keys of key-values that scenarios write.
 KEYS = ("key",)
 #: The names of volume types that scenarios create.
-TYPES = ("thick", "unused")
+TYPES = ("thick", "unused", "gold", "encrypted")
 #: The IDs of the group, the group snapshot and the copy of the group that scenarios create.
 GROUP, GROUP_SNAPSHOT, GROUP_COPY = (
     f"{letter * 8}-0000-4000-8000-000000000000" for letter in "ef9"
@@ -101,7 +110,7 @@ class World:
         self._encrypted = encrypted
         self._mapped = root / "luks" / "mapped"
         if encrypted:
-            os.environ["PATH"] = luks_host.install(root / "luks")
+            os.environ["PATH"] = luks_host.install(root / "luks", devices=True)
         keys = {"encryption_keys": ENCRYPTION_KEY} if encrypted and not key_files else {}
         self._key_files = root / "keys"
         self._host_state = State(state / "node")
@@ -197,9 +206,14 @@ class World:
         """Write to the copy of a volume on the second backend."""
         self._write(self.other_volumes / copy.name_in_storage, text)
 
-    def _write(self, path: pathlib.Path, text: str) -> None:
+    def write_decrypted(self, volume: Volume, text: str) -> None:
+        """Write to an encrypted volume."""
+        with volume.attached() as connection:
+            self._write(pathlib.Path(connection.path), text, DECRYPTED_PLACES)
+
+    def _write(self, path: pathlib.Path, text: str, places: tuple[int, ...] = PLACES) -> None:
         with path.open("r+b") as file:
-            for place in PLACES:
+            for place in places:
                 file.seek(place)
                 file.write(f"{text} at {place}".encode())
 
@@ -321,8 +335,7 @@ class World:
         digest = hashlib.sha256()
         try:
             with (self.volumes / name).open("rb") as file:
-                # A host can have written the random header of an encrypted volume before it failed.
-                for place in PLACES[self._encrypted :]:
+                for place in _ALL_PLACES if self._encrypted else PLACES:
                     file.seek(place)
                     digest.update(file.read(64))
         except FileNotFoundError:
@@ -399,6 +412,7 @@ class World:
                 v.id: [
                     *(v.status, v.attach_status, v.size, v.name, v.metadata, v.previous_status),
                     *(v.group_id, v.replication_extended_status, v.provider_id),
+                    *(v.backend, v.type_name, v.extra_specs, v.encryption),
                     self._digest(name(v)),
                 ]
                 for v in store.find(VolumeRecord)
@@ -415,7 +429,9 @@ class World:
                 for g in self._groups()
             },
             "replication": self._replication(),
-            "key files": sorted(path.name.partition(".")[0] for path in self._key_files.glob("*")),
+            "key files": sorted(
+                comparable(path.name.partition(".")[0]) for path in self._key_files.glob("*")
+            ),
             "files": {comparable(file): self._digest(file) for file in self._files()},
             "access": sorted(map(comparable, self._accesses())),
             "loops": sorted(map(comparable, self._loops())),

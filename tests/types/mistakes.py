@@ -52,6 +52,7 @@ def wrong_types(files: cl.Backend, volume: cl.Volume, connector: dict[str, Any])
     volume.stauts = "available"  # wrong
     volume.revert_to_snapshot("monday")  # wrong
     volume.migrate(1)  # wrong
+    volume.retype("gold", True)  # wrong
     volume.extend()  # wrong
     volume.created_at.isoformat()  # wrong
     print(volume.attach() + "")  # wrong

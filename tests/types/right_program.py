@@ -230,7 +230,8 @@ def volume_types(ctl: cl.Controller, backend: cl.Backend) -> None:
     volume: cl.Volume = backend.create_volume(1, type="gold")
     name: str | None = volume.type_name
     volume.retype(ctl.volume_type("gold"))
-    volume.retype("gold")
+    volume.retype("gold", migrate=True)
+    volume.retype(migrate=True, backend=backend, pool="pool")
     volume.retype(extra_specs={"compression": "true"}, qos_specs={})
     if volume.retype_target is not None:
         print(name, volume.retype_target.name, volume.retype_target.extra_specs)

@@ -13,6 +13,7 @@ from cinderlib.client.remote_resource import RemoteResource
 from cinderlib.drivers.port_values import Extent, Extents
 from cinderlib.objects.arguments import check_resource
 from cinderlib.objects.attachable import HostAccess
+from cinderlib.objects.backend import Backend
 from cinderlib.objects.connection import Connection
 from cinderlib.objects.snapshot import Snapshot
 from cinderlib.objects.volume import Volume
@@ -94,11 +95,17 @@ class RemoteVolume(RemoteAttachable, Volume):
         *,
         extra_specs: Mapping[str, str] | None = None,
         qos_specs: Mapping[str, str] | None = None,
+        migrate: bool = False,
+        backend: Backend | str | None = None,
+        pool: str | None = None,
     ) -> None:
         body = {
             "type": type.name if isinstance(type, VolumeType) else type,
             "extra_specs": extra_specs,
             "qos_specs": qos_specs,
+            "migrate": migrate or None,
+            "backend": getattr(backend, "id", backend),
+            "pool": pool,
         }
         given = {name: value for name, value in body.items() if value is not None}
         answer = self._change("POST", self._path("retype"), given)

@@ -14,7 +14,6 @@ from cinderlib.objects.cinder_fields import VolumeFields
 from cinderlib.objects.fields import EditableField, Field
 from cinderlib.objects.keywords import CopyKeywords, CreateSnapshotKeywords, VolumeKeywords
 from cinderlib.objects.managing import ManagedVolume
-from cinderlib.objects.migrating import MigratedVolume
 from cinderlib.objects.retyping import RetypedVolume
 from cinderlib.objects.reverting import RevertedVolume
 from cinderlib.objects.streaming import StreamedVolume
@@ -37,7 +36,6 @@ GIB = 1024**3
 class Volume(
     VolumeFields,
     ManagedVolume,
-    MigratedVolume,
     RetypedVolume,
     RevertedVolume,
     AttachableVolume,

@@ -74,7 +74,11 @@ _OPERATIONS: Mapping[str, _Operation] = {
         ("migrate_volume",),
         "the data is copied to a new volume through attachments of a host",
     ),
-    "volume.retype": _Operation("retype volumes", ("retype",)),
+    "volume.retype": _Operation(
+        "retype volumes",
+        ("retype",),
+        "the data is copied to a new volume with the other specs, if the caller accepts that",
+    ),
     "volume.connect": _Operation("map volumes to hosts"),
     "volume.multiattach": _Operation("map a volume to several hosts"),
     "volume.list_manageable": _Operation(

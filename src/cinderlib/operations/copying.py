@@ -1,6 +1,7 @@
 """Attaches volumes and snapshots to this host within an operation, to copy or wipe their data.
 
-Encrypted volumes are not decrypted for that, so a copy has the same header and the same key.
+Encrypted volumes are not decrypted for that, so a copy has the same header and the same key; only a
+copy with another encryption needs the decrypted data.
 """
 
 from __future__ import annotations
@@ -44,15 +45,21 @@ def _connection(
 
 
 def attach_volume(
-    journal: Journal, volume: VolumeRecord, *, mode: str = "rw", id: str | None = None
+    journal: Journal,
+    volume: VolumeRecord,
+    *,
+    mode: str = "rw",
+    id: str | None = None,
+    decrypt: bool = False,
 ) -> ConnectionRecord:
     """Attach a volume to this host; an existing attachment is used. Called within
     :meth:`Journal.whole_call`.
 
     :param id: of a new connection.
+    :param decrypt: whether the device has the decrypted data of an encrypted volume.
     """
     there, _, made = connect(
-        journal, _connection(journal, volume, mode, id), {}, to_attach=True, decrypt=False
+        journal, _connection(journal, volume, mode, id), {}, to_attach=True, decrypt=decrypt
     )
     return _attached(journal, there, made=made)
 

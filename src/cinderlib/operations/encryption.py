@@ -25,6 +25,8 @@ from cinderlib.records import (
 
 #: The length of a new key, in bytes.
 _KEY_BYTES = 32
+#: The size of the headers, in MiB.
+_HEADERS = {"luks": 2, "luks2": 16}
 #: The name of the reference to a key outside the store, in the connection information.
 _REFERENCE = "key_ref"
 
@@ -51,12 +53,7 @@ def of_new(
         )
     if not volume.encryption:
         return volume
-    if not journal.keys.are_outside and not journal.store.encrypts:
-        raise errors.InvalidPersistence(
-            "Encrypted volumes need a store that encrypts their keys: create a key with `cinderlib"
-            " store generate-key`, and set encryption_keys in [store]. Or keep the keys outside the"
-            " store: set manager in [volume_keys]"
-        )
+    refuse_without_keys(journal, volume.encryption)
     if source is not None:
         # A snapshot can be older than the header.
         is_opened = source.encryption_opened and not is_snapshot
@@ -65,6 +62,28 @@ def of_new(
     has_key = like.encryption_key is not None or like.encryption_key_ref is not None
     key = _key(journal.keys, like) if has_key or source else secrets.token_hex(_KEY_BYTES)
     return replace(volume, encryption_key=Secret(key), encryption_key_ref=None)
+
+
+def refuse_without_keys(journal: Journal, encryption: dict[str, str]) -> None:
+    """Refuse a new encrypted volume whose key the store would keep in clear.
+
+    :raises InvalidPersistence: it would. Nothing changed.
+    """
+    if encryption and not journal.keys.are_outside and not journal.store.encrypts:
+        raise errors.InvalidPersistence(
+            "Encrypted volumes need a store that encrypts their keys: create a key with `cinderlib"
+            " store generate-key`, and set encryption_keys in [store]. Or keep the keys outside the"
+            " store: set manager in [volume_keys]"
+        )
+
+
+def size_with(volume: VolumeRecord, encryption: dict[str, str]) -> int:
+    """The size in GiB that a volume needs with another encryption, so that the decrypted device is
+    not smaller: filesystems and partition tables would not fit."""
+    before, after = (
+        _HEADERS.get(each.get("provider", ""), 0) for each in (volume.encryption, encryption)
+    )
+    return volume.size + (after > before)
 
 
 def separated(keys: VolumeKeys, volume: VolumeRecord) -> tuple[VolumeRecord, Secret | None]:
@@ -231,16 +250,17 @@ def refuse_other_access(
         )
 
 
-def refuse_change(volume: VolumeRecord, target: TypeSpecs) -> None:
-    """Refuse a retype to another encryption.
+def refuse_change(volume: VolumeRecord, target: TypeSpecs, instead: str) -> None:
+    """Refuse a retype to another encryption without a copy.
 
+    :param instead: what the caller can do instead.
     :raises Unsupported: it is another one. Nothing changed.
     """
     if volume.encryption != target.encryption:
         raise errors.Unsupported(
-            f"Volume {volume.id} cannot be retyped: its encryption would change from"
+            f"Volume {volume.id} cannot be retyped in place: its encryption would change from"
             f" {_shown(volume.encryption)} to {_shown(target.encryption)}, and its data is not"
-            " encrypted again. Create a volume of the other type, attach both, and copy the data",
+            f" encrypted again. Nothing changed. {instead}",
             resource=volume.id,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from cinderlib import errors
@@ -42,14 +42,11 @@ class Destination:
     :ivar backend: the name of a loaded backend.
     :ivar host: the ``host`` of the volume there, with the pool.
     :ivar any_pool: whether another pool of this backend is as good.
-    :ivar changes: further fields of the volume to change, for example its extra specs. The driver
-        creates the copy with them.
     """
 
     backend: str
     host: str
     any_pool: bool = False
-    changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def pool(self) -> str:
@@ -57,9 +54,8 @@ class Destination:
 
     def has(self, volume: VolumeRecord) -> bool:
         """Whether a volume has this place already."""
-        same = volume.backend == self.backend
         at_pool = self.any_pool or volume.host.partition("#")[2] == self.pool
-        return same and at_pool and all(getattr(volume, k) == v for k, v in self.changes.items())
+        return volume.backend == self.backend and at_pool
 
 
 def migrate(
@@ -75,25 +71,15 @@ def migrate(
     :raises NodeError: this host cannot attach both volumes, or the copy failed. The volume stays
         where it was.
     """
-    long_calls.finish_interrupted(journal, volume_id, migration_targets.BY_COPY)
-    migrate_by_copy.delete_old_data(journal, volume_id)
+    settle_earlier(journal, volume_id)
     with journal.locks.hold(volumes.lock_name(volume_id)):
-        volume, (connections, snapshots, intents) = volumes.look(
-            journal,
-            volume_id,
-            Query(ConnectionRecord, "volume_id", volume_id, limit=1),
-            Query(SnapshotRecord, "volume_id", volume_id, limit=1),
-            intents_of(volume_id),
-        )
+        volume, users = look(journal, volume_id)
         if to.has(volume):
             return volume, False
         driver, target = journal.driver(volume.backend), journal.driver(to.backend)
-        long_calls.refuse_others(journal, volume_id, intents, "migrated")
-        refuse(volume, connections, snapshots)
-        refuse_unmapped(journal, volume, intents)
-        volumes.refuse_impossible_size(target, placed(volume, to), volume.size)
+        refuse_impossible(journal, volume, users, to)
         before = volume
-        if not (by_copy or to.changes) and capabilities.is_native(driver, "volume.migrate"):
+        if not by_copy and capabilities.is_native(driver, "volume.migrate"):
             intent, volume, moved = _by_driver(journal, driver, target, volume, to)
             if moved:
                 return volume, True
@@ -101,13 +87,64 @@ def migrate(
         else:
             dropped = []
         copying = migrate_by_copy.intent(
-            journal, before, backend=to.backend, host=to.host, changes=dict(to.changes)
+            journal, before, backend=to.backend, host=to.host, changes={}
         )
-        journal.begin_with(copying, _migrating(volume), *dropped, before=volume)
+        journal.begin_with(copying, migrating(volume), *dropped, before=volume)
     return migrate_by_copy.run(journal, copying), True
 
 
-def _migrating(volume: VolumeRecord) -> VolumeRecord:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Users:
+    """What is in the way of a migration of a volume, and its intents."""
+
+    connections: Sequence[ConnectionRecord]
+    snapshots: Sequence[SnapshotRecord]
+    intents: Sequence[IntentRecord]
+
+
+def settle_earlier(journal: Journal, volume_id: str) -> None:
+    """Settle an interrupted migration of a volume that was started on this host."""
+    long_calls.finish_interrupted(journal, volume_id, migration_targets.BY_COPY)
+    migrate_by_copy.delete_old_data(journal, volume_id)
+
+
+def look(journal: Journal, volume_id: str) -> tuple[VolumeRecord, Users]:
+    """A volume that is to be migrated; its lock is held.
+
+    :raises VolumeNotFound: there is none.
+    """
+    volume, (connections, snapshots, intents) = volumes.look(
+        journal,
+        volume_id,
+        Query(ConnectionRecord, "volume_id", volume_id, limit=1),
+        Query(SnapshotRecord, "volume_id", volume_id, limit=1),
+        intents_of(volume_id),
+    )
+    return volume, Users(connections, snapshots, intents)
+
+
+def refuse_impossible(
+    journal: Journal,
+    volume: VolumeRecord,
+    users: Users,
+    to: Destination,
+    statuses: Sequence[str] = ("available",),
+    size: int | None = None,
+) -> None:
+    """Refuse a migration that cannot succeed, before any change.
+
+    :param statuses: those of volumes that can be migrated.
+    :param size: of the copy, in GiB; by default that of the volume.
+    :raises Busy, InvalidVolume, OutOfRange: it cannot.
+    """
+    long_calls.refuse_others(journal, volume.id, users.intents, "migrated")
+    refuse(volume, users.connections, users.snapshots, statuses)
+    refuse_unmapped(journal, volume, users.intents)
+    target = journal.driver(to.backend)
+    volumes.refuse_impossible_size(target, placed(volume, to), size or volume.size)
+
+
+def migrating(volume: VolumeRecord) -> VolumeRecord:
     return replace(volume, status="maintenance", migration_status="migrating")
 
 
@@ -174,26 +211,26 @@ def _by_driver(
     """
     # If the destination finds no volume with this name now, it finds only the moved one later.
     is_apart = volume.backend != to.backend and target.exists(placed(volume, to)) is False
-    intent, migrating = journal.begin(
+    intent, marked = journal.begin(
         _BY_DRIVER,
         volumes.lock_name(volume.id),
-        _migrating(volume),
+        migrating(volume),
         before=volume,
         data={"backend": to.backend, "host": to.host, "is_apart": is_apart},
         arguments={"backend": to.backend, "pool": to.pool},
     )
     try:
-        moved = driver.migrate_volume(migrating, to.host, _capabilities(target, to.pool))
+        moved = driver.migrate_volume(marked, to.host, _capabilities(target, to.pool))
     except BaseException as exc:
         if isinstance(exc, errors.Unsupported):
-            return intent, migrating, False
-        if not _is_moved_after(exc, journal, intent, migrating, volume.status):
+            return intent, marked, False
+        if not _is_moved_after(exc, journal, intent, marked, volume.status):
             raise
         LOG.warning("Volume %s was moved to %s, but the driver failed: %s", volume.id, to.host, exc)
-        moved = migrating
+        moved = marked
     if moved is None:
-        return intent, migrating, False
-    return intent, _finish(journal, intent, migrating, moved), True
+        return intent, marked, False
+    return intent, _finish(journal, intent, marked, moved), True
 
 
 def _is_moved_after(

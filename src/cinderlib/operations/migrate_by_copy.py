@@ -3,11 +3,15 @@
 The destination's driver creates a copy, the data is copied, and then the records are exchanged: the
 volume keeps its ID and gets the place of the copy on the storage. The old data is deleted at the
 end. An interrupted migration is undone until all data is copied, and finished after that.
+
+The copy can differ in fields of the volume, for example in its type. If its encryption differs, the
+decrypted data is copied.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from cinderlib import errors
@@ -18,6 +22,7 @@ from cinderlib.operations import (
     delete_volume,
     long_calls,
     migration_targets,
+    volume_types,
     volumes,
 )
 from cinderlib.operations.existing import raise_not_found
@@ -27,7 +32,14 @@ from cinderlib.operations.journal import Journal, was_interrupted
 from cinderlib.operations.refusals import is_the_drivers
 from cinderlib.operations.settling import recovers
 from cinderlib.persistence.base import Change, Put, Remove
-from cinderlib.records import ConnectionRecord, IntentRecord, VolumeRecord, new_id, replace
+from cinderlib.records import (
+    ConnectionRecord,
+    IntentRecord,
+    TypeSpecs,
+    VolumeRecord,
+    new_id,
+    replace,
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -45,6 +57,7 @@ def intent(
     changes: dict[str, Any],
     copy_id: str | None = None,
     is_copied: bool = False,
+    arguments: Mapping[str, Any] | None = None,
 ) -> IntentRecord:
     """The intent of a migration by this thread.
 
@@ -54,6 +67,7 @@ def intent(
     :param copy_id: the ID of the copy; by default a new one.
     :param is_copied: whether another program has copied all data. It may use the copy, which then
         remains if the migration fails.
+    :param arguments: further ones, for the history.
     """
     data: dict[str, Any] = {
         "backend": backend,
@@ -65,8 +79,9 @@ def intent(
     }
     if is_copied:
         data |= {"copied": True, "remains": True}
-    arguments = {"backend": backend, "pool": host.partition("#")[2]}
-    return long_calls.intent(journal, migration_targets.BY_COPY, volume, data, arguments)
+    of_place = {"backend": backend, "pool": host.partition("#")[2]}
+    all_arguments = {**of_place, **(arguments or {})}
+    return long_calls.intent(journal, migration_targets.BY_COPY, volume, data, all_arguments)
 
 
 def run(journal: Journal, intent: IntentRecord) -> VolumeRecord:
@@ -102,8 +117,13 @@ def _copy(journal: Journal, intent: IntentRecord) -> None:
         changes=data["changes"],
     )
     copy, _ = create_volume.create(journal, described, {})
-    source = copying.attach_volume(journal, volume, mode="ro")
-    target = copying.attach_volume(journal, copy)
+    volume_types.check_assigned(journal.store, TypeSpecs.of(copy))
+    decrypt = copy.encryption != volume.encryption
+    # A host that opens an encrypted volume for the first time writes its header.
+    is_new = decrypt and bool(volume.encryption) and not volume.encryption_opened
+    mode = "rw" if is_new else "ro"
+    source = copying.attach_volume(journal, volume, mode=mode, decrypt=decrypt)
+    target = copying.attach_volume(journal, copy, decrypt=decrypt)
     copying.copy(journal, source, target, volume.id)
     copying.detach_all(journal, [volume.id, copy.id])
 
@@ -119,7 +139,7 @@ def exchange(journal: Journal, intent: IntentRecord) -> VolumeRecord:
         copy = journal.store.get(VolumeRecord, copy_id)
         connections = journal.store.find(ConnectionRecord, {"volume_id": copy_id})
         status = "in-use" if connections or volume.status == "in-use" else "available"
-        is_exchanged = _is_exchanged(volume, intent)
+        is_exchanged = migration_targets.is_moved(volume, intent.data.get("old"))
         if not is_exchanged:
             if copy is None:
                 raise_not_found(errors.VolumeNotFound, "copy of the volume", copy_id)
@@ -136,10 +156,9 @@ def exchange(journal: Journal, intent: IntentRecord) -> VolumeRecord:
             after = replace(volume, status=status, migration_status=None)
         old = None
         if copy is not None:
-            auth = None if is_exchanged else volume.provider_auth
-            known = {**intent.data["old"], "provider_auth": auth}
-            old = migration_targets.replaced(copy, known, id)
-            old = replace(old, size=volume.size)
+            old = migration_targets.replaced(
+                copy, intent.data["old"], volume, is_exchanged=is_exchanged
+            )
         deletion = _deletion(intent, old)
         stored: list[Change] = [Put(replace(each, volume_id=id)) for each in connections]
         if old is not None:
@@ -148,10 +167,6 @@ def exchange(journal: Journal, intent: IntentRecord) -> VolumeRecord:
         if old is not None:
             _delete(journal, deletion)
         return moved
-
-
-def _is_exchanged(volume: VolumeRecord, intent: IntentRecord) -> bool:
-    return (volume.backend, volume.host) == (intent.data["backend"], intent.data["host"])
 
 
 def _named(
@@ -165,10 +180,12 @@ def _named(
 
     :returns: the intent, and the copy with its final name.
     """
-    old = migration_targets.place(volume)
-    del old["provider_auth"]  # intents have no secrets; the volume's record keeps it until the end
+    # Intents have no secrets; the volume's record keeps them until the end.
+    old = migration_targets.before(volume, copy)
     driver = journal.driver(copy.backend)
-    if not capabilities.implements(driver, "update_migrated_volume"):
+    # In the same place, the old data has the name, and some drivers would replace it.
+    has_name = copy.host == volume.host
+    if has_name or not capabilities.implements(driver, "update_migrated_volume"):
         return note(journal, intent, old=old), replace(copy, name_id=copy.name_id or copy.id)
     interrupted = "old" in intent.data
     intent = note(journal, intent, old=old)

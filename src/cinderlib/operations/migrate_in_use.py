@@ -93,7 +93,7 @@ def start(journal: Journal, volume_id: str, to: Destination) -> tuple[VolumeReco
         marked = replace(volume, migration_status="migrating")
         marked = journal.begin_with(intent, marked, before=volume)
     described = migration_targets.describe(
-        volume, copy_id(volume), backend=to.backend, host=to.host, changes=dict(to.changes)
+        volume, copy_id(volume), backend=to.backend, host=to.host, changes={}
     )
     try:
         created, _ = create_volume.create(journal, described, {})

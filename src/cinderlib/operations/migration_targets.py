@@ -24,6 +24,10 @@ _PLACE = (
     "provider_geometry", "provider_auth", "shared_targets", "replication_status",
     "replication_extended_status", "replication_driver_data",
 )  # fmt: skip
+#: Fields of a volume's record that belong to its encryption.
+_ENCRYPTION = ("encryption", "encryption_key", "encryption_key_ref", "encryption_opened")
+#: Secrets, which an intent does not have.
+_SECRETS = ("encryption_key", "provider_auth")
 
 
 def of(volume: VolumeRecord) -> str | None:
@@ -38,12 +42,24 @@ def describe(
     """The record of a new copy of a volume.
 
     :param id: of the copy.
-    :param changes: further fields in which it differs.
+    :param changes: further fields in which it differs. With another encryption, it gets a new key.
     """
+    fields = {
+        "size": volume.size,
+        "extra_specs": volume.extra_specs,
+        "qos_specs": volume.qos_specs,
+        "type_name": volume.type_name,
+        "volume_type_id": volume.volume_type_id,
+        **{name: getattr(volume, name) for name in _ENCRYPTION},
+        **changes,
+    }
+    if fields["volume_type_id"] == volume.id:
+        fields["volume_type_id"] = id
+    if fields["encryption"] != volume.encryption:
+        fields |= {"encryption_key": None, "encryption_key_ref": None, "encryption_opened": False}
     return VolumeRecord(
         id=id,
         backend=backend,
-        size=volume.size,
         host=host,
         name=f"migration of {volume.name or volume.id}"[:255],
         description=f"The copy of volume {volume.id}, until its migration ends",
@@ -57,22 +73,29 @@ def describe(
         admin_metadata=volume.admin_metadata,
         glance_metadata=volume.glance_metadata,
         encryption_key_id=volume.encryption_key_id,
-        encryption=volume.encryption,
-        encryption_key=volume.encryption_key,
-        encryption_key_ref=volume.encryption_key_ref,
-        encryption_opened=volume.encryption_opened,
-        **{
-            "extra_specs": volume.extra_specs,
-            "qos_specs": volume.qos_specs,
-            "volume_type_id": id if volume.volume_type_id == volume.id else volume.volume_type_id,
-            **changes,
-        },
+        **fields,
     )
 
 
-def place(volume: VolumeRecord) -> dict[str, Any]:
-    """The fields that describe where a volume is."""
-    return {name: getattr(volume, name) for name in _PLACE}
+def _exchanged(volume: VolumeRecord, copy: VolumeRecord) -> tuple[str, ...]:
+    """The fields that a volume and its copy exchange: the place, and with another encryption also
+    the key. With the same encryption, both have their own copy of the key."""
+    return _PLACE if volume.encryption == copy.encryption else (*_PLACE, *_ENCRYPTION)
+
+
+def before(volume: VolumeRecord, copy: VolumeRecord) -> dict[str, Any]:
+    """The fields of a volume that its old data keeps, without secrets."""
+    names = ("size", *_exchanged(volume, copy))
+    return {name: getattr(volume, name) for name in names if name not in _SECRETS}
+
+
+def is_moved(volume: VolumeRecord, old: dict[str, Any] | None) -> bool:
+    """Whether a volume has the place of its copy already.
+
+    :param old: the result of :func:`before`, or ``None`` if it is not recorded yet.
+    """
+    place = ("backend", "host", "name_id")
+    return old is not None and any(getattr(volume, name) != old[name] for name in place)
 
 
 def moved(volume: VolumeRecord, copy: VolumeRecord, changes: dict[str, Any]) -> VolumeRecord:
@@ -81,29 +104,36 @@ def moved(volume: VolumeRecord, copy: VolumeRecord, changes: dict[str, Any]) -> 
     :param copy: as the driver has named it.
     :param changes: further fields in which it differs.
     """
+    taken = {name: getattr(copy, name) for name in _exchanged(volume, copy)}
     return replace(
         volume,
-        **place(copy),
+        **{**taken, **changes},
         # What the driver of the destination has added.
         metadata={**copy.metadata, **volume.metadata},
         admin_metadata={**copy.admin_metadata, **volume.admin_metadata},
         managed_from=None,
-        **changes,
     )
 
 
-def replaced(copy: VolumeRecord, old: dict[str, Any], volume_id: str) -> VolumeRecord:
+def replaced(
+    copy: VolumeRecord, old: dict[str, Any], volume: VolumeRecord, *, is_exchanged: bool
+) -> VolumeRecord:
     """The record of the copy with the old data of the volume, which is deleted next.
 
-    :param old: the place of the volume before, by the names of the fields.
+    :param old: the result of :func:`before`.
+    :param is_exchanged: whether the volume has the place of the copy already. Its secrets are those
+        of the copy then, and a deletion needs none.
     """
+    of_old = {"provider_auth": None if is_exchanged else volume.provider_auth}
+    if "encryption" in old:
+        of_old["encryption_key"] = None if is_exchanged else volume.encryption_key
     return replace(
         copy,
-        **{**old, "name_id": old["name_id"] or volume_id},
+        **{"size": volume.size, **old, **of_old, "name_id": old["name_id"] or volume.id},
         status="deleting",
         attach_status="detached",
         migration_status="deleting",
-        description=f"The data of volume {volume_id} before its migration",
+        description=f"The data of volume {volume.id} before its migration",
     )
 
 

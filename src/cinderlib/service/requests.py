@@ -117,11 +117,15 @@ class ExtendVolume(Body):
 
 
 class RetypeVolume(Body):
-    """The new specs of a volume: those of a type, or own ones."""
+    """The new specs of a volume: those of a type, or own ones; and whether the host of the service
+    copies its data if the driver cannot change them, optionally to another backend and pool."""
 
     type: str | None = None
     extra_specs: dict[str, str] | None = None
     qos_specs: dict[str, str] | None = None
+    migrate: bool = False
+    backend: str | None = None
+    pool: str | None = None
 
 
 class RevertVolume(Body):

@@ -52,10 +52,17 @@ def delete_type(request: Request[requests.Nothing]) -> dict[str, Any]:
 
 
 def retype_volume(request: Request[requests.RetypeVolume]) -> dict[str, Any]:
-    """Give a volume the specs of another type, or own specs, by its driver."""
+    """Give a volume the specs of another type, or own specs: by its driver, or by a copy."""
     body = request.body
     volume = lookup.loaded_volume(request, request.id)
-    volume.retype(body.type, extra_specs=body.extra_specs, qos_specs=body.qos_specs)
+    volume.retype(
+        body.type,
+        extra_specs=body.extra_specs,
+        qos_specs=body.qos_specs,
+        migrate=body.migrate,
+        backend=None if body.backend is None else request.loaded(body.backend),
+        pool=body.pool,
+    )
     return shown(volume.record, changed=volume.changed)
 
 

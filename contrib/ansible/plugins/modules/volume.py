@@ -72,8 +72,15 @@ options:
   type:
     description:
       - Name of a volume type, with the specs of the volume. An existing volume gets the type if its
-        driver can change the specs.
+        driver can change the specs, or with O(migrate).
     type: str
+  migrate:
+    description:
+      - Whether the data of an existing volume is copied to a new volume if its driver cannot give
+        it the O(type). The volume must not be connected or have snapshots. A volume that becomes
+        encrypted becomes 1 GiB larger, so specify the O(size) that it has then.
+    type: bool
+    default: false
   encryption:
     description:
       - Encryption by the hosts that attach the volume, for example C(provider) with the value
@@ -110,6 +117,13 @@ EXAMPLES = r"""
   cinderlib.storage.volume:
     name: data
     type: gold
+
+- name: Encrypt a volume of 10 GiB
+  cinderlib.storage.volume:
+    name: data
+    size: 11GiB
+    type: encrypted
+    migrate: true
 
 - name: Delete a volume
   cinderlib.storage.volume:
@@ -248,12 +262,13 @@ def _changed(session: controller.Session, found: cl.Volume) -> dict[str, Any]:
         for name, value in requested.items():
             setattr(found, name, value)
         found.save()
-        if size != before["size"]:
-            session.load_for(found)
-            found.extend(size)
         if after["type"] != before["type"]:
             session.load_for(found)
-            found.retype(kind)
+            found.retype(kind, migrate=params["migrate"])
+            after["size"] = max(size, found.size)  # a copy can be larger
+        if size > found.size:
+            session.load_for(found)
+            found.extend(size)
     return {
         "changed": after != before,
         "diff": {"before": before, "after": after},
@@ -285,6 +300,7 @@ def main() -> None:
             "extra_specs": {"type": "dict"},
             "qos_specs": {"type": "dict"},
             "type": {"type": "str"},
+            "migrate": {"type": "bool", "default": False},
             "encryption": {"type": "dict"},
         },
         required_one_of=[["id", "name"]],

@@ -131,6 +131,18 @@ def _change(app: App, name: str, changes: dict[str, Any]) -> None:
 @click.option("--no-type", is_flag=True, help="Remove the type and all specs of the volume.")
 @options.pairs("--extra-spec", "extra_specs", "An own extra spec, instead of a type.")
 @options.pairs("--qos-spec", "qos_specs", "An own QoS spec, instead of a type.")
+@click.option(
+    "--migrate",
+    is_flag=True,
+    help="Copy its data to a new volume on this host if the driver cannot change it.",
+)
+@click.option(
+    "--backend",
+    metavar="NAME",
+    help="With --migrate, move it to this backend; by default it stays on its own.",
+    shell_complete=completing.backends,
+)
+@click.option("--pool", help="With --migrate, the pool; by default the first one of --backend.")
 @single(views.VOLUMES)
 @pass_app
 def retype(
@@ -141,20 +153,36 @@ def retype(
     no_type: bool,
     extra_specs: dict[str, str] | None,
     qos_specs: dict[str, str] | None,
+    migrate: bool,
+    backend: str | None,
+    pool: str | None,
 ) -> None:
     """Give a volume the specs of another type, even if it is in use.
 
     The driver changes the volume on its storage. A driver that cannot do that refuses it, and
     nothing changes. If the specs of the type of the volume have changed, a retype to the same type
     applies them.
+
+    With --migrate, the data is then copied as by `volume migrate --by-copy` to a new volume, which
+    replaces the old one; it must not be connected to a host or have snapshots. Only a copy can
+    change the encryption. A volume that becomes encrypted becomes 1 GiB larger.
     """
     has_specs = extra_specs is not None or qos_specs is not None
     if (type is not None) + no_type + has_specs != 1:
         raise click.UsageError("Specify a type, own specs, or --no-type.")
+    if not migrate and (backend is not None or pool is not None):
+        raise click.UsageError("--backend and --pool need --migrate.")
     found = find.volume(app.controller, volume)
     with app.working(f"Retyping {volume}"):
         app.backend_of(found)
-        found.retype(type, extra_specs=extra_specs, qos_specs=qos_specs)
+        found.retype(
+            type,
+            extra_specs=extra_specs,
+            qos_specs=qos_specs,
+            migrate=migrate,
+            backend=None if backend is None else app.backend(backend),
+            pool=pool,
+        )
     app.say(f"Retyped volume {volume}." if found.changed else f"Volume {volume}: no change.")
     app.result({**items.volume(found), "changed": found.changed}, None)
 

@@ -32,7 +32,7 @@ CAPABILITIES: Mapping[str, str] = {
     "revert": "reverts volumes to snapshots",
     "revert_by_copy": "can be used to revert volumes by a copy",
     "migrate": "can be used to migrate volumes to another backend",
-    "retype": "gives existing volumes other specs",
+    "retype": "gives existing volumes other specs, itself or by a copy",
     "replication": "fails over to another storage system",
     "live_migration": "maps a volume to a second host during a live migration",
     "multiattach": "maps a volume to several hosts",

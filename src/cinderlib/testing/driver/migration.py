@@ -56,6 +56,26 @@ class MigrationTests(DriverTests):
                 self._check(device, pattern)
             self._nothing_else(volume, backend, destination)
 
+    @needs("migrate", "attach")
+    def test_migration_can_change_the_type(
+        self, controller: Any, backend: Any, destination: Any
+    ) -> None:
+        kind = controller.create_type(
+            "conformance", qos_specs={"consumer": "front-end", "total_iops_sec": "500"}
+        )
+        volume = backend.create_volume(self.size)
+        with self._attached(volume) as device:
+            pattern = self._write(device)
+        for place, type in ((destination, kind), (backend, None)):
+            volume.retype(type, migrate=True, backend=place)
+            assert (volume.backend, volume.changed) == (place, True)
+            assert volume.type_name == (type and type.name)
+            with self._attached(volume) as device:
+                self._check(device, pattern)
+            volume.retype(type, migrate=True, backend=place)
+            assert volume.changed is False
+            self._nothing_else(volume, backend, destination)
+
     @needs("migrate", "snapshot")
     def test_volume_in_use_is_not_migrated(self, backend: Any, destination: Any) -> None:
         volume = backend.create_volume(self.size)
