@@ -75,6 +75,14 @@ def images():
     return done.stdout.split()
 
 
+def user_space_targets():
+    if not glob.glob("/run/tgtd/socket*"):
+        return []
+    command = ["tgtadm", "--lld", "iscsi", "--op", "show", "--mode", "target"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [line.split()[2] for line in done.stdout.splitlines() if line.startswith("Target ")]
+
+
 target = "/sys/kernel/config/target"
 print(
     json.dumps(
@@ -90,6 +98,7 @@ print(
             "attachments recorded": entries(),
             "logical volumes": lvs(),
             "iSCSI targets": names(target + "/iscsi/iqn*"),
+            "iSCSI targets of tgtd": user_space_targets(),
             "Fibre Channel LUNs": names(target + "/fc/*/tpgt_*/lun/lun_*"),
             "LIO backstores": names(target + "/core/iblock_*/*/"),
             "NVMe subsystems": names("/sys/kernel/config/nvmet/subsystems/*"),

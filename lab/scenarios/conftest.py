@@ -205,11 +205,28 @@ def nfs(controller: Machine, control: Session) -> str:
     control(
         """
         share = cl.Backend('share', volume_driver='nfs', nfs_shares_config='/etc/cinder-shares',
-                           nfs_mount_options='vers=4.2', nas_secure_file_operations='false',
+                           nfs_mount_options='vers=4.2', nfs_snapshot_support=True,
+                           nas_secure_file_operations='false',
                            nas_secure_file_permissions='false')
         """
     )
     return folder
+
+
+@pytest.fixture(scope="session")
+def tgtd(controller: Machine, control: Session) -> None:
+    """The controller's backend ``tgt``: logical volumes exported by the target in user space."""
+    folder, port = "/var/lib/tgt-volumes", 3261
+    portals = [f"{address('controller', network)}:{port}" for network in (1, 2)]
+    controller.run(f"/opt/project/guest/tgt {folder} {' '.join(portals)}")
+    control(
+        """
+        tgt = cl.Backend('tgt', volume_group='cinder-volumes', lvm_type='thin', target_port=port,
+                         volumes_dir=folder, **common | {'target_helper': 'tgtadm'})
+        """,
+        folder=folder,
+        port=port,
+    )
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,8 @@ BY_NODE = "Remote: attach by Node, data, detach"
 BY_HAND = "Remote: attach with os-brick only"
 EXTEND = "Extend while attached"
 COPIES = "Snapshot and clone of an attached volume"
+DETACHED_COPIES = "Snapshot and clone of a detached volume, extend"
+TGTD = "Remote: exported by tgtd instead of the kernel"
 CHECKED = "A device too small for the volume is refused, without leftovers"
 READ_ONLY = "Read-only: writes are refused"
 

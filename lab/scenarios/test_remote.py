@@ -9,9 +9,11 @@ from steps import (
     BY_NODE,
     CHECKED,
     COPIES,
+    DETACHED_COPIES,
     EXTEND,
     GIB,
     READ_ONLY,
+    TGTD,
     carry,
     connect,
     over_scsi,
@@ -21,7 +23,7 @@ from steps import (
 )
 
 from lab.machine import Machine
-from lab.session import Session
+from lab.session import RemoteError, Session
 
 
 @over_scsi(BY_NODE, EXTEND, COPIES, CHECKED, core=True)
@@ -60,6 +62,41 @@ def test_scsi(
     saw_growth(on_node1, rewritten)
     detach(on_node1)
     control("vol.disconnect(conn); vol.delete()")
+
+
+@pytest.mark.parametrize(
+    "multipath",
+    [
+        pytest.param(multipath, id=name, marks=[shows(row, column) for row in (TGTD, CHECKED)])
+        for multipath, name, column in (
+            (False, "single", "iSCSI"),
+            (True, "multipath", "iSCSI multipath"),
+        )
+    ],
+)
+def test_tgtd(
+    tgtd: None,
+    controller: Machine,
+    control: Session,
+    node1: Machine,
+    on_node1: Session,
+    multipath: bool,
+) -> None:
+    control("vol = tgt.create_volume(size=1)")
+    connect(control, on_node1, "node1", multipath=multipath)
+    refuses_another_volume(node1, on_node1)
+    assert bool(attach(control, on_node1)["multipath_id"]) is multipath
+    assert len(controller.inventory()["iSCSI targets of tgtd"]) == 1
+    assert not controller.inventory()["iSCSI targets"]
+    written = on_node1("data.write(attachment.path)")
+    backing = f"/dev/cinder-volumes/{control('vol.name_in_storage')}"
+    assert controller.digest(backing) == written
+    control("copy = vol.clone()")
+    on_node1("data.write(attachment.path)")
+    assert controller.digest(f"/dev/cinder-volumes/{control('copy.name_in_storage')}") == written
+    detach(on_node1)
+    control("vol.disconnect(conn); vol.delete(); copy.delete()")
+    assert not controller.inventory()["iSCSI targets of tgtd"]
 
 
 @pytest.mark.core
@@ -207,6 +244,35 @@ def test_nfs(
     refuses_writes(on_node1, written)
     detach(on_node1)
     control("vol.disconnect(conn); vol.delete()")
+
+
+@shows(DETACHED_COPIES, "NFS")
+def test_nfs_snapshots(nfs: str, control: Session, node1: Machine, on_node1: Session) -> None:
+    control("vol = share.create_volume(size=1)")
+    connect(control, on_node1, "node1")
+    attach(control, on_node1)
+    written = on_node1("data.write(attachment.path)")
+    detach(on_node1)
+    control("vol.disconnect(conn); snap = vol.create_snapshot()")
+
+    # The driver continues the volume in a qcow2 file on top of the snapshot.
+    connect(control, on_node1, "node1")
+    attach(control, on_node1)
+    assert on_node1("attachment.file_format") == "qcow2"
+    detach(on_node1)
+    control("vol.disconnect(conn)")
+    with pytest.raises(RemoteError, match="has it in a qcow2 file"):
+        control("vol.wipe()")
+
+    control("restored = snap.create_volume(); copy = vol.clone()")
+    control("snap.delete(); vol.extend(2)")
+    for name in ("restored", "copy", "vol"):
+        control(f"original, vol = vol, {name}")
+        connect(control, on_node1, "node1")
+        attach(control, on_node1)
+        assert on_node1("attachment.file_format, data.read(attachment.path)") == ["raw", written]
+        detach(on_node1)
+        control("vol.disconnect(conn); vol.delete(); vol = original")
 
 
 @shows("Impossible documents are refused, nothing touched", "iSCSI", "NVMe/TCP", "RBD", "NFS")

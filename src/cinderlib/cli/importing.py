@@ -183,7 +183,7 @@ def _written(volume: cl.Volume, size: int) -> Iterator[Device]:
     volume.begin_apply(id, point=f"{_POINT}{id}", size=size)
     connection = volume.attach(id=id)
     try:
-        with Device(connection.path, writable=True) as device:
+        with Device.of(connection, writable=True) as device:
             yield device
         volume.finish_apply(id)
     finally:

@@ -103,6 +103,7 @@ def _device(connection: cl.Connection) -> dict[str, Any]:
         "protocol": output.attribute(connection, "protocol"),
         "qos_specs": specs if isinstance(specs, dict) else None,
         "path": path if path is None or isinstance(path, str) else str(path),
+        "file_format": output.attribute(connection, "file_format"),
         "device_state": connection.device_state,
     }
 

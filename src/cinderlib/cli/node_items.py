@@ -20,6 +20,7 @@ def of_attachment(attachment: cl.Attachment) -> dict[str, Any]:
     return {
         **_of_document(attachment.connection_info),
         "path": attachment.path,
+        "file_format": attachment.file_format,
         "multipath_id": attachment.multipath_id,
         "scsi_wwn": attachment.scsi_wwn,
         "state": attachment.state,

@@ -82,7 +82,8 @@ CONNECTIONS = View(
     firm=_STATES | _DEVICES | {"attach_mode"},
     fields=(
         *ConnectionRecord.__struct_fields__,
-        *("volume", "host", "protocol", "state", "path", "device_state", "qos_specs", "changed"),
+        *("volume", "host", "protocol", "state", "path", "file_format", "device_state"),
+        *("qos_specs", "changed"),
     ),
 )
 TREE = View(
@@ -125,7 +126,7 @@ ATTACHMENTS = View(
     },
     cells={"path": _device},
     firm=_DEVICES,
-    fields=("state", "device", "persistent", "cgroup", "qos_specs", "changed"),
+    fields=("file_format", "state", "device", "persistent", "cgroup", "qos_specs", "changed"),
 )
 LEFTOVERS = View(
     "leftovers on this host",

@@ -11,6 +11,7 @@ from cinderlib import errors, records, validation
 from cinderlib.client.attachable import RemoteAttachable
 from cinderlib.client.remote_resource import RemoteResource
 from cinderlib.drivers.port_values import Extent, Extents
+from cinderlib.node import file_format
 from cinderlib.objects.arguments import check_resource
 from cinderlib.objects.attachable import HostAccess
 from cinderlib.objects.backend import Backend
@@ -70,6 +71,7 @@ class RemoteVolume(RemoteAttachable, Volume):
         if not self.begin_apply(id, point=header.point, since=header.since, size=header.size):
             return False
         with self._attached(id) as connection:
+            file_format.refuse_others(connection.conn_info.get("data"), self.id)
             write(connection.path)
             self.finish_apply(id)
         return True

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Literal
 
+from cinderlib.node import file_format
+
 #: The state of a device: it exists and belongs to the volume; it does not exist; its name now
 #: belongs to another device; the state cannot be determined (no permission, or unreadable data).
 DeviceState = Literal["ok", "gone", "another", "unknown"]
@@ -43,6 +45,12 @@ class Attachment:
         """The limits that the host enforces: the hypervisor, or a control group (``cgroup`` of
         :meth:`cinderlib.Node.attach`)."""
         return dict(self.connection_info["conn"]["data"].get("qos_specs") or {})
+
+    @property
+    def file_format(self) -> str:
+        """``'raw'``; or for example ``'qcow2'`` if the path is a file of that format, on an NFS
+        share. Only programs that read this format can use it."""
+        return file_format.of(self.connection_info["conn"]["data"])
 
     def to_dict(self) -> dict[str, Any]:
         """All fields for JSON, **with keys in clear**.

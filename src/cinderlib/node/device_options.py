@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from cinderlib.errors import Unsupported
-from cinderlib.node import cgroups, links
+from cinderlib.node import cgroups, file_format, links
 from cinderlib.node.attachment import Attachment
 from cinderlib.node.base import Connector, HostSettings
 from cinderlib.node.document import ConnectionDocument
@@ -47,7 +47,11 @@ def choose(
 
     :raises InvalidInput, Unsupported: the requested control group cannot have limits.
     :raises InvalidDocument: the limits of the volume are not valid.
+    :raises InvalidVolume: a link is requested, whose readers expect a device or raw data, to a file
+        of another format.
     """
+    if options.link is not None:
+        file_format.refuse_others(document.data, document.volume_id)
     link, cgroup = options.link or (earlier.link if earlier else None), options.cgroup
     refuse_unusable(options)
     former = earlier.cgroup if earlier else None

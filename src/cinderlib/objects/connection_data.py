@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cinderlib import serialization, validation, value_checks
+from cinderlib.node import file_format
 from cinderlib.objects import new_connection
 from cinderlib.objects.fields import EditableField, Field
 from cinderlib.objects.resource import Resource
@@ -131,6 +132,13 @@ class ConnectionData(Resource):
         """The driver's ``driver_volume_type``, such as ``'iscsi'`` or ``'rbd'``."""
         secret = self._edited.get("conn_info", self._record.conn_info)
         return (secret.reveal() if secret else {}).get("driver_volume_type")
+
+    @property
+    def file_format(self) -> str:
+        """``'raw'``; or for example ``'qcow2'`` if :attr:`path` is a file of that format, on an NFS
+        share. Only programs that read this format can use it."""
+        secret = self._edited.get("conn_info", self._record.conn_info)
+        return file_format.of(secret.reveal().get("data") if secret else None)
 
     @property
     def qos_specs(self) -> dict[str, Any]:

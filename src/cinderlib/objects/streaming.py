@@ -128,7 +128,7 @@ class StreamedVolume(_Streamed):
     @contextlib.contextmanager
     def _readable(self, since: Snapshot | None) -> Iterator[_Content]:
         self._refuse_connected()
-        with self._attached(new_id()) as connection, Device(connection.path) as device:
+        with self._attached(new_id()) as connection, Device.of(connection) as device:
             header = {
                 "point": new_id(),
                 "size": device.size,
@@ -281,7 +281,7 @@ class StreamedSnapshot(_Streamed):
         with (
             self._temporary() as volume,
             volume.attached(decrypt=False) as connection,
-            Device(connection.path) as device,
+            Device.of(connection) as device,
         ):
             yield _Content(device, header, found)
 

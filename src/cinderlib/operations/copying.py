@@ -7,6 +7,7 @@ copy with another encryption needs the decrypted data.
 from __future__ import annotations
 
 from cinderlib.locking.process_identity import this_host
+from cinderlib.node import file_format
 from cinderlib.operations import attachments, snapshot_access
 from cinderlib.operations.connect import connect
 from cinderlib.operations.disconnect import disconnect
@@ -84,6 +85,9 @@ def attach_snapshot(
 
 def _attached(journal: Journal, connection: ConnectionRecord, *, made: bool) -> ConnectionRecord:
     try:
+        if connection.conn_info is not None:
+            data = connection.conn_info.reveal().get("data")
+            file_format.refuse_others(data, connection.volume_id)
         return attachments.attach(journal, connection.id, AttachOptions())[0]
     except BaseException:
         if made:

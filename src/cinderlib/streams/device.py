@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cinderlib import errors
-from cinderlib.node import holes
+from cinderlib.node import file_format, holes
+
+if TYPE_CHECKING:
+    from cinderlib.objects.connection import Connection
 
 #: The longest block that is read or compared at once.
 BLOCK = 1 << 20
@@ -36,6 +39,17 @@ class Device:
         else:
             self._handle = path
         self._can_punch = True
+
+    @classmethod
+    def of(cls, connection: Connection, *, writable: bool = False) -> Device:
+        """The data of a volume that is attached to this host.
+
+        :param writable: whether to write.
+        :raises InvalidVolume: its path is a file that does not have the data as they are.
+        :raises CinderlibError: it cannot be opened.
+        """
+        file_format.refuse_others(connection.conn_info.get("data"), connection.volume_id)
+        return cls(connection.path, writable=writable)
 
     @property
     def fd(self) -> int | None:

@@ -12,7 +12,7 @@ from cinderlib.cli import completing, documents, find, node_items, options, outp
 from cinderlib.cli.app import App
 from cinderlib.cli.confirmation import agreed, destructive
 from cinderlib.cli.framework import Group, pass_app
-from cinderlib.cli.nouns import node_boot
+from cinderlib.cli.nouns import node_boot, volume_attach
 from cinderlib.cli.output_options import listing, single
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ def attach(app: App, volume: str, persist: bool, cgroup: str | None) -> None:
             "On this host, this protocol has no device, but a handle of the process: attach the"
             " volume in a program, or install the kernel client of the protocol"
         )
+    volume_attach.say_format(app, attachment)
     if persist:
         app.node.persistent.add(attachment.connection_info)
         node_boot.say_unit(app)

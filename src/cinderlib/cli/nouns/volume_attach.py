@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,9 @@ from cinderlib.cli.framework import Command, pass_app
 from cinderlib.cli.nouns import node_boot, other_host
 from cinderlib.cli.output_options import single
 from cinderlib.value_checks import shown
+
+if TYPE_CHECKING:
+    import cinderlib as cl
 
 
 @click.command("attach", cls=Command)
@@ -67,10 +70,20 @@ def attach(
         )
     already = "" if connection.changed else " already"
     app.say(f"Volume {volume} is{already} attached.")
+    say_format(app, connection)
     if persist:
         node_boot.say_unit(app)
     result = {**items.connection(connection, found.name or found.id), "changed": connection.changed}
     app.result(result, connection.path)
+
+
+def say_format(app: App, attached: cl.Connection | cl.Attachment) -> None:
+    """Tell the user if the path is a file that only some programs can use."""
+    if attached.file_format != "raw":
+        app.say(
+            f"The file is in the format {attached.file_format}. Only use it with programs that read"
+            " and write this format, such as QEMU."
+        )
 
 
 @click.command("detach", cls=Command)

@@ -140,7 +140,7 @@ def _device(app: App, volume: cl.Volume) -> Iterator[Device]:
             resource=volume.id,
         )
     app.backend_of(volume)
-    with volume.attached(decrypt=False) as connection, Device(connection.path) as device:
+    with volume.attached(decrypt=False) as connection, Device.of(connection) as device:
         yield device
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from cinderlib.csi import ids
 from cinderlib.csi.node import mounts
-from cinderlib.errors import ConnectionNotFound, DeviceInUse, Unsupported
+from cinderlib.errors import ConnectionNotFound, DeviceInUse
 from cinderlib.node import Attachment, Node
 
 #: How long a device may be in use after it was unmounted, in seconds.
@@ -26,7 +26,7 @@ class Device:
     :ivar path: of the block device; for an encrypted volume, of the decrypted one.
     :ivar whole: the path of the device that has the size of the volume. The decrypted device of an
         encrypted volume lacks the header.
-    :ivar number: its device number.
+    :ivar number: its device number; ``None`` if it does not exist, or is not a block device.
     :ivar read_only: whether it was attached so that nobody can write.
     :ivar healthy: whether it exists and is the volume's.
     :ivar document: the connection document, with keys in clear.
@@ -51,10 +51,7 @@ class Devices:
         self._documents: dict[str, Mapping[str, Any]] = {}
 
     def remember(self, volume_id: str, attachment: Attachment) -> Device:
-        """The device of an attachment, which is found faster from now on.
-
-        :raises Unsupported: the protocol has no block device on this host.
-        """
+        """The device of an attachment, which is found faster from now on."""
         with self._guard:
             self._documents[volume_id] = attachment.connection_info
         return _device(volume_id, attachment)
@@ -108,15 +105,12 @@ class Devices:
 
 
 def _device(volume_id: str, attachment: Attachment) -> Device:
-    if not isinstance(attachment.path, str):
-        raise Unsupported(
-            "This protocol has no block device on this node; install its kernel client."
-        )
+    path = attachment.path if isinstance(attachment.path, str) else ""
     return Device(
         volume_id=volume_id,
-        path=attachment.path,
-        whole=str(attachment.device.get("encrypted_path", attachment.path)),
-        number=mounts.device_number(attachment.path),
+        path=path,
+        whole=str(attachment.device.get("encrypted_path", path)),
+        number=mounts.device_number(path),
         read_only=attachment.connection_info.get("attach_mode") == "ro",
         healthy=attachment.state == "ok",
         document=attachment.connection_info,

@@ -10,7 +10,7 @@ from cinderlib.csi.capabilities import DEFAULT_FILESYSTEM, Capability
 from cinderlib.csi.failures import NotReady
 from cinderlib.csi.node import filesystems, groups, mounts, targets
 from cinderlib.csi.node.devices import Device
-from cinderlib.errors import AlreadyExists, DeviceInUse, InvalidInput, InvalidState
+from cinderlib.errors import AlreadyExists, DeviceInUse, InvalidInput, InvalidState, Unsupported
 
 #: The key of options for mkfs in the volume context.
 MKFS_OPTIONS = "mkfsOptions"
@@ -41,7 +41,14 @@ def stage(device: Device, path: str, capability: Capability, given: Parameters) 
     """Mount the filesystem of a device, which is created first if the device is empty.
 
     :param path: the folder to mount on; ``block`` needs none.
+    :raises Unsupported: it is a file on a share, or a handle of a process.
     """
+    if device.number is None and device.healthy:
+        raise Unsupported(
+            f"Volume {device.volume_id} has no block device on this node: volumes of this protocol"
+            " are files on a share, or need the protocol's kernel client.",
+            resource=device.volume_id,
+        )
     mounts.remove_lost(path)
     seen = mounts.every()
     mount = _mounted(device, path, seen)
