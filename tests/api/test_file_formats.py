@@ -50,3 +50,13 @@ def test_an_attachment_names_its_format(volume: cl.Volume) -> None:
     with volume.attached() as connection, open(connection.path, "rb") as device:
         assert connection.file_format == "raw"
         assert device.read(7) == b"content"
+
+
+def test_encrypted_volumes_are_refused(volume: cl.Volume) -> None:
+    backends = volume.backend.controller.backends
+    assert backends["files"].capabilities()["volume.encrypt"].way == "generic"
+    share = backends["share"]
+    assert "over NFS" in share.capabilities()["volume.encrypt"].reason
+    with pytest.raises(errors.Unsupported, match="cannot create encrypted volumes: over NFS"):
+        share.create_volume(1, name="secret", encryption={"provider": "luks2"})
+    assert [each.name for each in share.volumes] == ["data"]

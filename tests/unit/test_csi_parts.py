@@ -18,6 +18,8 @@ from cinderlib import errors
 from cinderlib.csi import capabilities, ids, node_identity, settings
 from cinderlib.csi.controller import parameters, topology
 from cinderlib.csi.controller.parameters import Specs
+from cinderlib.csi.node import staging
+from cinderlib.csi.node.devices import Device
 from cinderlib.csi.sealing import Seal
 from cinderlib.csi.server import endpoint_path
 from cinderlib.csi.wire import messages as m
@@ -214,3 +216,17 @@ def test_a_volume_is_created_where_its_nodes_reach_it() -> None:
     with pytest.raises(errors.CinderlibError, match="No backend") as caught:
         choose(chosen, backends, "east", _request({zone: "w"}))
     assert caught.value.code == "RESOURCE_EXHAUSTED"
+
+
+@pytest.mark.parametrize("path", ["", "file"])
+def test_a_volume_without_a_block_device_is_not_staged(path: str, tmp_path: pathlib.Path) -> None:
+    """Such as a file on an NFS share, on which mkfs would work."""
+    if path:
+        path = str(tmp_path / path)
+        pathlib.Path(path).write_bytes(bytes(1 << 20))
+    device = Device("v", path, path, None, read_only=False, healthy=True, document={})
+    wanted = capabilities.Capability(block=False, mode=1, filesystem="ext4")
+    with pytest.raises(errors.Unsupported, match="no block device on this node"):
+        staging.stage(device, str(tmp_path / "stage"), wanted, staging.Parameters())
+    assert not path or pathlib.Path(path).read_bytes() == bytes(1 << 20)
+    assert not (tmp_path / "stage").exists()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cinderlib import errors
@@ -50,11 +50,22 @@ class _Operation:
 
 #: The failover of a backend to another storage system with replicas of the volumes.
 FAILOVER = "backend.failover"
+#: New volumes that hosts encrypt.
+ENCRYPT = "volume.encrypt"
+#: Protocols of which hosts have no block device, as drivers report them, in small letters.
+_WITHOUT_DEVICE = frozenset(
+    {"cifs", "file", "nfs", "quobyte", "smbfs", "vmdk", "vstorageobject", "vzstorage"}
+)
 _GROUP_METHODS = ("create_group", "update_group", "delete_group")
 _NO_CHANGE = "removing the record needs no change on the storage"
 _ALL_CHANGED = "all data is reported as changed"
 _OPERATIONS: Mapping[str, _Operation] = {
     "volume.create": _Operation("create volumes"),
+    ENCRYPT: _Operation(
+        "create encrypted volumes",
+        generic="hosts encrypt the data with LUKS",
+        requires="volume.connect",
+    ),
     "volume.create_from_snapshot": _Operation(
         "create volumes from snapshots", ("create_volume_from_snapshot",)
     ),
@@ -141,8 +152,7 @@ def of(info: DriverInfo, stats: Mapping[str, Any]) -> dict[str, Capability]:
     """
     found = {operation: _static(info.lacks, operation) for operation in _OPERATIONS}
     found[FAILOVER] = of_failover(info)
-    pools = [{**stats, **pool} for pool in stats["pools"]]
-    for operation, reason in _reported(pools):
+    for operation, reason in _reported(stats):
         if found[operation].is_possible:
             found[operation] = Capability(operation, "none", reason)
     return found
@@ -164,11 +174,21 @@ def ways(lacks: Mapping[str, str] | None) -> dict[str, str]:
     return {} if lacks is None else {name: _static(lacks, name).way for name in _OPERATIONS}
 
 
-def _reported(pools: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+def _reported(stats: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The operations that are not possible in any pool, and why."""
+    pools = [{**stats, **pool} for pool in stats["pools"]]
+    protocols = [str(each) for pool in pools for each in _protocols(pool)]
+    if protocols and all(each.lower() in _WITHOUT_DEVICE for each in protocols):
+        yield ENCRYPT, f"over {protocols[0]}, hosts have no block device to encrypt"
     if not any(pool.get("multiattach") for pool in pools):
         yield "volume.multiattach", "no pool reports multiattach"
     if all(pool.get("online_extend_support") is False for pool in pools):
         yield "volume.extend_connected", "all pools report online_extend_support=False"
+
+
+def _protocols(pool: Mapping[str, Any]) -> Sequence[Any]:
+    found = pool.get("storage_protocol") or ()
+    return [found] if isinstance(found, str) else found if isinstance(found, list) else ()
 
 
 def _static(lacks: Mapping[str, str], operation: str) -> Capability:
@@ -210,11 +230,27 @@ def require(
     """
     found = _static(driver.info.lacks, operation)
     if not found.is_possible:
-        error = errors.Unsupported(
-            f"Backend {backend!r} cannot {_OPERATIONS[operation].task}: {found.reason}."
-            " No change was made",
-            resource=id or backend,
-        )
-        if instead:
-            error.add_note(instead)
-        raise error
+        raise _refusal(found, backend, id, instead)
+
+
+def require_encryption(driver: Driver, backend: str, id: str) -> None:
+    """Refuse a new encrypted volume that hosts could not open.
+
+    :raises Unsupported: the protocol of the backend has no block device.
+    """
+    for operation, reason in _reported(driver.stats()):
+        if operation == ENCRYPT:
+            raise _refusal(Capability(ENCRYPT, "none", reason), backend, id)
+
+
+def _refusal(
+    found: Capability, backend: str, id: str | None, instead: str = ""
+) -> errors.Unsupported:
+    error = errors.Unsupported(
+        f"Backend {backend!r} cannot {_OPERATIONS[found.operation].task}: {found.reason}."
+        " No change was made",
+        resource=id or backend,
+    )
+    if instead:
+        error.add_note(instead)
+    return error

@@ -13,6 +13,7 @@ from typing import Any
 
 from cinderlib import errors
 from cinderlib.keys import VolumeKeys
+from cinderlib.operations import capabilities
 from cinderlib.operations.journal import Journal
 from cinderlib.records import (
     ConnectionRecord,
@@ -38,6 +39,7 @@ def of_new(
 
     :param source: the snapshot or volume whose data it gets.
     :raises InvalidInput: it cannot have the requested encryption. Nothing changed.
+    :raises Unsupported: hosts have no block device of the backend's volumes. Nothing changed.
     :raises InvalidPersistence: the store would keep the key in clear. Nothing changed.
     :raises KeyManagerError: the key of the source cannot be read. Nothing changed.
     """
@@ -53,7 +55,7 @@ def of_new(
         )
     if not volume.encryption:
         return volume
-    refuse_without_keys(journal, volume.encryption)
+    refuse_impossible(journal, volume.backend, volume.id)
     if source is not None:
         # A snapshot can be older than the header.
         is_opened = source.encryption_opened and not is_snapshot
@@ -64,12 +66,15 @@ def of_new(
     return replace(volume, encryption_key=Secret(key), encryption_key_ref=None)
 
 
-def refuse_without_keys(journal: Journal, encryption: dict[str, str]) -> None:
-    """Refuse a new encrypted volume whose key the store would keep in clear.
+def refuse_impossible(journal: Journal, backend: str, volume_id: str) -> None:
+    """Refuse a new encrypted volume that hosts could not open, or whose key the store would keep in
+    clear.
 
-    :raises InvalidPersistence: it would. Nothing changed.
+    :raises Unsupported: hosts have no block device of the backend's volumes. Nothing changed.
+    :raises InvalidPersistence: the key would be in clear. Nothing changed.
     """
-    if encryption and not journal.keys.are_outside and not journal.store.encrypts:
+    capabilities.require_encryption(journal.driver(backend), backend, volume_id)
+    if not journal.keys.are_outside and not journal.store.encrypts:
         raise errors.InvalidPersistence(
             "Encrypted volumes need a store that encrypts their keys: create a key with `cinderlib"
             " store generate-key`, and set encryption_keys in [store]. Or keep the keys outside the"

@@ -50,15 +50,16 @@ class Copy:
         """Refuse a copy that cannot succeed, before any change.
 
         :raises Busy, InvalidVolume, OutOfRange: as for a migration.
-        :raises Unsupported: the specs require replication, and the destination has none.
+        :raises Unsupported: the specs require replication or encryption, and the destination cannot
+            have it.
         :raises InvalidPersistence: the store would keep the key of the copy in clear.
         """
         specs = self.target.extra_specs
         placed = replace(migrate.placed(self.volume, self.to), extra_specs=specs)
         info = self.journal.driver(self.to.backend).info
         replication.refuse_impossible(info, placed, "retyped")
-        if self._is_encrypted_again:
-            encryption.refuse_without_keys(self.journal, self.target.encryption)
+        if self._is_encrypted_again and self.target.encryption:
+            encryption.refuse_impossible(self.journal, self.to.backend, self.volume.id)
         migrate.refuse_impossible(
             self.journal, self.volume, self.users, self.to, _STATUSES, self._size
         )

@@ -5,17 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from cinderlib import errors
 from cinderlib.node import file_format, holes
 
-if TYPE_CHECKING:
-    from cinderlib.objects.connection import Connection
-
 #: The longest block that is read or compared at once.
 BLOCK = 1 << 20
 _ZEROS = bytes(BLOCK)
+
+
+class Attached(Protocol):
+    """A connection of this host: :class:`cinderlib.Connection`."""
+
+    @property
+    def path(self) -> Any: ...
+
+    @property
+    def conn_info(self) -> dict[str, Any]: ...
+
+    @property
+    def volume_id(self) -> str: ...
 
 
 class Device:
@@ -41,7 +51,7 @@ class Device:
         self._can_punch = True
 
     @classmethod
-    def of(cls, connection: Connection, *, writable: bool = False) -> Device:
+    def of(cls, connection: Attached, *, writable: bool = False) -> Device:
         """The data of a volume that is attached to this host.
 
         :param writable: whether to write.
