@@ -323,6 +323,12 @@ def grouped_unused(w: World) -> None:
     w.backend.create_group("pair", [w.volume(A), w.volume(B)], id=GROUP)
 
 
+def grouped_encrypted(w: World) -> None:
+    for id in (A, B):
+        w.make_volume(id, encryption={"provider": "luks2"})
+    w.backend.create_group("pair", [w.volume(A), w.volume(B)], id=GROUP)
+
+
 def group_snapshot(w: World) -> None:
     grouped(w)
     group = w.controller.group(GROUP)
@@ -817,3 +823,30 @@ def create_with_key_file(w: World) -> Call:
 
 
 method("delete with key file", encrypted_unused, _volume, "delete", key_files=True)
+
+
+method("attach with key file", encrypted, _volume, "attach", key_files=True)
+
+
+@scenario(encrypted_unused, key_files=True)
+def clone_with_key_file(w: World) -> Call:
+    found = w.volume(A)
+    return lambda: found.clone(id=B)
+
+
+@scenario(encrypted_unused, has_other=True, key_files=True)
+def migrate_by_copying_with_key_file(w: World) -> Call:
+    found = w.volume(A)
+    return lambda: found.migrate(OTHER, by_copy=True)
+
+
+@scenario(grouped_encrypted, key_files=True)
+def delete_group_with_key_files(w: World) -> Call:
+    found = w.controller.group(GROUP)
+    return lambda: found.delete(volumes=True)
+
+
+@scenario(grouped_encrypted, key_files=True)
+def clone_group_with_key_files(w: World) -> Call:
+    found = w.controller.group(GROUP)
+    return lambda: found.clone("copy", id=GROUP_COPY)
