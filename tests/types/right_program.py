@@ -329,7 +329,13 @@ def connections(volume: cl.Volume) -> None:
     with volume.attached(decrypt=False) as attached, open(attached.path, "r+b") as device:
         device.write(b"*" * 512)
     connection: cl.Connection = volume.attach(migrating=True, persist=True, read_only=True)
-    print(connection.path, connection.protocol, connection.connected, connection.attached)
+    print(
+        connection.path,
+        connection.file_format,
+        connection.protocol,
+        connection.connected,
+        connection.attached,
+    )
     print(volume.attach(cgroup="/sys/fs/cgroup/database").qos_specs)
     volume.detach(force=True, ignore_errors=True)
     mapped = volume.connect(
@@ -370,6 +376,7 @@ def nodes(ctl: cl.Controller, connection_info: Mapping[str, Any], folder: pathli
     node.register(ctl, "node-1", protocol="iscsi")
     connector: dict[str, Any] = node.connector_properties("iscsi")
     attachment: cl.Attachment = node.attach(connection_info)
+    print(attachment.file_format)
     with open(attachment.path, "rb") as device:
         print(device.read(512), connector, attachment.device, attachment.changed)
     same: cl.Attachment | None = node.attachment(connection_info)
