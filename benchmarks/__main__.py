@@ -25,6 +25,7 @@ PARTS = (
     "drivers",
     "service",
     "streams",
+    "copying",
     "proxmox",
     "csi",
 )

@@ -1,6 +1,6 @@
 """Copies and wipes the content of attached volumes: only data, past the page cache.
 
-Blocks of zeros are not written. They are discarded on the target, which may contain other data, so
+Zeros are not written. They are discarded on the target, which may contain other data, so
 thin volumes stay small. The next block is read while the last one is written.
 """
 
@@ -23,6 +23,9 @@ from cinderlib.node import holes
 #: Bytes for each system call.
 BLOCK = 4 << 20
 _ZEROS = bytes(BLOCK)
+#: Bytes that are written, or discarded because they are all zeros.
+_GRAIN = 64 << 10
+_ZERO_GRAIN = bytes(_GRAIN)
 #: Bytes that are wiped between two reports of the progress.
 _WIPE_STEP = 64 << 20
 
@@ -49,7 +52,7 @@ class Copied:
     """The result of a copy.
 
     :ivar size_bytes: bytes of the source.
-    :ivar data_bytes: bytes that were written: those of blocks that are not only zeros.
+    :ivar data_bytes: bytes that were written: those of parts that are not only zeros.
     """
 
     size_bytes: int
@@ -106,13 +109,31 @@ def _copy(source: _Side, target: _Side, report: Report) -> int:
         while (block := upcoming.result()) is not None:
             upcoming = reader.submit(next, blocks, None)
             offset, length, data = block
-            if data is None or data == _ZEROS[:length]:
+            if data is None:
                 target.zero(offset, length)
             else:
-                target.write(offset, data)
-                data_bytes += length
+                for begin, end, has_data in _parts(data):
+                    if has_data:
+                        target.write(offset + begin, data[begin:end])
+                        data_bytes += end - begin
+                    else:
+                        target.zero(offset + begin, end - begin)
             report(offset + length, size)
     return data_bytes
+
+
+def _parts(data: bytes) -> Iterator[tuple[int, int, bool]]:
+    """Begin and end of each part that has data, or only zeros."""
+    begin, had_data = 0, None
+    for at in range(0, len(data), _GRAIN):
+        rest = len(data) - at
+        has_data = not data.startswith(_ZERO_GRAIN if rest >= _GRAIN else bytes(rest), at)
+        if had_data is not None and has_data is not had_data:
+            yield begin, at, had_data
+            begin = at
+        had_data = has_data
+    if had_data is not None:
+        yield begin, len(data), had_data
 
 
 Block = tuple[int, int, bytes | None]

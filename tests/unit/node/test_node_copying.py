@@ -37,6 +37,7 @@ def test_the_target_is_equal_and_as_sparse_as_the_source(tmp_path, size):
     copied = copying.copy(source, target, lambda done, total: seen.append((done, total)))
     assert digest(source) == digest(target)
     assert copied.size_bytes == size
+    assert copied.data_bytes <= 6 * (64 << 10)  # what the parts touch
     assert os.stat(target).st_blocks * 512 <= copied.data_bytes + MIB
     assert (seen[0], seen[-1]) == ((0, size), (size, size))
     assert seen == sorted(seen)
@@ -54,7 +55,7 @@ def test_handles_are_copied(tmp_path):
     source, target = io.BytesIO(os.urandom(5 * MIB) + bytes(3 * MIB)), io.BytesIO(b"x" * 9 * MIB)
     copied = copying.copy(source, target, lambda done, total: None)
     assert target.getvalue() == source.getvalue() + bytes(MIB)
-    assert copied.data_bytes == 8 * MIB
+    assert copied.data_bytes == 5 * MIB
 
 
 def test_a_smaller_target_is_not_changed(tmp_path):
