@@ -5,7 +5,8 @@ from __future__ import annotations
 import pathlib
 import re
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -24,16 +25,31 @@ _BEGIN, _END = "<!-- table: written by make lab -->\n", "<!-- table: end -->\n"
 
 #: The tested versions, which the fixture of the controller sets.
 VERSIONS = pytest.StashKey[dict[str, str]]()
+_SKIPPED = pytest.StashKey[bool]()
+
+#: A cell of the table: the scenario and the protocol.
+Cell = tuple[str, str]
 
 
 class Table:
-    """A pytest plugin that builds the table from the scenarios' ``shows`` marks."""
+    """A pytest plugin that updates the table from the scenarios' ``shows`` marks.
+
+    A run with some of the scenarios updates the cells of which it ran all scenarios.
+    """
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._began = time.monotonic()
-        self._rows: dict[str, dict[str, bool]] = {}
+        #: The number of scenarios of each cell, and their results in this run.
+        self._expected: Counter[Cell] = Counter()
+        self._results: dict[Cell, list[bool]] = {}
         self._versions: dict[str, str] = {}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        # Before -k deselects some.
+        for item in items:
+            if item.get_closest_marker("full") is None:
+                self._expected.update(_cells(item))
 
     # Reports are created where a scenario runs, and read where the table is written. With several
     # workers these are different processes.
@@ -41,47 +57,74 @@ class Table:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Iterator[pytest.TestReport]:
         report: pytest.TestReport = yield
-        if report.when == "teardown" or report.failed:
-            shown = [list(mark.args) for mark in item.iter_markers("shows")]
+        item.stash[_SKIPPED] = report.skipped or item.stash.get(_SKIPPED, False)
+        if (report.when == "teardown" and not item.stash[_SKIPPED]) or report.failed:
+            cells = [(*cell, self._expected[cell]) for cell in _cells(item)]
             versions = item.config.stash.get(VERSIONS, {})
-            report.user_properties.append(("shown", [shown, report.passed, versions]))
+            report.user_properties.append(("shown", [cells, report.passed, versions]))
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         for name, value in report.user_properties:
             if name == "shown":
-                shown, passed, versions = value  # type: ignore[misc]
+                cells, passed, versions = value  # type: ignore[misc]
                 self._versions |= versions
-                for scenario, *protocols in shown:
-                    row = self._rows.setdefault(scenario, {})
-                    for protocol in protocols:
-                        row[protocol] = row.get(protocol, True) and passed
+                for scenario, protocol, expected in cells:
+                    self._expected[scenario, protocol] = expected
+                    self._results.setdefault((scenario, protocol), []).append(passed)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if not self._rows:
+        found = {
+            cell: all(results)
+            for cell, results in self._results.items()
+            if len(results) >= self._expected[cell] or not all(results)
+        }
+        if not found:
             return
         terminalreporter.section("results")
-        text = self._text()
+        text = _text(found, {}, self._versions)
         terminalreporter.write_line(text)
-        whole = not self._config.option.keyword and self._config.option.part is None
-        if self._config.option.document and whole:
-            write(text)
-
-    def _text(self) -> str:
-        lines = [["Scenario", *PROTOCOLS], ["---"] * (len(PROTOCOLS) + 1)]
-        # Sorted by name, because with several workers the order varies.
-        for scenario, row in sorted(self._rows.items()):
-            cells = [{True: "passed", False: "**failed**", None: ""}[row.get(p)] for p in PROTOCOLS]
-            lines.append([scenario, *cells])
-        text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-        versions = ", ".join(f"{name} {version}" for name, version in self._versions.items())
-        minutes = (time.monotonic() - self._began) / 60
-        day = time.strftime("%Y-%m-%d", time.gmtime())
-        return f"{text}\nRun on {day} in {minutes:.0f} minutes.\n\nVersions: {versions}.\n"
+        if self._config.option.document:
+            write(found, self._versions)
 
 
-def write(text: str) -> None:
-    """Update the table in the documentation."""
+def _cells(item: pytest.Item) -> list[Cell]:
+    marks = (mark.args for mark in item.iter_markers("shows"))
+    return [(scenario, protocol) for scenario, *protocols in marks for protocol in protocols]
+
+
+def _text(found: Mapping[Cell, bool], earlier: Mapping[str, list[str]], versions: object) -> str:
+    """The table in Markdown.
+
+    :param found: the results of this run.
+    :param earlier: the cells of each scenario in earlier runs, and the day of the last one.
+    """
+    day = time.strftime("%Y-%m-%d", time.gmtime())
+    lines = [["Scenario", *PROTOCOLS, "Last run"], ["---"] * (len(PROTOCOLS) + 2)]
+    # Sorted by name, because with several workers the order varies.
+    for scenario in sorted({*earlier, *(scenario for scenario, _ in found)}):
+        *cells, last = earlier.get(scenario, [""] * (len(PROTOCOLS) + 1))
+        for at, protocol in enumerate(PROTOCOLS):
+            if (scenario, protocol) in found:
+                cells[at] = "passed" if found[scenario, protocol] else "**failed**"
+                last = day
+        lines.append([scenario, *cells, last])
+    text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return f"{text}\nVersions of the last run: {versions}.\n"
+
+
+def write(found: Mapping[Cell, bool], versions: Mapping[str, str]) -> None:
+    """Update the table in the documentation.
+
+    :param found: the results of this run.
+    :param versions: of the tested programs.
+    """
     document = DOCUMENT.read_text()
-    between = re.compile(f"({re.escape(_BEGIN)}).*({re.escape(_END)})", re.DOTALL)
-    DOCUMENT.write_text(between.sub(lambda match: f"{match[1]}\n{text}\n{match[2]}", document))
+    between = re.compile(f"({re.escape(_BEGIN)})(.*)({re.escape(_END)})", re.DOTALL)
+    match = between.search(document)
+    assert match is not None
+    rows = [line[2:-2].split(" | ") for line in match[2].splitlines() if line.startswith("| ")]
+    earlier = {scenario: cells for scenario, *cells in rows[2:]}
+    listed = ", ".join(f"{name} {version}" for name, version in versions.items())
+    text = f"{match[1]}\n{_text(found, earlier, listed)}\n{match[3]}"
+    DOCUMENT.write_text(document[: match.start()] + text + document[match.end() :])
