@@ -234,10 +234,11 @@ def test_listings_work_without_the_key_but_secrets_are_not_available(
         filled.config.write_text(text.partition("\n[store]")[0])
     after = contents(filled)
     for hidden in [*after["volume"], *after["connection"]]:  # type: ignore[misc]
-        assert hidden.pop("protocol") == "***"
+        assert hidden.pop("protocol") == hidden.pop("file_format", "***") == "***"
         hidden.pop("qos_specs", None)
     for known in [*before["volume"], *before["connection"]]:  # type: ignore[misc]
         del known["protocol"], known["qos_specs"]
+        assert known.pop("file_format", "raw") == "raw"
     assert after == before
     connection = before["connection"][0]["id"]  # type: ignore[index]
     assert "data" in filled("volume", "list").stdout
