@@ -20,9 +20,9 @@ from cinderlib.drivers.port_values import Candidate, Request
 #: Cinder's default filters without the one for availability zones, and the one for the option
 #: ``filter_function``.
 _FILTERS = (
-    capacity_filter.CapacityFilter,
-    capabilities_filter.CapabilitiesFilter,
-    driver_filter.DriverFilter,
+    capacity_filter.CapacityFilter(),
+    capabilities_filter.CapabilitiesFilter(),
+    driver_filter.DriverFilter(),
 )
 
 
@@ -98,9 +98,9 @@ def _properties(request: Request) -> dict[str, Any]:
 
 def _refusal(state: Any, properties: Mapping[str, Any]) -> str:
     """Why a pool does not pass a filter; empty if it passes all."""
-    for kind in _FILTERS:
-        if not kind().backend_passes(state, properties):
-            return _EXPLAINED[kind](state, properties)
+    for filter in _FILTERS:
+        if not filter.backend_passes(state, properties):
+            return _EXPLAINED[type(filter)](state, properties)
     return ""
 
 

@@ -6,6 +6,7 @@ has the same ID in every store.
 
 from __future__ import annotations
 
+import functools
 import uuid
 from collections.abc import Iterator
 
@@ -33,6 +34,7 @@ class StoredType(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
 _decoder = msgspec.json.Decoder(StoredType)
 
 
+@functools.lru_cache(maxsize=1024)
 def id_of(name: str) -> str:
     """The ID of the type with a name."""
     return str(uuid.uuid5(_NAMESPACE, name))
