@@ -17,7 +17,7 @@ from lab.session import RemoteError, Session
 HEADER = 16 << 20
 _KEYS = base64.urlsafe_b64encode(os.urandom(32)).decode()
 
-#: Makes a thin logical volume readable.
+#: Activates a thin logical volume.
 _ACTIVE = "lvchange -K -ay"
 
 #: Stops the process in an attach when it runs a program of cryptsetup: before it, or after it.

@@ -95,7 +95,7 @@ def migrate(
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Users:
-    """What is in the way of a migration of a volume, and its intents."""
+    """The users of a volume that prevent its migration, and its intents."""
 
     connections: Sequence[ConnectionRecord]
     snapshots: Sequence[SnapshotRecord]
@@ -109,7 +109,7 @@ def settle_earlier(journal: Journal, volume_id: str) -> None:
 
 
 def look(journal: Journal, volume_id: str) -> tuple[VolumeRecord, Users]:
-    """A volume that is to be migrated; its lock is held.
+    """A volume before its migration; its lock is held.
 
     :raises VolumeNotFound: there is none.
     """

@@ -84,13 +84,13 @@ def _exchanged(volume: VolumeRecord, copy: VolumeRecord) -> tuple[str, ...]:
 
 
 def before(volume: VolumeRecord, copy: VolumeRecord) -> dict[str, Any]:
-    """The fields of a volume that its old data keeps, without secrets."""
+    """The fields of a volume that the old data keeps, without secrets."""
     names = ("size", *_exchanged(volume, copy))
     return {name: getattr(volume, name) for name in names if name not in _SECRETS}
 
 
 def is_moved(volume: VolumeRecord, old: dict[str, Any] | None) -> bool:
-    """Whether a volume has the place of its copy already.
+    """Whether a volume has already the place of the copy.
 
     :param old: the result of :func:`before`, or ``None`` if it is not recorded yet.
     """

@@ -89,7 +89,7 @@ def retype(
 
 
 def _is_by_driver(journal: Journal, volume: VolumeRecord, target: TypeSpecs) -> bool:
-    """Whether the driver is asked. Types with the same specs need no method of it."""
+    """Whether the driver is called. Types with the same specs need no method."""
     if volume.encryption != target.encryption:
         return False
     needs_driver = volume.retype_target is not None or _differ(volume, target)

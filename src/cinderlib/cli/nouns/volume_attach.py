@@ -78,7 +78,7 @@ def attach(
 
 
 def say_format(app: App, attached: cl.Connection | cl.Attachment) -> None:
-    """Tell the user if the path is a file that only some programs can use."""
+    """Report that the path is a file which only some programs can use."""
     if attached.file_format != "raw":
         app.say(
             f"The file is in the format {attached.file_format}. Only use it with programs that read"
