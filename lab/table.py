@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
+from lab.machine import Machine
+
 PROTOCOLS = (
     "iSCSI",
     "iSCSI multipath",
@@ -128,3 +130,16 @@ def write(found: Mapping[Cell, bool], versions: Mapping[str, str]) -> None:
     listed = ", ".join(f"{name} {version}" for name, version in versions.items())
     text = f"{match[1]}\n{_text(found, earlier, listed)}\n{match[3]}"
     DOCUMENT.write_text(document[: match.start()] + text + document[match.end() :])
+
+
+def tested_versions(machine: Machine) -> dict[str, str]:
+    """The tested versions, on the machine with the arrays."""
+    packages = ("open-iscsi", "multipath-tools", "nvme-cli", "lvm2", "ceph-common", "postgresql-15")
+    installed = machine.run(f"dpkg-query -W -f '${{Package}} ${{Version}}\\n' {' '.join(packages)}")
+    found = {"kernel": machine.run("uname -r").strip()}
+    found |= dict(line.split() for line in installed.splitlines())
+    with machine.python() as python:
+        python("from importlib.metadata import version")
+        for name in ("cinderlib", "cinder", "os-brick"):
+            found[name] = python("version(name)", name=name)
+    return found

@@ -18,7 +18,7 @@ from lab.machine import Machine
 from lab.networks import NUMBERS, address
 from lab.run import Run
 from lab.session import Session
-from lab.table import VERSIONS, Table
+from lab.table import VERSIONS, Table, tested_versions
 
 #: Parts of names of scenarios whose set-up takes long. These scenarios share a run.
 _TOGETHER = {
@@ -93,7 +93,7 @@ def run(report: Callable[[str], None]) -> Iterator[Run]:
 def controller(run: Run, request: pytest.FixtureRequest) -> Machine:
     """The machine with the arrays: LVM volume groups, LIO, nvmet, an NFS server, PostgreSQL."""
     machine = run.machine("controller")
-    request.config.stash[VERSIONS] = _versions(machine)
+    request.config.stash[VERSIONS] = tested_versions(machine)
     machine.run(
         """
         for group in 0:cinder-volumes 1:thick; do
@@ -333,18 +333,6 @@ def leftovers(run: Run, request: pytest.FixtureRequest) -> Iterator[None]:
         if (new := sorted(set(names) - set(before[place][kind])))
     }
     assert not left
-
-
-def _versions(machine: Machine) -> dict[str, str]:
-    packages = ("open-iscsi", "multipath-tools", "nvme-cli", "lvm2", "ceph-common", "postgresql-15")
-    installed = machine.run(f"dpkg-query -W -f '${{Package}} ${{Version}}\\n' {' '.join(packages)}")
-    found = {"kernel": machine.run("uname -r").strip()}
-    found |= dict(line.split() for line in installed.splitlines())
-    with machine.python() as python:
-        python("from importlib.metadata import version")
-        for name in ("cinderlib", "cinder", "os-brick"):
-            found[name] = python("version(name)", name=name)
-    return found
 
 
 def _rows(python: Session | None) -> dict[str, list[str]]:
