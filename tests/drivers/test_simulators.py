@@ -140,7 +140,7 @@ class TestACS5000(SimulatedArray):
     array = "acs5000"
     drivers = {"acs5000_iscsi": "ACS5000ISCSI", "acs5000_fc": "ACS5000FC"}
     delete = "delete_volume"
-    cannot = NO_SNAPSHOTS | {"volume.multiattach", "volume.retype"}
+    cannot = NO_SNAPSHOTS | {"volume.multiattach"}
     supports = EVERYTHING - {"thin"}
     beyond_the_simulator = {
         "test_concurrent_threads_do_not_affect_each_other": (
@@ -175,7 +175,7 @@ class TestZadara(SimulatedArray):
     array = "zadara"
     drivers = {"zadara": "Zadara"}
     delete = "DELETE"
-    cannot = frozenset({"volume.revert", "volume.retype"})
+    cannot = frozenset({"volume.revert"})
     supports = EVERYTHING - {"thin"}
     options = {
         "zadara_vpsa_host": "192.0.2.9",
