@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # that the tests start, and tools with which they inspect storage.
 SERVERS := postgresql mariadb-server-core mariadb-client-core etcd-server etcd-client ceph-mon ceph-mgr ceph-osd ceph-common
 # Also for the tests of `make test-slow`: monitoring, the storage type for Proxmox VE, and the image of the service.
-SLOW_TOOLS := prometheus perl libjson-perl buildah mmdebstrap
+SLOW_TOOLS := rbd-mirror prometheus perl libjson-perl buildah mmdebstrap
 TOOLS := python3-rados python3-rbd qemu-utils lvm2 e2fsprogs xfsprogs btrfs-progs util-linux
 
 # One process more than the number of processors, because tests wait for servers. All tests of a file

@@ -13,7 +13,8 @@ from cinder import exception
 class ReplicatedArray(SharedArray):
     """Appends its calls for replication to the file ``.replication`` in its folder.
 
-    If the folder has a file ``.fails``, failover and thaw fail.
+    If the folder has a file ``.fails``, failover and thaw fail. If it has a file ``.lost``, the
+    storage of the backend cannot be reached, and its replicas can.
     """
 
     #: What each driver object was loaded for, in their order.
@@ -23,6 +24,11 @@ class ReplicatedArray(SharedArray):
         super().__init__(*args, **kwargs)
         self._active = active_backend_id
         self.loaded_for.append(active_backend_id)
+
+    def do_setup(self, context: Any) -> None:
+        if self._active is None and (self._root / ".lost").exists():
+            raise exception.VolumeBackendAPIException(data="the array does not answer")
+        super().do_setup(context)
 
     @property
     def _root(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from api.conftest import LoadBackend, connector, files
 
 import cinderlib as cl
 from cinderlib import errors
+from cinderlib.client.controller import RemoteController
 from cinderlib.operations import replication
 from cinderlib.operations.failover import lock_name
 from cinderlib.operations.intents import new_intent
@@ -32,6 +34,14 @@ def _options(root: Path, kind: str = "ReplicatedArray") -> dict[str, Any]:
 @pytest.fixture
 def backend(load_backend: LoadBackend, root: Path) -> cl.Backend:
     return load_backend("array", **_options(root))
+
+
+@pytest.fixture
+def another(library: cl.Controller, tmp_path: Path) -> Iterator[cl.Controller]:
+    """A controller of another process with the same store."""
+    store = {"storage": "db", "connection": f"sqlite:///{tmp_path}/metadata.sqlite"}
+    with cl.Controller(store, state_path=tmp_path / "state") as controller:
+        yield controller
 
 
 def _calls(root: Path) -> list[str]:
@@ -124,6 +134,61 @@ def test_failed_failover_can_be_repeated_or_taken_back(backend: cl.Backend, root
     assert (state.status, state.active_backend_id) == ("failover-error", "second")
     fails.unlink()
     assert backend.failback() == cl.Replication("enabled", None, False, state.targets, True)
+
+
+@pytest.mark.library
+@pytest.mark.parametrize("through", ["db"])
+@pytest.mark.parametrize("isolation", ["none", "process"])
+def test_a_new_process_fails_over_a_backend_whose_storage_is_lost(
+    backend: cl.Backend,
+    root: Path,
+    another: cl.Controller,
+    isolation: str,
+) -> None:
+    volume, alone = _replicated(backend), backend.create_volume(1)
+    options = {**_options(root), "isolation": isolation}
+    (root / ".lost").touch()
+    with pytest.raises(errors.DriverError, match=r"does not answer.*failover"):
+        another.backend("array", **options)
+    with pytest.raises(errors.InvalidInput, match="no replication device 'fourth'"):
+        another.failover("array", "fourth", **options)
+    (root / ".fails").touch()
+    with pytest.raises(errors.DriverError, match="the link is down"):
+        another.failover("array", **options)
+    assert backend.replication.status == "failover-error"
+    (root / ".fails").unlink()
+    state = another.failover("array", "second", **options)
+    assert state == cl.Replication("failed-over", "second", False, ("second", "third"), True)
+    another.backend("array", **options)
+    found = next(another.volumes(name=volume.name))
+    assert (found.status, found.replication_status) == ("available", "failed-over")
+    assert found.provider_location == "second"
+    alone.refresh()
+    assert alone.status == "error"
+    found.disconnect(found.connect(connector("a")))
+    assert not another.failover("array", "second", **options).changed
+    (root / ".lost").unlink()
+    assert another.failover("array", "default", **options).changed
+
+
+def test_a_loaded_backend_fails_over_by_its_name(
+    controller: cl.Controller, backend: cl.Backend, root: Path
+) -> None:
+    options = {} if isinstance(controller, RemoteController) else _options(root)
+    assert controller.failover("array", **options).active_backend_id == "second"
+    assert backend.replication.active_backend_id == "second"
+    with pytest.raises(errors.CinderlibError, match=r"other options|options .* of the service"):
+        controller.failover("array", **_options(root), reserved_percentage=5)
+    assert controller.failover("array", "default", **options).active_backend_id is None
+
+
+def test_wrong_options_are_not_a_lost_storage(library: cl.Controller, root: Path) -> None:
+    plain = {"volume_driver": "file", "file_root": str(root)}
+    with pytest.raises(errors.Unsupported, match="no replication"):
+        library.failover("plain", **plain)
+    with pytest.raises(errors.ConfigurationError):
+        library.failover("array", **_options(root), unknown_option=1)
+    assert not library.backends
 
 
 def test_backends_that_cannot_fail_over_say_why(load_backend: LoadBackend, root: Path) -> None:

@@ -32,6 +32,15 @@ def _shown(command: Command) -> object:
     return command("backend", "show", "--json").json["replication"]
 
 
+def test_a_backend_whose_storage_is_lost_fails_over(replicated: Command) -> None:
+    (replicated.volumes / ".lost").touch()
+    done = replicated("backend", "failover", "--to", "second", "--yes")
+    assert "Backend array uses second." in done.stderr
+    assert replicated("volume", "show", "kept", "--json").json["status"] == "available"
+    refused = replicated("backend", "failback", "--yes", ends=None)
+    assert "Traceback" not in refused.stderr
+
+
 def test_failover_and_failback(replicated: Command) -> None:
     before = {
         "replication_status": "enabled",

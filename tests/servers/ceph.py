@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import os
+import re
 import shutil
 import socket
 import subprocess
@@ -26,6 +28,8 @@ import servers
 POOL = "volumes"
 USER = "cinder"
 _START_TIMEOUT = 90.0
+#: The user of the daemon that copies images from another cluster.
+_MIRROR = "rbd-mirror.a"
 _COMMANDS = {
     "ceph-mon": "ceph-mon",
     "ceph-mgr": "ceph-mgr",
@@ -94,12 +98,14 @@ class Cluster:
 
     :ivar configuration: the path of ceph.conf.
     :ivar keyring: the path of the key of the user :data:`USER`, with the capabilities for volumes.
+    :param like: a cluster on which this user has the same key.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, like: Cluster | None = None) -> None:
         self.folder = folder
         self.configuration = folder / "ceph.conf"
         self.keyring = folder / f"client.{USER}.keyring"
+        self._like = like
         self._fsid = str(uuid.uuid4())
         self._daemons: list[subprocess.Popen[bytes]] = []
 
@@ -156,6 +162,28 @@ class Cluster:
             trash = [image["name"] for image in rbd.RBD().trash_list(pool)]
             return [*rbd.RBD().list(pool), *trash]
 
+    def mirror(self, name: str, token: str | None = None) -> str:
+        """Copy the images that another cluster marks as mirrored into the pool, by a daemon.
+
+        :param name: of this cluster for the other one.
+        :param token: that the other one returned; without it, the first cluster of a pair is
+            prepared and waits for the second.
+        :returns: what the other cluster needs to connect to this one.
+        """
+        import rbd
+
+        with self.connected() as cluster, cluster.open_ioctx(POOL) as pool:
+            images = rbd.RBD()
+            images.mirror_site_name_set(cluster, name)
+            images.mirror_mode_set(pool, rbd.RBD_MIRROR_MODE_IMAGE)
+            if token is not None:
+                images.mirror_peer_bootstrap_import(
+                    pool, rbd.RBD_MIRROR_PEER_DIRECTION_RX_TX, token
+                )
+            made: str = images.mirror_peer_bootstrap_create(pool)
+        self._spawn("rbd-mirror", f"client.{_MIRROR}", option="-n")
+        return made
+
     def _make_keys(self) -> None:
         self._osd_id = str(uuid.uuid4())
         grants = {
@@ -163,6 +191,7 @@ class Cluster:
             "client.admin": dict.fromkeys(("mon", "osd", "mgr", "mds"), "allow *"),
             "mgr.a": {"mon": "allow profile mgr", "osd": "allow *", "mds": "allow *"},
             "osd.0": {"mon": "allow profile osd", "mgr": "allow profile osd", "osd": "allow *"},
+            f"client.{_MIRROR}": {"mon": "profile rbd-mirror", "osd": "profile rbd"},
             f"client.{USER}": {
                 "mon": "profile rbd",
                 "osd": f"profile rbd pool={POOL}",
@@ -173,7 +202,10 @@ class Cluster:
         for name, capabilities in grants.items():
             own = self.folder / f"{name}.keyring"
             caps = [word for grant in capabilities.items() for word in ("--cap", *grant)]
-            self._run("ceph-authtool", "-C", own, "-n", name, "--gen-key", *caps)
+            key = ["--gen-key"]
+            if self._like is not None and name == f"client.{USER}":
+                key = ["--add-key", _key(self._like.keyring)]
+            self._run("ceph-authtool", "-C", own, "-n", name, *key, *caps)
             if name == "mon.":
                 own.rename(keys)
             else:
@@ -187,16 +219,17 @@ class Cluster:
         if done.returncode:
             raise RuntimeError(f"{command} failed: {done.stderr[-2000:]}")
 
-    def _spawn(self, daemon: str, name: str) -> None:
+    def _spawn(self, daemon: str, name: str, *, option: str = "-i") -> None:
         self._daemons.append(
             subprocess.Popen(
                 [
                     *("setpriv", "--pdeathsig", "KILL"),
-                    *(daemon, "-f", "-i", name, "-c", str(self.configuration)),
+                    *(daemon, "-f", option, name, "-c", str(self.configuration)),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
+                env={**os.environ, "CEPH_CONF": str(self.configuration)},
             )
         )
 
@@ -219,15 +252,34 @@ class Cluster:
         raise RuntimeError(f"the placement groups are not clean after {_START_TIMEOUT} s: {status}")
 
 
+def _key(keyring: Path) -> str:
+    found = re.search(r"key = (\S+)", keyring.read_text())
+    assert found is not None
+    return found[1]
+
+
 @contextlib.contextmanager
-def run() -> Iterator[Cluster]:
-    """A cluster that is removed at the end of the block."""
+def run(like: Cluster | None = None) -> Iterator[Cluster]:
+    """A cluster that is removed at the end of the block.
+
+    :param like: a cluster on which :data:`USER` has the same key.
+    """
     if reason := missing():
         pytest.skip(reason)
     with servers.folder(None) as folder:
-        cluster = Cluster(folder)
+        cluster = Cluster(folder, like)
         try:
             cluster.start()
             yield cluster
         finally:
             cluster.stop()
+
+
+@contextlib.contextmanager
+def run_mirrored() -> Iterator[tuple[Cluster, Cluster]]:
+    """Two clusters that copy each other's mirrored images, in both directions."""
+    if not shutil.which("rbd-mirror"):
+        pytest.skip("no rbd-mirror here: apt-get install rbd-mirror")
+    with run() as first, run(like=first) as second:
+        second.mirror("second", first.mirror("first"))
+        yield first, second

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cinderlib.cli.view import View
     from cinderlib.cli.waiting import Waiting
     from cinderlib.errors import InvalidState
+    from cinderlib.objects.replicating import Replication
     from cinderlib.observation import Observer
     from cinderlib.progress import Progress
 
@@ -250,11 +251,26 @@ class App(contextlib.ExitStack):
 
         :param name: name of the backend; by default the only backend.
         """
-        configured = self.configuration
-        name = configured.only_backend() if name is None else name
-        options = {} if self.service else configured.backend(name)
+        name = self.configured_name(name)
         with self.working(f"Loading backend {name}"):
-            return self.controller.backend(name, **options)
+            return self.controller.backend(name, **self._options(name))
+
+    def configured_name(self, name: str | None = None) -> str:
+        """The name of a backend of the configuration, which is not loaded.
+
+        :param name: by default the only backend.
+        :raises BackendNotFound, ConfigurationError: the configuration has no such backend.
+        """
+        name = self.configuration.only_backend() if name is None else name
+        self.configuration.require_backend(name)
+        return name
+
+    def failover(self, name: str, to: str | None) -> Replication:
+        """Fail over a backend of the configuration, which is loaded or not."""
+        return self.controller.failover(name, to, **self._options(name))
+
+    def _options(self, name: str) -> Mapping[str, Any]:
+        return {} if self.service else self.configuration.backend(name)
 
     def place(self, **fields: Any) -> cl.Volume:
         """Create a volume on the configured backend that fits best."""

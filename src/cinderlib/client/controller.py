@@ -26,6 +26,7 @@ from cinderlib.locking.process_identity import this_host
 from cinderlib.node.this_host import LocalHost
 from cinderlib.objects.controller_base import ControllerBase
 from cinderlib.objects.keywords import CommonVolumeKeywords
+from cinderlib.objects.replicating import Replication
 from cinderlib.objects.volume import Volume
 from cinderlib.operations.history_query import Operation
 from cinderlib.operations.journal import Recovered
@@ -150,6 +151,12 @@ class RemoteController(RemoteVolumeTypes, RemoteGroups, ControllerBase):
                 " service"
             )
         return self.loaded(volume_backend_name)
+
+    def failover(
+        self, volume_backend_name: str, to: str | None = None, **driver_options: object
+    ) -> Replication:
+        """As :meth:`cinderlib.Controller.failover`."""
+        return self.backend(volume_backend_name, **driver_options).failover(to)
 
     def loaded(self, name: str) -> RemoteBackend:
         """A backend of the service.

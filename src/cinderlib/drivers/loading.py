@@ -85,7 +85,10 @@ def load(
         targets = replicating.targets(conf)
         active = _active(own) if targets else None
         with lock or contextlib.nullcontext():
-            driver = _set_up(driver_class, conf, own, context, plain, secret, active)
+            driver = _set_up(
+                driver_class, conf, own, context, plain, secret, active,
+                replicated=bool(targets), only_fails_over=settings.only_fails_over,
+            )  # fmt: skip
     except BaseException:
         _release(own, group)
         raise
@@ -261,11 +264,18 @@ def _set_up(
     plain: Mapping[str, Any],
     secrets: Mapping[str, Any],
     active: str | None,
+    *,
+    replicated: bool,
+    only_fails_over: bool,
 ) -> Any:
     """Create the driver and run its setup with the same steps as Cinder's volume manager.
 
     :param active: the ``backend_id`` of the replication device that the backend has failed over to.
+    :param replicated: whether it has replication devices.
+    :param only_fails_over: whether to return a driver with replication devices even if its storage
+        fails during the setup. Cinder's manager also lets such a driver fail over.
     """
+    driver = None
     with scope.Calling(own):
         try:
             with REGISTRY_LOCK:
@@ -304,9 +314,16 @@ def _set_up(
                 raise ConfigurationError(
                     f"{task}: {failures.text(error, secrets)}", resource=own.backend
                 ) from error
-            raise failures.explain(error, task, own.backend, plain, secrets) from failures.harmless(
-                error, secrets
-            )
+            explained = failures.explain(error, task, own.backend, plain, secrets)
+            if replicated and driver is not None:
+                if only_fails_over:
+                    _log.warning("%s. The driver can only fail over", explained)
+                    return driver
+                to_do = f"If its storage is lost: `cinderlib backend failover {own.backend}`"
+                explained = type(explained)(
+                    f"{explained}. {to_do}", resource=own.backend, retryable=explained.retryable
+                )
+            raise explained from failures.harmless(error, secrets)
     return driver
 
 

@@ -296,6 +296,8 @@ class Settings:
     :ivar root_helper: the command that runs another command as root.
     :ivar cinder_options: process-wide options of Cinder that do not belong to a backend.
     :ivar strict_options: whether an unknown option is an error; otherwise it is a logged warning.
+    :ivar only_fails_over: whether the driver is loaded to fail over, for which a driver whose
+        storage failed during the setup is enough.
     """
 
     host: str
@@ -307,3 +309,4 @@ class Settings:
     suppress_requests_ssl_warnings: bool = True
     cinder_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     strict_options: bool = True
+    only_fails_over: bool = False

@@ -12,6 +12,7 @@ from cinderlib import errors
 if TYPE_CHECKING:
     from cinderlib.objects.backend import Backend
     from cinderlib.objects.controller import Controller
+    from cinderlib.objects.replicating import Replication
 
 LOG = logging.getLogger(__name__)
 
@@ -66,6 +67,18 @@ class ConfiguredBackends:
             self._failures.pop(name, None)
             self._used[name] = options
             return backend
+
+    def failed_over(self, name: str, to: str | None) -> Replication:
+        """Fail over a backend, which is loaded or not: its storage can be lost.
+
+        :raises BackendNotFound: the configuration has no such backend.
+        :raises CinderlibError: see :meth:`cinderlib.Controller.failover`.
+        """
+        self.check_name(name)
+        found = self.controller.backends.get(name)
+        if found is not None:
+            return found.failover(to)
+        return self.controller.failover(name, to, **self._options(name))
 
     def load_all(self) -> None:
         """Load all backends; a failure is logged, and shown by :meth:`states`."""

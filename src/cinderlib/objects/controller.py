@@ -157,6 +157,7 @@ class Controller(LoadedBackends, ControllerBase, RegisteredNodes, Placing):
         self._closed = False
         self._backends: dict[str, Backend] = {}
         self._obtained = threading.local()
+        self._failing_over = threading.local()
         self._replaced: list[Driver] = []
         self._recovered_by_loading: list[Recovered] = []
         my_ip = self._driver_settings["cinder_options"].get("my_ip")

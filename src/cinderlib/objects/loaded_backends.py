@@ -4,6 +4,7 @@ checked."""
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
@@ -13,8 +14,9 @@ from cinderlib import errors, validation, value_checks
 from cinderlib.locking import state_folder
 from cinderlib.locking.locks import Locks
 from cinderlib.objects.backend import Backend
+from cinderlib.objects.replicating import Replication
 from cinderlib.observation import Observer
-from cinderlib.operations import recovery, replication
+from cinderlib.operations import failover, recovery, replication
 from cinderlib.operations.journal import Journal, Recovered
 from cinderlib.persistence.base import Store
 from cinderlib.progress import ProgressReporter
@@ -49,6 +51,8 @@ class LoadedBackends:
     _recovered_by_loading: list[Recovered]
     #: Drivers of backends with replication, by name, which this thread received for an operation.
     _obtained: threading.local
+    #: Drivers of backends that are not loaded, by name, with which this thread fails over.
+    _failing_over: threading.local
     #: Drivers that were loaded again.
     _replaced: list[Driver]
 
@@ -97,6 +101,35 @@ class LoadedBackends:
             backend._driver = driver
             backend._given, backend._stats = given, None
         return before.close
+
+    def failover(
+        self, volume_backend_name: str, to: str | None = None, **driver_options: object
+    ) -> Replication:
+        """Let a backend use the replicas of the volumes, or its own storage again, even if its
+        driver cannot be loaded because the storage is lost.
+
+        :param to: as in :meth:`cinderlib.Backend.failover`; ``'default'`` for its own storage.
+        :param driver_options: as for :meth:`backend`.
+        :returns: the state of the replication. :meth:`backend` then loads the driver for the
+            storage that the backend uses now.
+        :raises CinderlibError: as in :meth:`cinderlib.Backend.failover`, and as from
+            :meth:`backend` if the options are wrong or a package is missing.
+        """
+        name = validation.check_backend_name(volume_backend_name)
+        given = validation.check_options(driver_options, "driver options")
+        wanted = None if to is None else value_checks.check_text(to, "to")
+        with self._loading[name]:
+            existing = self._backends.get(name)
+            if existing is None:
+                with contextlib.closing(self._load_driver(name, given, only_fails_over=True)) as it:
+                    self._failing_over.__dict__[name] = it
+                    try:
+                        record, changed = failover.failover(self.journal, name, wanted)
+                    finally:
+                        del self._failing_over.__dict__[name]
+                    return Replication.of(record, it.info.replication_targets, changed)
+        _refuse_other_options(existing, given)
+        return existing.failover(wanted)
 
     def check_backend(self, volume_backend_name: str, **driver_options: object) -> list[str]:
         """Check the options of a backend without loading it or accessing its storage.
@@ -157,14 +190,17 @@ class LoadedBackends:
                     f"Backend {name!r} is not loaded: the controller was closed", resource=name
                 )
 
-    def _load_driver(self, name: str, given: Mapping[str, Any]) -> Driver:
+    def _load_driver(
+        self, name: str, given: Mapping[str, Any], *, only_fails_over: bool = False
+    ) -> Driver:
         from cinderlib import drivers
 
+        settings = dataclasses.replace(self._settings(), only_fails_over=only_fails_over)
         return drivers.load(
             name,
             given,
             store=self.store,
-            settings=self._settings(),
+            settings=settings,
             lock=self._locks.of_backend(name),
             progress=self._report_progress,
             observer=self._observer,
@@ -201,6 +237,9 @@ class LoadedBackends:
         return found
 
     def _driver(self, name: str) -> Driver:
+        failing_over: Driver | None = self._failing_over.__dict__.get(name)
+        if failing_over is not None:
+            return failing_over
         backend = self.loaded(name)
         if not backend._driver.info.replication_targets:
             self._obtained.__dict__.pop(name, None)

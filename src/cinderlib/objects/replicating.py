@@ -39,6 +39,13 @@ class Replication:
         """Whether new volumes can be placed on the backend, as in Cinder's scheduler."""
         return self.status in ("disabled", "enabled") and not self.frozen
 
+    @classmethod
+    def of(
+        cls, record: ReplicationRecord, targets: tuple[str, ...], changed: bool = False
+    ) -> Replication:
+        """:param targets: of the backend's driver."""
+        return cls(record.status, record.active_backend_id, record.frozen, targets, changed)
+
     def stats(self) -> dict[str, Any]:
         """The properties with the names that they have in stats of Cinder."""
         return {
@@ -118,10 +125,4 @@ class ReplicatingBackend:
         return self._replication(*freeze.thaw(self.controller.journal, self._name))
 
     def _replication(self, record: ReplicationRecord, changed: bool = False) -> Replication:
-        return Replication(
-            record.status,
-            record.active_backend_id,
-            record.frozen,
-            self._driver.info.replication_targets,
-            changed,
-        )
+        return Replication.of(record, self._driver.info.replication_targets, changed)

@@ -13,6 +13,7 @@ from cinderlib.service.capacity import Capacities
 if TYPE_CHECKING:
     from cinderlib.objects.backend import Backend
     from cinderlib.objects.controller import Controller
+    from cinderlib.objects.replicating import Replication
 
 
 class Source(Protocol):
@@ -37,6 +38,9 @@ class Source(Protocol):
 
     def loaded(self, name: str) -> Backend:
         """A backend that can be used."""
+
+    def failed_over(self, name: str, to: str | None) -> Replication:
+        """Fail over a backend, which is loaded or not."""
 
     def load_all(self) -> None:
         """Load all backends, if this service has drivers."""

@@ -16,7 +16,7 @@ def show(request: Request[requests.Nothing]) -> dict[str, Any]:
 
 def fail_over(request: Request[requests.FailOver]) -> dict[str, Any]:
     """Let a backend use the replicas of the volumes, or its own storage again."""
-    return dataclasses.asdict(request.loaded(request.id).failover(request.body.to))
+    return dataclasses.asdict(request.failed_over(request.id, request.body.to))
 
 
 def freeze(request: Request[requests.Nothing]) -> dict[str, Any]:

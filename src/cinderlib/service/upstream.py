@@ -17,6 +17,7 @@ from cinderlib.service.capacity import Capacities
 if TYPE_CHECKING:
     from cinderlib.client.backend import RemoteBackend
     from cinderlib.client.controller import RemoteController
+    from cinderlib.objects.replicating import Replication
 
 
 class UpstreamBackends:
@@ -62,6 +63,10 @@ class UpstreamBackends:
         """
         self.check_name(name)
         return self.controller.loaded(name)
+
+    def failed_over(self, name: str, to: str | None) -> Replication:
+        """Let the other service fail over a backend."""
+        return self.loaded(name).failover(to)
 
     def load_all(self) -> None:
         """Nothing: the first request reads the names from the other service."""

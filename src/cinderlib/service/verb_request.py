@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
     from cinderlib.objects.backend import Backend
+    from cinderlib.objects.replicating import Replication
     from cinderlib.objects.resource import Resource
     from cinderlib.service.backends import Source
 
@@ -54,6 +55,12 @@ class Request(Generic[B]):
         self.backends.check_name(name)
         self.backend = name
         return self.backends.loaded(name)
+
+    def failed_over(self, name: str, to: str | None) -> Replication:
+        """Fail over a backend; see :meth:`Source.failed_over`."""
+        self.backends.check_name(name)
+        self.backend = name
+        return self.backends.failed_over(name, to)
 
     def of_loaded(self, resource: Resource) -> Any:
         """The resource, once its backend is loaded."""

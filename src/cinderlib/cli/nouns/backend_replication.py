@@ -11,9 +11,9 @@ from cinderlib.cli.app import App
 from cinderlib.cli.framework import Command, pass_app
 from cinderlib.cli.nouns.backend import argument
 from cinderlib.cli.output_options import single
+from cinderlib.drivers.port_replication import DEFAULT
 
 if TYPE_CHECKING:
-    from cinderlib.objects.backend import Backend
     from cinderlib.objects.replicating import Replication
 
 
@@ -29,12 +29,12 @@ def failover(app: App, name: str | None, to: str | None, yes: bool, dry_run: boo
     Volumes without a replica get the status error until `backend failback`. Hosts do not follow:
     detach and attach connected volumes again. If the command is interrupted, repeat it.
     """
-    loaded = app.backend(name)
+    backend = app.configured_name(name)
     target = f" to {to}" if to else ""
-    if confirmation.agreed(f"fail over backend {loaded.id}{target}", yes=yes, dry_run=dry_run):
-        with app.working(f"Failing over backend {loaded.id}"):
-            state = loaded.failover(to)
-        _report(app, loaded, state)
+    if confirmation.agreed(f"fail over backend {backend}{target}", yes=yes, dry_run=dry_run):
+        with app.working(f"Failing over backend {backend}"):
+            state = app.failover(backend, to)
+        _report(app, backend, state)
 
 
 @click.command("failback", cls=Command)
@@ -48,11 +48,11 @@ def failback(app: App, name: str | None, yes: bool, dry_run: bool) -> None:
     The driver copies changes from the replicas first, if it can. Volumes that had no replica get
     their status back.
     """
-    loaded = app.backend(name)
-    if confirmation.agreed(f"fail back backend {loaded.id}", yes=yes, dry_run=dry_run):
-        with app.working(f"Failing back backend {loaded.id}"):
-            state = loaded.failback()
-        _report(app, loaded, state)
+    backend = app.configured_name(name)
+    if confirmation.agreed(f"fail back backend {backend}", yes=yes, dry_run=dry_run):
+        with app.working(f"Failing back backend {backend}"):
+            state = app.failover(backend, DEFAULT)
+        _report(app, backend, state)
 
 
 @click.command("freeze", cls=Command)
@@ -65,7 +65,7 @@ def freeze(app: App, name: str | None) -> None:
     Hosts can still be connected and disconnected.
     """
     loaded = app.backend(name)
-    _report(app, loaded, loaded.freeze())
+    _report(app, loaded.id, loaded.freeze())
 
 
 @click.command("thaw", cls=Command)
@@ -75,20 +75,21 @@ def freeze(app: App, name: str | None) -> None:
 def thaw(app: App, name: str | None) -> None:
     """Allow operations on a frozen backend again."""
     loaded = app.backend(name)
-    _report(app, loaded, loaded.thaw())
+    _report(app, loaded.id, loaded.thaw())
 
 
-def _report(app: App, backend: Backend, state: Replication) -> None:
+def _report(app: App, backend: str, state: Replication) -> None:
     """Show the state after a change."""
     if app.form.format:
-        facts: dict[str, Any] = {"name": backend.id, **state.stats(), "changed": state.changed}
+        facts: dict[str, Any] = {"name": backend, **state.stats(), "changed": state.changed}
         app.show({**facts, "targets": list(state.targets)})
         return
     storage = state.active_backend_id or "its own storage"
     frozen = " and is frozen" if state.frozen else ""
     unchanged = "" if state.changed else "; nothing changed"
-    app.say(f"Backend {backend.id} uses {storage}{frozen}{unchanged}.")
-    connected = sum(each.attach_status == "attached" for each in backend.volumes)
+    app.say(f"Backend {backend} uses {storage}{frozen}{unchanged}.")
+    volumes = app.controller.volumes(backend=backend)
+    connected = sum(each.attach_status == "attached" for each in volumes)
     if state.changed and connected and click.get_current_context().info_name in _SWITCHING:
         app.say(
             f"{sizes.counted({'volumes': connected})} connected: detach and attach them again, so"
