@@ -123,7 +123,7 @@ def backends(backend: cl.Backend) -> None:
     ability: cl.Capability = backend.capabilities()["volume.revert"]
     print(age, ability.operation, ability.is_possible, ability.way == "native", ability.reason)
     state: cl.Replication = backend.failover("second")
-    state = ctl.failover("array", "default", volume_driver="rbd")
+    state = backend.controller.failover("array", "default", volume_driver="rbd")
     state = backend.failback() if state.changed else backend.failover()
     print(backend.freeze().frozen, backend.thaw().targets, backend.replication.status)
     print(state.active_backend_id, state.is_usable, state.stats())
