@@ -14,7 +14,7 @@ from cinderlib import errors, validation, value_checks
 from cinderlib.locking import state_folder
 from cinderlib.locking.locks import Locks
 from cinderlib.objects.backend import Backend
-from cinderlib.objects.replicating import Replication
+from cinderlib.objects.replicating import Replication, state_of
 from cinderlib.observation import Observer
 from cinderlib.operations import failover, recovery, replication
 from cinderlib.operations.journal import Journal, Recovered
@@ -127,7 +127,7 @@ class LoadedBackends:
                         record, changed = failover.failover(self.journal, name, wanted)
                     finally:
                         del self._failing_over.__dict__[name]
-                    return Replication.of(record, it.info.replication_targets, changed)
+                    return state_of(record, it.info.replication_targets, changed)
         _refuse_other_options(existing, given)
         return existing.failover(wanted)
 

@@ -39,13 +39,6 @@ class Replication:
         """Whether new volumes can be placed on the backend, as in Cinder's scheduler."""
         return self.status in ("disabled", "enabled") and not self.frozen
 
-    @classmethod
-    def of(
-        cls, record: ReplicationRecord, targets: tuple[str, ...], changed: bool = False
-    ) -> Replication:
-        """:param targets: of the backend's driver."""
-        return cls(record.status, record.active_backend_id, record.frozen, targets, changed)
-
     def stats(self) -> dict[str, Any]:
         """The properties with the names that they have in stats of Cinder."""
         return {
@@ -53,6 +46,16 @@ class Replication:
             "active_backend_id": self.active_backend_id,
             "frozen": self.frozen,
         }
+
+
+def state_of(
+    record: ReplicationRecord, targets: tuple[str, ...], changed: bool = False
+) -> Replication:
+    """The state of a backend's replication by its record.
+
+    :param targets: of the backend's driver.
+    """
+    return Replication(record.status, record.active_backend_id, record.frozen, targets, changed)
 
 
 class ReplicatingBackend:
@@ -125,4 +128,4 @@ class ReplicatingBackend:
         return self._replication(*freeze.thaw(self.controller.journal, self._name))
 
     def _replication(self, record: ReplicationRecord, changed: bool = False) -> Replication:
-        return Replication.of(record, self._driver.info.replication_targets, changed)
+        return state_of(record, self._driver.info.replication_targets, changed)
