@@ -120,3 +120,77 @@ def test_impossible_failover_is_refused(replicated: Command) -> None:
     without = replicated("backend", "failover", "--yes", ends=None)
     assert "Backend 'plain' has no replication" in without.stderr
     assert _shown(replicated) == {"replication_status": "disabled", "frozen": False, "targets": []}
+
+
+@pytest.fixture
+def group(cinderlib: Command) -> Command:
+    """A backend with a group whose volumes have replicas."""
+    cinderlib.write(
+        f"""
+        [controller]
+        state_path = "{cinderlib.folder}/state"
+
+        [backends.array]
+        volume_driver = "api.replicated_groups.ReplicatedGroups"
+        file_root = "{cinderlib.volumes}"
+        replication_device = ["backend_id:second", "backend_id:third"]
+        """
+    )
+    for name in ("data", "log"):
+        cinderlib("volume", "create", name, "1", *REPLICATED)
+    spec = "consistent_group_replication_enabled=<is> True"
+    cinderlib("group", "create", "database", "data", "log", "--group-spec", spec)
+    return cinderlib
+
+
+def test_group_is_replicated_and_fails_over(group: Command) -> None:
+    shown = group("group", "show", "database", "--json").json
+    check(shown, "group")
+    assert shown["replication_status"] == "disabled"
+    assert shown["group_specs"] == {"consistent_group_replication_enabled": "<is> True"}
+    done = group("group", "enable-replication", "database", "--json").json
+    check(done, "group")
+    assert (done["replication_status"], done["changed"]) == ("enabled", True)
+    again = group("group", "enable-replication", "database")
+    assert "its replication is enabled; nothing changed." in again.stderr
+
+    failover = ("group", "failover", "database")
+    planned = group(*failover, "--to", "second", "--dry-run")
+    assert "Would fail over group database" in planned.stderr
+    assert "Add --yes to confirm" in group(*failover, ends=None).stderr
+    several = group(*failover, "--yes", ends=None)
+    assert "Choose one for group database" in several.stderr
+    done = group(*failover, "--to", "second", "--yes")
+    assert "Group database" in done.stderr
+    assert "uses second." in done.stderr
+    listed = group("group", "list", "--columns", "name,replication_status").stdout
+    assert "failed-over" in listed
+    assert group("volume", "show", "log", "--json").json["replication_status"] == "failed-over"
+    refused = group("group", "delete", "database", "--yes", ends=None)
+    assert "Fail back first: `cinderlib group failback" in refused.stderr
+
+    back = group("group", "failback", "database", "--yes", "--json").json
+    assert (back["replication_status"], back["changed"]) == ("enabled", True)
+    done = group("group", "disable-replication", "database")
+    assert "its replication is disabled." in done.stderr
+    operations = [each["operation"] for each in group("log", "--json").json]
+    assert operations.count("group.failover") == 2
+    group("group", "delete", "database", "--volumes", "--yes")
+
+
+def test_attached_group_fails_over_only_on_request(group: Command) -> None:
+    group("group", "enable-replication", "database")
+    group("volume", "connect", "data", "--connector", _connector(group))
+    failover = ("group", "failover", "database", "--to", "second", "--yes")
+    refused = group(*failover, ends=None)
+    assert "--allow-attached" in refused.stderr
+    assert "uses second." in group(*failover, "--allow-attached").stderr
+
+
+def test_specs_are_those_of_new_groups(group: Command) -> None:
+    group("group", "snapshot", "create", "database", "monday")
+    copy = ("group", "create", "copy", "--snapshot", "monday")
+    refused = group(*copy, "--group-spec", "a=b", ends=2)
+    assert "cannot be combined with --snapshot" in refused.stderr
+    specs = group(*copy, "--json").json["group_specs"]
+    assert specs == {"consistent_group_replication_enabled": "<is> True"}

@@ -154,8 +154,12 @@ class ReplicatedDriver(ArrayDriver):
     def _used_on_second(self, volume: Any) -> pathlib.Path:
         return self._access / f"{self.SECOND} {volume.name}"
 
+    def _replica(self, volume: Any) -> pathlib.Path:
+        return self._access / f"replica {volume.name}"
+
     def _check(self, volume: Any) -> None:
-        if self._used_on_second(volume).exists() != (self._active == self.SECOND):
+        of_group = volume.group is not None and volume.group.replication_status == "failed-over"
+        if self._used_on_second(volume).exists() != (of_group or self._active == self.SECOND):
             raise exception.VolumeDriverException(f"{volume.name} is on the other array")
 
     def create_volume(self, volume: Any) -> Any:
@@ -167,6 +171,7 @@ class ReplicatedDriver(ArrayDriver):
         self._check(volume)
         super().delete_volume(volume)
         self._used_on_second(volume).unlink(missing_ok=True)
+        self._replica(volume).unlink(missing_ok=True)
 
     def initialize_connection(
         self, volume: Any, connector: dict[str, Any], **kwargs: Any
@@ -189,3 +194,28 @@ class ReplicatedDriver(ArrayDriver):
             changes.append({"volume_id": volume.id, "updates": {"provider_id": active}})
         self._active = active
         return active or "default", changes, []
+
+    def enable_replication(self, context: Any, group: Any, volumes: Any) -> Any:
+        for volume in volumes:
+            self._replica(volume).touch()
+        return {"replication_status": "enabled"}, None
+
+    def disable_replication(self, context: Any, group: Any, volumes: Any) -> Any:
+        for volume in volumes:
+            self._replica(volume).unlink(missing_ok=True)
+        return {"replication_status": "disabled"}, None
+
+    def failover_replication(
+        self, context: Any, group: Any, volumes: Any, secondary_backend_id: str
+    ) -> Any:
+        active = None if secondary_backend_id == "default" else self.SECOND
+        updates = []
+        for volume in volumes:
+            if not self._replica(volume).exists():
+                raise exception.VolumeDriverException(f"{volume.name} has no replica")
+            if active:
+                self._used_on_second(volume).touch()
+            else:
+                self._used_on_second(volume).unlink(missing_ok=True)
+            updates.append({"id": volume.id, "provider_id": active})
+        return {}, updates

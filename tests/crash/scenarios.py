@@ -391,6 +391,25 @@ def failed_over(w: World) -> None:
     w.backend.failover()
 
 
+def replicated_group(w: World) -> None:
+    for id, name in ((A, "first"), (B, "second")):
+        w.make_volume(id, name=name, extra_specs={"replication_enabled": "<is> True"})
+    w.volume(A).attach()
+    members = [w.volume(A), w.volume(B)]
+    specs = {"consistent_group_replication_enabled": "<is> True"}
+    w.backend.create_group("pair", members, id=GROUP, group_specs=specs)
+
+
+def enabled_group(w: World) -> None:
+    replicated_group(w)
+    w.controller.group(GROUP).enable_replication()
+
+
+def failed_over_group(w: World) -> None:
+    enabled_group(w)
+    w.controller.group(GROUP).failover(allow_attached=True)
+
+
 def frozen(w: World) -> None:
     replicated(w)
     w.backend.freeze()
@@ -696,6 +715,18 @@ def failback(w: World) -> Call:
     return w.backend.failback
 
 
+@scenario(enabled_group, driver="ReplicatedDriver")
+def fail_over_group(w: World) -> Call:
+    found = w.controller.group(GROUP)
+    return lambda: found.failover(allow_attached=True)
+
+
+@scenario(failed_over_group, driver="ReplicatedDriver")
+def fail_back_group(w: World) -> Call:
+    found = w.controller.group(GROUP)
+    return lambda: found.failback(allow_attached=True)
+
+
 @scenario(failed_over, driver="ReplicatedDriver")
 def connect_replica(w: World) -> Call:
     found = w.volume(A)
@@ -721,6 +752,16 @@ def _group_snapshot(w: World) -> Any:
 
 
 method("delete group", grouped, _group, "delete")
+method(
+    "enable group replication",
+    *(replicated_group, _group, "enable_replication"),
+    driver="ReplicatedDriver",
+)
+method(
+    "disable group replication",
+    *(enabled_group, _group, "disable_replication"),
+    driver="ReplicatedDriver",
+)
 method("delete group snapshot", group_snapshot, _group_snapshot, "delete")
 method(
     "delete group snapshot one after another",

@@ -412,6 +412,7 @@ class World:
                 v.id: [
                     *(v.status, v.attach_status, v.size, v.name, v.metadata, v.previous_status),
                     *(v.group_id, v.replication_extended_status, v.provider_id),
+                    v.replication_status,
                     *(v.backend, v.type_name, v.extra_specs, v.encryption),
                     self._digest(name(v)),
                 ]
@@ -425,7 +426,10 @@ class World:
             "keys": {k.id: k.value for k in self._found(KeyValueRecord) if k.id in KEYS},
             "types": self._types(),
             "groups": {
-                g.id: [g.kind, g.status, g.name, list(g.volume_ids), list(g.snapshot_ids)]
+                g.id: [
+                    *(g.kind, g.status, g.name, list(g.volume_ids), list(g.snapshot_ids)),
+                    *self._replication_of(g),
+                ]
                 for g in self._groups()
             },
             "replication": self._replication(),
@@ -437,6 +441,13 @@ class World:
             "loops": sorted(map(comparable, self._loops())),
             "limits": self._limits(),
         }
+
+    @staticmethod
+    def _replication_of(group: GroupRecord | GroupSnapshotRecord) -> list[str | None]:
+        """The state of the replication of a group."""
+        if not isinstance(group, GroupRecord):
+            return []
+        return [group.replication_status, group.active_backend_id]
 
     def disagreements(self, *, litter: bool = False) -> list[str]:
         """Describe the disagreements between the store, the storage and this host.
@@ -474,6 +485,13 @@ class World:
         if state.status not in ("disabled", "enabled", "failed-over"):
             wrong.append(f"the backend is stuck in {state.status!r}")
         wanted = {f"{v.provider_id} {name(v)}" for v in volumes.values() if v.provider_id}
+        wanted |= {
+            f"replica {name(volumes[id])}"
+            for group in self._groups()
+            if isinstance(group, GroupRecord) and group.replication_status != "disabled"
+            for id in group.volume_ids
+            if id in volumes
+        }
         for connection in connections:
             volume = volumes.get(connection.volume_id)
             if volume is None:
@@ -502,6 +520,8 @@ class World:
             if group.status != "available":
                 wrong.append(f"{group.kind} {group.id} is stuck in {group.status!r}")
             if isinstance(group, GroupRecord):
+                if group.replication_status not in ("disabled", "enabled", "failed-over"):
+                    wrong.append(f"group {group.id} is stuck in {group.replication_status!r}")
                 members |= dict.fromkeys(group.volume_ids, group.id)
             else:
                 taken |= dict.fromkeys(group.snapshot_ids, group.id)
@@ -584,7 +604,11 @@ class World:
             connection.disconnect()
         for group in reversed(self._groups()):
             if isinstance(group, GroupRecord):
-                self.controller.group(group.id).delete()
+                found = self.controller.group(group.id)
+                if group.replication_status != "disabled":
+                    found.failback()
+                    found.disable_replication()
+                found.delete()
             else:
                 self.controller.group_snapshot(group.id).delete()
         for snapshot in list(self.controller.snapshots()):

@@ -31,6 +31,7 @@ _OPERATIONS = {
     "snapshot.attach": "Attach snapshots",
     "group_snapshot.create": "Groups",
     "backend.failover": "Failover",
+    "group.replicate": "Replicated groups",
 }
 _CELLS = {"native": "N", "generic": "G", "none": ""}
 #: Why the classes that do not call their array cannot do so in a test, or at all.

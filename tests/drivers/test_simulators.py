@@ -88,7 +88,7 @@ class SimulatedArray(DriverConformance):
         assert bool(pool.get("thin_provisioning_support")) == ("thin" in self.supports)
         reported = backend.capabilities().values()
         # No array has a replication_device.
-        cannot = self.cannot | {"backend.failover"}
+        cannot = self.cannot | {"backend.failover", "group.replicate"}
         assert {each.operation for each in reported if not each.is_possible} == cannot
 
     def test_delete_that_the_array_refuses_leaves_the_volume_usable(self, backend: Any) -> None:

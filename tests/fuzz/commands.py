@@ -100,7 +100,10 @@ class Verb:
 
 
 #: Verbs whose first argument is a group.
-_OF_GROUP = ("show", "add", "remove", "clone")
+_OF_GROUP = (
+    *("show", "add", "remove", "clone"),
+    *("enable-replication", "disable-replication", "failover", "failback"),
+)
 #: Arguments that are optional, and without which the value is not used.
 _NEEDED = {("volume create", "size")}
 

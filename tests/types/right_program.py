@@ -256,6 +256,14 @@ def groups(ctl: cl.Controller, backend: cl.Backend, volume: cl.Volume) -> None:
     print(copy.group_snapshot_id, clone.source_group_id)
     taken.delete()
     group.delete(volumes=True)
+    specs: dict[str, str] = {"consistent_group_replication_enabled": "<is> True"}
+    replicated: cl.Group = backend.create_group("replicated", [volume], group_specs=specs)
+    replicated.enable_replication()
+    replicated.failover("second", allow_attached=True)
+    status: str = replicated.replication_status
+    print(status, replicated.active_backend_id, replicated.group_specs)
+    replicated.failback(allow_attached=True)
+    replicated.disable_replication()
 
 
 def placement(ctl: cl.Controller) -> None:

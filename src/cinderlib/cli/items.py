@@ -72,8 +72,11 @@ def snapshot(found: cl.Snapshot, volume: str) -> dict[str, Any]:
 
 def group(found: cl.Group) -> dict[str, Any]:
     """A group as an item, with the names of the volumes."""
-    volumes = found.volumes
-    return {**found.to_dict(), "volumes": [each.name or each.id for each in volumes]}
+    return {
+        **found.to_dict(),
+        "replication_status": found.replication_status,
+        "volumes": [each.name or each.id for each in found.volumes],
+    }
 
 
 def group_snapshot(found: cl.GroupSnapshot) -> dict[str, Any]:

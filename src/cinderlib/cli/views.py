@@ -61,7 +61,7 @@ SNAPSHOTS = View(
 GROUPS = View(
     "groups",
     ("id", "name", "status", "volumes", "backend"),
-    wide=("description", "native", "created_at"),
+    wide=("replication_status", "description", "native", "created_at"),
     firm=_STATES,
     fields=(*GroupRecord.__struct_fields__, "changed"),
 )

@@ -61,6 +61,24 @@ class RemoteGroups(GroupQueries):
         query = "?volumes=true" if with_volumes else ""
         return bool(self._change("DELETE", _path(GroupRecord, group_id) + query)["changed"])
 
+    def _enable_group_replication(self, group_id: str) -> tuple[GroupRecord, bool]:
+        return self._replicated(group_id, "enable-replication", {})
+
+    def _disable_group_replication(self, group_id: str) -> tuple[GroupRecord, bool]:
+        return self._replicated(group_id, "disable-replication", {})
+
+    def _fail_over_group(
+        self, group_id: str, to: str | None, *, allow_attached: bool = False
+    ) -> tuple[GroupRecord, bool]:
+        body = {"to": to, "allow_attached": allow_attached}
+        return self._replicated(group_id, "failover", body)
+
+    def _replicated(
+        self, group_id: str, verb: str, body: Mapping[str, Any]
+    ) -> tuple[GroupRecord, bool]:
+        path = f"{_path(GroupRecord, group_id)}/{verb}"
+        return _changed(GroupRecord, self._change("POST", path, body))
+
     def _create_group_snapshot(
         self, record: GroupSnapshotRecord, *, one_after_another: bool = False
     ) -> tuple[GroupSnapshotRecord, bool]:

@@ -12,10 +12,6 @@ from cinderlib.drivers.database_base import Part
 from cinderlib.drivers.rows import Row
 from cinderlib.records import GroupRecord, GroupSnapshotRecord, TypeSpecs, VolumeRecord
 
-#: The ID of the type that all groups have for drivers: they ask for consistent snapshots.
-GROUP_TYPE = "d3bd1e0c-3a47-4f0a-9b0e-6a8f6f4f8c11"
-_GROUP_SPECS = {"consistent_group_snapshot_enabled": "<is> True"}
-
 
 class Groups(Part):
     """Functions of ``cinder.db.api`` about groups. Only operations change groups, so values that
@@ -25,7 +21,7 @@ class Groups(Part):
         record = self._view.group(GroupRecord, group_id)
         if record is None:
             raise exception.GroupNotFound(group_id=group_id)
-        return Row(rows.group(record, GROUP_TYPE))
+        return Row(rows.group(record))
 
     def group_update(self, context: Any, group_id: str, values: Mapping[str, Any]) -> None:
         """See the class."""
@@ -34,7 +30,9 @@ class Groups(Part):
         record = self._view.group(GroupSnapshotRecord, group_snapshot_id)
         if record is None:
             raise exception.GroupSnapshotNotFound(group_snapshot_id=group_snapshot_id)
-        return Row(rows.group_snapshot(record, GROUP_TYPE))
+        group = self._view.group(GroupRecord, record.group_id)
+        type_id = rows.GROUP_TYPE if group is None else rows.group_type_id(group)
+        return Row(rows.group_snapshot(record, type_id))
 
     def group_snapshot_update(
         self, context: Any, group_snapshot_id: str, values: Mapping[str, Any]
@@ -61,22 +59,12 @@ class Groups(Part):
     def group_type_get(
         self, context: Any, id: str, inactive: bool = False, expected_fields: Any = None
     ) -> Row:
-        if id != GROUP_TYPE:
+        if id == rows.GROUP_TYPE:
+            return rows.group_type(id, rows.GROUP_SPECS)
+        group = self._view.group(GroupRecord, id)
+        if group is None or not group.group_specs:
             raise exception.GroupTypeNotFound(group_type_id=id)
-        return Row(
-            {
-                "id": GROUP_TYPE,
-                "name": "consistent",
-                "description": None,
-                "is_public": True,
-                "projects": [],
-                "group_specs": dict(_GROUP_SPECS),
-                "created_at": None,
-                "updated_at": None,
-                "deleted_at": None,
-                "deleted": False,
-            }
-        )
+        return rows.group_type(id, group.group_specs)
 
     def group_type_specs_get(self, context: Any, group_type_id: str) -> dict[str, str]:
         return dict(self.group_type_get(context, group_type_id)["group_specs"])

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from cinder import exception, objects
+from cinder.objects.fields import ReplicationStatus
 
 from cinderlib.drivers import rows, translate
-from cinderlib.drivers.database_groups import GROUP_TYPE
 from cinderlib.drivers.lockfiles import LockFiles
 from cinderlib.drivers.port import TASKS
 from cinderlib.drivers.scope import Call, Calling
@@ -18,6 +18,7 @@ from cinderlib.records import (
     Record,
     SnapshotRecord,
     VolumeRecord,
+    replace,
 )
 
 R = TypeVar("R", VolumeRecord, SnapshotRecord)
@@ -36,10 +37,11 @@ class GroupingDriver:
     def _calling(self, what: str, *given: Record) -> Calling:
         raise NotImplementedError
 
-    def create_group(self, group: GroupRecord) -> None:
+    def create_group(self, group: GroupRecord) -> GroupRecord:
         with self._calling(TASKS["create_group"], group):
             answer = self._driver.create_group(self._context, self._group(group))
             _check([answer])
+            return _created(group, answer)
 
     def update_group(
         self, group: GroupRecord, add: Sequence[VolumeRecord], remove: Sequence[VolumeRecord]
@@ -75,7 +77,7 @@ class GroupingDriver:
         source: GroupRecord,
         snapshots: Sequence[SnapshotRecord],
         source_volumes: Sequence[VolumeRecord],
-    ) -> list[VolumeRecord]:
+    ) -> tuple[GroupRecord, list[VolumeRecord]]:
         given = group, *volumes, group_snapshot, source, *snapshots, *source_volumes
         with self._calling(TASKS["create_group_from_snapshot"], *given) as call:
             return self._create_group_from_source(
@@ -92,7 +94,7 @@ class GroupingDriver:
         volumes: Sequence[VolumeRecord],
         source: GroupRecord,
         source_volumes: Sequence[VolumeRecord],
-    ) -> list[VolumeRecord]:
+    ) -> tuple[GroupRecord, list[VolumeRecord]]:
         given = group, *volumes, source, *source_volumes
         with self._calling(TASKS["create_cloned_group"], *given) as call:
             return self._create_group_from_source(
@@ -156,7 +158,7 @@ class GroupingDriver:
         snapshots: Any = None,
         source_group: Any = None,
         source_volumes: Any = None,
-    ) -> list[VolumeRecord]:
+    ) -> tuple[GroupRecord, list[VolumeRecord]]:
         created = self._volumes(volumes)
         # Drivers have different names for the last arguments.
         answer = self._driver.create_group_from_src(
@@ -170,7 +172,7 @@ class GroupingDriver:
         )
         own, updates = answer or (None, None)
         _check([own, *(updates or ())])
-        return _folded(call, volumes, created, updates or ())
+        return _created(group, own), _folded(call, volumes, created, updates or ())
 
     def _volumes(self, volumes: Iterable[VolumeRecord]) -> list[Any]:
         return [translate.volume(self._context, each) for each in volumes]
@@ -187,18 +189,23 @@ class GroupingDriver:
         ]
 
     def _group(self, group: GroupRecord) -> Any:
-        found = objects.Group(self._context, **rows.group(group, GROUP_TYPE))
-        found.obj_reset_changes()
-        return found
+        return translate.group(self._context, group)
 
     def _group_snapshot(self, group_snapshot: GroupSnapshotRecord, group: GroupRecord) -> Any:
         found = objects.GroupSnapshot(
             self._context,
-            **rows.group_snapshot(group_snapshot, GROUP_TYPE),
+            **rows.group_snapshot(group_snapshot, rows.group_type_id(group)),
             group=self._group(group),
         )
         found.obj_reset_changes()
         return found
+
+
+def _created(group: GroupRecord, update: Mapping[str, Any] | None) -> GroupRecord:
+    """The group with the driver's replication status: some drivers replicate a new group at
+    once."""
+    is_enabled = (update or {}).get("replication_status") == ReplicationStatus.ENABLED
+    return replace(group, replication_status="enabled") if is_enabled else group
 
 
 def _check(updates: Iterable[Mapping[str, Any] | None]) -> None:

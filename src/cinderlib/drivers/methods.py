@@ -35,6 +35,9 @@ OPTIONAL = (
     "delete_group_snapshot",
     "create_group_from_src",
     "failover_host",
+    "enable_replication",
+    "disable_replication",
+    "failover_replication",
 )
 #: The module of Cinder's base classes.
 _BASE = "cinder.volume.driver"

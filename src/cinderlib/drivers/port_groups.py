@@ -11,7 +11,9 @@ from cinderlib.records import GroupRecord, GroupSnapshotRecord, SnapshotRecord, 
 class GroupingPort(Protocol):
     """Groups on the storage, only for drivers that have them natively."""
 
-    def create_group(self, group: GroupRecord) -> None: ...
+    def create_group(self, group: GroupRecord) -> GroupRecord:
+        """:returns: the group, whose ``replication_status`` is ``'enabled'`` if the driver already
+        replicates it."""
 
     def update_group(
         self, group: GroupRecord, add: Sequence[VolumeRecord], remove: Sequence[VolumeRecord]
@@ -31,13 +33,14 @@ class GroupingPort(Protocol):
         source: GroupRecord,
         snapshots: Sequence[SnapshotRecord],
         source_volumes: Sequence[VolumeRecord],
-    ) -> list[VolumeRecord]:
+    ) -> tuple[GroupRecord, list[VolumeRecord]]:
         """Create a group, and its volumes with the data of snapshots.
 
         :param volumes: the new volumes, in the order of ``snapshots``.
         :param source: the group of the group snapshot.
         :param source_volumes: the volumes of the snapshots.
-        :returns: the records of the new volumes with the driver's changes, in this order."""
+        :returns: the group as from :meth:`create_group`, and the records of the new volumes with
+            the driver's changes, in this order."""
 
     def create_cloned_group(
         self,
@@ -45,11 +48,12 @@ class GroupingPort(Protocol):
         volumes: Sequence[VolumeRecord],
         source: GroupRecord,
         source_volumes: Sequence[VolumeRecord],
-    ) -> list[VolumeRecord]:
+    ) -> tuple[GroupRecord, list[VolumeRecord]]:
         """Create a group, and its volumes with the data of another group at one moment.
 
         :param volumes: the new volumes, in the order of ``source_volumes``.
-        :returns: the records of the new volumes with the driver's changes, in this order."""
+        :returns: the group as from :meth:`create_group`, and the records of the new volumes with
+            the driver's changes, in this order."""
 
     def create_group_snapshot(
         self,

@@ -70,6 +70,10 @@ _VALUES: dict[type[Record], Callable[[Record], tuple[Any, ...]]] = {
 #: tenants on the storage, so the names are the same as in cinderlib 5.
 DEFAULT_OWNER = {"user_id": "cinderlib", "project_id": "cinderlib"}
 
+#: The ID and the specs of the type of groups without own specs: they require consistent snapshots.
+GROUP_TYPE = "d3bd1e0c-3a47-4f0a-9b0e-6a8f6f4f8c11"
+GROUP_SPECS = {"consistent_group_snapshot_enabled": "<is> True"}
+
 
 class Row(dict[str, Any]):
     """A row with its columns as keys and attributes. The repr hides values, which can be secret."""
@@ -243,12 +247,34 @@ def _naive(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def group(record: GroupRecord, type_id: str) -> dict[str, Any]:
+def group_type_id(record: GroupRecord) -> str:
+    """The ID of a group's type: a group with own specs has an own type, with the group's ID."""
+    return record.id if record.group_specs else GROUP_TYPE
+
+
+def group_type(id: str, specs: Mapping[str, str]) -> Row:
+    return Row(
+        {
+            "id": id,
+            "name": "consistent" if id == GROUP_TYPE else id,
+            "description": None,
+            "is_public": True,
+            "projects": [],
+            "group_specs": dict(specs),
+            "created_at": None,
+            "updated_at": None,
+            "deleted_at": None,
+            "deleted": False,
+        }
+    )
+
+
+def group(record: GroupRecord) -> dict[str, Any]:
     """The columns of a group, with the values of Cinder's object."""
     # Cinder has no status for a failed change of the volumes.
     status = "error" if record.status == "error_updating" else record.status
     return {
-        **_of_group(record, type_id),
+        **_of_group(record, group_type_id(record)),
         "status": status,
         "host": record.host,
         "cluster_name": None,
@@ -256,12 +282,15 @@ def group(record: GroupRecord, type_id: str) -> dict[str, Any]:
         "volume_type_ids": [],
         "group_snapshot_id": record.group_snapshot_id,
         "source_group_id": record.source_group_id,
-        "replication_status": None,
+        "replication_status": record.replication_status,
     }
 
 
 def group_snapshot(record: GroupSnapshotRecord, type_id: str) -> dict[str, Any]:
-    """The columns of a group snapshot, with the values of Cinder's object."""
+    """The columns of a group snapshot, with the values of Cinder's object.
+
+    :param type_id: of its group.
+    """
     return {**_of_group(record, type_id), "status": record.status, "group_id": record.group_id}
 
 

@@ -25,6 +25,7 @@ from oslo_versionedobjects import base, fields
 from cinderlib.drivers import rows
 from cinderlib.drivers.scope import Call
 from cinderlib.records import (
+    GroupRecord,
     Record,
     Secret,
     SnapshotRecord,
@@ -79,6 +80,13 @@ def snapshot(context: Any, record: SnapshotRecord, volume: Any = None) -> Any:
         obj.volume = volume
         obj.obj_reset_changes(["volume"])
     return obj
+
+
+def group(context: Any, record: GroupRecord) -> Any:
+    """The record as a ``cinder.objects.Group``."""
+    found = objects.Group(context, **rows.group(record))
+    found.obj_reset_changes()
+    return found
 
 
 def _new_object(context: Any, record: VolumeRecord | SnapshotRecord, type_id: str) -> Any:

@@ -223,19 +223,25 @@ class Backend(BackendClass, ManagingBackend, ReplicatingBackend, Documented):
         description: str = "",
         *,
         id: str | None = None,
+        group_specs: Mapping[str, str] | None = None,
     ) -> group.Group:
         """Create a group: volumes of which snapshots can be taken at the same moment.
 
         :param volumes: volumes of this backend, attached or not. Their data does not change.
         :param id: by default a new one. If a group with the same properties has it, nothing
             changes.
+        :param group_specs: the specs that the driver sees, as in Cinder's group types. Without any,
+            the group requires consistent snapshots. A group that is replicated needs the spec
+            ``consistent_group_replication_enabled`` with the value ``'<is> True'``.
+        :raises Unsupported: the group specs require replication, and the backend cannot replicate
+            groups. Nothing changed.
         :raises InvalidVolume: a volume is on another backend, in another group, or in a state that
             does not allow it. Nothing changed.
         :raises AlreadyExists: another group has the ID.
         """
         from cinderlib.objects import groups
 
-        return groups.create(self, name, volumes, description, id)
+        return groups.create(self, name, volumes, description, id, group_specs)
 
     def refresh(self) -> None:
         """Query the storage for its stats. Volumes are always read from the store."""

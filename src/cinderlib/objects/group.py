@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from cinderlib import errors, validation, value_checks
 from cinderlib.objects.arguments import check_resource
+from cinderlib.objects.group_replication import ReplicatedGroup
 from cinderlib.objects.volume import Volume
 from cinderlib.records import (
     GroupRecord,
@@ -98,7 +99,7 @@ class _Grouped(Generic[R]):
         )
 
 
-class Group(_Grouped[GroupRecord]):
+class Group(_Grouped[GroupRecord], ReplicatedGroup):
     """A group of volumes of one backend. ``Backend.create_group`` creates it."""
 
     @property

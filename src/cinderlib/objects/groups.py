@@ -13,6 +13,7 @@ from cinderlib.operations import (
     copy_group,
     delete_group,
     delete_group_snapshot,
+    group_replication,
     group_snapshots,
 )
 from cinderlib.operations import groups as operations
@@ -128,6 +129,20 @@ class GroupQueries:
         """Delete a group; see ``Group.delete``."""
         return delete_group.delete(self.journal, group_id, with_volumes=with_volumes)
 
+    def _enable_group_replication(self, group_id: str) -> tuple[GroupRecord, bool]:
+        """Replicate a group; see ``Group.enable_replication``."""
+        return group_replication.enable(self.journal, group_id)
+
+    def _disable_group_replication(self, group_id: str) -> tuple[GroupRecord, bool]:
+        """Stop the replication of a group; see ``Group.disable_replication``."""
+        return group_replication.disable(self.journal, group_id)
+
+    def _fail_over_group(
+        self, group_id: str, to: str | None, *, allow_attached: bool = False
+    ) -> tuple[GroupRecord, bool]:
+        """Fail over a group, or fail it back; see ``Group.failover``."""
+        return group_replication.failover(self.journal, group_id, to, allow_attached=allow_attached)
+
     def _create_group_snapshot(
         self, record: GroupSnapshotRecord, *, one_after_another: bool = False
     ) -> tuple[GroupSnapshotRecord, bool]:
@@ -143,7 +158,12 @@ class GroupQueries:
 
 
 def create(
-    backend: Backend, name: str, volumes: Iterable[Volume], description: str, id: str | None
+    backend: Backend,
+    name: str,
+    volumes: Iterable[Volume],
+    description: str,
+    id: str | None,
+    group_specs: Mapping[str, str] | None,
 ) -> Group:
     """Create a group of a backend; see ``Backend.create_group``."""
     controller = backend.controller
@@ -153,6 +173,7 @@ def create(
     for field, value in (
         ("name", validation.check_name(name)),
         ("description", validation.check_description(description)),
+        ("group_specs", validation.check_specs(group_specs or {}, "group_specs")),
     ):
         if value:
             asked[field] = value

@@ -50,6 +50,8 @@ class _Operation:
 
 #: The failover of a backend to another storage system with replicas of the volumes.
 FAILOVER = "backend.failover"
+#: The replication of groups to another storage system, and their failover.
+REPLICATE = "group.replicate"
 #: New volumes that hosts encrypt.
 ENCRYPT = "volume.encrypt"
 #: Protocols of which hosts have no block device, as drivers report them, in small letters.
@@ -117,6 +119,10 @@ _OPERATIONS: Mapping[str, _Operation] = {
         "the volumes are cloned in sequence, if the caller accepts that",
         ("create_cloned_volume",),
     ),
+    REPLICATE: _Operation(
+        "replicate groups",
+        (*_GROUP_METHODS, "enable_replication", "disable_replication", "failover_replication"),
+    ),
     "group_snapshot.create": _Operation(
         "take snapshots of groups",
         (*_GROUP_METHODS, "create_group_snapshot", "delete_group_snapshot"),
@@ -151,18 +157,18 @@ def of(info: DriverInfo, stats: Mapping[str, Any]) -> dict[str, Capability]:
         operation is possible if it is in one of them.
     """
     found = {operation: _static(info.lacks, operation) for operation in _OPERATIONS}
-    found[FAILOVER] = of_failover(info)
+    found |= {each: of_replication(info, each) for each in (FAILOVER, REPLICATE)}
     for operation, reason in _reported(stats):
         if found[operation].is_possible:
             found[operation] = Capability(operation, "none", reason)
     return found
 
 
-def of_failover(info: DriverInfo) -> Capability:
-    """Whether a backend can fail over: it also needs a replication device."""
-    found = _static(info.lacks, FAILOVER)
+def of_replication(info: DriverInfo, operation: str) -> Capability:
+    """Whether a backend can fail over, or replicate groups: it also needs a replication device."""
+    found = _static(info.lacks, operation)
     if found.is_possible and not info.replication_targets:
-        return Capability(FAILOVER, "none", "its configuration has no replication_device")
+        return Capability(operation, "none", "its configuration has no replication_device")
     return found
 
 
@@ -231,6 +237,16 @@ def require(
     found = _static(driver.info.lacks, operation)
     if not found.is_possible:
         raise _refusal(found, backend, id, instead)
+
+
+def require_group_replication(driver: Driver, backend: str, id: str) -> None:
+    """Refuse the replication of a group on a backend that has none.
+
+    :raises Unsupported: it has none.
+    """
+    found = of_replication(driver.info, REPLICATE)
+    if not found.is_possible:
+        raise _refusal(found, backend, id)
 
 
 def require_encryption(driver: Driver, backend: str, id: str) -> None:

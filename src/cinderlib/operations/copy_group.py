@@ -90,6 +90,7 @@ def create(
             status="creating",
             native=capabilities.is_native(driver, "group.create"),
             volume_ids=tuple(each.id for each in new),
+            group_specs=_source_group(journal, _members(journal, group)[0]).group_specs,
             created_at=now(),
         )
         intent = group_records.begin(
@@ -107,13 +108,13 @@ def create(
         )
         try:
             new = _with_keys(journal, new, [key for _, key in separated])
-            native, made = _create(
+            created, made = _create(
                 journal, driver, creating, new, sources, one_after_another=one_after_another
             )
         except BaseException as exc:
             group_members.clean_up(exc, lambda: _undo(journal, driver, intent, creating, "failed"))
             raise
-        ready = replace(creating, status="available", native=native)
+        ready = replace(created, status="available")
         after = [replace(each, status="available", launched_at=now()) for each in made]
         done = f"Group {named(group)} was created with {len(new)} volume(s)"
         return group_records.finish(journal, intent, done, ready, new, after), True
@@ -251,14 +252,14 @@ def _create(
     sources: Sources,
     *,
     one_after_another: bool,
-) -> tuple[bool, Sequence[VolumeRecord]]:
+) -> tuple[GroupRecord, Sequence[VolumeRecord]]:
     """Create the group and its volumes on the storage.
 
-    :returns: whether the storage has the group, and the volumes with the driver's changes.
+    :returns: the group and the volumes with the driver's changes.
     """
     if capabilities.is_native(driver, _CLONE):
         try:
-            return True, _create_natively(journal, driver, group, new, sources)
+            return _create_natively(journal, driver, group, new, sources)
         except errors.Unsupported as exc:  # for groups with these properties; nothing changed
             if group.group_snapshot_id is None and not one_after_another:
                 raise _in_sequence(group, str(exc)) from exc
@@ -273,7 +274,7 @@ def _create_natively(
     group: GroupRecord,
     new: Sequence[VolumeRecord],
     sources: Sources,
-) -> Sequence[VolumeRecord]:
+) -> tuple[GroupRecord, Sequence[VolumeRecord]]:
     snapshots = [each for each in sources if isinstance(each, SnapshotRecord)]
     if group.group_snapshot_id is None:
         source = _source_group(journal, str(group.source_group_id))

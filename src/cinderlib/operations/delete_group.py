@@ -35,6 +35,7 @@ def delete(journal: Journal, group_id: str, *, with_volumes: bool = False) -> bo
                 " snapshot(s); delete them first",
                 resource=group_id,
             )
+        group_members.refuse_failed_over(there, "deleted")
         gone: list[Change] = []
         deleted: list[str] = []
         members = group_records.existing(journal, there.volume_ids)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from cinderlib import errors
 from cinderlib.drivers.port import Driver
 from cinderlib.drivers.port_replication import DEFAULT
@@ -12,8 +14,15 @@ from cinderlib.operations.journal import Journal
 from cinderlib.operations.refusals import is_refusal
 from cinderlib.operations.settling import recovers
 from cinderlib.persistence import in_key_values
-from cinderlib.persistence.base import Change
-from cinderlib.records import IntentRecord, Record, ReplicationRecord, VolumeRecord, replace
+from cinderlib.persistence.base import Change, Store
+from cinderlib.records import (
+    GroupRecord,
+    IntentRecord,
+    Record,
+    ReplicationRecord,
+    VolumeRecord,
+    replace,
+)
 
 #: The states of a volume that may not exist on the storage.
 _INCOMPLETE = frozenset({"creating", "deleting"})
@@ -31,7 +40,7 @@ def require(driver: Driver, backend: str) -> None:
 
     :raises Unsupported: it has none. Nothing changed.
     """
-    found = capabilities.of_failover(driver.info)
+    found = capabilities.of_replication(driver.info, FAILOVER)
     if not found.is_possible:
         raise errors.Unsupported(
             f"Backend {backend!r} has no replication: {found.reason}. No change was made",
@@ -100,7 +109,7 @@ def _fail_over(journal: Journal, driver: Driver, intent: IntentRecord) -> Replic
     found = [each for each in found if each.snapshot_access != "native"]  # mapped snapshots
     replicated = [_in_settled_state(each) for each in found if _has_replica(each)]
     others = [each for each in found if not _has_replica(each)]
-    active, changed = driver.failover(replicated, to)
+    active, changed, groups = driver.failover(replicated, to, _replicated_groups(store, replicated))
     before: list[Record] = [*replicated, *others]
     after: list[Record] = [*changed]
     after += [_without_replica(each) if active else _with_own_storage(each) for each in others]
@@ -111,11 +120,36 @@ def _fail_over(journal: Journal, driver: Driver, intent: IntentRecord) -> Replic
         settled = replace(state, status=status, active_backend_id=active)
         # The state is last: without transactions, an interruption before it lets recovery load the
         # driver for the previous storage, so that the driver returns all changes again.
-        return [*group_members.changed(store, before, after), in_key_values.put(settled)]
+        return [
+            *group_members.changed(store, before, after),
+            *_changed_groups(store, groups),
+            in_key_values.put(settled),
+        ]
 
     done = f"Backend {intent.backend} has failed over to {active or 'its own storage'}"
     group_members.finish(journal, intent, done, changes)
     return replication.find(store, intent.backend)
+
+
+def _replicated_groups(store: Store, replicated: Iterable[VolumeRecord]) -> list[GroupRecord]:
+    """The replicated groups of volumes. They are found by the volumes, because not every store can
+    list its groups."""
+    ids = dict.fromkeys(each.group_id for each in replicated if each.group_id is not None)
+    found = (in_key_values.find(store, GroupRecord, id) for id in ids)
+    return [each for each in found if each is not None and replication.is_of_group(each)]
+
+
+def _changed_groups(store: Store, groups: Iterable[GroupRecord]) -> Iterator[Change]:
+    for each in groups:
+        current = in_key_values.find(store, GroupRecord, each.id)
+        if current is not None:
+            yield in_key_values.put(
+                replace(
+                    current,
+                    replication_status=each.replication_status,
+                    active_backend_id=each.active_backend_id,
+                )
+            )
 
 
 def _has_replica(volume: VolumeRecord) -> bool:

@@ -129,6 +129,20 @@ def refuse(store: Store, volume: VolumeRecord, task: str) -> None:
         )
 
 
+def refuse_failed_over(group: GroupRecord, task: str) -> None:
+    """Refuse to change or delete a group whose volumes are used on another storage system.
+
+    :param task: as a participle, for the message.
+    :raises InvalidGroup: they are.
+    """
+    if group.active_backend_id is not None:
+        raise errors.InvalidGroup(
+            f"Group {named(group)} cannot be {task}: it has failed over to"
+            f" {group.active_backend_id!r}. Fail back first: `cinderlib group failback {group.id}`",
+            resource=group.id,
+        )
+
+
 def named(group: GroupRecord) -> str:
     """The name and ID of a group, for messages."""
     return f"{group.name} ({group.id})" if group.name else group.id

@@ -83,11 +83,13 @@ def fail(
     status: str,
     volumes: Changes = ((), ()),
     deleted: Sequence[str] = (),
+    replication_status: str | None = None,
 ) -> None:
     """Record a failure.
 
     :param volumes: before and after this.
     :param deleted: the IDs of volumes that do not exist any more.
+    :param replication_status: of the group; by default it does not change.
     """
 
     def changes() -> list[Change]:
@@ -100,7 +102,14 @@ def fail(
         ]
         removed = [Remove(VolumeRecord, id) for id in deleted]
         return [
-            in_key_values.put(replace(current, status=status, volume_ids=kept)),
+            in_key_values.put(
+                replace(
+                    current,
+                    status=status,
+                    volume_ids=kept,
+                    replication_status=replication_status or current.replication_status,
+                )
+            ),
             *stored,
             *removed,
         ]

@@ -7,7 +7,13 @@ from typing import Any
 
 from cinderlib import errors
 from cinderlib.drivers.port import Driver
-from cinderlib.operations import capabilities, group_members, group_records, volumes
+from cinderlib.operations import (
+    capabilities,
+    group_members,
+    group_records,
+    replication,
+    volumes,
+)
 from cinderlib.operations.existing import raise_not_found, refuse_differences
 from cinderlib.operations.group_members import held, named
 from cinderlib.operations.history import Outcome
@@ -45,18 +51,20 @@ def create(
             refuse_differences("Group", there, {**asked, "backend": group.backend})
             return there, False
         members = _members(journal, group, group.volume_ids)
+        if replication.is_of_group(group):
+            capabilities.require_group_replication(driver, group.backend, group.id)
         native = capabilities.is_native(driver, "group.create")
         arguments = {"volumes": list(group.volume_ids)}
         creating = replace(group, status="creating", native=native, created_at=now())
         intent = group_records.begin(journal, "group.create", creating, group.volume_ids, arguments)
         try:
-            native, changed = create_on_storage(driver, creating, members)
+            created, changed = create_on_storage(driver, creating, members)
         except BaseException as exc:
             group_members.clean_up(
                 exc, lambda: _undo_create(journal, driver, intent, creating, "failed")
             )
             raise
-        ready = replace(creating, status="available", native=native)
+        ready = replace(created, status="available")
         done = f"Group {named(group)} was created"
         added = [replace(each, group_id=group.id) for each in changed]
         return group_records.finish(journal, intent, done, ready, members, added), True
@@ -64,18 +72,20 @@ def create(
 
 def create_on_storage(
     driver: Driver, group: GroupRecord, members: Sequence[VolumeRecord]
-) -> tuple[bool, Sequence[VolumeRecord]]:
+) -> tuple[GroupRecord, Sequence[VolumeRecord]]:
     """Create the group on the storage, if the driver has groups.
 
-    :returns: whether it has, and the volumes with its changes.
+    :returns: the group and the volumes with the driver's changes.
     """
-    if group.native:
-        try:
-            driver.create_group(group)
-        except errors.Unsupported:
-            return False, members  # for groups with these properties; nothing changed
-        return True, driver.update_group(group, members, []) if members else members
-    return False, members
+    if not group.native:
+        return group, members
+    try:
+        created = driver.create_group(group)
+    except errors.Unsupported:  # for groups with these properties; nothing changed
+        if replication.is_of_group(group):
+            raise
+        return replace(group, native=False), members
+    return created, driver.update_group(created, members, []) if members else members
 
 
 def _undo_create(
@@ -147,6 +157,7 @@ def change(
             )
         if not new and not old:
             return there, False
+        group_members.refuse_failed_over(there, "changed")
         _members(journal, there, new)
         for volume in group_records.existing(journal, old):
             _check_state(volume, f"removed from group {named(there)}")

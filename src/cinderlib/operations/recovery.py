@@ -25,6 +25,7 @@ from cinderlib.operations import (  # noqa: F401
     failover,
     freeze,
     group_members,
+    group_replication,
     group_snapshots,
     groups,
     long_calls,

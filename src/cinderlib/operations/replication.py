@@ -13,6 +13,7 @@ from cinderlib.operations.capabilities import FAILOVER
 from cinderlib.persistence import in_key_values
 from cinderlib.persistence.base import Store
 from cinderlib.records import (
+    GroupRecord,
     IntentRecord,
     Record,
     ReplicationRecord,
@@ -32,6 +33,9 @@ NOT_CAPABLE = "not-capable"
 #: The extended status of a volume without a replica, on a backend that has failed over.
 NO_REPLICA = "no-replica"
 
+#: The group specs that require replication.
+GROUP_SPECS = ("consistent_group_replication_enabled", "group_replication_enabled")
+
 #: The texts that Cinder accepts as true.
 _TRUE = frozenset({"1", "on", "t", "true", "y", "yes"})
 
@@ -42,6 +46,7 @@ _ALLOWED_IF_FROZEN = _OF_BACKEND | {
     *("connection.unmap", "connection.forget", "snapshot.connect", "snapshot.attach"),
     *("snapshot.release", "snapshot.forget", "volume.attach", "volume.connect", "volume.detach"),
     *("volume.forget", "volume.restore_exports", "volume.repair", "volume.apply", "volume.wipe"),
+    "group.failover",
 }
 #: Operations on a volume without a replica that end its use.
 _ALLOWED_IF_LOST = frozenset(
@@ -60,6 +65,11 @@ def is_required(volume: VolumeRecord) -> bool:
     """Whether the extra specs of a volume require a replica, as in Cinder."""
     words = volume.extra_specs.get("replication_enabled", "").split()
     return len(words) == 2 and words[0] == "<is>" and words[1].lower() in _TRUE
+
+
+def is_of_group(group: GroupRecord) -> bool:
+    """Whether the specs of a group require replication, as in Cinder."""
+    return any(group.group_specs.get(spec) == "<is> True" for spec in GROUP_SPECS)
 
 
 def is_replicated(volume: VolumeRecord) -> bool:

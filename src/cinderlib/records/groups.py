@@ -22,6 +22,12 @@ class GroupRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
         knows it.
     :ivar group_snapshot_id: the group snapshot from which it was created.
     :ivar source_group_id: the cloned group, if it is a clone.
+    :ivar group_specs: the specs that drivers see, as in Cinder's group types; without any, a group
+        requires consistent snapshots.
+    :ivar replication_status: ``'disabled'``, ``'enabling'``, ``'enabled'``, ``'disabling'``,
+        ``'failing-over'``, ``'failed-over'`` or ``'error'``.
+    :ivar active_backend_id: the ``backend_id`` of the replication device that the group has failed
+        over to; ``None`` for the backend's own storage.
     """
 
     kind: ClassVar[str] = "group"
@@ -38,6 +44,9 @@ class GroupRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
     native: bool = False
     group_snapshot_id: str | None = None
     source_group_id: str | None = None
+    group_specs: dict[str, str] = {}
+    replication_status: str = "disabled"
+    active_backend_id: str | None = None
 
 
 class GroupSnapshotRecord(Record, kw_only=True, frozen=True, omit_defaults=True):

@@ -64,7 +64,11 @@ def create_group(request: Request[requests.CreateGroup]) -> dict[str, Any]:
 
 def _refuse_others(body: requests.CreateGroup, source: str) -> None:
     """:raises InvalidInput: the request has a field that does not fit its source."""
-    for field, fits in (("volume_ids", "backend"), ("one_after_another", "source_group_id")):
+    for field, fits in (
+        ("volume_ids", "backend"),
+        ("group_specs", "backend"),
+        ("one_after_another", "source_group_id"),
+    ):
         if getattr(body, field) and source != fits:
             raise errors.InvalidInput(f"{field} requires {fits}, not {source}")
 
@@ -90,6 +94,28 @@ def delete_group(request: Request[requests.Nothing]) -> dict[str, Any]:
         return {"id": request.id, "changed": False}
     group.delete(volumes=with_volumes)
     return {"id": request.id, "changed": group.changed}
+
+
+def enable_replication(request: Request[requests.Nothing]) -> dict[str, Any]:
+    """Replicate a group with all its volumes."""
+    group = request.of_loaded(request.controller.group(request.id))
+    group.enable_replication()
+    return shown(group.record, changed=group.changed)
+
+
+def disable_replication(request: Request[requests.Nothing]) -> dict[str, Any]:
+    """Stop the replication of a group; its volumes keep their data."""
+    group = request.of_loaded(request.controller.group(request.id))
+    group.disable_replication()
+    return shown(group.record, changed=group.changed)
+
+
+def fail_over_group(request: Request[requests.FailOverGroup]) -> dict[str, Any]:
+    """Let the volumes of a group use their replicas, or the backend's own storage again."""
+    body = request.body
+    group = request.of_loaded(request.controller.group(request.id))
+    group.failover(body.to, allow_attached=body.allow_attached)
+    return shown(group.record, changed=group.changed)
 
 
 def create_group_snapshot(request: Request[requests.CreateGroupSnapshot]) -> dict[str, Any]:

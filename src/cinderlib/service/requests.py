@@ -245,7 +245,8 @@ class CreateGroup(Body):
     """A group of volumes of a backend, or a copy: with ``group_snapshot_id`` of a group snapshot,
     with ``source_group_id`` of a group. A request has exactly one of these two and ``backend``. If
     the driver cannot clone the volumes of a group at the same moment, ``one_after_another`` allows
-    clones of different moments."""
+    clones of different moments. A new group can have specs that the driver sees; a copy has those
+    of its source."""
 
     name: str
     backend: str | msgspec.UnsetType = msgspec.UNSET
@@ -254,6 +255,7 @@ class CreateGroup(Body):
     volume_ids: list[str] = []
     description: str = ""
     id: str | msgspec.UnsetType = msgspec.UNSET
+    group_specs: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     one_after_another: bool = False
 
 
@@ -298,6 +300,15 @@ class FailOver(Body):
     storage; by default, the driver chooses a device."""
 
     to: str | None = None
+
+
+class FailOverGroup(Body):
+    """The ``backend_id`` of a replication device that a group uses, or ``default`` for the
+    backend's own storage; by default the only device. With ``allow_attached``, also if volumes are
+    attached."""
+
+    to: str | None = None
+    allow_attached: bool = False
 
 
 class Nothing(Body):

@@ -24,9 +24,17 @@ _volumes = click.argument(
 )
 
 
-@click.group("group", cls=Group)
+_VERBS = {
+    "disable-replication": "group_replication:disable",
+    "enable-replication": "group_replication:enable",
+    "failback": "group_replication:failback",
+    "failover": "group_replication:failover",
+}
+
+
+@click.group("group", cls=Group, verbs=_VERBS)
 def group() -> None:
-    """Create, list, show, change and delete groups of volumes.
+    """Create, list, show, change, fail over and delete groups of volumes.
 
     `group snapshot create` takes snapshots of all volumes of a group at the same moment.
     """
@@ -43,6 +51,9 @@ def group() -> None:
     "--snapshot",
     help="Create the group, with new volumes, from this group snapshot.",
     shell_complete=completing.group_snapshots,
+)
+@options.pairs(
+    "--group-spec", "group_specs", "A group spec for the driver; by default consistent snapshots."
 )
 @options.backend
 @naming.options
@@ -61,12 +72,14 @@ def create(
     """Create a group NAME of volumes of one backend.
 
     The volumes can be in use. With --snapshot, the group has a new volume from each of the
-    snapshots. Their names are NAME-VOLUME.
+    snapshots, and the group specs of their group. The names of the volumes are NAME-VOLUME.
     """
     fields = {field: value for field, value in given.items() if value is not None}
     if snapshot is not None:
-        if volumes or backend is not None:
-            raise click.UsageError("VOLUME and --backend cannot be combined with --snapshot.")
+        if volumes or backend is not None or "group_specs" in fields:
+            raise click.UsageError(
+                "VOLUME, --backend and --group-spec cannot be combined with --snapshot."
+            )
         source = find.group_snapshot(app.controller, snapshot)
         copied = (each.volume for each in source.snapshots)
         fields = naming.of_group(app.controller, name, source.backend_name, fields, copied)

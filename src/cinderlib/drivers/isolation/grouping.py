@@ -14,8 +14,8 @@ class IsolatedGrouping:
     def _call(self, function: str, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError
 
-    def create_group(self, group: GroupRecord) -> None:
-        self._call("create_group", group)
+    def create_group(self, group: GroupRecord) -> GroupRecord:
+        return cast("GroupRecord", self._call("create_group", group))
 
     def update_group(
         self, group: GroupRecord, add: Sequence[VolumeRecord], remove: Sequence[VolumeRecord]
@@ -34,10 +34,10 @@ class IsolatedGrouping:
         source: GroupRecord,
         snapshots: Sequence[SnapshotRecord],
         source_volumes: Sequence[VolumeRecord],
-    ) -> list[VolumeRecord]:
+    ) -> tuple[GroupRecord, list[VolumeRecord]]:
         given = group_snapshot, source, list(snapshots), list(source_volumes)
         found = self._call("create_group_from_snapshot", group, list(volumes), *given)
-        return cast("list[VolumeRecord]", found)
+        return cast("tuple[GroupRecord, list[VolumeRecord]]", found)
 
     def create_cloned_group(
         self,
@@ -45,9 +45,10 @@ class IsolatedGrouping:
         volumes: Sequence[VolumeRecord],
         source: GroupRecord,
         source_volumes: Sequence[VolumeRecord],
-    ) -> list[VolumeRecord]:
+    ) -> tuple[GroupRecord, list[VolumeRecord]]:
         given = group, list(volumes), source, list(source_volumes)
-        return cast("list[VolumeRecord]", self._call("create_cloned_group", *given))
+        found = self._call("create_cloned_group", *given)
+        return cast("tuple[GroupRecord, list[VolumeRecord]]", found)
 
     def create_group_snapshot(
         self,

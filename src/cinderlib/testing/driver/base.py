@@ -34,6 +34,7 @@ CAPABILITIES: Mapping[str, str] = {
     "migrate": "can be used to migrate volumes to another backend",
     "retype": "gives existing volumes other specs, itself or by a copy",
     "replication": "fails over to another storage system",
+    "group_replication": "replicates groups, and fails over each of them",
     "live_migration": "maps a volume to a second host during a live migration",
     "multiattach": "maps a volume to several hosts",
     "thin": "new volumes use no space",
@@ -57,6 +58,7 @@ REPORTED: Mapping[str, tuple[str, ...]] = {
     "retype": ("volume.retype",),
     "multiattach": ("volume.multiattach",),
     "replication": ("backend.failover",),
+    "group_replication": ("group.create", "group.replicate"),
     "list_manageable": ("volume.list_manageable",),
     "manage": ("volume.manage",),
     "manage_snapshots": ("snapshot.manage",),
@@ -87,6 +89,10 @@ class DriverTests:
     retype_specs: ClassVar[Mapping[str, str]] = {}
     #: Extra specs of a volume with a replica.
     replicated_specs: ClassVar[Mapping[str, str]] = {"replication_enabled": "<is> True"}
+    #: Group specs of a replicated group.
+    replicated_group_specs: ClassVar[Mapping[str, str]] = {
+        "consistent_group_replication_enabled": "<is> True"
+    }
     #: Size in GiB of the volumes of the tests: the smallest size that the driver supports.
     size: ClassVar[int] = 1
 

@@ -93,6 +93,71 @@ class ReplicationTests(DriverTests):
             backend.create_volume(self.size, extra_specs={"replication_enabled": "<is> True"})
         assert list(backend.volumes) == []
 
+    @needs("group_replication")
+    def test_group_fails_over_and_back(self, backend: Any) -> None:
+        volumes = [
+            backend.create_volume(self.size, extra_specs=dict(self.replicated_specs))
+            for _ in range(2)
+        ]
+        group = backend.create_group("pair", volumes, group_specs=dict(self.replicated_group_specs))
+        group.enable_replication()
+        assert self._replication_of(group) == ("enabled", None, {"enabled"})
+        group.enable_replication()
+        assert group.changed is False
+        target = backend.replication.targets[0]
+
+        group.failover(target)
+
+        assert self._replication_of(group) == ("failed-over", target, {"failed-over"})
+        group.failover(target)
+        assert group.changed is False
+        assert (backend.replication.status, group.status) == ("enabled", "available")
+        self._refreshed(*volumes)
+        for volume in volumes:
+            volume.disconnect(volume.connect(self.connector(backend)))
+        with pytest.raises(errors.InvalidGroup, match="Fail back first"):
+            group.delete()
+
+        group.failback()
+
+        assert self._replication_of(group) == ("enabled", None, {"enabled"})
+        group.failback()
+        assert group.changed is False
+        self._refreshed(*volumes)
+        volumes[0].disconnect(volumes[0].connect(self.connector(backend)))
+        group.disable_replication()
+        assert self._replication_of(group) == ("disabled", None, {"disabled"})
+        group.enable_replication()
+        assert self._replication_of(group) == ("enabled", None, {"enabled"})
+        group.delete()
+
+    @needs("group_replication")
+    def test_group_fails_over_with_its_backend(self, backend: Any) -> None:
+        volume = backend.create_volume(self.size, extra_specs=dict(self.replicated_specs))
+        specs = dict(self.replicated_group_specs)
+        group = backend.create_group("single", [volume], group_specs=specs)
+        group.enable_replication()
+        target = backend.failover().active_backend_id
+        assert self._replication_of(group) == ("failed-over", target, {"failed-over"})
+        with pytest.raises(errors.InvalidState, match="backend failback"):
+            group.failback()
+        backend.failback()
+        assert self._replication_of(group) == ("enabled", None, {"enabled"})
+        group.delete()
+
+    def test_backend_without_replicated_groups_refuses_them(self, backend: Any) -> None:
+        if backend.capabilities()["group.replicate"].is_possible:
+            pytest.skip("the backend replicates groups")
+        with pytest.raises(errors.Unsupported, match="cannot replicate groups"):
+            backend.create_group("pair", group_specs=dict(self.replicated_group_specs))
+        assert list(backend.controller.groups(backend=backend.id)) == []
+
+    def _replication_of(self, group: Any) -> tuple[str, str | None, set[str]]:
+        """The status and the storage of a group, and the statuses of its volumes."""
+        group.refresh()
+        of_volumes = {each.replication_status for each in group.volumes}
+        return group.replication_status, group.active_backend_id, of_volumes
+
     def _refreshed(self, *volumes: Any) -> None:
         for volume in volumes:
             volume.refresh()
