@@ -5,9 +5,11 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Callable
 
+import pytest
 from in_process import Calls
 
 import cinderlib as cl
+from cinderlib import errors
 from cinderlib.csi import node_identity
 from cinderlib.csi.wire import messages as m
 from cinderlib.testing.csi.plugin import mount
@@ -53,4 +55,29 @@ def test_a_publish_reads_only_the_volume_in_addition_to_the_connect(
     published = count(lambda: calls.service.controller_publish_volume(request))
     connected = count(lambda: other.connect(connector))
     assert published == connected + 1
+    calls.controller.close()
+
+
+def test_the_option_for_live_migrations_does_not_let_two_nodes_write(
+    tmp_path: pathlib.Path,
+) -> None:
+    options = {"volume_driver": "api.shared_array.SharedArray", "live_migration": True}
+    calls = Calls(tmp_path, options=options)
+    volume = calls.create("a")
+    requests = [
+        m.ControllerPublishVolumeRequest(
+            volume_id=volume.id,
+            node_id=node_identity.encode(
+                {"host": name, "initiator": f"iqn.2026-11.org.example:{name}"}
+            ),
+            volume_capability=mount(),
+        )
+        for name in ("one", "two")
+    ]
+    calls.service.controller_publish_volume(requests[0])
+    with pytest.raises(errors.InvalidVolume, match="connected to one") as caught:
+        calls.service.controller_publish_volume(requests[1])
+    assert caught.value.code == "FAILED_PRECONDITION"
+    assert len(volume.connections) == 1
+    calls.service.controller_publish_volume(requests[0])
     calls.controller.close()

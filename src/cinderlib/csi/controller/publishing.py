@@ -30,6 +30,7 @@ def publish(context: Context, request: Any) -> Any:
                 f"Volume {volume_id} was created for one node, and cannot be published to several."
             )
         host = str(connector["host"])
+        _refuse_a_second_node(volume, host)
         mode: Literal["rw", "ro"] = "ro" if request.readonly or capability.read_only else "rw"
         _refuse_too_many(context, volume_id, host)
         fields = ConnectKeywords(
@@ -58,6 +59,20 @@ def _connect(
     connection.mountpoint = node_id
     connection.save()
     return connection
+
+
+def _refuse_a_second_node(volume: cl.Volume, host: str) -> None:
+    """The option ``live_migration`` of a backend allows a second host. It is for programs that
+    migrate virtual machines, and an orchestrator does not."""
+    if volume.multiattach or not volume.backend.live_migration:
+        return  # The connect refuses it.
+    for other in volume.connections:
+        if not _is_on(other, host):
+            raise errors.InvalidVolume(
+                f"Volume {volume.id} is connected to {other.attached_host}. Unpublish it there"
+                " first",
+                resource=volume.id,
+            )
 
 
 def _refuse_too_many(context: Context, volume_id: str, host: str) -> None:
