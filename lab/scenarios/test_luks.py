@@ -17,6 +17,9 @@ from lab.session import RemoteError, Session
 HEADER = 16 << 20
 _KEYS = base64.urlsafe_b64encode(os.urandom(32)).decode()
 
+#: Activates a thin logical volume.
+_ACTIVE = "lvchange -K -ay"
+
 #: Stops the process in an attach when it runs a program of cryptsetup: before it, or after it.
 _STOP = """
     import threading
@@ -142,7 +145,7 @@ def test_luks(controller: Machine, encrypting: Session, node1: Machine, on_node1
     assert control("vol.record.encryption_opened") is False  # the node has not reported its device
     controller.run(
         f"""
-        lvchange -K -ay {backing}
+        {_ACTIVE} {backing}
         dd if={backing} of=/root/header bs=1M count=16 iflag=direct status=none
         dd if=/dev/zero of={backing} bs=1M count=16 oflag=direct status=none
         """
@@ -159,6 +162,45 @@ def test_luks(controller: Machine, encrypting: Session, node1: Machine, on_node1
     assert node("data.read(attachment.path)") == rewritten
     assert controller.run(f"cryptsetup luksUUID {backing}") == uuid
     _end(control, node)
+
+
+@shows("LUKS: an existing volume is encrypted by a copy, and decrypted", "iSCSI")
+def test_retype(controller: Machine, encrypting: Session) -> None:
+    control = encrypting
+    control(
+        """
+        lvm.controller.create_type('sealed', encryption={'provider': 'luks2'})
+        lvm.controller.create_type('plain')
+        vol = lvm.create_volume(size=1, name='customers')
+        with vol.attached() as attachment:
+            written = data.write(attachment.path)
+        """
+    )
+    # A copy that encrypts or decrypts writes all blocks.
+    control("vol.retype('sealed', migrate=True)")
+    # The header takes a part of the device.
+    assert control("[vol.type_name, vol.size, vol.status]") == ["sealed", 2, "available"]
+    with_key = control(
+        """
+        with vol.attached() as attachment:
+            found = [attachment.path, data.read(attachment.path) == written]
+        found
+        """
+    )
+    assert with_key[0].startswith("/dev/mapper/crypt-")
+    assert with_key[1]
+    backing = _backing(control)
+    controller.run(f"{_ACTIVE} {backing}; cryptsetup isLuks {backing}")
+    control("vol.retype('plain', migrate=True)")
+    assert control(
+        """
+        with vol.attached() as attachment:
+            same = data.read(attachment.path) == written
+        same, vol.encryption
+        """
+    ) == [True, {}]
+    control("vol.delete(); [lvm.controller.delete_type(name) for name in ('sealed', 'plain')]")
+    assert not controller.inventory()["device-mapper maps"]
 
 
 @shows("LUKS: the node loses its power between the steps of the first attach", "iSCSI multipath")
