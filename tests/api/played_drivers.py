@@ -183,6 +183,8 @@ class ManagingDriver(StubDriver):
 class TypeDriver(BareDriver):
     """Reads the types of volumes in all ways that vendors' drivers use."""
 
+    uses_name_id = True
+
     def create_volume(self, volume: Any) -> None:
         from cinder.volume import qos_specs, volume_types
 

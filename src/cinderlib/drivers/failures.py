@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import socket
 import traceback
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from cinder import exception
 from oslo_utils import strutils
 
 from cinderlib import errors
+from cinderlib.drivers import port_values
 
 
 def explain(
@@ -49,7 +49,7 @@ def explain(
         cause = text(unreached, secrets)
         if cause not in message:
             message = f"{message} ({cause})"
-        address = _address(options)
+        address = port_values.address(options)
         if address not in message:
             message = f"{message}; the address is {address}"
     elif _timed_out(error):
@@ -87,8 +87,6 @@ _UNREACHED = frozenset(
         errno.ENETUNREACH,
     }
 )
-#: The name of an option whose value is the address of the storage.
-_NAMES_ADDRESS = re.compile(r"^(?!backend_host$).*_(address|host|hostname|ip|url)$")
 
 
 def _unreached(error: BaseException) -> BaseException | None:
@@ -101,13 +99,6 @@ def _unreached(error: BaseException) -> BaseException | None:
     # Some drivers and libraries only keep the text of the error.
     texts = (os.strerror(number) for number in _UNREACHED)
     return error if any(text in str(error) for text in texts) else None
-
-
-def _address(options: Mapping[str, Any]) -> str:
-    """The address of the storage, from the option that each driver has its own name for."""
-    named = (value for name, value in options.items() if _NAMES_ADDRESS.search(name))
-    value = options.get("san_ip") or next(named, "")
-    return ", ".join(value) if isinstance(value, list) else str(value)
 
 
 def _timed_out(error: BaseException) -> bool:

@@ -92,6 +92,7 @@ def load(
     except BaseException:
         _release(own, group)
         raise
+    able = abilities.of(driver)
     info = DriverInfo(
         driver=path,
         version=str(driver.get_version()),
@@ -103,7 +104,8 @@ def load(
         scan_attempts=int(conf.safe_get("num_volume_device_scan_tries") or 3),
         live_migration=bool(conf.safe_get("live_migration")),
         host_limited=bool(getattr(driver, "host_limited", False)),
-        keeps_newer_snapshots=abilities.of(driver).keeps_newer_snapshots,
+        keeps_newer_snapshots=able.keeps_newer_snapshots,
+        uses_name_id=able.uses_name_id,
         active_active=active_active,
         lacks=methods.lacks(driver),
         replication_targets=targets,

@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
+
+#: The name of an option whose value is the address of the storage.
+_NAMES_ADDRESS = re.compile(r"^(?!backend_host$).*_(address|host|hostname|ip|url)$")
+
+
+def address(options: Mapping[str, Any]) -> str:
+    """The address of the storage, from the option that each driver has its own name for; empty if
+    there is none."""
+    named = (value for name, value in options.items() if value and _NAMES_ADDRESS.search(name))
+    value = options.get("san_ip") or next(named, "")
+    return ", ".join(value) if isinstance(value, list) else str(value)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -23,6 +35,8 @@ class DriverInfo:
     :ivar host_limited: whether only this host can use the driver's exports.
     :ivar keeps_newer_snapshots: whether it is known that a volume that is reverted to a snapshot
         keeps its newer snapshots.
+    :ivar uses_name_id: whether it is known that the driver finds the data of a volume by its
+        ``name_id``, also if another volume on the array has the volume's ID in its name.
     :ivar active_active: whether several processes can call the driver at the same time.
     :ivar lacks: the optional methods of Cinder's interface that the driver does not implement, with
         the reason as a clause.
@@ -42,10 +56,16 @@ class DriverInfo:
     live_migration: bool = False
     host_limited: bool = False
     keeps_newer_snapshots: bool = False
+    uses_name_id: bool = False
     active_active: bool = False
     lacks: Mapping[str, str] = dataclasses.field(default_factory=dict)
     replication_targets: tuple[str, ...] = ()
     active_backend_id: str | None = None
+
+    @property
+    def address(self) -> str:
+        """The address of the storage; empty if no option has it."""
+        return address(self.options)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -85,12 +85,14 @@ _OPERATIONS: Mapping[str, _Operation] = {
     "volume.migrate": _Operation(
         "migrate volumes",
         ("migrate_volume",),
-        "the data is copied to a new volume through attachments of a host",
+        "the data is copied to a new volume through attachments of a host, on the same array only"
+        " with tested drivers",
     ),
     "volume.retype": _Operation(
         "retype volumes",
         ("retype",),
-        "the data is copied to a new volume with the other specs, if the caller accepts that",
+        "the data is copied to a new volume with the other specs, if the caller accepts that; on"
+        " the same array only with tested drivers",
     ),
     "volume.connect": _Operation("map volumes to hosts"),
     "volume.multiattach": _Operation("map a volume to several hosts"),

@@ -14,6 +14,7 @@ from cinderlib.operations import (
     long_calls,
     migrate_by_copy,
     migration_targets,
+    one_array,
     volumes,
 )
 from cinderlib.operations.intents import intents_of
@@ -83,8 +84,14 @@ def migrate(
             intent, volume, moved = _by_driver(journal, driver, target, volume, to)
             if moved:
                 return volume, True
+            try:
+                one_array.refuse_copy(journal, before, to.backend)
+            except errors.Unsupported:
+                journal.fail(intent, volume, replace(volume, **_states(before)))
+                raise
             dropped = [Remove(IntentRecord, intent.id)]
         else:
+            one_array.refuse_copy(journal, before, to.backend)
             dropped = []
         copying = migrate_by_copy.intent(
             journal, before, backend=to.backend, host=to.host, changes={}
@@ -146,6 +153,10 @@ def refuse_impossible(
 
 def migrating(volume: VolumeRecord) -> VolumeRecord:
     return replace(volume, status="maintenance", migration_status="migrating")
+
+
+def _states(volume: VolumeRecord) -> dict[str, Any]:
+    return {"status": volume.status, "migration_status": volume.migration_status}
 
 
 def placed(volume: VolumeRecord, to: Destination) -> VolumeRecord:

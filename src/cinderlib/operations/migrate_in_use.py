@@ -20,6 +20,7 @@ from cinderlib.operations import (
     migrate,
     migrate_by_copy,
     migration_targets,
+    one_array,
     volumes,
 )
 from cinderlib.operations.existing import raise_not_found
@@ -82,6 +83,7 @@ def start(journal: Journal, volume_id: str, to: Destination) -> tuple[VolumeReco
         encryption.refuse_copy_by_host(volume)
         target = journal.driver(to.backend)
         migrate.refuse(volume, (), snapshots, ("available", "in-use"))
+        one_array.refuse_copy(journal, volume, to.backend)
         volumes.refuse_impossible_size(target, migrate.placed(volume, to), volume.size)
         intent = long_calls.intent(
             journal,

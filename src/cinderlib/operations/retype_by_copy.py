@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from cinderlib.operations import encryption, migrate, migrate_by_copy, replication
+from cinderlib.operations import encryption, migrate, migrate_by_copy, one_array, replication
 from cinderlib.operations.journal import Journal
 from cinderlib.operations.migrate import Destination, Users
 from cinderlib.persistence.base import Change
@@ -50,12 +50,14 @@ class Copy:
         """Refuse a copy that cannot succeed, before any change.
 
         :raises Busy, InvalidVolume, OutOfRange: as for a migration.
-        :raises Unsupported: the specs require replication or encryption, and the destination cannot
+        :raises Unsupported: the copy can be on the array of the volume, whose driver may confuse
+            them; or the specs require replication or encryption, and the destination cannot
             have it.
         :raises InvalidPersistence: the store would keep the key of the copy in clear.
         """
         specs = self.target.extra_specs
         placed = replace(migrate.placed(self.volume, self.to), extra_specs=specs)
+        one_array.refuse_copy(self.journal, self.volume, self.to.backend)
         info = self.journal.driver(self.to.backend).info
         replication.refuse_impossible(info, placed, "retyped")
         if self._is_encrypted_again and self.target.encryption:

@@ -59,6 +59,7 @@ class FileDriver(Adoption, Migration, Groups, driver.VolumeDriver):  # type: ign
     #: See :mod:`cinderlib.drivers.abilities`. Files do not depend on each other.
     complete_listings = frozenset({"volume", "snapshot"})
     keeps_newer_snapshots = True
+    uses_name_id = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

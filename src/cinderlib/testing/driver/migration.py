@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from cinderlib import errors
+from cinderlib import Controller, errors
+from cinderlib.persistence.base import Put
+from cinderlib.records import replace
 from cinderlib.testing.driver.base import GIB, DriverTests, needs
 
 
@@ -75,6 +77,30 @@ class MigrationTests(DriverTests):
             volume.retype(type, migrate=True, backend=place)
             assert volume.changed is False
             self._nothing_else(volume, backend, destination)
+
+    @needs("list")
+    def test_data_with_the_name_of_another_volume_is_distinguished(
+        self, controller: Any, backend: Any
+    ) -> None:
+        """After a migration on one array, the data has the ID of the copy in its name."""
+        if not backend._driver.info.uses_name_id:
+            pytest.skip("the driver does not declare uses_name_id")
+        if not isinstance(controller, Controller):
+            pytest.skip("records are not written through the service")
+        volume, copy = backend.create_volume(self.size), backend.create_volume(self.size + 1)
+        moved = replace(copy.record, id=volume.id, version=volume.record.version, name_id=copy.id)
+        old = replace(volume.record, id=copy.id, version=copy.record.version, name_id=volume.id)
+        controller.store.apply(Put(moved), Put(old))
+        volume.refresh()
+        assert (volume.name_in_storage, volume.size) == (f"volume-{copy.id}", self.size + 1)
+        volume.disconnect(volume.connect(self.connector(backend)))
+        copy.refresh()
+        copy.delete()
+        assert {each.problem for each in backend.reconcile()} <= {"unverified"}
+        volume.extend(self.size + 2)
+        volume.create_snapshot().delete()
+        volume.delete()
+        assert backend.reconcile() == []
 
     @needs("migrate", "snapshot")
     def test_volume_in_use_is_not_migrated(self, backend: Any, destination: Any) -> None:
