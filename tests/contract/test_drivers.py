@@ -28,7 +28,7 @@ NOBODY = {
 }
 EVERYTHING = frozenset(
     {
-        *("attach", "snapshot_attached", "independent_copies", "thin", "list"),
+        *("attach", "snapshot_attached", "independent_copies", "thin", "list", "name_id"),
     }
 )
 

@@ -34,7 +34,7 @@ NO_LISTS = frozenset({"volume.list_manageable", "snapshot.list_manageable"})
 NO_SNAPSHOTS = NO_LISTS | {"snapshot.manage"}
 NOTHING = NO_SNAPSHOTS | {"volume.manage"}
 #: A simulator gives no device to this host. The driver does not list its volumes completely.
-EVERYTHING = CAPABILITIES.keys() - {"attach", "block_device", "read_only", "list"}
+EVERYTHING = CAPABILITIES.keys() - {"attach", "block_device", "read_only", "list", "name_id"}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

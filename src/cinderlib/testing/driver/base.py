@@ -32,6 +32,7 @@ CAPABILITIES: Mapping[str, str] = {
     "revert": "reverts volumes to snapshots",
     "revert_by_copy": "can be used to revert volumes by a copy",
     "migrate": "can be used to migrate volumes to another backend",
+    "name_id": "finds the data of a migrated volume by Cinder's name_id, as it declares",
     "retype": "gives existing volumes other specs, itself or by a copy",
     "replication": "fails over to another storage system",
     "group_replication": "replicates groups, and fails over each of them",

@@ -78,13 +78,11 @@ class MigrationTests(DriverTests):
             assert volume.changed is False
             self._nothing_else(volume, backend, destination)
 
-    @needs("list")
+    @needs("list", "name_id")
     def test_data_with_the_name_of_another_volume_is_distinguished(
         self, controller: Any, backend: Any
     ) -> None:
         """After a migration on one array, the data has the ID of the copy in its name."""
-        if not backend._driver.info.uses_name_id:
-            pytest.skip("the driver does not declare uses_name_id")
         if not isinstance(controller, Controller):
             pytest.skip("records are not written through the service")
         volume, copy = backend.create_volume(self.size), backend.create_volume(self.size + 1)
