@@ -211,7 +211,7 @@ class ReplicatedDriver(ArrayDriver):
         active = None if secondary_backend_id == "default" else self.SECOND
         updates = []
         for volume in volumes:
-            if not self._replica(volume).exists():
+            if active and not self._replica(volume).exists():
                 raise exception.VolumeDriverException(f"{volume.name} has no replica")
             if active:
                 self._used_on_second(volume).touch()

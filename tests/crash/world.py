@@ -19,7 +19,7 @@ from points import Points
 
 import cinderlib.drivers
 from cinderlib import Backend, Controller, Snapshot, Volume
-from cinderlib.errors import Busy, Unsupported, VolumeTypeNotFound
+from cinderlib.errors import Busy, InvalidGroup, Unsupported, VolumeTypeNotFound
 from cinderlib.locking.process_identity import this_host
 from cinderlib.node import block, loop
 from cinderlib.node.state import State
@@ -606,7 +606,9 @@ class World:
             if isinstance(group, GroupRecord):
                 found = self.controller.group(group.id)
                 if group.replication_status != "disabled":
-                    found.failback()
+                    # The call settles an interrupted operation first, which can disable the group.
+                    with contextlib.suppress(InvalidGroup):
+                        found.failback()
                     found.disable_replication()
                 found.delete()
             else:
