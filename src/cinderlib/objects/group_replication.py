@@ -58,12 +58,12 @@ class ReplicatedGroup:
         self._replicated(self._controller._enable_group_replication(self.id))
 
     def disable_replication(self) -> None:
-        """Stop the replication of its volumes. They keep their data. The errors are those of
+        """Stop the replication of the volumes. They keep their data. The errors are those of
         :meth:`enable_replication`."""
         self._replicated(self._controller._disable_group_replication(self.id))
 
     def failover(self, to: str | None = None, *, allow_attached: bool = False) -> None:
-        """Use the replicas of its volumes on another storage system. The rest of the backend does
+        """Use the replicas of the volumes on another storage system. The rest of the backend does
         not change.
 
         Hosts do not follow: detach and attach connected volumes again. The group can be changed or

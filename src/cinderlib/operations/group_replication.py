@@ -1,6 +1,6 @@
 """Replication of groups: enable, disable, fail over, fail back.
 
-A group changes under its own lock and those of its volumes. An interrupted call is repeated: only
+A group changes under its own lock and the volumes' locks. An interrupted call is repeated: only
 the driver's answer has the new locations of all volumes.
 """
 

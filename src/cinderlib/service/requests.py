@@ -245,8 +245,8 @@ class CreateGroup(Body):
     """A group of volumes of a backend, or a copy: with ``group_snapshot_id`` of a group snapshot,
     with ``source_group_id`` of a group. A request has exactly one of these two and ``backend``. If
     the driver cannot clone the volumes of a group at the same moment, ``one_after_another`` allows
-    clones of different moments. A new group can have specs that the driver sees; a copy has those
-    of its source."""
+    clones of different moments. A new group can have specs that the driver sees; a copy has the
+    specs of the source."""
 
     name: str
     backend: str | msgspec.UnsetType = msgspec.UNSET

@@ -153,7 +153,7 @@ class ReplicationTests(DriverTests):
         assert list(backend.controller.groups(backend=backend.id)) == []
 
     def _replication_of(self, group: Any) -> tuple[str, str | None, set[str]]:
-        """The status and the storage of a group, and the statuses of its volumes."""
+        """The status and the storage of a group, and the volumes' statuses."""
         group.refresh()
         of_volumes = {each.replication_status for each in group.volumes}
         return group.replication_status, group.active_backend_id, of_volumes
