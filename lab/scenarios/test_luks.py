@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from steps import GIB, carry, connect, shows
+from steps import GIB, carry, connect, shows, until
 
 from lab.machine import Machine
 from lab.networks import address
@@ -164,7 +164,23 @@ def test_luks(controller: Machine, encrypting: Session, node1: Machine, on_node1
     _end(control, node)
 
 
+def _retype(control: Session, type: str) -> None:
+    """Retype by a copy. If it encrypts or decrypts, it writes all blocks: that takes longer than
+    one call of a session may."""
+    control(
+        """
+        import threading
+        worker = threading.Thread(target=vol.retype, args=[type], kwargs={'migrate': True})
+        worker.start()
+        """,
+        type=type,
+    )
+    until(lambda: not control("worker.is_alive()"), "the data is copied", 1400)
+
+
 @shows("LUKS: an existing volume is encrypted by a copy, and decrypted", "iSCSI")
+@pytest.mark.full
+@pytest.mark.timeout(3000)
 def test_retype(controller: Machine, encrypting: Session) -> None:
     control = encrypting
     control(
@@ -176,8 +192,7 @@ def test_retype(controller: Machine, encrypting: Session) -> None:
             written = data.write(attachment.path)
         """
     )
-    # A copy that encrypts or decrypts writes all blocks.
-    control("vol.retype('sealed', migrate=True)")
+    _retype(control, "sealed")
     # The header takes a part of the device.
     assert control("[vol.type_name, vol.size, vol.status]") == ["sealed", 2, "available"]
     with_key = control(
@@ -191,7 +206,7 @@ def test_retype(controller: Machine, encrypting: Session) -> None:
     assert with_key[1]
     backing = _backing(control)
     controller.run(f"{_ACTIVE} {backing}; cryptsetup isLuks {backing}")
-    control("vol.retype('plain', migrate=True)")
+    _retype(control, "plain")
     assert control(
         """
         with vol.attached() as attachment:

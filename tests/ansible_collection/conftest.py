@@ -30,6 +30,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
         "ANSIBLE_STDOUT_CALLBACK": "results",
         "LC_ALL": "C.UTF-8",
+        "PYTHONPATH": str(HERE.parent),  # drivers of the tests
     }
     galaxy = [PROGRAMS / "ansible-galaxy", "collection"]
     build = ["build", COLLECTION, "--output-path", folder]

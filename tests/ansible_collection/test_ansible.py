@@ -74,6 +74,41 @@ def test_tasks_are_idempotent(cinderlib: Command, play: Play) -> None:
     assert cinderlib.files == [f"volume-{made['volume']['id']}"]
 
 
+def test_groups_are_replicated(cinderlib: Command, play: Play) -> None:
+    cinderlib.write(
+        f"""
+        [controller]
+        state_path = "{cinderlib.folder}/state"
+
+        [backends.array]
+        volume_driver = "api.replicated_groups.ReplicatedGroups"
+        file_root = "{cinderlib.volumes}"
+        replication_device = ["backend_id:second"]
+        """
+    )
+    for name in ("data", "log"):
+        cinderlib("volume", "create", name, "1", "--extra-spec", "replication_enabled=<is> True")
+    group = {
+        "name": "ledger",
+        "volumes": ["data", "log"],
+        "group_specs": {"consistent_group_replication_enabled": "<is> True"},
+    }
+    made, again, other, stopped, stopped_again, started = play(
+        ("group", {**group, "replicated": True}),
+        ("group", {**group, "replicated": True}),
+        ("group", {**group, "group_specs": {"other": "1"}}),
+        ("group", {"name": "ledger", "replicated": False}),
+        ("group", {**group, "replicated": False}),
+        ("group", {"name": "ledger", "replicated": True}),
+    )
+    assert (made["changed"], again["changed"]) == (True, False)
+    assert made["group"]["replication_status"] == "enabled"
+    assert other["failed"]
+    assert (stopped["changed"], stopped_again["changed"]) == (True, False)
+    assert stopped["group"]["replication_status"] == "disabled"
+    assert started["group"]["replication_status"] == "enabled"
+
+
 def test_groups_are_idempotent(cinderlib: Command, play: Play) -> None:
     for name in ("data", "log", "more"):
         cinderlib("volume", "create", name, "1GiB")

@@ -24,6 +24,7 @@ INFO = {"conn": CONN, "connector": CONNECTOR}
 KEYWORDS = {
     "Controller.backend": ("volume_driver", "file_root", "reserved_percentage", "backend_host"),
     "Controller.check_backend": ("volume_driver", "file_root", "reserved_percentage"),
+    "Controller.failover": ("volume_driver", "file_root", "reserved_percentage"),
     "Controller.reload_backend": ("volume_driver", "file_root", "reserved_percentage"),
     "Controller.create_volume": ("id", *sorted(new_volume._GIVEN.keys() - {"size"})),
     "Backend.create_volume": ("id", "pool_name", *new_volume._GIVEN),

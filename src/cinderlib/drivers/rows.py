@@ -289,7 +289,7 @@ def group(record: GroupRecord) -> dict[str, Any]:
 def group_snapshot(record: GroupSnapshotRecord, type_id: str) -> dict[str, Any]:
     """The columns of a group snapshot, with the values of Cinder's object.
 
-    :param type_id: of the volume's group.
+    :param type_id: of the group's type.
     """
     return {**_of_group(record, type_id), "status": record.status, "group_id": record.group_id}
 

@@ -51,6 +51,18 @@ options:
       - Create the group as a clone of this group, specified by ID or name. It has a clone of each
         volume, named C(GROUP-VOLUME).
     type: str
+  group_specs:
+    description:
+      - The specs that the driver sees, as in Cinder's group types. They replace the default, which
+        requires consistent snapshots, and cannot be changed later.
+      - A group from O(snapshot) or O(source) has the specs of that group.
+    type: dict
+  replicated:
+    description:
+      - Whether the storage replicates the volumes of the group together. The group needs the spec
+        C(consistent_group_replication_enabled), and the volumes a type with replication.
+      - Without it, the replication does not change. Failovers are commands.
+    type: bool
   one_after_another:
     description: Clone the volumes in sequence if the driver cannot clone them at the same moment.
     type: bool
@@ -69,6 +81,14 @@ EXAMPLES = r"""
   cinderlib.storage.group:
     name: database
     volumes: [data, log]
+
+- name: Group volumes that are replicated together
+  cinderlib.storage.group:
+    name: ledger
+    volumes: [accounts, journal]
+    group_specs:
+      consistent_group_replication_enabled: "<is> True"
+    replicated: true
 
 - name: Create volumes for a test from a group snapshot
   cinderlib.storage.group:
@@ -93,6 +113,7 @@ group:
     id: 4c0e6f3b-3f0f-4f4e-8a53-0ad37b8d9f52
     name: database
     status: available
+    replication_status: disabled
     volume_ids: [6b5e4c1e-4f6a-4d84-9c1e-0f3a7f1f2b3c]
 """
 
@@ -123,6 +144,7 @@ def work(session: controller.Session) -> dict[str, Any]:
         "name": found.name,
         "description": found.description,
         "backend": controller.backend_of(found),
+        "group_specs": found.group_specs,
     }
     controller.refuse_differences(
         f"Group {found.name}", existing, {option: params[option] for option in existing}
@@ -144,8 +166,12 @@ def _created(session: controller.Session, failed: cl.Group | None) -> dict[str, 
         source = session.get("group snapshot", params["snapshot"])
     elif params["source"]:
         source = session.get("group", params["source"])
+    elif params["group_specs"]:
+        given["group_specs"] = params["group_specs"]
     volumes = _volumes(session)
     after = {name: value for name, value in given.items() if value}
+    if params["replicated"] is not None:
+        after["replicated"] = params["replicated"]
     if source is None:
         after["volume_ids"] = sorted(volume.id for volume in volumes or ())
     diff = {"before": {"state": "absent"}, "after": {**after, "state": "present"}}
@@ -160,7 +186,9 @@ def _created(session: controller.Session, failed: cl.Group | None) -> dict[str, 
             group = source.create_group(**given)
         else:
             group = source.clone(**given, one_after_another=params["one_after_another"])
-    return {"changed": group.changed, "diff": diff, "group": controller.shown(group)}
+    if params["replicated"]:
+        group.enable_replication()
+    return {"changed": group.changed, "diff": diff, "group": _shown(group)}
 
 
 def _volumes(session: controller.Session) -> list[cl.Volume] | None:
@@ -171,24 +199,40 @@ def _volumes(session: controller.Session) -> list[cl.Volume] | None:
 def _changed(session: controller.Session, found: cl.Group) -> dict[str, Any]:
     before = _state(found)
     wanted = _volumes(session)
-    after = before if wanted is None else {"volume_ids": sorted(volume.id for volume in wanted)}
-    if wanted is not None and after != before and not session.module.check_mode:
+    after = dict(before)
+    if wanted is not None:
+        after["volume_ids"] = sorted(volume.id for volume in wanted)
+    replicated = session.params["replicated"]
+    if replicated is not None:
+        after["replicated"] = replicated
+    if after != before and not session.module.check_mode:
         session.load_for(found)
-        new = [volume for volume in wanted if volume.id not in before["volume_ids"]]
+        new = [each for each in wanted or () if each.id not in before["volume_ids"]]
         if new:
             found.add(*new)
-        old = [volume for volume in found.volumes if volume.id not in after["volume_ids"]]
+        old = [each for each in found.volumes if each.id not in after["volume_ids"]]
         if old:
             found.remove(*old)
+        if after["replicated"] and not before["replicated"]:
+            found.enable_replication()
+        elif before["replicated"] and not after["replicated"]:
+            found.disable_replication()
     return {
         "changed": after != before,
         "diff": {"before": before, "after": after},
-        "group": {**controller.shown(found), **(after if session.module.check_mode else {})},
+        "group": {**_shown(found), **(after if session.module.check_mode else {})},
     }
 
 
+def _shown(group: cl.Group) -> dict[str, Any]:
+    return {**controller.shown(group), "replication_status": group.replication_status}
+
+
 def _state(group: cl.Group) -> dict[str, Any]:
-    return {"volume_ids": sorted(group.volume_ids)}
+    return {
+        "volume_ids": sorted(group.volume_ids),
+        "replicated": group.replication_status in ("enabled", "failed-over"),
+    }
 
 
 def main() -> None:
@@ -202,12 +246,18 @@ def main() -> None:
             "volumes": {"type": "list", "elements": "str"},
             "snapshot": {"type": "str"},
             "source": {"type": "str"},
+            "group_specs": {"type": "dict"},
+            "replicated": {"type": "bool"},
             "one_after_another": {"type": "bool", "default": False},
             "delete_volumes": {"type": "bool", "default": False},
             "description": {"type": "str"},
         },
         required_one_of=[["id", "name"]],
-        mutually_exclusive=[["snapshot", "source", "volumes"]],
+        mutually_exclusive=[
+            ["snapshot", "source", "volumes"],
+            ["snapshot", "group_specs"],
+            ["source", "group_specs"],
+        ],
         required_by={"backend_options": ["backend"]},
         supports_check_mode=True,
     )

@@ -34,7 +34,7 @@ _VERBS = {
 
 @click.group("group", cls=Group, verbs=_VERBS)
 def group() -> None:
-    """Create, list, show, change, fail over and delete groups of volumes.
+    """Create, list, change, fail over and delete groups of volumes.
 
     `group snapshot create` takes snapshots of all volumes of a group at the same moment.
     """
@@ -123,7 +123,7 @@ def _created(app: App, created: cl.Group, name: str) -> None:
 @single(views.GROUPS)
 @pass_app
 def clone(app: App, /, group: str, name: str, one_after_another: bool, **given: Any) -> None:
-    """Create a group NAME with clones of all volumes of another group.
+    """Create a group NAME as a clone of another group.
 
     The clones are of the same moment. Their names are NAME-VOLUME.
     """

@@ -43,7 +43,10 @@ def enable(app: App, group: str) -> None:
 @single(views.GROUPS)
 @pass_app
 def disable(app: App, group: str) -> None:
-    """Stop the replication of a group. The volumes keep their data."""
+    """Stop the replication of a group.
+
+    The volumes keep their data.
+    """
     _change(app, find.group(app.controller, group), lambda found: found.disable_replication())
 
 
@@ -58,7 +61,7 @@ def disable(app: App, group: str) -> None:
 def failover(
     app: App, group: str, to: str | None, allow_attached: bool, yes: bool, dry_run: bool
 ) -> None:
-    """Use the replicas of the volumes of a group on another storage system.
+    """Use the replicas of a group on another storage.
 
     The rest of the backend does not change. Hosts do not follow: detach and attach connected
     volumes again. If the command is interrupted, repeat it.
