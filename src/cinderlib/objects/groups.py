@@ -173,7 +173,10 @@ def create(
     for field, value in (
         ("name", validation.check_name(name)),
         ("description", validation.check_description(description)),
-        ("group_specs", validation.check_specs(group_specs or {}, "group_specs")),
+        (
+            "group_specs",
+            validation.check_specs({} if group_specs is None else group_specs, "group_specs"),
+        ),
     ):
         if value:
             asked[field] = value
