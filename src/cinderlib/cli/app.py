@@ -7,11 +7,12 @@ import functools
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TextIO, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
 
 from cinderlib.cli.form import Form
+from cinderlib.cli.standard_error import ToStandardError
 
 if TYPE_CHECKING:
     import cinderlib as cl
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from cinderlib.cli.view import View
     from cinderlib.cli.waiting import Waiting
     from cinderlib.errors import InvalidState
-    from cinderlib.objects.replicating import Replication
     from cinderlib.observation import Observer
     from cinderlib.progress import Progress
 
@@ -253,7 +253,7 @@ class App(contextlib.ExitStack):
         """
         name = self.configured_name(name)
         with self.working(f"Loading backend {name}"):
-            return self.controller.backend(name, **self._options(name))
+            return self.controller.backend(name, **self.backend_options(name))
 
     def configured_name(self, name: str | None = None) -> str:
         """The name of a backend of the configuration, which is not loaded.
@@ -265,11 +265,8 @@ class App(contextlib.ExitStack):
         self.configuration.require_backend(name)
         return name
 
-    def failover(self, name: str, to: str | None) -> Replication:
-        """Fail over a backend of the configuration, which is loaded or not."""
-        return self.controller.failover(name, to, **self._options(name))
-
-    def _options(self, name: str) -> Mapping[str, Any]:
+    def backend_options(self, name: str) -> Mapping[str, Any]:
+        """The options of a backend of the configuration; a service has its own."""
         return {} if self.service else self.configuration.backend(name)
 
     def place(self, **fields: Any) -> cl.Volume:
@@ -298,7 +295,7 @@ class App(contextlib.ExitStack):
         logging.basicConfig(
             level=others if self._logs_of_others else silent,
             format=wanted,
-            handlers=[_ToStandardError()],
+            handlers=[ToStandardError()],
         )
         logging.getLogger("cinderlib").setLevel(level)
         if self.verbosity:
@@ -340,15 +337,6 @@ class App(contextlib.ExitStack):
             self.show(item)
         elif shown is not None:
             click.echo(shown)
-
-
-class _ToStandardError(logging.StreamHandler[TextIO]):
-    """Writes to the current standard error. A progress bar replaces it, to write messages above the
-    bar."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.stream = sys.stderr
-        super().emit(record)
 
 
 def backend_name(resource: _OfBackend) -> str:

@@ -33,7 +33,7 @@ def failover(app: App, name: str | None, to: str | None, yes: bool, dry_run: boo
     target = f" to {to}" if to else ""
     if confirmation.agreed(f"fail over backend {backend}{target}", yes=yes, dry_run=dry_run):
         with app.working(f"Failing over backend {backend}"):
-            state = app.failover(backend, to)
+            state = app.controller.failover(backend, to, **app.backend_options(backend))
         _report(app, backend, state)
 
 
@@ -51,7 +51,7 @@ def failback(app: App, name: str | None, yes: bool, dry_run: bool) -> None:
     backend = app.configured_name(name)
     if confirmation.agreed(f"fail back backend {backend}", yes=yes, dry_run=dry_run):
         with app.working(f"Failing back backend {backend}"):
-            state = app.failover(backend, DEFAULT)
+            state = app.controller.failover(backend, DEFAULT, **app.backend_options(backend))
         _report(app, backend, state)
 
 
