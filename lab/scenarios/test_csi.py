@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from csi import ARRAYS, KUBELET, Cluster
-from steps import GIB, WRITER, active_paths, shows, until
+from steps import GIB, WRITER, active_paths, networks_of, shows, until
 
 from lab.machine import Machine, Session
-from lab.networks import NETWORKS
 
 #: The plug-in starts in each machine.
 pytestmark = pytest.mark.timeout(3600)
@@ -20,12 +19,14 @@ _USE = """
     used = csi.use(volume)
     attachment = types.SimpleNamespace(path=used['target_path'] + '/file')
 """
-#: Seconds for the whole suite: the processors are emulated.
+#: Seconds for a part of the whole suite: the processors are emulated.
 _SUITE = 7200
-#: The classes of the suite that each node runs, and the tests that also run without --full.
+#: The tests of the suite that each of the two nodes runs.
+_FEW = ("each_call_can_be_repeated or TestIdentity", "expand_while_it_is_used")
+#: The whole suite, in parts.
 _PARTS = {
-    "TestNode or TestPublish or TestIdentity": "each_call_can_be_repeated or TestIdentity",
-    "TestVolumes or TestSnapshots or TestHostile": "expand_while_it_is_used",
+    "nodes": ("TestNode", "TestPublish or TestIdentity or TestHostile"),
+    "volumes": ("TestVolumes", "TestSnapshots"),
 }
 
 
@@ -48,8 +49,13 @@ def cluster(
         yield cluster
 
 
-def _over_all(scenario: str) -> pytest.MarkDecorator:
-    """Run a scenario with each backend, as this row of the table."""
+def _over(
+    scenario: str, *, backends: Iterable[str] = tuple(ARRAYS), parts: Iterable[str] = ()
+) -> pytest.MarkDecorator:
+    """Run a scenario with several backends, as this row of the table.
+
+    :param parts: run each of these parts, as a row with ``{part}``.
+    """
     cases = {
         "lvm": ("iscsi", "iSCSI multipath"),
         "fc": ("fibre_channel", "FC multipath"),
@@ -57,15 +63,21 @@ def _over_all(scenario: str) -> pytest.MarkDecorator:
         "ceph": ("ceph", "RBD"),
     }
     return pytest.mark.parametrize(
-        "backend",
+        ("backend", "part") if parts else "backend",
         [
-            pytest.param(backend, id=id, marks=shows(scenario, column))
+            pytest.param(
+                *(backend, part) if parts else (backend,),
+                id=f"{id}-{part}" if parts else id,
+                marks=shows(scenario.format(part=part), column),
+            )
             for backend, (id, column) in cases.items()
+            if backend in backends
+            for part in parts or [""]
         ],
     )
 
 
-@_over_all("CSI: a filesystem on one node, then on another")
+@_over("CSI: a filesystem on one node, then on another")
 def test_a_volume_on_two_nodes(
     cluster: Cluster, controller: Machine, node1: Machine, node2: Machine, backend: str
 ) -> None:
@@ -101,25 +113,32 @@ def test_a_volume_on_two_nodes(
         here("csi.clean(); csi.close()")
 
 
-@shows("CSI: networks are cut in turn while a workload writes to a filesystem", "iSCSI multipath")
+@_over(
+    "CSI: networks are cut in turn while a workload writes to a filesystem", backends=("lvm", "fc")
+)
 def test_networks_are_cut(
-    cluster: Cluster, controller: Machine, node1: Machine, report: Callable[[str], None]
+    cluster: Cluster,
+    controller: Machine,
+    node1: Machine,
+    backend: str,
+    report: Callable[[str], None],
 ) -> None:
-    node = cluster.nodes[0]
+    node, networks = cluster.nodes[0], networks_of(backend)
     with node.orchestrator() as python:
+        python("csi.parameters = {'backend': backend}", backend=backend)
         python(_USE, name="cut")
         python("open(attachment.path, 'wb').truncate(256 << 20)")
         until(lambda: active_paths(node1) == 2, "both paths are used")
         python(WRITER, pause=0.2)
         try:
-            for network in NETWORKS:
+            for network in networks:
                 node1.plug(network, False)
                 until(lambda: active_paths(node1) == 1, f"the path over network {network} fails")
                 _writes_go_on(python)
                 node1.plug(network, True)
                 until(lambda: active_paths(node1) == 2, f"network {network} is used again")
         finally:
-            for network in NETWORKS:
+            for network in networks:
                 node1.plug(network, True)
             python("stop.set(); writer.join()")
         report(f"the longest write took {python('longest[0]'):.1f} s")
@@ -136,12 +155,14 @@ def test_networks_are_cut(
         python("csi.clean(); csi.close()")
 
 
-@shows("CSI: a node loses its power, and the volume moves to another", "iSCSI multipath")
+@_over("CSI: a node loses its power, and the volume moves to another")
 def test_a_node_loses_its_power(
-    cluster: Cluster, controller: Machine, node1: Machine, node2: Machine
+    cluster: Cluster, controller: Machine, node1: Machine, node2: Machine, backend: str
 ) -> None:
     lost, other = cluster.nodes
+    kind = ARRAYS[backend].kind
     with lost.orchestrator() as python:
+        python("csi.parameters = {'backend': backend}", backend=backend)
         python(_USE, name="moves")
         python("open(attachment.path, 'wb').truncate(256 << 20)")
         python(WRITER, pause=0.2)
@@ -151,6 +172,7 @@ def test_a_node_loses_its_power(
         node1.monitor("system_reset")
     target, staging, node_id = fields
     with other.orchestrator() as python:
+        python("csi.parameters = {'backend': backend}", backend=backend)
         # The orchestrator knows that the node is off (Kubernetes: the taint out-of-service).
         python(
             """
@@ -187,7 +209,7 @@ def test_a_node_loses_its_power(
                 staging=staging,
             )
             assert returned("csi.node_id") == node_id
-        assert not node1.inventory()["SCSI devices"]
+        assert not node1.inventory()[kind]
         _writes_go_on(python)
         python("stop.set(); writer.join()")
         assert python("failed") == []
@@ -196,6 +218,7 @@ def test_a_node_loses_its_power(
         # The node that was lost deletes it.
         python("csi.clean_node(volume); csi.close()")
     with lost.orchestrator() as python:
+        python("csi.parameters = {'backend': backend}", backend=backend)
         # When the volume is detached, the node also removes the records of portals that it had
         # before it lost its power.
         python(_USE, name="moves")
@@ -302,21 +325,29 @@ def test_encrypted(cluster: Cluster, controller: Machine, node1: Machine, node2:
         python("csi.clean(); csi.close()")
 
 
-@_over_all("CSI: the conformance suite")
-@pytest.mark.timeout(_SUITE)
+@_over("CSI: the conformance suite")
 def test_the_conformance_suite(
-    cluster: Cluster,
-    controller: Machine,
-    node1: Machine,
-    node2: Machine,
-    backend: str,
-    report: Callable[[str], None],
-    pytestconfig: pytest.Config,
+    cluster: Cluster, backend: str, report: Callable[[str], None]
 ) -> None:
-    parts = _PARTS.keys() if pytestconfig.option.full else _PARTS.values()
+    _run_suite(cluster, backend, _FEW, report)
+
+
+@pytest.mark.full
+@_over("CSI: the whole conformance suite: {part}", parts=_PARTS)
+@pytest.mark.timeout(_SUITE)
+def test_the_whole_conformance_suite(
+    cluster: Cluster, backend: str, part: str, report: Callable[[str], None]
+) -> None:
+    _run_suite(cluster, backend, _PARTS[part], report)
+
+
+def _run_suite(
+    cluster: Cluster, backend: str, parts: tuple[str, str], report: Callable[[str], None]
+) -> None:
+    """Run a part of the suite on each node, at the same time."""
     with ThreadPoolExecutor() as threads:
         runs = [
-            threads.submit(node.suite, backend, f"-v -k '{part}'")
+            threads.submit(node.suite, backend, f"-v --durations=5 -k '{part}'")
             for node, part in zip(cluster.nodes, parts, strict=True)
         ]
     for each in runs:
