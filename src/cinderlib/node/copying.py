@@ -25,6 +25,8 @@ BLOCK = 4 << 20
 _ZEROS = bytes(BLOCK)
 #: Bytes that are written, or discarded because they are all zeros.
 _GRAIN = 64 << 10
+#: Bytes at the beginning of a grain that usually show that it has data.
+_BEGINNING = 64
 _ZERO_GRAIN = bytes(_GRAIN)
 #: Bytes that are wiped between two reports of the progress.
 _WIPE_STEP = 64 << 20
@@ -114,7 +116,7 @@ def _copy(source: _Side, target: _Side, report: Report) -> int:
             else:
                 for begin, end, has_data in _parts(data):
                     if has_data:
-                        target.write(offset + begin, data[begin:end])
+                        target.write(offset + begin, memoryview(data)[begin:end])
                         data_bytes += end - begin
                     else:
                         target.zero(offset + begin, end - begin)
@@ -122,12 +124,11 @@ def _copy(source: _Side, target: _Side, report: Report) -> int:
     return data_bytes
 
 
-def _parts(data: bytes) -> Iterator[tuple[int, int, bool]]:
+def _parts(data: Data) -> Iterator[tuple[int, int, bool]]:
     """Begin and end of each part that has data, or only zeros."""
     begin, had_data = 0, None
     for at in range(0, len(data), _GRAIN):
-        rest = len(data) - at
-        has_data = not data.startswith(_ZERO_GRAIN if rest >= _GRAIN else bytes(rest), at)
+        has_data = not (_is_zero(data[at : at + _BEGINNING]) and _is_zero(data[at : at + _GRAIN]))
         if had_data is not None and has_data is not had_data:
             yield begin, at, had_data
             begin = at
@@ -136,7 +137,14 @@ def _parts(data: bytes) -> Iterator[tuple[int, int, bool]]:
         yield begin, len(data), had_data
 
 
-Block = tuple[int, int, bytes | None]
+def _is_zero(data: Data) -> bool:
+    # A view would be compared one byte at a time.
+    return bytes(data) == _ZERO_GRAIN[: len(data)]
+
+
+#: A view is valid until the second block after it is read.
+Data = bytes | memoryview
+Block = tuple[int, int, Data | None]
 
 
 class _Side(Protocol):
@@ -147,7 +155,7 @@ class _Side(Protocol):
 
     def read(self, offset: int, length: int) -> bytes: ...
 
-    def write(self, offset: int, data: bytes) -> None: ...
+    def write(self, offset: int, data: Data) -> None: ...
 
     def zero(self, offset: int, length: int) -> None:
         """Let a range read as zeros, without using space if possible."""
@@ -180,8 +188,9 @@ class _Device:
         self._fd = fd
         self.size = os.lseek(fd, 0, os.SEEK_END)
         self._is_file = stat.S_ISREG(os.fstat(fd).st_mode)
-        # Direct I/O needs aligned memory, which an anonymous map has.
-        self._buffer = mmap.mmap(-1, BLOCK)
+        # Direct I/O needs aligned memory, which an anonymous map has. One block is written from it
+        # while the next one is read.
+        self._buffer, self._other = (memoryview(mmap.mmap(-1, BLOCK)) for _ in range(2))
         self._discards = True
 
     def blocks(self) -> Iterator[Block]:
@@ -190,7 +199,8 @@ class _Device:
             yield from _holes(end, start)
             while start < stop:
                 length = min(BLOCK, stop - start)
-                yield start, length, self.read(start, length)
+                yield start, length, self._read(start, length)
+                self._buffer, self._other = self._other, self._buffer
                 start += length
             end = stop
         yield from _holes(end, self.size)
@@ -209,18 +219,24 @@ class _Device:
             yield start, min(end, self.size)
 
     def read(self, offset: int, length: int) -> bytes:
-        view, done = memoryview(self._buffer), 0
+        return bytes(self._read(offset, length))
+
+    def _read(self, offset: int, length: int) -> memoryview:
+        view, done = self._buffer, 0
         while done < length:
             with self._aligned(offset + done, length - done):
                 count = os.preadv(self._fd, [view[done:length]], offset + done)
             if not count:
                 raise NodeError("The source became smaller during the copy")
             done += count
-        return bytes(view[:length])
+        return view[:length]
 
-    def write(self, offset: int, data: bytes) -> None:
-        view, done = memoryview(self._buffer), 0
-        view[: len(data)] = data
+    def write(self, offset: int, data: Data) -> None:
+        view, done = self._buffer, 0
+        if isinstance(data, memoryview) and isinstance(data.obj, mmap.mmap):
+            view = data  # from another device
+        else:
+            view[: len(data)] = data
         while done < len(data):
             with self._aligned(offset + done, len(data) - done):
                 done += os.pwritev(self._fd, [view[done : len(data)]], offset + done)
@@ -272,9 +288,9 @@ class _Handle:
             raise NodeError("The source became smaller during the copy")
         return data
 
-    def write(self, offset: int, data: bytes) -> None:
+    def write(self, offset: int, data: Data) -> None:
         self._handle.seek(offset)
-        self._handle.write(data)
+        self._handle.write(bytes(data))
 
     def zero(self, offset: int, length: int) -> None:
         _write_zeros(self, offset, length)

@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import pathlib
+import time
 
 import pytest
 
@@ -41,6 +42,21 @@ def test_the_target_is_equal_and_as_sparse_as_the_source(tmp_path, size):
     assert os.stat(target).st_blocks * 512 <= copied.data_bytes + MIB
     assert (seen[0], seen[-1]) == ((0, size), (size, size))
     assert seen == sorted(seen)
+
+
+def test_a_block_is_not_overwritten_by_the_next_one_while_it_is_written(tmp_path, monkeypatch):
+    pwritev = os.pwritev
+
+    def slow(*arguments):
+        time.sleep(0.02)  # the next block is read meanwhile
+        return pwritev(*arguments)
+
+    monkeypatch.setattr(os, "pwritev", slow)
+    source = made(tmp_path / "source", 30 * MIB, (0, os.urandom(30 * MIB)))
+    target = made(tmp_path / "target", 30 * MIB)
+    copied = copying.copy(source, target, lambda done, total: None)
+    assert copied.data_bytes == 30 * MIB
+    assert digest(source) == digest(target)
 
 
 def test_what_is_behind_the_data_is_zeroed(tmp_path):
