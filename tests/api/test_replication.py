@@ -265,6 +265,23 @@ def test_connected_volume_is_lost_and_found(backend: cl.Backend) -> None:
     assert lost.status == "available"
 
 
+def test_connection_to_the_storage_before_a_failover_is_not_used_again(backend: cl.Backend) -> None:
+    volume = _replicated(backend)
+    connection = volume.connect(connector("a"))
+    for move in (backend.failover, backend.failback):
+        move()
+        volume.refresh()
+        with pytest.raises(errors.InvalidVolume, match="before a failover or failback"):
+            volume.connect(connector("a"))
+        assert [each.id for each in volume.connections] == [connection.id]
+        connection.disconnect()
+        connection = volume.connect(connector("a"))
+    backend.failover()
+    backend.failback()
+    volume.refresh()
+    assert volume.connect(connector("a")).id == connection.id
+
+
 @pytest.mark.library
 def test_driver_is_loaded_for_the_active_storage(
     library: cl.Controller, root: Path, tmp_path: Path, through: str

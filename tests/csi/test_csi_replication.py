@@ -51,6 +51,22 @@ def test_a_backend_that_has_failed_over(tmp_path: pathlib.Path) -> None:
     calls.controller.close()
 
 
+def test_a_node_does_not_get_the_storage_before_a_failover_again(tmp_path: pathlib.Path) -> None:
+    calls = _calls(tmp_path)
+    volume = calls.create("kept", REPLICATED)
+    node_id = node_identity.encode({"host": "node", "initiator": "iqn.1993-08.org.debian:01:a"})
+    ids = {"volume_id": volume.id, "node_id": node_id}
+    publish = m.ControllerPublishVolumeRequest(**ids, volume_capability=mount())
+    calls.service.controller_publish_volume(publish)
+    calls.backend.failover("second")
+    with pytest.raises(errors.InvalidVolume, match="before a failover") as caught:
+        calls.service.controller_publish_volume(publish)
+    assert caught.value.code == "FAILED_PRECONDITION"
+    calls.service.controller_unpublish_volume(m.ControllerUnpublishVolumeRequest(**ids))
+    calls.service.controller_publish_volume(publish)
+    calls.controller.close()
+
+
 def test_a_frozen_backend(tmp_path: pathlib.Path) -> None:
     calls = _calls(tmp_path)
     calls.backend.freeze()

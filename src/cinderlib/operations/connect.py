@@ -12,6 +12,7 @@ from cinderlib.operations import (
     encryption,
     long_calls,
     migration_targets,
+    replication,
     streams,
     volumes,
     whole_call_intents,
@@ -48,7 +49,8 @@ def connect(
     :returns: the stored record (the existing one if the host is already connected), the record of
         its volume, and whether the connection was created by this call.
     :raises InvalidVolume: the volume is connected to another host and neither multiattach nor
-        migrating, or its status does not allow it.
+        migrating, its status does not allow it, or the connection of that host leads to the storage
+        system before a failover.
     :raises InvalidConnector: the driver needs properties that the connector does not have.
     :raises AlreadyExists: the host is connected with other properties.
     """
@@ -92,7 +94,9 @@ def _connect(
         there = _same(connection, alike)
         # Also if this host is connected: its device may be that of an interrupted copy or wipe.
         is_long_call = long_calls.refuse_others(journal, volume.id, intents)
+        storage = replication.storage_of(driver.info, volume)
         if there is not None and there.status == "attached":
+            _refuse_other_storage(there, storage)
             _refuse_different(there, asked)
             encryption.refuse_other_access(there, volume, decrypt=decrypt)
             return there, volume, False
@@ -134,7 +138,11 @@ def _connect(
             )  # fmt: skip
             raise
         ready = replace(
-            attaching, status="attached", conn_info=Secret(conn_info), attached_at=now()
+            attaching,
+            status="attached",
+            conn_info=Secret(conn_info),
+            attached_at=now(),
+            storage=storage,
         )
         in_use = replace(
             exported,
@@ -181,6 +189,19 @@ def _refuse_another_instance(
                 f" {host_of(connection)}, connect it as migrating",
                 resource=volume.id,
             )
+
+
+def _refuse_other_storage(there: ConnectionRecord, storage: str | None) -> None:
+    """A caller that repeats a connect after a failover must not get the data of the connection to
+    the storage system before it: that one can still answer, and what is written to it is lost."""
+    if there.storage == storage:
+        return
+    raise errors.InvalidVolume(
+        f"Volume {there.volume_id} is connected to {host_of(there)} on the storage system that it"
+        " had before a failover or failback. Detach it there, disconnect it, and connect it again;"
+        " if that storage system does not answer, disconnect it with force",
+        resource=there.volume_id,
+    )
 
 
 def _refuse_different(there: ConnectionRecord, asked: Mapping[str, Any]) -> None:

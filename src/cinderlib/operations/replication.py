@@ -30,6 +30,9 @@ _OF_BACKEND = frozenset({FAILOVER, FREEZE, THAW})
 FAILING_OVER, FAILOVER_ERROR = "failing-over", "failover-error"
 #: The replication status of a volume that cannot be replicated.
 NOT_CAPABLE = "not-capable"
+#: The replication status of a volume that is used on the other storage, and how a connection to it
+#: names this storage if only the group of the volume has failed over.
+FAILED_OVER, REPLICA = "failed-over", "replica"
 #: The extended status of a volume without a replica, on a backend that has failed over.
 NO_REPLICA = "no-replica"
 
@@ -75,6 +78,18 @@ def is_of_group(group: GroupRecord) -> bool:
 def is_replicated(volume: VolumeRecord) -> bool:
     """Whether a volume has a replica, or had one before an error."""
     return volume.replication_status not in (None, "", "disabled", NOT_CAPABLE)
+
+
+def storage_of(info: DriverInfo, volume: VolumeRecord) -> str | None:
+    """The storage system that has a volume now.
+
+    :param info: of the volume's backend.
+    :returns: the ``backend_id`` of the replication device if the backend has failed over,
+        ``'replica'`` if only the group of the volume has, ``None`` otherwise.
+    """
+    if info.active_backend_id is not None:
+        return info.active_backend_id
+    return REPLICA if volume.replication_status == FAILED_OVER else None
 
 
 def refuse_impossible(info: DriverInfo, volume: VolumeRecord, task: str) -> None:

@@ -194,6 +194,8 @@ class ConnectionRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
     :ivar use_multipath: whether it was attached with multipath, so that detach and extend do the
         same.
     :ivar scan_attempts: how many times the host scans for the device.
+    :ivar storage: the storage system that it leads to: the ``backend_id`` of a replication device
+        or ``'replica'``; ``None`` for the backend's own.
     """
 
     kind: ClassVar[str] = "connection"
@@ -212,6 +214,7 @@ class ConnectionRecord(Record, kw_only=True, frozen=True, omit_defaults=True):
     use_multipath: bool = False
     scan_attempts: int = 3
     attached_at: datetime.datetime | None = None
+    storage: str | None = None
 
 
 class KeyValueRecord(Record, kw_only=True, frozen=True, omit_defaults=True):

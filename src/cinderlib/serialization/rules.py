@@ -125,7 +125,8 @@ _RULES: dict[str, Check] = {
         ("cluster_name", "user_id", "project_id", "migration_status"), value_checks.check_text
     ),
     **dict.fromkeys(("replication_status", "replication_extended_status"), value_checks.check_text),
-    **dict.fromkeys(("attached_host", "mountpoint", "instance_uuid"), value_checks.check_text),
+    **dict.fromkeys(("attached_host", "mountpoint"), value_checks.check_text),
+    **dict.fromkeys(("instance_uuid", "storage"), value_checks.check_text),
     **dict.fromkeys(("replication_driver_data", "provider_id"), _long_text),
     **dict.fromkeys(("provider_location", "provider_geometry"), _long_text),
     **dict.fromkeys(("metadata", "admin_metadata", "glance_metadata"), v.check_metadata),
