@@ -193,7 +193,7 @@ def _refuse_another_instance(
 
 def _refuse_other_storage(there: ConnectionRecord, storage: str | None) -> None:
     """A caller that repeats a connect after a failover must not get the data of the connection to
-    the storage system before it: that one can still answer, and what is written to it is lost."""
+    the storage system before it: that one can still answer, and writes to it are lost."""
     if there.storage == storage:
         return
     raise errors.InvalidVolume(
