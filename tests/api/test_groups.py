@@ -10,7 +10,33 @@ from api.conftest import LoadBackend, connector, files
 
 import cinderlib as cl
 from cinderlib import errors
-from cinderlib.records import KeyValueRecord
+from cinderlib.persistence import in_key_values
+from cinderlib.records import GroupRecord, GroupSnapshotRecord, KeyValueRecord, replace
+
+
+def test_reconcile_reports_failed_groups(backend: cl.Backend, library: cl.Controller) -> None:
+    group = backend.create_group("pair", _pair(backend))
+    copy = group.create_snapshot("before")
+    assert backend.reconcile() == []
+    for kind, id, status in (
+        (GroupRecord, group.id, "error_updating"),
+        (GroupSnapshotRecord, copy.id, "error_deleting"),
+    ):
+        record = in_key_values.find(library.store, kind, id)
+        assert record is not None
+        library.store.apply(in_key_values.put(replace(record, status=status)))
+    found = backend.reconcile(repair=True)
+    assert [(each.problem, each.kind, each.resource_id, each.outcome) for each in found] == [
+        ("failed", "group_snapshot", copy.id, "found"),
+        ("failed", "group", group.id, "found"),
+    ]
+    assert [each.detail for each in found] == [
+        "it is 'error_deleting': delete it again",
+        "it is 'error_updating': repeat the last change",
+    ]
+    copy.delete()
+    group.remove(group.volumes[0])
+    assert backend.reconcile() == []
 
 
 def _pair(backend: cl.Backend) -> list[cl.Volume]:

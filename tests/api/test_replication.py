@@ -282,6 +282,32 @@ def test_connection_to_the_storage_before_a_failover_is_not_used_again(backend: 
     assert volume.connect(connector("a")).id == connection.id
 
 
+def test_reconcile_knows_the_failover(backend: cl.Backend, root: Path) -> None:
+    kept, lost = _replicated(backend), backend.create_volume(1, name="lost")
+    connection = kept.connect(connector("a"))
+    assert backend.reconcile() == []
+    backend.failover()
+    left, failed = sorted(backend.reconcile(repair=True), key=lambda each: each.kind)
+    assert (left.problem, left.resource_id, left.outcome) == ("left-behind", connection.id, "found")
+    assert "a uses the storage that the volume had before a failover" in left.detail
+    assert (failed.problem, failed.resource_id, failed.outcome) == ("failed", lost.id, "found")
+    # Deleting the record would lose the data on the storage before the failover.
+    assert "cinderlib backend failback array" in failed.detail
+    assert "delete" not in failed.detail
+    connection.disconnect()
+    kept.connect(connector("a"))
+    assert [each.resource_id for each in backend.reconcile()] == [lost.id]
+    kept.connections[0].disconnect()
+    backend.failback()
+    assert backend.reconcile() == []
+    (root / ".fails").touch()
+    with pytest.raises(errors.DriverError):
+        backend.failover()
+    (of_backend,) = [each for each in backend.reconcile() if each.kind == "backend"]
+    assert (of_backend.problem, of_backend.name) == ("failed", "array")
+    assert "repeat `cinderlib backend failover array`" in of_backend.detail
+
+
 @pytest.mark.library
 def test_driver_is_loaded_for_the_active_storage(
     library: cl.Controller, root: Path, tmp_path: Path, through: str

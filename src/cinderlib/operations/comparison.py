@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from cinderlib import errors
 from cinderlib.drivers.port_values import InStorage
-from cinderlib.operations import connections, recovery, repairs, snapshots, volumes
+from cinderlib.operations import advice, connections, recovery, repairs, snapshots, volumes
 from cinderlib.operations.discrepancies import Act, Case, Discrepancy
 from cinderlib.operations.history import PENDING_UNMAPS
 from cinderlib.operations.journal import Journal
@@ -40,16 +40,6 @@ _UNKNOWN = volumes.TRANSITIONAL | {"error", "error_deleting", "error_managing"}
 _REMOVALS = frozenset({"volume.delete", "snapshot.delete"})
 #: How many resources a detail names.
 _NAMED = 5
-#: Advice for a failure, by the status of the resource.
-_ADVICE = {
-    "error": "create or revert it again, or delete it",
-    "error_deleting": "delete it again",
-    "error_managing": "manage it again with its ID and reference, or unmanage it",
-    "error_extending": "extend it again; until then its size on the storage is not known",
-    "error_retyping": "retype it again; until then the storage has its old or its new specs",
-    "error_attaching": "connect the same host again, or disconnect it",
-    "error_detaching": "disconnect it again",
-}
 
 
 class Comparison:
@@ -83,6 +73,9 @@ class Comparison:
         }
         self._storage(found_volumes, [s for s in found_snapshots if s.id not in dangling])
         self._states([*found_volumes, *found_snapshots, *found_connections])
+        self._replication(found_volumes, found_connections)
+        for each in advice.of_groups(self._store, self._backend):
+            self._add("failed", each.kind, each.id, each.detail, name=each.name)
         for name in self._driver.leftovers():
             self._add(
                 "leftover", "file", "", "a killed process left it half made", name=name,
@@ -144,18 +137,31 @@ class Comparison:
                     detail = f"it is '{record.status}', and nobody works on it: delete it"
                     self._add("stuck", record.kind, record.id, detail)
             elif record.status.startswith("error"):
-                status = record.status
-                if status == "error" and getattr(record, "managed_from", None) is not None:
-                    status = "error_managing"
-                advice = _ADVICE.get(status, "delete it, or bring it in order")
                 repair = None
                 # No caller received a failed connection; a failed disconnect must be completed.
                 if isinstance(record, ConnectionRecord) and record.device is None:
                     repair = partial(repairs.remove_failed_connection, self._journal, record)
-                self._add(
-                    "failed", record.kind, record.id, f"it is '{record.status}': {advice}",
-                    repair=repair,
-                )  # fmt: skip
+                self._add("failed", record.kind, record.id, advice.of(record), repair=repair)
+
+    def _replication(
+        self, found: Sequence[VolumeRecord], its_connections: Sequence[ConnectionRecord]
+    ) -> None:
+        info = self._driver.info
+        if detail := advice.of_backend(self._store, self._backend, info):
+            self._add("failed", "backend", "", detail, name=self._backend)
+        by_id = {volume.id: volume for volume in found}
+        for connection in its_connections:
+            volume = by_id.get(connection.volume_id)
+            detail = advice.left_behind(connection, volume, info) if volume else ""
+            if detail and self._holds(connection, self._is_left_behind):
+                self._add("left-behind", connection.kind, connection.id, detail)
+
+    def _is_left_behind(self, connection: ConnectionRecord) -> bool:
+        current = self._store.get(ConnectionRecord, connection.id)
+        volume = self._store.get(VolumeRecord, connection.volume_id)
+        if current is None or volume is None:
+            return False
+        return bool(advice.left_behind(current, volume, self._driver.info))
 
     def _relations(
         self,

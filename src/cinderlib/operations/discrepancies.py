@@ -17,13 +17,14 @@ class Discrepancy:
         ``'unverified'`` (the driver cannot determine whether the storage has these).
         ``'dangling'`` (its volume is not in the store). ``'interrupted'``. ``'unmapped'`` (a forced
         disconnect or a failed connect may have left its mapping). ``'failed'``. ``'stuck'``.
-        ``'inconsistent'`` (a volume's status does not fit its connections). ``'damaged'`` (a record
-        that cannot be read). ``'leftover'`` (an incomplete file of a killed process).
-    :ivar kind: ``'volume'``, ``'snapshot'``, ``'connection'``, ``'intent'``, ``'key_value'`` or
-        ``'file'``.
+        ``'left-behind'`` (a connection to the storage before a failover). ``'inconsistent'`` (a
+        volume's status does not fit its connections). ``'damaged'`` (a record that cannot be read).
+        ``'leftover'`` (an incomplete file of a killed process).
+    :ivar kind: ``'volume'``, ``'snapshot'``, ``'connection'``, ``'group'``, ``'group_snapshot'``,
+        ``'backend'``, ``'intent'``, ``'key_value'`` or ``'file'``.
     :ivar resource_id: the resource's ID, or empty if it has none. For an interrupted operation, the
         ID of the resource that it changes.
-    :ivar name: the name on the storage.
+    :ivar name: the name on the storage; of a group or backend, its own name.
     :ivar detail: a description, with advice.
     :ivar remedy: the action that reconciliation can take: ``'repair'``, ``'remove'`` (only if its
         ID is specified), or empty.

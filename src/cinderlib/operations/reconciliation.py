@@ -18,8 +18,12 @@ from cinderlib.operations.discrepancies import Case, Changed, Discrepancy
 from cinderlib.operations.journal import Journal
 from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
 
-#: The order of repairs: volumes come after their snapshots and connections.
-_ORDER = ("intent", "connection", "snapshot", "key_value", "file", "volume")
+#: The order of repairs: volumes come after their snapshots and connections. The last three kinds are
+#: only reported.
+_ORDER = (
+    *("intent", "connection", "snapshot", "key_value", "file", "volume"),
+    *("group_snapshot", "group", "backend"),
+)
 
 
 def reconcile(

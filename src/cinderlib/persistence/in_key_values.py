@@ -46,10 +46,25 @@ def iterate(store: Store, kind: type[G]) -> Iterator[G]:
     """All records of this kind in a store, in the order of creation.
 
     :raises Unsupported: the store is a plug-in for cinderlib 5 that cannot list key-values.
+    :raises DamagedRecord: one of them cannot be read.
+    """
+    for found in scan(store, kind):
+        if isinstance(found, DamagedRecord):
+            raise found
+        yield found
+
+
+def scan(store: Store, kind: type[G]) -> Iterator[G | DamagedRecord]:
+    """The same, with an error in place of each record that cannot be read.
+
+    :raises Unsupported: as of :func:`iterate`.
     """
     for record in store.iterate(KeyValueRecord):
         if record.id.startswith(_prefix(kind)):
-            yield _decoded(kind, record)
+            try:
+                yield _decoded(kind, record)
+            except DamagedRecord as exc:
+                yield exc
 
 
 def put(record: Kept) -> Put:
