@@ -301,3 +301,15 @@ def test_isolated_driver_replicates_groups(library: cl.Controller, root: Path) -
     group.failback()
     backend.failover()
     assert _statuses(group) == ("failed-over", ["failed-over"])
+
+
+def test_reconcile_keeps_records_of_snapshots_without_a_replica(
+    group: cl.Group, root: Path
+) -> None:
+    volume = group.volumes[0]
+    snapshot = volume.create_snapshot()
+    group.failover()
+    (root / f"snapshot-{snapshot.id}").unlink()
+    (missing,) = group.backend.reconcile()
+    assert (missing.problem, missing.resource_id, missing.remedy) == ("missing", snapshot.id, "")
+    assert f"`cinderlib group failback {group.id}`" in missing.detail

@@ -14,6 +14,8 @@ import pytest
 from api.conftest import LoadBackend, connector, damage, files
 
 import cinderlib as cl
+from cinderlib.drivers.port_values import InStorage
+from cinderlib.operations import repairs
 from cinderlib.persistence.base import Put, Remove
 from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord, new_id, replace
 
@@ -125,6 +127,32 @@ def test_volumes_of_other_backends_and_stores_are_not_orphans(
         assert found(backend, repair=True) == [("orphan", "volume", theirs.id, "found")]
         assert other.volume(theirs.id).status == "available"
         assert theirs.name_in_storage in files(root)
+
+
+@pytest.mark.library
+def test_data_with_the_name_of_a_migrated_or_managed_volume_is_not_an_orphan(
+    load_backend: LoadBackend, backend: cl.Backend, root: Path
+) -> None:
+    # Two backends share the storage, which has the data under another ID than the volume's.
+    beside = load_backend("beside", volume_driver="file", file_root=str(root))
+    volume = beside.create_volume(1)
+    copy_id = new_id()
+    put(root, f"volume-{FOREIGN}")
+    assert found(backend) == [("orphan", "volume", FOREIGN, "found")]
+    os.rename(root / volume.name_in_storage, root / f"volume-{copy_id}")
+    record = replace(volume.record, name_id=copy_id)
+    beside.controller.journal.store.apply(Put(record, check=False))
+    managed = VolumeRecord(
+        id=new_id(), backend="beside", size=1, host=volume.host, status="available",
+        managed_from={"source-name": f"volume-{FOREIGN}"},
+    )  # fmt: skip
+    beside.controller.journal.store.apply(Put(managed))
+    assert found(backend) == []
+    with pytest.raises(repairs.Changed):
+        repairs.remove_volume(
+            beside.controller.journal, "here", InStorage(kind="volume", id=copy_id, name="")
+        )
+    assert (root / f"volume-{copy_id}").exists()
 
 
 def test_records_of_missing_volumes_are_removed_only_by_id(backend: cl.Backend, root: Path) -> None:

@@ -308,6 +308,24 @@ def test_reconcile_knows_the_failover(backend: cl.Backend, root: Path) -> None:
     assert "repeat `cinderlib backend failover array`" in of_backend.detail
 
 
+def test_reconcile_keeps_records_of_what_has_no_replica(backend: cl.Backend, root: Path) -> None:
+    kept = _replicated(backend)
+    snapshot = kept.create_snapshot()
+    name = f"snapshot-{snapshot.id}"
+    backend.failover()
+    (root / name).rename(root / "on-the-first-storage")
+    (missing,) = backend.reconcile()
+    assert (missing.problem, missing.resource_id, missing.remedy) == ("missing", snapshot.id, "")
+    assert "`cinderlib backend failback array`" in missing.detail
+    with pytest.raises(errors.InvalidInput):
+        backend.reconcile(remove=[snapshot.id])
+    (root / "on-the-first-storage").rename(root / name)
+    backend.failback()
+    assert backend.reconcile() == []
+    (root / name).unlink()
+    assert [each.remedy for each in backend.reconcile()] == ["remove"]
+
+
 @pytest.mark.library
 def test_driver_is_loaded_for_the_active_storage(
     library: cl.Controller, root: Path, tmp_path: Path, through: str

@@ -73,6 +73,27 @@ def of(record: VolumeRecord | SnapshotRecord | ConnectionRecord) -> str:
     return f"it is '{status}': {advice}"
 
 
+def of_missing(
+    record: VolumeRecord | SnapshotRecord, volume: VolumeRecord | None, info: DriverInfo
+) -> str:
+    """What to do about a resource that the storage after a failover does not have; empty if its
+    volume has not failed over. Its record is needed after the failback.
+
+    :param volume: to which it belongs.
+    :param info: of the volume's backend.
+    """
+    if info.active_backend_id is not None:
+        failback = f"backend failback {record.backend}"
+    elif volume is not None and replication.storage_of(info, volume) is not None:
+        failback = f"group failback {volume.group_id}"
+    else:
+        return ""
+    return (
+        f"it is '{record.status}', and the storage after the failover does not have it. It can be"
+        f" on the storage before the failover: `cinderlib {failback}`"
+    )
+
+
 def left_behind(connection: ConnectionRecord, volume: VolumeRecord, info: DriverInfo) -> str:
     """What to do about a connection to the storage that its volume had before a failover; empty if
     it leads to the storage that has the volume.

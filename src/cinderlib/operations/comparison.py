@@ -9,7 +9,15 @@ from typing import TypeVar
 
 from cinderlib import errors
 from cinderlib.drivers.port_values import InStorage
-from cinderlib.operations import advice, connections, recovery, repairs, snapshots, volumes
+from cinderlib.operations import (
+    advice,
+    connections,
+    other_names,
+    recovery,
+    repairs,
+    snapshots,
+    volumes,
+)
 from cinderlib.operations.discrepancies import Act, Case, Discrepancy
 from cinderlib.operations.history import PENDING_UNMAPS
 from cinderlib.operations.journal import Journal
@@ -262,9 +270,16 @@ class Comparison:
         if orphans or missing:
             listed = self._driver.listing(found, its_snapshots)
             there = {(item.kind, item.id): item for item in listed.found}
+        orphans = [
+            there[item.kind, item.id]
+            for item in orphans
+            if (item.kind, item.id) in there and not self._knows(item.kind, item.id)
+        ]
+        # Read after the records: a migration that ends replaces the record of its copy by the name.
+        known = other_names.ids(self._store) if orphans else ()
         for item in orphans:
-            if (item.kind, item.id) in there and not self._knows(item.kind, item.id):
-                self._orphan(there[item.kind, item.id])
+            if item.id not in known:
+                self._orphan(item)
         for record in missing:
             if (record.kind, record.id) not in there and self._is_missing(record):
                 self._missing(record)
@@ -317,6 +332,10 @@ class Comparison:
     def _missing(self, record: Stored) -> None:
         detail = f"it is '{record.status}', and the storage does not have it"
         remove: Act
+        volume = self._store.get(VolumeRecord, getattr(record, "volume_id", record.id))
+        if since_failover := advice.of_missing(record, volume, self._driver.info):
+            self._add("missing", record.kind, record.id, since_failover)
+            return
         if isinstance(record, VolumeRecord):
             remove = partial(repairs.forget_volume, self._journal, record.id)
         else:

@@ -18,7 +18,7 @@ from cinderlib.operations.discrepancies import Case, Changed, Discrepancy
 from cinderlib.operations.journal import Journal
 from cinderlib.records import ConnectionRecord, SnapshotRecord, VolumeRecord
 
-#: The order of repairs: volumes come after their snapshots and connections. The last three kinds are
+#: The order of repairs: volumes come after their snapshots and connections. The last three are
 #: only reported.
 _ORDER = (
     *("intent", "connection", "snapshot", "key_value", "file", "volume"),

@@ -12,6 +12,7 @@ from cinderlib.operations import (
     connections,
     disconnect,
     encryption,
+    other_names,
     recovery,
     snapshots,
     unmapping,
@@ -224,5 +225,5 @@ def _current(journal: Journal, kind: type[R], id: str) -> R:
 
 
 def _refuse_known(journal: Journal, kind: type[Record], id: str) -> None:
-    if journal.store.get(kind, id) is not None:
+    if journal.store.get(kind, id) is not None or id in other_names.ids(journal.store):
         raise Changed("the store knows it by now")
