@@ -306,8 +306,8 @@ def test_isolated_driver_replicates_groups(library: cl.Controller, root: Path) -
 def test_reconcile_keeps_records_of_snapshots_without_a_replica(
     group: cl.Group, root: Path
 ) -> None:
-    volume = group.volumes[0]
-    snapshot = volume.create_snapshot()
+    group.enable_replication()
+    snapshot = group.volumes[0].create_snapshot()
     group.failover()
     (root / f"snapshot-{snapshot.id}").unlink()
     (missing,) = group.backend.reconcile()
