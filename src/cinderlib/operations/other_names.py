@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 
-from cinderlib.errors import DamagedRecord
 from cinderlib.persistence.base import Store
 from cinderlib.records import SnapshotRecord, VolumeRecord
 
@@ -19,8 +18,8 @@ def ids(store: Store) -> frozenset[str]:
     found: set[str] = set()
     for kind in (VolumeRecord, SnapshotRecord):
         for each in store.scan(kind):
-            if isinstance(each, DamagedRecord):
-                continue
+            if not isinstance(each, VolumeRecord | SnapshotRecord):
+                continue  # it is damaged
             if isinstance(each, VolumeRecord) and each.name_id is not None:
                 found.add(each.name_id)
             for value in (each.managed_from or {}).values():
