@@ -52,7 +52,7 @@ def test_to_rbd(rbd: None, controller: Machine, ceph: Machine, control: Session)
         assert path.startswith(device)
         assert is_same
     image = control("vol.name_in_storage")
-    assert ceph.run(f"rbd export volumes/{image} - | sha256sum").split()[0] == whole
+    assert ceph.run(f"rbd export --no-progress volumes/{image} - | sha256sum").split()[0] == whole
     assert not controller.run("find /root/volumes -type f -size +900M")
     control("vol.delete()")
     assert (controller.inventory(), ceph.inventory()) == before
