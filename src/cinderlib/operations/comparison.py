@@ -275,7 +275,7 @@ class Comparison:
             for item in orphans
             if (item.kind, item.id) in there and not self._knows(item.kind, item.id)
         ]
-        # Read after the records: a migration that ends replaces the record of its copy by the name.
+        # Read after the records: a migration that ends replaces the record of the copy by the name.
         known = other_names.ids(self._store) if orphans else ()
         for item in orphans:
             if item.id not in known:

@@ -1,6 +1,6 @@
 """The IDs in the names on the storage that are not the IDs of their volumes and snapshots.
 
-A migrated volume has the name of its copy, and a managed one can keep the name that it had before.
+A migrated volume has the name of the copy, and a managed one can keep the name that it had before.
 """
 
 from __future__ import annotations
