@@ -50,10 +50,15 @@ def cluster(
 
 
 def _over(
-    scenario: str, *, backends: Iterable[str] = tuple(ARRAYS), parts: Iterable[str] = ()
+    scenario: str,
+    *,
+    backends: Iterable[str] = tuple(ARRAYS),
+    always: Iterable[str] = tuple(ARRAYS),
+    parts: Iterable[str] = (),
 ) -> pytest.MarkDecorator:
     """Run a scenario with several backends, as this row of the table.
 
+    :param always: the backends with which it also runs without ``--full``.
     :param parts: run each of these parts, as a row with ``{part}``.
     """
     cases = {
@@ -68,7 +73,10 @@ def _over(
             pytest.param(
                 *(backend, part) if parts else (backend,),
                 id=f"{id}-{part}" if parts else id,
-                marks=shows(scenario.format(part=part), column),
+                marks=[
+                    shows(scenario.format(part=part), column),
+                    *([] if backend in always else [pytest.mark.full]),
+                ],
             )
             for backend, (id, column) in cases.items()
             if backend in backends
@@ -114,7 +122,9 @@ def test_a_volume_on_two_nodes(
 
 
 @_over(
-    "CSI: networks are cut in turn while a workload writes to a filesystem", backends=("lvm", "fc")
+    "CSI: networks are cut in turn while a workload writes to a filesystem",
+    backends=("lvm", "fc"),
+    always=("lvm",),
 )
 def test_networks_are_cut(
     cluster: Cluster,
@@ -155,7 +165,7 @@ def test_networks_are_cut(
         python("csi.clean(); csi.close()")
 
 
-@_over("CSI: a node loses its power, and the volume moves to another")
+@_over("CSI: a node loses its power, and the volume moves to another", always=("lvm",))
 def test_a_node_loses_its_power(
     cluster: Cluster, controller: Machine, node1: Machine, node2: Machine, backend: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from steps import shows, until
 
 from lab.machine import Machine
@@ -36,6 +37,7 @@ _READ = """
 
 
 @shows("A volume moves: file to LVM, to another LVM group, to Ceph", "iSCSI", "RBD")
+@pytest.mark.full
 def test_to_rbd(rbd: None, controller: Machine, ceph: Machine, control: Session) -> None:
     before = controller.inventory(), ceph.inventory()
     control("file = cl.Backend('file', volume_driver='file', file_root='/root/volumes')")
