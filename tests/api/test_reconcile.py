@@ -14,6 +14,7 @@ import pytest
 from api.conftest import LoadBackend, connector, damage, files
 
 import cinderlib as cl
+from cinderlib import errors
 from cinderlib.drivers.port_values import InStorage
 from cinderlib.operations import repairs
 from cinderlib.persistence.base import Put, Remove
@@ -58,6 +59,7 @@ def in_a_process(tmp_path: Path, root: Path, code: str) -> subprocess.Popen[str]
     start = f"""
 import os
 import cinderlib as cl
+from cinderlib import errors
 controller = cl.Controller(
     {{"storage": "db", "connection": "sqlite:///{tmp_path}/metadata.sqlite"}},
     state_path="{tmp_path}/state", recover=False,
@@ -173,6 +175,20 @@ def test_records_of_missing_volumes_are_removed_only_by_id(backend: cl.Backend, 
         ("missing", "volume", volume.id, "removed"),
     ]
     assert (backend.volumes, list(backend.controller.snapshots())) == ([], [])
+
+
+def test_the_copy_of_an_interrupted_migration_is_not_missing(
+    backend: cl.Backend, library: cl.Controller, root: Path
+) -> None:
+    volume, copy = backend.create_volume(1), backend.create_volume(1)
+    name = copy.name_in_storage
+    record = library.store.get(VolumeRecord, copy.id)
+    assert record is not None
+    library.store.apply(Put(replace(record, migration_status=f"target:{volume.id}")))
+    (root / name).rename(root / "renamed")  # to the name of the volume, by its driver
+    assert found(backend) == []
+    with pytest.raises(errors.InvalidInput, match="not an orphan and not missing"):
+        backend.reconcile(remove=[copy.id])
 
 
 def test_consistent_volumes_are_not_removed(backend: cl.Backend, root: Path) -> None:
