@@ -124,8 +124,12 @@ def test_mounts_and_names_match() -> None:
 
 def test_the_containerfile_copies_what_it_builds() -> None:
     text = (DEPLOY / "Containerfile").read_text()
-    stages = set(re.findall(r"^FROM \S+ AS (\w+)$", text, re.MULTILINE))
-    assert stages == {"build", "node", "controller"}
-    assert set(re.findall(r"--from=(\w+)", text)) <= stages
-    node = text.split("AS node")[1].split("FROM")[0]
-    assert "/opt/cinderlib " not in node
+    stages = set(re.findall(r"^FROM \S+ AS ([\w-]+)$", text, re.MULTILINE))
+    assert stages == {"build", "build-node", "build-controller", "node", "controller"}
+    assert set(re.findall(r"--from=([\w-]+)", text)) <= stages
+    for role in ("node", "controller"):
+        copied = text.split(f"AS {role}\n")[1].split("\nFROM")[0]
+        assert re.findall(r"--from=([\w-]+)", copied) == [f"build-{role}"]
+    node = text.split("AS build-node\n")[1].split("\nFROM")[0]
+    assert "'/source/packages/node[csi]'\n" in node
+    assert '"/source[' not in node
