@@ -21,7 +21,7 @@ from checks.steps import ROOT, STEPS, Step, commit
 
 #: Minutes. After the first only core tests start; the minutes of the core of later steps are part
 #: of it. A step that still runs after the second is ended.
-BUDGET, HARD_LIMIT = 27, 85
+BUDGET, HARD_LIMIT = 24, 85
 #: Most lines about failures at the end of the log.
 LINES = 60
 
