@@ -7,13 +7,15 @@ import base64
 import dataclasses
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import ceph
 import fibre_channel
 import lvm
+import pytest
+from steps import shows
 
 from lab.machine import CSI_TESTS, WITH_CSI, Machine, Session
 from lab.networks import address
@@ -253,3 +255,39 @@ class Cluster:
     def __exit__(self, *_: object) -> None:
         for each in (*self.nodes, self.controller):
             each.stop()
+
+
+def over(
+    scenario: str,
+    *,
+    backends: Iterable[str] = tuple(ARRAYS),
+    always: Iterable[str] = tuple(ARRAYS),
+    parts: Iterable[str] = (),
+) -> pytest.MarkDecorator:
+    """Run a scenario with several backends, as this row of the table.
+
+    :param always: the backends with which it also runs without ``--full``.
+    :param parts: run each of these parts, as a row with ``{part}``.
+    """
+    cases = {
+        "lvm": ("iscsi", "iSCSI multipath"),
+        "fc": ("fibre_channel", "FC multipath"),
+        "nvme": ("nvme", "NVMe/TCP"),
+        "ceph": ("ceph", "RBD"),
+    }
+    return pytest.mark.parametrize(
+        ("backend", "part") if parts else "backend",
+        [
+            pytest.param(
+                *(backend, part) if parts else (backend,),
+                id=f"{id}-{part}" if parts else id,
+                marks=[
+                    shows(scenario.format(part=part), column),
+                    *([] if backend in always else [pytest.mark.full]),
+                ],
+            )
+            for backend, (id, column) in cases.items()
+            if backend in backends
+            for part in parts or [""]
+        ],
+    )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from csi import ARRAYS, KUBELET, Cluster
+from csi import ARRAYS, KUBELET, Cluster, over
 from steps import GIB, WRITER, active_paths, networks_of, shows, until
 
 from lab.machine import Machine, Session
@@ -49,43 +49,7 @@ def cluster(
         yield cluster
 
 
-def _over(
-    scenario: str,
-    *,
-    backends: Iterable[str] = tuple(ARRAYS),
-    always: Iterable[str] = tuple(ARRAYS),
-    parts: Iterable[str] = (),
-) -> pytest.MarkDecorator:
-    """Run a scenario with several backends, as this row of the table.
-
-    :param always: the backends with which it also runs without ``--full``.
-    :param parts: run each of these parts, as a row with ``{part}``.
-    """
-    cases = {
-        "lvm": ("iscsi", "iSCSI multipath"),
-        "fc": ("fibre_channel", "FC multipath"),
-        "nvme": ("nvme", "NVMe/TCP"),
-        "ceph": ("ceph", "RBD"),
-    }
-    return pytest.mark.parametrize(
-        ("backend", "part") if parts else "backend",
-        [
-            pytest.param(
-                *(backend, part) if parts else (backend,),
-                id=f"{id}-{part}" if parts else id,
-                marks=[
-                    shows(scenario.format(part=part), column),
-                    *([] if backend in always else [pytest.mark.full]),
-                ],
-            )
-            for backend, (id, column) in cases.items()
-            if backend in backends
-            for part in parts or [""]
-        ],
-    )
-
-
-@_over("CSI: a filesystem on one node, then on another")
+@over("CSI: a filesystem on one node, then on another")
 def test_a_volume_on_two_nodes(
     cluster: Cluster, controller: Machine, node1: Machine, node2: Machine, backend: str
 ) -> None:
@@ -121,7 +85,7 @@ def test_a_volume_on_two_nodes(
         here("csi.clean(); csi.close()")
 
 
-@_over(
+@over(
     "CSI: networks are cut in turn while a workload writes to a filesystem",
     backends=("lvm", "fc"),
     always=("lvm",),
@@ -165,7 +129,7 @@ def test_networks_are_cut(
         python("csi.clean(); csi.close()")
 
 
-@_over("CSI: a node loses its power, and the volume moves to another", always=("lvm",))
+@over("CSI: a node loses its power, and the volume moves to another", always=("lvm",))
 def test_a_node_loses_its_power(
     cluster: Cluster, controller: Machine, node1: Machine, node2: Machine, backend: str
 ) -> None:
@@ -335,7 +299,7 @@ def test_encrypted(cluster: Cluster, controller: Machine, node1: Machine, node2:
         python("csi.clean(); csi.close()")
 
 
-@_over("CSI: the conformance suite")
+@over("CSI: the conformance suite")
 def test_the_conformance_suite(
     cluster: Cluster, backend: str, report: Callable[[str], None]
 ) -> None:
@@ -343,7 +307,7 @@ def test_the_conformance_suite(
 
 
 @pytest.mark.full
-@_over("CSI: the whole conformance suite: {part}", parts=_PARTS)
+@over("CSI: the whole conformance suite: {part}", parts=_PARTS)
 @pytest.mark.timeout(_SUITE)
 def test_the_whole_conformance_suite(
     cluster: Cluster, backend: str, part: str, report: Callable[[str], None]
