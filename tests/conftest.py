@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import crash.tally
+import left_open
 import pytest
 import servers
 import servers.ceph
@@ -43,6 +44,8 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 # With tests in several processes, the process that writes the report loads no other conftest.
 pytest_terminal_summary = crash.tally.pytest_terminal_summary
+
+pytest_runtest_call = left_open.pytest_runtest_call
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -97,7 +100,13 @@ def ceph() -> Iterator[servers.ceph.Cluster]:
 
 
 @pytest.fixture
-def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def old_history_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No operation removes old records of the history, as one in sixteen does."""
+    monkeypatch.setattr("cinderlib.operations.history._TRIM_EVERY", 10**9)
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch, old_history_stays: None) -> list[str]:
     """The statements that new connections to SQLite execute."""
     from cinderlib.persistence.sql.sqlite import SQLite
 

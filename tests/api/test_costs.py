@@ -45,11 +45,7 @@ COSTS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _keep_old_history(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No operation removes old records of the history, as one in sixteen does."""
-    monkeypatch.setattr("cinderlib.operations.history._TRIM_EVERY", 10**9)
-
+pytestmark = pytest.mark.usefixtures("old_history_stays")
 
 #: Bytes of a page in SQLite's log.
 PAGE = 24 + 4096
