@@ -85,8 +85,18 @@ def once(python: str, program: str, **environment: str) -> tuple[float, dict[str
         text=True,
     )
     seconds = time.perf_counter() - start
-    lines = done.stdout.strip().splitlines()
-    return seconds, json.loads(lines[-1]) if lines else {}
+    return seconds, json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def alone(python: str, program: str, **environment: str) -> float:
+    """Run a program in a new process, without its output.
+
+    :returns: seconds from exec to exit.
+    """
+    start = time.perf_counter()
+    command = [python, "-c", program]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=_environment(environment))
+    return time.perf_counter() - start
 
 
 def _environment(more: Mapping[str, str]) -> dict[str, str]:

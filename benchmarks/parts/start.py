@@ -6,7 +6,7 @@ import sys
 
 from benchmarks.bench import OLD, OURS, Bench
 from benchmarks.measure import Figure, ratio
-from benchmarks.process import once
+from benchmarks.process import alone, once
 
 _SEEN = """
 import json
@@ -122,7 +122,7 @@ def _commands(bench: Bench, store: str) -> None:
     for number in range(bench.many(15, 5) + 1):
         for name in (_BARE, *COMMANDS):
             program = _program(name)
-            seconds, _ = once(sys.executable, program, **environment)
+            seconds = alone(sys.executable, program, **environment)
             if number:  # the first run fills the caches
                 found.setdefault(name, []).append(Figure.of([seconds * 1000], "ms"))
     bare = found.pop(_BARE)
@@ -138,9 +138,7 @@ def _program(command: str) -> str:
     if command == _BARE:
         return command
     arguments = ", ".join(map(repr, command.split()))
-    run = "import contextlib, io\nwith contextlib.suppress(SystemExit):\n"
-    quiet = "    with contextlib.redirect_stdout(io.StringIO()):\n        main()"
-    return f"{_COMMAND.format(arguments=arguments)}\n{run}{quiet}"
+    return f"{_COMMAND.format(arguments=arguments)}\nmain()"
 
 
 def _together(figures: list[Figure]) -> Figure:
