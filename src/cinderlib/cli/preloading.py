@@ -13,7 +13,8 @@ _MODULES = (
     "cinderlib.cli.served",
     "cinderlib.cli.waiting",
     "cinderlib.client.controller",
-    "cinderlib.node",
+    "cinderlib.node.node",
+    "cinderlib.node.properties",
 )
 
 

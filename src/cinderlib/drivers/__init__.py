@@ -9,18 +9,22 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cinderlib.drivers import observed
-from cinderlib.drivers.port import Driver, Settings
-from cinderlib.drivers.port_values import DriverInfo
-from cinderlib.locking.backend_lock import BackendLock
-from cinderlib.observation import Observer
-from cinderlib.persistence.base import Store
-from cinderlib.progress import Listener
-
 if TYPE_CHECKING:
+    import cinderlib.drivers.observed  # noqa: F401
     from cinderlib.drivers.cinder_conf import CinderConf
     from cinderlib.drivers.placement import Scheduler
-    from cinderlib.drivers.port_values import Lacks
+    from cinderlib.drivers.port import Driver, Settings
+    from cinderlib.drivers.port_values import DriverInfo, Lacks
+    from cinderlib.locking.backend_lock import BackendLock
+    from cinderlib.observation import Observer
+    from cinderlib.persistence.base import Store
+    from cinderlib.progress import Listener
+else:
+    from cinderlib import first_use
+
+    __getattr__ = first_use.attributes(
+        __name__, {"Driver": "port", "DriverInfo": "port_values", "Settings": "port"}
+    )
 
 __all__ = [
     "Driver",
@@ -78,6 +82,7 @@ def load(
     :raises MissingDependency: a package or command that the driver needs is not installed.
     :raises DriverError: the setup of the driver failed.
     """
+    from cinderlib.drivers import observed
     from cinderlib.drivers.isolation import limits
 
     if limits.of(name, options).isolation == "process":

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from cinderlib.errors import Unsupported
 from cinderlib.node import cgroups, file_format, links
-from cinderlib.node.attachment import Attachment
-from cinderlib.node.base import Connector, HostSettings
-from cinderlib.node.document import ConnectionDocument
-from cinderlib.node.state import Entry
 from cinderlib.records import AttachOptions
+
+if TYPE_CHECKING:
+    from cinderlib.node.attachment import Attachment
+    from cinderlib.node.base import Connector, HostSettings
+    from cinderlib.node.document import ConnectionDocument
+    from cinderlib.node.state import Entry
 
 
 def check(link: object, cgroup: object) -> AttachOptions:

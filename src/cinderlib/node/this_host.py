@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from cinderlib import errors, serialization
 from cinderlib.locking.process_identity import boot_id, this_host
-from cinderlib.node import copying
 from cinderlib.records import AttachOptions, ConnectionRecord, VolumeRecord
 
 if TYPE_CHECKING:
@@ -121,10 +120,14 @@ class LocalHost:
         report: Callable[[int, int], None],
     ) -> None:
         """Copy the data between two attachments of this host; see :mod:`cinderlib.node.copying`."""
+        from cinderlib.node import copying
+
         copying.copy(self.path(source), self.path(target), report)
 
     def wipe(self, target: ConnectionRecord, report: Callable[[int, int], None]) -> None:
         """Overwrite the data of an attachment of this host with zeros."""
+        from cinderlib.node import copying
+
         copying.wipe(self.path(target), report)
 
     def path(self, connection: ConnectionRecord) -> Any:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
+from cinderlib import operations
 from cinderlib.node import device_options
 from cinderlib.objects.arguments import refuse_unknown
 from cinderlib.objects.attachable import Attachable, HostAccess
 from cinderlib.objects.keywords import SnapshotConnectKeywords
-from cinderlib.operations import snapshot_access, temporary
 from cinderlib.records import SnapshotRecord
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class AttachableSnapshot(Attachable):
     def connections(self) -> list[Connection]:
         """Its connections, as the store has them now. Their ``volume_id`` is the ID of a temporary
         volume."""
-        found = temporary.of_snapshot(self._controller.store, self._record)
+        found = operations.temporary.of_snapshot(self._controller.store, self._record)
         return [each for record in found for each in self._controller.wrap(record).connections]
 
     def connect(
@@ -69,9 +69,9 @@ class AttachableSnapshot(Attachable):
                 attach_mode="ro",
                 **access.fields,
             )
-            there, _, connection.changed = snapshot_access.connect(
+            there, _, connection.changed = operations.snapshot_access.connect(
                 controller.journal,
-                *snapshot_access.temporary_volume(
+                *operations.snapshot_access.temporary_volume(
                     controller.journal, record, source.record, connection.record
                 ),
                 connection._requested,
@@ -93,6 +93,7 @@ class AttachableSnapshot(Attachable):
         return self._attach(HostAccess({}, options=device_options.check(link, cgroup)))
 
     def _settle_unconnected(self) -> None:
-        temporary.release_unused(
-            self._controller.journal, temporary.of_snapshot(self._controller.store, self._record)
+        operations.temporary.release_unused(
+            self._controller.journal,
+            operations.temporary.of_snapshot(self._controller.store, self._record),
         )

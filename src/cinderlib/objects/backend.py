@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
-from cinderlib import serialization, validation, value_checks
+from cinderlib import operations, serialization, validation, value_checks
 from cinderlib.objects import documents_out, driver_attributes
 from cinderlib.objects.backend_class import BackendClass
 from cinderlib.objects.documented import Documented
@@ -14,9 +14,6 @@ from cinderlib.objects.driver_attributes import DriverAttributes
 from cinderlib.objects.keywords import CreateVolumeKeywords
 from cinderlib.objects.managing import ManagingBackend
 from cinderlib.objects.replicating import ReplicatingBackend
-from cinderlib.operations import capabilities, capacity, exports, reconciliation
-from cinderlib.operations.capabilities import Capability
-from cinderlib.operations.discrepancies import Discrepancy
 from cinderlib.records import ConnectionRecord, SnapshotRecord
 
 if TYPE_CHECKING:
@@ -24,6 +21,8 @@ if TYPE_CHECKING:
     from cinderlib.drivers.port_values import DriverInfo
     from cinderlib.objects import group, volume
     from cinderlib.objects.controller import Controller
+    from cinderlib.operations.capabilities import Capability
+    from cinderlib.operations.discrepancies import Discrepancy
 
 C = TypeVar("C", SnapshotRecord, ConnectionRecord)
 T = TypeVar("T")
@@ -130,7 +129,7 @@ class Backend(BackendClass, ManagingBackend, ReplicatingBackend, Documented):
         """
         reported = self.driver_stats(refresh=refresh)
         if "allocated_capacity_gb" not in reported:
-            capacity.add_allocated(self.controller.store, self._name, reported)
+            operations.capacity.add_allocated(self.controller.store, self._name, reported)
         if self._driver.info.replication_targets:
             reported.update(self.replication.stats())
         return reported
@@ -158,7 +157,7 @@ class Backend(BackendClass, ManagingBackend, ReplicatingBackend, Documented):
         :returns: operation (``'volume.revert'``, ...) -> its capability. A capability that pools
             report is that of the last :meth:`stats`.
         """
-        return capabilities.of(self._driver.info, self.driver_stats())
+        return operations.capabilities.of(self._driver.info, self.driver_stats())
 
     def validate_connector(self, connector_dict: Mapping[str, Any]) -> None:
         """Check that a host's connector has the properties that the driver needs.
@@ -261,7 +260,7 @@ class Backend(BackendClass, ManagingBackend, ReplicatingBackend, Documented):
             found
             for found in self.controller.volumes(backend=self._name)
             if found.attach_status == "attached"
-            and exports.restore(self.controller.journal, found.id)
+            and operations.exports.restore(self.controller.journal, found.id)
         ]
 
     def reconcile(self, *, repair: bool = False, remove: Iterable[str] = ()) -> list[Discrepancy]:
@@ -281,7 +280,7 @@ class Backend(BackendClass, ManagingBackend, ReplicatingBackend, Documented):
             changed.
         :raises DriverError: the storage does not answer.
         """
-        return reconciliation.reconcile(
+        return operations.reconciliation.reconcile(
             self.controller.journal,
             self._name,
             repair=value_checks.check_flag(repair, "repair"),

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Unpack, cast
 
-from cinderlib import errors, serialization, value_checks
+from cinderlib import errors, operations, serialization, value_checks
 from cinderlib.node import device_options
 from cinderlib.objects import new_connection
 from cinderlib.objects.arguments import check_resource
@@ -15,7 +15,6 @@ from cinderlib.objects.cinder_fields import ConnectionFields
 from cinderlib.objects.connection_data import ConnectionData
 from cinderlib.objects.keywords import ConnectionKeywords, ConnectKeywords
 from cinderlib.objects.volume import Volume
-from cinderlib.operations import attachments, connect, disconnect
 from cinderlib.persistence.host_key import host_of
 from cinderlib.records import AttachOptions, ConnectionRecord, Secret, VolumeRecord, replace
 
@@ -85,7 +84,7 @@ class Connection(ConnectionFields, ConnectionData):
         self, *, to_attach: bool = False, migrating: bool = False, decrypt: bool = True
     ) -> VolumeRecord:
         """:returns: the record of the volume after the connect."""
-        record, volume, self.changed = connect.connect(
+        record, volume, self.changed = operations.connect.connect(
             self._controller.journal,
             self._record,
             self._requested,
@@ -114,9 +113,9 @@ class Connection(ConnectionFields, ConnectionData):
         with self._named():
             journal = self._controller.journal
             # A loaded document can name another volume than the connection's record.
-            volume = disconnect.disconnect(
+            volume = operations.disconnect.disconnect(
                 journal, self.id, self.volume_id, force=force, detached=detached
-            ) or disconnect.disconnect(journal, self.id, force=force)
+            ) or operations.disconnect.disconnect(journal, self.id, force=force)
         self.changed = volume is not None
         self._removed(status="detached", conn_info=None, device=None)
         return volume
@@ -168,7 +167,9 @@ class Connection(ConnectionFields, ConnectionData):
                 self._adopt(replace(self._record, device=Secret(device)))
                 self.changed = True
                 return
-            record, self.changed = attachments.attach(self._controller.journal, self.id, options)
+            record, self.changed = operations.attachments.attach(
+                self._controller.journal, self.id, options
+            )
             self._adopt(record)
 
     def detach(self, force: bool = False, ignore_errors: bool = False) -> None:
@@ -189,7 +190,7 @@ class Connection(ConnectionFields, ConnectionData):
                 self._adopt(replace(self._record, device=None))
                 self.changed = True
                 return
-            record, self.changed = attachments.detach(
+            record, self.changed = operations.attachments.detach(
                 self._controller.journal,
                 self.id,
                 force=force,

@@ -7,12 +7,11 @@ import datetime
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cinderlib import serialization, validation, value_checks
+from cinderlib import operations, serialization, validation, value_checks
 from cinderlib.node import file_format
 from cinderlib.objects import new_connection
 from cinderlib.objects.fields import EditableField, Field
 from cinderlib.objects.resource import Resource
-from cinderlib.operations import encryption
 from cinderlib.records import ConnectionRecord, Secret, replace
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ class ConnectionData(Resource):
     def _note_opened(self) -> None:
         """The host has attached it, so an encrypted volume has a header."""
         info = self._edited.get("conn_info", self._record.conn_info)
-        opened = encryption.opened(info)
+        opened = operations.encryption.opened(info)
         if opened is not info:
             self._edited["conn_info"] = opened
 

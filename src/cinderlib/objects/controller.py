@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from cinderlib import errors, keys, persistence, serialization, validation, value_checks
+from cinderlib import errors, keys, operations, persistence, serialization, validation, value_checks
 from cinderlib.drivers import loggers
 from cinderlib.locking import state_folder
 from cinderlib.locking.files import FileLocks
@@ -27,9 +27,7 @@ from cinderlib.objects.placing import Placing
 from cinderlib.objects.snapshot import Snapshot
 from cinderlib.objects.volume import Volume
 from cinderlib.observation import Observer, guarded
-from cinderlib.operations import encryption, history_query, recovery
 from cinderlib.operations.history import DEFAULT_LIMIT
-from cinderlib.operations.history_query import Operation
 from cinderlib.operations.journal import Journal, Recovered
 from cinderlib.persistence import PersistenceConfig
 from cinderlib.persistence.base import Store
@@ -37,6 +35,7 @@ from cinderlib.progress import Listener, ProgressReporter
 
 if TYPE_CHECKING:
     from cinderlib.drivers.port import Driver
+    from cinderlib.operations.history_query import Operation
     from cinderlib.persistence.driver_base import PersistenceDriverBase
     from cinderlib.persistence.encryption import Rotation
     from cinderlib.records import ConnectionRecord
@@ -211,7 +210,7 @@ class Controller(LoadedBackends, ControllerBase, RegisteredNodes, Placing):
             before.close()
 
     def with_key(self, connection: ConnectionRecord) -> ConnectionRecord:
-        return encryption.with_key(self._volume_keys, super().with_key(connection))
+        return operations.encryption.with_key(self._volume_keys, super().with_key(connection))
 
     # --- documents -----------------------------------------------------------------------------
 
@@ -271,10 +270,10 @@ class Controller(LoadedBackends, ControllerBase, RegisteredNodes, Placing):
         """
         with self._guard:
             recovered, self._recovered_by_loading = self._recovered_by_loading, []
-        return recovered + recovery.recover(self.journal)
+        return recovered + operations.recovery.recover(self.journal)
 
     def _history(self, asked: dict[str, Any]) -> list[Operation]:
-        return history_query.read(self.store, **asked)
+        return operations.history_query.read(self.store, **asked)
 
     # --- secrets in the store ------------------------------------------------------------------
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from cinderlib import serialization, value_checks
+from cinderlib import operations, serialization, value_checks
 from cinderlib.objects import default_controller
 from cinderlib.objects.documents_in import Loaded, Source
-from cinderlib.operations import capabilities
 
 
 def json() -> list[dict[str, Any]]:
@@ -66,7 +65,7 @@ def list_supported_drivers(output_version: Literal[1, 2, 3] = 1) -> dict[str, An
     found = drivers.list_supported()
     if output_version == 3:
         return {
-            name: {**entry, "capabilities": capabilities.ways(entry.pop("lacks"))}
+            name: {**entry, "capabilities": operations.capabilities.ways(entry.pop("lacks"))}
             for name, entry in found.items()
         }
     return {name: _as_before(entry, output_version == 1) for name, entry in found.items()}

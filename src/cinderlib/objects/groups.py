@@ -5,18 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cinderlib import errors, validation, value_checks
+from cinderlib import errors, operations, validation, value_checks
 from cinderlib.objects.group import Group, GroupSnapshot
 from cinderlib.objects.new_volume import place
 from cinderlib.objects.volume import Volume
-from cinderlib.operations import (
-    copy_group,
-    delete_group,
-    delete_group_snapshot,
-    group_replication,
-    group_snapshots,
-)
-from cinderlib.operations import groups as operations
 from cinderlib.persistence import in_key_values
 from cinderlib.persistence.base import Store
 from cinderlib.records import GroupRecord, GroupSnapshotRecord, new_id
@@ -110,51 +102,55 @@ class GroupQueries:
         self, group: GroupRecord, asked: Mapping[str, Any]
     ) -> tuple[GroupRecord, bool]:
         """Create the group of a record; ``Backend.create_group`` builds it."""
-        return operations.create(self.journal, group, asked)
+        return operations.groups.create(self.journal, group, asked)
 
     def _copy_group(
         self, group: GroupRecord, asked: Mapping[str, Any], *, one_after_another: bool = False
     ) -> tuple[GroupRecord, bool]:
         """Create the group of a record with the data of the source; ``Group.clone`` and
         ``GroupSnapshot.create_group`` build it."""
-        return copy_group.create(self.journal, group, asked, one_after_another=one_after_another)
+        return operations.copy_group.create(
+            self.journal, group, asked, one_after_another=one_after_another
+        )
 
     def _change_group(
         self, group_id: str, *, add: Sequence[str] = (), remove: Sequence[str] = ()
     ) -> tuple[GroupRecord, bool]:
         """Change the volumes of a group; see ``Group.add`` and ``Group.remove``."""
-        return operations.change(self.journal, group_id, add, remove)
+        return operations.groups.change(self.journal, group_id, add, remove)
 
     def _delete_group(self, group_id: str, *, with_volumes: bool = False) -> bool:
         """Delete a group; see ``Group.delete``."""
-        return delete_group.delete(self.journal, group_id, with_volumes=with_volumes)
+        return operations.delete_group.delete(self.journal, group_id, with_volumes=with_volumes)
 
     def _enable_group_replication(self, group_id: str) -> tuple[GroupRecord, bool]:
         """Replicate a group; see ``Group.enable_replication``."""
-        return group_replication.enable(self.journal, group_id)
+        return operations.group_replication.enable(self.journal, group_id)
 
     def _disable_group_replication(self, group_id: str) -> tuple[GroupRecord, bool]:
         """Stop the replication of a group; see ``Group.disable_replication``."""
-        return group_replication.disable(self.journal, group_id)
+        return operations.group_replication.disable(self.journal, group_id)
 
     def _fail_over_group(
         self, group_id: str, to: str | None, *, allow_attached: bool = False
     ) -> tuple[GroupRecord, bool]:
         """Fail over a group, or fail it back; see ``Group.failover``."""
-        return group_replication.failover(self.journal, group_id, to, allow_attached=allow_attached)
+        return operations.group_replication.failover(
+            self.journal, group_id, to, allow_attached=allow_attached
+        )
 
     def _create_group_snapshot(
         self, record: GroupSnapshotRecord, *, one_after_another: bool = False
     ) -> tuple[GroupSnapshotRecord, bool]:
         """Take the group snapshot of a record; ``Group.create_snapshot`` builds it."""
         asked = {f: v for f in ("name", "description") if (v := getattr(record, f))}
-        return group_snapshots.create(
+        return operations.group_snapshots.create(
             self.journal, record, asked, one_after_another=one_after_another
         )
 
     def _delete_group_snapshot(self, group_snapshot_id: str) -> bool:
         """Delete a group snapshot; see ``GroupSnapshot.delete``."""
-        return delete_group_snapshot.delete(self.journal, group_snapshot_id)
+        return operations.delete_group_snapshot.delete(self.journal, group_snapshot_id)
 
 
 def create(

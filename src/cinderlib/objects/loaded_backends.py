@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
-from cinderlib import errors, validation, value_checks
+from cinderlib import errors, operations, validation, value_checks
 from cinderlib.locking import state_folder
 from cinderlib.locking.locks import Locks
 from cinderlib.objects.backend import Backend
 from cinderlib.objects.replicating import Replication, state_of
 from cinderlib.observation import Observer
-from cinderlib.operations import failover, recovery, replication
 from cinderlib.operations.journal import Journal, Recovered
 from cinderlib.persistence.base import Store
 from cinderlib.progress import ProgressReporter
@@ -77,7 +76,7 @@ class LoadedBackends:
                 backend = Backend._make(cast("Controller", self), name, given, driver)
                 self._backends[name] = backend
         if self._recover_at_start:
-            results = recovery.recover(self.journal, name, pending_unmaps=False)
+            results = operations.recovery.recover(self.journal, name, pending_unmaps=False)
             recovered = [each for each in results if each.outcome in ("finished", "undone")]
             with self._guard:
                 self._recovered_by_loading += recovered
@@ -124,7 +123,7 @@ class LoadedBackends:
                 with contextlib.closing(self._load_driver(name, given, only_fails_over=True)) as it:
                     self._failing_over.__dict__[name] = it
                     try:
-                        record, changed = failover.failover(self.journal, name, wanted)
+                        record, changed = operations.failover.failover(self.journal, name, wanted)
                     finally:
                         del self._failing_over.__dict__[name]
                     return state_of(record, it.info.replication_targets, changed)
@@ -258,8 +257,10 @@ class LoadedBackends:
         """The driver, loaded again if another process failed over the backend, or if a failover is
         repeated: a driver that has failed over would not return its changes again."""
         name = backend.id
-        state = replication.find(self.store, name)
-        is_running = state.status == replication.FAILING_OVER and not self.journal.is_recovering
+        state = operations.replication.find(self.store, name)
+        is_running = (
+            state.status == operations.replication.FAILING_OVER and not self.journal.is_recovering
+        )
         if is_running or state.active_backend_id == backend._driver.info.active_backend_id:
             return backend._driver
         with self._loading[name]:

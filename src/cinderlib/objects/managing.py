@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from cinderlib import errors, validation, value_checks
-from cinderlib.drivers.port_values import Manageable, Page
+from cinderlib import errors, operations, validation, value_checks
 from cinderlib.objects.keywords import (
     CreateSnapshotKeywords,
     CreateVolumeKeywords,
 )
 from cinderlib.objects.resource import Resource
-from cinderlib.operations import manage, manage_snapshots
 from cinderlib.records import SnapshotRecord, VolumeRecord, replace
 
 if TYPE_CHECKING:
+    from cinderlib.drivers.port_values import Manageable, Page
     from cinderlib.objects.backend import Backend
     from cinderlib.objects.controller import Controller
     from cinderlib.objects.snapshot import Snapshot
@@ -43,6 +42,8 @@ def page(
         value_checks.check_choice(key, _SORT_KEYS, "sort key")
     for direction in dirs:
         value_checks.check_choice(direction, ("asc", "desc"), "sort direction")
+    from cinderlib.drivers.port_values import Page
+
     return Page(
         marker=None if marker is None else validation.check_reference(marker, "marker"),
         limit=_ALL if limit is None else value_checks.check_whole_number(limit, "limit"),
@@ -94,8 +95,10 @@ class ManagingBackend:
 
     def _manageable(self, kind: str, wanted: Page) -> list[Manageable]:
         if kind == "volume":
-            return manage.manageable_volumes(self.controller.journal, self._name, wanted)
-        return manage_snapshots.manageable_snapshots(self.controller.journal, self._name, wanted)
+            return operations.manage.manageable_volumes(self.controller.journal, self._name, wanted)
+        return operations.manage_snapshots.manageable_snapshots(
+            self.controller.journal, self._name, wanted
+        )
 
     def manage_volume(
         self,
@@ -142,7 +145,7 @@ class ManagedVolume(Resource):
     def _manage(self, reference: dict[str, Any]) -> None:
         requested = {name: value for name, value in self._requested.items() if name != "size"}
         with self._named():
-            record, self.changed = manage.manage(
+            record, self.changed = operations.manage.manage(
                 self._controller.journal, replace(self._record, size=0), reference, requested
             )
             self._adopt(record)
@@ -157,7 +160,7 @@ class ManagedVolume(Resource):
         :raises DriverError: the storage failed. The volume is still managed.
         """
         with self._named():
-            self.changed = manage.unmanage(self._controller.journal, self.id)
+            self.changed = operations.manage.unmanage(self._controller.journal, self.id)
         self._removed()
 
     def manage_snapshot(
@@ -190,7 +193,7 @@ class ManagedSnapshot(Resource):
 
     def _manage(self, reference: dict[str, Any]) -> None:
         with self._named():
-            record, self.changed = manage_snapshots.manage(
+            record, self.changed = operations.manage_snapshots.manage(
                 self._controller.journal, self._record, reference, self._requested
             )
             self._adopt(record)
@@ -202,5 +205,5 @@ class ManagedSnapshot(Resource):
         :raises DriverError: the storage failed. The snapshot is still managed.
         """
         with self._named():
-            self.changed = manage_snapshots.unmanage(self._controller.journal, self.id)
+            self.changed = operations.manage_snapshots.unmanage(self._controller.journal, self.id)
         self._removed()

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cinderlib import errors, value_checks
+from cinderlib import errors, operations, value_checks
 from cinderlib.objects import new_volume
 from cinderlib.objects.resource import Resource
-from cinderlib.operations import migrate, migrate_in_use
-from cinderlib.operations.migrate import Destination
 from cinderlib.records import VolumeRecord
 
 if TYPE_CHECKING:
     from cinderlib.objects.backend import Backend
     from cinderlib.objects.volume import Volume
+    from cinderlib.operations.migrate import Destination
 
 
 class MigratedVolume(Resource):
@@ -68,7 +67,7 @@ class MigratedVolume(Resource):
         """The copy of a started migration, otherwise ``None``."""
         if self._record.migration_status != "migrating":
             return None
-        id = migrate_in_use.copy_id(self._record)
+        id = operations.migrate_in_use.copy_id(self._record)
         found = self._controller.store.get(VolumeRecord, id)
         wrapped: Volume | None = None if found is None else self._controller.wrap(found)
         return wrapped
@@ -81,7 +80,7 @@ class MigratedVolume(Resource):
         """
         journal = self._controller.journal
         with self._named(), journal.whole_call():
-            record, self.changed = migrate_in_use.finish(journal, self.id)
+            record, self.changed = operations.migrate_in_use.finish(journal, self.id)
         self._adopt(record)
 
     def cancel_migration(self) -> None:
@@ -91,13 +90,15 @@ class MigratedVolume(Resource):
         :raises InvalidVolume: the copy is connected. Nothing changed.
         """
         with self._named():
-            record, self.changed = migrate_in_use.cancel(self._controller.journal, self.id)
+            record, self.changed = operations.migrate_in_use.cancel(
+                self._controller.journal, self.id
+            )
         self._adopt(record)
 
     def _start_migration(self, to: Destination, pool: str | None) -> Volume:
         journal = self._controller.journal
         with journal.whole_call():
-            copy, self.changed = migrate_in_use.start(journal, self.id, to)
+            copy, self.changed = operations.migrate_in_use.start(journal, self.id, to)
         self.refresh()
         wrapped: Volume = self._controller.wrap(copy)
         return wrapped
@@ -105,7 +106,7 @@ class MigratedVolume(Resource):
     def _migrate(self, to: Destination, pool: str | None, by_copy: bool) -> None:
         journal = self._controller.journal
         with journal.whole_call():
-            record, self.changed = migrate.migrate(journal, self.id, to, by_copy=by_copy)
+            record, self.changed = operations.migrate.migrate(journal, self.id, to, by_copy=by_copy)
         self._adopt(record)
 
     def _destination(self, backend: Backend | str, pool: str | None) -> Destination:
@@ -116,7 +117,7 @@ class MigratedVolume(Resource):
         host = new_volume.place(loaded, pool)
         if self._record.multiattach:
             new_volume.refuse_without_multiattach(loaded, host.partition("#")[2])
-        return Destination(loaded.id, host, any_pool=pool is None)
+        return operations.migrate.Destination(loaded.id, host, any_pool=pool is None)
 
     def _loaded_backend(self, backend: Backend | str) -> Backend:
         name = value_checks.check_text(getattr(backend, "id", backend), "backend")

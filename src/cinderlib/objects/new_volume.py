@@ -6,10 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cinderlib import errors, validation, value_checks
+from cinderlib import errors, operations, validation, value_checks
 from cinderlib.objects.arguments import refuse_unknown
 from cinderlib.objects.fields import Check
-from cinderlib.operations import volumes
 from cinderlib.records import VolumeRecord, new_id
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ def describe(
     values: dict[str, Any] = {
         "user_id": controller.user_id,
         "project_id": controller.project_id,
-        **({} if source is None else volumes.inherited(source)),
+        **({} if source is None else operations.volumes.inherited(source)),
         **given,
         **where,
     }
@@ -99,7 +98,7 @@ def describe(
         values |= _of_type(backend, type, given)
         requested["type_name"] = values["type_name"]
     elif _OWN & given.keys() or values.get("type_name") is None:
-        values |= volumes.own_type(id, values)
+        values |= operations.volumes.own_type(id, values)
     return NewVolume(
         VolumeRecord(id=id, backend=backend.id, **values),
         requested,

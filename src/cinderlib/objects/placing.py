@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
 from cinderlib import errors, validation, value_checks
-from cinderlib.drivers.port_values import Candidate, Request
 from cinderlib.objects.keywords import CommonVolumeKeywords
 from cinderlib.objects.volume_types import VolumeTypes
 
 if TYPE_CHECKING:
     from cinderlib.drivers.placement import Scheduler
     from cinderlib.drivers.port import Settings
+    from cinderlib.drivers.port_values import Candidate, Request
     from cinderlib.objects.backend import Backend
     from cinderlib.objects.volume import Volume
     from cinderlib.records import VolumeRecord
@@ -98,6 +98,8 @@ class Placing(VolumeTypes):
             given, limits = fields.get("extra_specs"), fields.get("qos_specs")
             extra = validation.check_specs({} if given is None else given)
             qos = validation.check_qos_specs({} if limits is None else limits)
+        from cinderlib.drivers.port_values import Request
+
         return Request(
             size=validation.check_size(size),
             extra_specs=extra,
@@ -125,4 +127,6 @@ def _why_unusable(backend: Backend) -> str:
 def _candidate(backend: Backend) -> Candidate:
     age = backend.stats_age
     stats = backend.stats(refresh=age is not None and age > _FRESH)
+    from cinderlib.drivers.port_values import Candidate
+
     return Candidate(backend.id, f"{backend.controller.host}@{backend.id}", stats)

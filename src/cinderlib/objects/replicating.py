@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from cinderlib import value_checks
+from cinderlib import operations, value_checks
 from cinderlib.drivers.port_replication import DEFAULT
-from cinderlib.operations import failover, freeze, replication
 from cinderlib.records import ReplicationRecord
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ class ReplicatingBackend:
         """The state of the replication, as the store has it now."""
         if not self._driver.info.replication_targets:
             return Replication("disabled", None, False, ())
-        return self._replication(replication.find(self.controller.store, self._name))
+        return self._replication(operations.replication.find(self.controller.store, self._name))
 
     def _active_driver(self) -> Driver:
         """The driver for the storage that the backend uses now. Another process can have failed it
@@ -108,7 +107,7 @@ class ReplicatingBackend:
         return self._fail_over(DEFAULT)
 
     def _fail_over(self, to: str | None) -> Replication:
-        record, changed = failover.failover(self.controller.journal, self._name, to)
+        record, changed = operations.failover.failover(self.controller.journal, self._name, to)
         self._stats = None
         return self._replication(record, changed)
 
@@ -118,14 +117,14 @@ class ReplicatingBackend:
 
         :raises Unsupported: the backend has no ``replication_device``. Nothing changed.
         """
-        return self._replication(*freeze.freeze(self.controller.journal, self._name))
+        return self._replication(*operations.freeze.freeze(self.controller.journal, self._name))
 
     def thaw(self) -> Replication:
         """Allow these operations again.
 
         :raises DriverError: the driver failed. The backend stays frozen.
         """
-        return self._replication(*freeze.thaw(self.controller.journal, self._name))
+        return self._replication(*operations.freeze.thaw(self.controller.journal, self._name))
 
     def _replication(self, record: ReplicationRecord, changed: bool = False) -> Replication:
         return state_of(record, self._driver.info.replication_targets, changed)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from cinderlib import errors, validation, value_checks
+from cinderlib import errors, operations, validation, value_checks
 from cinderlib.objects.migrating import MigratedVolume
 from cinderlib.objects.volume_type import VolumeType
-from cinderlib.operations import retype
-from cinderlib.operations.migrate import Destination
 from cinderlib.records import TypeSpecs
 
 if TYPE_CHECKING:
     from cinderlib.objects.backend import Backend
+    from cinderlib.operations.migrate import Destination
 
 
 class RetypedVolume(MigratedVolume):
@@ -74,7 +73,9 @@ class RetypedVolume(MigratedVolume):
     ) -> Destination | None:
         """The place of a copy; ``None`` if the data may not be copied."""
         if migrate and backend is None and pool is None:
-            return Destination(self._record.backend, self._record.host, any_pool=True)
+            return operations.migrate.Destination(
+                self._record.backend, self._record.host, any_pool=True
+            )
         if migrate:
             return self._destination(self._record.backend if backend is None else backend, pool)
         if backend is not None or pool is not None:
@@ -84,8 +85,8 @@ class RetypedVolume(MigratedVolume):
     def _retype(self, target: TypeSpecs, to: Destination | None) -> None:
         journal = self._controller.journal
         if to is None:
-            record, self.changed = retype.retype(journal, self.id, target)
+            record, self.changed = operations.retype.retype(journal, self.id, target)
         else:
             with journal.whole_call():
-                record, self.changed = retype.retype(journal, self.id, target, to)
+                record, self.changed = operations.retype.retype(journal, self.id, target, to)
         self._adopt(record)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cinderlib import value_checks
+from cinderlib import operations, value_checks
 from cinderlib.objects.arguments import check_resource
 from cinderlib.objects.resource import Resource
-from cinderlib.operations import revert, revert_by_copy
 from cinderlib.records import VolumeRecord
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ class RevertedVolume(Resource):
         :raises SnapshotNotFound: the snapshot is not one of this volume.
         """
         chosen = check_resource(snapshot, self._controller.Snapshot, "snapshot")
-        blockers = revert.blockers(self._controller.journal, self.id, chosen.id)
+        blockers = operations.revert.blockers(self._controller.journal, self.id, chosen.id)
         return [self._controller.wrap(record) for record in blockers]
 
     def revert_to_snapshot(self, snapshot: Snapshot, *, by_copy: bool = False) -> None:
@@ -48,8 +47,8 @@ class RevertedVolume(Resource):
         with self._named():
             if by_copy:
                 with journal.whole_call():
-                    record = revert_by_copy.revert(journal, self.id, chosen.id)
+                    record = operations.revert_by_copy.revert(journal, self.id, chosen.id)
             else:
-                record = revert.revert(journal, self.id, chosen.id)
+                record = operations.revert.revert(journal, self.id, chosen.id)
             self._adopt(record)
             self.changed = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Unpack, cast
 
-from cinderlib import errors, serialization, validation, value_checks
+from cinderlib import errors, operations, serialization, validation, value_checks
 from cinderlib.objects.arguments import check_resource, refuse_unknown
 from cinderlib.objects.attachable_snapshot import AttachableSnapshot
 from cinderlib.objects.cinder_fields import SnapshotFields
@@ -14,7 +14,6 @@ from cinderlib.objects.keywords import CopyKeywords, SnapshotKeywords
 from cinderlib.objects.managing import ManagedSnapshot
 from cinderlib.objects.streaming import StreamedSnapshot
 from cinderlib.objects.volume import Volume
-from cinderlib.operations import snapshots as operations
 from cinderlib.records import SnapshotRecord, new_id
 
 _GIVEN: Mapping[str, Check] = {
@@ -126,7 +125,7 @@ class Snapshot(SnapshotFields, ManagedSnapshot, AttachableSnapshot, StreamedSnap
             ``'error'``; delete it or repeat the call.
         """
         with self._named():
-            record, self.changed = operations.create(
+            record, self.changed = operations.snapshots.create(
                 self._controller.journal,
                 self._record,
                 getattr(self, "_requested", {}),
@@ -137,7 +136,7 @@ class Snapshot(SnapshotFields, ManagedSnapshot, AttachableSnapshot, StreamedSnap
     def delete(self) -> None:
         """Delete it. A snapshot that does not exist any more is not an error."""
         with self._named():
-            self.changed = operations.delete(self._controller.journal, self.id)
+            self.changed = operations.snapshots.delete(self._controller.journal, self.id)
         self._removed(status="deleted")
 
     def create_volume(self, **fields: Unpack[CopyKeywords]) -> Volume:

@@ -8,22 +8,21 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from cinderlib import errors, value_checks
-from cinderlib.drivers.port_values import Extent, Extents
+from cinderlib import errors, operations, streams, value_checks
 from cinderlib.objects.arguments import check_resource
 from cinderlib.objects.resource import Resource
-from cinderlib.operations import apply_stream, extents, streams
 from cinderlib.progress import Listener, ProgressReporter
 from cinderlib.records import SnapshotRecord, VolumeRecord, new_id, now
-from cinderlib.streams import copying
-from cinderlib.streams.device import Device
-from cinderlib.streams.format import Header, Reader, Source
 from cinderlib.validation import check_point
 
 if TYPE_CHECKING:
+    from cinderlib.drivers.port_values import Extent, Extents
     from cinderlib.objects.connection import Connection
     from cinderlib.objects.snapshot import Snapshot
     from cinderlib.objects.volume import Volume
+    from cinderlib.streams.copying import Applied, Exported
+    from cinderlib.streams.device import Device
+    from cinderlib.streams.format import Header, Reader, Source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +85,7 @@ class _Streamed(Resource):
         since: Snapshot | None = None,
         *,
         progress: Listener | None = None,
-    ) -> copying.Exported:
+    ) -> Exported:
         """Write the content of the volume or snapshot, or its changes since an older snapshot, as a
         stream. :meth:`cinderlib.Volume.apply_stream` writes it to a volume of any backend.
 
@@ -103,14 +102,16 @@ class _Streamed(Resource):
         """
         value_checks.check_binary_file(target, "write", "target")
         with self._readable(since) as content:
-            described = Header(
+            described = streams.format.Header(
                 **content.header,
                 since=None if since is None else since.id,
                 data_bytes=sum(each.length for each in content.extents if each.kind == "data"),
                 created_at=now().isoformat(timespec="seconds"),
             )
             report = ProgressReporter(progress)
-            return copying.write_stream(content.device, target, described, content.extents, report)
+            return streams.copying.write_stream(
+                content.device, target, described, content.extents, report
+            )
 
     def _readable(self, since: Snapshot | None) -> AbstractContextManager[_Content]:
         """The content to export. It does not change meanwhile."""
@@ -123,12 +124,12 @@ class StreamedVolume(_Streamed):
     _record: VolumeRecord
 
     def _part_of_extents(self, since_id: str | None, offset: int) -> Extents:
-        return extents.of_volume(self._controller.journal, self.id, since_id, offset)
+        return operations.extents.of_volume(self._controller.journal, self.id, since_id, offset)
 
     @contextlib.contextmanager
     def _readable(self, since: Snapshot | None) -> Iterator[_Content]:
         self._refuse_connected()
-        with self._attached(new_id()) as connection, Device.of(connection) as device:
+        with self._attached(new_id()) as connection, streams.device.Device.of(connection) as device:
             header = {
                 "point": new_id(),
                 "size": device.size,
@@ -138,9 +139,7 @@ class StreamedVolume(_Streamed):
             yield _Content(device, header, list(self.extents(since)))
             self.finish_apply(connection.id, written=False)
 
-    def apply_stream(
-        self, source: Source | Reader, *, progress: Listener | None = None
-    ) -> copying.Applied:
+    def apply_stream(self, source: Source | Reader, *, progress: Listener | None = None) -> Applied:
         """Write a stream to the volume, and record which content the volume has then.
 
         A stream with the whole content replaces everything. A stream with changes requires that the
@@ -157,18 +156,18 @@ class StreamedVolume(_Streamed):
         :raises InvalidInput: the stream is damaged, or the volume is too small.
         :raises CinderlibError: the volume cannot be attached or written.
         """
-        if isinstance(source, Reader):
+        if isinstance(source, streams.format.Reader):
             stream = source
         else:
             value_checks.check_binary_file(source, "read", "source")
-            stream = Reader(source)
+            stream = streams.format.Reader(source)
         header = stream.header
-        applied = copying.Applied(header.point, header.since, False)
+        applied = streams.copying.Applied(header.point, header.since, False)
 
         def write(path: Any) -> None:
             nonlocal applied
-            with Device(path, writable=True) as device:
-                applied = copying.apply_stream(stream, device, ProgressReporter(progress))
+            with streams.device.Device(path, writable=True) as device:
+                applied = streams.copying.apply_stream(stream, device, ProgressReporter(progress))
 
         self.changed = self._apply(header, write)
         return applied
@@ -181,7 +180,7 @@ class StreamedVolume(_Streamed):
         """
         journal = self._controller.journal
         with self._named(), journal.whole_call():
-            record, is_written = apply_stream.apply(
+            record, is_written = operations.apply_stream.apply(
                 journal,
                 self.id,
                 lambda connection: write(journal.host.path(connection)),
@@ -246,7 +245,7 @@ class StreamedVolume(_Streamed):
 
     def _begin_apply(self, connection_id: str, point: str, since: str | None, size: int) -> bool:
         with self._named():
-            record, must_write = streams.begin(
+            record, must_write = operations.streams.begin(
                 *(self._controller.journal, self.id, connection_id),
                 point=point, since=since, size=size,
             )  # fmt: skip
@@ -256,7 +255,9 @@ class StreamedVolume(_Streamed):
     def _finish_apply(self, connection_id: str, written: bool) -> None:
         with self._named():
             self._adopt(
-                streams.finish(self._controller.journal, self.id, connection_id, written=written)
+                operations.streams.finish(
+                    self._controller.journal, self.id, connection_id, written=written
+                )
             )
 
 
@@ -266,7 +267,7 @@ class StreamedSnapshot(_Streamed):
     _record: SnapshotRecord
 
     def _part_of_extents(self, since_id: str | None, offset: int) -> Extents:
-        return extents.of_snapshot(self._controller.journal, self.id, since_id, offset)
+        return operations.extents.of_snapshot(self._controller.journal, self.id, since_id, offset)
 
     @contextlib.contextmanager
     def _readable(self, since: Snapshot | None) -> Iterator[_Content]:
@@ -281,7 +282,7 @@ class StreamedSnapshot(_Streamed):
         with (
             self._temporary() as volume,
             volume.attached(decrypt=False) as connection,
-            Device.of(connection) as device,
+            streams.device.Device.of(connection) as device,
         ):
             yield _Content(device, header, found)
 

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from cinderlib import errors, serialization, validation, value_checks
+from cinderlib import errors, operations, serialization, validation, value_checks
 from cinderlib.objects import new_volume
 from cinderlib.objects.attachable_volume import AttachableVolume
 from cinderlib.objects.backend import Backend
@@ -18,13 +18,6 @@ from cinderlib.objects.retyping import RetypedVolume
 from cinderlib.objects.reverting import RevertedVolume
 from cinderlib.objects.streaming import StreamedVolume
 from cinderlib.objects.volume_type import VolumeType
-from cinderlib.operations import (
-    create_volume,
-    delete_volume,
-    extend,
-    unique_names,
-    wipe,
-)
 from cinderlib.records import AppliedStream, SnapshotRecord, TypeSpecs, VolumeRecord, replace
 
 if TYPE_CHECKING:
@@ -226,7 +219,7 @@ class Volume(
             ``'error'``; delete it or repeat the call.
         """
         with self._named():
-            record, self.changed = create_volume.create(
+            record, self.changed = operations.create_volume.create(
                 self._controller.journal,
                 self._record,
                 getattr(self, "_requested", {}),
@@ -245,10 +238,10 @@ class Volume(
         with_snapshots = value_checks.check_flag(snapshots, "snapshots")
         with self._named():
             if with_snapshots:
-                delete_volume.refuse_connected(self._controller.store, self.id)
+                operations.delete_volume.refuse_connected(self._controller.store, self.id)
                 for snapshot in reversed(self.snapshots):
                     snapshot.delete()
-            self.changed = delete_volume.delete(self._controller.journal, self.id)
+            self.changed = operations.delete_volume.delete(self._controller.journal, self.id)
         self._removed(status="deleted")
 
     def rename(self, name: str) -> None:
@@ -258,7 +251,9 @@ class Volume(
         """
         wanted = validation.check_name(name)
         with self._named():
-            record, self.changed = unique_names.rename(self._controller.journal, self.id, wanted)
+            record, self.changed = operations.unique_names.rename(
+                self._controller.journal, self.id, wanted
+            )
             self._adopt(record)
 
     def extend(self, size: float) -> int:
@@ -270,7 +265,9 @@ class Volume(
         """
         wanted = validation.check_size(size)
         with self._named():
-            record, self.changed, seen = extend.extend(self._controller.journal, self.id, wanted)
+            record, self.changed, seen = operations.extend.extend(
+                self._controller.journal, self.id, wanted
+            )
             self._adopt(record)
             return record.size * GIB if seen is None else seen
 
@@ -312,7 +309,7 @@ class Volume(
         """
         journal = self._controller.journal
         with self._named(), journal.whole_call():
-            self._adopt(wipe.wipe(journal, self.id))
+            self._adopt(operations.wipe.wipe(journal, self.id))
         self.changed = True
 
     def _document(self, *, related: bool) -> serialization.VolumeDocument:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cinderlib import errors, validation, value_checks
+from cinderlib import errors, operations, validation, value_checks
 from cinderlib.objects.volume_type import VolumeType, of_specs
-from cinderlib.operations import volume_types
 from cinderlib.persistence import volume_types as stored_types
 from cinderlib.persistence.base import Store
 from cinderlib.records import TypeSpecs
@@ -81,21 +80,21 @@ class VolumeTypes:
         :raises AlreadyExists: a type with this name has other properties.
         """
         wanted = described(name, description, extra_specs, qos_specs, encryption)
-        return of_specs(volume_types.create(self.store, wanted)[0])
+        return of_specs(operations.volume_types.create(self.store, wanted)[0])
 
     def volume_type(self, name: str) -> VolumeType:
         """The volume type with this name or ID.
 
         :raises VolumeTypeNotFound: it does not exist.
         """
-        return of_specs(volume_types.get(self.store, check_name(name)))
+        return of_specs(operations.volume_types.get(self.store, check_name(name)))
 
     def type_specs(self, name: str | VolumeType) -> TypeSpecs:
         """The specs of a volume type, as they are copied to a volume.
 
         :raises VolumeTypeNotFound: it does not exist.
         """
-        return volume_types.get(self.store, check_name(name))
+        return operations.volume_types.get(self.store, check_name(name))
 
     def types(self) -> Iterator[VolumeType]:
         """All volume types, in the order of creation.
@@ -126,7 +125,9 @@ class VolumeTypes:
         )
         if description is not None:
             validation.check_description(description)
-        found, _ = volume_types.change(self.store, check_name(name), description, extra, qos)
+        found, _ = operations.volume_types.change(
+            self.store, check_name(name), description, extra, qos
+        )
         return of_specs(found)
 
     def delete_type(self, name: str) -> bool:
@@ -135,4 +136,4 @@ class VolumeTypes:
         :returns: whether it existed.
         :raises InvalidState: volumes have it. Nothing changed.
         """
-        return volume_types.delete(self.store, check_name(name))
+        return operations.volume_types.delete(self.store, check_name(name))

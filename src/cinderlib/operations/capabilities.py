@@ -9,6 +9,7 @@ from typing import Any
 from cinderlib import errors
 from cinderlib.drivers.port import Driver
 from cinderlib.drivers.port_values import DriverInfo
+from cinderlib.operations.replication import FAILOVER
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,7 +50,6 @@ class _Operation:
 
 
 #: The failover of a backend to another storage system with replicas of the volumes.
-FAILOVER = "backend.failover"
 #: The replication of groups to another storage system, and their failover.
 REPLICATE = "group.replicate"
 #: New volumes that hosts encrypt.

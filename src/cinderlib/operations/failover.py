@@ -8,7 +8,6 @@ from cinderlib import errors
 from cinderlib.drivers.port import Driver
 from cinderlib.drivers.port_replication import DEFAULT
 from cinderlib.operations import capabilities, group_members, replication
-from cinderlib.operations.capabilities import FAILOVER
 from cinderlib.operations.intents import new_intent
 from cinderlib.operations.journal import Journal
 from cinderlib.operations.refusals import is_refusal
@@ -40,7 +39,7 @@ def require(driver: Driver, backend: str) -> None:
 
     :raises Unsupported: it has none. Nothing changed.
     """
-    found = capabilities.of_replication(driver.info, FAILOVER)
+    found = capabilities.of_replication(driver.info, replication.FAILOVER)
     if not found.is_possible:
         raise errors.Unsupported(
             f"Backend {backend!r} has no replication: {found.reason}. No change was made",
@@ -77,7 +76,7 @@ def failover(journal: Journal, backend: str, to: str | None) -> tuple[Replicatio
         if _is_reached(state, to):
             return state, False
         intent = new_intent(
-            FAILOVER,
+            replication.FAILOVER,
             state,
             lock,
             data={"to": to, "status": state.status},
@@ -203,7 +202,7 @@ def _fail(journal: Journal, intent: IntentRecord, status: str | None) -> None:
     group_members.fail(journal, intent, changes)
 
 
-@recovers(FAILOVER)
+@recovers(replication.FAILOVER)
 def recover_failover(journal: Journal, intent: IntentRecord) -> str:
     """Repeat the call: the storage may have failed over some volumes, and only the driver's answer
     has the new locations of all of them."""

@@ -17,8 +17,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from cinderlib import author, errors
-from cinderlib.drivers import observed
+from cinderlib import author, drivers, errors
 from cinderlib.operations.intents import name_and_volume, recorded
 from cinderlib.persistence.base import Change, Put, Remove, Store
 from cinderlib.records import (
@@ -91,7 +90,7 @@ class History:
         starts = self._starts
         if len(starts) >= _UNFINISHED:
             del starts[next(iter(starts))]
-        starts[intent.id] = Start(now(), time.perf_counter(), observed.seconds())
+        starts[intent.id] = Start(now(), time.perf_counter(), drivers.observed.seconds())
 
     def continue_as(self, intent: IntentRecord, later: IntentRecord) -> None:
         """Measure a compound operation from the beginning of the first step."""
@@ -152,11 +151,11 @@ class History:
         if start is None or recovering:
             at = intent.created_at or end
             seconds = max(0.0, (end - at).total_seconds())
-            driver = 0.0 if start is None else observed.seconds() - start.driver
+            driver = 0.0 if start is None else drivers.observed.seconds() - start.driver
         else:
             at = start.at
             seconds = time.perf_counter() - start.clock
-            driver = observed.seconds() - start.driver
+            driver = drivers.observed.seconds() - start.driver
         owner = intent.owner
         return OperationRecord(
             id=new_id_in_order(),

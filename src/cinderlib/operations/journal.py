@@ -14,11 +14,9 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from cinderlib import errors
-from cinderlib.drivers.port import Driver
-from cinderlib.drivers.port_values import DriverInfo
 from cinderlib.keys import VolumeKeys
 from cinderlib.locking.locks import Locks
 from cinderlib.observation import Observer
@@ -37,6 +35,10 @@ from cinderlib.records import (
     VolumeRecord,
     replace,
 )
+
+if TYPE_CHECKING:
+    from cinderlib.drivers.port import Driver
+    from cinderlib.drivers.port_values import DriverInfo
 
 LOG = logging.getLogger(__name__)
 

@@ -6,10 +6,9 @@ The state is read only for backends with a ``replication_device``.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from cinderlib import errors
-from cinderlib.drivers.port_values import DriverInfo
-from cinderlib.operations.capabilities import FAILOVER
 from cinderlib.persistence import in_key_values
 from cinderlib.persistence.base import Store
 from cinderlib.records import (
@@ -22,8 +21,11 @@ from cinderlib.records import (
     replace,
 )
 
+if TYPE_CHECKING:
+    from cinderlib.drivers.port_values import DriverInfo
+
 #: The operations on the backend itself.
-FREEZE, THAW = "backend.freeze", "backend.thaw"
+FAILOVER, FREEZE, THAW = "backend.failover", "backend.freeze", "backend.thaw"
 _OF_BACKEND = frozenset({FAILOVER, FREEZE, THAW})
 
 #: The status of a backend while it fails over, and of one whose failover failed.
