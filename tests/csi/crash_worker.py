@@ -37,7 +37,7 @@ from cinderlib.csi.controller.service import ControllerService
 from cinderlib.csi.node import mounts
 from cinderlib.csi.node.service import NodeService
 from cinderlib.csi.wire import messages as m
-from cinderlib.csi.wire.services import METHODS
+from cinderlib.csi.wire.services import BY_NAME
 from cinderlib.records import IntentRecord
 from cinderlib.testing.csi.node import may_resize_ext4
 
@@ -87,7 +87,7 @@ class Life:
         self._answers.write_text(json.dumps(self._known() | answers))
 
     def call(self, name: str, /, **fields: Any) -> Any:
-        method = next(each for group in METHODS.values() for each in group if each.name == name)
+        method = BY_NAME[name]
         request = method.request(**{k: v for k, v in fields.items() if v is not None})
         return getattr(self.services[method.service], method.attribute)(request)
 

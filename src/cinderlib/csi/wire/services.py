@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,7 +14,7 @@ from google.protobuf import message_factory
 from cinderlib.csi.wire import messages
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True)
 class Method:
     """A method of a service.
 
@@ -28,7 +29,7 @@ class Method:
     request: Any
     response: Any
 
-    @property
+    @functools.cached_property
     def attribute(self) -> str:
         """The name of the Python method: ``'create_volume'``."""
         return re.sub(r"(?<!^)(?=[A-Z])", "_", self.name).lower()
@@ -52,6 +53,9 @@ METHODS: Mapping[str, tuple[Method, ...]] = {
     )
     for service in messages.DESCRIPTOR.services_by_name.values()
 }
+
+#: The methods of all services by name.
+BY_NAME = {method.name: method for methods in METHODS.values() for method in methods}
 
 #: Called for each RPC: the method, its request and gRPC's context.
 Call = Callable[[Method, Any, Any], Any]

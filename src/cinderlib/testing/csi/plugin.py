@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 
 from cinderlib.csi.wire import messages as m
-from cinderlib.csi.wire.services import METHODS, Stub
+from cinderlib.csi.wire.services import BY_NAME, Stub
 
 GIB = 1024**3
 MODE = m.VolumeCapability.AccessMode
@@ -130,9 +130,7 @@ class Plugin:
 
         :param request: or its fields.
         """
-        found = next(
-            each for methods in METHODS.values() for each in methods if each.name == method
-        )
+        found = BY_NAME[method]
         stub = {
             "Identity": self.identity,
             "Controller": self.controller,
