@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 
+import fibre_channel
 import pytest
-from steps import connect, shows
+from steps import connect, shows, until
 
 from lab.machine import ENVIRONMENT, CommandFailed, Machine
-from lab.networks import address
+from lab.networks import FIBRE_CHANNEL_NETWORKS, address
 from lab.session import Session
 
 _SCENARIO = "A bare host is repaired with the commands of doctor, which then finds no problems"
@@ -36,6 +37,37 @@ def test_a_bare_host_is_repaired(controller: Machine, control: Session, bare: Ma
 def test_a_bare_host_is_repaired_for_ceph(bare: Machine) -> None:
     """Ceph's packages take minutes to install."""
     _repair(bare, "rbd")
+
+
+@shows("doctor finds ports that are unplugged, and ports that reach no array", "FC multipath")
+@pytest.mark.last
+@pytest.mark.parametrize("array", ["fc"], ids=["fibre_channel"], indirect=True)
+@pytest.mark.usefixtures("array")
+def test_ports_are_checked(controller: Machine, node1: Machine) -> None:
+    first, second = FIBRE_CHANNEL_NETWORKS
+    assert _findings(node1) == []
+    node1.plug(first, False)
+    until(lambda: _findings(node1) == [("fc.port", "warning")], "one port is unplugged")
+    node1.plug(second, False)
+    until(lambda: _findings(node1) == 2 * [("fc.port", "error")], "both ports are unplugged")
+    for network in FIBRE_CHANNEL_NETWORKS:
+        fibre_channel.plug_in(node1, network)
+    until(lambda: _findings(node1) == [], "both ports are used again")
+    controller.plug(first, False)
+    until(lambda: _findings(node1) == [("fc.target", "warning")], "one port reaches no array")
+    fibre_channel.plug_in(controller, first)
+    fibre_channel.plug_in(node1, first)
+    until(lambda: _findings(node1) == [], "both ports reach the array again")
+
+
+def _findings(node: Machine) -> list[tuple[str, str]]:
+    """The findings about Fibre Channel; doctor fails if one is an error."""
+    try:
+        answer = node.program("cinderlib --json doctor --protocol fc")
+    except CommandFailed as failed:
+        answer = failed.output
+    found = json.loads(answer)["findings"]
+    return [(each["check"], each["severity"]) for each in found if each["check"][:3] == "fc."]
 
 
 def _repair(bare: Machine, *protocols: str) -> None:

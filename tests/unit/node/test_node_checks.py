@@ -482,6 +482,7 @@ def test_strict_find_multipaths_with_fibre_channel(tree: Tree) -> None:
     tree.command("lsscsi")
     tree.multipath()
     tree.write("/sys/class/fc_host/host3/port_state", "Online\n")
+    _reached(tree, "rport-3:0-1")
     found = only(tree.findings("multipath", "fc"))
     assert (found.check, found.severity) == ("multipath.find-multipaths", "error")
     tree.multipath(MULTIPATH.replace('"strict"', '"on"'))
@@ -638,7 +639,21 @@ def test_ports_of_fibre_channel(tree: Tree) -> None:
     assert found.severity == "error"
     assert "host3 (0x21000024ff7f35c7) is Linkdown" in found.problem
     tree.write("/sys/class/fc_host/host4/port_state", "Online\n")
-    assert only(tree.findings("fc")).severity == "warning"
+    _reached(tree, "rport-3:0-1")
+    _reached(tree, "rport-4:0-1", roles="FCP Initiator")
+    _reached(tree, "rport-4:0-2", state="Blocked")
+    port, target = tree.findings("fc")
+    assert (port.check, port.severity) == ("fc.port", "warning")
+    assert (target.check, target.severity) == ("fc.target", "warning")
+    assert "host4" in target.problem
+    _reached(tree, "rport-4:0-2")
+    assert only(tree.findings("fc")).check == "fc.port"
+
+
+def _reached(tree: Tree, port: str, roles: str = "FCP Target", state: str = "Online") -> None:
+    """A remote port that an adapter is logged in to."""
+    tree.write(f"/sys/class/fc_remote_ports/{port}/roles", f"{roles}\n")
+    tree.write(f"/sys/class/fc_remote_ports/{port}/port_state", f"{state}\n")
 
 
 def test_loop_devices(tree: Tree) -> None:
