@@ -58,12 +58,19 @@ def test_a_node_does_not_get_the_storage_before_a_failover_again(tmp_path: pathl
     ids = {"volume_id": volume.id, "node_id": node_id}
     publish = m.ControllerPublishVolumeRequest(**ids, volume_capability=mount())
     calls.service.controller_publish_volume(publish)
+    assert not _condition(calls, volume).abnormal
     calls.backend.failover("second")
     with pytest.raises(errors.InvalidVolume, match="before a failover") as caught:
         calls.service.controller_publish_volume(publish)
     assert caught.value.code == "FAILED_PRECONDITION"
+    condition = _condition(calls, volume)
+    assert condition.abnormal
+    assert "node uses the storage that the volume had before a failover" in condition.message
+    (entry,) = calls.service.list_volumes(m.ListVolumesRequest()).entries
+    assert entry.status.volume_condition == condition
     calls.service.controller_unpublish_volume(m.ControllerUnpublishVolumeRequest(**ids))
     calls.service.controller_publish_volume(publish)
+    assert not _condition(calls, volume).abnormal
     calls.controller.close()
 
 

@@ -84,7 +84,7 @@ def of_missing(
     """
     if info.active_backend_id is not None:
         failback = f"backend failback {record.backend}"
-    elif volume is not None and replication.storage_of(info, volume) is not None:
+    elif volume is not None and replication.storage_of(None, volume) is not None:
         failback = f"group failback {volume.group_id}"
     else:
         return ""
@@ -100,9 +100,7 @@ def left_behind(connection: ConnectionRecord, volume: VolumeRecord, info: Driver
 
     :param info: of the volume's backend.
     """
-    if connection.status != "attached" or volume.status.startswith("error"):
-        return ""
-    if connection.storage == replication.storage_of(info, volume):
+    if not replication.is_left_behind(connection, volume, info.active_backend_id):
         return ""
     return (
         f"{host_of(connection)} uses the storage that the volume had before a failover or failback,"

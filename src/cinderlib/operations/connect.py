@@ -94,7 +94,7 @@ def _connect(
         there = _same(connection, alike)
         # Also if this host is connected: its device may be that of an interrupted copy or wipe.
         is_long_call = long_calls.refuse_others(journal, volume.id, intents)
-        storage = replication.storage_of(driver.info, volume)
+        storage = replication.storage_of(driver.info.active_backend_id, volume)
         if there is not None and there.status == "attached":
             _refuse_other_storage(there, storage)
             _refuse_different(there, asked)

@@ -12,6 +12,7 @@ from cinderlib import errors
 from cinderlib.persistence import in_key_values
 from cinderlib.persistence.base import Store
 from cinderlib.records import (
+    ConnectionRecord,
     GroupRecord,
     IntentRecord,
     Record,
@@ -82,16 +83,28 @@ def is_replicated(volume: VolumeRecord) -> bool:
     return volume.replication_status not in (None, "", "disabled", NOT_CAPABLE)
 
 
-def storage_of(info: DriverInfo, volume: VolumeRecord) -> str | None:
+def storage_of(active_backend_id: str | None, volume: VolumeRecord) -> str | None:
     """The storage system that has a volume now.
 
-    :param info: of the volume's backend.
+    :param active_backend_id: of the volume's backend.
     :returns: the ``backend_id`` of the replication device if the backend has failed over,
         ``'replica'`` if only the group of the volume has, ``None`` otherwise.
     """
-    if info.active_backend_id is not None:
-        return info.active_backend_id
+    if active_backend_id is not None:
+        return active_backend_id
     return REPLICA if volume.replication_status == FAILED_OVER else None
+
+
+def is_left_behind(
+    connection: ConnectionRecord, volume: VolumeRecord, active_backend_id: str | None
+) -> bool:
+    """Whether a connection leads to the storage that its volume had before a failover or failback.
+
+    :param active_backend_id: of the volume's backend.
+    """
+    if connection.status != "attached" or volume.status.startswith("error"):
+        return False
+    return connection.storage != storage_of(active_backend_id, volume)
 
 
 def refuse_impossible(info: DriverInfo, volume: VolumeRecord, task: str) -> None:

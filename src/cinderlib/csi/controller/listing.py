@@ -15,7 +15,7 @@ from cinderlib.csi.controller.publishing import nodes_of
 from cinderlib.csi.failures import InvalidToken
 from cinderlib.csi.wire import messages as m
 from cinderlib.errors import InvalidInput
-from cinderlib.operations.replication import NO_REPLICA
+from cinderlib.operations.replication import NO_REPLICA, is_left_behind
 from cinderlib.records import SnapshotRecord, VolumeRecord
 from cinderlib.validation import check_id
 
@@ -37,9 +37,10 @@ def volumes(context: Context, request: Any) -> Any:
     found = filter(context.is_own, controller.volumes(after=after))
     page, token = _page(found, request.max_entries)
     response = m.ListVolumesResponse(next_token=token)
+    active = _ActiveStorage()
     for volume in page:
         entry = response.entries.add(volume=context.message(volume))
-        _describe(entry.status, volume)
+        _describe(entry.status, volume, active)
     return response
 
 
@@ -47,13 +48,26 @@ def volume(context: Context, request: Any) -> Any:
     """ControllerGetVolume."""
     found = context.controller.volume(arguments.required(request, "volume_id"))
     response = m.ControllerGetVolumeResponse(volume=context.message(found))
-    _describe(response.status, found)
+    _describe(response.status, found, _ActiveStorage())
     return response
 
 
-def _describe(status: Any, volume: cl.Volume) -> None:
-    if volume.attach_status == "attached":
-        status.published_node_ids.extend(nodes_of(volume))
+class _ActiveStorage:
+    """The storage systems that the loaded backends use now, each read once."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, str | None] = {}
+
+    def of(self, backend: cl.Backend) -> str | None:
+        """The ``active_backend_id`` of a backend."""
+        if backend.id not in self._found:
+            self._found[backend.id] = backend.replication.active_backend_id
+        return self._found[backend.id]
+
+
+def _describe(status: Any, volume: cl.Volume, active: _ActiveStorage) -> None:
+    connections = volume.connections if volume.attach_status == "attached" else []
+    status.published_node_ids.extend(nodes_of(connections))
     condition = status.volume_condition
     condition.abnormal = volume.status.startswith("error")
     condition.message = f"The volume is '{volume.status}'."
@@ -61,6 +75,16 @@ def _describe(status: Any, volume: cl.Volume) -> None:
         condition.message += (
             f" Backend {volume.record.backend!r} has failed over, and the volume has no replica."
         )
+    backend = volume.backend
+    if not isinstance(backend, cl.Backend):
+        return  # Nothing has used it since the start of this process.
+    for each in connections:
+        if is_left_behind(each.record, volume.record, active.of(backend)):
+            condition.abnormal = True
+            condition.message += (
+                f" {each.attached_host} uses the storage that the volume had before a failover or"
+                " failback, where writes are lost. Unpublish it there."
+            )
 
 
 def snapshots(context: Context, request: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import cinderlib as cl
@@ -105,10 +105,10 @@ def _is_on(connection: cl.Connection, host: str) -> bool:
     return host == connection.attached_host or host == connection.connector_info.get("host")
 
 
-def nodes_of(volume: cl.Volume) -> list[str]:
-    """The IDs of the nodes that a volume is published to."""
+def nodes_of(connections: Iterable[cl.Connection]) -> list[str]:
+    """The IDs of the nodes that the connections of a volume lead to."""
     return [
         each.mountpoint or each.attached_host or str(each.connector_info.get("host", ""))
-        for each in volume.connections
+        for each in connections
         if each.connected
     ]

@@ -27,10 +27,11 @@ def check(host: Host) -> Iterator[Finding]:
     states = {port: (host.read(f"{_HOSTS}/{port}/port_state") or "").strip() for port in ports}
     down = [port for port, state in states.items() if state != "Online"]
     for port in down:
+        state = states[port] or "in an unknown state"
         yield Finding(
             check="fc.port",
             severity="error" if len(down) == len(ports) else "warning",
-            problem=f"the port {port} ({_name(host, port)}) is {states[port] or 'in an unknown state'}",
+            problem=f"the port {port} ({_name(host, port)}) is {state}",
             meaning="no volume can be attached over this port",
             advice="Check the cable and the switch port.",
         )
