@@ -182,6 +182,68 @@ def test_types_and_encryption(cinderlib: Command, play: Play) -> None:
     assert "encryption is" in changed["msg"]
 
 
+def test_an_existing_volume_is_adopted_and_handed_back(cinderlib: Command, play: Play) -> None:
+    cinderlib.volumes.mkdir(exist_ok=True)
+    (cinderlib.volumes / "old").write_bytes(b"data".ljust(1024**3, b"\0"))
+    adopt = {"name": "data", "reference": {"source-name": "old"}}
+    back = {"name": "data", "state": "unmanaged"}
+    wrong, adopted, again, with_size, taken, kept, snapshot_gone, handed_back, back_again = play(
+        ("volume", {"name": "data", "reference": {"source-name": "none"}}),
+        ("volume", adopt),
+        ("volume", adopt),
+        ("volume", {**adopt, "size": "2GiB"}),
+        ("snapshot", {"volume": "data", "name": "monday"}),
+        ("volume", back),
+        ("snapshot", {"volume": "data", "name": "monday", "state": "absent"}),
+        ("volume", back),
+        ("volume", back),
+    )
+    assert wrong["failed"]
+    assert "none" in wrong["msg"]
+    assert (adopted["changed"], again["changed"], taken["changed"]) == (True, False, True)
+    assert (adopted["volume"]["size"], again["volume"]["id"]) == (1, adopted["volume"]["id"])
+    assert "mutually exclusive" in with_size["msg"]
+    assert kept["failed"]
+    assert "it has snapshots" in kept["msg"]
+    assert (handed_back["changed"], back_again["changed"]) == (True, False)
+    assert snapshot_gone["changed"]
+    (file,) = cinderlib.volumes.iterdir()
+    assert file.read_bytes()[:4] == b"data"
+    assert cinderlib("volume", "list").stdout == ""
+
+
+def test_a_volume_is_migrated_and_gets_other_specs(cinderlib: Command, play: Play) -> None:
+    kept = cinderlib.config.read_text()
+    other = f'[backends.other]\nvolume_driver = "file"\nfile_root = "{cinderlib.folder}/other"\n'
+    cinderlib.config.write_text(f"{kept}\n{other}")
+    data = {"name": "data", "backend": "files"}
+    moved = {"name": "data", "backend": "other", "migrate": True}
+    limited = {**data, "qos_specs": {"total_iops_sec": 500}}
+    made, elsewhere, limit, again, changed, none, there, there_again = play(
+        ("volume", {**data, "size": "1GiB"}),
+        ("volume", {"id": "{{ result0.volume.id }}", "backend": "other"}),
+        ("volume", limited),
+        ("volume", limited),
+        ("volume", {**data, "qos_specs": {"total_iops_sec": "600"}}),
+        ("volume", {**data, "qos_specs": {}}),
+        ("volume", moved),
+        ("volume", moved),
+    )
+    assert elsewhere["failed"]
+    assert "backend is 'files', requested 'other'" in elsewhere["msg"]
+    assert (limit["changed"], again["changed"], changed["changed"]) == (True, False, True)
+    specs = [task["volume"]["qos_specs"] for task in (made, limit, changed, none)]
+    assert specs == [{}, {"total_iops_sec": "500"}, {"total_iops_sec": "600"}, {}]
+    assert (there["changed"], there_again["changed"]) == (True, False)
+    assert there["diff"]["before"]["backend"] == "files"
+    assert there["diff"]["after"]["backend"] == "other"
+    assert there_again["volume"]["id"] == made["volume"]["id"]
+    assert [path.name for path in (cinderlib.folder / "other").iterdir()] == [
+        f"volume-{made['volume']['id']}"
+    ]
+    assert cinderlib.files == []
+
+
 def test_existing_resources_are_listed(cinderlib: Command, play: Play) -> None:
     id = cinderlib("volume", "create", "data", "1GiB").line
     cinderlib("volume", "create", "other", "1GiB")

@@ -98,14 +98,17 @@ class Session:
         except errors.NotFound:
             return None
 
-    def by_name(self, what: str, name: str, volume: cl.Volume | None = None) -> Any:
+    def by_name(
+        self, what: str, name: str, volume: cl.Volume | None = None, *, everywhere: bool = False
+    ) -> Any:
         """The resource with exactly this name, with any ID; C(None) if it does not exist.
 
         :param volume: limits the search to snapshots of this volume.
+        :param everywhere: search on all backends, not only on that of the option.
         :raises InvalidInput: several resources have this name.
         """
         every = getattr(self.controller, f"{what.replace(' ', '_')}s")
-        found = list(every(name=name, backend=self.params["backend"]))
+        found = list(every(name=name, backend=None if everywhere else self.params["backend"]))
         if volume is not None:
             found = [snapshot for snapshot in found if snapshot.volume_id == volume.id]
         if len(found) > 1:

@@ -1,19 +1,19 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
-"""Create, extend, change and delete volumes."""
+"""Create, adopt, extend, change, move and delete volumes."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: volume
-short_description: Create, extend, change and delete volumes on a storage array
+short_description: Create, adopt, extend, change, move and delete volumes on a storage array
 version_added: 6.0.0
 author:
   - The cinderlib developers (@cinderlib)
 description:
   - Creates a volume on any array with a driver of OpenStack Cinder, without Cinder. The volume is
-    empty, or has the data of a snapshot or another volume. Extends volumes, changes their
-    properties, and deletes them.
+    empty, or has the data of a snapshot or another volume. Adopts existing volumes of an array,
+    extends volumes, changes their properties, moves and deletes them.
   - O(id) identifies the volume; without it, O(name) does. Names do not have to be unique. If
     several volumes have the same name, the module fails and does not change anything.
   - A volume whose creation failed is created again.
@@ -31,8 +31,10 @@ options:
       - V(present) creates the volume if it does not exist, and extends or changes it if it exists.
       - V(absent) deletes the volume and its data. It fails if the volume has snapshots or
         connections.
+      - V(unmanaged) hands the volume back. The volume and its data stay on the storage, and only
+        its record is removed. It fails if the volume has snapshots or connections.
     type: str
-    choices: [present, absent]
+    choices: [present, absent, unmanaged]
     default: present
   size:
     description:
@@ -48,8 +50,15 @@ options:
   source:
     description: Create the volume as a clone of this volume, specified by ID or name.
     type: str
+  reference:
+    description:
+      - Adopt this existing volume of the storage instead of creating one, for most drivers
+        C(source-name) with its name there. Its data does not change. C(cinderlib volume manageable)
+        lists the references.
+      - Has no effect if the volume has been adopted.
+    type: dict
   pool:
-    description: The pool of the volume; by default the backend's first.
+    description: The pool of the volume; by default the backend's first. See also O(migrate).
     type: str
   description:
     description: A description to store.
@@ -64,10 +73,10 @@ options:
     description: Allow several hosts to use the volume. Cannot be changed later.
     type: bool
   extra_specs:
-    description: Extra specs for the driver. Cannot be changed later.
+    description: Extra specs for the driver. An existing volume gets them as it gets a O(type).
     type: dict
   qos_specs:
-    description: QoS specs for the driver. Cannot be changed later.
+    description: QoS specs for the driver. An existing volume gets them as it gets a O(type).
     type: dict
   type:
     description:
@@ -76,9 +85,12 @@ options:
     type: str
   migrate:
     description:
-      - Whether the data of an existing volume is copied to a new volume if its driver cannot give
-        it the O(type). The volume must not be connected or have snapshots. A volume that becomes
-        encrypted becomes 1 GiB larger, so specify the O(size) that it has then.
+      - Whether an existing volume is moved if it is not on the O(backend) or in the O(pool). A
+        volume with the O(name) is then also found on other backends.
+      - Also whether its data is copied to a new volume if its driver cannot give it the O(type),
+        O(extra_specs) or O(qos_specs).
+      - The volume must not be connected or have snapshots. A volume that becomes encrypted becomes
+        1 GiB larger, so specify the O(size) that it has then.
     type: bool
     default: false
   encryption:
@@ -118,6 +130,18 @@ EXAMPLES = r"""
     name: data
     type: gold
 
+- name: Adopt the volume vol-17 of the array
+  cinderlib.storage.volume:
+    name: data
+    reference:
+      source-name: vol-17
+
+- name: Move a volume to another backend
+  cinderlib.storage.volume:
+    name: data
+    backend: fast
+    migrate: true
+
 - name: Encrypt a volume of 10 GiB
   cinderlib.storage.volume:
     name: data
@@ -154,18 +178,27 @@ from ansible_collections.cinderlib.storage.plugins.module_utils import controlle
 if TYPE_CHECKING:
     import cinderlib as cl
 
-#: The properties of an existing volume that can be changed.
+#: The properties of an existing volume that only the store has.
 CHANGEABLE = ("name", "description", "bootable")
+OWN_SPECS = ("extra_specs", "qos_specs")
+SPECS = ("metadata", *OWN_SPECS)
+PLACE = ("backend", "pool")
 
 
 def work(session: controller.Session) -> dict[str, Any]:
     """Create, change or delete the volume, and return the results."""
     params = session.params
     by_id = params["id"] is not None
-    find = session.by_id if by_id else session.by_name
-    found = find("volume", params["id" if by_id else "name"])
+    if by_id:
+        found = session.by_id("volume", params["id"])
+    else:
+        found = session.by_name("volume", params["name"])
+        if found is None and params["migrate"]:
+            found = session.by_name("volume", params["name"], everywhere=True)
     if params["state"] == "absent":
         return session.deleted(found, _state(found) if found is not None else {})
+    if params["state"] == "unmanaged":
+        return _handed_back(session, found)
     if found is None or _creation_failed(found):
         return _created(session, found)
     _refuse_differences(session, found)
@@ -175,6 +208,17 @@ def work(session: controller.Session) -> dict[str, Any]:
 def _creation_failed(volume: cl.Volume) -> bool:
     """Whether the creation of the volume failed, so that it has no data yet."""
     return volume.status == "error" and volume.launched_at is None
+
+
+def _handed_back(session: controller.Session, found: cl.Volume | None) -> dict[str, Any]:
+    if found is None:
+        return {"changed": False}
+    diff = {"before": {**_state(found), "state": "present"}, "after": {"state": "unmanaged"}}
+    if session.module.check_mode:
+        return {"changed": True, "diff": diff}
+    session.load_for(found)
+    found.unmanage()
+    return {"changed": found.changed, "diff": diff}
 
 
 def _created(session: controller.Session, failed: cl.Volume | None) -> dict[str, Any]:
@@ -189,20 +233,20 @@ def _created(session: controller.Session, failed: cl.Volume | None) -> dict[str,
     }
     given = {name: value for name, value in given.items() if value is not None}
     source = _source(session, needed=True)
-    if source is None and "size" not in given:
+    reference = params["reference"]
+    if source is None and reference is None and "size" not in given:
         raise controller.errors.InvalidInput("An empty volume needs a size, for example 10GiB")
     diff = {"before": {"state": "absent"}, "after": {**given, "state": "present"}}
     if session.module.check_mode:
         return {"changed": True, "diff": diff, "volume": given}
-    if source is None:
+    if reference is not None:
+        volume = session.load(None).manage_volume(_texts(reference), **given)
+    elif source is None:
         volume = session.load(None).create_volume(**given)
     else:
         session.load_for(source)
         volume = (source.clone if params["source"] else source.create_volume)(**given)
     return {"changed": volume.changed, "diff": diff, "volume": controller.shown(volume)}
-
-
-SPECS = ("metadata", "extra_specs", "qos_specs")
 
 
 def _texts(given: dict[str, Any]) -> dict[str, str]:
@@ -225,20 +269,16 @@ def _refuse_differences(session: controller.Session, found: cl.Volume) -> None:
     source = _source(session, needed=False)
     source_option = "snapshot" if params["snapshot"] else "source"
     existing = {
-        "backend": controller.backend_of(found),
-        "pool": found.host.partition("#")[2],
+        **_place(found),
         "multiattach": found.multiattach,
-        "extra_specs": found.extra_specs,
-        "qos_specs": found.qos_specs,
         # The library adds defaults.
         "encryption": {name: found.encryption.get(name) for name in params["encryption"] or ()},
         source_option: found.snapshot_id if params["snapshot"] else found.source_volid,
     }
     requested = {
-        "backend": params["backend"],
-        "pool": params["pool"],
+        **({} if params["migrate"] else {name: params[name] for name in PLACE}),
         "multiattach": params["multiattach"],
-        **{name: params[name] and _texts(params[name]) for name in (*SPECS[1:], "encryption")},
+        "encryption": params["encryption"] and _texts(params["encryption"]),
         source_option: source.id if source is not None else None,
     }
     controller.refuse_differences(f"Volume {found.name or found.id}", existing, requested)
@@ -252,33 +292,70 @@ def _changed(session: controller.Session, found: cl.Volume) -> dict[str, Any]:
             f"Volume {found.name or found.id} has {found.size} GiB and cannot be made smaller"
             f" ({params['size']})"
         )
-    requested = {name: params[name] for name in CHANGEABLE if params[name] is not None}
-    requested["metadata"] = {**before["metadata"], **_texts(params["metadata"] or {})}
-    kind = params["type"] and session.controller.volume_type(params["type"])
-    after = {**before, **requested, "size": size}
-    if kind:
-        after["type"] = kind.name
+    after = {
+        **before,
+        **{name: params[name] for name in CHANGEABLE if params[name] is not None},
+        "metadata": {**before["metadata"], **_texts(params["metadata"] or {})},
+        "size": size,
+        **_requested_specs(session, before),
+        **_destination(params, before),
+    }
     if after != before and not session.module.check_mode:
-        for name, value in requested.items():
-            setattr(found, name, value)
-        found.save()
-        if after["type"] != before["type"]:
-            session.load_for(found)
-            found.retype(kind, migrate=params["migrate"])
-            after["size"] = max(size, found.size)  # a copy can be larger
-        if size > found.size:
-            session.load_for(found)
-            found.extend(size)
+        _apply(session, found, before, after)
+        after.update(size=found.size, **_place(found))  # a copy can be larger
     return {
         "changed": after != before,
         "diff": {"before": before, "after": after},
-        "volume": {**controller.shown(found), **after},
+        "volume": {**controller.shown(found), **{k: after[k] for k in after if k not in PLACE}},
     }
 
 
 def _state(volume: cl.Volume) -> dict[str, Any]:
-    known = {name: getattr(volume, name) for name in (*CHANGEABLE, "metadata", "size")}
-    return {**known, "type": volume.type_name}
+    known = {name: getattr(volume, name) for name in (*CHANGEABLE, *SPECS, "size")}
+    return {**known, "type": volume.type_name, **_place(volume)}
+
+
+def _place(volume: cl.Volume) -> dict[str, str]:
+    return {"backend": controller.backend_of(volume), "pool": volume.host.partition("#")[2]}
+
+
+def _requested_specs(session: controller.Session, before: dict[str, Any]) -> dict[str, Any]:
+    """The type and the specs that the volume gets."""
+    params = session.params
+    if params["type"]:
+        kind = session.controller.type_specs(params["type"])
+        return {"type": kind.name, **{name: getattr(kind, name) for name in OWN_SPECS}}
+    own = {name: _texts(params[name]) for name in OWN_SPECS if params[name] is not None}
+    if all(before[name] == specs for name, specs in own.items()):
+        return {}
+    return {"type": None, **own}
+
+
+def _destination(params: dict[str, Any], before: dict[str, Any]) -> dict[str, str]:
+    """The backend and the pool that the volume is moved to; empty if it stays."""
+    if not params["migrate"]:
+        return {}
+    return {name: params[name] for name in PLACE if params[name] not in (None, before[name])}
+
+
+def _apply(
+    session: controller.Session, found: cl.Volume, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    """Change the volume from one state to another."""
+    params = session.params
+    for name in (*CHANGEABLE, "metadata"):
+        setattr(found, name, after[name])
+    found.save()
+    if any(after[name] != before[name] for name in PLACE):
+        session.load_for(found)
+        found.migrate(session.load(after["backend"]), params["pool"])
+    if any(after[name] != before[name] for name in ("type", *OWN_SPECS)):
+        session.load_for(found)
+        specs = {"type": after["type"]} if after["type"] else {n: after[n] for n in OWN_SPECS}
+        found.retype(**specs, migrate=params["migrate"])
+    if after["size"] > found.size:
+        session.load_for(found)
+        found.extend(after["size"])
 
 
 def main() -> None:
@@ -288,7 +365,12 @@ def main() -> None:
             **controller.CONTROLLER,
             "name": {"type": "str"},
             "id": {"type": "str"},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "state": {
+                "type": "str",
+                "choices": ["present", "absent", "unmanaged"],
+                "default": "present",
+            },
+            "reference": {"type": "dict"},
             "size": {"type": "str"},
             "snapshot": {"type": "str"},
             "source": {"type": "str"},
@@ -305,7 +387,8 @@ def main() -> None:
         },
         required_one_of=[["id", "name"]],
         mutually_exclusive=[
-            ["snapshot", "source"],
+            ["snapshot", "source", "reference"],
+            ["size", "reference"],
             *(["type", own] for own in ("extra_specs", "qos_specs", "encryption")),
         ],
         required_by={"backend_options": ["backend"]},
