@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from steps import until
 
 from lab.machine import Machine
@@ -13,6 +15,8 @@ OPTIONS = {
     "target_helper": "fake",
     "volume_group": "cinder-volumes",
     "lvm_type": "thin",
+    # The scan of a host takes seconds on an emulated processor.
+    "num_volume_device_scan_tries": 10,
 }
 _NODES = ("node1", "node2")
 _JOIN = f"/opt/project/guest/fc {' '.join(map(str, FIBRE_CHANNEL_NETWORKS))}"
@@ -33,7 +37,7 @@ def serve(controller: Machine) -> None:
 
 def backend() -> str:
     """A backend that exports logical volumes of the controller over Fibre Channel, in TOML."""
-    lines = (f'{option} = "{value}"\n' for option, value in OPTIONS.items())
+    lines = (f"{option} = {json.dumps(value)}\n" for option, value in OPTIONS.items())
     return f"[backends.fc]\n{''.join(lines)}"
 
 

@@ -22,7 +22,7 @@ _USE = """
 #: Seconds for a part of the whole suite: the processors are emulated.
 _SUITE = 7200
 #: The tests of the suite that each of the two nodes runs.
-_FEW = ("each_call_can_be_repeated or TestIdentity", "expand_while_it_is_used")
+_FEW = ("each_call_can_be_repeated or TestIdentity", "expand_while_it_is_used or two_targets")
 #: The whole suite, in parts.
 _PARTS = {
     "nodes": ("TestNode", "TestPublish or TestIdentity or TestHostile"),

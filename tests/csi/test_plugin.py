@@ -215,6 +215,10 @@ def test_the_host_sees_mounts_of_a_plugin_in_another_namespace(
         csi.call("NodePublishVolume", **used)
         if shared:
             (target / "file").write_text("data")
+            reader = csi.show(used, csi.target(volume, 2), readonly=True)["target_path"]
+            assert pathlib.Path(reader, "file").read_text() == "data"
+            with pytest.raises(OSError, match="Read-only"):
+                pathlib.Path(reader, "other").touch()
         csi.clean_node(volume)
         assert not target.exists()
         csi.clean()

@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from cinderlib.csi.node import read_only_bind
 from cinderlib.errors import DeviceInUse, NodeError
 from cinderlib.node import program
 
@@ -167,7 +168,16 @@ def mount(device: str, path: str, filesystem: str, options: Sequence[str]) -> No
 
 def bind(source: str, path: str, *, read_only: bool) -> None:
     """Show a file or folder at another path too."""
+    if read_only and _bound_read_only(source, path):
+        return
     run("mount", "--bind", *_options(["ro"] if read_only else []), "--", source, path)
+
+
+def _bound_read_only(source: str, path: str) -> bool:
+    try:
+        return read_only_bind.bind(source, path)
+    except OSError as exc:
+        raise NodeError(f"{source} cannot be shown read-only at {path}: {exc.strerror}") from exc
 
 
 def _options(options: Sequence[str]) -> list[str]:
