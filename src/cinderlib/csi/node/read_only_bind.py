@@ -1,8 +1,9 @@
 """Read-only bind mounts that other mount namespaces also see as read-only.
 
-``mount --bind -o ro`` of util-linux before 2.39 mounts first, and then makes the mount read-only in
-its own mount namespace only. The kernel passes a new mount on to other namespaces (for a container:
-to the host), but no later change of its options. Here the mount is read-only before it has a path.
+``mount --bind -o ro`` of util-linux before 2.39 mounts first, and then makes the mount read-only,
+but only in the mount namespace of the program. The kernel copies a new mount into other namespaces
+(for a container: into the host's), but no later change of the options. Here the mount is read-only
+before it has a path.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def bind(source: str, path: str) -> bool:
     """Show a file or folder at another path too, read-only.
 
     :returns: whether the kernel can do it; before Linux 5.12 it cannot.
-    :raises OSError: it failed. Nothing is mounted.
+    :raises OSError: it failed. No mount remains.
     """
     try:
         tree = _call(_OPEN_TREE, _AT_FDCWD, os.fsencode(source), _OPEN_TREE_CLONE | os.O_CLOEXEC)
