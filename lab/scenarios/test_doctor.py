@@ -39,13 +39,11 @@ def test_a_bare_host_is_repaired_for_ceph(bare: Machine) -> None:
     _repair(bare, "rbd")
 
 
-@shows(
-    "doctor finds ports that reach no array, after cables of both sides are pulled", "FC multipath"
-)
+@shows("doctor finds ports that reach no array, after their cables are pulled", "FC multipath")
 @pytest.mark.last
 @pytest.mark.parametrize("array", ["fc"], ids=["fibre_channel"], indirect=True)
 @pytest.mark.usefixtures("array")
-def test_ports_are_checked(controller: Machine, node1: Machine) -> None:
+def test_ports_are_checked(node1: Machine) -> None:
     """Fibre Channel over Ethernet does not notice a pulled cable: the port stays online."""
     first, second = FIBRE_CHANNEL_NETWORKS
     missing = ("fc.target", "warning")
@@ -57,11 +55,6 @@ def test_ports_are_checked(controller: Machine, node1: Machine) -> None:
     for network in FIBRE_CHANNEL_NETWORKS:
         fibre_channel.plug_in(node1, network)
     until(lambda: _findings(node1) == [], "both ports are used again")
-    controller.plug(first, False)
-    until(lambda: _findings(node1) == [missing], "a port of the array is unplugged")
-    fibre_channel.plug_in(controller, first)
-    fibre_channel.plug_in(node1, first)
-    until(lambda: _findings(node1) == [], "both ports reach the array again")
 
 
 def _findings(node: Machine) -> list[tuple[str, str]]:
