@@ -9,40 +9,7 @@ import msgspec
 
 from cinderlib import errors
 from cinderlib.locking import process_identity
-
-# Imported for the recoveries that they register.
-from cinderlib.operations import (  # noqa: F401
-    apply_stream,
-    attachments,
-    connect,
-    create_volume,
-    delete_group,
-    delete_group_snapshot,
-    delete_volume,
-    disconnect,
-    exports,
-    extend,
-    failover,
-    freeze,
-    group_members,
-    group_replication,
-    group_snapshots,
-    groups,
-    long_calls,
-    manage,
-    manage_snapshots,
-    migrate,
-    migrate_by_copy,
-    migrate_in_use,
-    revert,
-    revert_by_copy,
-    snapshot_access,
-    snapshots,
-    temporary,
-    unmapping,
-    whole_call_intents,
-    wipe,
-)
+from cinderlib.operations import attachments, group_members, long_calls, whole_call_intents
 from cinderlib.operations.history import PENDING_UNMAPS
 from cinderlib.operations.journal import Journal, Recovered
 from cinderlib.operations.settling import SNAPSHOT_CONNECT

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
+import os
+import pkgutil
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -34,6 +37,14 @@ def recovers(operation: str) -> Callable[[Recovery], Recovery]:
         return function
 
     return register
+
+
+def _recovery_of(operation: str) -> Recovery | None:
+    if operation not in _recoveries:
+        # Modules are imported at their first use, and this process has not used that one.
+        for module in pkgutil.iter_modules([os.path.dirname(__file__)]):
+            importlib.import_module(f"{__package__}.{module.name}")
+    return _recoveries.get(operation)
 
 
 class Settling(WholeCalls):
@@ -98,7 +109,7 @@ class Settling(WholeCalls):
 
         :param interrupted: false for an operation that always runs as its own recovery.
         """
-        recovery = _recoveries.get(intent.operation)
+        recovery = _recovery_of(intent.operation)
         if recovery is None:
             raise errors.Unsupported(
                 f"This version does not know the operation {intent.operation!r}; the version that"
