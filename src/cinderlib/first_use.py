@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from collections.abc import Callable, Mapping
 
 
@@ -24,3 +25,9 @@ def attributes(package: str, module_of: Mapping[str, str]) -> Callable[[str], ob
         return getattr(found, name) if name in module_of else found
 
     return find
+
+
+def import_all(package: str) -> None:
+    """Import the modules of a package that this process has not used."""
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        importlib.import_module(f"{package}.{module.name}")

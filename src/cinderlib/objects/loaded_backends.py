@@ -192,8 +192,11 @@ class LoadedBackends:
     def _load_driver(
         self, name: str, given: Mapping[str, Any], *, only_fails_over: bool = False
     ) -> Driver:
-        from cinderlib import drivers
+        from cinderlib import drivers, first_use
 
+        # The package on the disk can be upgraded while this process runs. It must not execute
+        # operations of two versions.
+        first_use.import_all("cinderlib.operations")
         settings = dataclasses.replace(self._settings(), only_fails_over=only_fails_over)
         return drivers.load(
             name,

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
-import os
-import pkgutil
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from cinderlib import errors
+from cinderlib import errors, first_use
 from cinderlib.observation import Activity, Observer, observed
 from cinderlib.operations.history import PENDING_UNMAPS, History
 from cinderlib.operations.whole_calls import WholeCalls
@@ -41,9 +38,7 @@ def recovers(operation: str) -> Callable[[Recovery], Recovery]:
 
 def _recovery_of(operation: str) -> Recovery | None:
     if operation not in _recoveries:
-        # Modules are imported at their first use, and this process has not used that one.
-        for module in pkgutil.iter_modules([os.path.dirname(__file__)]):
-            importlib.import_module(f"{__package__}.{module.name}")
+        first_use.import_all("cinderlib.operations")
     return _recoveries.get(operation)
 
 
