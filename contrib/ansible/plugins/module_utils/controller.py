@@ -184,6 +184,11 @@ def size_of(text: str) -> int:
         raise errors.InvalidInput(f"size: {exc.message}") from None
 
 
+def texts(given: Mapping[str, Any]) -> dict[str, str]:
+    """An option with values of any type, as the library expects it."""
+    return {key: str(value) for key, value in given.items()}
+
+
 def shown(resource: _Resource) -> dict[str, Any]:
     """The details of a resource as a result: plain data without secrets."""
     return plain(resource.to_dict())

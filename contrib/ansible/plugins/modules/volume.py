@@ -173,16 +173,10 @@ volume:
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cinderlib.storage.plugins.module_utils import controller
+from ansible_collections.cinderlib.storage.plugins.module_utils import changes, controller
 
 if TYPE_CHECKING:
     import cinderlib as cl
-
-#: The properties of an existing volume that only the store has.
-CHANGEABLE = ("name", "description", "bootable")
-OWN_SPECS = ("extra_specs", "qos_specs")
-SPECS = ("metadata", *OWN_SPECS)
-PLACE = ("backend", "pool")
 
 
 def work(session: controller.Session) -> dict[str, Any]:
@@ -196,13 +190,13 @@ def work(session: controller.Session) -> dict[str, Any]:
         if found is None and params["migrate"]:
             found = session.by_name("volume", params["name"], everywhere=True)
     if params["state"] == "absent":
-        return session.deleted(found, _state(found) if found is not None else {})
+        return session.deleted(found, changes.state(found) if found is not None else {})
     if params["state"] == "unmanaged":
         return _handed_back(session, found)
     if found is None or _creation_failed(found):
         return _created(session, found)
     _refuse_differences(session, found)
-    return _changed(session, found)
+    return changes.apply(session, found)
 
 
 def _creation_failed(volume: cl.Volume) -> bool:
@@ -213,7 +207,7 @@ def _creation_failed(volume: cl.Volume) -> bool:
 def _handed_back(session: controller.Session, found: cl.Volume | None) -> dict[str, Any]:
     if found is None:
         return {"changed": False}
-    diff = {"before": {**_state(found), "state": "present"}, "after": {"state": "unmanaged"}}
+    diff = {"before": {**changes.state(found), "state": "present"}, "after": {"state": "unmanaged"}}
     if session.module.check_mode:
         return {"changed": True, "diff": diff}
     session.load_for(found)
@@ -229,8 +223,9 @@ def _created(session: controller.Session, failed: cl.Volume | None) -> dict[str,
         "size": controller.size_of(params["size"]) if params["size"] else None,
         "pool_name": params["pool"],
         **{name: params[name] for name in ("description", "bootable", "multiattach", "type")},
-        **{name: params[name] and _texts(params[name]) for name in (*SPECS, "encryption")},
     }
+    for name in (*changes.SPECS, "encryption"):
+        given[name] = params[name] and controller.texts(params[name])
     given = {name: value for name, value in given.items() if value is not None}
     source = _source(session, needed=True)
     reference = params["reference"]
@@ -240,17 +235,13 @@ def _created(session: controller.Session, failed: cl.Volume | None) -> dict[str,
     if session.module.check_mode:
         return {"changed": True, "diff": diff, "volume": given}
     if reference is not None:
-        volume = session.load(None).manage_volume(_texts(reference), **given)
+        volume = session.load(None).manage_volume(controller.texts(reference), **given)
     elif source is None:
         volume = session.load(None).create_volume(**given)
     else:
         session.load_for(source)
         volume = (source.clone if params["source"] else source.create_volume)(**given)
     return {"changed": volume.changed, "diff": diff, "volume": controller.shown(volume)}
-
-
-def _texts(given: dict[str, Any]) -> dict[str, str]:
-    return {key: str(value) for key, value in given.items()}
 
 
 def _source(session: controller.Session, *, needed: bool) -> Any:
@@ -269,93 +260,19 @@ def _refuse_differences(session: controller.Session, found: cl.Volume) -> None:
     source = _source(session, needed=False)
     source_option = "snapshot" if params["snapshot"] else "source"
     existing = {
-        **_place(found),
+        **changes.place(found),
         "multiattach": found.multiattach,
         # The library adds defaults.
         "encryption": {name: found.encryption.get(name) for name in params["encryption"] or ()},
         source_option: found.snapshot_id if params["snapshot"] else found.source_volid,
     }
     requested = {
-        **({} if params["migrate"] else {name: params[name] for name in PLACE}),
+        **({} if params["migrate"] else {name: params[name] for name in changes.PLACE}),
         "multiattach": params["multiattach"],
-        "encryption": params["encryption"] and _texts(params["encryption"]),
+        "encryption": params["encryption"] and controller.texts(params["encryption"]),
         source_option: source.id if source is not None else None,
     }
     controller.refuse_differences(f"Volume {found.name or found.id}", existing, requested)
-
-
-def _changed(session: controller.Session, found: cl.Volume) -> dict[str, Any]:
-    params, before = session.params, _state(found)
-    size = controller.size_of(params["size"]) if params["size"] else found.size
-    if size < found.size:
-        raise controller.errors.InvalidInput(
-            f"Volume {found.name or found.id} has {found.size} GiB and cannot be made smaller"
-            f" ({params['size']})"
-        )
-    after = {
-        **before,
-        **{name: params[name] for name in CHANGEABLE if params[name] is not None},
-        "metadata": {**before["metadata"], **_texts(params["metadata"] or {})},
-        "size": size,
-        **_requested_specs(session, before),
-        **_destination(params, before),
-    }
-    if after != before and not session.module.check_mode:
-        _apply(session, found, before, after)
-        after.update(size=found.size, **_place(found))  # a copy can be larger
-    return {
-        "changed": after != before,
-        "diff": {"before": before, "after": after},
-        "volume": {**controller.shown(found), **{k: after[k] for k in after if k not in PLACE}},
-    }
-
-
-def _state(volume: cl.Volume) -> dict[str, Any]:
-    known = {name: getattr(volume, name) for name in (*CHANGEABLE, *SPECS, "size")}
-    return {**known, "type": volume.type_name, **_place(volume)}
-
-
-def _place(volume: cl.Volume) -> dict[str, str]:
-    return {"backend": controller.backend_of(volume), "pool": volume.host.partition("#")[2]}
-
-
-def _requested_specs(session: controller.Session, before: dict[str, Any]) -> dict[str, Any]:
-    """The type and the specs that the volume gets."""
-    params = session.params
-    if params["type"]:
-        kind = session.controller.type_specs(params["type"])
-        return {"type": kind.name, **{name: getattr(kind, name) for name in OWN_SPECS}}
-    own = {name: _texts(params[name]) for name in OWN_SPECS if params[name] is not None}
-    if all(before[name] == specs for name, specs in own.items()):
-        return {}
-    return {"type": None, **own}
-
-
-def _destination(params: dict[str, Any], before: dict[str, Any]) -> dict[str, str]:
-    """The backend and the pool that the volume is moved to; empty if it stays."""
-    if not params["migrate"]:
-        return {}
-    return {name: params[name] for name in PLACE if params[name] not in (None, before[name])}
-
-
-def _apply(
-    session: controller.Session, found: cl.Volume, before: dict[str, Any], after: dict[str, Any]
-) -> None:
-    """Change the volume from one state to another."""
-    params = session.params
-    for name in (*CHANGEABLE, "metadata"):
-        setattr(found, name, after[name])
-    found.save()
-    if any(after[name] != before[name] for name in PLACE):
-        session.load_for(found)
-        found.migrate(session.load(after["backend"]), params["pool"])
-    if any(after[name] != before[name] for name in ("type", *OWN_SPECS)):
-        session.load_for(found)
-        specs = {"type": after["type"]} if after["type"] else {n: after[n] for n in OWN_SPECS}
-        found.retype(**specs, migrate=params["migrate"])
-    if after["size"] > found.size:
-        session.load_for(found)
-        found.extend(after["size"])
 
 
 def main() -> None:
