@@ -219,7 +219,7 @@ def test_a_volume_is_migrated_and_gets_other_specs(cinderlib: Command, play: Pla
     data = {"name": "data", "backend": "files"}
     moved = {"name": "data", "backend": "other", "migrate": True}
     limited = {**data, "qos_specs": {"total_iops_sec": 500}}
-    made, elsewhere, limit, again, changed, none, there, there_again = play(
+    made, elsewhere, limit, again, changed, none, there, there_again, not_there = play(
         ("volume", {**data, "size": "1GiB"}),
         ("volume", {"id": "{{ result0.volume.id }}", "backend": "other"}),
         ("volume", limited),
@@ -228,7 +228,10 @@ def test_a_volume_is_migrated_and_gets_other_specs(cinderlib: Command, play: Pla
         ("volume", {**data, "qos_specs": {}}),
         ("volume", moved),
         ("volume", moved),
+        # Only a volume that is moved is found on other backends, not one to be deleted.
+        ("volume", {**data, "migrate": True, "state": "absent"}),
     )
+    assert not not_there["changed"]
     assert elsewhere["failed"]
     assert "backend is 'files', requested 'other'" in elsewhere["msg"]
     assert (limit["changed"], again["changed"], changed["changed"]) == (True, False, True)

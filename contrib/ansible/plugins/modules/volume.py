@@ -187,20 +187,22 @@ def work(session: controller.Session) -> dict[str, Any]:
         found = session.by_id("volume", params["id"])
     else:
         found = session.by_name("volume", params["name"])
-        if found is None and params["migrate"]:
+        if found is None and params["migrate"] and params["state"] == "present":
             found = session.by_name("volume", params["name"], everywhere=True)
     if params["state"] == "absent":
         return session.deleted(found, changes.state(found) if found is not None else {})
     if params["state"] == "unmanaged":
         return _handed_back(session, found)
-    if found is None or _creation_failed(found):
+    if found is None or _creation_failed(found, params["reference"]):
         return _created(session, found)
     _refuse_differences(session, found)
     return changes.apply(session, found)
 
 
-def _creation_failed(volume: cl.Volume) -> bool:
-    """Whether the creation of the volume failed, so that it has no data yet."""
+def _creation_failed(volume: cl.Volume, reference: dict[str, Any] | None) -> bool:
+    """Whether the creation of the volume failed, so that it has no data yet, or its adoption."""
+    if volume.status == "error_managing":
+        return reference is not None
     return volume.status == "error" and volume.launched_at is None
 
 

@@ -42,8 +42,8 @@ def check(host: Host) -> Iterator[Finding]:
                 severity="warning",
                 problem=f"the port {port} ({_name(host, port)}) reaches no array",
                 meaning="no volume can be attached over this port",
-                advice="Check the zoning of the switches: this port and a port of the array must"
-                " be in the same zone.",
+                advice="Check the cable, and the zoning of the switches: this port and a port of"
+                " the array must be in the same zone.",
             )
 
 
@@ -54,10 +54,9 @@ def _name(host: Host, port: str) -> str:
 def _reaches_an_array(host: Host, port: str) -> bool:
     """Whether a remote port of an adapter's port is logged in, and has the role of a target."""
     prefix = f"rport-{port.removeprefix('host')}:"
-    folders = [f"{_REMOTE_PORTS}/{each}" for each in host.names(_REMOTE_PORTS)]
     return any(
-        "FCP Target" in (host.read(f"{folder}/roles") or "")
-        and (host.read(f"{folder}/port_state") or "").strip() == "Online"
-        for folder in folders
-        if folder.startswith(f"{_REMOTE_PORTS}/{prefix}")
+        "FCP Target" in (host.read(f"{_REMOTE_PORTS}/{each}/roles") or "")
+        and (host.read(f"{_REMOTE_PORTS}/{each}/port_state") or "").strip() == "Online"
+        for each in host.names(_REMOTE_PORTS)
+        if each.startswith(prefix)
     )
